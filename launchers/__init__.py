@@ -1,0 +1,1 @@
+"""Launch methods, one module each, whose `launcher` is an `MPIRun`. Found by name through `psij_parsl.registry`."""

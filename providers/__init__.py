@@ -1,0 +1,1 @@
+"""Platforms, one folder per resource manager, whose `platform` ties its parts together."""

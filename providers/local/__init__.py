@@ -1,0 +1,12 @@
+"""This host as a small resource manager of its own: nothing to install, jobs queue for its cores."""
+
+from psij_parsl.platform import Platform
+
+platform = Platform(
+    "local",
+    __name__,
+    summary="this host: embedded, needs no resource manager",
+    launcher="fork",
+    scheduler="scheduler:LocalScheduler",
+    template="template:LocalTemplate",
+)

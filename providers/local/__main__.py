@@ -1,0 +1,28 @@
+"""``python -I -S .../providers/local list``: the manager by hand; and the file that each supervisor runs.
+
+Run by path, this folder becomes a package of its own. So a supervisor starts without the packages around it
+and without ``site``, which would cost every job ten times its own start-up time, and it needs no
+environment."""
+
+import os
+import sys
+
+_NAME = "psij_local"
+
+
+def _run() -> int:
+    package = type(sys)(_NAME)
+    package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+    sys.modules[_NAME] = package
+    if len(sys.argv) > 1 and sys.argv[1] == "--psij-local-supervisor":
+        __import__(f"{_NAME}.supervisor", fromlist=["start"]).start(sys.argv[2:])
+        return 0
+    stdin = sys.stdin.read() if sys.argv[1:2] == ["submit"] and sys.argv[-1] == "-" else ""
+    code, out, errors = __import__(f"{_NAME}.manager", fromlist=["main"]).main(sys.argv[1:], stdin=stdin)
+    sys.stdout.write(out)
+    sys.stderr.write(errors)
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(_run())

@@ -1,0 +1,330 @@
+"""The command line of the local resource manager. ``main`` runs in the caller's process; by hand:
+
+    python -I -S .../providers/local submit --cores 2 --time 600 job.sh
+
+==================  ====================================================================================
+submit SCRIPT       queue a copy of it (``-``: standard input) and print the job's id. Options, also read
+                    from ``#PSIJ-LOCAL`` lines before the script's first command: ``--cores N``,
+                    ``--time SECONDS``, ``--name TEXT``, ``--tag TEXT``, ``--output FILE``,
+                    ``--after ID,afterany:ID`` (start when the one ended DONE and the other at all;
+                    also ``afternotok`` and ``after``), ``--array 0-9,12``, ``--hold``
+list [--json]       jobs that are not over, and those that ended lately: ``id|state|exit|signal|reason|
+                    submitted|started|ended|host|tag|name``, times in seconds since 1970
+show ID...          the same of single jobs, however old, one field per line (``--json``)
+cancel ID...        end them with all their processes; those that have ended stay as they are
+hold, release ID... keep a waiting job from starting, and let it
+signal ID SIG       send a signal to the job's script (only to it)
+extend ID SECONDS   set the wall time, counted from the start; ``+SECONDS`` adds to it
+info                cores and jobs of this machine
+==================  ====================================================================================
+
+An array's id means all its elements (``12_0``, ``12_1``, ...). States: QUEUED, HELD, RUNNING, DONE (exit
+0), FAILED, CANCELLED, TIMEOUT, LOST. Environment: ``PSIJ_LOCAL_HOME`` (state directory),
+``PSIJ_LOCAL_CORES_TOTAL``, ``PSIJ_LOCAL_KILL_WAIT`` (seconds from TERM to KILL, 5),
+``PSIJ_LOCAL_RETENTION`` (seconds that ``list`` shows a job which ended, one day; the last 10,000 are kept
+for ``show``). Return codes: 0, 1 (refused, unknown id), 2 (usage)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+from . import processes
+from .dispatch import TOKEN, fulfilled, is_here, needs_work, session
+from .options import SUBMIT, UsageError, directives, parse, seconds, signal_number, specify
+from .processes import Machine
+from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError, parse_row
+from .settings import Settings
+from .store import Store, ended_at
+
+TYPE_CHECKING = False  # see processes.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .records import Job, State
+
+_OF_A_JOB = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT", TOKEN)
+"""A job that submits a job does not pass these on."""
+_DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
+
+
+def main(
+    argv: Sequence[str],
+    *,
+    stdin: str = "",
+    environ: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> tuple[int, str, str]:
+    """Run one command as if it were a process with these arguments, this input, environment and directory.
+
+    Returns the return code, the standard output and the standard error. Never raises for what the user did. A
+    submitted job's environment is *environ*.
+    """
+    try:
+        verb, *words = argv or ["help"]
+        if verb in ("help", "-h", "--help"):
+            return 0, f"{__doc__ or ''}\n", ""
+        if verb not in _VERBS:
+            raise UsageError(f"unknown command {verb}; the commands are {', '.join(_VERBS)}")
+        command = _Command(os.environ if environ is None else environ, os.path.abspath(cwd or "."), stdin)
+        _VERBS[verb](command, words)
+    except UsageError as error:
+        return 2, "", f"{error}\n"
+    except LocalError as error:
+        return 1, "", f"{error}\n"
+    except OSError as error:
+        return 1, "", f"{error.filename or 'the state directory'}: {error.strerror}\n"
+    return (1 if command.failed else 0), command.out, command.errors
+
+
+class _Command:
+    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str) -> None:
+        self.environ, self.cwd, self.stdin = environ, cwd, stdin
+        self.settings = Settings(environ)
+        self.store = Store(self.settings)
+        self.out = self.errors = ""
+        self.failed = False
+        self._indexed = (0, 0, 0)
+        self._index: dict[str, list[str]] = {}
+        self._asked: list[Job] = []  # whose supervisors are to be woken
+
+    def complain(self, text: str) -> None:
+        self.errors += f"{text}\n"
+        self.failed = True
+
+    # submit
+
+    def submit(self, words: Sequence[str]) -> None:
+        options, rest = parse(words, SUBMIT)
+        if len(rest) != 1:
+            raise UsageError("submit takes one script, or - for the standard input")
+        script = self._script(rest[0])
+        options = {**directives(script), **options}
+        spec = specify(options, rest[0], self.cwd, self.settings.total, self.settings.kill_wait)
+        pairs = [f"{name}={value}" for name, value in self.environ.items() if name not in _OF_A_JOB]
+        with session(self.store) as state:
+            spec.id = str(state.next_id)
+            spec.after, doomed = self._awaited(state, spec.after)
+            self.store.keep_script(spec, script, os.fsencode("\0".join(pairs)))
+            for job in state.add(spec):
+                if doomed:
+                    state.change(job, state=CANCELLED, reason=NEVER, ended=spec.submitted)
+        self.out = f"{spec.id}\n"
+
+    def _script(self, name: str) -> bytes:
+        if name == "-":
+            return os.fsencode(self.stdin)
+        with open(os.path.join(self.cwd, name), "rb") as file:
+            return file.read()
+
+    def _awaited(self, state: State, names: Sequence[str]) -> tuple[list[str], bool]:
+        """The jobs still to be awaited, and whether one has already ended badly."""
+        awaited = []
+        for word in names:
+            kind, _, name = word.partition(":")
+            if state.find(name):
+                awaited.append(word)
+                continue
+            rows = self._past(state, name)
+            if not rows:
+                raise LocalError(f"no such job: {name}")
+            if not fulfilled(kind, {row.split("|", 2)[1] for row in rows}):
+                return [], True
+        return awaited, False
+
+    # list and show
+
+    def list_all(self, words: Sequence[str]) -> None:
+        options, rest = parse(words, ("json",))
+        if rest:
+            raise UsageError("list takes no ids; see show")
+        state, history = self._look()
+        since = time.time() - self.settings.retention
+        past = [row for row in history.splitlines() if ended_at(row) >= since]
+        now = [job.row() for job in state.jobs.values() if job.ended is None or job.ended >= since]
+        self._print(past + now, "json" in options)
+
+    def show(self, words: Sequence[str]) -> None:
+        options, rest = parse(words, ("json",))
+        state, _ = self._look()
+        rows = []
+        for name in rest:
+            found = [job.row() for job in state.find(name)] or self._past(state, name)
+            if not found:
+                self.complain(f"no such job: {name}")
+            rows += found
+        if "json" in options:
+            self._print(rows, True)
+        else:
+            self.out = "\n".join(_record(row) for row in rows)
+
+    def _look(self) -> tuple[State, str]:
+        """The state, mended first if that is due. A full disk does not keep anybody from looking."""
+        if not self.store.exists():
+            return self.store.load(), ""
+        if needs_work(self.store, self.store.load()):
+            try:
+                with session(self.store):
+                    pass
+            except LocalError as error:
+                self.errors += f"{error}\n"
+        while True:
+            state = self.store.load()
+            history = self.store.history(state)
+            if history is not None:
+                return state, history
+
+    def _past(self, state: State, name: str) -> list[str]:
+        """The rows of a job, or of an array, among those that have left the journal."""
+        if self._indexed != state.history:
+            self._indexed, self._index = state.history, {}
+            for row in (self.store.history(state) or "").splitlines():
+                one = row.partition("|")[0]
+                for key in {one, one.partition("_")[0]}:
+                    self._index.setdefault(key, []).append(row)
+        return self._index.get(name, [])
+
+    def _print(self, rows: Sequence[str], as_json: bool) -> None:
+        if as_json:
+            self.out = json.dumps([parse_row(row) for row in rows]) + "\n"
+        else:
+            self.out = "".join(f"{row}\n" for row in rows)
+
+    # What changes jobs
+
+    def _each(self, names: Sequence[str], treat: Callable[[State, Job], None]) -> None:
+        if not names:
+            raise UsageError("name at least one job")
+        if not self.store.exists():
+            self.complain("\n".join(f"no such job: {name}" for name in names))
+            return
+        with session(self.store) as state:
+            for name in names:
+                jobs = state.find(name)
+                for job in jobs:
+                    treat(state, job)
+                if not jobs:
+                    self._gone(state, name, treat)
+
+    def _gone(self, state: State, name: str, treat: Callable[[State, Job], None]) -> None:
+        if not self._past(state, name):
+            self.complain(f"no such job: {name}")
+        elif treat != self._cancel:
+            self.complain(f"job {name} has ended")
+
+    def cancel(self, words: Sequence[str]) -> None:
+        machine = Machine()
+        self._each(words, self._cancel)
+        for job in self._asked:
+            self._wake(job, machine)
+
+    def _cancel(self, state: State, job: Job) -> None:
+        now = time.time()
+        if job.state in (QUEUED, HELD, STARTING):
+            state.change(job, state=CANCELLED, reason="cancelled", ended=now)
+        elif job.state == RUNNING:
+            if not job.cancel:
+                state.change(job, cancel=now)
+            elif now - job.cancel > _DEAF and not is_here(job.spec, Machine()):
+                reason = f"machine {job.spec.host} does not answer"
+                state.change(job, state=LOST, reason=reason, ended=now)
+            self._asked.append(job)
+
+    def hold(self, words: Sequence[str]) -> None:
+        self._each(words, lambda state, job: self._turn(state, job, QUEUED, HELD))
+
+    def release(self, words: Sequence[str]) -> None:
+        self._each(words, lambda state, job: self._turn(state, job, HELD, QUEUED))
+
+    def _turn(self, state: State, job: Job, before: str, after: str) -> None:
+        if job.state == before:
+            state.change(job, state=after)
+        elif job.state in ENDED:
+            self.complain(f"job {job.id} has ended")
+        elif job.state != after and after == HELD:
+            self.complain(f"job {job.id} is running already")
+
+    def extend(self, words: Sequence[str]) -> None:
+        if len(words) != 2:
+            raise UsageError("extend takes an id and a number of seconds")
+        value = seconds(words[1].removeprefix("+"))
+        adds = words[1].startswith("+")
+
+        def treat(state: State, job: Job) -> None:
+            if job.state in ENDED:
+                self.complain(f"job {job.id} has ended")
+            elif job.limit or not adds:  # nothing is added to no limit
+                state.change(job, limit=job.limit * adds + value)
+                self._asked.append(job)
+
+        machine = Machine()
+        self._each(words[:1], treat)
+        for job in self._asked:
+            self._wake(job, machine)
+
+    def _wake(self, job: Job, machine: Machine) -> None:
+        """Tell its supervisor to read the journal now; on another machine it does so within seconds."""
+        if job.state == RUNNING and job.by and job.by[1:3] == [machine.boot, machine.pids]:
+            processes.send(job.by[3], job.by[4], signal.SIGUSR1)
+
+    def signal(self, words: Sequence[str]) -> None:
+        if len(words) != 2:
+            raise UsageError("signal takes an id and a signal")
+        number = signal_number(words[1])
+        state, _ = self._look()
+        jobs = state.find(words[0])
+        if not jobs:
+            self._gone(state, words[0], lambda *_: None)
+        machine = Machine()
+        for job in jobs:
+            if not self._deliver(job, number, machine):
+                self.complain(f"job {job.id} is not running on this machine")
+
+    def _deliver(self, job: Job, number: int, machine: Machine) -> bool:
+        if job.state != RUNNING or not job.by or job.by[1:3] != [machine.boot, machine.pids]:
+            return False
+        for _ in range(100):  # it was marked as running a moment before its script is
+            if leader := self.store.leader(job):
+                return processes.send(*leader, number)
+            time.sleep(0.01)
+        return False
+
+    # info
+
+    def info(self, words: Sequence[str]) -> None:
+        if words:
+            raise UsageError("info takes no arguments")
+        state, _ = self._look()
+        machine = Machine()
+        here = [job for job in state.jobs.values() if is_here(job.spec, machine)]
+        running = [job for job in here if job.state in (RUNNING, STARTING)]
+        facts = {
+            "host": machine.host,
+            "home": self.settings.home,
+            "cores_total": self.settings.total,
+            "cores_busy": sum(job.spec.cores for job in running),
+            "running": len(running),
+            "queued": sum(1 for job in here if job.state == QUEUED),
+            "held": sum(1 for job in here if job.state == HELD),
+        }
+        self.out = "".join(f"{name}={value}\n" for name, value in facts.items())
+
+
+def _record(row: str) -> str:
+    fields = parse_row(row).items()
+    return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields)
+
+
+_VERBS: dict[str, Callable[[_Command, Sequence[str]], None]] = {
+    "submit": _Command.submit,
+    "list": _Command.list_all,
+    "show": _Command.show,
+    "cancel": _Command.cancel,
+    "hold": _Command.hold,
+    "release": _Command.release,
+    "signal": _Command.signal,
+    "extend": _Command.extend,
+    "info": _Command.info,
+}

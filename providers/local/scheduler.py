@@ -1,0 +1,106 @@
+"""The embedded manager as a `Scheduler`: the same argv and records as any other, run in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from psij_parsl.command import Output, Runner, client_environment
+from psij_parsl.files import home as default_home
+from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler
+from psij_parsl.states import EndReason, JobState, JobStatus
+
+from . import manager
+from .records import CANCELLED, DONE, FAILED, HELD, LOST, NEVER, QUEUED, RUNNING, TIMEOUT, parse_row
+
+STATES: Mapping[str, JobState] = {
+    QUEUED: JobState.QUEUED,
+    HELD: JobState.QUEUED,
+    RUNNING: JobState.ACTIVE,
+    DONE: JobState.COMPLETED,
+    FAILED: JobState.FAILED,
+    TIMEOUT: JobState.FAILED,
+    LOST: JobState.FAILED,
+    CANCELLED: JobState.CANCELED,
+}
+REASONS: Mapping[str, EndReason] = {TIMEOUT: EndReason.TIMEOUT, LOST: EndReason.LOST}
+
+
+def record(row: Mapping[str, Any]) -> Record:
+    """One job as the manager lists it."""
+    native, text = row["state"], row["reason"]
+    reason = REASONS.get(native)
+    if native == CANCELLED and text == NEVER:
+        reason = EndReason.DEPENDENCY
+    elif native == FAILED and text.startswith("LaunchFailed"):
+        reason = EndReason.LAUNCH_FAILED
+    own = native in (DONE, FAILED)
+    status = JobStatus(
+        STATES.get(native, JobState.UNKNOWN), native, row["exit"] if own else None, row["signal"] if own else None,
+        reason, text, row["host"], 0, row["started"], row["ended"], native == HELD,
+    )  # fmt: skip
+    return Record(row["id"], status, row["tag"])
+
+
+class LocalScheduler(Scheduler):
+    """This host."""
+
+    commands = ()
+    keep_env = ("PSIJ_LOCAL_*",)
+    drop_env = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT",
+                "PSIJ_LOCAL_TOKEN")  # fmt: skip
+    poll_s = 0.5
+    complaints = (Complaint(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),)
+
+    def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:
+        self.home = home or default_home()
+        super().__init__(run or self._run)
+
+    def _run(self, argv: Sequence[str], *, timeout_s: float | None = None, cwd: str | None = None) -> Output:
+        environ = client_environment(self.keep_env)
+        environ["PSIJ_PARSL_HOME"] = str(self.home)  # where its state lies, unless PSIJ_LOCAL_HOME says another place
+        began = time.monotonic()
+        rc, out, errors = manager.main(argv[1:], environ=environ, cwd=cwd)
+        return Output(tuple(argv), rc, out, errors, time.monotonic() - began)
+
+    def submit_argv(self, script: Path) -> Sequence[str]:
+        return ["psij-local", "submit", "--output", str(script.parent / "manager.log"), str(script)]
+
+    def job_id(self, stdout: str) -> str:
+        return stdout.strip()
+
+    def live(self) -> Query:
+        return Query(["psij-local", "list"], lambda line: record(parse_row(line)))
+
+    def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
+        return (Query(["psij-local", "show", "--json", *ids], record, split=json.loads, answers=(0, 1)),)
+
+    def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
+        return ["psij-local", "cancel", *ids]
+
+    def unknown_ids(self, output: Output) -> set[str]:
+        return {line.rpartition(" ")[2] for line in output.stderr.splitlines() if line.startswith("no such job: ")}
+
+    def hold_argv(self, ids: Sequence[str]) -> Sequence[str]:
+        return ["psij-local", "hold", *ids]
+
+    def release_argv(self, ids: Sequence[str]) -> Sequence[str]:
+        return ["psij-local", "release", *ids]
+
+    def signal_argv(self, job_id: str, signal: str) -> Sequence[str]:
+        return ["psij-local", "signal", job_id, signal]
+
+    def extend_argv(self, job_id: str, minutes: int) -> Sequence[str]:
+        return ["psij-local", "extend", job_id, str(minutes * 60)]
+
+    def queues(self) -> list[Queue]:
+        """This host is one queue without a name."""
+        return []
+
+    def cluster(self, environ: Any) -> str:
+        """The manager's own directory, where it is not the usual one."""
+        return os.path.abspath(own) if (own := environ.get("PSIJ_LOCAL_HOME")) else ""

@@ -1,0 +1,62 @@
+"""Slurm's parameters; the script itself is job.sh.j2."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from psij_parsl.parameters import Parameter
+from psij_parsl.template import JobTemplate
+from psij_parsl.validators import list_of, matching, non_negative_int, str2bool, word
+
+#: What we say ourselves; a directive that says it again would win over it.
+OURS = frozenset(
+    "array chdir comment cpus-per-task dependency error export input job-name nodes ntasks ntasks-per-node open-mode"
+    " output parsable partition account time wrap".split()
+)
+
+
+def directive(value: object) -> str:
+    """A further option of sbatch, such as `--mail-type=END`: one plain word."""
+    text = str(value).removeprefix("#SBATCH").strip()
+    match = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_.,:;@%+/&|*\[\]()=-]+)?", text)
+    if match is None:
+        raise ValueError("must be one long option of sbatch in plain characters, such as --switches=2")
+    if match[1] in OURS:
+        raise ValueError(f"--{match[1]} is set by psij-parsl itself; use its own option for it")
+    return text
+
+
+class SlurmTemplate(JobTemplate):
+    """`#SBATCH` lines from a job. https://slurm.schedmd.com/sbatch.html"""
+
+    template_file = "job.sh.j2"
+    optional_params = (
+        Parameter("qos", None, [word], "quality of service"),
+        Parameter("constraint", None, [matching(r"[\w.&|,*()\[\]-]+", "node features")], "features, e.g. gpu&hbm80g"),
+        Parameter("reservation", None, [word], "reservation to run in"),
+        Parameter("gpus_per_node", None, [word], "GPUs on each node, e.g. 4 or a100:4 (default: those of the ranks)"),
+        Parameter("gres", None, [word], "generic resources of each node, e.g. craynetwork:0"),
+        Parameter("exclusive", False, [str2bool], "whole nodes, shared with nobody"),
+        Parameter("licenses", None, [word], "licenses, e.g. matlab:2 or a file system"),
+        Parameter("mail_type", (), [list_of(word)], "when to send mail, e.g. END,FAIL"),
+        Parameter("mail_user", None, [word], "whom to send it to"),
+        Parameter("nodelist", None, [matching(r"[\w.,\[\]-]+", "a host list")], "run on these nodes"),
+        Parameter("exclude", None, [matching(r"[\w.,\[\]-]+", "a host list")], "run on none of these nodes"),
+        Parameter(
+            "signal_before_end",
+            None,
+            [matching(r"(USR1|USR2|HUP)@\d+", "SIGNAL@SECONDS with USR1, USR2 or HUP")],
+            "signal to the command so long before the wall time ends, e.g. USR1@90",
+        ),
+        Parameter("nice", None, [non_negative_int], "lower priority by so much"),
+        Parameter("requeue", None, [str2bool], "run again after a node failure (default: as the site has it)"),
+        Parameter("directives", (), [list_of(directive)], "further options of sbatch, e.g. --switches=2"),
+    )
+
+    @staticmethod
+    def directive_quote(text: str) -> str:
+        """Slurm reads quotes as a shell does, but eats backslashes even inside them (seen on 22.05)."""
+        if "\\" in text:
+            raise ValueError("Slurm eats backslashes in its option lines")
+        return shlex.quote(text)

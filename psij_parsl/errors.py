@@ -1,0 +1,139 @@
+"""Every error that psij-parsl raises, in one tree.
+
+::
+
+    Error                     .hint: what to do next; .exit_status: what `psij-run` exits with
+    ├── TemplateError         a template or its parameters are wrong (its author's fault; raised when it is defined)
+    ├── InvalidRequest    2   the job, as described, cannot be asked for
+    ├── SiteError         3   a site or configuration file
+    ├── PluginError       3   a platform or launcher that cannot be loaded
+    ├── JournalError      3   our own records: no room, no permission, damaged
+    ├── UnknownJob        2   no such job
+    ├── SchedulerError    4   the resource manager; .output holds its words verbatim
+    │   ├── Rejected          it refused: asking again will not help; .limit names what was hit
+    │   ├── Unavailable       it did not answer: asking again may help
+    │   └── Ambiguous         it may or may not have taken the job
+    ├── Unsupported       4   this platform has no such operation
+    ├── JobFailed         1   raised by `Submission.result()`; .status says how it ended
+    │   └── LostJob       5   it ended and nobody knows how
+    └── LaunchError     125   a command could not be started
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class Error(Exception):
+    """Base of all. The message says what happened and to what; `hint` says what to do next."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class TemplateError(Error):
+    """A job template that would not do what it says; raised when its class is made."""
+
+    exit_status = 3
+
+
+class InvalidRequest(Error):
+    """A job that cannot be asked for as it is described. Nothing was submitted."""
+
+    exit_status = 2
+
+
+class SiteError(Error):
+    """A site file, or a setting, that is wrong."""
+
+    exit_status = 3
+
+
+class PluginError(Error):
+    """A platform or launcher that is unknown or cannot be loaded."""
+
+    exit_status = 3
+
+
+class JournalError(Error):
+    """Our own records cannot be read or written."""
+
+    exit_status = 3
+
+
+class UnknownJob(Error):
+    """No job goes by that name."""
+
+    exit_status = 2
+
+
+class SchedulerError(Error):
+    """The resource manager said no, or nothing. `output` holds its own words."""
+
+    exit_status = 4
+
+    def __init__(self, message: str, *, hint: str = "", output: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
+
+
+class Rejected(SchedulerError):
+    """A refusal that stays one. `limit` names the parameter that was over a limit, where that can be told."""
+
+    def __init__(self, message: str, *, hint: str = "", output: str = "", limit: str = "") -> None:
+        super().__init__(message, hint=hint, output=output)
+        self.limit = limit
+
+
+class Unavailable(SchedulerError):
+    """No usable answer. It says nothing about any job; asking again may help."""
+
+
+class Ambiguous(SchedulerError):
+    """A submit that was cut short: the manager may create the job yet."""
+
+
+class Unsupported(Error):
+    """The platform has no such operation."""
+
+    exit_status = 4
+
+
+class JobFailed(Error):
+    """The job ended without success. `status` is its last `JobStatus`."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "", status: Any = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class LostJob(JobFailed):
+    """The job is gone and nobody knows how it ended."""
+
+    exit_status = 5
+
+
+class LaunchError(Error):
+    """A command could not be started."""
+
+    exit_status = 125
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint "did you mean ...?" or, when nothing is near, the list of what is known."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if names else ""

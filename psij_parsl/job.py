@@ -1,0 +1,171 @@
+"""The job: what a person submits, said without naming any resource manager."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidRequest, nearest
+
+MODES = ("script", "serial", "mpi")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """How many nodes, and what each rank gets. One vocabulary from the site file to the template."""
+
+    num_nodes: int = 1
+    ranks_per_node: int = 1
+    cpus_per_rank: int = 1  # cores
+    threads_per_core: int = 1  # hardware threads used of each core
+    gpus_per_rank: int = 0
+    memory_per_node: int | None = None  # MB
+
+    @property
+    def num_ranks(self) -> int:
+        return self.num_nodes * self.ranks_per_node
+
+    @property
+    def cores_per_node(self) -> int:
+        return self.ranks_per_node * self.cpus_per_rank
+
+    @property
+    def gpus_per_node(self) -> int:
+        return self.ranks_per_node * self.gpus_per_rank
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Job(Resources):
+    """A job's specification. Pure data: a job that was submitted is a `Submission`.
+
+    Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
+    `stderr` default to files in the job's own folder; with `stdout` given and `stderr` not, both go to
+    `stdout`. Each array element appends its index to them: `out.txt.7`.
+    """
+
+    command: Sequence[str]
+    wall_time_min: int = 10
+    queue: str | None = None
+    project: str | None = None
+    job_mode: str | None = None  # None: `script` for one rank, `mpi` for more
+    name: str = ""  # shown to people; the manager gets a slug of it
+    directory: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inherit_environment: bool = True
+    stdin: Path | None = None
+    stdout: Path | None = None
+    stderr: Path | None = None
+    array: tuple[int, ...] = ()  # indices of a job array
+    after: Sequence[str] = ()  # ids of ours or the manager's that must end well first
+    hold: bool = False  # submitted, but not to start before it is released
+    setup: str = ""  # shell text run before the command, e.g. module loads
+    launcher: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:  # how a frozen dataclass is made
+            object.__setattr__(self, name, value)
+
+        if isinstance(self.command, str):
+            raise InvalidRequest(
+                f"the command must be a list of words, not the text {self.command!r}",
+                hint="pass ['bash', '-c', text] for a line of shell",
+            )
+        put("command", tuple(os.fspath(word) for word in self.command))
+        if not self.command or not self.command[0]:
+            raise InvalidRequest("there is no command to run", hint="say it after `--`, e.g. -- hostname")
+        for name in ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core", "wall_time_min"):
+            _whole(self, name, least=1)
+        _whole(self, "gpus_per_rank", least=0)
+        if self.memory_per_node is not None:
+            _whole(self, "memory_per_node", least=1)
+        mode = self.job_mode or ("mpi" if self.num_ranks > 1 else "script")
+        if mode not in MODES:
+            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(mode, MODES))
+        put("job_mode", mode)
+        directory = Path(os.path.abspath(self.directory or os.getcwd()))
+        put("directory", directory)
+        for name in ("stdin", "stdout", "stderr"):
+            path = getattr(self, name)
+            if path is not None:
+                put(name, Path(os.path.abspath(directory / path)))
+        put("environment", {str(key): str(value) for key, value in self.environment.items()})
+        for name in self.environment:
+            if not name.isidentifier() or not name.isascii():
+                raise InvalidRequest(
+                    f"{name!r} cannot be the name of an environment variable",
+                    hint="letters, digits and _ only, not starting with a digit",
+                )
+        for text, what in (*((word, "argument") for word in self.command), *self._texts()):
+            if "\0" in text:
+                raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
+        if len(set(self.array)) != len(self.array) or any(i < 0 for i in self.array):
+            raise InvalidRequest("array indices must be different and not negative", hint="e.g. --array 0-9")
+        put("array", tuple(self.array))
+        put("after", tuple(self.after))
+        put("parameters", dict(self.parameters))
+
+    def _texts(self) -> list[tuple[str, str]]:
+        paths = [(str(getattr(self, n)), n) for n in ("directory", "stdin", "stdout", "stderr") if getattr(self, n)]
+        return [*paths, *((value, f"environment variable {key}") for key, value in self.environment.items())]
+
+    def __repr__(self) -> str:
+        """Without environment values, which may be secret."""
+        shown = [f"command={list(self.command)!r}"]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "environment" and value:
+                shown.append(f"environment=<{len(value)} variables>")
+            elif item.name not in ("command", "environment") and value not in (None, (), {}, "", False):
+                shown.append(f"{item.name}={value!r}")
+        return f"Job({', '.join(shown)})"
+
+    @property
+    def display_name(self) -> str:
+        """The name that people see; without one, the command's own."""
+        return self.name or os.path.basename(self.command[0]) or "job"
+
+    @property
+    def command_line(self) -> str:
+        return shlex.join(self.command)
+
+    def with_(self, **changes: Any) -> Job:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, environment included: for the job's own 0600 record, never for display."""
+        data: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Path):
+                value = os.fspath(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            data[item.name] = value
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Job:
+        """The inverse of `to_dict`. Raises `InvalidRequest` for a key that no job has."""
+        known = {item.name for item in fields(cls)}
+        for key in data:
+            if key not in known:
+                raise InvalidRequest(f"a job has no field {key!r}", hint=nearest(key, known))
+        paths = {key: Path(value) for key, value in data.items() if key in _PATHS and value is not None}
+        return cls(**{**data, **paths, "array": tuple(data.get("array", ()))})
+
+
+_PATHS = ("directory", "stdin", "stdout", "stderr")
+
+
+def _whole(job: Job, name: str, *, least: int) -> None:
+    value = getattr(job, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidRequest(
+            f"{name} must be a whole number of at least {least}, not {value!r}", hint="see `psij-run submit --help`"
+        )

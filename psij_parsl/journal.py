@@ -1,0 +1,440 @@
+"""The record of every job: one append-only log for all processes of a user, and one folder per job.
+
+The log `journal.jsonl` holds one event a line; what a job is, is what its lines add up to. Writers append under
+a file lock; readers take none, for a line is there whole or is passed over. A line that a killed writer left torn
+harms nothing but itself. Now and then a writer rewrites the log with one line per job and swaps it in.
+
+Order of a submission, so that `kill -9` at any instruction loses no job and doubles none: the folder, the script,
+`intend` (on disk before anything is sent), the manager, `commit`. An intent without a commit is looked for by its
+tag in the manager's own answers, or given up by taking the claim that its script would need to start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidRequest, JournalError, UnknownJob
+from .files import home as default_home
+from .files import lock, locked, private_folder, read_json, telling, this_owner, write_new
+from .job import Job
+from .states import JobState, JobStatus
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_EPOCH = 1_577_836_800  # 2020-01-01
+_GROWN = 256 * 1024  # bytes of events before the log is worth rewriting
+ABANDONED = "abandoned"  # the claim of a submission that we gave up
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One submission: a job, or a job array. Times are seconds since the epoch.
+
+    `native` is '' until the manager has given an id. `ended` holds the final status by array index ('' for a job
+    that is no array).
+    """
+
+    id: str
+    platform: str
+    folder: Path
+    site: str = ""
+    cluster: str = ""
+    name: str = ""
+    command: str = ""
+    array: tuple[int, ...] = ()
+    native: str = ""
+    owner: str = ""
+    run: str = ""
+    intended: float = 0.0
+    committed: float = 0.0
+    cancelled: Mapping[str, float] = field(default_factory=dict)
+    ended: Mapping[str, JobStatus] = field(default_factory=dict)
+    twins: tuple[str, ...] = ()  # ids of second copies that the manager made of it
+
+    @property
+    def tag(self) -> str:
+        """What the manager is given to know the submission by."""
+        return f"psij:{self.id}"
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The key of each element: '' alone for a job that is no array."""
+        return [str(index) for index in self.array] if self.array else [""]
+
+    @property
+    def open(self) -> bool:
+        """Whether any element has not been seen to end."""
+        return len(self.ended) < len(self.array or ("",))
+
+    def cancel_asked(self, key: str) -> bool:
+        """Whether somebody asked us to cancel that element."""
+        return key in self.cancelled or "*" in self.cancelled
+
+    def element_folder(self, key: str) -> Path:
+        """Where that element's claim, exit file and output lie."""
+        return self.folder / key if key else self.folder
+
+
+class Journal:
+    """The journal under one state directory. Safe for threads, processes and hosts that share the directory."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = home or default_home()
+        self.path = self.home / "journal.jsonl"
+        self._entries: dict[str, Entry] = {}
+        self._offset = 0
+        self._inode = 0
+        self._mutex = threading.Lock()
+        self._lock: Any = None
+
+    # ---- reading -------------------------------------------------------------------------------------------
+
+    def entries(self) -> dict[str, Entry]:
+        """All records by id, oldest first, as of now."""
+        with self._mutex:
+            self._catch_up()
+            return dict(self._entries)
+
+    def get(self, job_id: str) -> Entry:
+        """The record of that id. Raises `UnknownJob`."""
+        with self._mutex:
+            self._catch_up()
+            entry = self._entries.get(job_id)
+        if entry is None:
+            raise UnknownJob(f"there is no job {job_id!r} in the journal", hint="`psij-run list --all` shows all")
+        return entry
+
+    def job(self, entry: Entry, key: str = "") -> Job | None:
+        """The specification that was submitted; None for a job that was attached, or whose folder is gone."""
+        data = read_json(entry.folder / "job.json")
+        if not isinstance(data, dict):
+            return None
+        elements = data.get("elements")
+        return Job.from_dict(elements[int(key)] if key and elements else data["job"])
+
+    def _catch_up(self) -> None:
+        try:
+            with open(self.path, "rb") as log:
+                inode = os.fstat(log.fileno()).st_ino
+                if inode != self._inode or os.fstat(log.fileno()).st_size < self._offset:
+                    self._entries, self._offset, self._inode = {}, 0, inode
+                log.seek(self._offset)
+                text = log.read()
+        except FileNotFoundError:
+            self._entries, self._offset, self._inode = {}, 0, 0
+            return
+        end = text.rfind(b"\n") + 1  # a line without its end is still being written, or torn
+        self._offset += end
+        for event in _events(text[:end]):
+            _apply(self._entries, event)
+
+    # ---- writing -------------------------------------------------------------------------------------------
+
+    def prepare(self, spool: Path | None = None) -> tuple[str, Path]:
+        """A new id, and where its folder is to be made. Nothing is written yet."""
+        job_id = _new_id()
+        return job_id, (spool or self.home / "jobs") / job_id
+
+    def make_folder(self, folder: Path) -> bool:
+        """Make a job's folder; False if another process has just taken that id."""
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            private_folder(folder.parent)
+            return self.make_folder(folder)
+        except OSError:
+            with telling(folder):
+                raise
+        reach("folder")
+        return True
+
+    def intend(self, entry: Entry, job: Job | None = None, elements: Sequence[Job] = ()) -> Entry:
+        """Record, durably, that a submission is about to be sent."""
+        if job is not None:
+            data = {"job": job.to_dict(), **({"elements": [each.to_dict() for each in elements]} if elements else {})}
+            write_new(entry.folder / "job.json", json.dumps(data))
+        reach("written")
+        entry = replace(entry, intended=time.time(), owner=this_owner())
+        self._append([{"e": "job", **_plain(entry)}], durable=True)
+        reach("intended")
+        return entry
+
+    def commit(self, entry: Entry, native: str) -> Entry:
+        """Record the id that the manager gave."""
+        reach("submitted")
+        now = time.time()
+        self._append([{"e": "native", "id": entry.id, "native": native, "t": now}])
+        reach("committed")
+        return replace(entry, native=native, committed=now)
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Take records away: a submission that the manager refused, or one that is cleaned up."""
+        self._append([{"e": "gone", "id": job_id} for job_id in ids])
+
+    def cancel_asked(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Record that these (id, element key) were asked to be cancelled; '*' means every element."""
+        self._append([{"e": "cancel", "id": job_id, "k": key, "t": time.time()} for job_id, key in keys])
+
+    def twins(self, entry: Entry, natives: Sequence[str]) -> None:
+        """Record second copies of a submission, which were ended."""
+        self._append([{"e": "twin", "id": entry.id, "natives": list(natives)}])
+
+    def end(self, ends: Mapping[tuple[str, str], JobStatus]) -> None:
+        """Record final statuses by (id, element key). One that is recorded already stays."""
+        known = self.entries()
+        self._append(
+            [
+                {"e": "end", "id": job_id, "k": key, "s": _plain_status(status)}
+                for (job_id, key), status in ends.items()
+                if job_id in known and key not in known[job_id].ended
+            ]
+        )
+
+    def _append(self, events: Sequence[Mapping[str, Any]], *, durable: bool = False) -> None:
+        if not events:
+            return
+        text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events).encode()
+        if self._lock is None:
+            self._lock = lock(self.home / "journal.lock")
+        with locked(self._lock), telling(self.path):
+            log = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                size = os.fstat(log).st_size
+                if size and os.pread(log, 1, size - 1) != b"\n":
+                    text = b"\n" + text  # a writer was killed in the middle of its line
+                _write_all(log, text, size)
+                if durable:
+                    os.fdatasync(log)
+            finally:
+                os.close(log)
+            if size > _GROWN:
+                self._compact(size)
+
+    def _compact(self, size: int) -> None:
+        """Rewrite the log, one line per job, when most of it has been overtaken. The caller holds the lock."""
+        with self._mutex:
+            self._catch_up()
+            lines = [
+                json.dumps({"e": "job", **_plain(entry)}, separators=(",", ":")) for entry in self._entries.values()
+            ]
+        text = "".join(line + "\n" for line in lines)
+        if len(text) * 2 > size:
+            return
+        fresh = self.path.with_suffix(".new")
+        with open(fresh, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, self.path)
+
+    # ---- choosing ------------------------------------------------------------------------------------------
+
+    def find(self, selectors: Sequence[str], *, elements: bool = True) -> list[tuple[Entry, str]]:
+        """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3.
+
+        A whole array is given as each of its elements, or with `elements=False` once, with the key '*'.
+        `all` means those not ended. Raises `UnknownJob` with the selector that names nothing.
+        """
+        entries = self.entries()
+        natives = {entry.native: entry for entry in entries.values() if entry.native}
+        found: dict[tuple[str, str], tuple[Entry, str]] = {}
+        for selector in selectors:
+            for entry, keys in self._select(selector, entries, natives):
+                for key in keys if keys is not None else (entry.keys if elements or not entry.array else ["*"]):
+                    found[entry.id, key] = (entry, key)
+        return list(found.values())
+
+    def _select(
+        self, selector: str, entries: Mapping[str, Entry], natives: Mapping[str, Entry]
+    ) -> list[tuple[Entry, Sequence[str] | None]]:
+        if selector == "all":
+            return [(entry, None) for entry in entries.values() if entry.open]
+        if selector == "last":
+            if not entries:
+                raise UnknownJob("there is no last job: none was submitted yet", hint="psij-run submit -- hostname")
+            return [(list(entries.values())[-1], None)]
+        if selector in entries:
+            return [(entries[selector], None)]
+        if selector in natives:
+            return [(natives[selector], None)]
+        base, _, index = selector.rpartition("_")
+        entry = entries.get(base) or natives.get(base)
+        if entry is not None and entry.array:
+            if index not in entry.keys:
+                raise UnknownJob(f"the array {base} has no element {index}", hint=f"it has {_span(entry.array)}")
+            return [(entry, [index])]
+        started = [entry for job_id, entry in entries.items() if len(selector) >= 4 and job_id.startswith(selector)]
+        if len(started) == 1:
+            return [(started[0], None)]
+        if started:
+            raise InvalidRequest(f"{selector!r} could mean {len(started)} jobs", hint="give more of the id")
+        raise UnknownJob(
+            f"there is no job {selector!r}", hint="`psij-run list --all` shows those that were submitted"
+        )
+
+
+# ---- the claim and the exit file of a job's folder ------------------------------------------------------------
+
+
+def abandon(entry: Entry) -> str:
+    """Make sure that a submission which was never seen will not run; returns the id that did start, else ''.
+
+    The claim is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
+    """
+    for key in entry.keys:
+        folder = private_folder(entry.element_folder(key))
+        try:
+            os.symlink(ABANDONED, folder / "claim")
+        except FileExistsError:
+            owner = os.readlink(folder / "claim")
+            if owner != ABANDONED:
+                return owner
+    return ""
+
+
+def claimed_by(folder: Path) -> str:
+    """The id that holds the claim in a job's folder; '' while none does."""
+    try:
+        return os.readlink(folder / "claim")
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class ExitFile:
+    """What a job's script left at its end: whose end it was, and how it came."""
+
+    native: str
+    attempt: int
+    code: int
+    stage: str
+    ended: float
+
+    @classmethod
+    def read(cls, folder: Path) -> ExitFile | None:
+        """The exit file in that folder; None if there is none, or none that is whole."""
+        try:
+            words = (folder / "exit").read_text().split()
+            return cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
+        except (OSError, ValueError, IndexError):
+            return None
+
+
+# ---- a seam for fault injection ------------------------------------------------------------------------------
+
+
+def reach(step: str) -> None:
+    """Mark a step of a submission. With $PSIJ_PARSL_FAULT set to its name the process is killed right there.
+
+    Steps: folder, written, intended, submitted, committed.
+    """
+    if os.environ.get("PSIJ_PARSL_FAULT") == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ---- lines ---------------------------------------------------------------------------------------------------
+
+
+def _new_id() -> str:
+    """Ten characters, sorted by time, that nobody mixes up with a manager's number."""
+    number = int(time.time()) - _EPOCH
+    time_part = ""
+    for _ in range(6):
+        number, digit = divmod(number, 32)
+        time_part = _ALPHABET[digit] + time_part
+    job_id = time_part + "".join(random.SystemRandom().choices(_ALPHABET, k=4))
+    return job_id if not job_id.isdigit() else _new_id()
+
+
+def _events(text: bytes) -> list[dict[str, Any]]:
+    try:
+        events: list[dict[str, Any]] = json.loads(b"[" + b",".join(text.splitlines()) + b"]")
+        return events
+    except ValueError:
+        return [event for line in text.splitlines() if isinstance(event := _event(line), dict)]
+
+
+def _event(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:  # torn by a kill: its job is found again by its tag
+        return None
+
+
+def _apply(entries: dict[str, Entry], event: Mapping[str, Any]) -> None:
+    kind, job_id = event.get("e"), event.get("id", "")
+    if kind == "job":
+        entries[job_id] = _entry(event)
+        return
+    entry = entries.get(job_id)
+    if entry is None:
+        return
+    if kind == "native":
+        entries[job_id] = replace(entry, native=event["native"], committed=event["t"])
+    elif kind == "end":
+        ended = dict(entry.ended)
+        ended.setdefault(event["k"], JobStatus.from_dict(event["s"]))
+        entries[job_id] = replace(entry, ended=ended)
+    elif kind == "cancel":
+        entries[job_id] = replace(entry, cancelled={**entry.cancelled, event["k"]: event["t"]})
+    elif kind == "twin":
+        entries[job_id] = replace(entry, twins=(*entry.twins, *event["natives"]))
+    elif kind == "gone":
+        del entries[job_id]
+
+
+_DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
+
+
+def _plain_status(status: JobStatus) -> dict[str, Any]:
+    return {key: value for key, value in status.to_dict().items() if value != _DEFAULT_STATUS[key]}
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "folder": os.fspath(entry.folder)}
+    for name in ("site", "cluster", "name", "command", "native", "owner", "run", "intended", "committed"):
+        if value := getattr(entry, name):
+            data[name] = value
+    if entry.array:
+        data["array"] = list(entry.array)
+    if entry.twins:
+        data["twins"] = list(entry.twins)
+    if entry.cancelled:
+        data["cancelled"] = dict(entry.cancelled)
+    if entry.ended:
+        data["ended"] = {key: _plain_status(status) for key, status in entry.ended.items()}
+    return data
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    known = {key: value for key, value in data.items() if key in Entry.__dataclass_fields__}
+    known["folder"] = Path(known["folder"])
+    for name in ("array", "twins"):
+        known[name] = tuple(known.get(name, ()))
+    known["ended"] = {key: JobStatus.from_dict(status) for key, status in known.get("ended", {}).items()}
+    return Entry(**known)
+
+
+def _write_all(log: int, text: bytes, size: int) -> None:
+    """Write, or put the file back as it was (a full disk may take a part of the text)."""
+    try:
+        rest = memoryview(text)
+        while rest:
+            rest = rest[os.write(log, rest) :]
+    except OSError:
+        os.ftruncate(log, size)
+        raise
+
+
+def _span(indices: Sequence[int]) -> str:
+    return f"{min(indices)} to {max(indices)}" if len(indices) > 1 else str(indices[0])

@@ -1,0 +1,55 @@
+"""The descriptor that ties together what one resource manager's folder holds."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+    from .template import JobTemplate
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One resource manager. The parts are named as "module:attribute" and imported when first used.
+
+    `package` is the folder's import name (`__name__` of its `__init__.py`), `launcher` the launch method for
+    jobs of more than one rank where the site says nothing.
+    """
+
+    name: str
+    package: str
+    summary: str = ""
+    launcher: str = "single"
+    scheduler: str = ""
+    template: str = ""
+    allocation: str = ""
+    provider: str = ""
+
+    def part(self, which: str) -> Any:
+        """Import and return a part by its field's name. Raises `PluginError` when it is not there or broken."""
+        where = getattr(self, which)
+        if not where:
+            raise PluginError(f"the platform {self.name!r} has no {which}")
+        module, _, attribute = where.partition(":")
+        try:
+            return getattr(importlib.import_module(f".{module}", self.package), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"the {which} of platform {self.name!r} ({self.package}.{where}) cannot be loaded: {error}",
+                hint="`psij-run doctor` shows the whole error",
+            ) from error
+
+    @property
+    def scheduler_class(self) -> type[Scheduler]:
+        found: type[Scheduler] = self.part("scheduler")
+        return found
+
+    @property
+    def template_class(self) -> type[JobTemplate]:
+        found: type[JobTemplate] = self.part("template")
+        return found

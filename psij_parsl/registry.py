@@ -1,0 +1,84 @@
+"""Platforms and launchers by name.
+
+The built-in ones are found as folders and modules of the package; entry points of the groups
+`psij_parsl.platforms` and `psij_parsl.launchers` are looked at only for a name that is not built in, because
+reading every installed package's metadata costs as much time as starting typer does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .errors import PluginError, nearest
+from .platform import Platform
+
+if TYPE_CHECKING:
+    from .mpirun import MPIRun
+
+PLATFORMS = "psij_parsl.platforms"
+LAUNCHERS = "psij_parsl.launchers"
+
+
+def platform(name: str) -> Platform:
+    """The platform of that name. Raises `PluginError` if there is none or it cannot be loaded."""
+    found: Platform = _load("platform", name, "psij_parsl.providers", PLATFORMS, "platform")
+    return found
+
+
+def launcher(name: str) -> type[MPIRun]:
+    """The launch method of that name. Raises `PluginError` if there is none or it cannot be loaded."""
+    found: type[MPIRun] = _load("launcher", name, "psij_parsl.launchers", LAUNCHERS, "launcher")
+    return found
+
+
+def platforms() -> Iterator[tuple[str, Platform | PluginError]]:
+    """Every installed platform by name; one that does not load is given as its error, and spoils no other."""
+    return _all("platform", "psij_parsl.providers", PLATFORMS, platform)
+
+
+def launchers() -> Iterator[tuple[str, type[MPIRun] | PluginError]]:
+    """Every installed launch method by name, likewise."""
+    return _all("launcher", "psij_parsl.launchers", LAUNCHERS, launcher)
+
+
+def _builtin(package: str) -> list[str]:
+    return sorted(
+        module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+        if not module.name.startswith("_")
+    )  # fmt: skip
+
+
+def _entry_points(group: str) -> dict[str, Any]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _load(kind: str, name: str, package: str, group: str, attribute: str) -> Any:
+    if name.isidentifier() and name in _builtin(package):
+        try:
+            return getattr(importlib.import_module(f"{package}.{name}"), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(f"the {kind} {name!r} cannot be loaded: {error}") from error
+    plugins = _entry_points(group)
+    if name not in plugins:
+        known = [*_builtin(package), *plugins]
+        raise PluginError(f"there is no {kind} {name!r}", hint=nearest(name, known))
+    try:
+        return plugins[name].load()
+    except Exception as error:  # someone else's code: whatever it raises, it must not spoil the others
+        raise PluginError(
+            f"the {kind} {name!r} ({plugins[name].value}) cannot be loaded: {type(error).__name__}: {error}",
+            hint="`psij-run doctor` shows the whole error",
+        ) from error
+
+
+def _all(kind: str, package: str, group: str, get: Any) -> Iterator[tuple[str, Any]]:
+    for name in sorted({*_builtin(package), *_entry_points(group)}):
+        try:
+            yield name, get(name)
+        except PluginError as error:
+            yield name, error

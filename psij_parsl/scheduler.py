@@ -1,0 +1,338 @@
+"""One resource manager's command line: `qsub`, `qstat`, `qdel` over the platform's tables and pure functions.
+
+A platform says which argv to run and how to read one record of the answer. Everything that is the same for all
+managers, and that the field learnt the hard way, is done here: time limits, retries, telling a refusal from
+silence, isolating one bad record, never reading silence as "no jobs".
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from .command import CommandRunner, Output, Runner, backoff
+from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
+from .states import JobStatus
+
+log = logging.getLogger(__name__)
+
+
+class Record(NamedTuple):
+    """One job in a manager's answer. `tag` is what we put on it at submission, if the manager gives it back."""
+
+    id: str
+    status: JobStatus
+    tag: str = ""
+
+
+class Queue(NamedTuple):
+    """A queue and its limits; None means none, or not told. `minutes` is the longest wall time."""
+
+    name: str
+    up: bool = True
+    default: bool = False
+    max_nodes: int | None = None
+    minutes: int | None = None
+    min_nodes: int | None = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question, and how to read the answer one record at a time.
+
+    `parse` returns None for a record that tells nothing, and may raise for one that it cannot read: that one
+    alone is lost. `answers` are the exit codes with which the output counts as an answer.
+    """
+
+    argv: Sequence[str]
+    parse: Callable[[Any], Any]
+    split: Callable[[str], Iterable[Any]] = str.splitlines
+    answers: Collection[int] = (0,)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """An error text of the manager, and what it means.
+
+    `transient`: asking again may help. `accepted`: the request may have been taken all the same. `limit`: the
+    parameter that was at fault. `permanent` on a history query: this machine has none and never will.
+    """
+
+    pattern: str
+    transient: bool = False
+    accepted: bool = False
+    permanent: bool = False
+    limit: str = ""
+    hint: str = ""
+
+
+@dataclass
+class Answer:
+    """What the manager knows: records by id. `unheard` are ids that could not be asked about just now."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    unheard: frozenset[str] = frozenset()
+
+
+class Scheduler(ABC):
+    """One manager. A subclass gives tables and pure functions; the verbs below are built from them."""
+
+    #: The commands that must be on PATH.
+    commands: ClassVar[Sequence[str]] = ()
+    #: Patterns of environment variables that configure the client and reach every command.
+    keep_env: ClassVar[Sequence[str]] = ()
+    #: Patterns of variables that belong to a job of this manager and never leak into another one.
+    drop_env: ClassVar[Sequence[str]] = ()
+    #: What it says when it says no, most telling first.
+    complaints: ClassVar[Sequence[Complaint]] = ()
+    #: Seconds between two status queries of one user, where the site says nothing.
+    poll_s: ClassVar[float] = 15.0
+    #: How many ids go into one command.
+    chunk: ClassVar[int] = 200
+
+    #: How many elements a job array may have.
+    array_max: ClassVar[int] = 1000
+
+    def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:
+        """`home` is our state directory, for a manager that keeps its own state there."""
+        self.run: Runner = run or CommandRunner(keep_env=self.keep_env)
+        self._warned: set[str] = set()
+
+    # ---- what the platform says: pure functions ----------------------------------------------------------
+
+    @abstractmethod
+    def submit_argv(self, script: Path) -> Sequence[str]:
+        """The command that submits a script."""
+
+    @abstractmethod
+    def job_id(self, stdout: str) -> str:
+        """The id in what that command printed; '' if there is none."""
+
+    @abstractmethod
+    def live(self) -> Query:
+        """All jobs of the user that the manager has at hand."""
+
+    @abstractmethod
+    def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
+        """The command that cancels jobs."""
+
+    def unknown_ids(self, output: Output) -> set[str]:
+        """The ids that a cancel command said do not exist."""
+        return set()
+
+    def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
+        """Questions about jobs that are no longer live; the first that gets an answer counts.
+
+        `since` is the time, in seconds since the epoch, before which none of them was submitted.
+        """
+        return ()
+
+    def hold_argv(self, ids: Sequence[str]) -> Sequence[str] | None:
+        """The command that keeps queued jobs from starting; None where the manager has none."""
+        return None
+
+    def release_argv(self, ids: Sequence[str]) -> Sequence[str] | None:
+        """The opposite of hold."""
+        return None
+
+    def signal_argv(self, job_id: str, signal: str) -> Sequence[str] | None:
+        """The command that sends a signal (a name such as USR1) to the job's script."""
+        return None
+
+    def extend_argv(self, job_id: str, minutes: int) -> Sequence[str] | None:
+        """The command that sets a job's wall time limit to so many minutes."""
+        return None
+
+    def queues_query(self) -> Query | None:
+        """A question whose records are `Queue`s; None where the manager cannot say."""
+        return None
+
+    def element(self, job_id: str, index: int) -> str:
+        """The id of one element of a job array."""
+        return f"{job_id}_{index}"
+
+    def whole(self, element_id: str) -> str:
+        """The opposite of `element`: the id of the submission that an element's id belongs to."""
+        return element_id.partition("_")[0]
+
+    def cluster(self, environ: Any) -> str:
+        """What tells this manager's cluster from others that the user can reach; '' for the only one."""
+        return "|".join(f"{name}={environ[name]}" for name in sorted(self.keep_env) if environ.get(name))
+
+    # ---- the verbs ---------------------------------------------------------------------------------------
+
+    def qsub(self, script: Path, *, timeout_s: float = 60.0) -> str:
+        """Submit a script and return the manager's id for it, an opaque string.
+
+        A transient refusal is tried again, with growing pauses. Raises `Rejected` when the manager refuses,
+        `Unavailable` when it cannot be reached and certainly has not taken the job, and `Ambiguous` when it may
+        have: the caller must look for the job before it submits again.
+        """
+        argv = self.submit_argv(script)
+        pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
+        while True:
+            output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
+            if output.rc == 0 and (job_id := self.job_id(output.stdout)):
+                return job_id
+            error = self.judge(output, "submit the job")
+            if output.rc == 0:
+                raise Ambiguous(
+                    f"{argv[0]} ended well but printed no job id", output=output.said, hint="its words are kept"
+                )
+            if not isinstance(error, Unavailable):
+                raise error
+            try:
+                time.sleep(next(pauses))
+            except StopIteration:
+                raise error from None
+
+    def qstat(self, vanished_from: Callable[[Collection[str]], Collection[str]], since: float = 0.0) -> Answer:
+        """Ask about all of the user's jobs, then history about those that are gone.
+
+        `vanished_from(seen)` is called with the ids in the live answer and says which others to look up.
+        Raises `Unavailable` when there was no usable answer: then nothing is known about any job.
+        """
+        records = {record.id: record for record in self.ask(self.live())}
+        missing = [job_id for job_id in vanished_from(records.keys()) if job_id not in records]
+        unheard: set[str] = set()
+        for ids in chunks(missing, self.chunk):
+            found = self._from_history(ids, since)
+            if found is None:
+                unheard.update(ids)
+            else:
+                records.update(found)
+        return Answer(records, frozenset(unheard))
+
+    def _from_history(self, ids: Sequence[str], since: float) -> dict[str, Record] | None:
+        """Records of vanished jobs; None when history exists but did not answer."""
+        silent = False
+        for query in self.history(ids, since):
+            try:
+                wanted = set(ids)
+                return {record.id: record for record in self.ask(query) if record.id in wanted}
+            except Unavailable as error:
+                permanent = any(c.permanent and re.search(c.pattern, error.output) for c in self.complaints)
+                silent = silent or not permanent
+                self.warn_once(f"history: {error.message}" if not permanent else "")
+        return None if silent else {}
+
+    def qdel(self, ids: Collection[str]) -> set[str]:
+        """Cancel jobs; those already ended are fine. Returns the ids that the manager does not know."""
+        unknown: set[str] = set()
+        for group in chunks(sorted(ids), self.chunk):
+            output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
+            unknown |= self.unknown_ids(output) & set(group)
+        return unknown
+
+    def hold(self, ids: Collection[str]) -> None:
+        """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
+        self._optional(self.hold_argv(sorted(ids)), "hold jobs")
+
+    def release(self, ids: Collection[str]) -> None:
+        """Let held jobs start. Raises `Unsupported` where the manager cannot."""
+        self._optional(self.release_argv(sorted(ids)), "release jobs")
+
+    def signal(self, job_id: str, signal: str) -> None:
+        """Send a signal to the job's script. Raises `Unsupported` where the manager cannot."""
+        self._optional(self.signal_argv(job_id, signal), "send signals")
+
+    def extend(self, job_id: str, minutes: int) -> None:
+        """Set the wall time limit. Raises `Unsupported` or, when the user may not, `Rejected`."""
+        self._optional(self.extend_argv(job_id, minutes), "change a wall time")
+
+    def queues(self) -> list[Queue]:
+        """The queues and their limits. Raises `Unsupported` where the manager cannot say."""
+        query = self.queues_query()
+        if query is None:
+            raise Unsupported("this platform does not tell its queues", hint="ask the machine's documentation")
+        return list(self.ask(query))
+
+    # ---- how answers are read ----------------------------------------------------------------------------
+
+    def ask(self, query: Query) -> Iterator[Any]:
+        """Run a query and read it record by record. Raises `Unavailable` when the answer is no answer."""
+        output = self.run(query.argv)
+        if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
+            raise Unavailable(
+                f"{query.argv[0]} gave no answer: {_first_line(output)}",
+                output=output.said,
+                hint="states stay as they were; it is asked again later",
+            )
+        return iter(self._read(query, output))
+
+    def _read(self, query: Query, output: Output) -> list[Any]:
+        good: list[Any] = []
+        bad = 0
+        for piece in query.split(output.stdout):
+            try:
+                record = query.parse(piece)
+            except Exception as error:  # a parser meets text that nobody foresaw: it costs that record only
+                bad += 1
+                self.warn_once(f"{query.argv[0]}: cannot read {str(piece)[:200]!r} ({type(error).__name__}: {error})")
+                continue
+            if record is not None:
+                good.append(record)
+        if bad and not good:
+            raise Unavailable(f"{query.argv[0]} printed nothing that can be read", output=output.stdout[:2000])
+        return good
+
+    def judge(self, output: Output, doing: str) -> SchedulerError:
+        """What a failed command means, as an error with the manager's own words."""
+        said = output.said
+        name = output.argv[0]
+        if output.rc is None:
+            return Ambiguous(
+                f"{name} did not answer within {output.seconds:.0f} s", output=said, hint="the manager may be busy"
+            )
+        for complaint in self.complaints:
+            if not re.search(complaint.pattern, said):
+                continue
+            if complaint.accepted:
+                return Ambiguous(f"{name}: {_first_line(output)}", output=said, hint=complaint.hint)
+            if complaint.transient:
+                return Unavailable(f"could not {doing}: {_first_line(output)}", output=said, hint=complaint.hint)
+            return Rejected(
+                f"could not {doing}: {_first_line(output)}", output=said, limit=complaint.limit, hint=complaint.hint
+            )
+        return Rejected(f"could not {doing}: {_first_line(output)}", output=said)
+
+    def warn_once(self, text: str) -> None:
+        """Say a thing once per executor, however often it is seen."""
+        if text and text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s", text)
+
+    def _optional(self, argv: Sequence[str] | None, doing: str) -> None:
+        if argv is None:
+            raise Unsupported(f"this platform cannot {doing}", hint="`psij-run platform list` shows what each can")
+        self._command(argv, doing)
+
+    def _command(self, argv: Sequence[str], doing: str, tolerate: Collection[str] = ()) -> Output:
+        output = self.run(argv)
+        if output.rc != 0 and not (tolerate and self.unknown_ids(output) & set(tolerate)):
+            error = self.judge(output, doing)
+            if isinstance(error, Ambiguous):
+                raise Unavailable(error.message, output=error.output, hint=error.hint or "try again in a minute")
+            raise error
+        return output
+
+
+def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The items in groups of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _first_line(output: Output) -> str:
+    """The most telling line of a command's words: the last error line, else the first line."""
+    if output.rc is None:
+        return f"no answer within {output.seconds:.0f} s"
+    lines = [line.strip() for line in output.said.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or [f"exit code {output.rc}, without a word"])[-1 if errors else 0]

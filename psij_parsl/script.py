@@ -1,0 +1,155 @@
+"""From a job to the files in its folder: the script, its environment, and the elements of an array."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .command import matcher
+from .files import write_new
+from .job import Job, Resources
+from .quoting import Raw
+from .registry import launcher as find_launcher
+
+if TYPE_CHECKING:
+    from .template import JobTemplate
+
+#: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
+NEVER_INHERITED = (
+    "_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "PSIJ_JOB_*", "PSIJ_NATIVE_ID", "PSIJ_NODEFILE", "PSIJ_ARRAY_INDEX",
+    "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_PARSL_FAULT", "PMI_*", "PMIX_*", "CUDA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
+)  # fmt: skip
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_READONLY = ("BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID")  # bash refuses to set them
+
+
+def slug(name: str, limit: int = 200) -> str:
+    """A display name within every manager's rules; people see the name itself in our own records."""
+    text = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-")[:limit]
+    return text if text[:1].isalpha() else f"job_{text}"[:limit]
+
+
+def inherited(drop: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The submitting environment without shell functions and without `drop`, the manager's own job variables."""
+    dropped = matcher((*NEVER_INHERITED, *_READONLY, *drop))
+    return {name: value for name, value in environ.items() if _NAME.fullmatch(name) and not dropped.fullmatch(name)}
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Shell text that sets variables."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+
+def launch_words(job: Job, default: str) -> list[str]:
+    """The words before the command that its `job_mode` asks for. Raises `InvalidRequest` where none can."""
+    if job.job_mode == "script":
+        return []
+    method = find_launcher(job.launcher or default)()
+    return method.argv(job, mode=job.job_mode or "mpi")
+
+
+def indices(array: Sequence[int]) -> str:
+    """Array indices in the short form that managers read: 0-9,12."""
+    spans: list[list[int]] = []
+    for index in sorted(array):
+        if spans and index == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], index]
+        else:
+            spans.append([index])
+    return ",".join("-".join(map(str, span)) for span in spans)
+
+
+def values(job: Job) -> dict[str, Any]:
+    """The five fixed parameters and the pass-through ones, as `JobTemplate.render` takes them."""
+    fixed = {name: getattr(job, name) for name in ("num_nodes", "wall_time_min", "queue", "project", "job_mode")}
+    return {**job.parameters, **fixed}
+
+
+def requests(job: Job) -> dict[str, Any]:
+    """What this job asks beyond the ordinary, for the check that the template can say it."""
+    plain = Resources()
+    names = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
+    asked = {name: getattr(job, name) for name in names if getattr(job, name) != getattr(plain, name)}
+    if job.num_nodes > 1:
+        asked["num_nodes"] = job.num_nodes
+    return {**asked, **{name: value for name in ("queue", "after", "array", "hold") if (value := getattr(job, name))}}
+
+
+def given(
+    job: Job, *, job_id: str, tag: str, folder: Path, launch: Sequence[str], after: Sequence[str],
+    environment_file: bool, elements: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """The core's own words for the template: see `template.GIVEN`."""
+    shape = {
+        name: getattr(job, name)
+        for name in ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node",
+                     "num_ranks", "cores_per_node")
+    }  # fmt: skip
+    return {
+        **shape,
+        "id": job_id, "tag": tag, "folder": str(folder), "job_name": slug(job.display_name),
+        "after": list(after), "array": indices(job.array), "hold": job.hold,
+        "directory": str(job.directory), "stdin": str(job.stdin or "/dev/null"),
+        "stdout": str(job.stdout or ""), "stderr": str(job.stderr or ""),
+        "inherit_environment": job.inherit_environment,
+        "environment_file": str(folder / "environment") if environment_file else "",
+        "elements": str(folder / "elements") if elements else "",
+        "setup": Raw(job.setup.rstrip("\n"), "setup"),
+        "command": Raw(shlex.join(job.command), "command"),
+        "launch": Raw(shlex.join(launch), "launch"),
+    }  # fmt: skip
+
+
+def render(
+    template: type[JobTemplate], job: Job, *, job_id: str, tag: str, folder: Path, default_launcher: str,
+    after: Sequence[str] = (), environment_file: bool = True, elements: bool = False,
+) -> str:  # fmt: skip
+    """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for."""
+    template.refuse_unexpressed(requests(job))
+    words = given(
+        job, job_id=job_id, tag=tag, folder=folder, launch=launch_words(job, default_launcher), after=after,
+        environment_file=environment_file, elements=elements,
+    )  # fmt: skip
+    return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
+
+
+def element_text(jobs: Sequence[Job]) -> str:
+    """What each element of an array runs, where the elements differ: a shell `case` over the index."""
+    lines = ["case $psij_index in"]
+    for index, job in enumerate(jobs):
+        lines += [
+            f"{index})",
+            f"psij_directory={shlex.quote(str(job.directory))}",
+            f"psij_stdin={shlex.quote(str(job.stdin or '/dev/null'))}",
+            f"psij_stdout={shlex.quote(str(job.stdout)) if job.stdout else '$psij_folder/stdout'}",
+            f"psij_stderr={shlex.quote(str(job.stderr)) if job.stderr else _beside(job)}",
+            exports(job.environment) + f"set -- {shlex.join(job.command)} ;;",
+        ]
+    return "\n".join([*lines, "*) psij_end 125 element ;;", "esac", ""])
+
+
+def _beside(job: Job) -> str:
+    return "$psij_stdout" if job.stdout else "$psij_folder/stderr"
+
+
+def write(
+    folder: Path,
+    script: str,
+    job: Job,
+    *,
+    drop: Sequence[str],
+    elements: Sequence[Job] = (),
+    environ: Mapping[str, str],
+) -> Path:
+    """Write a job's files, readable by their owner only; returns the script's path."""
+    environment = {**(inherited(drop, environ) if job.inherit_environment else {}), **job.environment}
+    write_new(folder / "environment", exports(environment))
+    if elements:
+        write_new(folder / "elements", element_text(elements))
+    write_new(folder / "script.sh", script)
+    return folder / "script.sh"

@@ -1,0 +1,155 @@
+"""The queue snapshot: what the manager last said of a user's jobs, shared by all of the user's processes on a host.
+
+However many ask, the manager is asked at most once per interval on average. Whoever finds the snapshot stale takes
+the lock and refreshes it, while the others read the old one; reading takes no lock. A small budget of tokens, filled
+at the rate of one an interval, lets a refresh come early when there is a sign that a job has started or ended; when
+some have been spent, the regular refreshes come a little later until the budget is whole again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import Unavailable
+from .files import lock, locked, private_folder, read_json, tried, write_whole
+from .states import EndReason, JobState, JobStatus
+
+log = logging.getLogger(__name__)
+
+CAPACITY = 4.0  # early refreshes in a row
+_STRETCH = 1.25  # how much later regular ones come while the budget is not whole
+_LONGEST_PAUSE_S = 300.0
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of the snapshot. Times are seconds since the epoch; `asked` is before the question was sent."""
+
+    asked: float = 0.0
+    rows: Mapping[str, Any] = field(default_factory=dict)
+    missing: Mapping[str, float] = field(default_factory=dict)
+    tokens: float = CAPACITY
+    tokens_at: float = 0.0
+    failures: int = 0
+    failing_until: float = 0.0
+    failure: str = ""
+
+    def status(self, native_id: str) -> JobStatus | None:
+        """The status of that job as of `asked`; None if it was not among those known then."""
+        row = self.rows.get(native_id)
+        return unpack(row) if row is not None else None
+
+
+def pack(status: JobStatus) -> list[Any]:
+    """A status as a short JSON list."""
+    return [
+        int(status.state), status.native, status.exit_code, status.signal,
+        status.reason.name if status.reason else None, status.message, status.nodes, status.attempt,
+        status.started, status.ended, status.held,
+    ]  # fmt: skip
+
+
+def unpack(row: list[Any]) -> JobStatus:
+    """The inverse of `pack`."""
+    state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
+    return JobStatus(
+        JobState(state), native, exit_code, signal, EndReason[reason] if reason else None, message, nodes, attempt,
+        started, ended, held,
+    )  # fmt: skip
+
+
+class QueueSnapshot:
+    """The snapshot of one user, host, manager and cluster."""
+
+    def __init__(self, home: Path, platform: str, cluster: str, interval_s: float) -> None:
+        key = hashlib.sha256(cluster.encode()).hexdigest()[:8] if cluster else "default"
+        self.path = home / "snapshots" / f"{platform}-{socket.gethostname()}-{key}.json"
+        self.interval_s = interval_s
+        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._view = View()
+        self._mutex = threading.Lock()
+        self._lock: Any = None
+        self._said = ""
+
+    def view(self) -> View:
+        """The snapshot as it is on disk."""
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            return View()
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        with self._mutex:
+            if seen != self._seen:
+                data = read_json(self.path)
+                self._view = View(**data) if isinstance(data, dict) and data.keys() <= _FIELDS else View()
+                self._seen = seen
+            return self._view
+
+    def read(self, refresh: Callable[[View], View], *, urgent: bool = False) -> View:
+        """The snapshot, refreshed first if that is due and nobody else is at it.
+
+        `refresh(old)` asks the manager; what it raises as `Unavailable` is kept as "no answer": the rows stay and
+        everybody backs off. `urgent` spends a token, if there is one, to refresh before the interval is over.
+        """
+        view = self.view()
+        if not self._due(view, urgent):
+            return view
+        if self._lock is None:
+            self._lock = lock(self.path.with_suffix(".lock"))
+        with tried(self._lock) as ours:
+            if ours:
+                view = self.view()
+                return self._refresh(view, refresh) if self._due(view, urgent) else view
+        if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
+            with locked(self._lock):
+                return self.view()
+        return self.view()
+
+    def _tokens(self, view: View, now: float) -> float:
+        return min(CAPACITY, view.tokens + max(0.0, now - view.tokens_at) / self.interval_s)
+
+    def _due(self, view: View, urgent: bool) -> bool:
+        now = time.time()
+        if view.asked > now + 1:  # the clock was set back
+            return True
+        tokens = self._tokens(view, now)
+        if now < view.failing_until or tokens < 1:
+            return False
+        age = now - view.asked
+        return urgent or age >= self.interval_s * (1.0 if tokens >= CAPACITY else _STRETCH)
+
+    def _refresh(self, view: View, refresh: Callable[[View], View]) -> View:
+        now = time.time()
+        paid = replace(view, tokens=self._tokens(view, now) - 1, tokens_at=now)
+        try:
+            fresh = replace(
+                refresh(view), tokens=paid.tokens, tokens_at=now, failures=0, failing_until=0.0, failure=""
+            )
+            if view.failures:
+                log.warning("the resource manager answers again")
+            self._said = ""
+        except Unavailable as error:
+            pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
+            fresh = replace(
+                paid, failures=view.failures + 1, failing_until=time.time() + pause, failure=error.message
+            )
+            if self._said != error.message:
+                self._said = error.message
+                log.warning("%s; states stay as they were, it is asked again later", error.message)
+        private_folder(self.path.parent)
+        write_whole(self.path, json.dumps({name: getattr(fresh, name) for name in _FIELDS}, separators=(",", ":")))
+        return fresh
+
+
+_FIELDS = frozenset(View.__dataclass_fields__)

@@ -1,0 +1,134 @@
+"""What a job's status is made of: the state, the reason for an end, and how two reports are merged.
+
+The state model is that of the PSI/J specification, https://exaworks.org/job-api-spec/specification.html
+"""
+
+from __future__ import annotations
+
+import signal as _signal
+from dataclasses import asdict, dataclass, replace
+from enum import Enum, IntEnum
+from typing import Any
+
+
+class JobState(IntEnum):
+    """NEW < QUEUED < ACTIVE < an end. UNKNOWN is the lowest: it tells nothing, so it never wins over knowledge."""
+
+    UNKNOWN = 0
+    NEW = 1
+    QUEUED = 2
+    ACTIVE = 3
+    COMPLETED = 4
+    FAILED = 5
+    CANCELED = 6
+
+    @property
+    def final(self) -> bool:
+        return self >= JobState.COMPLETED
+
+
+class EndReason(Enum):
+    """Why a job did not end well. The value is the hint that a person can act on."""
+
+    TIMEOUT = "it ran out of wall time: ask for more with -t, or save its state before the end"
+    OUT_OF_MEMORY = "it used more memory than it had: ask for more with --mem, or use fewer ranks per node"
+    NODE_FAILURE = "a node died under it, which is not the job's fault: submit it again"
+    PREEMPTED = "a more urgent job took its place: submit it again, or use a queue that is not preempted"
+    LAUNCH_FAILED = "it never started: see that its directory, input and output files exist where it runs"
+    DEADLINE = "it could not end before its deadline"
+    DEPENDENCY = "a job that it was to follow did not end as required: look at that one with `psij-run info`"
+    DUPLICATE = "a second copy of the same submission, ended before it did anything: nothing is to be done"
+    LOST = "nobody knows how it ended: look at its output with `psij-run logs`, then submit it again if need be"
+
+    @property
+    def hint(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One report about a job.
+
+    `native` is the manager's own word, `message` its reason (or ours) as text; `exit_code` and `signal` are
+    those of the job's script; `attempt` counts requeues from 0; times are seconds since the epoch.
+    """
+
+    state: JobState = JobState.NEW
+    native: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: EndReason | None = None
+    message: str = ""
+    nodes: str = ""
+    attempt: int = 0
+    started: float | None = None
+    ended: float | None = None
+    held: bool = False
+
+    @property
+    def final(self) -> bool:
+        return self.state.final
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit code as a shell has it, 128 + n for a signal; None when the job has none of its own."""
+        if self.signal:
+            return 128 + self.signal
+        return self.exit_code
+
+    def then(self, new: JobStatus) -> JobStatus:
+        """The status after a further report: an end stays, UNKNOWN changes nothing, a state never goes back.
+
+        The one exception to the last is a requeue: the manager says that a job which ran is queued once more
+        (`attempt` has grown). To our callers it stays ACTIVE until it ends; `native` and `message` tell.
+        """
+        if self.final or new.state is JobState.UNKNOWN:
+            return self
+        if new.state < self.state:
+            return replace(
+                self, native=new.native, message=new.message, held=new.held, attempt=max(self.attempt, new.attempt)
+            )
+        return replace(
+            new,
+            nodes=new.nodes or self.nodes,
+            started=new.started or self.started,
+            attempt=max(self.attempt, new.attempt),
+        )
+
+    def describe(self) -> str:
+        """One line for a person: FAILED, exit code 137 (likely SIGKILL)."""
+        words = [self.state.name]
+        if self.state is JobState.FAILED or self.state is JobState.CANCELED:
+            if self.reason:
+                words.append(self.reason.name)
+            if self.signal:
+                words.append(f"signal {signal_name(self.signal)}")
+            elif self.exit_code:
+                likely = signal_name(self.exit_code - 128) if 128 < self.exit_code < 128 + 65 else ""
+                words.append(f"exit code {self.exit_code}" + (f" (likely {likely})" if likely else ""))
+        if self.message and self.message not in ("None",):
+            words.append(self.message)
+        return ", ".join(words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data = asdict(self)
+        data["state"] = self.state.name
+        data["reason"] = self.reason.name if self.reason else None
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> JobStatus:
+        """The inverse of `to_dict`; keys of a later version are passed over."""
+        known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
+        known["state"] = JobState[known.get("state", "UNKNOWN")]
+        known["reason"] = EndReason[known["reason"]] if known.get("reason") else None
+        return cls(**known)
+
+
+def signal_name(number: int) -> str:
+    """9 -> SIGKILL; an unknown number stays one."""
+    try:
+        return _signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

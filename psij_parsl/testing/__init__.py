@@ -1,0 +1,1 @@
+"""Help for the tests of platforms, ours and third parties'."""

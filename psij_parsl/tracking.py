@@ -1,0 +1,188 @@
+"""What became of jobs: the manager's records, the exit files and our own journal put together.
+
+`refresh` asks the manager once for all open jobs of a platform and cluster; `resolve` decides about one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .errors import SchedulerError
+from .files import owner_gone
+from .journal import Entry, ExitFile, Journal, abandon, claimed_by
+from .snapshot import View, pack
+from .states import EndReason, JobState, JobStatus
+
+if TYPE_CHECKING:
+    from .scheduler import Record, Scheduler
+
+log = logging.getLogger(__name__)
+
+_STAGES = {
+    "directory": "its directory cannot be entered",
+    "stdin": "its input file cannot be read",
+    "stdout": "its output file cannot be written",
+    "stderr": "its error file cannot be written",
+    "element": "its array has no such element",
+}
+
+
+def resolve(
+    entry: Entry, key: str, native: str, record: Record | None, before: JobStatus, *, heard: bool,
+    missing_since: float | None, now: float, grace_s: float,
+) -> tuple[JobStatus, float | None]:  # fmt: skip
+    """The status of one job, and since when the manager has not known it (None: it does).
+
+    `before` is the last status; `heard` is False when its history could not be asked about, and then it stays.
+    """
+    exit_file = ExitFile.read(entry.element_folder(key))
+    ours = exit_file is not None and exit_file.native == native
+    if record is not None:
+        status = before.then(_told_by_script(record.status, exit_file if ours else None))
+        return _canceled_if_asked(entry, key, status), None
+    # Gone from the manager's books. The exit file is the second source: of this id, and of no earlier attempt.
+    if exit_file is not None and ours and exit_file.attempt >= before.attempt:
+        return _canceled_if_asked(entry, key, before.then(_from_exit_file(exit_file))), None
+    if not heard:
+        return before, missing_since
+    if entry.cancel_asked(key):
+        return replace(before, state=JobState.CANCELED, message="gone after it was asked to be cancelled"), None
+    since = now if missing_since is None else missing_since
+    if now - since >= grace_s:
+        message = f"{entry.platform} has not known it for {now - since:.0f} s, and it left no exit file"
+        return replace(before, state=JobState.FAILED, reason=EndReason.LOST, message=message, ended=now), since
+    return replace(before, message=f"{entry.platform} does not know it any more; looking again"), since
+
+
+def _told_by_script(status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
+    """A failure that our own script explains, where the manager only knows the exit code."""
+    if (
+        exit_file is None
+        or status.state is not JobState.FAILED
+        or status.reason
+        or exit_file.attempt < status.attempt
+    ):
+        return status
+    if exit_file.stage in _STAGES and status.exit_code == exit_file.code:
+        return replace(status, reason=EndReason.LAUNCH_FAILED, message=_STAGES[exit_file.stage])
+    return status
+
+
+def _from_exit_file(exit_file: ExitFile) -> JobStatus:
+    state = JobState.FAILED if exit_file.code else JobState.COMPLETED
+    reason = EndReason.LAUNCH_FAILED if exit_file.stage in _STAGES else None
+    message = _STAGES.get(exit_file.stage, "as its exit file says")
+    return JobStatus(state, "", exit_file.code, None, reason, message, "", exit_file.attempt, None, exit_file.ended)
+
+
+def _canceled_if_asked(entry: Entry, key: str, status: JobStatus) -> JobStatus:
+    """A job that we were asked to cancel and that a signal ended was cancelled, whatever the manager calls it."""
+    by_signal = status.signal in (2, 9, 15) or status.exit_code in (130, 137, 143)
+    if status.state is JobState.FAILED and not status.reason and by_signal and entry.cancel_asked(key):
+        return replace(status, state=JobState.CANCELED)
+    return status
+
+
+def refresh(
+    journal: Journal, scheduler: Scheduler, old: View, *, platform: str, cluster: str, grace_s: float, settle_s: float
+) -> View:
+    """Ask the manager about every open job and return the new view; ends go into the journal.
+
+    Raises `Unavailable` when the manager gave no answer: then nothing has changed.
+    """
+    asked = time.time()  # before the journal is read: a job committed later is not expected
+    entries = [
+        entry for entry in journal.entries().values()
+        if entry.open and entry.platform == platform and entry.cluster == cluster
+    ]  # fmt: skip
+    expected: dict[str, tuple[Entry, str]] = {}
+    for entry in entries:
+        if entry.native:
+            expected.update(
+                {native_of(scheduler, entry, key): (entry, key) for key in entry.keys if key not in entry.ended}
+            )
+
+    def vanished(seen: Collection[str]) -> list[str]:
+        return [native for native in expected if native not in seen]
+
+    oldest = min((entry.intended for entry in entries), default=asked)
+    answer = scheduler.qstat(vanished, since=oldest)
+    _recover(journal, scheduler, entries, answer.records, asked=asked, settle_s=settle_s)
+
+    rows, missing, ends = {}, {}, {}
+    for native, (entry, key) in expected.items():
+        before = old.status(native) or JobStatus(JobState.QUEUED)
+        status, since = resolve(
+            entry, key, native, answer.records.get(native), before, heard=native not in answer.unheard,
+            missing_since=old.missing.get(native), now=asked, grace_s=grace_s,
+        )  # fmt: skip
+        if status.state is JobState.UNKNOWN:
+            scheduler.warn_once(f"{platform} calls the state of a job {status.native!r}, which is not known here")
+        rows[native] = pack(status)
+        if since is not None and not status.final:
+            missing[native] = since
+        if status.final:
+            ends[entry.id, key] = status
+    journal.end(ends)
+    return View(asked=asked, rows=rows, missing=missing)
+
+
+def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
+    """The manager's id of one element."""
+    return scheduler.element(entry.native, int(key)) if key else entry.native
+
+
+def _recover(
+    journal: Journal, scheduler: Scheduler, entries: list[Entry], records: Mapping[str, Record], *, asked: float,
+    settle_s: float,
+) -> None:  # fmt: skip
+    """Submissions that were cut short: found by their tag, or given up; and second copies of one, ended."""
+    by_tag: dict[str, set[str]] = {}
+    for record in records.values():
+        if record.tag.startswith("psij:"):
+            by_tag.setdefault(record.tag, set()).add(scheduler.whole(record.id))
+    for entry in entries:
+        natives = by_tag.get(entry.tag, set())
+        if len(natives | {entry.native} - {""}) > 1:
+            settle_twins(journal, scheduler, entry, natives | {entry.native} - {""})
+        elif natives and not entry.native:
+            journal.commit(entry, natives.pop())
+        elif not entry.native and asked - entry.intended > settle_s and owner_gone(entry.owner) is not False:
+            give_up(journal, scheduler, entry)
+
+
+def settle_twins(journal: Journal, scheduler: Scheduler, entry: Entry, natives: Collection[str]) -> str:
+    """One submission that the manager holds twice: the one with the claim stays, the other is cancelled."""
+    claims = (scheduler.whole(claimed_by(entry.element_folder(key))) for key in entry.keys)
+    chosen = next((claim for claim in claims if claim in natives), entry.native)
+    if chosen not in natives:
+        chosen = min(natives, key=lambda native: (len(native), native))
+    others = sorted(set(natives) - {chosen})
+    if chosen != entry.native:
+        journal.commit(entry, chosen)
+    fresh = [native for native in others if native not in entry.twins]
+    if fresh:
+        log.warning("job %s was submitted twice: %s stays, %s is cancelled", entry.id, chosen, ", ".join(fresh))
+        journal.twins(entry, fresh)
+        try:
+            scheduler.qdel(fresh)
+        except SchedulerError as error:  # it would end at its claim in any case
+            log.warning("%s", error)
+    return chosen
+
+
+def give_up(journal: Journal, scheduler: Scheduler, entry: Entry) -> None:
+    """A submission that nobody knows: see to it that it never runs, or find that it has."""
+    owner = abandon(entry)
+    if owner:
+        journal.commit(entry, scheduler.whole(owner))
+        return
+    status = JobStatus(
+        JobState.FAILED, reason=EndReason.LAUNCH_FAILED, ended=time.time(),
+        message=f"its submission was cut short and {entry.platform} never had it; nothing of it ran",
+    )  # fmt: skip
+    journal.end({(entry.id, key): status for key in entry.keys})

@@ -1,0 +1,50 @@
+"""What all tests share: a state directory of their own, and the real managers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+pytest_plugins = ["tests.clusters.fixtures"]
+
+_OURS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state directory, and nothing of the developer's own settings."""
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        monkeypatch.delenv(name)
+    path = tmp_path_factory.mktemp("home") / "state"
+    monkeypatch.setenv("PSIJ_PARSL_HOME", str(path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(path.parent / "config"))
+    return path
+
+
+@pytest.fixture
+def comes_true() -> Callable[..., None]:
+    """Wait for a condition, with a deadline."""
+
+    def wait(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+        deadline = monotonic() + seconds
+        while not condition():
+            assert monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+            sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_state_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test may touch the developer's own state directory."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("xdg"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before

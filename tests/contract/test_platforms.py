@@ -1,0 +1,22 @@
+"""The contract suite over every platform that can run here."""
+
+from __future__ import annotations
+
+import pytest
+
+from psij_parsl import BatchSchedulerExecutor
+from tests.contract.suite import PlatformContract
+
+
+class TestLocal(PlatformContract):
+    @pytest.fixture
+    def executor(self) -> BatchSchedulerExecutor:
+        return BatchSchedulerExecutor("local", poll_s=0.3)
+
+
+class TestSlurm(PlatformContract):
+    samples = {"signal_before_end": "USR1@77", "directives": ["--switches=7"]}
+
+    @pytest.fixture
+    def executor(self, slurm: object) -> BatchSchedulerExecutor:
+        return BatchSchedulerExecutor("slurm", poll_s=0.5)
