@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .command import Started
 from .errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
 from .journal import Entry, Journal, claimed_by
@@ -108,12 +109,20 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
         """Submit; `elements` are the jobs of an array that differ in what they run."""
+        waiting = self.scheduler.waiting()
+        try:
+            return self._submit_with(waiting, job, elements)
+        finally:
+            if waiting is not None:
+                waiting.abandon()
+
+    def _submit_with(self, waiting: Started | None, job: Job, elements: Sequence[Job]) -> Submission:
         from .script import write
 
         while True:  # whatever is wrong with the job is said by the rendering, before anything is written
             job_id, folder = self.journal.prepare(self.spool)
             entry = Entry(
-                job_id, self.platform.name, folder, self.site, self.cluster, job.display_name, job.command_line[:200],
+                job_id, self.platform.name, str(folder), self.site, self.cluster, job.display_name, job.command_line[:200],
                 job.array, run=self.run,
             )  # fmt: skip
             text = self._script(job, job_id, entry.tag, folder, bool(elements))
@@ -125,13 +134,13 @@ class BatchSchedulerExecutor(JobExecutor):
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return self._handle(self._send(entry, script), "", job)
+        return self._handle(self._send(entry, script, waiting), "", job)
 
-    def _send(self, entry: Entry, script: Path) -> Entry:
+    def _send(self, entry: Entry, script: Path, waiting: Started | None) -> Entry:
         """Give the script to the manager: exactly once, however it answers."""
         deadline = time.monotonic() + self.patience_s
         try:
-            native = self.scheduler.qsub(script)
+            native = self.scheduler.qsub(script, waiting=waiting)
         except Ambiguous as error:
             log.warning("%s; looking for job %s before it is sent again", error.message, entry.id)
             return self._settle(entry, script, error, deadline)
@@ -274,7 +283,7 @@ class BatchSchedulerExecutor(JobExecutor):
             raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
         job_id, folder = self.journal.prepare(self.spool)
         self.journal.make_folder(folder)
-        entry = Entry(job_id, self.platform.name, folder, self.site, self.cluster, f"attached {native_id}")
+        entry = Entry(job_id, self.platform.name, str(folder), self.site, self.cluster, f"attached {native_id}")
         entry = self.journal.commit(self.journal.intend(entry), native_id)
         if found.status.final:
             self.journal.end({(entry.id, ""): found.status})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from jinja2 import meta, nodes
+from jinja2 import nodes
 
 from .errors import TemplateError, nearest
+from .flatten import every
 from .formatters import FORMATTERS
 from .shellscan import ShellScan
 
@@ -14,11 +15,6 @@ PLAIN = frozenset({"num_nodes", "wall_time_min", "queue", "project", "job_mode",
 """Always printed as they are: each is held to be a number or a plain `word`. So they may stand inside quotes
 too.
 """
-
-
-def used_names(tree: nodes.Template) -> frozenset[str]:
-    """The names that a template takes from outside."""
-    return frozenset(meta.find_undeclared_variables(tree))
 
 
 def check_uses(uses: frozenset[str], fixed: Iterable[str], declared: Iterable[str], given: Mapping[str, str]) -> None:
@@ -37,7 +33,7 @@ def check_uses(uses: frozenset[str], fixed: Iterable[str], declared: Iterable[st
 
 def check_places(tree: nodes.Template) -> None:
     """No expression stands where its quoting would not hold (see `shellscan.py`)."""
-    names = tree.find_all(nodes.Name)
+    names = [node for node in every(tree) if isinstance(node, nodes.Name)]
     plain = PLAIN.difference(name.name for name in names if name.ctx != "load")  # a template may set its own `id`
     for where, wrong in _places(tree.body, ShellScan(), plain):
         raise TemplateError(f"{where}: an expression {wrong}")

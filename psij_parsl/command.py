@@ -73,6 +73,10 @@ class CommandRunner:
 
     def __call__(self, argv: Sequence[str], *, timeout_s: float | None = None, cwd: str | None = None) -> Output:
         """Run a command. Raises `Unavailable` when it is not installed; a time-out is an `Output` with rc None."""
+        return self.start(argv, cwd=cwd, stdin=subprocess.DEVNULL).finish(timeout_s=timeout_s or self.timeout_s)
+
+    def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int = subprocess.PIPE) -> Started:
+        """Start a command that waits for its input, so that its own start-up overlaps with our work."""
         environment = client_environment(self.keep_env)
         program = shutil.which(argv[0], path=environment["PATH"])
         if program is None:
@@ -80,13 +84,28 @@ class CommandRunner:
                 f"the command {argv[0]!r} is not on PATH",
                 hint="load the module that brings it, or choose another --platform; `psij-run doctor` tells more",
             )
-        began = time.monotonic()
         process = subprocess.Popen(
-            [program, *argv[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment, cwd=cwd, start_new_session=True,
+            [program, *argv[1:]], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=cwd,
+            start_new_session=True,
         )  # fmt: skip
+        return Started(tuple(argv), process)
+
+
+class Started:
+    """A running command. Either `finish` it or `abandon` it."""
+
+    def __init__(self, argv: tuple[str, ...], process: subprocess.Popen[bytes]) -> None:
+        self.argv = argv
+        self._process = process
+        self._began = time.monotonic()
+        self._over = False
+
+    def finish(self, text: bytes | None = None, *, timeout_s: float) -> Output:
+        """Give it its input, if it takes one, and wait for its end."""
+        self._over = True
+        process = self._process
         try:
-            out, err = process.communicate(timeout=timeout_s or self.timeout_s)
+            out, err = process.communicate(text, timeout=timeout_s)
             rc: int | None = process.returncode
         except subprocess.TimeoutExpired:
             end_group(process.pid)
@@ -96,11 +115,18 @@ class CommandRunner:
             end_group(process.pid)
             process.wait()
             raise
-        seconds = time.monotonic() - began
-        log.debug("%s -> %s in %.3f s", " ".join(argv[:6]), rc, seconds)
+        seconds = time.monotonic() - self._began
+        log.debug("%s -> %s in %.3f s", " ".join(self.argv[:6]), rc, seconds)
         return Output(
-            tuple(argv), rc, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), seconds
+            self.argv, rc, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), seconds
         )
+
+    def abandon(self) -> None:
+        """Kill it, unless it was finished: it never got its input, so it has done nothing."""
+        if not self._over:
+            self._over = True
+            end_group(self._process.pid)
+            self._process.communicate()
 
 
 def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

@@ -44,7 +44,7 @@ class Entry:
 
     id: str
     platform: str
-    folder: Path
+    place: str  # its folder, as text
     site: str = ""
     cluster: str = ""
     name: str = ""
@@ -58,6 +58,11 @@ class Entry:
     cancelled: Mapping[str, float] = field(default_factory=dict)
     ended: Mapping[str, JobStatus] = field(default_factory=dict)
     twins: tuple[str, ...] = ()  # ids of second copies that the manager made of it
+
+    @property
+    def folder(self) -> Path:
+        """Where its script, output, claim and exit file lie."""
+        return Path(self.place)
 
     @property
     def tag(self) -> str:
@@ -321,13 +326,15 @@ class ExitFile:
     ended: float
 
     @classmethod
-    def read(cls, folder: Path) -> ExitFile | None:
-        """The exit file in that folder; None if there is none, or none that is whole."""
+    def read(cls, folder: Path, native: str) -> ExitFile | None:
+        """The exit file that the job of that id left in a folder; None if there is none, or none that is whole."""
         try:
-            words = (folder / "exit").read_text().split()
-            return cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
+            with open(os.path.join(folder, "exit"), encoding="utf-8") as file:
+                words = file.read().split()
+            found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
         except (OSError, ValueError, IndexError):
             return None
+        return found if found.native == native else None
 
 
 # ---- a seam for fault injection ------------------------------------------------------------------------------
@@ -393,6 +400,7 @@ def _apply(entries: dict[str, Entry], event: Mapping[str, Any]) -> None:
         del entries[job_id]
 
 
+_FIELDS = frozenset(Entry.__dataclass_fields__)
 _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 
 
@@ -401,7 +409,7 @@ def _plain_status(status: JobStatus) -> dict[str, Any]:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "folder": os.fspath(entry.folder)}
+    data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "place": entry.place}
     for name in ("site", "cluster", "name", "command", "native", "owner", "run", "intended", "committed"):
         if value := getattr(entry, name):
             data[name] = value
@@ -417,11 +425,14 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _entry(data: Mapping[str, Any]) -> Entry:
-    known = {key: value for key, value in data.items() if key in Entry.__dataclass_fields__}
-    known["folder"] = Path(known["folder"])
+    known = dict(data)
+    for key in known.keys() - _FIELDS:  # "e", and what a later version may add
+        del known[key]
     for name in ("array", "twins"):
-        known[name] = tuple(known.get(name, ()))
-    known["ended"] = {key: JobStatus.from_dict(status) for key, status in known.get("ended", {}).items()}
+        if name in known:
+            known[name] = tuple(known[name])
+    if "ended" in known:
+        known["ended"] = {key: JobStatus.from_dict(status) for key, status in known["ended"].items()}
     return Entry(**known)
 
 

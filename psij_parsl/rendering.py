@@ -7,11 +7,15 @@ The flattener sends what expressions print through three attributes of the envir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from io import StringIO
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, nodes, pass_context
+from jinja2.compiler import CodeGenerator
+from jinja2.meta import TrackingCodeGenerator
 from jinja2.runtime import Context, Undefined
 
 from . import quoting
@@ -83,20 +87,41 @@ def environment() -> ScriptEnvironment:
     return ScriptEnvironment()
 
 
-def compiled(tree: nodes.Template, name: str) -> Callable[[Mapping[str, Any], Quoting], str]:
-    """A function `(values, quoting) -> text` for a flattened template.
+class _Generator(TrackingCodeGenerator):
+    """Jinja's code generator that notes undeclared names (`jinja2.meta`), but writes its code down, too."""
 
-    It raises our TemplateError for what the template does wrong, InvalidRequest for what a value does.
-    """
-    env = environment()
-    template = Template.from_code(env, env.compile(tree, name, name), {**env.globals})
-    root: Callable[[Context], Iterable[str]] = template.root_render_func
+    write = CodeGenerator.write
+    stream: StringIO
 
-    def render(values: Mapping[str, Any], current: Quoting) -> str:
+
+@dataclass(frozen=True)
+class Code:
+    """A flattened template as Python code. `uses`: the names that it takes from outside."""
+
+    name: str
+    uses: frozenset[str]
+    python: str
+
+    @cached_property
+    def _template(self) -> Template:
+        env = environment()
+        return Template.from_code(env, compile(self.python, self.name, "exec"), {**env.globals})
+
+    def render(self, values: Mapping[str, Any], current: Quoting) -> str:
+        """The text. Raises our TemplateError for what the template does wrong, InvalidRequest for what a
+        value does.
+        """
+        template = self._template
         context = template.new_context({**values, _QUOTING: current})
         try:
-            return quoting.plain(quoting.joined(root(context)))
+            return quoting.plain(quoting.joined(template.root_render_func(context)))
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise FaultyTemplate(f"{name}: cannot be rendered: {error}") from error
+            raise FaultyTemplate(f"{self.name}: cannot be rendered: {error}") from error
 
-    return render
+
+def generated(tree: nodes.Template, name: str) -> Code:
+    """The code of a flattened template. It is compiled when it is first rendered."""
+    generator = _Generator(environment())
+    generator.optimizer = None  # it would cost more than it gains
+    generator.visit(tree)
+    return Code(name, frozenset(generator.undeclared_identifiers), generator.stream.getvalue())

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from .command import CommandRunner, Output, Runner, backoff
+from .command import CommandRunner, Output, Runner, Started, backoff
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
 from .states import JobStatus
 
 log = logging.getLogger(__name__)
+
+_PIPE_HOLDS = 32 * 1024  # bytes that fit into an empty pipe at once, on every system
 
 
 class Record(NamedTuple):
@@ -93,6 +95,8 @@ class Scheduler(ABC):
     complaints: ClassVar[Sequence[Complaint]] = ()
     #: Seconds between two status queries of one user, where the site says nothing.
     poll_s: ClassVar[float] = 15.0
+    #: A command that submits the script on its standard input, where the manager has one: see `waiting`.
+    stdin_argv: ClassVar[Sequence[str]] = ()
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
 
@@ -167,7 +171,17 @@ class Scheduler(ABC):
 
     # ---- the verbs ---------------------------------------------------------------------------------------
 
-    def qsub(self, script: Path, *, timeout_s: float = 60.0) -> str:
+    def waiting(self) -> Started | None:
+        """The submit command, started and waiting for a script, so that its start-up costs no time of its own.
+
+        What it is given must be given whole: killed halfway, nobody may leave it with a part of a script. Hence
+        `qsub` writes it in one step, into a pipe that holds it all. Without a script it does nothing.
+        """
+        if not self.stdin_argv or not isinstance(self.run, CommandRunner):
+            return None
+        return self.run.start(self.stdin_argv, cwd="/")  # a directory that the job's node has too
+
+    def qsub(self, script: Path, *, waiting: Started | None = None, timeout_s: float = 60.0) -> str:
         """Submit a script and return the manager's id for it, an opaque string.
 
         A transient refusal is tried again, with growing pauses. Raises `Rejected` when the manager refuses,
@@ -177,7 +191,11 @@ class Scheduler(ABC):
         argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
         while True:
-            output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
+            if waiting is not None and script.stat().st_size <= _PIPE_HOLDS:
+                output = waiting.finish(script.read_bytes(), timeout_s=timeout_s)
+            else:
+                output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
+            waiting = None
             if output.rc == 0 and (job_id := self.job_id(output.stdout)):
                 return job_id
             error = self.judge(output, "submit the job")

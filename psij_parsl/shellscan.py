@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 # What one stands in, beside quotes, by how it begins.
-_COMMAND, _SUM, _PAREN, _BRACE, _QUOTED_BRACE, _COMMENT, _HEREDOC = "(", "((", "(+", "${", '"${', "#", "<<"
+_COMMAND, _SUM, _PAREN, _BRACE, _COMMENT, _HEREDOC = "(", "((", "(+", "${", "#", "<<"
 _COMMAND_TOKEN = re.compile(
     r"""\\. | \\\Z | \$\(\( | \$\( | \$\{ | \$' | \(\( | [()'"`\n] | <<<
       | <<-?[ \t]*\\?["']?(?P<heredoc>[A-Za-z_]\w*)["']? | (?<![^\s;|&(<>])\#""",
@@ -22,16 +22,16 @@ _TOKENS = {
     _SUM: re.compile(r"\)\)|\$\(\(|\$\(|\("),
     _PAREN: re.compile(r"\)|\$\(\(|\$\(|\("),
     _BRACE: re.compile(r"""\\.|\\\Z|\}|\$\(\(|\$\(|\$\{|\$'|['"`]""", re.DOTALL),
-    _QUOTED_BRACE: re.compile(r"""\\.|\\\Z|\}|\$\(\(|\$\(|\$\{|["`]""", re.DOTALL),
     _COMMENT: re.compile(r"\n"),
     _HEREDOC: re.compile(r"\n"),
     "'": re.compile(r"'"),
+    "`": re.compile(r"\\.|\\\Z|`", re.DOTALL),  # whatever is quoted or commented in it
     "$'": re.compile(r"\\.|\\\Z|'", re.DOTALL),
     '"': re.compile(r"""\\.|\\\Z|"|\$\(\(|\$\(|\$\{|`""", re.DOTALL),
 }
 _OPENS = {"$((": _SUM, "((": _SUM, "$(": _COMMAND, "(": _COMMAND, "${": _BRACE, "#": _COMMENT}
 _OPENS |= {quote: quote for quote in ("'", '"', "`", "$'")}
-_CLOSES = {_COMMAND: ")", _SUM: "))", _PAREN: ")", _BRACE: "}", _QUOTED_BRACE: "}"}
+_CLOSES = {_COMMAND: ")", _SUM: "))", _PAREN: ")", _BRACE: "}"}
 _CLOSES |= {"'": "'", "$'": "'", '"': '"', "`": "`"}
 _NAME_AT_END = re.compile(r"\$\w*\Z")
 _SUBSCRIPT_AT_END = re.compile(r"\w\[\s*\Z")
@@ -79,11 +79,11 @@ class ShellScan:
             return "stands in a here-document, where quoting does not work; set a variable before it"
         if where in ("'", '"', "$'"):
             return "stands inside quotes; what it prints is quoted already: let it stand outside of them"
-        if where in (_BRACE, _QUOTED_BRACE):
+        if where == _BRACE:
             return "stands in ${...}, where quoting does not always work; set a variable before it"
         if where in (_SUM, _PAREN) or _SUBSCRIPT_AT_END.search(self._line):
             return "stands in arithmetic, where quoting does not work; set a variable before it"
-        if "`" in self._stack:
+        if where == "`":
             return "stands in backquotes, where quoting does not work; write $(...)"
         return ""
 
@@ -127,15 +127,6 @@ class ShellScan:
                 if len(self._stack) > 1:  # a `)` with nothing open is a pattern of `case`
                     self._stack.pop()
             elif found in _OPENS:
-                self._stack.append(_inside(where, found))
+                self._stack.append(_PAREN if found == "(" and where in (_SUM, _PAREN) else _OPENS[found])
             elif token.re is _COMMAND_TOKEN and token["heredoc"]:
                 self._heredocs.append(token["heredoc"])
-
-
-def _inside(where: str, found: str) -> str:
-    """What `found` opens, seen from where it stands."""
-    if found == "(" and where in (_SUM, _PAREN):
-        return _PAREN
-    if found == "${" and where in ('"', _QUOTED_BRACE):
-        return _QUOTED_BRACE
-    return _OPENS[found]

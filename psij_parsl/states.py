@@ -88,6 +88,9 @@ class JobStatus:
             return replace(
                 self, native=new.native, message=new.message, held=new.held, attempt=max(self.attempt, new.attempt)
             )
+        told_all = (new.nodes or not self.nodes) and (new.started or not self.started)
+        if told_all and new.attempt >= self.attempt:
+            return new
         return replace(
             new,
             nodes=new.nodes or self.nodes,

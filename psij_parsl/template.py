@@ -15,15 +15,15 @@ minutes, memory is MB, with a filter for each manager's way to write them (`form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from .checks import check_places, check_uses, used_names
+from .checks import check_places, check_uses
 from .errors import InvalidRequest, TemplateError, nearest
 from .flatten import flatten
 from .parameters import Parameter, one_of, positive_int, word
 from .quoting import Quoting, wrap
-from .rendering import compiled, environment
+from .rendering import Code, environment, generated
 from .sources import label, source
 
 FIXED: Mapping[str, Parameter] = {
@@ -77,7 +77,6 @@ _ID = Parameter("id", "", (word,), "the id of our record")  # plain, as `checks.
 _RESERVED = frozenset(
     {"given", "section", "super", "self", "loop", "caller", "varargs", "kwargs", "range", "namespace"}
 )
-_Script = Callable[[Mapping[str, Any], Quoting], str]
 
 
 class JobTemplate:
@@ -102,11 +101,10 @@ class JobTemplate:
     """The names that the effective template uses; computed."""
 
     _defaults: ClassVar[Mapping[str, Any]]
-    _script: ClassVar[_Script | None] = None
+    _code: ClassVar[Code]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._script = None
         try:
             cls.params = _declared(cls)
             if cls.__dict__.get("abstract"):
@@ -115,7 +113,8 @@ class JobTemplate:
             cls._defaults = {name: _default(parameter) for name, parameter in cls.params.items()}
             tree = flatten(environment(), source(cls))
             check_places(tree)
-            cls.uses = used_names(tree)
+            cls._code = generated(tree, label(cls))
+            cls.uses = cls._code.uses
             check_uses(cls.uses, FIXED, cls.params, GIVEN)
         except TemplateError as error:
             raise TemplateError(f"{cls.__qualname__} ({label(cls)}): {error.message}", hint=error.hint) from error
@@ -163,10 +162,7 @@ class JobTemplate:
             if name not in GIVEN:
                 raise TemplateError(f"the core gives no {name!r} to templates", hint=nearest(name, GIVEN))
             values[name] = wrap(name, _ID.convert(value) if name == _ID.name else value)
-        script = cls._script
-        if script is None:  # two threads may both compile it; either result will do
-            script = cls._script = compiled(flatten(environment(), source(cls)), label(cls))
-        return script(values, Quoting(cls.directive_quote))
+        return cls._code.render(values, Quoting(cls.directive_quote))
 
     @classmethod
     def refuse_unexpressed(cls, request: Mapping[str, Any]) -> None:

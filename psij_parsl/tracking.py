@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import SchedulerError
 from .files import owner_gone
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SUBMITTED = JobStatus(JobState.QUEUED)
 _STAGES = {
     "directory": "its directory cannot be entered",
     "stdin": "its input file cannot be read",
@@ -39,13 +40,14 @@ def resolve(
 
     `before` is the last status; `heard` is False when its history could not be asked about, and then it stays.
     """
-    exit_file = ExitFile.read(entry.element_folder(key))
-    ours = exit_file is not None and exit_file.native == native
     if record is not None:
-        status = before.then(_told_by_script(record.status, exit_file if ours else None))
+        status = before.then(record.status)
+        if status.state is JobState.FAILED and not status.reason:
+            status = _told_by_script(status, ExitFile.read(entry.element_folder(key), native))
         return _canceled_if_asked(entry, key, status), None
     # Gone from the manager's books. The exit file is the second source: of this id, and of no earlier attempt.
-    if exit_file is not None and ours and exit_file.attempt >= before.attempt:
+    exit_file = ExitFile.read(entry.element_folder(key), native)
+    if exit_file is not None and exit_file.attempt >= before.attempt:
         return _canceled_if_asked(entry, key, before.then(_from_exit_file(exit_file))), None
     if not heard:
         return before, missing_since
@@ -60,12 +62,7 @@ def resolve(
 
 def _told_by_script(status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
     """A failure that our own script explains, where the manager only knows the exit code."""
-    if (
-        exit_file is None
-        or status.state is not JobState.FAILED
-        or status.reason
-        or exit_file.attempt < status.attempt
-    ):
+    if exit_file is None or exit_file.attempt < status.attempt:
         return status
     if exit_file.stage in _STAGES and status.exit_code == exit_file.code:
         return replace(status, reason=EndReason.LAUNCH_FAILED, message=_STAGES[exit_file.stage])
@@ -111,17 +108,28 @@ def refresh(
 
     oldest = min((entry.intended for entry in entries), default=asked)
     answer = scheduler.qstat(vanished, since=oldest)
-    _recover(journal, scheduler, entries, answer.records, asked=asked, settle_s=settle_s)
+    _recover(journal, scheduler, entries, expected, answer.records, asked=asked, settle_s=settle_s)
 
-    rows, missing, ends = {}, {}, {}
+    rows: dict[str, list[Any]] = {}
+    missing: dict[str, float] = {}
+    ends: dict[tuple[str, str], JobStatus] = {}
+    packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
     for native, (entry, key) in expected.items():
-        before = old.status(native) or JobStatus(JobState.QUEUED)
+        record = answer.records.get(native)
+        if record is not None and not record.status.final:
+            row = packed.get(id(record.status))
+            if row is None:
+                row = packed[id(record.status)] = pack(record.status)
+            if row == old.rows.get(native):  # nothing new
+                rows[native] = row
+                continue
+            if record.status.state is JobState.UNKNOWN:
+                word = record.status.native
+                scheduler.warn_once(f"{platform} calls the state of a job {word!r}, which is not known here")
         status, since = resolve(
-            entry, key, native, answer.records.get(native), before, heard=native not in answer.unheard,
+            entry, key, native, record, old.status(native) or _SUBMITTED, heard=native not in answer.unheard,
             missing_since=old.missing.get(native), now=asked, grace_s=grace_s,
         )  # fmt: skip
-        if status.state is JobState.UNKNOWN:
-            scheduler.warn_once(f"{platform} calls the state of a job {status.native!r}, which is not known here")
         rows[native] = pack(status)
         if since is not None and not status.final:
             missing[native] = since
@@ -137,13 +145,13 @@ def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
 
 
 def _recover(
-    journal: Journal, scheduler: Scheduler, entries: list[Entry], records: Mapping[str, Record], *, asked: float,
-    settle_s: float,
+    journal: Journal, scheduler: Scheduler, entries: Collection[Entry], expected: Collection[str],
+    records: Mapping[str, Record], *, asked: float, settle_s: float,
 ) -> None:  # fmt: skip
     """Submissions that were cut short: found by their tag, or given up; and second copies of one, ended."""
     by_tag: dict[str, set[str]] = {}
     for record in records.values():
-        if record.tag.startswith("psij:"):
+        if record.id not in expected and record.tag.startswith("psij:"):
             by_tag.setdefault(record.tag, set()).add(scheduler.whole(record.id))
     for entry in entries:
         natives = by_tag.get(entry.tag, set())

@@ -153,6 +153,7 @@ class SlurmScheduler(Scheduler):
     commands = ("sbatch", "squeue", "scancel")
     keep_env = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
     drop_env = ("SLURM_*", "SLURMD_*", "SBATCH_*", "SRUN_*", "SQUEUE_*", "SACCT_*", "SALLOC_*")
+    stdin_argv = ("sbatch", "--parsable")
     poll_s = 15.0
     complaints = (
         Complaint(

@@ -1,0 +1,56 @@
+"""What the scripts share: interleaved timing, a real Slurm, and a report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def interleaved(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The median seconds of each contestant, timed in turns so that all meet the same weather."""
+    for call in contestants.values():
+        call()  # once without counting: imports, caches
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, call in contestants.items():
+            began = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+@contextmanager
+def slurm(**settings: object) -> Iterator[None]:
+    """The Slurm that $SLURM_CONF names, else one of the test suite's own, for as long as it is needed."""
+    if os.environ.get("SLURM_CONF"):
+        yield
+        return
+    from tests.clusters.slurm import SlurmCluster, SlurmSettings, install
+
+    install()
+    with SlurmCluster(SlurmSettings(**settings)) as cluster:  # type: ignore[arg-type]  # passed on as they are
+        os.environ.update(cluster.env)
+        yield
+
+
+def report(name: str, rows: Mapping[str, float], *, unit: str, promise: str = "", facts: Mapping[str, object] = {}) -> None:
+    """Print figures and write them as JSON."""
+    width = max(map(len, rows))
+    for label, value in rows.items():
+        print(f"{label:<{width}}  {value:10.3f} {unit}")
+    for label, fact in facts.items():
+        print(f"{label}: {fact}")
+    if promise:
+        print(f"promised: {promise}")
+    RESULTS.mkdir(exist_ok=True)
+    host = {"python": platform.python_version(), "cores": os.cpu_count()}
+    data = {"figures": dict(rows), "unit": unit, "promise": promise, "facts": dict(facts), "host": host, "at": time.time()}
+    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")

@@ -1,0 +1,63 @@
+"""Sites: one TOML file for each machine chooses platform, launcher and defaults.
+
+`find()` gives the site for this host. Files are searched in layers (`places.py`), built on each other (`load.py`),
+recognised (`detect.py`) and validated (`model.py`, `faults.py`); only the last step needs pydantic, and a host that
+no file describes never comes to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import SiteError
+from .detect import Detected
+from .detect import detect as _detect
+from .load import Catalogue
+from .site import Finding, Laptop, Row, Site
+
+__all__ = ["Detected", "Finding", "Laptop", "Row", "Site", "detect", "find", "installed", "json_schema"]
+
+
+def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Site:
+    """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
+
+    Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
+    """
+    catalogue = Catalogue(environ)
+    if file is not None:
+        return catalogue.load(catalogue.add(Path(os.path.abspath(os.path.expanduser(file)))))
+    if name:
+        return catalogue.site(name)
+    if named := environ.get("PSIJ_SITE"):
+        return catalogue.site(named, asked_by="$PSIJ_SITE")
+    detected = _detect(catalogue, environ)
+    if detected is not None:
+        return catalogue.site(detected.name)
+    return catalogue.site(Laptop.name) if catalogue.top(Laptop.name) else Laptop()
+
+
+def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:
+    """The name of this host's site and the sign that it was recognised by, or None. Validates nothing."""
+    return _detect(Catalogue(environ), environ, hostname)
+
+
+def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | SiteError]:
+    """Every site by name, or what is wrong with it; a directory or plug-in that cannot be read is in it too."""
+    catalogue = Catalogue(environ)
+    found: dict[str, Site | SiteError] = dict(catalogue.places)
+    for name in catalogue:
+        try:
+            found[name] = catalogue.site(name)
+        except SiteError as error:
+            found[name] = error
+    return dict(sorted(found.items()))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a site file, which ships as `schema.json` beside this module, for editors."""
+    from .model import json_schema as schema
+
+    return schema()

@@ -1,0 +1,267 @@
+"""What a site file may say: the pydantic models, from which `schema.json` is made.
+
+Text with a unit becomes a number here, by the validators that the command line uses: memory MB, wall times minutes,
+the poll interval seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from ..parameters import duration, memory, wall_time, word
+from .lines import Key
+from .site import Row, Site
+
+_TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}]}
+
+
+def _poll(value: Any) -> float:
+    if isinstance(value, str) and re.fullmatch(r"\s*[\d.]+\s*", value):
+        raise ValueError("must say its unit, e.g. 30s or 1m")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value <= 0:
+            raise ValueError("must be above 0 seconds")
+        return float(value)
+    return float(duration(value))
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("cannot be the name of an environment variable: letters, digits and _ only")
+    return name
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("cannot be a parameter's name: letters, digits and _ only")
+    return name
+
+
+def _site_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError("must be a site's name: letters, digits, . _ and - only")
+    return name
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return text
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Memory = Annotated[int, BeforeValidator(memory), WithJsonSchema(_TEXT_OR_NUMBER)]
+Minutes = Annotated[int, BeforeValidator(wall_time), WithJsonSchema(_TEXT_OR_NUMBER)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_poll),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0}]}),
+]
+Word = Annotated[StrictStr, AfterValidator(word)]
+SiteName = Annotated[StrictStr, AfterValidator(_site_name)]
+Variables = Annotated[
+    Mapping[Annotated[str, AfterValidator(_variable)], Annotated[StrictStr, BeforeValidator(_number_as_text)]],
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
+]
+Parameters = Annotated[Mapping[Annotated[str, AfterValidator(_identifier)], Any], WithJsonSchema({"type": "object"})]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Defaults(_Table):
+    """What a job gets where the user says nothing."""
+
+    num_nodes: Count | None = Field(default=None, description="compute nodes")
+    ranks_per_node: Count | None = Field(default=None, description="ranks on each node")
+    cpus_per_rank: Count | None = Field(default=None, description="cores of each rank")
+    threads_per_core: Count | None = Field(default=None, description="hardware threads used of each core")
+    gpus_per_rank: Annotated[int, Field(ge=0, strict=True)] | None = Field(
+        default=None, description="GPUs of each rank"
+    )
+    memory_per_node: Memory | None = Field(
+        default=None, description="memory on each node: '4 GB'; a bare number is MB"
+    )
+    wall_time_min: Minutes | None = Field(
+        default=None, description="wall time: '1h30m', '1:30:00'; a bare number is minutes"
+    )
+    queue: Word | None = Field(default=None, description="queue or partition")
+    project: Word | None = Field(default=None, description="project or allocation that is charged")
+    job_mode: Literal["script", "serial", "mpi"] | None = Field(
+        default=None, description="how the script starts the command"
+    )
+
+
+class Rule(_Table):
+    """One sign by which a site is known; exactly one of the three."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    env: Variables | None = Field(default=None, description="environment variables that all have these values")
+    hostname: Annotated[StrictStr, AfterValidator(_pattern)] | None = Field(
+        default=None, description="regular expression that matches the whole host name, as `hostname` prints it"
+    )
+    file: Annotated[StrictStr, AfterValidator(_absolute)] | None = Field(
+        default=None, description="absolute path of a file or directory that exists there and nowhere else"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Rule:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("must have exactly one of env, hostname, file")
+        return self
+
+
+class Queue(_Table):
+    """One queue or partition, and its limits."""
+
+    description: StrictStr = Field(default="", description="what it is for, in one line")
+    min_nodes: Count | None = Field(default=None, description="least number of nodes of a job")
+    max_nodes: Count | None = Field(default=None, description="greatest number of nodes of a job")
+    max_wall_time_min: Minutes | None = Field(
+        default=None, description="longest wall time: '24h'; a bare number is minutes"
+    )
+    default: StrictBool = Field(default=False, description="the manager puts jobs here that name no queue")
+    strict: StrictBool = Field(
+        default=False, description="a job beyond the limits is refused (true) or warned of (false)"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Queue:
+        if self.min_nodes is not None and self.max_nodes is not None and self.min_nodes > self.max_nodes:
+            raise ValueError(f"has min_nodes {self.min_nodes} above max_nodes {self.max_nodes}")
+        return self
+
+
+class SiteModel(Site, _Table):
+    """One machine, as its file describes it."""
+
+    name: SiteName = Field(description="the site's name (default: the file's, without .toml)")
+    extends: SiteName | None = Field(
+        default=None, description="another site to build on, or its own name: the lower layer's"
+    )
+    description: StrictStr = Field(default="", description="the machine in one line")
+    url: StrictStr = Field(default="", description="where its documentation is")
+    platform: StrictStr = Field(description="its resource manager, e.g. slurm")
+    launcher: StrictStr | None = Field(
+        default=None, description="launch method of parallel jobs (default: the platform's)"
+    )
+    poll_min: Seconds | None = Field(
+        default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
+    )
+    spool: StrictStr | None = Field(
+        default=None,
+        description="directory for jobs' folders that compute nodes can write; ~ and $VARIABLES are expanded",
+    )
+    defaults: Defaults = Field(default_factory=Defaults, description="what a job gets where the user says nothing")
+    parameters: Parameters = Field(
+        default_factory=dict, description="values for the platform's own parameters, as -X gives them"
+    )
+    setup: tuple[StrictStr, ...] = Field(default=(), description="shell lines run in each job before its command")
+    environment: Variables = Field(
+        default_factory=dict, repr=False, description="environment variables of each job, taken as they stand"
+    )
+    detect: tuple[Rule, ...] = Field(
+        default=(), description="signs by which the machine is known, any of which will do"
+    )
+    required: tuple[StrictStr, ...] = Field(
+        default=(), description="job fields and parameters that the user must give"
+    )
+    forbidden: tuple[StrictStr, ...] = Field(default=(), description="job fields and parameters that nobody may give")
+    queues: Mapping[str, Queue] = Field(default_factory=dict, description="its queues by name")
+
+    _origins: Mapping[Key, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> SiteModel:
+        chosen = [name for name, queue in self.queues.items() if queue.default]
+        if len(chosen) > 1:
+            text = f"there can be one default queue, and {chosen[0]} is one already"
+            raise _disagreement(("queues", chosen[1], "default"), text)
+        given = {*self.default_fields(), *self.parameters, *self.required}
+        if both := [name for name in self.forbidden if name in given]:
+            text = f"{', '.join(both)} cannot be forbidden and given or required at once"
+            raise _disagreement(("forbidden",), text)
+        return self
+
+    def default_fields(self) -> dict[str, Any]:
+        return {name: value for name, value in self.defaults if value is not None}
+
+    def origin(self, key: str | Sequence[str | int]) -> str:
+        return self._origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")
+
+    def rows(self) -> list[Row]:
+        found: list[Row] = []
+        self._collect(self.model_dump(mode="json", exclude_none=True), (), found)
+        return found
+
+    def _collect(self, value: Any, key: Key, found: list[Row]) -> None:
+        if isinstance(value, dict):
+            for part, inner in value.items():
+                self._collect(inner, (*key, part), found)
+        elif key in self._origins:
+            found.append(Row(".".join(map(_key_text, key)), value, self._origins[key]))
+
+
+def _disagreement(key: Key, text: str) -> PydanticCustomError:
+    """A fault between values: it is told at the line of `key`."""
+    return PydanticCustomError("disagreement", "{text}", {"key": key, "text": text})
+
+
+def _key_text(part: str | int) -> str:
+    return str(part) if re.fullmatch(r"[\w-]+", str(part), re.ASCII) else f'"{part}"'
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a site file, for editors."""
+    schema = _as_toml(SiteModel.model_json_schema())
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "psij-parsl site file"
+    del schema["required"]  # the name is the file's own, and a file that builds on another has its platform
+    schema["anyOf"] = [{"required": ["platform"]}, {"required": ["extends"]}]
+    return cast(dict[str, Any], schema)
+
+
+def _as_toml(schema: Any) -> Any:
+    """Without null, which TOML does not have, and without titles that only repeat the names."""
+    if isinstance(schema, list):
+        return [_as_toml(part) for part in schema if part != {"type": "null"}]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {
+        key: _as_toml(part)
+        for key, part in schema.items()
+        if not (key == "title" and isinstance(part, str)) and not (key == "default" and part is None)
+    }
+    if len(plain.get("anyOf", ())) == 1:
+        plain |= plain.pop("anyOf")[0]
+    return plain

@@ -1,0 +1,221 @@
+"""A site: what one machine's file says, at the service of a job.
+
+`Site` is what everybody else sees. Its values come from a site file (`model.py`, with pydantic), or, where there is
+none for this host, from `Laptop`, for which nothing is read or validated.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..errors import InvalidRequest, SiteError, nearest
+from ..job import Job
+
+if TYPE_CHECKING:
+    from ..batch import BatchSchedulerExecutor
+    from .model import Queue
+
+FLAGS: Mapping[str, str] = {
+    "num_nodes": "-N/--nodes",
+    "ranks_per_node": "--ntasks-per-node",
+    "cpus_per_rank": "-c/--cpus-per-task",
+    "threads_per_core": "--threads-per-core",
+    "gpus_per_rank": "-g/--gpus-per-task",
+    "memory_per_node": "--mem",
+    "wall_time_min": "-t/--time",
+    "queue": "-q/--queue",
+    "project": "-A/--account",
+    "job_mode": "--mode",
+    "name": "-J/--job-name",
+    "directory": "-D/--cwd",
+    "environment": "--env",
+    "array": "--array",
+    "after": "-d/--dependency",
+    "hold": "--hold",
+    "launcher": "--launcher",
+    "setup": "--setup",
+    "stdin": "-i/--input",
+    "stdout": "-o/--output",
+    "stderr": "-e/--error",
+}
+"""How people say a job's field on the command line."""
+
+_JOB = frozenset(item.name for item in fields(Job))
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a site has to say about a job before it is submitted: "refuse" or only "warn"."""
+
+    level: Literal["refuse", "warn"]
+    text: str
+    hint: str = ""
+
+
+class Row(NamedTuple):
+    """One value of a site, and where it was said."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+class Site:
+    """One machine: which platform and launcher, and what jobs there need. See `docs/sites.md` for the values."""
+
+    if TYPE_CHECKING:  # for readers and mypy: at run time pydantic would take them for fields of its own
+        name: str
+        description: str
+        url: str
+        platform: str
+        launcher: str | None
+        poll_min: float | None
+        spool: str | None
+        parameters: Mapping[str, Any]
+        setup: tuple[str, ...]
+        environment: Mapping[str, str]
+        required: tuple[str, ...]
+        forbidden: tuple[str, ...]
+        queues: Mapping[str, Queue]
+
+    def default_fields(self) -> dict[str, Any]:
+        """The fields of a job that the site fills in where the user says nothing."""
+        raise NotImplementedError
+
+    def origin(self, key: str | Sequence[str | int]) -> str:
+        """Where a value was said: "path:line" for `defaults.queue`; "default" where nobody said it.
+
+        A key that itself holds a dot is given as a sequence: `("queues", "gpu.large", "max_nodes")`.
+        """
+        raise NotImplementedError
+
+    def rows(self) -> list[Row]:
+        """Every value that somebody said, with its origin."""
+        raise NotImplementedError
+
+    def executor(self, **overrides: Any) -> BatchSchedulerExecutor:
+        """An executor for this machine; `overrides` are `BatchSchedulerExecutor`'s own arguments.
+
+        Raises `SiteError` for a spool directory that cannot be told, `PluginError` for a platform that does not load.
+        """
+        from ..batch import BatchSchedulerExecutor
+
+        settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
+        settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        return BatchSchedulerExecutor(**{**settings, **overrides})
+
+    def _spool(self) -> Path | None:
+        if not self.spool:
+            return None
+        missing = [one or other for one, other in _VARIABLE.findall(self.spool) if (one or other) not in os.environ]
+        if missing:
+            raise SiteError(
+                f"{self.origin('spool')}: spool is {self.spool}, and {' and '.join(missing)} is not set here",
+                hint=f"set {missing[0]}, or name another directory in a site file of your own",
+            )
+        path = os.path.expanduser(_VARIABLE.sub(lambda found: os.environ[found[1] or found[2]], self.spool))
+        if not os.path.isabs(path):
+            raise SiteError(
+                f"{self.origin('spool')}: spool is {path!r}, which is no absolute path",
+                hint="jobs run in other directories: begin it with / or ~ or a variable",
+            )
+        return Path(path)
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a `Job`: those given, filled up from the site. None stands for "not said".
+
+        A given parameter or environment variable wins over the site's; the site's setup comes before the job's.
+        Raises `InvalidRequest` for what the site requires and nobody gave, or forbids and somebody gave.
+        """
+        said = {name: value for name, value in given.items() if value is not None}
+        job = {**self.default_fields(), **said}
+        job["parameters"] = {**self.parameters, **said.get("parameters", {})}
+        job["environment"] = {**self.environment, **said.get("environment", {})}
+        job["setup"] = "\n".join(text for text in (*self.setup, said.get("setup", "")) if text)
+        known = {**job["parameters"], **{name: value for name, value in job.items() if name in _JOB}}
+        if lacking := [name for name in self.required if known.get(name) in (None, "", (), [])]:
+            raise InvalidRequest(
+                f"a job on {self.name} must say its {_and(lacking)}",
+                hint=f"give {_and(map(_flag, lacking))}; {self.origin('required')} asks for it",
+            )
+        asked = {**said.get("parameters", {}), **said}
+        if wrong := [name for name in self.forbidden if asked.get(name)]:
+            raise InvalidRequest(
+                f"a job on {self.name} must not ask for {_and(wrong)}",
+                hint=f"leave out {_and(map(_flag, wrong))}; {self.origin('forbidden')} forbids it",
+            )
+        return job
+
+    def check(self, job: Job) -> list[Finding]:
+        """What the limits of the job's queue say to it; nothing where the site knows no queues."""
+        name = job.queue or next((name for name, queue in self.queues.items() if queue.default), None)
+        if name is None or not self.queues:
+            return []
+        if name not in self.queues:
+            return [Finding("warn", f"{self.name} has no queue {name!r} that we know", nearest(name, self.queues))]
+        queue = self.queues[name]
+        others = [other for other, limits in self.queues.items() if not any(_beyond(limits, job))]
+        findings = []
+        for key, text in _beyond(queue, job):
+            hint = f"{_and(others, 'or')} would take it; " if others else ""
+            where = self.origin(("queues", name, key))
+            findings.append(
+                Finding("refuse" if queue.strict else "warn", f"queue {name} {text}", f"{hint}see {where}")
+            )
+        return findings
+
+
+class Laptop(Site):
+    """The site of a host that no file describes: the same as `configs/laptop.toml`, without reading it."""
+
+    name = "laptop"
+    description = "This host alone: jobs queue for its cores"
+    url = ""
+    platform = "local"
+    launcher = None
+    poll_min = None
+    spool = None
+    parameters: Mapping[str, Any] = {}
+    setup = ()
+    environment: Mapping[str, str] = {}
+    required = ()
+    forbidden = ()
+    queues: Mapping[str, Queue] = {}
+
+    def default_fields(self) -> dict[str, Any]:
+        return {}
+
+    def origin(self, key: str | Sequence[str | int]) -> str:
+        return "built in" if key in ("name", "description", "platform") else "default"
+
+    def rows(self) -> list[Row]:
+        return [Row(key, getattr(self, key), "built in") for key in ("name", "description", "platform")]
+
+
+def _beyond(queue: Queue, job: Job) -> Iterable[tuple[str, str]]:
+    """Each limit that the job is beyond: its key, and a sentence to follow the queue's name."""
+    asked, minutes = job.num_nodes, job.wall_time_min
+    if queue.max_nodes is not None and asked > queue.max_nodes:
+        yield "max_nodes", f"takes at most {queue.max_nodes} nodes, and the job asks for {asked}"
+    if queue.min_nodes is not None and asked < queue.min_nodes:
+        yield "min_nodes", f"takes jobs from {queue.min_nodes} nodes on, and the job asks for {asked}"
+    if queue.max_wall_time_min is not None and minutes > queue.max_wall_time_min:
+        yield (
+            "max_wall_time_min",
+            f"lets jobs run {queue.max_wall_time_min} minutes at most, and the job asks for {minutes}",
+        )
+
+
+def _flag(name: str) -> str:
+    return FLAGS.get(name, name if name in _JOB else f"-X {name}=VALUE")
+
+
+def _and(words: Iterable[str], last: str = "and") -> str:
+    *first, final = words
+    return f"{', '.join(first)} {last} {final}" if first else final
