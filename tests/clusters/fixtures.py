@@ -1,0 +1,65 @@
+"""The clusters as pytest fixtures; a root conftest.py has `pytest_plugins = ["tests.clusters.fixtures"]`.
+
+A cluster starts when the first test asks for it, and ends with the session. Where a host cannot run one, its tests
+are skipped with the reason; in CI they are errors, for there a missing cluster would be a test that nobody runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clusters.hosts import ClusterError
+from tests.clusters.packages import ManagerUnavailable
+from tests.clusters.slurm import SlurmCluster, client_variables
+from tests.clusters.slurm_conf import SlurmSettings
+
+
+@pytest.fixture(scope="session")
+def slurm_accounting() -> Iterator[SlurmCluster]:
+    """Slurm with accounting: sacct remembers every job; accounts and QOS are enforced."""
+    yield from _running(SlurmSettings(accounting=True))
+
+
+@pytest.fixture(scope="session")
+def slurm_plain() -> Iterator[SlurmCluster]:
+    """Slurm without accounting: what squeue has forgotten, nobody knows."""
+    yield from _running(SlurmSettings(accounting=False))
+
+
+@pytest.fixture(params=["accounting", "plain"])
+def slurm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """Each kind of Slurm, as the one that Slurm's commands talk to; the test may leave it in any state."""
+    cluster: SlurmCluster = request.getfixturevalue(f"slurm_{request.param}")
+    for name in client_variables(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    yield cluster
+    _leave_as_found(cluster)
+
+
+def _running(settings: SlurmSettings) -> Iterator[SlurmCluster]:
+    cluster = SlurmCluster(settings)
+    try:
+        cluster.start()
+    except ManagerUnavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    yield cluster
+    cluster.stop()
+
+
+def _leave_as_found(cluster: SlurmCluster) -> None:
+    try:
+        cluster.heal()
+        cluster.cancel_all()
+        cluster.wait_idle()
+    except ClusterError:
+        # The test that did it is told; the next one gets a new cluster.
+        cluster.stop()
+        cluster.start()
+        raise
