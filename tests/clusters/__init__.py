@@ -1,1 +1,1 @@
-"""Real resource managers for the tests, started on this host, each in a directory of its own. See README.md."""
+"""Real resource managers for the tests, started on this host; each has a directory of its own. README.md."""

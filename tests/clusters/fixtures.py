@@ -1,7 +1,7 @@
 """The clusters as pytest fixtures; a root conftest.py has `pytest_plugins = ["tests.clusters.fixtures"]`.
 
-A cluster starts when the first test asks for it, and ends with the session. Where a host cannot run one, its tests
-are skipped with the reason; in CI they are errors, for there a missing cluster would be a test that nobody runs.
+A cluster starts when the first test asks for it, and ends with the session. Where a host cannot run one, its
+tests are skipped with the reason; in CI they are errors, for there nobody reads why a test was skipped.
 """
 
 from __future__ import annotations

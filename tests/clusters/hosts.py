@@ -1,8 +1,8 @@
 """Several hosts on one: namespaces that look like hosts to a resource manager, and all that runs in them.
 
-A host is an idle process that holds an UTS namespace (so `hostname` says its name) and a mount namespace (with a
-temporary directory and an /etc/hosts of its own). What is started on a host stays in these namespaces, with all its
-descendants, wherever they move in the process tree: so everything on a host can be found, and killed, at any time.
+A host is an idle process that holds a UTS namespace (so `hostname` says its name) and a mount namespace (with
+a temporary directory and an /etc/hosts of its own). What is started on a host stays in these namespaces, with
+all its descendants, wherever they move in the process tree: so all of it can be found, and killed.
 
 A group of hosts owns one directory, and takes it along when it ends:
 
@@ -68,9 +68,7 @@ class HostGroup:
             shell = ["sh", "-e", "-c", _BECOME_A_HOST, "sh", name, str(self.directory)]
             # Slave: what is mounted on this machine later is seen on the hosts, never the other way round.
             self._spawn(_host(name), ["unshare", "--uts", "--mount", "--propagation", "slave", *shell], {})
-        self.wait(
-            lambda: all(self.required(_host(name)).program == _IDLE for name in names), 10.0, "the hosts"
-        )
+        self.wait(lambda: all(self.required(_host(name)).program == _IDLE for name in names), 10.0, "the hosts")
 
     def start_daemon(self, name: str, host: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Start a program that stays in the foreground on a host; its output goes to `log/<name>.out`."""
@@ -196,13 +194,17 @@ class HostGroup:
         def all_but_hosts() -> list[Process]:
             live = self._ledger.live()
             hosts = {process for name, process in live.items() if name.startswith(_host(""))}
-            # One that was interrupted while it became a host is no host yet: its namespace is still everybody's.
+            # One that was interrupted while it became a host is still in everybody's namespace.
             ready = {process for process in hosts if process.program == _IDLE}
             return [process for process in {*live.values(), *sharing_mounts(ready)} if process not in hosts]
 
         # The hosts last, for through them the others are found.
         self.wait(lambda: not _killed(all_but_hosts()), 10.0, "the cluster's processes to end")
         self.wait(lambda: not _killed(list(self._ledger.live().values())), 10.0, "the cluster's hosts to end")
+        # Its owner's file last: if this is interrupted, the next run still knows whose the rest is.
+        for path in self.directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -246,16 +248,12 @@ def destroy_abandoned(prefix: str) -> None:
 
 
 def require_namespaces() -> None:
-    """Raise ManagerUnavailable where hosts cannot be made: without root, or in a container without the right."""
+    """Raise ManagerUnavailable where hosts cannot be made: without root, or in a container that may not."""
     if os.geteuid() != 0:
-        raise ManagerUnavailable(
-            "only root can start a cluster of several nodes on one host (unshare, mknod)"
-        )
+        raise ManagerUnavailable("only root can start a cluster of several nodes on one host (unshare, mknod)")
     if shutil.which("unshare") is None:
         raise ManagerUnavailable("a cluster of several nodes on one host needs unshare(1), from util-linux")
-    trial = subprocess.run(
-        ["unshare", "--uts", "--mount", "true"], capture_output=True, text=True, check=False
-    )
+    trial = subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True, text=True, check=False)
     if trial.returncode != 0:
         raise ManagerUnavailable(
             "this container may not make namespaces, which several nodes on one host need"

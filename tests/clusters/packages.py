@@ -1,7 +1,7 @@
 """Debian packages that the real managers come in: install what is missing, and start nothing.
 
 Debian's maintainer scripts start the daemons that they install, with the system's configuration and on the
-system's ports. The clusters here bring their own, so while apt runs a ``policy-rc.d`` forbids every start; the
+system's ports. The clusters here bring their own, so while apt runs, a policy-rc.d forbids every start; the
 host's own policy file, if it has one, is back in its place afterwards.
 """
 

@@ -1,7 +1,7 @@
 """The processes of a cluster: started, written down, and ended only when they are surely the same ones.
 
-A process is known by its id *and* its start time, for the kernel gives ids out again. Signals go through a pidfd
-that is opened before the identity is checked, so that none can hit a stranger.
+A process is known by its id *and* its start time, for the kernel gives ids out again. Signals go through a
+pidfd that is opened before the identity is checked, so that none can hit a stranger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """One process of this boot: its id and its start time (clock ticks since boot, field 22 of proc(5) stat)."""
+    """One process of this boot: its id and start time (clock ticks since boot, field 22 of proc(5) stat)."""
 
     pid: int
     started: int

@@ -1,7 +1,7 @@
 """What a test cluster is like, and the text of its configuration files: plain data in, plain text out.
 
-Formats: https://slurm.schedmd.com/archive/slurm-22.05.8/slurm.conf.html, and gres.conf.html, cgroup.conf.html,
-slurmdbd.conf.html beside it.
+Formats: https://slurm.schedmd.com/archive/slurm-22.05.8/slurm.conf.html, and gres.conf.html,
+cgroup.conf.html, slurmdbd.conf.html beside it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,15 @@ QOS = ("normal", "high")
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmSettings:
-    """What can be chosen about a cluster; the command line of `python -m tests.clusters.slurm` is made from it."""
+    """What can be chosen about a cluster; `python -m tests.clusters.slurm` makes its options from it."""
 
-    accounting: bool = field(
-        default=True, metadata={"help": "slurmdbd with MariaDB; without it sacct is disabled"}
-    )
+    accounting: bool = field(default=True, metadata={"help": "slurmdbd with MariaDB; without it sacct is disabled"})
     nodes: int = field(default=4, metadata={"help": "number of nodes"})
     cpus: int = field(default=8, metadata={"help": "CPUs that each node claims to have"})
     memory: int = field(default=16000, metadata={"help": "MB that each node claims to have"})
     gpus: int = field(default=2, metadata={"help": "GPUs that each node claims to have"})
     min_job_age: int = field(default=300, metadata={"help": "seconds that squeue remembers a finished job"})
-    message_timeout: int = field(
-        default=15, metadata={"help": "seconds a client waits for a silent controller"}
-    )
+    message_timeout: int = field(default=15, metadata={"help": "seconds a client waits for a silent controller"})
     slurmd_timeout: int = field(default=60, metadata={"help": "seconds until a silent node is set down"})
     kill_wait: int = field(default=5, metadata={"help": "seconds from SIGTERM to SIGKILL"})
 
@@ -63,7 +59,7 @@ class Addresses:
 
 
 def config_files(directory: Path, settings: SlurmSettings, addresses: Addresses) -> dict[str, str]:
-    """All files of `etc/`, by name. Slurm looks for the others beside the slurm.conf that SLURM_CONF names."""
+    """All files of `etc/`, by name. Slurm looks for the others beside the one that SLURM_CONF names."""
     files = {
         "slurm.conf": _slurm_conf(directory, settings, addresses),
         DAEMONS_CONF: _daemons_conf(directory),
@@ -103,7 +99,7 @@ def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses) 
         f"SlurmdPidFile={directory}/run/slurmd.%n.pid",
         f"SlurmctldLogFile={directory}/log/slurmctld.log",
         f"SlurmdLogFile={directory}/log/slurmd-%n.log",
-        # No cgroups, for the host's are not ours; and no binding, for the CPUs that the nodes claim are not there.
+        # No cgroups, for the host's are not ours; no binding, for the claimed CPUs are not there.
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "SlurmdParameters=config_overrides",
@@ -113,7 +109,7 @@ def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses) 
         "SelectTypeParameters=CR_Core_Memory",
         f"DefMemPerCPU={settings.memory // settings.cpus // 4}",
         "GresTypes=gpu",
-        # Quick: jobs start when they are submitted, not at the scheduler's next turn (its intervals: s, s, us).
+        # Quick: Slurm looks at batch jobs once a second at best (intervals in s, s, s, us).
         "SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0",
         "PriorityType=priority/basic",
         "ReturnToService=2",
@@ -162,8 +158,8 @@ def _daemons_conf(directory: Path) -> str:
     """slurm.conf for the daemons: they listen on the address of their host's name, and not on all interfaces.
 
     Not for the clients: srun would do the same, while its connections come from 127.0.0.1, which is where the
-    nodes then call back in vain (and the launch hangs for ten minutes). slurmd gives its own SLURM_CONF to the
-    jobs; so a task prolog, whose output lands in the job's environment, gives them the clients' again.
+    nodes then call back in vain (and the launch hangs for ten minutes). slurmd gives its own SLURM_CONF to
+    the jobs; so a task prolog, whose output lands in the job's environment, gives them the clients' again.
     """
     return _text(
         [
@@ -176,7 +172,9 @@ def _daemons_conf(directory: Path) -> str:
 
 def _task_prolog(directory: Path) -> str:
     # The variable to unset is one that Slurm sets for the prolog and then leaves in the task's environment.
-    return _text(["#!/bin/sh", f"echo export SLURM_CONF={directory}/etc/slurm.conf", "echo unset SLURM_SCRIPT_CONTEXT"])
+    return _text(
+        ["#!/bin/sh", f"echo export SLURM_CONF={directory}/etc/slurm.conf", "echo unset SLURM_SCRIPT_CONTEXT"]
+    )
 
 
 def _gres_conf(directory: Path, settings: SlurmSettings) -> str:
@@ -200,7 +198,7 @@ def _slurmdbd_conf(directory: Path, addresses: Addresses) -> str:
             f"LogFile={directory}/log/slurmdbd.log",
             f"PidFile={directory}/run/slurmdbd.pid",
             "StorageType=accounting_storage/mysql",
-            # "localhost" is MariaDB's word for its socket; whoever is root there is root in the database, too.
+            # "localhost" is MariaDB's word for its socket; whoever is root here is root in the database.
             "StorageHost=localhost",
             "StorageUser=root",
             "StorageLoc=slurm_acct_db",
