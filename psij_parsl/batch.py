@@ -14,7 +14,7 @@ from pathlib import Path
 from .command import Started
 from .errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
-from .journal import Entry, Journal, claimed_by
+from .journal import ABANDONED, Entry, Journal, claimed_by
 from .platform import Platform
 from .registry import platform as find_platform
 from .signals import should_exit
@@ -162,7 +162,10 @@ class BatchSchedulerExecutor(JobExecutor):
         silent_since: float | None = None
         pause = 1.0
         while time.monotonic() < deadline:
-            if claim := claimed_by(entry.folder):
+            claim = claimed_by(entry.folder)
+            if claim == ABANDONED:  # another process of ours, on a host that cannot see that we are still at it
+                raise Unavailable(f"job {entry.id} was given up meanwhile; nothing of it ran", hint="submit it again")
+            if claim:
                 return self.journal.commit(entry, self.scheduler.whole(claim))
             try:
                 if native := self._by_tag(entry):
@@ -182,11 +185,14 @@ class BatchSchedulerExecutor(JobExecutor):
         raise Ambiguous(
             f"nobody knows yet whether the manager has taken job {entry.id}: {first.message}",
             output=first.output, hint=f"it stays in the journal; `psij-run status {entry.id}` finds it when it shows up",
+            job_id=entry.id,
         )  # fmt: skip
 
     def _by_tag(self, entry: Entry) -> str:
         found = {self.scheduler.whole(r.id) for r in self.scheduler.ask(self.scheduler.live()) if r.tag == entry.tag}
-        return settle_twins(self.journal, self.scheduler, entry, found) if len(found) > 1 else next(iter(found), "")
+        if len(found) > 1:
+            return settle_twins(self.journal, self.scheduler, entry, found).native
+        return next(iter(found), "")
 
     def _after(self, job: Job) -> list[str]:
         """Dependencies in the manager's ids. Raises `InvalidRequest` for one that can never be met."""
@@ -227,22 +233,22 @@ class BatchSchedulerExecutor(JobExecutor):
         return self._statuses(found, urgent=urgent)
 
     def _find(self, job_id: str) -> tuple[Entry, str]:
-        entry, key = self.journal.find([job_id], elements=False)[0]
-        return entry, key
+        return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
 
     def _refresh(self, old: View) -> View:
         return refresh(
             self.journal, self.scheduler, old, platform=self.platform.name, cluster=self.cluster,
-            grace_s=self.grace_s, settle_s=max(self.settle_s, 30.0) * 4,
+            grace_s=self.grace_s, settle_s=self.settle_s * 4,
         )  # fmt: skip
 
     def _statuses(self, found: _Found, *, urgent: bool = False) -> _Statuses:
-        known = self.journal.entries()
+        ids = {entry.id for entry, _ in found}
+        known = self.journal.some(ids)
         if all(not known.get(entry.id, entry).open for entry, _ in found):
             view = View()
         else:
             view = self.snapshot.read(self._refresh, urgent=urgent)
-            known = self.journal.entries()  # after the snapshot: what it no longer holds, the journal has
+            known = self.journal.some(ids)  # after the snapshot: what it no longer holds, the journal has
         return [self._status_of(known.get(entry.id, entry), key, view) for entry, key in found]
 
     def _status_of(self, entry: Entry, key: str, view: View) -> JobStatus:
@@ -261,11 +267,15 @@ class BatchSchedulerExecutor(JobExecutor):
         """As `status`, for records of the journal that were found already."""
         return self._statuses(found, urgent=urgent)
 
+    def look(self, found: _Found, before: Sequence[JobStatus]) -> _Statuses:
+        """As `statuses`; asked early where a job's folder shows a start or an end that `before` does not know."""
+        return self._statuses(found, urgent=self._hinted(found, before))
+
     def list(self) -> Sequence[Submission]:
         """The jobs of this platform and cluster that have not ended; arrays as a whole."""
         return [
-            self._handle(entry, "") for entry in self.journal.entries().values()
-            if entry.open and entry.platform == self.platform.name and entry.cluster == self.cluster
+            self._handle(entry, "") for entry in self.journal.open_entries().values()
+            if entry.platform == self.platform.name and entry.cluster == self.cluster
         ]  # fmt: skip
 
     def submission(self, job_id: str) -> Submission:
@@ -365,7 +375,7 @@ class BatchSchedulerExecutor(JobExecutor):
         for turn in range(min(_HINTS_A_TICK, len(unsettled))):
             entry, key, status = unsettled[(self._turn + turn) % len(unsettled)]
             folder = entry.element_folder(key)
-            sign = "end" if os.path.exists(folder / "exit") else ""
+            sign = "end" if os.path.exists(folder / "exit") else "cancel" if entry.cancel_asked(key) else ""
             if not sign and status.state < JobState.ACTIVE and os.path.lexists(folder / "claim"):
                 sign = "start"
             if not sign:
@@ -399,10 +409,10 @@ class BatchSchedulerExecutor(JobExecutor):
                 callbacks = list(self._callbacks)
             if not callbacks:
                 return
+            watched = self.journal.open_entries() | self.journal.some({job_id for job_id, _ in last})
             mine = [
-                (entry, key) for entry in self.journal.entries().values()
+                (entry, key) for entry in watched.values()
                 if entry.platform == self.platform.name and entry.cluster == self.cluster for key in entry.keys
-                if entry.open or (entry.id, key) in last
             ]  # fmt: skip
             before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
             for (entry, key), old, new in zip(

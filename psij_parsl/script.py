@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .command import matcher
+from .errors import InvalidRequest
 from .files import write_new
-from .job import Job, Resources
+from .job import BASH_OWN, Job, Resources
 from .quoting import Raw
 from .registry import launcher as find_launcher
 
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 
 #: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
 NEVER_INHERITED = (
-    "_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "PSIJ_JOB_*", "PSIJ_NATIVE_ID", "PSIJ_NODEFILE", "PSIJ_ARRAY_INDEX",
-    "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_PARSL_FAULT", "PMI_*", "PMIX_*", "CUDA_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
+    "_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "psij_*", "PSIJ_JOB_*", "PSIJ_NATIVE_ID", "PSIJ_NODEFILE",
+    "PSIJ_ARRAY_INDEX", "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_PARSL_FAULT", "PMI_*", "PMIX_*",
+    "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
 )  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_READONLY = ("BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID")  # bash refuses to set them
 
 
 def slug(name: str, limit: int = 200) -> str:
@@ -36,8 +36,15 @@ def slug(name: str, limit: int = 200) -> str:
 
 def inherited(drop: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The submitting environment without shell functions and without `drop`, the manager's own job variables."""
-    dropped = matcher((*NEVER_INHERITED, *_READONLY, *drop))
+    dropped = matcher((*NEVER_INHERITED, *BASH_OWN, *drop))
     return {name: value for name, value in environ.items() if _NAME.fullmatch(name) and not dropped.fullmatch(name)}
+
+
+def umask() -> int:
+    """Ours, which the job gets too: a manager may start it with another."""
+    now = os.umask(0o077)  # it can only be read by setting it; what another thread makes meanwhile is the owner's own
+    os.umask(now)
+    return now
 
 
 def exports(environment: Mapping[str, str]) -> str:
@@ -67,6 +74,8 @@ def indices(array: Sequence[int]) -> str:
 def values(job: Job) -> dict[str, Any]:
     """The five fixed parameters and the pass-through ones, as `JobTemplate.render` takes them."""
     fixed = {name: getattr(job, name) for name in ("num_nodes", "wall_time_min", "queue", "project", "job_mode")}
+    for name in job.parameters.keys() & fixed.keys():
+        raise InvalidRequest(f"{name} is said twice: by the job and by its parameters", hint="leave it out of the parameters")
     return {**job.parameters, **fixed}
 
 
@@ -128,7 +137,8 @@ def element_text(jobs: Sequence[Job]) -> str:
             f"psij_stdin={shlex.quote(str(job.stdin or '/dev/null'))}",
             f"psij_stdout={shlex.quote(str(job.stdout)) if job.stdout else '$psij_folder/stdout'}",
             f"psij_stderr={shlex.quote(str(job.stderr)) if job.stderr else _beside(job)}",
-            exports(job.environment) + f"set -- {shlex.join(job.command)} ;;",
+            f"psij_environment() {{ :\n{exports(job.environment)}}}",
+            f"set -- {shlex.join(job.command)} ;;",
         ]
     return "\n".join([*lines, "*) psij_end 125 element ;;", "esac", ""])
 
@@ -148,7 +158,7 @@ def write(
 ) -> Path:
     """Write a job's files, readable by their owner only; returns the script's path."""
     environment = {**(inherited(drop, environ) if job.inherit_environment else {}), **job.environment}
-    write_new(folder / "environment", exports(environment))
+    write_new(folder / "environment", f"umask {umask():04o}\n{exports(environment)}")
     if elements:
         write_new(folder / "elements", element_text(elements))
     write_new(folder / "script.sh", script)

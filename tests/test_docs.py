@@ -54,3 +54,19 @@ def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
                 assert path.exists(), f"{page.name} links to {target}"
                 linked.add(path)
     assert pages - linked <= {ROOT / "README.md"}
+
+
+def test_every_flag_of_a_job_is_on_the_commands_page() -> None:
+    from psij_parsl.cli.options import FLAGS
+
+    page = (ROOT / "docs" / "command.md").read_text()
+    missing = [spelling for flag in FLAGS for spelling in flag.spellings if f"`{spelling}`" not in page]
+    assert not missing
+
+
+def test_every_command_is_on_some_page() -> None:
+    from psij_parsl.cli.app import COMMANDS, HIDDEN
+
+    pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    missing = [name for name in COMMANDS if name not in HIDDEN and not re.search(rf"`(psij-run )?{name}\b", pages)]
+    assert not missing

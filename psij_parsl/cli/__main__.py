@@ -1,0 +1,7 @@
+"""`python -m psij_parsl.cli` is `psij-run`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

@@ -1,0 +1,215 @@
+"""The command line as a whole: which module holds which command, and how every error ends.
+
+Only the module of the command that was typed is imported, for start-up time is felt at every prompt.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from ..errors import Error, InvalidRequest, SchedulerError, nearest
+from .output import Json, People, Renderer
+from .usage import is_usage, usage
+
+
+class Command(NamedTuple):
+    """Where a command is, examples for its help, and whether words after the first non-option are not ours."""
+
+    module: str
+    function: str
+    examples: Sequence[str] = ()
+    runs: bool = False
+
+
+class Group(NamedTuple):
+    """Commands under one name."""
+
+    summary: str
+    commands: Mapping[str, Command]
+
+
+COMMANDS: Mapping[str, Command | Group] = {
+    "run": Command(
+        "run", "run", ("psij-run run -N 2 -n 8 -t 30 -- ./solver input.dat", "psij-run run -q debug job.sh 7"),
+        runs=True,
+    ),
+    "submit": Command(
+        "submit", "submit",
+        ("psij-run submit -t 1h30m -A chem -- ./solver input.dat", "psij-run submit --array 0-9 job.sh",
+         "psij-run submit -d $(psij-run submit ./first) ./second"), runs=True,
+    ),
+    "render": Command("submit", "render", ("psij-run render --platform slurm -N 4 -- ./solver",), runs=True),
+    "status": Command("jobs", "status", ("psij-run status last", "psij-run status --watch")),
+    "list": Command("jobs", "list_jobs", ("psij-run list --all --since 2d",)),
+    "ls": Command("jobs", "list_jobs"),
+    "info": Command("info", "info", ("psij-run info last",)),
+    "logs": Command("logs", "logs", ("psij-run logs -f last", "psij-run logs --stderr -n 20 3kq0v5d2mp")),
+    "wait": Command("acts", "wait", ("psij-run wait --timeout 2h all",)),
+    "cancel": Command(
+        "acts", "cancel", ("psij-run cancel last", "psij-run cancel 3kq0v5d2mp_7", "psij-run cancel --orphans")
+    ),
+    "hold": Command("acts", "hold"),
+    "release": Command("acts", "release"),
+    "clean": Command("clean", "clean", ("psij-run clean --older-than 7d", "psij-run clean last")),
+    "platform": Group(
+        "Resource managers, and what each can be asked for.",
+        {
+            "list": Command("platforms", "list_platforms"),
+            "show": Command("platforms", "show", ("psij-run platform show slurm",)),
+        },
+    ),
+    "site": Group(
+        "Machines that are known, and their settings.",
+        {"list": Command("sites", "list_sites"), "show": Command("sites", "show", ("psij-run site show polaris",))},
+    ),
+    "parsl": Group(
+        "Configurations of Parsl for a machine.",
+        {
+            "show": Command("parsl", "show", ("psij-run parsl show --site polaris -A chem -q debug -N 2",)),
+            "write": Command("parsl", "write", ("psij-run parsl write config.py -N 2 -t 2h --max-blocks 4",)),
+        },
+    ),
+    "doctor": Command("doctor", "doctor"),
+}  # fmt: skip
+HIDDEN = frozenset({"ls"})
+FOREGROUND = frozenset({"run", "wait", "launch"})        # their exit code is the job's; an error of ours is 125
+OURS = 125
+
+_HELP = "Submit, watch, cancel and collect jobs the same way on every machine."
+_EXITS = (
+    "Exit codes: 0, 2 usage, 3 site or configuration, 4 refused by the resource manager, 5 lost. `run` and `wait`"
+    " give the job's own (128+signal; 143 if it was cancelled), 124 on --timeout, and 125 for any error of ours."
+)
+
+
+def run(words: list[str]) -> int:
+    """Run one command line; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    name = words[0] if words else "--help"
+    out = _renderer(words)
+    try:
+        status = _run(name, words or ["--help"], out)
+        out.out.flush()
+        return status
+    except Error as error:
+        if isinstance(error, SchedulerError) and not error.hint:
+            error.hint = "`psij-run doctor` tells whether the resource manager is in order"
+        error.exit_status = OURS if name in FOREGROUND else error.exit_status
+        out.error(error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:                   # who read our output has left: so do we, as others do at SIGPIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except Exception as error:
+        if os.environ.get("PSIJ_PARSL_DEBUG"):
+            raise
+        from .crash import describe
+
+        out.error(describe(error, words))
+        return OURS if name in FOREGROUND else 1
+
+
+def _renderer(words: Sequence[str]) -> Renderer:
+    """The renderer, known before the words are understood, so that errors about them have its form."""
+    asked = "--json" in words and _asked(words, "--json")
+    return Json() if asked or os.environ.get("PSIJ_RUN_OUTPUT", "").lower() == "json" else People()
+
+
+def _run(name: str, words: list[str], out: Renderer) -> int:
+    completing = "_PSIJ_RUN_COMPLETE" in os.environ
+    if not name.startswith("-") and name not in COMMANDS and not completing:
+        raise InvalidRequest(f"there is no command {name!r}", hint=nearest(name, COMMANDS.keys() - HIDDEN))
+    import typer
+
+    whole = completing or name.startswith("-")
+    command = build(None if whole else name)
+    if completing:
+        command.main(args=words, prog_name="psij-run")
+    _log_to(out, verbose=_asked(words, "-v", "--verbose"))
+    try:
+        with command.make_context("psij-run", list(words), obj=out) as context:
+            return int(command.invoke(context) or 0)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if is_usage(error):
+            raise usage(error, words) from error
+        raise
+
+
+def build(only: str | None) -> Any:
+    """The typer command of everything, or with one of its commands alone."""
+    import typer
+    from typer.main import get_command
+
+    manner: dict[str, Any] = {
+        "rich_markup_mode": None, "pretty_exceptions_enable": False,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }  # fmt: skip
+    app = typer.Typer(name="psij-run", help=_HELP, epilog=_EXITS, add_completion=only is None, **manner)
+
+    @app.callback()
+    def root(version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit.")) -> None:
+        pass
+
+    for name, found in COMMANDS.items():
+        if only not in (None, name):
+            continue
+        if isinstance(found, Command):
+            _add(app, name, found)
+            continue
+        group = typer.Typer(add_completion=False, **manner)
+        group.callback()(_nothing)
+        for each, command in found.commands.items():
+            _add(group, each, command)
+        app.add_typer(group, name=name, help=found.summary)
+    return get_command(app)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _add(app: Any, name: str, command: Command) -> None:
+    function = getattr(import_module(f".{command.module}", __package__), command.function)
+    settings: dict[str, Any] = {"allow_interspersed_args": False} if command.runs else {}
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in command.examples) if command.examples else None
+    app.command(name, epilog=epilog, hidden=name in HIDDEN, context_settings=settings)(function)
+
+
+def _ours(words: Sequence[str]) -> int:
+    """How many of the words after the command's name are ours, and not those of the program to run."""
+    command = COMMANDS.get(words[0]) if words else None
+    if not isinstance(command, Command) or not command.runs:
+        return len(words)
+    from .options import own_words
+
+    return own_words(words[1:])
+
+
+def _asked(words: Sequence[str], *spellings: str) -> bool:
+    return any(spelling in words[1 : 1 + _ours(words)] for spelling in spellings)
+
+
+def _log_to(out: Renderer, *, verbose: bool) -> None:
+    """What the core says through logging becomes remarks of ours."""
+    import logging
+
+    class Remarks(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            out.note(record.getMessage())
+
+    logger = logging.getLogger("psij_parsl")
+    logger.handlers[:] = [Remarks()]
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logger.propagate = False

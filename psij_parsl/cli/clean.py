@@ -1,0 +1,136 @@
+"""`clean`: records and folders of jobs that ended long ago."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InvalidRequest
+from ..journal import Entry, Journal
+from .arguments import AnyJobs, Json, age
+from .desk import Desk
+from .output import Renderer
+
+_DEFAULT = "30d"
+_ORPHAN_S = 86400.0                           # a folder without a record is younger than this: a submission at work
+_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}")
+
+
+def clean(
+    ctx: typer.Context,
+    jobs: AnyJobs = None,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="Ended so long ago: 30d, 12h; a bare number is days.")
+    ] = _DEFAULT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    json: Json = False,
+) -> int:
+    """Remove ended jobs' records and folders.
+
+    Those named, or all that ended long ago. Output files that were asked for with -o or -e stay.
+    """
+    out: Renderer = ctx.obj
+    desk = Desk()
+    everything = desk.journal.entries()
+    limit = time.time() - age(older_than, "--older-than")
+    if jobs:
+        chosen = _named(desk, jobs)
+    else:
+        chosen = [entry for entry in everything.values() if not entry.open and _ended(entry) <= limit]
+    gone = {entry.id for entry in chosen}
+    remaining = [entry for entry in everything.values() if entry.id not in gone]
+    folders = [entry.folder for entry in chosen]
+    loose = [] if jobs else [*orphans(desk.journal, everything.values()), *_scripts(desk.journal, remaining, limit)]
+    size = sum(map(_size, (*folders, *loose)))
+    if not dry_run:
+        for path in (*folders, *loose):
+            _remove(path)
+        desk.journal.forget(gone)
+    word = "would remove" if dry_run else "removed"
+    rest = f" and {len(loose)} things that belonged to none" if loose else ""
+    text = f"{word} {len(chosen)} ended {'job' if len(chosen) == 1 else 'jobs'}{rest}, {_bytes(size)}"
+    out.answer(
+        text,
+        {"removed": sorted(gone), "loose": [str(path) for path in loose], "bytes": size, "dry_run": dry_run},
+    )
+    return 0
+
+
+def _named(desk: Desk, jobs: Sequence[str]) -> list[Entry]:
+    if "all" in jobs:
+        raise InvalidRequest(
+            "`all` means jobs that have not ended, and those stay", hint="psij-run clean --older-than 0"
+        )
+    chosen = []
+    for entry, key in desk.find(jobs):
+        if key not in ("", "*"):
+            raise InvalidRequest(
+                f"an element of the array {entry.id} cannot be removed alone", hint=f"psij-run clean {entry.id}"
+            )
+        if entry.open:
+            desk.look([(entry, key)], urgent=True)        # it may have ended since anybody looked
+            if desk.journal.get(entry.id).open:
+                raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")
+        chosen.append(entry)
+    return chosen
+
+
+def _ended(entry: Entry) -> float:
+    ends = [status.ended or 0.0 for status in entry.ended.values()]
+    return max((*ends, entry.committed, entry.intended))
+
+
+def orphans(journal: Journal, entries: Iterable[Entry]) -> list[Path]:
+    """Job folders that no record names, old enough that no submission can be at work on them."""
+    known = {entry.folder for entry in entries}
+    roots = {journal.home / "jobs", *(folder.parent for folder in known)}
+    found = []
+    for root in roots:
+        try:
+            children = [Path(item.path) for item in os.scandir(root) if item.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        for path in children:
+            if path not in known and _ID.fullmatch(path.name) and time.time() - path.stat().st_mtime > _ORPHAN_S:
+                found.append(path)
+    return sorted(found)
+
+
+def _scripts(journal: Journal, remaining: Sequence[Entry], limit: float) -> list[Path]:
+    """Copies of job scripts that no remaining job runs."""
+    roots = {journal.home, *(entry.folder.parent for entry in remaining)}
+    copies = [path for root in roots for path in (root / "scripts").glob("*.sh") if path.stat().st_mtime <= limit]
+    if not copies:
+        return []
+    used = {word for entry in remaining if (job := journal.job(entry)) is not None for word in job.command}
+    return [path for path in copies if str(path) not in used]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    if not path.is_dir():
+        return path.lstat().st_size if path.exists() else 0
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names
+    )
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

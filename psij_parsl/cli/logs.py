@@ -1,0 +1,121 @@
+"""`logs`: what jobs have written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..batch import outputs
+from ..errors import Error, InvalidRequest
+from ..journal import Entry
+from ..signals import registered, should_exit
+from ..states import JobState, JobStatus
+from .acts import all_final
+from .arguments import AnyJobs, needed
+from .desk import Desk, Found, Row
+from .output import Renderer
+from .stream import Pump, Sink, Spinner, Tail
+
+
+def logs(
+    ctx: typer.Context,
+    jobs: AnyJobs = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show more as it comes, until its end.")] = False,
+    stderr: Annotated[bool, typer.Option("--stderr", help="Its stderr instead of its stdout.")] = False,
+    lines: Annotated[
+        int | None, typer.Option("-n", "--lines", metavar="COUNT", help="The last COUNT lines.", show_default=False)
+    ] = None,
+) -> int:
+    """Show what a job has written."""
+    out: Renderer = ctx.obj
+    if lines is not None and lines < 0:
+        raise InvalidRequest(f"-n {lines} is no number of lines", hint="-n takes a whole number, 0 or more")
+    desk = Desk()
+    found = desk.find(needed(jobs, "logs"), elements=True)
+    rows = [(row, _file(desk, row.entry, row.key, stderr=stderr)) for row in desk.look(found, urgent=True)]
+    if follow:
+        return _follow(desk, found, [_tail(row, path, lines, label=len(rows) > 1) for row, path in rows])
+    written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
+    if rows and not written:
+        raise _nothing(*rows[0])
+    for number, (row, path) in enumerate(written):
+        if len(rows) > 1:
+            out.out.write(f"{chr(10) if number else ''}==> {row.id}: {path} <==\n")
+        tail, sink = _tail(row, path, lines)
+        while data := tail.read():
+            sink.write(data)
+    return 0
+
+
+def _begun(row: Row) -> bool:
+    return row.status.state >= JobState.ACTIVE or os.path.lexists(row.entry.element_folder(row.key) / "claim")
+
+
+def _tail(row: Row, path: Path, lines: int | None, *, label: bool = False) -> tuple[Tail, Sink]:
+    tail = Tail(path)
+    if _begun(row):                           # otherwise the file is not the job's yet
+        tail.begin(lines)
+    return tail, Sink(sys.stdout, f"[{row.id}] " if label else "")
+
+
+def _file(desk: Desk, entry: Entry, key: str, *, stderr: bool) -> Path:
+    job = desk.journal.job(entry, key)
+    if job is None:
+        raise Error(
+            f"nothing is known of the output of job {entry.id}: it was not submitted from here",
+            hint=f"`psij-run info {entry.id}` shows what is known",
+        )
+    return outputs(entry.element_folder(key), key, job)[1 if stderr else 0]
+
+
+def _nothing(row: Row, path: Path) -> Error:
+    """Why there is no output."""
+    status = row.status
+    if status.state is JobState.ACTIVE:
+        return Error(
+            f"job {row.id} has started, and its output is not there yet", hint=f"`psij-run logs -f {row.id}` waits"
+        )
+    if not status.final:
+        why = f": {row.why}" if row.why else ""
+        return Error(
+            f"job {row.id} has not started, so it has no output yet (it is {status.state.name}{why})",
+            hint=f"`psij-run logs -f {row.id}` waits for it",
+        )
+    if status.started is None and status.state is JobState.CANCELED:
+        return Error(
+            f"job {row.id} was cancelled before it wrote anything", hint=f"`psij-run info {row.id}` tells more"
+        )
+    manager = row.entry.folder / "manager.log"
+    hint = f"`psij-run info {row.id}` tells more"
+    if manager.exists():
+        hint = f"what the resource manager wrote is in {manager}"
+    return Error(f"there is no {path}: job {row.id} ended {status.describe()}", hint=hint)
+
+
+def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int:
+    pump = Pump(tails, Spinner(sys.stderr))
+    pump.start()
+
+    def done(statuses: Sequence[JobStatus]) -> bool:
+        waiting = [status for status in statuses if status.state < JobState.ACTIVE]
+        text = f"{waiting[0].state.name} {waiting[0].message}" if waiting else ""
+        pump.waiting = text if len(waiting) == len(statuses) else None
+        return all_final(statuses) or pump.error is not None
+
+    try:
+        with registered():
+            for executor, group in desk.groups(found):
+                executor.watch(group, done)
+                if should_exit():
+                    return 130
+    finally:
+        pump.waiting = None
+        pump.finish()
+    if pump.error:
+        raise pump.error
+    return 0

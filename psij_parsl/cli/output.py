@@ -1,0 +1,206 @@
+"""How answers look: one renderer for people, one for JSON. Commands hand over plain data and know neither."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TextIO
+
+from ..errors import Error
+
+Data = Mapping[str, Any]
+
+_COLOURS = {
+    "COMPLETED": "32", "FAILED": "31", "CANCELED": "33", "ACTIVE": "36", "ok": "32", "broken": "31", "warning": "33",
+}  # fmt: skip
+
+
+def plain(value: Any) -> str:
+    """A value as people read it; control characters, which could drive the terminal, are shown as such."""
+    if value is None or value == "":
+        return ""
+    if value is True or value is False:
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+class Column(NamedTuple):
+    """One column of a table: the key in a row's data, its title, and how people read it."""
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = plain
+
+
+class Renderer(ABC):
+    """Where a command's answer goes: stdout for what was asked for, stderr for what is said beside it."""
+
+    json = False
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self.out, self.err = out or sys.stdout, err or sys.stderr
+        self._noted: set[str] = set()
+
+    @abstractmethod
+    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
+        """A list of things; `empty` is what to say to people when there are none."""
+
+    @abstractmethod
+    def record(self, data: Data, shown: Sequence[Column]) -> None:
+        """One thing: JSON gets all of `data`, people the chosen lines that hold something."""
+
+    @abstractmethod
+    def answer(self, text: str, data: Data) -> None:
+        """One text for people, to be used as it is by a shell; the data behind it for JSON."""
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """A remark on stderr, said once."""
+
+    @abstractmethod
+    def error(self, error: Error) -> None:
+        """What went wrong and what to do next, on stderr."""
+
+    def note_once(self, text: str) -> bool:
+        """Whether that remark is new."""
+        new = text not in self._noted
+        self._noted.add(text)
+        return new
+
+
+class People(Renderer):
+    """Aligned text; colours on a terminal only, and not with NO_COLOR."""
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
+        if not rows:
+            if empty:
+                self.note(empty)
+            return
+        shown = []
+        for at, column in enumerate(columns):
+            cells = [column.show(row.get(column.key)).replace("\n", " ") for row in rows]
+            if at == 0 or any(cells):         # a column that says nothing takes no room
+                shown.append([column.title, *cells])
+        lines = zip(*map(_padded, shown), strict=True)
+        room = self._columns()
+        if room or self._coloured(self.out):
+            text = [self._line(line, room, head=not number) for number, line in enumerate(lines)]
+        else:
+            text = ["  ".join(line).rstrip() for line in lines]
+        self.out.write("\n".join(text) + "\n")
+
+    def _line(self, cells: Sequence[str], room: int, *, head: bool) -> str:
+        """A line for a terminal: in colours, and cut at its right edge."""
+        line, used = "", 0
+        for cell in cells:
+            word = cell.rstrip()
+            if room and used + _width(word) > room:
+                return line + word[: max(0, room - used - 1)] + "…"
+            line += self.colour(word, "1" if head else _COLOURS.get(word, "")) + cell[len(word) :] + "  "
+            used += _width(cell) + 2
+        return line.rstrip()
+
+    def record(self, data: Data, shown: Sequence[Column]) -> None:
+        lines = [(column.title, column.show(data.get(column.key))) for column in shown]
+        lines = [(title, text) for title, text in lines if text]
+        width = max((len(title) for title, _ in lines), default=0)
+        for title, text in lines:
+            first, *rest = text.split("\n")
+            self.out.write(f"{self.colour(title.ljust(width), '1')}  {first}\n")
+            self.out.writelines(f"{'':{width}}  {line}\n" for line in rest)
+
+    def answer(self, text: str, data: Data) -> None:
+        self.out.write(text if text.endswith("\n") else f"{text}\n")
+
+    def note(self, text: str) -> None:
+        if self.note_once(text):
+            self.err.write(f"psij-run: {plain(text)}\n")
+
+    def error(self, error: Error) -> None:
+        self.err.write(f"psij-run: {plain(error.message)}\n")
+        if error.hint:
+            self.err.write(f"hint: {plain(error.hint)}\n")
+
+    def colour(self, text: str, code: str) -> str:
+        """The text in that colour, where the output has colours."""
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self._coloured(self.out) else text
+
+    def _coloured(self, stream: TextIO) -> bool:
+        return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self.out.fileno()).columns if self.out.isatty() else 0
+        except (OSError, ValueError):
+            return 0
+
+
+class Json(Renderer):
+    """One JSON value per answer on stdout; each remark and error is one object on a line of stderr."""
+
+    json = True
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
+        self._write(self.out, list(rows))
+
+    def record(self, data: Data, shown: Sequence[Column]) -> None:
+        self._write(self.out, data)
+
+    def answer(self, text: str, data: Data) -> None:
+        self._write(self.out, data)
+
+    def note(self, text: str) -> None:
+        if self.note_once(text):
+            self._write(self.err, {"note": text})
+
+    def error(self, error: Error) -> None:
+        self._write(self.err, {"error": error.message, "hint": error.hint, "code": error.exit_status})
+
+    def _write(self, stream: TextIO, data: Any) -> None:
+        import json
+
+        stream.write(json.dumps(data, default=str) + "\n")
+
+
+def _padded(cells: Sequence[str]) -> list[str]:
+    """The cells of a column, all as wide as the widest."""
+    if all(map(str.isascii, cells)):
+        width = max(map(len, cells))
+        return [cell.ljust(width) for cell in cells]
+    widths = list(map(_width, cells))
+    return [cell + " " * (max(widths) - width) for cell, width in zip(cells, widths, strict=True)]
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def length(seconds: float | None) -> str:
+    """A length of time for people: 45s, 12m, 3h05m, 2d04h."""
+    if seconds is None:
+        return ""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes}m{whole % 60:02}s" if minutes < 10 else f"{minutes}m"
+    if minutes < 1440:
+        return f"{minutes // 60}h{minutes % 60:02}m"
+    return f"{minutes // 1440}d{minutes % 1440 // 60:02}h"
+
+
+def moment(seconds: float | None) -> str:
+    """A point in time for people, in local time."""
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""

@@ -1,0 +1,170 @@
+"""`submit` and `render`, and what `run` shares with them: from a command line to a job and its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import Error, InvalidRequest, Rejected, nearest
+from ..executor import Submission
+from ..job import Job
+from .arguments import CommandWords
+from .desk import Desk, Place
+from .jobscript import JobScript, copy_of, flags, keep, recognised
+from .options import Chosen, job_flags, own_words
+from .output import Renderer
+from .request import Layer, check_parameters, fields, from_environment, merge
+
+if TYPE_CHECKING:
+    from ..sites import Finding
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job, where it is to go, and the job script and its copy's path if it has one."""
+
+    job: Job
+    place: Place
+    script: tuple[JobScript, Path] | None = None
+
+    def submit(self) -> Submission:
+        """Submit it. A refusal of the queue tells which there are."""
+        if self.script is not None:
+            keep(*self.script)
+        try:
+            return self.place.executor.submit(self.job)
+        except Rejected as error:
+            if error.limit == "queue" and (hint := self._queues()):
+                raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
+            raise
+
+    def _queues(self) -> str:
+        try:
+            names = [queue.name for queue in self.place.executor.scheduler.queues() if queue.up]
+        except Error:
+            return ""
+        near = nearest(self.job.queue or "", names)
+        return near if near.startswith("known") else f"{near} known: {', '.join(sorted(names))}" if names else ""
+
+
+def order(ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str] | None) -> Order:
+    """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the site's defaults."""
+    out: Renderer = ctx.obj
+    words = list(command or ())
+    if not words:
+        raise InvalidRequest(
+            "there is no command to run", hint=f"say it after the flags: {ctx.command_path} -- hostname"
+        )
+    layers = [Layer(chosen), from_environment()]
+    script = None if _separated(words) else recognised(words[0])
+    if script is not None:
+        layers[1:1] = [Layer(*said) for said in flags(script, ctx.command)]
+    merged = merge(layers)
+    place = desk.place(merged)
+    defaults = place.site.default_fields() if place.site else {}
+    told = fields(merged, site_ranks_per_node=defaults.get("ranks_per_node"))
+    platform = place.executor.platform
+    if told.get("parameters"):
+        check_parameters(told["parameters"], platform.name, platform.template_class)
+    kept = None
+    if script is not None:
+        copy = copy_of(script, place.executor.spool or place.executor.journal.home)
+        kept = script, copy
+        words = [*script.interpreter, str(copy), *words[1:]]
+        told.setdefault("name", os.path.basename(script.path))
+    told["command"] = words
+    job = Job(**(place.site.complete(told) if place.site else told))
+    if script is None:
+        _check_program(job, out)
+    if place.site:
+        _check_limits(place.site.check(job), out)
+    return Order(job, place, kept)
+
+
+def _separated(words: Sequence[str]) -> bool:
+    """Whether the command was said after `--`: then its first word is a program, never a job script."""
+    typed = sys.argv[2:]
+    begin = own_words(typed)
+    return begin > 0 and typed[begin - 1] == "--" and typed[begin:] == list(words)
+
+
+def _check_limits(findings: Sequence[Finding], out: Renderer) -> None:
+    """What the site's limits say: strict ones refuse, the others are a remark."""
+    for finding in findings:
+        if finding.level == "refuse":
+            raise InvalidRequest(finding.text, hint=finding.hint)
+        out.note(f"{finding.text}{f' ({finding.hint})' if finding.hint else ''}")
+
+
+def _check_program(job: Job, out: Renderer) -> None:
+    """See that the program exists: a path that leads nowhere is an error, a name not on PATH only a remark."""
+    program = job.command[0]
+    if "/" not in program:
+        if shutil.which(program, path=job.environment.get("PATH")) is None and not job.setup:
+            out.note(f"{program!r} is not on PATH here; the job fails unless it is where it runs")
+        return
+    path = os.path.normpath(os.path.join(job.directory or "", program))
+    if not os.path.exists(path):
+        raise InvalidRequest(
+            f"there is no program {path}", hint=f"if only the compute nodes have it, say: env {program} ..."
+        )
+    if os.path.isdir(path):
+        raise InvalidRequest(f"{path} is a directory, not a program", hint="name the program in it")
+    if not os.access(path, os.X_OK):
+        raise InvalidRequest(f"{path} is not executable", hint=f"chmod +x {program}, or say: bash {program}")
+
+
+@job_flags
+def submit(
+    ctx: typer.Context,
+    chosen: Chosen,
+    command: CommandWords = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end and exit with its code.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the script, as `render` does.")] = False,
+) -> int:
+    """Submit a job and print its id."""
+    out: Renderer = ctx.obj
+    desk = Desk()
+    ordered = order(ctx, desk, chosen, command)
+    if dry_run:
+        return _render(out, ordered, verbose="verbose" in chosen)
+    submission = ordered.submit()
+    executor = ordered.place.executor
+    out.answer(
+        submission.id,
+        {
+            "id": submission.id, "native_id": submission.native_id, "folder": str(submission.folder),
+            "platform": executor.platform.name, "site": executor.site, "name": submission.name,
+        },
+    )  # fmt: skip
+    out.out.flush()
+    if "verbose" in chosen:
+        out.note(f"{executor.platform.name} calls it {submission.native_id}; its folder is {submission.folder}")
+    if not wait:
+        return 0
+    from .acts import wait_for
+
+    return wait_for(out, desk, [submission.id])
+
+
+@job_flags
+def render(ctx: typer.Context, chosen: Chosen, command: CommandWords = None) -> int:
+    """Show the script that `submit` would send."""
+    return _render(ctx.obj, order(ctx, Desk(), chosen, command), verbose="verbose" in chosen)
+
+
+def _render(out: Renderer, ordered: Order, *, verbose: bool) -> int:
+    executor = ordered.place.executor
+    script = executor.render(ordered.job)
+    argv = list(executor.scheduler.submit_argv(Path("script.sh")))
+    out.answer(script, {"script": script, "submit": argv, "platform": executor.platform.name, "site": executor.site})
+    if verbose:
+        out.note(f"it would be submitted with: {' '.join(argv)}")
+    return 0
