@@ -6,15 +6,18 @@ allow-list, and with nothing that depends on a terminal, a login shell or the lo
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
@@ -25,9 +28,9 @@ log = logging.getLogger(__name__)
 
 #: What a manager's client may need of our environment. Everything else reaches the job by its own file.
 KEPT = (
-    "PATH HOME USER LOGNAME SHELL TZ TMPDIR LD_LIBRARY_PATH KRB5CCNAME MUNGE_SOCKET XDG_RUNTIME_DIR"
-    " SSL_CERT_FILE SSL_CERT_DIR"
-).split()
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "KRB5CCNAME", "MUNGE_SOCKET",
+    "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,15 @@ class CommandRunner:
                 f"the command {argv[0]!r} is not on PATH",
                 hint="load the module that brings it, or choose another --platform; `psij-run doctor` tells more",
             )
-        process = subprocess.Popen(
-            [program, *argv[1:]], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=cwd,
-            start_new_session=True,
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                [os.path.abspath(program), *argv[1:]], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=environment, cwd=cwd, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise Unavailable(
+                f"the command {argv[0]!r} cannot be started: {error.strerror}", hint=f"it was found at {program}"
+            ) from error
         return Started(tuple(argv), process)
 
 
@@ -100,17 +108,31 @@ class Started:
         self._began = time.monotonic()
         self._over = False
 
+    def holds(self, size: int) -> bool:
+        """Whether the pipe to its input takes so many bytes in one step (a user with many pipes gets small ones)."""
+        if self._process.stdin is None:
+            return False
+        asks = getattr(fcntl, "F_GETPIPE_SZ", None)  # Linux; elsewhere only this much is promised
+        return size <= (fcntl.fcntl(self._process.stdin, asks) if asks is not None else select.PIPE_BUF)
+
     def finish(self, text: bytes | None = None, *, timeout_s: float) -> Output:
-        """Give it its input, if it takes one, and wait for its end."""
+        """Give it its input, if it takes one, and wait for its end.
+
+        The text is written in one step, for `communicate` writes it in pieces: killed between two of them, we
+        would leave the command with a part of it. See `holds`.
+        """
         self._over = True
         process = self._process
         try:
-            out, err = process.communicate(text, timeout=timeout_s)
+            if text is not None and process.stdin is not None:
+                with suppress(BrokenPipeError):  # it ended early: its own words tell why
+                    text = text[os.write(process.stdin.fileno(), text) :]
+            out, err = process.communicate(text or None, timeout=timeout_s)
             rc: int | None = process.returncode
         except subprocess.TimeoutExpired:
+            rc = process.poll()  # it may have ended in time, while a child of it holds its output open
             end_group(process.pid)
             out, err = _last_words(process)
-            rc = None
         except BaseException:  # Ctrl-C while we wait: leave nothing running
             end_group(process.pid)
             process.wait()
@@ -137,6 +159,7 @@ def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+        process.wait()
         return late.stdout or b"", late.stderr or b""
 
 

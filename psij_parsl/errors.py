@@ -5,9 +5,11 @@
     Error                     .hint: what to do next; .exit_status: what `psij-run` exits with
     ├── TemplateError         a template or its parameters are wrong (its author's fault; raised when it is defined)
     ├── InvalidRequest    2   the job, as described, cannot be asked for
+    │   └── DoesNotFit        it can never run in this allocation, however long one waits
     ├── SiteError         3   a site or configuration file
     ├── PluginError       3   a platform or launcher that cannot be loaded
     ├── JournalError      3   our own records: no room, no permission, damaged
+    ├── AllocationError   3   what the environment says of the job's nodes cannot be understood
     ├── UnknownJob        2   no such job
     ├── SchedulerError    4   the resource manager; .output holds its words verbatim
     │   ├── Rejected          it refused: asking again will not help; .limit names what was hit
@@ -52,6 +54,10 @@ class InvalidRequest(Error):
     exit_status = 2
 
 
+class DoesNotFit(InvalidRequest):
+    """A request that this allocation can never fulfil, even when all of it is idle."""
+
+
 class SiteError(Error):
     """A site file, or a setting, that is wrong."""
 
@@ -66,6 +72,12 @@ class PluginError(Error):
 
 class JournalError(Error):
     """Our own records cannot be read or written."""
+
+    exit_status = 3
+
+
+class AllocationError(Error):
+    """What the environment says of the allocation that one stands in cannot be read."""
 
     exit_status = 3
 
@@ -99,7 +111,11 @@ class Unavailable(SchedulerError):
 
 
 class Ambiguous(SchedulerError):
-    """A submit that was cut short: the manager may create the job yet."""
+    """A submit that was cut short: the manager may create the job yet. `job_id` is ours, where it has one."""
+
+    def __init__(self, message: str, *, hint: str = "", output: str = "", job_id: str = "") -> None:
+        super().__init__(message, hint=hint, output=output)
+        self.job_id = job_id
 
 
 class Unsupported(Error):

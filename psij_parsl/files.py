@@ -104,9 +104,13 @@ def boot_id() -> str:
 
 
 def process_start(pid: int) -> str:
-    """When a process started, in the kernel's own ticks, so that a reused pid is not taken for it; empty if gone."""
+    """When a process started, in the kernel's own ticks, so that a reused pid is not taken for it; empty if gone.
+
+    One that has ended is gone, also while its parent has not asked how it ended.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if words[0] in "ZX" else words[19]
     except (OSError, IndexError):
         if os.path.isdir("/proc/self"):
             return ""
@@ -123,9 +127,9 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def this_owner() -> str:
-    """Who we are, for records that outlive us: host, boot, pid and its start."""
-    pid = os.getpid()
+def this_owner(pid: int | None = None) -> str:
+    """Who we are, or that process of this host is, for records that outlive us: host, boot, pid and its start."""
+    pid = os.getpid() if pid is None else pid
     return f"{socket.gethostname()}/{boot_id()}/{pid}/{process_start(pid)}"
 
 
@@ -152,15 +156,21 @@ def lock(path: Path) -> Any:
     return FileLock(path, mode=0o600, poll_interval=0.005)
 
 
+def _acquired(lock: Any, timeout_s: float) -> bool:
+    from filelock import Timeout
+
+    with telling(Path(lock.lock_file)):
+        try:
+            lock.acquire(timeout=timeout_s)
+        except Timeout:  # an OSError as well, but none that there is anything to tell about
+            return False
+    return True
+
+
 @contextmanager
 def tried(lock: Any) -> Iterator[bool]:
     """Hold a lock if nobody else does: tells whether we have it, and never waits."""
-    from filelock import Timeout
-
-    try:
-        with telling(Path(lock.lock_file)):
-            lock.acquire(timeout=0)
-    except Timeout:
+    if not _acquired(lock, 0):
         yield False
         return
     try:
@@ -172,16 +182,11 @@ def tried(lock: Any) -> Iterator[bool]:
 @contextmanager
 def locked(lock: Any, *, timeout_s: float = 60.0) -> Iterator[None]:
     """Hold a lock. Raises `JournalError` when it cannot be had in time."""
-    from filelock import Timeout
-
-    try:
-        with telling(Path(lock.lock_file)):
-            lock.acquire(timeout=timeout_s)
-    except Timeout as error:
+    if not _acquired(lock, timeout_s):
         raise JournalError(
             f"the lock {lock.lock_file} was not free within {timeout_s:.0f} s",
             hint="another process of yours holds it: a stopped one, perhaps on another login node?",
-        ) from error
+        )
     try:
         yield
     finally:

@@ -13,6 +13,17 @@ from .errors import InvalidRequest, nearest
 
 MODES = ("script", "serial", "mpi")
 
+#: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
+BASH_OWN = frozenset((
+    "BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_CMDS", "BASH_COMMAND", "BASH_LINENO",
+    "BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME",
+    "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "UID",
+))  # fmt: skip
+#: Variables that the job's script sets for the command.
+_SCRIPTS_OWN = (
+    "PSIJ_JOB_ID", "PSIJ_NATIVE_ID", "PSIJ_JOB_MODE", "PSIJ_NODEFILE", "PSIJ_JOB_FOLDER", "PSIJ_ARRAY_INDEX",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -75,6 +86,11 @@ class Job(Resources):
                 f"the command must be a list of words, not the text {self.command!r}",
                 hint="pass ['bash', '-c', text] for a line of shell",
             )
+        for word in self.command:
+            if not isinstance(word, str | os.PathLike):
+                raise InvalidRequest(
+                    f"{word!r} in the command is no text but a {type(word).__name__}", hint=f"say {str(word)!r}"
+                )
         put("command", tuple(os.fspath(word) for word in self.command))
         if not self.command or not self.command[0]:
             raise InvalidRequest("there is no command to run", hint="say it after `--`, e.g. -- hostname")
@@ -100,18 +116,27 @@ class Job(Resources):
                     f"{name!r} cannot be the name of an environment variable",
                     hint="letters, digits and _ only, not starting with a digit",
                 )
+            if name in BASH_OWN or name in _SCRIPTS_OWN or name.startswith("psij_"):
+                whose = "bash" if name in BASH_OWN else "the job's script"
+                raise InvalidRequest(
+                    f"the environment variable {name} cannot be given: {whose} keeps it for itself",
+                    hint="choose another name for it",
+                )
         for text, what in (*((word, "argument") for word in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
-        if len(set(self.array)) != len(self.array) or any(i < 0 for i in self.array):
-            raise InvalidRequest("array indices must be different and not negative", hint="e.g. --array 0-9")
+        if len(set(self.array)) != len(self.array) or any(type(i) is not int or i < 0 for i in self.array):
+            raise InvalidRequest(
+                "array indices must be different whole numbers, and not negative", hint="e.g. --array 0-9"
+            )
         put("array", tuple(self.array))
         put("after", tuple(self.after))
         put("parameters", dict(self.parameters))
 
     def _texts(self) -> list[tuple[str, str]]:
         paths = [(str(getattr(self, n)), n) for n in ("directory", "stdin", "stdout", "stderr") if getattr(self, n)]
-        return [*paths, *((value, f"environment variable {key}") for key, value in self.environment.items())]
+        values = ((value, f"environment variable {key}") for key, value in self.environment.items())
+        return [*paths, *values, (self.setup, "setup")]
 
     def __repr__(self) -> str:
         """Without environment values, which may be secret."""

@@ -24,13 +24,14 @@ from typing import Any
 
 from .errors import InvalidRequest, JournalError, UnknownJob
 from .files import home as default_home
-from .files import lock, locked, private_folder, read_json, telling, this_owner, write_new
+from .files import lock, locked, owner_gone, private_folder, read_json, telling, this_owner, write_new
 from .job import Job
 from .states import JobState, JobStatus
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _EPOCH = 1_577_836_800  # 2020-01-01
-_GROWN = 256 * 1024  # bytes of events before the log is worth rewriting
+_GROWN = 256 * 1024  # bytes of events before the log is worth rewriting, and each time that many more
+_HEAD = 64  # bytes at the beginning of a log that tell it from the one before it was rewritten
 ABANDONED = "abandoned"  # the claim of a submission that we gave up
 
 
@@ -79,9 +80,18 @@ class Entry:
         """Whether any element has not been seen to end."""
         return len(self.ended) < len(self.array or ("",))
 
+    @property
+    def orphaned(self) -> bool:
+        """Whether it waits or runs for a workflow (`run` is its process) that is known to have ended."""
+        return bool(self.run) and self.open and owner_gone(self.run) is True
+
     def cancel_asked(self, key: str) -> bool:
         """Whether somebody asked us to cancel that element."""
         return key in self.cancelled or "*" in self.cancelled
+
+    def cancel_unsent(self, key: str) -> bool:
+        """Whether that was asked while the manager's id was not known yet, so that the manager was not told."""
+        return any(self.cancelled.get(asked, self.committed) < self.committed for asked in (key, "*"))
 
     def element_folder(self, key: str) -> Path:
         """Where that element's claim, exit file and output lie."""
@@ -94,9 +104,10 @@ class Journal:
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or default_home()
         self.path = self.home / "journal.jsonl"
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry | dict[str, Any]] = {}  # a record is made of its line when it is looked at
         self._offset = 0
         self._inode = 0
+        self._head = b""
         self._mutex = threading.Lock()
         self._lock: Any = None
 
@@ -106,13 +117,24 @@ class Journal:
         """All records by id, oldest first, as of now."""
         with self._mutex:
             self._catch_up()
-            return dict(self._entries)
+            return {job_id: _made(self._entries, job_id) for job_id in self._entries}
+
+    def open_entries(self) -> dict[str, Entry]:
+        """Those of `entries` that have not ended, without the cost of looking at the others."""
+        with self._mutex:
+            self._catch_up()
+            ids = [job_id for job_id, record in self._entries.items() if _open(record)]
+            return {job_id: _made(self._entries, job_id) for job_id in ids}
+
+    def some(self, ids: Iterable[str]) -> dict[str, Entry]:
+        """The records of these ids, as far as there are any."""
+        with self._mutex:
+            self._catch_up()
+            return {job_id: _made(self._entries, job_id) for job_id in ids if job_id in self._entries}
 
     def get(self, job_id: str) -> Entry:
         """The record of that id. Raises `UnknownJob`."""
-        with self._mutex:
-            self._catch_up()
-            entry = self._entries.get(job_id)
+        entry = self.some([job_id]).get(job_id)
         if entry is None:
             raise UnknownJob(f"there is no job {job_id!r} in the journal", hint="`psij-run list --all` shows all")
         return entry
@@ -128,18 +150,27 @@ class Journal:
     def _catch_up(self) -> None:
         try:
             with open(self.path, "rb") as log:
-                inode = os.fstat(log.fileno()).st_ino
-                if inode != self._inode or os.fstat(log.fileno()).st_size < self._offset:
-                    self._entries, self._offset, self._inode = {}, 0, inode
+                stat, head = os.fstat(log.fileno()), os.pread(log.fileno(), _HEAD, 0)
+                # A log that was rewritten twice may have got its first inode number back: hence the head.
+                if stat.st_ino != self._inode or stat.st_size < self._offset or not head.startswith(self._head):
+                    self._entries, self._offset, self._inode = {}, 0, stat.st_ino
+                self._head = head
                 log.seek(self._offset)
                 text = log.read()
         except FileNotFoundError:
-            self._entries, self._offset, self._inode = {}, 0, 0
+            self._entries, self._offset, self._inode, self._head = {}, 0, 0, b""
             return
+        except OSError as error:
+            raise JournalError(
+                f"cannot read {self.path}: {error.strerror}", hint="set PSIJ_PARSL_HOME to a directory of your own"
+            ) from error
         end = text.rfind(b"\n") + 1  # a line without its end is still being written, or torn
         self._offset += end
         for event in _events(text[:end]):
-            _apply(self._entries, event)
+            try:
+                _apply(self._entries, event)
+            except (AttributeError, KeyError, TypeError, ValueError):  # damaged: it costs that line only
+                continue
 
     # ---- writing -------------------------------------------------------------------------------------------
 
@@ -196,7 +227,7 @@ class Journal:
 
     def end(self, ends: Mapping[tuple[str, str], JobStatus]) -> None:
         """Record final statuses by (id, element key). One that is recorded already stays."""
-        known = self.entries()
+        known = self.some({job_id for job_id, _ in ends})
         self._append(
             [
                 {"e": "end", "id": job_id, "k": key, "s": _plain_status(status)}
@@ -222,7 +253,7 @@ class Journal:
                     os.fdatasync(log)
             finally:
                 os.close(log)
-            if size > _GROWN:
+            if size // _GROWN != (size + len(text)) // _GROWN:
                 self._compact(size)
 
     def _compact(self, size: int) -> None:
@@ -230,28 +261,43 @@ class Journal:
         with self._mutex:
             self._catch_up()
             lines = [
-                json.dumps({"e": "job", **_plain(entry)}, separators=(",", ":")) for entry in self._entries.values()
+                json.dumps({"e": "job", **_plain(_made(self._entries, job_id))}, separators=(",", ":"))
+                for job_id in self._entries
             ]
-        text = "".join(line + "\n" for line in lines)
+        text = "".join(line + "\n" for line in (json.dumps({"e": "log", "rewritten": random.random()}), *lines))
         if len(text) * 2 > size:
             return
         fresh = self.path.with_suffix(".new")
-        with open(fresh, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self.path)
+        try:
+            with open(fresh, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, self.path)
+        except OSError:  # no room for a second copy: the log stays as it is, and what was to be told has been
+            fresh.unlink(missing_ok=True)
 
     # ---- choosing ------------------------------------------------------------------------------------------
 
-    def find(self, selectors: Sequence[str], *, elements: bool = True) -> list[tuple[Entry, str]]:
+    def find(
+        self, selectors: Sequence[str], *, elements: bool = True, of: tuple[str, str] | None = None
+    ) -> list[tuple[Entry, str]]:
         """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3.
 
         A whole array is given as each of its elements, or with `elements=False` once, with the key '*'.
-        `all` means those not ended. Raises `UnknownJob` with the selector that names nothing.
+        `all` means those not ended. A manager's id is looked for among all its jobs, the latest first, or among
+        those `of` one (platform, cluster). Raises `UnknownJob` with the selector that names nothing.
         """
-        entries = self.entries()
-        natives = {entry.native: entry for entry in entries.values() if entry.native}
+        with self._mutex:
+            self._catch_up()
+            if all(selector in self._entries for selector in selectors):
+                entries = {selector: _made(self._entries, selector) for selector in selectors}
+            else:
+                entries = {job_id: _made(self._entries, job_id) for job_id in self._entries}
+        natives = {
+            entry.native: entry for entry in entries.values()
+            if entry.native and (of is None or of == (entry.platform, entry.cluster))
+        }  # fmt: skip
         found: dict[tuple[str, str], tuple[Entry, str]] = {}
         for selector in selectors:
             for entry, keys in self._select(selector, entries, natives):
@@ -297,14 +343,19 @@ def abandon(entry: Entry) -> str:
     The claim is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
     """
     for key in entry.keys:
-        folder = private_folder(entry.element_folder(key))
-        try:
-            os.symlink(ABANDONED, folder / "claim")
-        except FileExistsError:
-            owner = os.readlink(folder / "claim")
-            if owner != ABANDONED:
-                return owner
+        owner = claim(entry.element_folder(key), ABANDONED)
+        if owner != ABANDONED:
+            return owner
     return ""
+
+
+def claim(folder: Path, native: str) -> str:
+    """Take the claim in a job's folder for that id; returns the id that has it, which may be an earlier one."""
+    try:
+        os.symlink(native, private_folder(folder) / "claim")
+    except FileExistsError:
+        return os.readlink(folder / "claim")
+    return native
 
 
 def claimed_by(folder: Path) -> str:
@@ -378,14 +429,34 @@ def _event(line: bytes) -> Any:
         return None
 
 
-def _apply(entries: dict[str, Entry], event: Mapping[str, Any]) -> None:
+def _made(entries: dict[str, Entry | dict[str, Any]], job_id: str) -> Entry:
+    """A record as an `Entry`, made of its line if this is the first look at it."""
+    record = entries[job_id]
+    if isinstance(record, Entry):
+        return record
+    try:
+        made = _entry(record)
+    except (AttributeError, KeyError, TypeError, ValueError):  # damaged: what is left of it stays known
+        made = Entry(job_id, str(record["platform"]), str(record["place"]))
+    entries[job_id] = made
+    return made
+
+
+def _open(record: Entry | dict[str, Any]) -> bool:
+    if isinstance(record, Entry):
+        return record.open
+    return len(record.get("ended", ())) < len(record.get("array") or ("",))
+
+
+def _apply(entries: dict[str, Entry | dict[str, Any]], event: dict[str, Any]) -> None:
     kind, job_id = event.get("e"), event.get("id", "")
     if kind == "job":
-        entries[job_id] = _entry(event)
+        if "platform" in event and "place" in event:  # a line that makes sense
+            entries[job_id] = event
         return
-    entry = entries.get(job_id)
-    if entry is None:
+    if job_id not in entries:
         return
+    entry = _made(entries, job_id)
     if kind == "native":
         entries[job_id] = replace(entry, native=event["native"], committed=event["t"])
     elif kind == "end":

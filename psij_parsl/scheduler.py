@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -18,11 +19,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from .command import CommandRunner, Output, Runner, Started, backoff
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
-from .states import JobStatus
+from .states import JobStatus, signal_name
 
 log = logging.getLogger(__name__)
-
-_PIPE_HOLDS = 32 * 1024  # bytes that fit into an empty pipe at once, on every system
 
 
 class Record(NamedTuple):
@@ -130,6 +129,10 @@ class Scheduler(ABC):
         """The ids that a cancel command said do not exist."""
         return set()
 
+    def ended_ids(self, output: Output) -> set[str]:
+        """The ids of which a cancel command said that they have ended, where it takes that for an error."""
+        return set()
+
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """Questions about jobs that are no longer live; the first that gets an answer counts.
 
@@ -151,6 +154,18 @@ class Scheduler(ABC):
 
     def extend_argv(self, job_id: str, minutes: int) -> Sequence[str] | None:
         """The command that sets a job's wall time limit to so many minutes."""
+        return None
+
+    def release_nodes_argv(self, job_id: str, keep: Sequence[str]) -> Sequence[str] | None:
+        """The command that gives back all nodes of a running job but those."""
+        return None
+
+    def request_nodes_argv(self, job_id: str, number: int) -> Sequence[str] | None:
+        """The command that asks for so many more nodes for a running job."""
+        return None
+
+    def end_query(self, job_id: str) -> Query | None:
+        """A question whose one record is when a running job's wall time ends, in seconds since the epoch."""
         return None
 
     def queues_query(self) -> Query | None:
@@ -191,7 +206,7 @@ class Scheduler(ABC):
         argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
         while True:
-            if waiting is not None and script.stat().st_size <= _PIPE_HOLDS:
+            if waiting is not None and waiting.holds(script.stat().st_size):
                 output = waiting.finish(script.read_bytes(), timeout_s=timeout_s)
             else:
                 output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
@@ -216,29 +231,33 @@ class Scheduler(ABC):
         `vanished_from(seen)` is called with the ids in the live answer and says which others to look up.
         Raises `Unavailable` when there was no usable answer: then nothing is known about any job.
         """
-        records = {record.id: record for record in self.ask(self.live())}
+        live, unread = self._ask(self.live())
+        records = {record.id: record for record in live}
         missing = [job_id for job_id in vanished_from(records.keys()) if job_id not in records]
         unheard: set[str] = set()
         for ids in chunks(missing, self.chunk):
-            found = self._from_history(ids, since)
-            if found is None:
-                unheard.update(ids)
-            else:
-                records.update(found)
+            found, silent = self._from_history(ids, since)
+            records.update(found)
+            # A job that is not found may be what nobody could tell us, or what we could not read.
+            unheard.update(
+                job_id for job_id in ids
+                if job_id not in found and (silent is None or any(job_id in text for text in (*unread, *silent)))
+            )  # fmt: skip
         return Answer(records, frozenset(unheard))
 
-    def _from_history(self, ids: Sequence[str], since: float) -> dict[str, Record] | None:
-        """Records of vanished jobs; None when history exists but did not answer."""
+    def _from_history(self, ids: Sequence[str], since: float) -> tuple[dict[str, Record], Sequence[str] | None]:
+        """Records of vanished jobs, and the texts that could not be read; None if history did not answer just now."""
         silent = False
         for query in self.history(ids, since):
             try:
                 wanted = set(ids)
-                return {record.id: record for record in self.ask(query) if record.id in wanted}
+                past, unread = self._ask(query)
+                return {record.id: record for record in past if record.id in wanted}, None if silent else unread
             except Unavailable as error:
                 permanent = any(c.permanent and re.search(c.pattern, error.output) for c in self.complaints)
                 silent = silent or not permanent
                 self.warn_once(f"history: {error.message}" if not permanent else "")
-        return None if silent else {}
+        return {}, None if silent else ()
 
     def qdel(self, ids: Collection[str]) -> set[str]:
         """Cancel jobs; those already ended are fine. Returns the ids that the manager does not know."""
@@ -264,6 +283,25 @@ class Scheduler(ABC):
         """Set the wall time limit. Raises `Unsupported` or, when the user may not, `Rejected`."""
         self._optional(self.extend_argv(job_id, minutes), "change a wall time")
 
+    def release_nodes(self, job_id: str, keep: Sequence[str]) -> None:
+        """Give back all nodes of a running job but those. Raises `Unsupported` or `Rejected`, likewise."""
+        with tempfile.TemporaryDirectory() as scratch:  # for scripts that some managers leave where they are called
+            self._optional(self.release_nodes_argv(job_id, keep), "give back nodes of a running job", cwd=scratch)
+
+    def request_nodes(self, job_id: str, number: int) -> None:
+        """Ask for more nodes for a running job. Raises `Unsupported` or `Rejected`, likewise."""
+        self._optional(self.request_nodes_argv(job_id, number), "add nodes to a running job")
+
+    def end_time(self, job_id: str) -> float | None:
+        """When a job's wall time ends, in seconds since the epoch; None if never.
+
+        Raises `Unsupported` where the manager cannot say, `Unavailable` where it does not answer.
+        """
+        query = self.end_query(job_id)
+        if query is None:
+            raise Unsupported("this platform does not tell when a job ends", hint="ask the manager's own commands")
+        return next(iter(self.ask(query)), None)
+
     def queues(self) -> list[Queue]:
         """The queues and their limits. Raises `Unsupported` where the manager cannot say."""
         query = self.queues_query()
@@ -275,6 +313,10 @@ class Scheduler(ABC):
 
     def ask(self, query: Query) -> Iterator[Any]:
         """Run a query and read it record by record. Raises `Unavailable` when the answer is no answer."""
+        return iter(self._ask(query)[0])
+
+    def _ask(self, query: Query) -> tuple[list[Any], list[str]]:
+        """As `ask`, and the texts of the records that could not be read."""
         output = self.run(query.argv)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
             raise Unavailable(
@@ -282,23 +324,29 @@ class Scheduler(ABC):
                 output=output.said,
                 hint="states stay as they were; it is asked again later",
             )
-        return iter(self._read(query, output))
+        return self._read(query, output)
 
-    def _read(self, query: Query, output: Output) -> list[Any]:
+    def _read(self, query: Query, output: Output) -> tuple[list[Any], list[str]]:
         good: list[Any] = []
-        bad = 0
-        for piece in query.split(output.stdout):
+        bad: list[str] = []
+        try:
+            pieces = list(query.split(output.stdout))
+        except ValueError as error:  # no document at all: the same, for the whole answer
+            raise Unavailable(
+                f"{query.argv[0]} printed nothing that can be read: {error}", output=output.stdout[:2000]
+            ) from error
+        for piece in pieces:
             try:
                 record = query.parse(piece)
-            except Exception as error:  # a parser meets text that nobody foresaw: it costs that record only
-                bad += 1
+            except Exception as error:  # noqa: BLE001 - a parser meets text that nobody foresaw: it costs that record
+                bad.append(str(piece))
                 self.warn_once(f"{query.argv[0]}: cannot read {str(piece)[:200]!r} ({type(error).__name__}: {error})")
                 continue
             if record is not None:
                 good.append(record)
         if bad and not good:
             raise Unavailable(f"{query.argv[0]} printed nothing that can be read", output=output.stdout[:2000])
-        return good
+        return good, bad
 
     def judge(self, output: Output, doing: str) -> SchedulerError:
         """What a failed command means, as an error with the manager's own words."""
@@ -308,6 +356,8 @@ class Scheduler(ABC):
             return Ambiguous(
                 f"{name} did not answer within {output.seconds:.0f} s", output=said, hint="the manager may be busy"
             )
+        if output.rc < 0:
+            return Ambiguous(f"{name} was killed by {signal_name(-output.rc)}", output=said, hint="see who did that")
         for complaint in self.complaints:
             if not re.search(complaint.pattern, said):
                 continue
@@ -326,15 +376,19 @@ class Scheduler(ABC):
             self._warned.add(text)
             log.warning("%s", text)
 
-    def _optional(self, argv: Sequence[str] | None, doing: str) -> None:
+    def _optional(self, argv: Sequence[str] | None, doing: str, cwd: str | None = None) -> None:
         if argv is None:
             raise Unsupported(f"this platform cannot {doing}", hint="`psij-run platform list` shows what each can")
-        self._command(argv, doing)
+        self._command(argv, doing, cwd=cwd)
 
-    def _command(self, argv: Sequence[str], doing: str, tolerate: Collection[str] = ()) -> Output:
-        output = self.run(argv)
-        if output.rc != 0 and not (tolerate and self.unknown_ids(output) & set(tolerate)):
+    def _command(
+        self, argv: Sequence[str], doing: str, tolerate: Collection[str] = (), cwd: str | None = None
+    ) -> Output:
+        output = self.run(argv, cwd=cwd) if cwd else self.run(argv)
+        if output.rc != 0:
             error = self.judge(output, doing)
+            if isinstance(error, Rejected) and (self.unknown_ids(output) | self.ended_ids(output)) & set(tolerate):
+                return output
             if isinstance(error, Ambiguous):
                 raise Unavailable(error.message, output=error.output, hint=error.hint or "try again in a minute")
             raise error

@@ -54,10 +54,12 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     if flag.received is None:
         flag.set(number)
     elif number == signal.SIGINT:
-        if flag.on_second is not None:
-            flag.on_second()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            if flag.on_second is not None:
+                flag.on_second()
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callable[[], None]:
@@ -84,6 +86,8 @@ def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callabl
         for number, handler in flag.earlier.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         _flag = before
+        if before is not None and before.received is None and flag.received is not None:
+            before.set(flag.received)  # who registered first has to leave as well
         flag.close()
 
     return restore

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import Unavailable
+from .errors import JournalError, Unavailable
 from .files import lock, locked, private_folder, read_json, tried, write_whole
 from .states import EndReason, JobState, JobStatus
 
@@ -48,7 +48,10 @@ class View:
     def status(self, native_id: str) -> JobStatus | None:
         """The status of that job as of `asked`; None if it was not among those known then."""
         row = self.rows.get(native_id)
-        return unpack(row) if row is not None else None
+        try:
+            return unpack(row) if row is not None else None
+        except (KeyError, TypeError, ValueError):  # damaged, or of a later version: that row tells nothing
+            return None
 
 
 def pack(status: JobStatus) -> list[Any]:
@@ -91,8 +94,7 @@ class QueueSnapshot:
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._mutex:
             if seen != self._seen:
-                data = read_json(self.path)
-                self._view = View(**data) if isinstance(data, dict) and data.keys() <= _FIELDS else View()
+                self._view = _view(read_json(self.path))
                 self._seen = seen
             return self._view
 
@@ -112,22 +114,25 @@ class QueueSnapshot:
                 view = self.view()
                 return self._refresh(view, refresh) if self._due(view, urgent) else view
         if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
-            with locked(self._lock):
+            try:
+                with locked(self._lock):
+                    return self.view()
+            except JournalError:  # whoever asks has not been answered for a minute
                 return self.view()
         return self.view()
 
     def _tokens(self, view: View, now: float) -> float:
+        if view.tokens_at > now + 1:  # the clock was set back
+            return CAPACITY
         return min(CAPACITY, view.tokens + max(0.0, now - view.tokens_at) / self.interval_s)
 
     def _due(self, view: View, urgent: bool) -> bool:
         now = time.time()
-        if view.asked > now + 1:  # the clock was set back
-            return True
         tokens = self._tokens(view, now)
-        if now < view.failing_until or tokens < 1:
+        if now < view.failing_until <= now + _LONGEST_PAUSE_S * 1.25 or tokens < 1:  # later: the clock was set back
             return False
         age = now - view.asked
-        return urgent or age >= self.interval_s * (1.0 if tokens >= CAPACITY else _STRETCH)
+        return urgent or age < -1 or age >= self.interval_s * (1.0 if tokens >= CAPACITY else _STRETCH)
 
     def _refresh(self, view: View, refresh: Callable[[View], View]) -> View:
         now = time.time()
@@ -142,14 +147,26 @@ class QueueSnapshot:
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
-                paid, failures=view.failures + 1, failing_until=time.time() + pause, failure=error.message
-            )
+                paid, asked=min(view.asked, now), failures=view.failures + 1, failing_until=time.time() + pause,
+                failure=error.message,
+            )  # fmt: skip
             if self._said != error.message:
                 self._said = error.message
                 log.warning("%s; states stay as they were, it is asked again later", error.message)
         private_folder(self.path.parent)
         write_whole(self.path, json.dumps({name: getattr(fresh, name) for name in _FIELDS}, separators=(",", ":")))
         return fresh
+
+
+def _view(data: Any) -> View:
+    """The view in a file's data; an empty one for what is damaged or of another version."""
+    if not isinstance(data, dict) or not data.keys() <= _FIELDS:
+        return View()
+    for name, value in data.items():
+        kind = dict if name in ("rows", "missing") else str if name == "failure" else float | int
+        if not isinstance(value, kind):
+            return View()
+    return View(**data)
 
 
 _FIELDS = frozenset(View.__dataclass_fields__)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import SchedulerError
 from .files import owner_gone
-from .journal import Entry, ExitFile, Journal, abandon, claimed_by
+from .journal import Entry, ExitFile, Journal, abandon, claim, claimed_by
 from .snapshot import View, pack
 from .states import EndReason, JobState, JobStatus
 
@@ -66,6 +66,8 @@ def _told_by_script(status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
         return status
     if exit_file.stage in _STAGES and status.exit_code == exit_file.code:
         return replace(status, reason=EndReason.LAUNCH_FAILED, message=_STAGES[exit_file.stage])
+    if status.exit_code is not None and exit_file.code % 128 == status.exit_code:
+        return replace(status, exit_code=exit_file.code)  # Slurm's accounting says 9 where the script ended with 137
     return status
 
 
@@ -93,8 +95,8 @@ def refresh(
     """
     asked = time.time()  # before the journal is read: a job committed later is not expected
     entries = [
-        entry for entry in journal.entries().values()
-        if entry.open and entry.platform == platform and entry.cluster == cluster
+        entry for entry in journal.open_entries().values()
+        if entry.platform == platform and entry.cluster == cluster
     ]  # fmt: skip
     expected: dict[str, tuple[Entry, str]] = {}
     for entry in entries:
@@ -108,7 +110,13 @@ def refresh(
 
     oldest = min((entry.intended for entry in entries), default=asked)
     answer = scheduler.qstat(vanished, since=oldest)
-    _recover(journal, scheduler, entries, expected, answer.records, asked=asked, settle_s=settle_s)
+    for old_entry, entry in _recover(
+        journal, scheduler, entries, expected, answer.records, asked=asked, settle_s=settle_s
+    ):  # its id is another one now, and the end of the old one is not its end
+        for key in entry.keys:
+            expected.pop(native_of(scheduler, old_entry, key), None)
+            if (native := native_of(scheduler, entry, key)) in answer.records:
+                expected[native] = (entry, key)
 
     rows: dict[str, list[Any]] = {}
     missing: dict[str, float] = {}
@@ -136,6 +144,11 @@ def refresh(
         if status.final:
             ends[entry.id, key] = status
     journal.end(ends)
+    unsent = [
+        native for native, (entry, key) in expected.items()
+        if entry.cancelled and entry.cancel_unsent(key) and (entry.id, key) not in ends
+    ]  # fmt: skip
+    _cancel(scheduler, unsent)
     return View(asked=asked, rows=rows, missing=missing)
 
 
@@ -147,8 +160,12 @@ def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
 def _recover(
     journal: Journal, scheduler: Scheduler, entries: Collection[Entry], expected: Collection[str],
     records: Mapping[str, Record], *, asked: float, settle_s: float,
-) -> None:  # fmt: skip
-    """Submissions that were cut short: found by their tag, or given up; and second copies of one, ended."""
+) -> Iterator[tuple[Entry, Entry]]:  # fmt: skip
+    """Submissions that were cut short: found by their tag, or given up; and second copies of one, ended.
+
+    Gives the entries that got another id, before and after. One is given up after `settle_s` if its submitter is
+    gone; a submitter on another host, of whom nothing is known, has as long as its patience is by default.
+    """
     by_tag: dict[str, set[str]] = {}
     for record in records.values():
         if record.id not in expected and record.tag.startswith("psij:"):
@@ -156,31 +173,48 @@ def _recover(
     for entry in entries:
         natives = by_tag.get(entry.tag, set())
         if len(natives | {entry.native} - {""}) > 1:
-            settle_twins(journal, scheduler, entry, natives | {entry.native} - {""})
+            chosen = settle_twins(journal, scheduler, entry, natives | {entry.native} - {""})
+            if chosen.native != entry.native:
+                yield entry, chosen
         elif natives and not entry.native:
-            journal.commit(entry, natives.pop())
-        elif not entry.native and asked - entry.intended > settle_s and owner_gone(entry.owner) is not False:
-            give_up(journal, scheduler, entry)
+            yield entry, journal.commit(entry, natives.pop())
+        elif not entry.native and asked - entry.intended > settle_s:
+            gone = owner_gone(entry.owner)
+            if gone or (gone is None and asked - entry.intended > settle_s * 5):
+                give_up(journal, scheduler, entry)
 
 
-def settle_twins(journal: Journal, scheduler: Scheduler, entry: Entry, natives: Collection[str]) -> str:
-    """One submission that the manager holds twice: the one with the claim stays, the other is cancelled."""
+def settle_twins(journal: Journal, scheduler: Scheduler, entry: Entry, natives: Collection[str]) -> Entry:
+    """One submission that the manager holds twice: the one with the claim stays, the other is cancelled.
+
+    While none has it, the one that is to stay is given it: the other could start just before it is cancelled.
+    """
     claims = (scheduler.whole(claimed_by(entry.element_folder(key))) for key in entry.keys)
     chosen = next((claim for claim in claims if claim in natives), entry.native)
     if chosen not in natives:
         chosen = min(natives, key=lambda native: (len(native), native))
+    for key in entry.keys:
+        taken = scheduler.whole(
+            claim(entry.element_folder(key), native_of(scheduler, replace(entry, native=chosen), key))
+        )
+        if not entry.array and taken in natives:  # it came first
+            chosen = taken
     others = sorted(set(natives) - {chosen})
     if chosen != entry.native:
-        journal.commit(entry, chosen)
+        entry = journal.commit(entry, chosen)
     fresh = [native for native in others if native not in entry.twins]
     if fresh:
         log.warning("job %s was submitted twice: %s stays, %s is cancelled", entry.id, chosen, ", ".join(fresh))
         journal.twins(entry, fresh)
-        try:
-            scheduler.qdel(fresh)
-        except SchedulerError as error:  # it would end at its claim in any case
-            log.warning("%s", error)
-    return chosen
+        _cancel(scheduler, fresh)  # should that fail: they end at their claim in any case
+    return entry
+
+
+def _cancel(scheduler: Scheduler, natives: Collection[str]) -> None:
+    try:
+        scheduler.qdel(natives)
+    except SchedulerError as error:
+        log.warning("%s", error)
 
 
 def give_up(journal: Journal, scheduler: Scheduler, entry: Entry) -> None:
