@@ -1,6 +1,6 @@
 """Start to end of psij-run commands beside `python -c pass` and an empty typer command in the same environment.
 
-    python -m bench.cli_startup
+python -m bench.cli_startup
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Parse a status answer of 10,000 Slurm jobs and bring 10,000 records up to date, beside psij-python's own parser.
+"""Parse a status answer of 10,000 jobs and bring 10,000 records up to date, beside psij-python's own parser.
 
     python -m bench.status
 
-The answer is text in the format that `squeue` really prints for our question, with states mixed as in a busy queue.
+The answers are in the format that `squeue` and `qstat -f -F json` really print, with states mixed as
+in a busy queue; PBS's records are those that were recorded (tests/recorded/openpbs), with other ids, names and times.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.tools import interleaved, report
 from psij_parsl.command import Output
 from psij_parsl.journal import Journal
+from psij_parsl.providers.pbspro.scheduler import PBSProScheduler, _user
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
+from psij_parsl.scheduler import Scheduler
 from psij_parsl.snapshot import View
+from psij_parsl.testing.replay import Recorded
 from psij_parsl.tracking import refresh
 
 JOBS = 10_000
+RECORDED = Path(__file__).parents[1] / "tests" / "recorded" / "openpbs"
 
 
 def lines() -> list[str]:
@@ -51,36 +57,76 @@ def theirs(text: Sequence[str]) -> object:
     return lambda: executor.parse_status_output(0, answer)
 
 
+def pbs() -> str:
+    """JSON of as many jobs as recorded by PBS: 60 % queued, 30 % running, the rest exiting; about 2 KB for each."""
+    kinds = {name: recorded_job(f"{name}.qstat-f-json-x") for name in ("queued", "running", "badoutput")}
+    jobs: dict[str, Any] = {}
+    for number in range(JOBS):
+        kind = "queued" if number % 10 < 6 else "running" if number % 10 < 9 else "badoutput"
+        made = dict(kinds[kind], Job_Owner=f"{_user()}@head", Job_Name=f"job{number}")
+        made["Variable_List"] = {**made["Variable_List"], "PSIJ_JOB_TAG": f"psij:abc{number:07d}"}
+        if "stime" in made:
+            made["stime"] = f"Sat Nov 21 {number % 24:02}:{number % 60:02}:{number // 60 % 60:02} 2026"
+            made["exec_host"] = f"node{number % 500:04d}/0*8"
+        jobs[f"{1000 + number}.head"] = made
+    whole = {"timestamp": 1795296800, "pbs_server": "head", "Jobs": jobs}
+    return json.dumps(whole, indent="\t", separators=(",", ":\t")) + "\n"
+
+
+def recorded_job(name: str) -> Mapping[str, Any]:
+    [job] = json.loads(Recorded.read(RECORDED / f"{name}.txt").output.stdout)["Jobs"].values()
+    found: Mapping[str, Any] = job
+    return found
+
+
+def records(place: Path, platform: str, suffix: str) -> Journal:
+    """A journal of as many open jobs."""
+    journal = Journal(place)
+    now = time.time()
+    journal.path.write_text(
+        "".join(
+            json.dumps({"e": "job", "id": f"abc{n:07d}", "platform": platform, "place": f"{place}/jobs/abc{n:07d}",
+                        "native": f"{1000 + n}{suffix}", "committed": now, "intended": now, "command": "true"}) + "\n"
+            for n in range(JOBS)
+        )
+    )  # fmt: skip
+    return journal
+
+
+def contestants(place: Path, platform: str, kind: type[Scheduler], text: str, suffix: str = "") -> dict[str, Any]:
+    place.mkdir()
+    journal = records(place, platform, suffix)
+    answer = Output(("ask",), 0, text, "")
+    scheduler = kind(run=lambda argv, **_: answer)
+    view = View()
+
+    def update() -> View:
+        return refresh(journal, scheduler, view, platform=platform, cluster="", grace_s=120, settle_s=120)
+
+    view = update()  # the first look, which writes the ends down; what follows is the steady state
+    return {
+        f"{platform}: parse": lambda: scheduler.qstat(lambda seen: ()),
+        f"{platform}: parse and update": update,
+    }
+
+
 def main() -> None:
     text = lines()
-    answer = Output(("squeue",), 0, "\n".join(text) + "\n", "")
     with tempfile.TemporaryDirectory() as place:
         os.environ["PSIJ_PARSL_HOME"] = place
-        journal = Journal(Path(place))
-        now = time.time()
-        journal.path.write_text(
-            "".join(
-                json.dumps({"e": "job", "id": f"abc{n:07d}", "platform": "slurm", "place": f"{place}/jobs/abc{n:07d}",
-                            "native": str(1000 + n), "committed": now, "intended": now, "command": "true"}) + "\n"
-                for n in range(JOBS)
-            )
-        )  # fmt: skip
-        scheduler = SlurmScheduler(run=lambda argv, **_: answer)
-        view = View()
-
-        def update() -> View:
-            return refresh(journal, scheduler, view, platform="slurm", cluster="", grace_s=120, settle_s=120)
-
-        view = update()  # the first look, which writes the ends down; what follows is the steady state
-        contestants = {"psij-parsl: parse": lambda: scheduler.qstat(lambda seen: ()), "psij-parsl: parse and update": update}
+        runners = contestants(Path(place) / "slurm", "slurm", SlurmScheduler, "\n".join(text) + "\n")
+        json_text = pbs()
+        runners |= contestants(Path(place) / "pbs", "pbspro", PBSProScheduler, json_text, ".head")
+        runners["json.loads of PBS's answer alone"] = lambda: json.loads(json_text)
         try:
-            contestants["psij-python: parse"] = theirs(text)  # type: ignore[assignment]
+            runners["psij-python: parse Slurm's"] = theirs(text)
         except ImportError:
             print("psij-python is not installed: left out (pip install '.[bench]')")
-        medians = interleaved(contestants, 15)
+        medians = interleaved(runners, 15)
         report(
             "status", {name: seconds * 1000 for name, seconds in medians.items()}, unit="ms",
-            promise=f"parse and update {JOBS} jobs in <= 60 ms",
+            promise=f"parse and update {JOBS} jobs in <= 60 ms for Slurm's text, <= 300 ms for PBS's JSON",
+            facts={"PBS's answer, MB": round(len(json_text) / 1e6, 1)},
         )  # fmt: skip
 
 

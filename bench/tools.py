@@ -41,7 +41,9 @@ def slurm(**settings: object) -> Iterator[None]:
         yield
 
 
-def report(name: str, rows: Mapping[str, float], *, unit: str, promise: str = "", facts: Mapping[str, object] = {}) -> None:
+def report(
+    name: str, rows: Mapping[str, float], *, unit: str, promise: str = "", facts: Mapping[str, object] = {}
+) -> None:
     """Print figures and write them as JSON."""
     width = max(map(len, rows))
     for label, value in rows.items():
@@ -52,5 +54,12 @@ def report(name: str, rows: Mapping[str, float], *, unit: str, promise: str = ""
         print(f"promised: {promise}")
     RESULTS.mkdir(exist_ok=True)
     host = {"python": platform.python_version(), "cores": os.cpu_count()}
-    data = {"figures": dict(rows), "unit": unit, "promise": promise, "facts": dict(facts), "host": host, "at": time.time()}
+    data = {
+        "figures": dict(rows),
+        "unit": unit,
+        "promise": promise,
+        "facts": dict(facts),
+        "host": host,
+        "at": time.time(),
+    }
     (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")

@@ -3,22 +3,53 @@
 Each copy knows its place from PSIJ_RANK, PSIJ_NUM_RANKS and PSIJ_LOCAL_RANK.
 """
 
+from collections.abc import Sequence
+
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
 
-# Run as: bash -c TEXT psij-fork RANKS COMMAND... The exit code is the first failing copy's.
-_START = """n=$1; shift; pids=; trap 'kill -s TERM $pids 2>/dev/null' TERM INT
-for ((r = 0; r < n; r++)); do
-  PSIJ_RANK=$r PSIJ_LOCAL_RANK=$r PSIJ_NUM_RANKS=$n "$@" & pids="$pids $!"
+# Run as: bash -c TEXT psij-fork RANKS COMMAND... The first copy gets the input; the exit code is that of the first
+# copy which is seen to fail. What is named psij_* is in nobody's environment.
+_START = """psij_n=$1; shift; psij_pids= psij_code=0 psij_told= psij_tick=
+trap 'psij_told=1; kill -s TERM $psij_pids 2>/dev/null' TERM INT
+for psij_s in HUP USR1 USR2; do trap 'kill -s '"$psij_s"' $psij_pids 2>/dev/null' "$psij_s"; done
+for ((psij_r = 0; psij_r < psij_n; psij_r++)); do
+  export PSIJ_RANK=$psij_r PSIJ_LOCAL_RANK=$psij_r PSIJ_NUM_RANKS=$psij_n
+  if [ "$psij_r" = 0 ]; then "$@" <&0 & else "$@" </dev/null & fi
+  psij_pids="$psij_pids $!"
 done
-code=0
+[ -z "$psij_told" ] || kill -s TERM $psij_pids 2>/dev/null
 """
-_ALL = _START + 'for p in $pids; do wait "$p" || { c=$?; [ "$code" != 0 ] || code=$c; }; done; exit "$code"'
+# A `wait` that a signal cut short tells nothing about the copy: it is asked again once the copy is gone.
+_ALL = (
+    _START
+    + """for psij_p in $psij_pids; do
+  while kill -0 "$psij_p" 2>/dev/null; do wait "$psij_p"; done
+  wait "$psij_p" || { psij_c=$?; [ "$psij_code" != 0 ] || psij_code=$psij_c; }
+done
+exit "$psij_code"
+"""
+)
+# `wait -n` can miss a copy that ended just before it; so something else ends every second and wakes it.
 _TOGETHER = (
     _START
-    + "for ((r = 0; r < n; r++)); do wait -n $pids || { code=$?; kill -s TERM $pids 2>/dev/null; wait; break; }; done"
-    + '; exit "$code"'
+    + """while :; do
+  psij_left=
+  for psij_p in $psij_pids; do
+    if kill -0 "$psij_p" 2>/dev/null; then psij_left="$psij_left $psij_p"; continue; fi
+    wait "$psij_p" || { psij_c=$?; [ "$psij_code" != 0 ] || { psij_code=$psij_c; psij_end=$((SECONDS + 5)); }; }
+  done
+  psij_pids=$psij_left
+  [ -n "$psij_pids" ] || exit "$psij_code"
+  if [ "$psij_code" != 0 ]; then
+    [ -n "$psij_told" ] || { psij_told=1; kill -s TERM $psij_pids 2>/dev/null; }
+    ((SECONDS < psij_end)) || kill -s KILL $psij_pids 2>/dev/null
+  fi
+  kill -0 $psij_tick 2>/dev/null || { sleep 1 </dev/null >/dev/null 2>&1 & psij_tick=$!; }
+  wait -n
+done
+"""
 )
 
 
@@ -28,16 +59,26 @@ class Fork(MPIRun):
     name = "fork"
     program = "bash"
     mpi = ("bash", "-c", "{% raw %}" + _TOGETHER + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
-    serial = ("bash", "-c", "{% raw %}" + _ALL + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
+    serial = per_node = ("bash", "-c", "{% raw %}" + _ALL + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
+    local = True
+    speaks = ()  # no PMI at all
+    rank = ("PSIJ_RANK",)
+    local_rank = ("PSIJ_LOCAL_RANK",)
+    reach = (
+        "bash hands TERM (INT becomes TERM), HUP, USR1 and USR2 on to each copy. When bash was killed, the kernel"
+        " ends the copies (parent-death signal), or our sweep does, or the guard's when we were killed too."
+    )
 
-    def argv(self, shape: Resources, *, mode: str = "mpi", hosts: object = ()) -> list[str]:
+    def argv(
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
+    ) -> list[str]:
         """As the base says. Raises `InvalidRequest` for more than one node."""
         if shape.num_nodes > 1:
             raise InvalidRequest(
                 f"{shape.num_nodes} nodes cannot be reached by plain processes of one host",
                 hint="use one node, or a launcher that starts processes on other nodes",
             )
-        return super().argv(shape, mode=mode)
+        return super().argv(shape, mode=mode, stdin=stdin, name=name)
 
 
 launcher = Fork

@@ -1,5 +1,7 @@
 """No launcher: the command itself, once."""
 
+from collections.abc import Sequence
+
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
@@ -9,9 +11,15 @@ class Single(MPIRun):
     """One rank, started directly."""
 
     name = "single"
-    mpi = serial = ("env",)
+    mpi = serial = per_node = ("env",)
+    local = True
+    speaks = ("mpich", "openmpi")  # one rank finds itself
+    parent_stays = False
+    reach = "The rank is the launcher."
 
-    def argv(self, shape: Resources, *, mode: str = "mpi", hosts: object = ()) -> list[str]:
+    def argv(
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
+    ) -> list[str]:
         """No words at all. Raises `InvalidRequest` for more than one rank."""
         if shape.num_ranks > 1:
             raise InvalidRequest(

@@ -1,19 +1,50 @@
 """Slurm's own launcher. https://slurm.schedmd.com/srun.html
 
-Cores per task are always said: since 22.05 srun takes none from sbatch.
+Over a whole allocation cores per task are always said: since 22.05 srun takes none from sbatch. Where we have
+assigned the cores they cannot be: `--cpus-per-task` implies `--exact`, by which Slurm would choose the cores itself,
+and confine the ranks to them. So the step has all that the job has on its nodes, shared with others (--overlap, since
+20.11), and each rank is bound by us. The same is right for one helper per node, which is bound to nothing.
 """
 
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
 
+if TYPE_CHECKING:
+    from psij_parsl.mpirun_find import Linked
+
+_NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}", "--ntasks-per-node={{ ranks_per_node }}")
 _SHAPE = (
-    "--nodes={{ num_nodes }}",
-    "--ntasks={{ num_ranks }}",
-    "--ntasks-per-node={{ ranks_per_node }}",
-    "--cpus-per-task={{ cpus_per_rank * threads_per_core }}",
+    *_NODES,
+    "{% if not hosts %}--cpus-per-task={{ cpus_per_rank * threads_per_core }}{% endif %}",
+    "{% if hosts %}--overlap{% endif %}",
+    "{% if hosts %}--cpu-bind=none{% endif %}",
     "{% if hosts %}--nodelist={{ hosts }}{% endif %}",
-    "{% if gpus_per_node %}--gpus-per-node={{ gpus_per_node }}{% endif %}",
+    "{% if gpus_per_node and not hosts %}--gpus-per-node={{ gpus_per_node }}{% endif %}",
     "{% if memory_per_node %}--mem={{ memory_per_node }}M{% endif %}",
+    "{% if name %}--job-name={{ name }}{% endif %}",
 )
+#: The PMI by which each library's ranks find each other.
+_PMI = {"mpich": "pmi2", "openmpi": "pmix"}
+# In a script: the same choice as `wiring` makes, where neither the user nor the site has said it.
+_WIRED = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
+  case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
+  *none)
+    case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
+    *libmpich.so* | *libmpi.so.12*) export SLURM_MPI_TYPE=pmi2 ;;
+    *libmpi.so.* | *libopen-pal.so*) export SLURM_MPI_TYPE=pmix ;;
+    esac ;;
+  esac
+fi"""
+# The step is known by its name; its id was srun's alone.
+_END = """squeue --noheader --steps --jobs="$1" --format="%i %j" | while read -r step name; do
+  [ "$name" != "$2" ] || scancel --signal=KILL "$step"; done"""
 
 
 class Srun(MPIRun):
@@ -21,8 +52,66 @@ class Srun(MPIRun):
 
     name = "srun"
     program = "srun"
-    mpi = ("srun", "--kill-on-bad-exit=1", *_SHAPE)
+    mpi = ("srun", "--kill-on-bad-exit=1", *_SHAPE, "{% if stdin %}--input=0{% endif %}")
     serial = ("srun", "--mpi=none", "--kill-on-bad-exit=0", *_SHAPE)
+    per_node = ("srun", "--mpi=none", "--kill-on-bad-exit=0", "--overlap", "--cpu-bind=none", *_NODES)
+    rank = ("SLURM_PROCID",)
+    local_rank = ("SLURM_LOCALID",)
+    # What an outer job or step was shaped by, and srun would take for this step's shape.
+    forget = (
+        "SLURM_NTASKS*", "SLURM_NPROCS", "SLURM_NNODES", "SLURM_JOB_NUM_NODES", "SLURM_CPUS_PER_TASK",
+        "SRUN_CPUS_PER_TASK", "SLURM_TRES_PER_TASK", "SLURM_CPU_BIND*", "SLURM_MEM_BIND*", "SLURM_DISTRIBUTION",
+        "SLURM_THREADS_PER_CORE", "SLURM_GPUS", "SLURM_GPUS_PER_*", "SLURM_GPU_BIND", "SLURM_GRES", "SLURM_STEP_*",
+        "SLURM_STEPID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_TASK_PID", "SLURM_MEM_PER_*",
+        "SLURM_HINT", "SLURM_EXACT", "SLURM_EXCLUSIVE", "SLURM_STDINMODE", "SLURM_LABELIO", "SLURM_PMI*",
+        "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*",
+    )  # fmt: skip
+    settings = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
+    reach = (
+        "srun hands signals on to all tasks of its step. When srun was killed, the step is found by its name and"
+        " ended with scancel, by us or, when we were killed too, by the guard."
+    )
+
+    def lines(self, shape: Resources, *, mode: str = "mpi") -> str:
+        """As the base says: the choice of the PMI."""
+        said = any(option.startswith("--mpi=") for option in self.options)
+        return "" if mode != "mpi" or shape.num_ranks < 2 or said else _WIRED
+
+    def wiring(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
+        """As the base says: srun chooses no PMI by the program, and with the wrong one each rank is alone."""
+        if linked.mpi not in _PMI:
+            return {}
+        said = next((word.partition("=")[2] for word in reversed(self.options) if word.startswith("--mpi=")), "")
+        said = said or environment.get("SLURM_MPI_TYPE", "")
+        if not said and _default(environment) in ("", "none"):
+            return {"SLURM_MPI_TYPE": _PMI[linked.mpi]}
+        if num_ranks > 1:
+            kind = said.partition("_")[0]
+            served = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
+            if not served and kind in ("none", "pmix", "pmi2"):
+                from psij_parsl.mpirun_find import alone
+
+                raise alone(
+                    linked, num_ranks, f"srun --mpi={said} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"
+                )
+        return {}
+
+    def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+        """As the base says."""
+        job = environment.get("SLURM_JOB_ID", "")
+        return ("sh", "-c", _END, "psij-end", job, name) if job else ()
+
+
+def _default(environment: Mapping[str, str]) -> str:
+    """The cluster's MpiDefault; '' if it cannot be asked."""
+    try:
+        done = subprocess.run(
+            ["scontrol", "show", "config"], capture_output=True, text=True, timeout=20, check=False, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    return found[1] if found else ""
 
 
 launcher = Srun

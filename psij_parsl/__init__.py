@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from .mpirun import MPIRun as MPIRun
     from .parameters import Parameter as Parameter
     from .platform import Platform as Platform
+    from .resources import Node as Node
+    from .resources import NodeResources as NodeResources
     from .scheduler import Scheduler as Scheduler
     from .signals import register_handlers as register_handlers
     from .signals import should_exit as should_exit
+    from .sites import find as site  # noqa: F401 - a public name, see _WHERE
     from .states import EndReason as EndReason
     from .states import JobState as JobState
     from .states import JobStatus as JobStatus
@@ -38,6 +41,8 @@ _WHERE = {
     "JobStatus": "states",
     "JobTemplate": "template",
     "MPIRun": "mpirun",
+    "Node": "resources",
+    "NodeResources": "resources",
     "Parameter": "parameters",
     "Platform": "platform",
     "Resources": "job",
@@ -45,14 +50,16 @@ _WHERE = {
     "Submission": "executor",
     "register_handlers": "signals",
     "should_exit": "signals",
+    "site": "sites",
 }
+_CALLED = {"site": "find"}  # what a name is called in its module, where that is another one
 __all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), _CALLED.get(name, name))
     globals()[name] = value
     return value
 

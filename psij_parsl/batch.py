@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .command import Started
 from .errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
+from .job import Job
 from .journal import ABANDONED, Entry, Journal, claimed_by
 from .platform import Platform
 from .registry import platform as find_platform
@@ -22,7 +24,8 @@ from .snapshot import QueueSnapshot, View
 from .states import JobState, JobStatus
 from .tracking import native_of, refresh, settle_twins
 
-from .job import Job
+if TYPE_CHECKING:
+    from .sites.model import Launch
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +44,20 @@ class BatchSchedulerExecutor(JobExecutor):
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST, `settle_s` how long an ambiguous submission is looked for before it is sent again,
-    `patience_s` how long a submit may take in all. All in seconds.
+    `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site says of its launcher.
     """
 
     def __init__(
         self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
         launcher: str = "", poll_s: float | None = None, grace_s: float = 120.0, settle_s: float = 30.0,
-        patience_s: float = 600.0, run: str = "",
+        patience_s: float = 600.0, run: str = "", launch: Launch | None = None,
     ) -> None:  # fmt: skip
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
         self.scheduler = self.platform.scheduler_class(home=self.journal.home)
         self.spool, self.site, self.run = spool, site, run
         self.launcher = launcher or self.platform.launcher
+        self.launch = launch
         self.grace_s, self.settle_s, self.patience_s = grace_s, settle_s, patience_s
         self.cluster = self.scheduler.cluster(os.environ)
         interval = self.scheduler.poll_s if poll_s is None else poll_s
@@ -104,7 +108,7 @@ class BatchSchedulerExecutor(JobExecutor):
 
         return render(
             self.platform.template_class, job, job_id=job_id, tag=tag, folder=folder, after=self._after(job),
-            default_launcher=self.launcher, elements=elements,
+            default_launcher=self.launcher, launch=self.launch, elements=elements,
         )  # fmt: skip
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
@@ -403,7 +407,7 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _tell(self) -> None:
         last: dict[tuple[str, str], JobStatus] = {}
-        pause, most = _TICK_S
+        _, most = _TICK_S
         while True:
             with self._watching:
                 callbacks = list(self._callbacks)

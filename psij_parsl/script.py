@@ -17,6 +17,7 @@ from .quoting import Raw
 from .registry import launcher as find_launcher
 
 if TYPE_CHECKING:
+    from .sites.model import Launch
     from .template import JobTemplate
 
 #: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
@@ -52,12 +53,34 @@ def exports(environment: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
-def launch_words(job: Job, default: str) -> list[str]:
-    """The words before the command that its `job_mode` asks for. Raises `InvalidRequest` where none can."""
+_WRAPPER = "rank.sh"
+
+
+def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = None) -> str:
+    """The shell lines that become the command as its `job_mode` asks; "$@" follows, which is the command.
+
+    `folder` is the job's, `launch` what the site says of the default launcher. Raises `InvalidRequest` where no
+    launch method can do it.
+    """
     if job.job_mode == "script":
-        return []
-    method = find_launcher(job.launcher or default)()
-    return method.argv(job, mode=job.job_mode or "mpi")
+        return "exec --"
+    from .binding import THREADS, Wrapper, thread_lines
+
+    name, mode = job.launcher or default, job.job_mode or "mpi"
+    known = launch if name == default else None
+    method = find_launcher(name)(options=known.options, lines=known.lines()) if known else find_launcher(name)()
+    lines = [thread_lines(job.cpus_per_rank), method.lines(job, mode=mode)]
+    told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
+    words = ["exec --", method.text(told, mode=mode)]
+    if _wrapped(job) and method.exact:  # it shows each rank all GPUs of its node
+        split = Wrapper(rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank)
+        words.append(shlex.join(split.words(job, str(folder / _WRAPPER))))
+    return "\n".join([*filter(None, lines), " ".join(filter(None, words))])
+
+
+def _wrapped(job: Job) -> bool:
+    """Whether its ranks are to be told their GPUs one by one."""
+    return job.gpus_per_rank > 0 and job.job_mode != "script"
 
 
 def indices(array: Sequence[int]) -> str:
@@ -75,7 +98,9 @@ def values(job: Job) -> dict[str, Any]:
     """The five fixed parameters and the pass-through ones, as `JobTemplate.render` takes them."""
     fixed = {name: getattr(job, name) for name in ("num_nodes", "wall_time_min", "queue", "project", "job_mode")}
     for name in job.parameters.keys() & fixed.keys():
-        raise InvalidRequest(f"{name} is said twice: by the job and by its parameters", hint="leave it out of the parameters")
+        raise InvalidRequest(
+            f"{name} is said twice: by the job and by its parameters", hint="leave it out of the parameters"
+        )
     return {**job.parameters, **fixed}
 
 
@@ -90,7 +115,7 @@ def requests(job: Job) -> dict[str, Any]:
 
 
 def given(
-    job: Job, *, job_id: str, tag: str, folder: Path, launch: Sequence[str], after: Sequence[str],
+    job: Job, *, job_id: str, tag: str, folder: Path, launch: str, after: Sequence[str],
     environment_file: bool, elements: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """The core's own words for the template: see `template.GIVEN`."""
@@ -110,18 +135,18 @@ def given(
         "elements": str(folder / "elements") if elements else "",
         "setup": Raw(job.setup.rstrip("\n"), "setup"),
         "command": Raw(shlex.join(job.command), "command"),
-        "launch": Raw(shlex.join(launch), "launch"),
+        "launch": Raw(launch, "launch"),
     }  # fmt: skip
 
 
 def render(
     template: type[JobTemplate], job: Job, *, job_id: str, tag: str, folder: Path, default_launcher: str,
-    after: Sequence[str] = (), environment_file: bool = True, elements: bool = False,
+    launch: Launch | None = None, after: Sequence[str] = (), environment_file: bool = True, elements: bool = False,
 ) -> str:  # fmt: skip
     """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for."""
     template.refuse_unexpressed(requests(job))
     words = given(
-        job, job_id=job_id, tag=tag, folder=folder, launch=launch_words(job, default_launcher), after=after,
+        job, job_id=job_id, tag=tag, folder=folder, launch=launch_text(job, default_launcher, folder, launch), after=after,
         environment_file=environment_file, elements=elements,
     )  # fmt: skip
     return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
@@ -161,5 +186,9 @@ def write(
     write_new(folder / "environment", f"umask {umask():04o}\n{exports(environment)}")
     if elements:
         write_new(folder / "elements", element_text(elements))
+    if _wrapped(job):
+        from .binding import text
+
+        write_new(folder / _WRAPPER, text())
     write_new(folder / "script.sh", script)
     return folder / "script.sh"

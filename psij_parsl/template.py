@@ -59,7 +59,7 @@ GIVEN: Mapping[str, str] = {
     "stderr": "an error file",
     "command": "the command",
     "setup": "setup lines before the command",
-    "launch": "a launch method: the words before the command",
+    "launch": "a launch method: the shell lines before the command",
     "id": "the id of our record",
     "elements": "elements of an array, each with its own command",
 }

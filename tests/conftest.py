@@ -9,9 +9,9 @@ from time import monotonic, sleep
 
 import pytest
 
-pytest_plugins = ["tests.clusters.fixtures"]
+pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures"]
 
-_OURS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT")
+_OURS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT", "PBS_")
 
 
 @pytest.fixture(autouse=True)

@@ -61,8 +61,8 @@ def test_submit_can_wait_and_exits_with_the_code_of_the_job() -> None:
 
 
 def test_render_shows_the_script_and_submits_nothing(home: Path) -> None:
-    script = psij_here("render", "-t", "1h30m", "--", ["./app", "with", "blanks"][0], "a b")
-    assert script.returncode == 2
+    script = psij_here("render", "-t", "1h30m", "--", "./app", "a b")
+    assert (script.returncode, "there is no program" in script.stderr) == (0, True)  # it may be for another machine
     script = psij_here("render", "-t", "1h30m", "--", "echo", "a b")
     assert script.stdout.startswith("#!/bin/bash\n")
     assert "--time 5400" in script.stdout

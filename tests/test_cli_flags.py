@@ -199,9 +199,7 @@ def test_lines_of_a_script_are_flags_and_the_command_line_wins(tmp_path: Path) -
         ("#PSIJ -d aftr:1", "unknown kind"), ("#PSIJ --help", "--help cannot stand"),
     ],
 )  # fmt: skip
-def test_a_bad_line_of_a_script_is_named_by_file_and_number(
-    tmp_path: Path, line: str, said: str
-) -> None:
+def test_a_bad_line_of_a_script_is_named_by_file_and_number(tmp_path: Path, line: str, said: str) -> None:
     job = script(tmp_path / "job.sh", f"#!/bin/sh\n#PSIJ -t 5\n{line}\necho hi\n")
     done = psij_here("submit", job)
     assert done.returncode == 2

@@ -41,7 +41,7 @@ class Terminal:
     def _read(self) -> bool:
         try:
             data = os.read(self.end, 65536)
-        except OSError:                       # nobody holds its other end any more
+        except OSError:  # nobody holds its other end any more
             return False
         self.text += data.decode("utf-8", "replace")
         return bool(data)
@@ -199,9 +199,7 @@ def test_the_spinner_is_gone_before_the_output() -> None:
 
 
 @pytest.mark.usefixtures("after")
-def test_a_second_ctrl_c_leaves_at_once_and_says_what_is_left(
-    monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_ctrl_c_leaves_at_once_and_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PSIJ_LOCAL_KILL_WAIT", "10")
     terminal = Terminal("run", "--", "bash", "-c", "trap '' TERM INT; echo up; while :; do sleep 0.1; done")
     terminal.see("up")

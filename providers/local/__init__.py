@@ -9,4 +9,6 @@ platform = Platform(
     launcher="fork",
     scheduler="scheduler:LocalScheduler",
     template="template:LocalTemplate",
+    allocation="allocation:allocation",
+    provider="provider:LocalProvider",
 )

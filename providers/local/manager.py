@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 
     from .records import Job, State
 
-_OF_A_JOB = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT", TOKEN)
+_OF_A_JOB = (
+    "PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT", "PSIJ_LOCAL_END", TOKEN,
+)  # fmt: skip
 """A job that submits a job does not pass these on."""
 _DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
 

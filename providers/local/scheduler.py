@@ -52,7 +52,7 @@ class LocalScheduler(Scheduler):
     commands = ()
     keep_env = ("PSIJ_LOCAL_*",)
     drop_env = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT",
-                "PSIJ_LOCAL_TOKEN")  # fmt: skip
+                "PSIJ_LOCAL_END", "PSIJ_LOCAL_TOKEN")  # fmt: skip
     poll_s = 0.5
     complaints = (Complaint(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),)
 

@@ -123,6 +123,8 @@ class Supervisor:
             environ[b"PSIJ_LOCAL_JOB_ID"] = self.id.encode()
             environ[b"PSIJ_LOCAL_CORES"] = str(spec.cores).encode()
             environ[b"PSIJ_LOCAL_ATTEMPT"] = b"0"
+            if self.limit:
+                environ[b"PSIJ_LOCAL_END"] = str(int(time.time() + self.limit)).encode()
             environ[TOKEN.encode()] = self.nonce.encode()
             if self.job.index is not None:
                 environ[b"PSIJ_LOCAL_ARRAY_INDEX"] = str(self.job.index).encode()

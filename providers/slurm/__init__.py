@@ -9,4 +9,6 @@ platform = Platform(
     launcher="srun",
     scheduler="scheduler:SlurmScheduler",
     template="template:SlurmTemplate",
+    allocation="allocation:allocation",
+    provider="provider:SlurmProvider",
 )

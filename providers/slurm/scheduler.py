@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from psij_parsl.command import Output
+from psij_parsl.resources.hostlist import compress
 from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler
 from psij_parsl.states import EndReason, JobState, JobStatus
 
@@ -41,7 +42,8 @@ REASONS: Mapping[str, EndReason] = {
 }
 HELD_STATES = frozenset(("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"))
 HELD_REASONS = ("JobHeld", "job requeued in held state", "job_requeued_in_held_state")
-_EMPTY = frozenset(("None", "NonZeroExitCode"))  # reasons that say no more than the exit code
+#: Reasons that say no more than the exit code and the signal; the last also stands where a signal ended the script.
+_EMPTY = frozenset(("None", "NonZeroExitCode", "JobLaunchFailure"))
 _NEVER_STARTED = 53  # the signal that slurmd reports for a script it could not start
 
 
@@ -162,9 +164,21 @@ class SlurmScheduler(Scheduler):
         ),
         Complaint(r"accounting storage is disabled", permanent=True),
         Complaint(
+            r"establish.*config.*source|failed to fetch config|Unable to process configuration file",
+            hint="Slurm's commands are here but know no cluster: set SLURM_CONF, or choose another --platform",
+        ),
+        Complaint(
+            r"DB index is being set", transient=True,
+            hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",
+        ),
+        Complaint(
             r"Unable to contact slurm controller|[Cc]onnection refused|connect failure|authentication error"
             r"|Munge|[Tt]emporarily|try again|Resource temporarily|backup controller|slurm_persist_conn",
             transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
+        ),
+        Complaint(
+            r"[Aa]ccess/permission denied|Invalid user id", limit="permission",
+            hint="the job is not yours, or only an administrator may: a wall time, for one, you can only lower",
         ),
         Complaint(r"[Ii]nvalid partition", limit="queue", hint="choose another --queue"),
         Complaint(r"[Pp]artition.*(down|drain|inactive)", limit="queue", hint="choose another --queue"),
@@ -177,11 +191,21 @@ class SlurmScheduler(Scheduler):
         Complaint(r"time limit", limit="wall_time_min", hint="ask for less time with -t, or choose another --queue"),
         Complaint(r"[Nn]ode count|[Tt]oo many nodes", limit="num_nodes", hint="ask for fewer nodes with -N"),
         Complaint(
+            r"Memory specification can not be satisfied", limit="memory_per_node",
+            hint="no node has so much memory: ask for less with --mem",
+        ),
+        Complaint(r"[Nn]ode name", limit="nodelist", hint="`sinfo -N` lists the nodes"),
+        Complaint(r"More processors requested", hint="more nodes or cores than there are: ask for fewer of either"),
+        Complaint(
             r"node configuration.*not available", limit="num_nodes",
             hint="no nodes like that: ask for fewer nodes, cores, GPUs or less memory",
         ),
         Complaint(r"[Ii]nvalid (generic resource|gres)|[Gg]res", limit="gres", hint="`sinfo -o %G` lists them"),
         Complaint(r"[Ii]nvalid feature", limit="constraint", hint="`sinfo -o %f` lists them"),
+        Complaint(r"reservation is invalid|[Ii]nvalid reservation", limit="reservation",
+                  hint="`scontrol show reservation` lists them"),
+        Complaint(r"[Ii]nvalid license", limit="licenses", hint="`scontrol show licenses` lists them"),
+        Complaint(r"--mail-type", limit="mail_type", hint="e.g. BEGIN, END, FAIL or ALL"),
         Complaint(r"[Dd]ependency", limit="after", hint="see that the job which it is to follow exists"),
         Complaint(r"array", limit="array", hint="`scontrol show config | grep MaxArraySize` tells the limit"),
     )  # fmt: skip
@@ -224,6 +248,13 @@ class SlurmScheduler(Scheduler):
 
     def extend_argv(self, job_id: str, minutes: int) -> Sequence[str]:
         return ["scontrol", "update", f"JobId={job_id}", f"TimeLimit={minutes}"]
+
+    def release_nodes_argv(self, job_id: str, keep: Sequence[str]) -> Sequence[str]:
+        """A running job shrinks to the nodes named. https://slurm.schedmd.com/faq.html#job_size"""
+        return ["scontrol", "update", f"JobId={job_id}", f"NodeList={compress(keep)}"]
+
+    def end_query(self, job_id: str) -> Query:
+        return Query(["squeue", "-h", "-j", job_id, "-o", "%e"], _time)
 
     def queues_query(self) -> Query:
         return Query(["scontrol", "-o", "show", "partition"], read_partition)

@@ -7,13 +7,13 @@ import shlex
 
 from psij_parsl.parameters import Parameter
 from psij_parsl.template import JobTemplate
-from psij_parsl.validators import list_of, matching, non_negative_int, str2bool, word
+from psij_parsl.validators import list_of, matching, non_negative_int, one_of, str2bool, word
 
 #: What we say ourselves; a directive that says it again would win over it.
-OURS = frozenset(
-    "array chdir comment cpus-per-task dependency error export input job-name nodes ntasks ntasks-per-node open-mode"
-    " output parsable partition account time wrap".split()
-)
+OURS = frozenset((
+    "array", "chdir", "comment", "cpus-per-task", "dependency", "error", "export", "input", "job-name", "nodes",
+    "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "partition", "account", "time", "wrap",
+))  # fmt: skip
 
 
 def directive(value: object) -> str:
@@ -32,6 +32,7 @@ class SlurmTemplate(JobTemplate):
 
     template_file = "job.sh.j2"
     optional_params = (
+        Parameter("queue_as", "partition", [one_of("partition", "qos")], "what the site calls a queue"),
         Parameter("qos", None, [word], "quality of service"),
         Parameter("constraint", None, [matching(r"[\w.&|,*()\[\]-]+", "node features")], "features, e.g. gpu&hbm80g"),
         Parameter("reservation", None, [word], "reservation to run in"),

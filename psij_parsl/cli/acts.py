@@ -16,7 +16,7 @@ from .arguments import Json, Selectors, needed
 from .desk import Desk, Row, exit_status, told
 from .output import Column, Renderer
 
-TIMED_OUT = 124                               # as timeout(1)
+TIMED_OUT = 124  # as timeout(1)
 _STATES = (Column("id", "ID"), Column("name", "NAME"), Column("state", "STATE"), Column("why", "REASON"))
 
 
@@ -26,7 +26,9 @@ def wait(
     timeout: Annotated[
         str | None,
         typer.Option(
-            "--timeout", metavar="TIME", help="Wait no longer than 30s, 5m, 2h, ... (a bare number: minutes).",
+            "--timeout",
+            metavar="TIME",
+            help="Wait no longer than 30s, 5m, 2h, ... (a bare number: minutes).",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +57,7 @@ def wait_for(out: Renderer, desk: Desk, selectors: Sequence[str], timeout_s: flo
     complete = True
     with registered():
         for executor, group in desk.groups(found):
-            executor.statuses(group, urgent=True)         # somebody wants to know now
+            executor.statuses(group, urgent=True)  # somebody wants to know now
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             complete = executor.watch(group, all_final, timeout=left) and complete
             if should_exit():

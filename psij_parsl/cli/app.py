@@ -55,16 +55,35 @@ COMMANDS: Mapping[str, Command | Group] = {
     "hold": Command("acts", "hold"),
     "release": Command("acts", "release"),
     "clean": Command("clean", "clean", ("psij-run clean --older-than 7d", "psij-run clean last")),
+    "launch": Command(
+        "launch", "launch",
+        ("psij-run launch -n 8 -c 2 -- ./solver input.dat", "psij-run launch -N 2 -n 8 -g 1 -- ./train",
+         "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out"), runs=True,
+    ),
+    "resources": Group(
+        "Nodes, cores and GPUs of the job that one stands in, or of this host.",
+        {
+            "show": Command("resources", "show"),
+            "detect": Command("resources", "detect"),
+            "fit": Command("resources", "fit", ("psij-run resources fit -n 4 -g 1",)),
+        },
+    ),
     "platform": Group(
         "Resource managers, and what each can be asked for.",
         {
             "list": Command("platforms", "list_platforms"),
             "show": Command("platforms", "show", ("psij-run platform show slurm",)),
+            "new": Command("scaffold", "new", ("psij-run platform new toyq",)),
         },
     ),
     "site": Group(
         "Machines that are known, and their settings.",
-        {"list": Command("sites", "list_sites"), "show": Command("sites", "show", ("psij-run site show polaris",))},
+        {
+            "list": Command("sites", "list_sites"),
+            "show": Command("sites", "show", ("psij-run site show polaris",)),
+            "detect": Command("sites", "detect_site"),
+            "check": Command("sites", "check", ("psij-run site check", "psij-run site check ./cluster.toml")),
+        },
     ),
     "parsl": Group(
         "Configurations of Parsl for a machine.",
@@ -76,7 +95,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "doctor": Command("doctor", "doctor"),
 }  # fmt: skip
 HIDDEN = frozenset({"ls"})
-FOREGROUND = frozenset({"run", "wait", "launch"})        # their exit code is the job's; an error of ours is 125
+FOREGROUND = frozenset({"run", "wait", "launch"})  # their exit code is the job's; an error of ours is 125
 OURS = 125
 
 _HELP = "Submit, watch, cancel and collect jobs the same way on every machine."
@@ -105,7 +124,7 @@ def run(words: list[str]) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:                   # who read our output has left: so do we, as others do at SIGPIPE
+    except BrokenPipeError:  # who read our output has left: so do we, as others do at SIGPIPE
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except Exception as error:
@@ -192,9 +211,10 @@ def _ours(words: Sequence[str]) -> int:
     command = COMMANDS.get(words[0]) if words else None
     if not isinstance(command, Command) or not command.runs:
         return len(words)
-    from .options import own_words
+    from .options import FLAGS, own_words
 
-    return own_words(words[1:])
+    flags = getattr(import_module(f".{command.module}", __package__), f"{words[0].upper()}_FLAGS", FLAGS)
+    return own_words(words[1:], flags)
 
 
 def _asked(words: Sequence[str], *spellings: str) -> bool:

@@ -19,7 +19,7 @@ from .desk import Desk
 from .output import Renderer
 
 _DEFAULT = "30d"
-_ORPHAN_S = 86400.0                           # a folder without a record is younger than this: a submission at work
+_ORPHAN_S = 86400.0  # a folder without a record is younger than this: a submission at work
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}")
 
 
@@ -75,7 +75,7 @@ def _named(desk: Desk, jobs: Sequence[str]) -> list[Entry]:
                 f"an element of the array {entry.id} cannot be removed alone", hint=f"psij-run clean {entry.id}"
             )
         if entry.open:
-            desk.look([(entry, key)], urgent=True)        # it may have ended since anybody looked
+            desk.look([(entry, key)], urgent=True)  # it may have ended since anybody looked
             if desk.journal.get(entry.id).open:
                 raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")
         chosen.append(entry)
@@ -123,9 +123,7 @@ def _remove(path: Path) -> None:
 def _size(path: Path) -> int:
     if not path.is_dir():
         return path.lstat().st_size if path.exists() else 0
-    return sum(
-        os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names
-    )
+    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
 
 
 def _bytes(size: float) -> str:

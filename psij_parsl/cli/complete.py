@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-Offer = tuple[str, str]                       # a word, and what it means
+Offer = tuple[str, str]  # a word, and what it means
 
 Completer = Callable[[typer.Context, str], list[Offer]]
 
@@ -22,7 +22,7 @@ def _silent(offers: Callable[[typer.Context], Iterable[Offer]]) -> Completer:
             return []
 
     complete.__annotations__ = {"ctx": typer.Context, "incomplete": str}
-    del complete.__wrapped__                  # typer would look through it
+    del complete.__wrapped__  # typer would look through it
     return complete
 
 

@@ -76,7 +76,7 @@ class Desk:
     def __init__(self) -> None:
         self.journal = Journal()
         self._executors: dict[tuple[str, str], BatchSchedulerExecutor] = {}
-        self.notes: list[str] = []            # what people should be told beside the answer
+        self.notes: list[str] = []  # what people should be told beside the answer
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
@@ -98,14 +98,14 @@ class Desk:
 
     def _shared(self, executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
         if executor.journal.home == self.journal.home:
-            executor.journal = self.journal   # read once for all
+            executor.journal = self.journal  # read once for all
         return executor
 
     # ---- jobs that there are -------------------------------------------------------------------------------
 
     def find(self, selectors: Sequence[str], *, elements: bool = False) -> Found:
         """The jobs that selectors name; arrays as a whole unless `elements`. Raises `UnknownJob`."""
-        if list(selectors) == ["all"]:        # without a look at those that have ended
+        if list(selectors) == ["all"]:  # without a look at those that have ended
             return [
                 (entry, key) for entry in self.journal.open_entries().values()
                 for key in (entry.keys if elements or not entry.array else ["*"])
@@ -173,7 +173,7 @@ class Desk:
 
     def _look(self, group: Found, *, urgent: bool) -> list[Row]:
         first = group[0][0]
-        if all(not entry.open and key in ("", "*") for entry, key in group):      # the journal knows it all
+        if all(not entry.open and key in ("", "*") for entry, key in group):  # the journal knows it all
             return [Row(entry, key, _recorded(entry, key), entry.native) for entry, key in group]
         try:
             executor = self.executor(first)
@@ -185,7 +185,7 @@ class Desk:
             view = executor.snapshot.view()
             if view.failures and not all(status.final for status in statuses):
                 self.notes.append(f"{view.failure}; states stay as they were, it is asked again later")
-        else:                                 # the client's own variables lead elsewhere: it cannot be asked
+        else:  # the client's own variables lead elsewhere: it cannot be asked
             from ..snapshot import QueueSnapshot
 
             snapshot = QueueSnapshot(self.journal.home, first.platform, first.cluster, executor.snapshot.interval_s)

@@ -18,7 +18,7 @@ from .arguments import Json
 from .output import Column, Renderer
 
 _COLUMNS = (Column("state", "STATE"), Column("what", "WHAT"), Column("text", "FOUND"), Column("hint", "HINT"))
-_LITTLE_ROOM = 100 * 1024 * 1024              # bytes
+_LITTLE_ROOM = 100 * 1024 * 1024  # bytes
 _PACKAGES = ("psij-parsl", "typer", "jinja2", "pydantic", "filelock", "parsl")
 
 
@@ -131,7 +131,7 @@ def _platforms() -> Iterator[Check]:
             if isinstance(found, PluginError):
                 raise found
             missing = missing_commands(found)
-            found.template_class              # noqa: B018 - it is checked when it is loaded
+            found.template_class  # noqa: B018 - it is checked when it is loaded
             if missing:
                 yield Check(what, "ok", f"not here: {', '.join(missing)} not on PATH")
                 continue

@@ -74,7 +74,7 @@ def _record(desk: Desk, row: Row) -> dict[str, Any]:
     if job is None:
         return record
     told = job.to_dict()
-    told["environment"] = sorted(job.environment)           # names only: the values may be secret
+    told["environment"] = sorted(job.environment)  # names only: the values may be secret
     shown = {
         name: value for name, value in told.items()
         if name in _SHAPE and (name in _ALWAYS or value not in (None, 0, 1))

@@ -94,7 +94,7 @@ def _watch(desk: Desk, out: Renderer, found: Found) -> int:
                 return 0
             open_ = [(row.entry, row.key) for row in rows if not row.status.final]
             groups = desk.groups(open_, strict=False)
-            for executor, group in groups:    # a wait that also looks early at signs of an end
+            for executor, group in groups:  # a wait that also looks early at signs of an end
                 executor.watch(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
             if should_exit(0.0 if groups else _WATCH_S):
                 return 130

@@ -17,7 +17,7 @@ from ..files import private_folder, write_whole
 from .options import FLAGS, Chosen
 from .usage import is_usage, usage
 
-_LONGEST = 4 * 1024 * 1024                    # bytes; a longer file is no script
+_LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
 _HINT = "a #PSIJ line holds flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
 _DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
@@ -44,7 +44,7 @@ def recognised(word: str) -> JobScript | None:
         with open(word, "rb") as file:
             data = file.read(_LONGEST + 1)
     except OSError:
-        return None                           # not readable: it may be an executable all the same
+        return None  # not readable: it may be an executable all the same
     if b"\0" in data or len(data) > _LONGEST:
         return None
     text = data.decode("utf-8", "surrogateescape")
@@ -127,6 +127,6 @@ def keep(script: JobScript, path: Path) -> None:
     """Write that copy, which nobody changes afterwards."""
     private_folder(path.parent)
     try:
-        os.utime(path)                        # there already, and in use again: `clean` goes by it
+        os.utime(path)  # there already, and in use again: `clean` goes by it
     except OSError:
         write_whole(path, script.text, durable=True)

@@ -58,7 +58,7 @@ def _begun(row: Row) -> bool:
 
 def _tail(row: Row, path: Path, lines: int | None, *, label: bool = False) -> tuple[Tail, Sink]:
     tail = Tail(path)
-    if _begun(row):                           # otherwise the file is not the job's yet
+    if _begun(row):  # otherwise the file is not the job's yet
         tail.begin(lines)
     return tail, Sink(sys.stdout, f"[{row.id}] " if label else "")
 

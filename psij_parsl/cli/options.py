@@ -133,7 +133,7 @@ def shown(name: str) -> str:
     return next(flag.shown for flag in FLAGS if flag.name == name)
 
 
-def job_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+def job_flags(command: Callable[..., Any], flags: Sequence[Flag] = FLAGS) -> Callable[..., Any]:
     """Give a typer command all flags of the table; it gets what was said as its argument `chosen`."""
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "chosen"]
     hints = get_type_hints(command, include_extras=True)
@@ -141,10 +141,10 @@ def job_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_flags(**values: Any) -> Any:
-        chosen = {flag.name: value for flag in FLAGS if (value := values.pop(flag.name))}
+        chosen = {flag.name: value for flag in flags if (value := values.pop(flag.name))}
         return command(chosen=chosen, **values)
 
-    added = list(_typer_parameters())
+    added = list(_typer_parameters(flags))
     parameters = [*(p.replace(annotation=hints.get(p.name, p.annotation)) for p in own), *added]
     with_flags.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take attributes
         [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
@@ -153,8 +153,8 @@ def job_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_flags
 
 
-def _typer_parameters() -> Iterator[inspect.Parameter]:
-    for flag in FLAGS:
+def _typer_parameters(flags: Sequence[Flag]) -> Iterator[inspect.Parameter]:
+    for flag in flags:
         kind: Any = bool if flag.switch else list[str] | None if flag.many else str | None
         default = typer.Option(
             False if flag.switch else None, *flag.spellings, metavar=flag.metavar or None, help=flag.help,
@@ -163,9 +163,9 @@ def _typer_parameters() -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def own_words(words: Sequence[str]) -> int:
+def own_words(words: Sequence[str], flags: Sequence[Flag] = FLAGS) -> int:
     """Where the command's own words begin in those after `run`: behind `--`, or at the first that is no flag."""
-    takes_value = {spelling for flag in FLAGS if not flag.switch for spelling in flag.spellings}
+    takes_value = {spelling for flag in flags if not flag.switch for spelling in flag.spellings}
     place = 0
     while place < len(words):
         word = words[place]
@@ -173,7 +173,7 @@ def own_words(words: Sequence[str]) -> int:
             return place + 1
         if not word.startswith("-") or word == "-":
             return place
-        if not word.startswith("--"):         # -N2 or -vN 2: the first letter that takes a value has the rest
+        if not word.startswith("--"):  # -N2 or -vN 2: the first letter that takes a value has the rest
             letters = [f"-{letter}" for letter in word[1:]]
             word = next((each for each in letters if each in takes_value), "")
             word = word if word == letters[-1] else ""

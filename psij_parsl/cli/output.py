@@ -84,7 +84,7 @@ class People(Renderer):
         shown = []
         for at, column in enumerate(columns):
             cells = [column.show(row.get(column.key)).replace("\n", " ") for row in rows]
-            if at == 0 or any(cells):         # a column that says nothing takes no room
+            if at == 0 or any(cells):  # a column that says nothing takes no room
                 shown.append([column.title, *cells])
         lines = zip(*map(_padded, shown), strict=True)
         room = self._columns()

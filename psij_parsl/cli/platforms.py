@@ -19,7 +19,7 @@ from .arguments import Json
 from .complete import platforms
 from .output import Column, Renderer
 
-_ASK_S = 10.0                                 # seconds for a question that is only asked on the side
+_ASK_S = 10.0  # seconds for a question that is only asked on the side
 _IN_TEMPLATE = {
     "arrays": ("array",), "dependencies": ("after",), "GPUs": ("gpus_per_rank", "gpus_per_node"),
     "memory": ("memory_per_node",), "hold": ("hold",),
@@ -130,7 +130,7 @@ def _queues(platform: Platform, missing: Sequence[str]) -> list[Queue]:
         return []
     try:
         return bounded(platform).queues()
-    except Error:                             # it cannot say, or does not answer: the rest is shown all the same
+    except Error:  # it cannot say, or does not answer: the rest is shown all the same
         return []
 
 

@@ -93,9 +93,7 @@ def environment_files(paths: Sequence[str]) -> dict[str, str]:
         for number, line in enumerate(lines, 1):
             text = line.strip().removeprefix("export ").strip()
             if text and not text.startswith("#"):
-                found |= {
-                    name: _unquoted(value) for name, value in _variable(text, f"{path}, line {number}").items()
-                }
+                found |= {name: _unquoted(value) for name, value in _variable(text, f"{path}, line {number}").items()}
     return found
 
 

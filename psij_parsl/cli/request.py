@@ -43,7 +43,7 @@ def merge(layers: Sequence[Layer]) -> Chosen:
                 chosen.pop(name, None)
         for flag in FLAGS:
             if flag.name in layer.chosen:
-                value = _read(flag, layer.chosen[flag.name], layer.origin)
+                value = read(flag, layer.chosen[flag.name], layer.origin)
                 if flag.many and flag.name in chosen:
                     weaker = chosen[flag.name]
                     value = {**weaker, **value} if isinstance(value, dict) else [*weaker, *value]
@@ -51,7 +51,8 @@ def merge(layers: Sequence[Layer]) -> Chosen:
     return chosen
 
 
-def _read(flag: Flag, said: Any, origin: str) -> Any:
+def read(flag: Flag, said: Any, origin: str = "") -> Any:
+    """The value of a flag. Raises `InvalidRequest`, which names it, for one that is wrong."""
     if flag.switch:
         return said
     from_variable = origin == ENVIRONMENT

@@ -24,7 +24,7 @@ from .stream import Pump, Sink, Spinner, Tail
 from .submit import Order, order
 
 _MOST_NOTES = 5
-_ASK_AFTER_S = (0.2, 1.0, 3.0, None)          # seconds between looks at a job that is being cancelled
+_ASK_AFTER_S = (0.2, 1.0, 3.0, None)  # seconds between looks at a job that is being cancelled
 
 
 @job_flags
@@ -114,14 +114,14 @@ class _Foreground:
         self.spinner.clear()
         if self.pump.error is None:
             self.out.note(f"cancelling job {self.submission.id}; Ctrl-C once more leaves at once")
-        with registered():                    # the signal that came is used up; the next one is the second
+        with registered():  # the signal that came is used up; the next one is the second
             signal.signal(signal.SIGINT, self._leave)
             try:
                 self.executor.cancel_found(self.desk.find([self.submission.id]))
             except Error:
                 self._last_words()
                 raise
-            for patience_s in _ASK_AFTER_S:   # a job that has not started leaves no sign of its end: ask
+            for patience_s in _ASK_AFTER_S:  # a job that has not started leaves no sign of its end: ask
                 if self.executor.watch(self.found, self._done_cancelling, timeout=patience_s):
                     return
                 if should_exit():

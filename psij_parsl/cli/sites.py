@@ -1,14 +1,15 @@
-"""`site list` and `site show`: machines that are known, and where each of their settings was said."""
+"""`site list`, `show`, `detect` and `check`: machines that are known, and where each of their settings was said."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import SiteError
-from ..sites import detect, find, installed
+from ..errors import InvalidRequest, SiteError
+from ..sites import Site, detect, find, installed
 from .arguments import Json
 from .complete import sites
 from .output import Column, Renderer
@@ -17,6 +18,11 @@ _LIST = (
     Column("name", "NAME"), Column("here", "HERE"), Column("platform", "PLATFORM"),
     Column("description", "DESCRIPTION"), Column("error", "ERROR"),
 )  # fmt: skip
+_CHECKS = (
+    Column("name", "NAME"),
+    Column("state", "STATE"),
+    Column("faults", "FAULTS", lambda faults: "; ".join(faults)),
+)
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "SAID IN"))
 
 
@@ -66,3 +72,70 @@ def show(
     else:
         out.table(_ROWS, rows)
     return 0
+
+
+def detect_site(ctx: typer.Context, json: Json = False) -> int:
+    """Tell which site this host is, and by what sign."""
+    out: Renderer = ctx.obj
+    here = detect()
+    if here is None:
+        out.note("no site is recognised here, so jobs run on this host; --site or PSIJ_SITE names another one")
+    name, sign = (here.name, here.sign) if here else (find().name, "")
+    out.answer(name, {"name": name, "sign": sign})
+    if sign:
+        out.note(sign)
+    return 0
+
+
+def check(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|FILE]...", help="Sites, or site files (default: all that are known).",
+                       show_default=False, autocompletion=sites),
+    ] = None,
+    json: Json = False,
+) -> int:  # fmt: skip
+    """See whether site files are in order, those of all layers; exit with 3 if one is not."""
+    out: Renderer = ctx.obj
+    found = {name: _checked(name) for name in names} if names else {n: _faults(s) for n, s in installed().items()}
+    rows = [{"name": name, "state": "broken" if faults else "ok", "faults": faults} for name, faults in found.items()]
+    out.table(_CHECKS, rows)
+    return 3 if any(found.values()) else 0
+
+
+def _checked(name: str) -> list[str]:
+    """What is wrong with the site of that name, or with that file."""
+    try:
+        return _faults(find(None, Path(name)) if name.endswith(".toml") or "/" in name else find(name))
+    except SiteError as error:
+        return _lines(error)
+
+
+def _faults(site: Site | SiteError) -> list[str]:
+    """Faults of the file, and parameters and fields that its platform does not know."""
+    if isinstance(site, SiteError):
+        return _lines(site)
+    from ..registry import platform
+    from ..sites.site import FLAGS
+
+    template = platform(site.platform).template_class
+    known = {*template.params, *FLAGS}
+    said: list[tuple[tuple[str, ...], str, Collection[str]]]
+    said = [(("parameters", name), name, template.params) for name in site.parameters]
+    said += [((key,), name, known) for key in ("required", "forbidden") for name in getattr(site, key)]
+    faults = [
+        f"{site.origin(key)}: {key[0]}: the {site.platform} platform has no parameter {name!r}"
+        for key, name, names in said if name not in names
+    ]  # fmt: skip
+    for name, value in site.parameters.items():
+        if name in template.params:
+            try:
+                template.params[name].convert(value)
+            except InvalidRequest as error:
+                faults.append(f"{site.origin(('parameters', name))}: {error.message}")
+    return faults
+
+
+def _lines(error: SiteError) -> list[str]:
+    return [line.strip() for line in str(error).splitlines()]

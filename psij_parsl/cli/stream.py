@@ -40,10 +40,10 @@ class Tail:
         """The next bytes, at most a megabyte; b'' if there are none now."""
         if self._before is not None:
             if self._mark() == self._before:
-                return b""                    # an old file of that name, which the job has not opened yet
+                return b""  # an old file of that name, which the job has not opened yet
             self._before = None
         try:
-            with open(self.path, "rb", buffering=0) as file:       # opened anew: NFS then looks again
+            with open(self.path, "rb", buffering=0) as file:  # opened anew: NFS then looks again
                 if os.fstat(file.fileno()).st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
@@ -137,7 +137,7 @@ class Spinner:
             return
         self._drawn = line
         try:
-            room = os.get_terminal_size(self._stream.fileno()).columns or 80     # 0: nobody has told
+            room = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: nobody has told
         except (OSError, ValueError):
             room = 80
         self._stream.write(f"\r\x1b[K{line[: room - 1]}")
@@ -162,13 +162,13 @@ class Pump(threading.Thread):
         self.pairs = pairs
         self.spinner = spinner
         self.waiting: str | None = None
-        self.error: OSError | None = None     # whoever read our output has left
+        self.error: OSError | None = None  # whoever read our output has left
         self._last_round = threading.Event()
 
     def run(self) -> None:
         try:
             while True:
-                last = self._last_round.is_set()          # asked before the files are read to their end
+                last = self._last_round.is_set()  # asked before the files are read to their end
                 self._copy()
                 if last:
                     break
@@ -187,14 +187,14 @@ class Pump(threading.Thread):
             while data := tail.read():
                 if self.spinner is not None:
                     self.spinner.clear()
-                    self.spinner.active = False           # it has begun, whatever the manager has told so far
+                    self.spinner.active = False  # it has begun, whatever the manager has told so far
                 sink.write(data)
 
     def finish(self) -> None:
         """Copy what is left and end; to be called once nothing more is written to the files."""
         self._last_round.set()
         while self.is_alive():
-            self.join(0.1)                    # a short one: a signal is to find us awake
+            self.join(0.1)  # a short one: a signal is to find us awake
 
 
 def streams() -> tuple[Sink, Sink]:

@@ -54,8 +54,13 @@ class Order:
         return near if near.startswith("known") else f"{near} known: {', '.join(sorted(names))}" if names else ""
 
 
-def order(ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str] | None) -> Order:
-    """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the site's defaults."""
+def order(
+    ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str] | None, *, here: bool = True
+) -> Order:  # fmt: skip
+    """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the site's defaults.
+
+    `here`: its program must be on this host, for it is submitted from here; else that is only a remark.
+    """
     out: Renderer = ctx.obj
     words = list(command or ())
     if not words:
@@ -82,7 +87,12 @@ def order(ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str]
     told["command"] = words
     job = Job(**(place.site.complete(told) if place.site else told))
     if script is None:
-        _check_program(job, out)
+        try:
+            _check_program(job, out)
+        except InvalidRequest as error:
+            if here:
+                raise
+            out.note(error.message)
     if place.site:
         _check_limits(place.site.check(job), out)
     return Order(job, place, kept)
@@ -157,7 +167,7 @@ def submit(
 @job_flags
 def render(ctx: typer.Context, chosen: Chosen, command: CommandWords = None) -> int:
     """Show the script that `submit` would send."""
-    return _render(ctx.obj, order(ctx, Desk(), chosen, command), verbose="verbose" in chosen)
+    return _render(ctx.obj, order(ctx, Desk(), chosen, command, here=False), verbose="verbose" in chosen)
 
 
 def _render(out: Renderer, ordered: Order, *, verbose: bool) -> int:

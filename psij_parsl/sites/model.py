@@ -162,6 +162,24 @@ class Queue(_Table):
         return self
 
 
+class Launch(_Table):
+    """How runs are started inside a job, by the site's launcher."""
+
+    options: tuple[StrictStr, ...] = Field(
+        default=(), description="further options of the launcher, one word each, e.g. --mpi=pmix"
+    )
+    mpi: tuple[StrictStr, ...] | None = Field(
+        default=None, description="the launch line of MPI runs, in place of ours: words, each a jinja2 template"
+    )
+    serial: tuple[StrictStr, ...] | None = Field(default=None, description="the same for independent copies")
+    per_node: tuple[StrictStr, ...] | None = Field(default=None, description="the same for one helper per node")
+
+    def lines(self) -> dict[str, Sequence[str]]:
+        """The lines that are given, by mode."""
+        given = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
+        return {mode: words for mode, words in given.items() if words}
+
+
 class SiteModel(Site, _Table):
     """One machine, as its file describes it."""
 
@@ -175,6 +193,7 @@ class SiteModel(Site, _Table):
     launcher: StrictStr | None = Field(
         default=None, description="launch method of parallel jobs (default: the platform's)"
     )
+    launch: Launch = Field(default_factory=Launch, description="how runs are started inside a job")
     poll_min: Seconds | None = Field(
         default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
     )

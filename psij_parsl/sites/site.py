@@ -17,8 +17,10 @@ from ..errors import InvalidRequest, SiteError, nearest
 from ..job import Job
 
 if TYPE_CHECKING:
+    from parsl.config import Config as ParslConfig
+
     from ..batch import BatchSchedulerExecutor
-    from .model import Queue
+    from .model import Launch, Queue
 
 FLAGS: Mapping[str, str] = {
     "num_nodes": "-N/--nodes",
@@ -75,6 +77,7 @@ class Site:
         url: str
         platform: str
         launcher: str | None
+        launch: Launch | None
         poll_min: float | None
         spool: str | None
         parameters: Mapping[str, Any]
@@ -108,7 +111,15 @@ class Site:
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
         settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        if overrides.get("launcher", self.launcher) == self.launcher:
+            settings["launch"] = self.launch
         return BatchSchedulerExecutor(**{**settings, **overrides})
+
+    def parsl_config(self, **wishes: Any) -> ParslConfig:
+        """A ready `parsl.Config` for this machine; the arguments are those of `psij_parsl.parsl.config.plan`."""
+        from ..parsl.config import parsl_config
+
+        return parsl_config(self, **wishes)
 
     def _spool(self) -> Path | None:
         if not self.spool:
@@ -158,7 +169,8 @@ class Site:
         if name is None or not self.queues:
             return []
         if name not in self.queues:
-            return [Finding("warn", f"{self.name} has no queue {name!r} that we know", nearest(name, self.queues))]
+            level: Literal["refuse", "warn"] = "refuse" if all(q.strict for q in self.queues.values()) else "warn"
+            return [Finding(level, f"{self.name} has no queue {name!r} that we know", nearest(name, self.queues))]
         queue = self.queues[name]
         others = [other for other, limits in self.queues.items() if not any(_beyond(limits, job))]
         findings = []
@@ -179,6 +191,7 @@ class Laptop(Site):
     url = ""
     platform = "local"
     launcher = None
+    launch = None
     poll_min = None
     spool = None
     parameters: Mapping[str, Any] = {}

@@ -16,13 +16,14 @@ _SAMPLES: Mapping[str, Any] = {
     "gpus_per_rank": 1,
     "memory_per_node": 4096,
     "after": ["1"],
+    "array": "0-3",
     "inherit_environment": True,
     "hold": False,
     "folder": "/tmp/sample",
     "elements": "",
     "setup": Raw("", "setup"),
     "command": Raw("true", "command"),
-    "launch": Raw("", "launch"),
+    "launch": Raw("exec --", "launch"),
 }
 
 

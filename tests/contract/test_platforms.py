@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor
-from tests.contract.suite import PlatformContract
+from psij_parsl.testing import PlatformContract
+from tests.fake_pbs.server import FakePBS
 
 
 class TestLocal(PlatformContract):
@@ -20,3 +21,14 @@ class TestSlurm(PlatformContract):
     @pytest.fixture
     def executor(self, slurm: object) -> BatchSchedulerExecutor:
         return BatchSchedulerExecutor("slurm", poll_s=0.5)
+
+
+class TestPBSPro(PlatformContract):
+    samples = {
+        "chunk": ["system=polaris"], "resources": ["software=x"], "place": "pack:excl", "priority": "77",
+        "mail_events": "ae", "filesystems": "home:eagle",
+    }  # fmt: skip
+
+    @pytest.fixture
+    def executor(self, pbs: FakePBS) -> BatchSchedulerExecutor:
+        return BatchSchedulerExecutor("pbspro", poll_s=0.1)

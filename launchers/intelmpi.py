@@ -1,0 +1,41 @@
+"""Intel MPI's Hydra. https://www.intel.com/content/www/us/en/docs/mpi-library/developer-reference-linux/current/mpiexec-hydra.html
+
+It is MPICH's with binding of its own, which environment variables control.
+"""
+
+from psij_parsl.mpirun import MPIRun
+
+_PIN = "{% if hosts %}0{% else %}{{ cpus_per_rank * threads_per_core }}:compact{% endif %}"
+_SHAPE = (
+    "-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}",
+    "-genv", "{% if hosts %}I_MPI_PIN{% else %}I_MPI_PIN_DOMAIN{% endif %}", _PIN,
+    "{% if hosts %}-hosts{% endif %}", "{{ hosts }}",
+)  # fmt: skip
+_UNBOUND = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}", "-genv", "I_MPI_PIN", "0")
+
+
+class IntelMPI(MPIRun):
+    """`mpiexec` of Intel MPI."""
+
+    name = "intelmpi"
+    program = "mpiexec"
+    speaks = ("mpich",)
+    aliases = ("mpiexec.hydra",)
+    banner = ("Intel(R) MPI Library",)
+    mpi = ("mpiexec", *_SHAPE)
+    serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
+    per_node = (
+        "mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}"
+    )  # fmt: skip
+    rank = ("PMI_RANK", "PMIX_RANK")
+    local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    tells_signals = False  # it exits with 255 for a rank that a signal has ended
+    # In a Slurm job its proxies are a step of their own, beside those of other runs.
+    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    reach = (
+        "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
+        " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
+    )
+
+
+launcher = IntelMPI

@@ -1,0 +1,26 @@
+"""LLNL's lrun, a plainer face of jsrun. https://hpc.llnl.gov/documentation/tutorials/using-lc-s-sierra-systems#lrun"""
+
+from psij_parsl.mpirun import MPIRun
+
+_SHAPE = (
+    "-N", "{{ num_nodes }}", "-n", "{{ num_ranks }}", "-c", "{{ cpus_per_rank }}",
+    "{% if gpus_per_rank %}-g{% endif %}", "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
+)  # fmt: skip
+
+
+class Lrun(MPIRun):
+    """`lrun`. It hands what follows `-W` on to jsrun."""
+
+    name = "lrun"
+    program = "lrun"
+    mpi = ("lrun", *_SHAPE)
+    serial = ("lrun", "-W", "--exit_on_error=0", *_SHAPE)
+    per_node = ("lrun", "-N", "{{ num_nodes }}", "-n", "{{ num_ranks }}", "--bind=off")
+    speaks = ("openmpi",)
+    exact = False
+    rank = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
+    local_rank = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+    reach = "As jsrun, which it becomes."
+
+
+launcher = Lrun

@@ -1,0 +1,35 @@
+"""MPICH's Hydra: mpiexec, also called mpirun. https://github.com/pmodels/mpich/blob/main/doc/wiki/how_to/Using_the_Hydra_Process_Manager.md
+
+Without names of hosts it takes those of the manager's allocation.
+"""
+
+from psij_parsl.mpirun import MPIRun
+
+_RANKS = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}")
+_HOSTS = ("{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
+_SHAPE = (*_RANKS, "-bind-to", "{% if hosts %}none{% else %}core:{{ cpus_per_rank }}{% endif %}", *_HOSTS)
+
+
+class Mpich(MPIRun):
+    """`mpiexec` of MPICH, and of what is made from it."""
+
+    name = "mpich"
+    program = "mpiexec"
+    aliases = ("mpiexec.mpich", "mpiexec.hydra")
+    banner = ("HYDRA build details",)
+    speaks = ("mpich",)
+    mpi = ("mpiexec", *_SHAPE)
+    serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
+    per_node = ("mpiexec", "-disable-auto-cleanup", *_RANKS, "-bind-to", "none", *_HOSTS)
+    rank = ("PMI_RANK", "PMIX_RANK")
+    local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    tells_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
+    # In a Slurm job its proxies are a step of their own, beside those of other runs.
+    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    reach = (
+        "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
+        " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
+    )
+
+
+launcher = Mpich

@@ -1,0 +1,42 @@
+"""Open MPI's mpirun, also called mpiexec. https://docs.open-mpi.org/en/main/man-openmpi/man1/mpirun.1.html
+
+Without names of hosts it takes those of the manager's allocation. That one copy's failure leaves the others running
+is said in the environment, where a version that does not know the setting passes over it.
+"""
+
+from psij_parsl.mpirun import MPIRun
+
+_GO_ON = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_prte_abort_on_non_zero_status=0")
+_HOSTS = ("{% if hosts %}--host{% endif %}", "{{ hosts }}")
+# Assigned hosts are told with as many slots as they have ranks of ours, and are not asked whether others run there.
+_SHAPE = (
+    "-n", "{{ num_ranks }}", "--map-by",
+    "ppr:{{ ranks_per_node }}:node:{% if hosts %}oversubscribe{% else %}pe={{ cpus_per_rank }}{% endif %}",
+    *("{% if hosts %}" + word + "{% endif %}" for word in ("--bind-to", "none", "--host", "{{ slots or hosts }}")),
+    "{{ each('-x', env_names) }}",
+)  # fmt: skip
+_UNBOUND = ("-n", "{{ num_ranks }}", "--map-by", "ppr:{{ ranks_per_node }}:node", "--bind-to", "none", *_HOSTS)
+
+
+class OpenMPI(MPIRun):
+    """`mpirun` of Open MPI 4 and 5."""
+
+    name = "openmpi"
+    program = "mpirun"
+    aliases = ("mpirun.openmpi",)
+    banner = ("Open MPI", "OpenRTE", "PRRTE", "PRTE")
+    speaks = ("openmpi",)
+    mpi = ("mpirun", *_SHAPE)
+    serial = (*_GO_ON, "mpirun", *_SHAPE)
+    per_node = (*_GO_ON, "mpirun", *_UNBOUND)
+    rank = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+    local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK",)
+    # In a Slurm job its daemons are a step of their own, beside those of other runs.
+    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    reach = (
+        "mpirun ends its ranks on SIGTERM and SIGINT, and hands USR1 and USR2 on. Its daemons on other nodes end"
+        " their ranks when mpirun is gone; on its own node the kernel does (parent-death signal), or our sweep."
+    )
+
+
+launcher = OpenMPI

@@ -1,0 +1,38 @@
+"""HPE Cray PALS: mpiexec of Polaris, Aurora and other Cray EX and Apollo machines under PBS.
+
+https://cpe.ext.hpe.com/docs/latest/ and https://docs.alcf.anl.gov/polaris/running-jobs/
+"""
+
+from psij_parsl.mpirun import MPIRun
+
+_SHAPE = (
+    "-n", "{{ num_ranks }}", "--ppn", "{{ ranks_per_node }}",
+    "{% if not hosts %}--depth{% endif %}", "{% if not hosts %}{{ cpus_per_rank * threads_per_core }}{% endif %}",
+    "--cpu-bind", "{% if hosts %}none{% else %}depth{% endif %}",
+    "{% if hosts %}--hosts{% endif %}", "{{ hosts }}",
+)  # fmt: skip
+
+
+class Pals(MPIRun):
+    """`mpiexec` of PALS."""
+
+    name = "pals"
+    program = "mpiexec"
+    banner = ("mpiexec version", "PALS")
+    speaks = ("mpich",)
+    mpi = ("mpiexec", *_SHAPE)
+    serial = ("mpiexec", "--no-abort-on-failure", *_SHAPE)
+    per_node = (
+        "mpiexec", "--no-abort-on-failure", "-n", "{{ num_ranks }}", "--ppn", "{{ ranks_per_node }}",
+        "--cpu-bind", "none", "{% if hosts %}--hosts{% endif %}", "{{ hosts }}",
+    )  # fmt: skip
+    rank = ("PALS_RANKID", "PMI_RANK")
+    local_rank = ("PALS_LOCAL_RANKID", "PMI_LOCAL_RANK")
+    reach = (
+        "mpiexec hands signals on to all ranks, by the palsd of each node, which ends the application when its"
+        " mpiexec is gone; beside that the kernel ends ranks with their parent. Not seen at work: no such machine was"
+        " at hand."
+    )
+
+
+launcher = Pals

@@ -1,0 +1,14 @@
+"""PBS Professional and OpenPBS. https://help.altair.com/2024.1.0/PBS%20Professional/PBSUserGuide2024.1.pdf"""
+
+from psij_parsl.platform import Platform
+
+platform = Platform(
+    "pbspro",
+    __name__,
+    summary="PBS Professional and OpenPBS: qsub, qstat, qdel",
+    launcher="mpich",
+    scheduler="scheduler:PBSProScheduler",
+    template="template:PBSProTemplate",
+    allocation="allocation:allocation",
+    provider="provider:PBSProProvider",
+)

@@ -1,0 +1,221 @@
+"""What `qstat -f -F json` prints, read one job at a time.
+
+States and substates: OpenPBS, src/include/job.h and pbs_ifl.h. The meaning of each end was seen on OpenPBS 23.06.06.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from psij_parsl.errors import Unavailable
+from psij_parsl.scheduler import Queue, Record
+from psij_parsl.states import EndReason, JobState, JobStatus
+
+Attributes = Mapping[str, Any]
+
+STATES: Mapping[str, JobState] = {
+    **dict.fromkeys("QHWTM", JobState.QUEUED),  # queued, held, waiting, in transit, moved to another server
+    **dict.fromkeys("RBESU", JobState.ACTIVE),  # running, array begun, exiting, suspended
+}
+ENDED = frozenset("FX")  # finished; an element of an array that still goes on
+DELETED = 91  # the substate of a job that somebody deleted
+#: Exit statuses below 0 are PBS's own (job.h, JOB_EXEC_*).
+REASONS: Mapping[int, EndReason] = {
+    **dict.fromkeys((-1, -2, -3, -7, -10, -13, -16, -17, -18, -19, -21, -22, -23, -30), EndReason.LAUNCH_FAILED),
+    **dict.fromkeys((-4, -5, -6, -14, -20), EndReason.NODE_FAILURE),  # its node, or PBS there, went away
+    **dict.fromkeys((-26, -27), EndReason.OUT_OF_MEMORY),
+    **dict.fromkeys((-28, -29), EndReason.TIMEOUT),  # CPU time, wall time
+}
+_WORDS: Mapping[int, str] = {-24: "used more CPUs at once than it asked for", -25: "used more CPU time than its CPUs"}
+_SIGNALS = 256  # exit statuses above are signals
+TAG = "PSIJ_JOB_TAG"  # the variable by which we find a job again
+
+
+# ---- text to pieces --------------------------------------------------------------------------------------------
+
+_JOB_BEGINS = re.compile(r'^[ \t]+"(\d+(?:\[\d*\])?\.[^"\s]+)":[ \t]*(?=\{[ \t\r]*$)', re.MULTILINE)
+_ATTRIBUTE = re.compile(r'^([ \t]+)"([A-Za-z_]+)":[ \t]*(?=["\d-])(.*?),?[ \t\r]*$', re.MULTILINE)
+_TAGGED = re.compile(rf'"{TAG}":\s*"(psij:[\w-]+)"')
+_tolerant = json.JSONDecoder(strict=False)  # a line break inside a string is not worth a word
+
+
+def jobs(text: str) -> Iterator[tuple[str, Attributes | str]]:
+    """Each job's id and attributes; where they are no JSON (odd numbers, quotes), its own text.
+
+    Raises `Unavailable` for an answer that is cut short: whoever is missing in it may well be there.
+    """
+    begin = text.find("{")
+    if begin < 0 or not text.rstrip().endswith("\n}"):
+        raise Unavailable("qstat's answer is cut short", output=text[-500:], hint="it is asked again later")
+    try:
+        found, _ = _tolerant.raw_decode(text, begin)
+        yield from found.get("Jobs", {}).items()  # without a job there is no such key
+        return
+    except ValueError:
+        places = [*_JOB_BEGINS.finditer(text, begin)]
+    for number, place in enumerate(places):
+        try:
+            yield place[1], _tolerant.raw_decode(text, place.end())[0]
+        except ValueError:
+            yield place[1], text[place.end() : places[number + 1].start() if number + 1 < len(places) else None]
+
+
+def recovered(text: str) -> Attributes:
+    """The job's own attributes that can be read in text which is no JSON. Raises `ValueError` without a state."""
+    found: dict[str, Any] = {}
+    indent = None
+    for match in _ATTRIBUTE.finditer(text):
+        indent = indent or match[1]
+        if match[1] == indent:  # deeper are resources, and variables which may be called anything
+            try:
+                found.setdefault(match[2], _tolerant.decode(match[3]))
+            except ValueError:
+                continue
+    if "job_state" not in found:
+        raise ValueError("no job_state")
+    if tagged := _TAGGED.search(text):
+        found["Variable_List"] = {TAG: tagged[1]}
+    return found
+
+
+# ---- a piece to a record ---------------------------------------------------------------------------------------
+
+
+def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> Record | None:
+    """A job's record; None for another owner's, and for one that says nothing."""
+    job_id, said = piece
+    job = recovered(said) if isinstance(said, str) else said
+    if owner and not str(job.get("Job_Owner", owner)).startswith(f"{owner}@"):
+        return None
+    get = job.get
+    code = get("Exit_status")
+    found = status(
+        get("job_state", ""), get("substate"), int(code) if code is not None else None, str(get("comment", "")),
+        get("exec_host", ""), int(get("run_count", 0)), get("stime", ""), get("obittime", ""), get("Hold_Types", ""),
+        get("depend", ""),
+    )  # fmt: skip
+    variables = get("Variable_List", {})
+    tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
+    return None if found is None else Record(job_id, found, tag)
+
+
+@lru_cache(maxsize=32768)
+def status(
+    letter: str, substate: int | None, code: int | None, comment: str, exec_host: str, runs: int, started: str,
+    ended: str, holds: str, depend: str,
+) -> JobStatus | None:  # fmt: skip
+    """A status from PBS's own words; None where they say nothing about how the job is."""
+    message = _message(comment)
+    if letter not in ENDED:
+        state = STATES.get(letter, JobState.UNKNOWN)
+        held = letter == "H" and any(kind in holds for kind in "uop")
+        if letter == "H" and depend and not held and not message:
+            message = f"waits for {depend}"
+        active = state is JobState.ACTIVE
+        return JobStatus(
+            state, letter, message=message, nodes=nodes(exec_host) if active else "",
+            attempt=max(0, runs - active), started=_time(started) if active else None, held=held,
+        )  # fmt: skip
+    state = JobState.FAILED
+    reason: EndReason | None = None
+    number: int | None = None
+    if comment == "Subjob finished" and not exec_host:
+        return None  # PBS has forgotten this element and shows the array's words, exit status included
+    if code is None:
+        if substate != DELETED and not (depend and not started):
+            return None
+        state = JobState.CANCELED
+        if substate != DELETED:
+            reason, message = EndReason.DEPENDENCY, message or f"PBS deleted it: {depend} cannot be met"
+    elif code < 0:
+        reason, message = REASONS.get(code), message or _WORDS.get(code, f"PBS's exit status {code}")
+        code = None
+    elif substate == DELETED:
+        preempted = "preempt" in comment.lower()
+        state, reason = (JobState.FAILED, EndReason.PREEMPTED) if preempted else (JobState.CANCELED, None)
+        code = None
+    elif code == 0:
+        state = JobState.COMPLETED
+    elif code >= _SIGNALS:
+        number, code = code - _SIGNALS, None
+    return JobStatus(
+        state, letter, code, number, reason, message, nodes(exec_host), max(0, runs - 1), _time(started), _time(ended)
+    )
+
+
+_RUN = re.compile(r"Job (?:run at|Array Began at) .*?(?: on \(.*\))?(?: and (.*))?$")
+
+
+def _message(comment: str) -> str:
+    """The comment, without what the state says as well: when and where it began, that it finished or failed."""
+    match = _RUN.match(comment)
+    if match is None:
+        return comment
+    return "" if match[1] in (None, "finished", "failed") else match[1]
+
+
+@lru_cache(maxsize=4096)
+def nodes(exec_host: str) -> str:
+    """`node01/0*8+node02/0*8` is node01,node02."""
+    return ",".join(dict.fromkeys(part.partition("/")[0] for part in exec_host.split("+"))) if exec_host else ""
+
+
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+
+@lru_cache(maxsize=32768)
+def _time(text: str) -> float | None:
+    """`Sat Nov 21 21:34:27 2026`, in this host's time zone."""
+    try:
+        _, month, day, clock, year = text.split()
+        hours, minutes, seconds = clock.split(":")
+        number = _MONTHS.index(month) // 3 + 1
+        return time.mktime((int(year), number, int(day), int(hours), int(minutes), int(seconds), 0, 0, -1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_end(piece: tuple[str, Attributes | str]) -> float | None:
+    """When a running job's wall time ends; None for one that does not run, or has no limit."""
+    said = piece[1]
+    if isinstance(said, str):
+        raise ValueError("no JSON")
+    began, limit = _time(said.get("stime", "")), said.get("Resource_List", {}).get("walltime")
+    return None if began is None or limit is None else began + _seconds(limit)
+
+
+# ---- queues ----------------------------------------------------------------------------------------------------
+
+
+def queues(text: str) -> Iterator[tuple[str, Attributes]]:
+    """Each queue of `qstat -Qf -F json`."""
+    found, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
+    yield from found.get("Queue", {}).items()
+
+
+def read_queue(piece: tuple[str, Attributes]) -> Queue:
+    """A queue and its limits; `up` is whether jobs that are put there will run."""
+    name, said = piece
+    most, least = said.get("resources_max", {}), said.get("resources_min", {})
+    up = said.get("enabled") == "True" and said.get("started") == "True"
+    return Queue(
+        name, up, False, _whole(most.get("nodect")), _minutes(most.get("walltime")), _whole(least.get("nodect"))
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if value is not None else None
+
+
+def _minutes(clock: str | None) -> int | None:
+    return None if clock is None else _seconds(clock) // 60
+
+
+def _seconds(clock: str) -> int:
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    return (hours * 60 + minutes) * 60 + seconds

@@ -1,0 +1,118 @@
+"""PBS Pro's parameters; the script itself is job.sh.j2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import gcd
+from typing import Any
+
+from psij_parsl.errors import InvalidRequest
+from psij_parsl.parameters import Parameter
+from psij_parsl.quoting import shell_quote
+from psij_parsl.template import JobTemplate
+from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool, word
+
+#: Resources that we say ourselves; a line that says one again would win over it, or qsub would refuse the script.
+OURS = frozenset(("walltime", "select", "place", "nodes", "ncpus", "mem", "filesystems"))
+_PAIR = re.compile(r"([A-Za-z]\w*)=([A-Za-z0-9_.:+@%/-]+)")
+_PLACE = r"(free|pack|scatter|vscatter)(:(excl|exclhost|shared))?(:group=\w+)?"
+
+
+def resource(value: object) -> str:
+    """A resource of the whole job, `name=value`, as `-l` takes it."""
+    text = _pair(value)
+    if text.partition("=")[0] in OURS:
+        raise ValueError(f"must not say {text.partition('=')[0]}, which has a flag or a parameter of its own")
+    return text
+
+
+def chunk_resource(value: object) -> str:
+    """A resource of each chunk, `name=value`."""
+    text = _pair(value)
+    if text.partition("=")[0] in ("ncpus", "mpiprocs", "ngpus", "mem"):
+        raise ValueError(f"must not say {text.partition('=')[0]}, which comes from the job's shape")
+    if "+" in text:
+        raise ValueError("must not hold +, which begins another chunk")
+    return text
+
+
+def _pair(value: object) -> str:
+    if not _PAIR.fullmatch(str(value)):
+        raise ValueError("must be name=value in plain characters, such as system=polaris")
+    return str(value)
+
+
+class PBSProTemplate(JobTemplate):
+    """`#PBS` lines from a job."""
+
+    template_file = "job.sh.j2"
+    optional_params = (
+        Parameter("place", "scatter", [matching(_PLACE, "a placement such as scatter or pack:excl")],
+                  "how chunks are spread over hosts; scatter: each on a host of its own"),
+        Parameter("exclusive", False, [str2bool], "hosts for this job alone"),
+        Parameter("ncpus", None, [positive_int], "CPUs to ask for on each node (default: those of the ranks)"),
+        Parameter("ngpus", None, [positive_int], "GPUs to ask for on each node (default: those of the ranks)"),
+        Parameter("chunk", (), [list_of(chunk_resource)], "further resources of each node, e.g. system=polaris"),
+        Parameter("resources", (), [list_of(resource)], "further resources of the job, each a line -l name=value"),
+        Parameter("filesystems", None, [matching(r"\w+(:\w+)*", "names with colons between, e.g. home:eagle")],
+                  "file systems that the job cannot do without, e.g. home:eagle"),
+        Parameter("charge_to", "account", [one_of("account", "project")],
+                  "what the project is to PBS: its account (-A) or its project (-P)"),
+        Parameter("rerunnable", None, [str2bool], "whether PBS may start it again after its node died"),
+        Parameter("priority", None, [matching(r"-?\d{1,4}", "a whole number, -1024 to 1023")], "among your own jobs"),
+        Parameter("group_list", None, [word], "group that the job runs as"),
+        Parameter("mail_events", None, [matching(r"n|[abe]{1,3}", "n, or letters of abe")],
+                  "when mail is sent, e.g. ae: a aborted, b begun, e ended"),
+        Parameter("mail_user", None, [matching(r"[\w.+@,-]+", "addresses")], "whom it is sent to"),
+    )  # fmt: skip
+
+    @staticmethod
+    def directive_quote(text: str) -> str:
+        """As for a shell: qsub's parser takes single quotes so, and nothing else was seen to carry every text."""
+        return shell_quote(text)
+
+    @classmethod
+    def render(cls, *, given: Mapping[str, Any] | None = None, **parameters: Any) -> str:
+        """As the base says. Array indices become one range, the dependencies one word, as qsub takes them."""
+        words = dict(given or {})
+        if words.get("array"):
+            words["array"] = array_range(words["array"])
+        if words.get("after"):
+            words["after"] = [depend(words["after"])]
+        return super().render(given=words, **parameters)
+
+
+def array_range(indices: str) -> str:
+    """What `-J` takes, `0-9` or `0-20:5`, and after a blank the indices themselves where it holds others too.
+
+    PBS knows ranges alone, of two elements or more. The others end as soon as they begin; `InvalidRequest` where
+    they would be the greater part.
+    """
+    wanted = [number for span in indices.split(",") for number in _span(span)]
+    first, last = wanted[0], wanted[-1]
+    if first == last:
+        return f"{first}-{first + 1} {first}"
+    step = gcd(*(number - first for number in wanted))
+    size = (last - first) // step + 1
+    if size > 2 * len(wanted) + 10:
+        raise InvalidRequest(
+            f"PBS arrays are ranges, and the array {indices} would need one of {size} elements for {len(wanted)}",
+            hint="number the elements without gaps, or submit it in parts",
+        )
+    text = f"{first}-{last}" + (f":{step}" if step > 1 else "")
+    return text if size == len(wanted) else f"{text} {','.join(map(str, wanted))}"
+
+
+def _span(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def depend(after: list[str]) -> str:
+    """`afterok:1.server:2.server,afterany:3.server`: each kind once."""
+    kinds: dict[str, list[str]] = {}
+    for text in after:
+        kind, _, job_id = text.partition(":")
+        kinds.setdefault(kind, []).append(job_id)
+    return ",".join(":".join((kind, *ids)) for kind, ids in kinds.items())

@@ -1,0 +1,63 @@
+"""Which launch method is used here: the one that was asked for, the site's, the platform's, or what a host has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import PluginError
+from .mpirun import MPIRun
+from .mpirun_find import NAMES, linked
+from .registry import launcher as find_launcher
+from .registry import platform as find_platform
+
+if TYPE_CHECKING:
+    from .sites import Site
+
+#: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
+_DEFAULTS: Mapping[str, str] = {
+    "pbs": "mpiexec", "lsf": "jsrun", "cobalt": "aprun", "gridengine": "mpiexec", "oar": "mpiexec", "flux": "flux",
+}  # fmt: skip
+
+
+def choose(
+    site: Site | str | None = None, *, launcher: str | None = None, options: Sequence[str] = (), platform: str = "",
+    program: str = "", environ: Mapping[str, str] = os.environ,
+) -> MPIRun:  # fmt: skip
+    """See `MPIRun.for_site`. `platform` is the name of the allocation's, '' for that of the environment.
+
+    `program` is the path of what is to run: on a host alone its MPI library tells which launcher it needs.
+    """
+    if site is None or isinstance(site, str):
+        from .sites import find
+
+        site = find(site, environ=environ)
+    name = launcher or site.launcher or _usual(platform or _here(environ), program, environ)
+    method = find_launcher(name)
+    if site.launch is None or (site.launcher and name != site.launcher):
+        return method(options=options)  # another one than the site speaks of
+    return method(options=(*site.launch.options, *options), lines=site.launch.lines())
+
+
+def _here(environ: Mapping[str, str]) -> str:
+    from .resources.discover import discover
+
+    return discover(environ).platform
+
+
+def _usual(platform: str, program: str, environ: Mapping[str, str]) -> str:
+    """The platform's default method; on a host alone that of the program's MPI, or of whatever MPI there is."""
+    if platform not in ("host", "local"):
+        if platform in _DEFAULTS:
+            return _DEFAULTS[platform]
+        try:
+            return find_platform(platform).launcher
+        except PluginError:
+            pass
+    path = environ.get("PATH", os.defpath)
+    mpi = linked(program).mpi if program else "?"
+    if mpi in NAMES:
+        return mpi
+    return "mpiexec" if mpi == "?" and shutil.which("mpiexec", path=path) else "fork"

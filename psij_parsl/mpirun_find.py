@@ -1,0 +1,132 @@
+"""Which MPI is it? The flavour of an `mpirun` on PATH, found out where it runs, and the library of a program.
+
+A program and a launcher that are not of the same MPI do not find each other, and often say nothing: the run becomes
+as many runs of one rank. `check` is what catches that before it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from .errors import LaunchError
+from .mpirun import MPIRun
+
+#: Which library a program is linked with, by the names that `ldd` prints: first match wins.
+LIBRARIES: Mapping[str, Sequence[str]] = {
+    "mpich": ("libmpich.so", "libmpi.so.12", "libmpi_cray.so", "libmpi_gnu", "libmpi_intel.so", "libmpicxx.so.12"),
+    "openmpi": ("libmpi.so.", "libopen-pal.so", "libopen-rte.so", "liboshmem.so"),
+}
+NAMES = {"mpich": "MPICH (or a kin of it)", "openmpi": "Open MPI"}
+#: Programs that load an MPI library, if they do, only when they run.
+_INTERPRETERS = re.compile(r"(python|julia|perl|ruby|node|java|Rscript|R|bash|sh)[\d.]*$")
+_PATIENCE_S = 10.0
+
+
+@cache
+def banner(program: str) -> str:
+    """What `program --version` says; '' if it cannot be asked."""
+    try:
+        done = subprocess.run(
+            [program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=_PATIENCE_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace")
+
+
+def is_flavour(method: MPIRun | type[MPIRun], program: str) -> bool:
+    """Whether that program is this method's launcher."""
+    return not method.banner or any(sign in banner(program) for sign in method.banner)
+
+
+def locate(method: MPIRun, path: str | None) -> str:
+    """The path of the method's launcher on that PATH: its alias where several MPIs are installed, else its name.
+
+    Raises `LaunchError` if there is none, or only another MPI's of the same name.
+    """
+    others: list[str] = []
+    for name in (*method.aliases, method.program):
+        found = shutil.which(name, path=path)
+        if found is None:
+            continue
+        if is_flavour(method, found):
+            return found
+        first = (banner(found).strip().splitlines() or ["nothing"])[0]
+        others.append(f"{found} says {first!r}")
+    if others:
+        raise LaunchError(
+            f"the launcher of {method.name} is not on PATH: {'; '.join(others)}",
+            hint="load its module, or choose another --launcher (`mpiexec` takes whichever is there)",
+        )
+    raise LaunchError(
+        f"there is no program {method.program!r} on PATH here to start the ranks with",
+        hint="load the module that brings it, or choose another --launcher",
+    )
+
+
+class Linked(NamedTuple):
+    """The MPI that a program is linked with: a key of LIBRARIES, '' for none, '?' if it loads one when it runs.
+
+    `clients` are the PMI libraries that come with it: "pmix", "pmi2", "pmi".
+    """
+
+    program: str
+    mpi: str = ""
+    clients: frozenset[str] = frozenset()
+
+
+@cache
+def linked(program: str) -> Linked:
+    """What a program's file says."""
+    name = os.path.basename(os.path.realpath(program))
+    try:
+        with open(program, "rb") as file:
+            elf = file.read(4) == b"\x7fELF"
+        if not elf or _INTERPRETERS.match(name):
+            return Linked(program, "?")
+        done = subprocess.run(["ldd", program], capture_output=True, timeout=_PATIENCE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return Linked(program)
+    said = done.stdout.decode("utf-8", "replace")
+    mpi = next((mpi for mpi, signs in LIBRARIES.items() if any(sign in said for sign in signs)), "")
+    return Linked(program, mpi, frozenset(re.findall(r"\blib(pmix|pmi2|pmi)\.so", said)))
+
+
+def check(method: MPIRun, found: Linked, num_ranks: int) -> None:
+    """Raise `LaunchError` for an MPI program that this method would start as so many runs of one rank each."""
+    if found.mpi not in NAMES or num_ranks < 2 or "*" in method.speaks or found.mpi in method.speaks:
+        return
+    raise alone(found, num_ranks, f"the launcher {method.name} does not serve that", f"--launcher {found.mpi}")
+
+
+def alone(found: Linked, num_ranks: int, why: str, remedy: str) -> LaunchError:
+    """The error for a wrong pair of program and launcher."""
+    return LaunchError(
+        f"{found.program} is built with {NAMES[found.mpi]}, and {why}: it would be {num_ranks} runs of one rank each",
+        hint=f"say {remedy}, or --mode serial if independent copies are wanted",
+    )
+
+
+def check_text(method: MPIRun, num_ranks: int) -> str:
+    """The same check as lines of shell, for a job script whose "$@" is the command; '' where it cannot fail."""
+    if num_ranks < 2 or "*" in method.speaks:
+        return ""
+    cases = []
+    for mpi, signs in LIBRARIES.items():
+        act = ":"
+        if mpi not in method.speaks:
+            said = (
+                f" is built with {NAMES[mpi]}, and the launcher {method.name} does not serve that: it would be"
+                f" {num_ranks} runs of one rank each; choose --launcher {mpi}, or --mode serial"
+            )
+            act = f'echo "psij: $1"{shlex.quote(said)} >&2; exit 125'
+        cases.append(f"{' | '.join(f'*{sign}*' for sign in signs)}) {act} ;;")
+    return "\n".join(['case $(ldd "$(command -v -- "$1")" 2>/dev/null) in', *cases, "esac"])

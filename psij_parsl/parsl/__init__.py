@@ -1,0 +1,33 @@
+"""Parsl over our platforms: providers, launchers and configurations. The only folder that imports Parsl.
+
+Names are loaded when they are first used, so that importing this package imports no Parsl either.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .classes import provider_class as provider_class
+    from .classes import register as register
+    from .config import parsl_config as parsl_config
+    from .handlers import consecutive_failures as consecutive_failures
+    from .launcher import MPIRunLauncher as MPIRunLauncher
+    from .provider import BlockProvider as BlockProvider
+
+_WHERE = {
+    "BlockProvider": "provider",
+    "MPIRunLauncher": "launcher",
+    "consecutive_failures": "handlers",
+    "parsl_config": "config",
+    "provider_class": "classes",
+    "register": "classes",
+}
+__all__ = [*_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)

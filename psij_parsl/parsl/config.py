@@ -1,0 +1,192 @@
+"""A ready Parsl configuration from a site: what people get wrong by hand, filled in.
+
+`plan` decides, as plain data; `parsl_config` makes the objects from it, `text.py` the Python and the YAML.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidRequest
+from .classes import provider_class
+from .interchange import command as interchange_command
+from .provider import BlockProvider
+from .shape import node
+from .spellings import minutes
+
+if TYPE_CHECKING:
+    from parsl.config import Config
+
+    from ..sites import Site
+
+STRATEGY_PERIOD_S = 1
+WATCHDOG_S = 300.0
+_PARSL_MPI = ("srun", "aprun", "mpiexec")  # the launchers that Parsl's MPIExecutor can say
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Arguments by name: of the provider's class, of the executor's, and of `parsl.Config`."""
+
+    provider_class: type[BlockProvider]
+    provider: dict[str, Any]
+    executor_class: str
+    executor: dict[str, Any]
+    config: dict[str, Any]
+
+
+def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
+    """A `parsl.Config` for a site (default: the one that this host is). The arguments are those of `plan`.
+
+    It can be loaded once, as Parsl's own. Raises `InvalidRequest` or `SiteError` for what cannot be.
+    """
+    from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor, MPIExecutor
+
+    from .handlers import consecutive_failures
+
+    made = plan(site, **wishes)
+    classes = {"HighThroughputExecutor": HighThroughputExecutor, "MPIExecutor": MPIExecutor}
+    executor = classes[made.executor_class](
+        **made.executor, provider=made.provider_class(**made.provider), block_error_handler=consecutive_failures
+    )
+    executor.interchange_launch_cmd = interchange_command()  # MPIExecutor's own argument takes one word only
+    return Config(executors=[executor], **made.config)
+
+
+def plan(
+    site: str | Site | None = None, *, project: str | None = None, queue: str | None = None,
+    num_nodes: int | None = None, wall_time_min: int | str | None = None, job_mode: str = "serial",
+    init_blocks: int = 1, min_blocks: int = 0, max_blocks: int = 1, parallelism: float = 1.0,
+    workers_per_node: int | None = None, cores_per_worker: float = 1.0,
+    accelerators: int | Sequence[str] | None = None, cpu_affinity: str | None = None, address: str | None = None,
+    interface: str | None = None, worker_port_range: tuple[int, int] | None = None, drain_min: int | None = None,
+    encrypted: bool = True, strategy: str = "simple", strategy_period: float = STRATEGY_PERIOD_S,
+    max_idletime: float = 120.0, retries: int = 0, run_dir: str = "runinfo", label: str = "psij",
+    watchdog_s: float | None = WATCHDOG_S, mpi_launcher: str | None = None, **block: Any,
+) -> Plan:  # fmt: skip
+    """What to load on a site.
+
+    `workers_per_node`: default one per `cores_per_worker` cores, or one per accelerator; with `job_mode="mpi"` the
+    MPI tasks at once in a block (default: one per node). `accelerators`: their number or names (default: the
+    node's GPUs). `cpu_affinity`: default "block", each worker its own cores, where the cores are known. `address`:
+    the name or number that workers call back; or `interface`, such as "hsn0", from which it is taken. `drain_min`:
+    no task starts in the last so many minutes of a block. `retries`: how often Parsl runs a failed task again.
+    `watchdog_s`: see `BlockProvider`, to which all further arguments go.
+    """
+    from ..sites import Laptop, find
+
+    chosen = find(site) if site is None or isinstance(site, str) else site
+    provider = provider_class(chosen.platform)
+    known = node(chosen.default_fields())
+    given = {
+        "site": None if isinstance(chosen, Laptop) else chosen,
+        "project": project, "queue": queue, "num_nodes": num_nodes, "wall_time_min": wall_time_min, **block,
+    }  # fmt: skip
+    if wall_time_min is not None:
+        given["wall_time_min"] = minutes("wall_time_min", wall_time_min)
+    if known["cores_per_node"] is None:
+        given = {**provider.whole_node(), **given}
+    arguments = {name: value for name, value in given.items() if value is not None}
+    arguments |= {
+        "job_mode": job_mode, "init_blocks": init_blocks, "min_blocks": min_blocks, "max_blocks": max_blocks,
+        "parallelism": parallelism, "watchdog_s": watchdog_s,
+    }  # fmt: skip
+    tried = provider(**arguments)  # all that is wrong with a block is said here
+    devices = accelerators if accelerators is not None else _count(tried.gpus_per_node)
+    executor: dict[str, Any] = {
+        "label": label, "encrypted": encrypted, "address": _address(address, interface, local=provider.is_here),
+        "drain_period": _drain_period(tried.wall_time_min, drain_min),
+        **({"worker_port_range": worker_port_range} if worker_port_range else {}),
+    }  # fmt: skip
+    if job_mode == "mpi":
+        executor |= {
+            "max_workers_per_block": workers_per_node or tried.num_nodes,
+            "mpi_launcher": mpi_launcher or next(iter({tried.method} & {*_PARSL_MPI}), "mpiexec"),
+        }
+    else:
+        workers = workers_per_node or _workers(tried.cores_per_node, cores_per_worker, devices)
+        spread = workers is not None and workers <= _bindable(tried)
+        executor |= {
+            "max_workers_per_node": workers, "cores_per_worker": cores_per_worker,
+            "cpu_affinity": cpu_affinity or ("block" if spread else "none"),
+            **({"available_accelerators": devices} if devices else {}),
+        }  # fmt: skip
+    config = {
+        "strategy": strategy, "strategy_period": strategy_period, "max_idletime": max_idletime, "retries": retries,
+        "run_dir": run_dir,
+    }  # fmt: skip
+    kind = "MPIExecutor" if job_mode == "mpi" else "HighThroughputExecutor"
+    return Plan(provider, arguments, kind, executor, config)
+
+
+def _count(gpus: int | str | None) -> int:
+    """`4`, or `a100:4` as some managers have it."""
+    last = str(gpus or 0).rpartition(":")[2]
+    return int(last) if last.isdigit() else 1
+
+
+def _workers(cores: int | None, each: float, devices: int | Sequence[str]) -> int | None:
+    if devices:
+        return devices if isinstance(devices, int) else len(devices)
+    return max(1, int(cores / each)) if cores else None
+
+
+def _bindable(provider: BlockProvider) -> int:
+    """The cores of a node that workers can be bound to; Parsl's workers die of more than there are."""
+    cores = provider.cores_per_node or 0
+    return min(cores, len(os.sched_getaffinity(0))) if provider.is_here else cores
+
+
+def _drain_period(wall_time_min: int, drain_min: int | None) -> int | None:
+    """Seconds from a block's start to when its workers take no more tasks; None for a block too short for it."""
+    before = max(1, min(10, wall_time_min // 10)) if drain_min is None else drain_min
+    return (wall_time_min - before) * 60 if 0 < before < wall_time_min else None
+
+
+def _address(name: str | None, interface: str | None, *, local: bool) -> str:
+    """The number of the address at which workers reach this host. Found when asked for, never at import.
+
+    Parsl's own default asks a server on the internet, and waits for it where there is none.
+    """
+    if interface is not None:
+        return _of_interface(interface)
+    if name is not None:
+        return _resolved(name, lambda: InvalidRequest(f"address={name!r} is no address that is known here"))
+    if local:
+        return "127.0.0.1"
+    try:
+        own = _resolved(socket.gethostname(), LookupError)
+        return own if not own.startswith("127.") else _by_route()
+    except (LookupError, OSError):
+        return "127.0.0.1"
+
+
+def _resolved(name: str, error: Callable[[], Exception]) -> str:
+    try:
+        return str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        raise error() from None
+
+
+def _by_route() -> str:
+    """The address of the interface that packets would leave by; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # RFC 5737: nobody's
+        return str(probe.getsockname()[0])
+
+
+def _of_interface(interface: str) -> str:
+    from parsl.addresses import address_by_interface
+
+    try:
+        return str(address_by_interface(interface))
+    except OSError as error:
+        known = ", ".join(name for _, name in socket.if_nameindex())
+        raise InvalidRequest(
+            f"interface={interface!r} has no address here: {os.strerror(error.errno or 0)}", hint=f"there are {known}"
+        ) from error

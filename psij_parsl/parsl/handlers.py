@@ -1,0 +1,30 @@
+"""When to give an executor up: a block error handler, for `block_error_handler` of Parsl's executors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parsl.jobs.error_handlers import _get_error
+from parsl.jobs.states import JobState, JobStatus
+
+NOT_NOW = "not now: "
+"""How the message of a block begins that was not even sent, because there was no room or the manager was silent."""
+
+_FAILURES = (JobState.FAILED, JobState.MISSING)
+
+
+def consecutive_failures(executor: Any, status: Mapping[str, JobStatus], threshold: int = 3) -> None:
+    """Fail all tasks when the last `threshold` blocks that ended have all failed, and no block is running.
+
+    Unlike Parsl's own handlers, one early success does not switch it off, one failed block is no reason to stop,
+    and blocks that are queued, or that were not sent, neither save nor condemn. It tells what each of those blocks
+    said.
+    """
+    if any(one.state is JobState.RUNNING for one in status.values()):
+        return
+    sent = {key: one for key, one in status.items() if NOT_NOW not in (one.message or "")}
+    ended = [key for key in sorted(sent, key=int) if sent[key].terminal]
+    last = {key: sent[key] for key in ended[-threshold:]}
+    if len(last) == threshold and all(one.state in _FAILURES for one in last.values()):
+        executor.set_bad_state_and_fail_all(_get_error(last))

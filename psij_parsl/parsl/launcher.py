@@ -1,0 +1,135 @@
+"""Parsl's Launchers over our launch methods: one adapter, and a class for each name that Parsl's users know.
+
+A launcher gives shell text that starts the worker pools of a block. The text works in the script of any provider,
+ours or Parsl's: the nodes' names are found where it runs, from our node file or the manager's own variables. Its
+exit status is the command's, it writes no file, and the command is read by the shells on the nodes alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from parsl.launchers.base import Launcher
+from parsl.launchers.launchers import SimpleLauncher as _ParslSimpleLauncher
+
+from ..errors import InvalidRequest
+from ..job import Resources
+from ..mpirun import MPIRun
+from ..registry import launcher as find_launcher
+
+#: The nodes of the allocation, each once, with commas: ours, PBS's and its kin's, Slurm's, else this host.
+HOSTS = """psij_hosts=$(
+  if [ -r "${PSIJ_NODEFILE:-}" ]; then cat -- "$PSIJ_NODEFILE"
+  elif [ -r "${PBS_NODEFILE:-}" ]; then cat -- "$PBS_NODEFILE"
+  elif [ -n "${SLURM_JOB_NODELIST:-}" ]; then scontrol show hostnames "$SLURM_JOB_NODELIST"
+  else hostname; fi | awk '!seen[$0]++' | paste -s -d , -
+)
+"""
+
+
+class MPIRunLauncher(Launcher):
+    """Starts `tasks_per_node` copies of the command on each node by the launch method of that name.
+
+    `overrides` are further options for the method's command, written as in a shell. With `debug` the launch line is
+    told on the block's stderr. Raises `PluginError` for an unknown method.
+    """
+
+    def __init__(self, launcher: str, *, overrides: str = "", debug: bool = False) -> None:
+        super().__init__(debug=debug)
+        self.launcher = launcher
+        self.overrides = overrides
+        find_launcher(launcher)
+        _words(overrides)
+
+    def __repr__(self) -> str:
+        said = [repr(self.launcher)] if type(self) is MPIRunLauncher else []
+        said += [f"overrides={self.overrides!r}"] if self.overrides else []
+        return f"{type(self).__name__}({', '.join([*said, *(['debug=True'] if self.debug else [])])})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:
+        """The text. Raises `InvalidRequest` when the method cannot start that many."""
+        shape = Resources(num_nodes=nodes_per_block, ranks_per_node=tasks_per_node)
+        text = self._text(find_launcher(self.launcher)(), shape)
+        said = f"echo {shlex.quote(f'psij: {text}')} >&2\n" if self.debug else ""
+        hosts = HOSTS if '"$psij_hosts"' in text else ""
+        return f"{hosts}{said}set -- bash -c {shlex.quote(command)}\n{text}\n"
+
+    def _text(self, method: MPIRun, shape: Resources, program: str = "") -> str:
+        mode = "per_node" if method.per_node else "serial"
+        named = any("hosts" in word for word in getattr(method, mode))
+        text = method.text(shape, mode=mode, hosts='"$psij_hosts"' if named else "")
+        if program:
+            text = re.sub(rf"(^|\s){re.escape(method.program)}(?=\s)", rf"\1{program}", text, count=1)
+        return " ".join([text, *map(shlex.quote, _words(self.overrides)), '"$@"']).lstrip()
+
+
+def _words(overrides: str) -> list[str]:
+    try:
+        return shlex.split(overrides)
+    except ValueError as error:
+        raise InvalidRequest(f"overrides={overrides!r} is no line of words: {error}") from error
+
+
+class SrunLauncher(MPIRunLauncher):
+    """Slurm's `srun`."""
+
+    def __init__(self, *, overrides: str = "", debug: bool = False) -> None:
+        super().__init__("srun", overrides=overrides, debug=debug)
+
+
+class MpiExecLauncher(MPIRunLauncher):
+    """The `mpiexec` that is first on PATH where the block runs: Open MPI's, or else MPICH's or one of its kin."""
+
+    program = "mpiexec"
+
+    def __init__(self, *, overrides: str = "", debug: bool = False) -> None:
+        super().__init__("mpich", overrides=overrides, debug=debug)
+
+    def _text(self, method: MPIRun, shape: Resources, program: str = "") -> str:
+        hydra = super()._text(method, shape, self.program)
+        openmpi = super()._text(find_launcher("openmpi")(), shape, self.program)
+        return (
+            f"case $({self.program} --version 2>&1) in\n"
+            f"*'Open MPI'* | *OpenRTE* | *PRTE*) {openmpi} ;;\n*) {hydra} ;;\nesac"
+        )
+
+
+class MpiRunLauncher(MpiExecLauncher):
+    """The same for `mpirun`."""
+
+    program = "mpirun"
+
+
+class SingleNodeLauncher(MPIRunLauncher):
+    """Plain processes on one node. Its exit status is that of the first copy that fails."""
+
+    def __init__(self, *, debug: bool = False) -> None:
+        super().__init__("fork", debug=debug)
+
+    def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:
+        if tasks_per_node == nodes_per_block == 1:
+            return f"{command}\n"
+        return super().__call__(command, tasks_per_node, nodes_per_block, script_dir)
+
+
+class SimpleLauncher(_ParslSimpleLauncher):
+    """The command itself, once, on the block's first node: what `MPIExecutor` asks for."""
+
+    def __init__(self, *, debug: bool = False) -> None:
+        super().__init__(debug=debug)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'debug=True' if self.debug else ''})"
+
+    def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:
+        return f"{command}\n"
+
+
+NAMED = ("MpiExecLauncher", "MpiRunLauncher", "SimpleLauncher", "SingleNodeLauncher", "SrunLauncher")

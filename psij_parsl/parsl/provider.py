@@ -1,0 +1,342 @@
+"""BlockProvider: Parsl's ExecutionProvider over a platform's executor. A block is a job of ours in Parsl's folder."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import random
+import sysconfig
+import threading
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parsl.jobs.states import JobState as ParslState
+from parsl.jobs.states import JobStatus as ParslStatus
+from parsl.providers.base import ExecutionProvider
+from parsl.utils import RepresentationMixin
+
+from ..errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable
+from ..files import this_owner
+from ..platform import Platform
+from ..states import JobState, JobStatus
+from ..tracking import give_up
+from . import block
+from .handlers import NOT_NOW
+from .launcher import MPIRunLauncher, SimpleLauncher, SingleNodeLauncher
+from .shape import BlockShape, find_site, said
+from .status import parsl_status
+
+if TYPE_CHECKING:
+    from ..batch import BatchSchedulerExecutor
+    from ..journal import Entry
+    from ..sites import Site
+
+log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
+
+_SOON_S = 1  # between two looks while a block starts or has just changed
+_LONGEST_S = 10.0  # while all is quiet
+_LIVELY_S = 30.0  # how long after a change it is lively
+_ROOM_S = 10.0  # how long a submit waits for cancelled blocks to be gone
+_PATIENCE_S = 45.0  # for one submit in all
+_UNSENT_S = 120.0  # after which a submission that nobody has seen is given up
+_PAUSES_S = (2.0, 300.0)  # after the second failure to submit, and at most
+_CANCEL_PAUSES_S = (1.0, 3.0)  # between tries when the manager does not answer
+
+
+class BlockProvider(ExecutionProvider, RepresentationMixin):
+    """Blocks from one platform; a subclass names the `platform`.
+
+    All arguments are keywords. `num_nodes` nodes per block for `wall_time_min` minutes (or "1h30m", "1:30:00") in
+    `queue`, charged to `project`. `job_mode` picks the launcher where `launcher` (an object of Parsl's or ours, or
+    the name of a launch method) is not given: `serial` one worker pool on each node, `mpi` and `script` one on the
+    first node. `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are asked for and told to the workers;
+    without cores a block has whole nodes where the platform can ask for that. `worker_init` is shell text run once
+    in the block's script, `node_init` once on each node before its workers. `site` names a site that fills in the
+    rest. With `watchdog_s` a block ends itself when the workflow has been unreachable for that many seconds.
+    All further arguments are the platform's own parameters (`psij-run platform show NAME`); the spellings of Parsl
+    in `spellings.SAME` are accepted. Raises `InvalidRequest` for whatever is unknown or cannot be asked for.
+    """
+
+    platform: ClassVar[Platform]
+    #: Variables of a block's own shape that would become the defaults of runs started inside it.
+    forget: ClassVar[Sequence[str]] = ()
+    #: Whether its blocks run on the workflow's own host.
+    is_here: ClassVar[bool] = False
+
+    def __init__(
+        self, *, num_nodes: int | None = None, wall_time_min: int | str | None = None, queue: str | None = None,
+        project: str | None = None, job_mode: str = "serial", init_blocks: int = 1, min_blocks: int = 0,
+        max_blocks: int = 1, parallelism: float = 1.0, cores_per_node: int | None = None,
+        mem_per_node: float | None = None, gpus_per_node: int | str | None = None, worker_init: str = "",
+        node_init: str = "", launcher: Any = None, site: str | Site | None = None, watchdog_s: float | None = None,
+        **parameters: Any,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        own = {
+            "num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project,
+            "cores_per_node": cores_per_node, "mem_per_node": mem_per_node, "gpus_per_node": gpus_per_node,
+        }  # fmt: skip
+        given = said(own, parameters, self.platform)
+        shape = self._shape = BlockShape.of(self.platform, find_site(site, self.platform), job_mode, given)
+        self.site = shape.site.name if shape.site is not None else None
+        self.job_mode, self.parameters = job_mode, shape.parameters
+        self.num_nodes = self.nodes_per_block = shape.num_nodes
+        self.wall_time_min, self.queue, self.project = shape.wall_time_min, shape.queue, shape.project
+        self.cores_per_node, self.mem_per_node = shape.cores_per_node, shape.mem_per_node
+        self.gpus_per_node = shape.gpus_per_node
+        self.init_blocks, self.min_blocks, self.max_blocks = init_blocks, min_blocks, max_blocks
+        self.parallelism = parallelism
+        self.worker_init, self.node_init, self.watchdog_s = worker_init, node_init, watchdog_s
+        self.launcher = self._launcher(launcher)
+        self.script_dir: str | None = None  # Parsl sets it
+        self._blocks: dict[str, Entry] = {}
+        self._last: dict[str, JobStatus] = {}
+        self._changed = 0.0
+        self._failures, self._not_before, self._failure = 0, 0.0, ""
+        self._mutex = threading.Lock()
+        self._given = {
+            **given, "job_mode": job_mode, "init_blocks": init_blocks, "min_blocks": min_blocks,
+            "max_blocks": max_blocks, "parallelism": parallelism, "worker_init": worker_init, "node_init": node_init,
+            "launcher": launcher, "site": self.site, "watchdog_s": watchdog_s,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        """What was said beyond the defaults; it can be pasted back."""
+        plain = {**inspect.signature(BlockProvider.__init__).parameters}
+        told = [
+            f"{name}={value!r}" for name, value in self._given.items()
+            if name not in plain or value != plain[name].default
+        ]  # fmt: skip
+        return f"{type(self).__name__}({', '.join(told)})"
+
+    @classmethod
+    def whole_node(cls) -> dict[str, Any]:
+        """How much of a node makes a whole one, where that is known without a site and must be asked for."""
+        return {}
+
+    @property
+    def method(self) -> str:
+        """The launch method that reaches all nodes here."""
+        return self._shape.method
+
+    # ---- a block's text ------------------------------------------------------------------------------------
+
+    def _launcher(self, launcher: Any) -> Any:
+        if isinstance(launcher, str):
+            return MPIRunLauncher(launcher)
+        if launcher is not None:
+            if not callable(launcher):
+                raise InvalidRequest(f"{launcher!r} is no launcher", hint="give an object, or a name such as 'srun'")
+            return launcher
+        if self.job_mode != "serial":
+            return SimpleLauncher()
+        return SingleNodeLauncher() if self.num_nodes == 1 else MPIRunLauncher(self.method)
+
+    def script(self, command: str, tasks_per_node: int, name: str) -> str:
+        """The text that a block's script runs for an executor's launch command."""
+        folder = os.path.abspath(self.script_dir) if self.script_dir else ""
+        launch = block.unsplit(command, os.path.dirname(folder))
+        before = ""
+        if self.node_init:
+            before, launch = block.once_per_node(self.node_init, launch)
+        launched = before + self._called(launch, tasks_per_node, folder)
+        if self.node_init and self.job_mode != "serial" and self.num_nodes > 1:
+            launched = self._elsewhere() + launched
+        setup = self._shape.site.setup if self._shape.site is not None else ()
+        return block.text(
+            launched, name=name, exports=self._shape.exports, forget=self.forget,
+            worker_init="\n".join([*setup, self.worker_init]), scripts=sysconfig.get_path("scripts"),
+            watchdog=block.watch(command, self.watchdog_s or 0.0),
+        )  # fmt: skip
+
+    def _elsewhere(self) -> str:
+        """`node_init` on all nodes, where the pool itself is on the first one only."""
+        init = block.modules(self.node_init) + self.node_init
+        return str(MPIRunLauncher(self.method)(init, 1, self.num_nodes))
+
+    def _called(self, command: str, tasks_per_node: int, folder: str) -> str:
+        """The launcher's text. Parsl's own write files, which go to the block's folder; theirs cannot have blanks."""
+        if type(self.launcher).__module__.startswith("parsl.launchers"):
+            folder = "$PSIJ_JOB_FOLDER" if not _splits(folder) else os.path.relpath(folder)
+            if _splits(folder):
+                raise InvalidRequest(
+                    f"Parsl's {type(self.launcher).__name__} cannot work in {folder!r}, which holds blanks",
+                    hint="take the one of psij_parsl.launchers, or a run_dir without",
+                )
+        try:
+            inspect.signature(self.launcher).bind(command, tasks_per_node, self.num_nodes, folder)
+        except TypeError:  # Parsl before 2026.03.16
+            return str(self.launcher(command, tasks_per_node, self.num_nodes))
+        return str(self.launcher(command, tasks_per_node, self.num_nodes, folder))
+
+    # ---- Parsl's verbs -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _executor(self) -> BatchSchedulerExecutor:
+        settings: dict[str, Any] = {
+            "platform": self.platform, "run": this_owner(), "patience_s": _PATIENCE_S,
+            "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
+        }  # fmt: skip
+        if self._shape.site is not None:
+            return self._shape.site.executor(**settings)
+        from ..batch import BatchSchedulerExecutor
+
+        return BatchSchedulerExecutor(**settings)
+
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl.auto") -> str:
+        """Submit a block and return our id for it. Raises `SchedulerError` or `InvalidRequest` with the reason.
+
+        Never are there more live blocks than `max_blocks` (or `init_blocks`, if that is more). After repeated
+        failures nothing is sent for a while, and the error says so.
+        """
+        with self._mutex:
+            self._make_room()
+            if (left := self._not_before - time.monotonic()) > 0:
+                raise Unavailable(
+                    f"{NOT_NOW}{self._failures} blocks in a row could not be submitted; the next try is in"
+                    f" {left:.0f} s; the last error: {self._failure}"
+                )
+            executor = self._executor
+            job = self._shape.job(self.script(command, tasks_per_node, job_name), job_name)
+            try:
+                job_id = executor.submit(job).id
+            except Ambiguous as error:
+                if not error.job_id:
+                    self._failed(error)
+                    raise
+                job_id = error.job_id  # it is followed as a block: found by its tag, or given up for good
+                log.warning("block %s: %s", job_name, error.message)
+            except Unavailable as error:
+                self._failed(error)
+                raise Unavailable(f"{NOT_NOW}{error.message}", hint=error.hint, output=error.output) from error
+            except Error as error:
+                self._failed(error)
+                raise
+            self._failures, self._failure = 0, ""
+            entry = executor.journal.get(job_id)
+            self._blocks[job_id], self._last[job_id] = entry, JobStatus(JobState.QUEUED)
+            self._changed = time.monotonic()
+            self._submitted(entry)
+        log.info("%s is job %s (%s %s), in %s", job_name, job_id, entry.platform, entry.native, entry.folder)
+        return job_id
+
+    def _submitted(self, entry: Entry) -> None:
+        """What is still to be done when a block was submitted."""
+
+    def _failed(self, error: Error) -> None:
+        self._failures += 1
+        self._failure = str(error)
+        first, most = _PAUSES_S
+        if self._failures > 1:
+            pause = min(most, first * 2 ** (self._failures - 2)) * random.uniform(0.75, 1.25)
+            self._not_before = time.monotonic() + pause
+
+    def _make_room(self) -> None:
+        """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be."""
+        limit = max(self.init_blocks, self.max_blocks)
+        deadline = time.monotonic() + _ROOM_S
+        while len(live := self._live()) >= limit:
+            staying = [entry for entry in live if not entry.cancelled]
+            if len(staying) >= limit or time.monotonic() > deadline:
+                raise Unavailable(
+                    f"{NOT_NOW}there are {len(live)} blocks and max_blocks is {self.max_blocks}:"
+                    f" {', '.join(entry.id for entry in live[:5])}"
+                )
+            self._look(live)
+            time.sleep(0.2)
+
+    def _live(self) -> list[Entry]:
+        known = self._executor.journal.entries() if self._blocks else {}
+        return [entry for job_id in self._blocks if (entry := known.get(job_id)) is not None and entry.open]
+
+    def _look(self, entries: Sequence[Entry], *, urgent: bool = False) -> list[JobStatus]:
+        """Their statuses; `urgent` asks now, if the shared budget has a query to spare.
+
+        What cannot be known just now stays as it was last.
+        """
+        before = [self._last.get(entry.id, JobStatus()) for entry in entries]
+        try:
+            for entry in entries:
+                if not entry.native and entry.open and time.time() - entry.intended > _UNSENT_S:
+                    give_up(self._executor.journal, self._executor.scheduler, entry)
+            found = [(entry, "") for entry in entries]
+            now = self._executor.statuses(found, urgent=True) if urgent else self._executor.look(found, before)
+        except (Error, OSError) as error:
+            log.warning("the state of blocks stays as it was: %s", error)
+            return before
+        except Exception:  # whatever it is: an exception here would stop the scaling of all of Parsl's executors
+            log.exception("the state of blocks stays as it was")
+            return before
+        for entry, old, new in zip(entries, before, now, strict=True):
+            if new.state is not old.state:
+                self._changed = time.monotonic()
+                log.info("block %s (%s): %s", entry.name, entry.id, new.describe())
+            self._last[entry.id] = new
+        return now
+
+    def status(self, job_ids: Sequence[object]) -> list[ParslStatus]:
+        """The state of each block, as fresh objects. It never raises; an unknown state is the last one known."""
+        ids = [str(job_id) for job_id in job_ids]
+        try:
+            known = self._executor.journal.entries() if ids else {}
+        except (Error, OSError) as error:
+            log.warning("the state of blocks stays as it was: %s", error)
+            known = {}
+        entries = {job_id: known.get(job_id, self._blocks.get(job_id)) for job_id in ids}
+        found = [entry for entry in entries.values() if entry is not None]
+        statuses = dict(zip([entry.id for entry in found], self._look(found), strict=True))
+        return [
+            parsl_status(statuses[entry.id], entry) if (entry := entries[job_id]) is not None else _stranger(job_id)
+            for job_id in ids
+        ]
+
+    def cancel(self, job_ids: Sequence[object]) -> list[bool]:
+        """Cancel blocks. True for each that is gone or was told to go; False when the manager could not be asked."""
+        ids = [str(job_id) for job_id in job_ids]
+        mine = [self._blocks[job_id] for job_id in ids if job_id in self._blocks]
+        answers = {entry.id: False for entry in mine}
+        for pause in (0.0, *_CANCEL_PAUSES_S) if mine else ():
+            time.sleep(pause)
+            try:
+                known = self._executor.journal.entries()
+                now = [known.get(entry.id, entry) for entry in mine]
+                self._executor.cancel_found([(entry, "") for entry in now])
+                for entry in now:
+                    if not entry.native and entry.open:
+                        give_up(self._executor.journal, self._executor.scheduler, entry)
+                answers = dict.fromkeys(answers, True)
+                break
+            except (SchedulerError, Error, OSError) as error:
+                log.warning("blocks could not be cancelled: %s", error)
+        self._changed = time.monotonic()
+        return [answers.get(job_id, False) for job_id in ids]
+
+    @property
+    def label(self) -> str:
+        """The platform's name."""
+        return self.platform.name
+
+    @property
+    def status_polling_interval(self) -> int:
+        """Seconds to Parsl's next question: one while blocks start or end, up to ten while all is quiet.
+
+        It costs the manager nothing: it is asked once per its own interval by all processes of the user.
+        """
+        if any(not s.final and s.state is not JobState.ACTIVE for s in self._last.values()):
+            return _SOON_S
+        if time.monotonic() - self._changed < _LIVELY_S:
+            return _SOON_S
+        return round(max(2.0, min(_LONGEST_S, self._executor.snapshot.interval_s / 3)))
+
+
+def _stranger(job_id: str) -> ParslStatus:
+    return ParslStatus(ParslState.FAILED, message=f"this provider has no block {job_id!r}")
+
+
+def _splits(path: str) -> bool:
+    """Whether a shell would make several words of it."""
+    return len(path.split()) > 1 or path != path.strip()

@@ -1,0 +1,82 @@
+"""The words that users of Parsl and Globus Compute know, in our vocabulary. The only place that translates."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InvalidRequest
+from ..validators import wall_time
+
+SAME: Mapping[str, str] = {
+    "nodes_per_block": "num_nodes",
+    "walltime": "wall_time_min",
+    "partition": "queue",
+    "account": "project",
+    "cpus_per_node": "cores_per_node",
+    "scheduler_options": "directives",
+}
+"""Parsl's word -> ours, where they mean the same."""
+
+NEEDLESS: Mapping[str, str] = {
+    "cmd_timeout": "every command is bounded in time, and what was cut short is looked for",
+    "status_batch_size": "ids go to the manager in groups that it bears",
+    "regex_job_id": "the manager's answer is read by its platform",
+    "clusters": "set SLURM_CLUSTERS in the environment of the workflow",
+    "request_by_nodes": "nodes are always asked for",
+    "bsub_redirection": "the script is submitted as its platform does it",
+    "cores_per_block": "say cores_per_node and num_nodes",
+    "select_options": "say cores_per_node, mem_per_node and gpus_per_node, and the platform's own parameters",
+    "channel": "Parsl has had no channels since 2024-12",
+}
+"""Words of Parsl's providers that have no counterpart, and what to do instead."""
+
+
+def translated(given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments in our words. `parameters` are the platform's own: what it declares is never translated.
+
+    Raises `InvalidRequest` for one thing said twice in different words, and for what we have no use for.
+    """
+    said: dict[str, Any] = {}
+    for name, value in given.items():
+        ours = SAME.get(name, name) if name not in parameters else name
+        if name in NEEDLESS and name not in parameters:
+            raise InvalidRequest(f"{name} is not needed here", hint=NEEDLESS[name])
+        if ours in said:
+            raise InvalidRequest(f"{name} says {ours} a second time", hint=f"leave one out; ours is {ours}")
+        if name == "scheduler_options":
+            value = options(value)
+            if not value:
+                continue
+        said[ours] = minutes(name, value) if ours == "wall_time_min" and value is not None else value
+    return said
+
+
+def minutes(name: str, value: Any) -> int:
+    """A wall time in minutes. `H:MM`, or is it `M:SS`, is refused: managers do not agree about it."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d+:\d+\s*", value):
+        raise InvalidRequest(
+            f"{name}={value!r} could be hours and minutes, or minutes and seconds",
+            hint=f"say {value.strip()}:00 for hours and minutes, or a number of minutes",
+        )
+    try:
+        return wall_time(value)
+    except ValueError as error:
+        raise InvalidRequest(f"{name}={value!r} is refused: it {error}") from error
+
+
+def options(text: Any) -> tuple[str, ...]:
+    """`scheduler_options`: lines such as `#SBATCH --switches 2 --mail-type=END`, as one option each."""
+    if not isinstance(text, str):
+        return tuple(text)
+    found: list[str] = []
+    for line in text.splitlines():
+        words = shlex.split(re.sub(r"^\s*#\s*[A-Z$]+\s", "", line))
+        for word in words:
+            if word.startswith("-") or not found:
+                found.append(word)
+            else:
+                found[-1] += f"={word}"
+    return tuple(found)

@@ -1,0 +1,66 @@
+"""Our statuses as Parsl's: a fresh object each time, for Parsl's executors change those that they get."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from parsl.jobs.states import JobState as ParslState
+from parsl.jobs.states import JobStatus as ParslStatus
+
+from ..journal import Entry
+from ..states import EndReason, JobState, JobStatus
+
+#: HELD and UNKNOWN are no states that Parsl's strategy counts: it would submit again every period.
+_STATES = {
+    JobState.UNKNOWN: ParslState.PENDING,
+    JobState.NEW: ParslState.PENDING,
+    JobState.QUEUED: ParslState.PENDING,
+    JobState.ACTIVE: ParslState.RUNNING,
+    JobState.COMPLETED: ParslState.COMPLETED,
+    JobState.FAILED: ParslState.FAILED,
+    JobState.CANCELED: ParslState.CANCELLED,
+}
+#: Ends that a block expects: Parsl must not take them for failures of the system.
+_EXPECTED = (EndReason.TIMEOUT, EndReason.PREEMPTED, EndReason.DEADLINE)
+
+
+def parsl_state(status: JobStatus) -> ParslState:
+    """The state that Parsl's strategy and error handlers are to see."""
+    if status.state is JobState.FAILED and status.reason in _EXPECTED:
+        return ParslState.TIMEOUT
+    return _STATES[status.state]
+
+
+def parsl_status(status: JobStatus, entry: Entry) -> ParslStatus:
+    """The status of a block, with all that Parsl can hand on to a task's exception."""
+    folder = Path(entry.folder)
+    stdout, stderr = folder / "stdout", folder / "stderr"
+    log = folder / "manager.log"  # where the manager says what it did to the job
+    if status.final and not _holds(stderr) and _holds(log):
+        stderr = log
+    return ParslStatus(
+        parsl_state(status),
+        message=_message(status, entry),
+        exit_code=status.exit_status,
+        stdout_path=os.fspath(stdout),
+        stderr_path=os.fspath(stderr),
+    )
+
+
+def _holds(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _message(status: JobStatus, entry: Entry) -> str | None:
+    if status.state is JobState.COMPLETED:
+        return None
+    said = status.describe()
+    if not status.final:
+        return ", ".join(word for word in ("held" if status.held else "", status.message) if word) or None
+    native = f", {entry.platform} job {entry.native}" if entry.native else ""
+    hint = f"; {status.reason.hint}" if status.reason else ""
+    return f"block {entry.name} ({entry.id}{native}): {said}{hint}; its folder is {entry.folder}"

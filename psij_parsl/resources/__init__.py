@@ -1,0 +1,33 @@
+"""The nodes, CPUs and GPUs of the allocation that one stands in: who has what, and what is left.
+
+`NodeResources.discover()` is the way in. From the environment (`discover.py`, and each platform's `allocation`)
+comes an `Allocation`; `pool.py` keeps its cores and GPUs in bit masks; `shared.py` and `ledger.py` do so for many
+processes at once. The names are loaded when they are first used, for the host lists alone serve others too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .allocation import Allocation as Allocation
+    from .node import Assignment as Assignment
+    from .node import Hardware as Hardware
+    from .node import Holder as Holder
+    from .node import Node as Node
+    from .nodes import NodeResources as NodeResources
+
+_WHERE = {
+    "Allocation": "allocation", "Assignment": "node", "Hardware": "node", "Holder": "node", "Node": "node",
+    "NodeResources": "nodes",
+}  # fmt: skip
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value

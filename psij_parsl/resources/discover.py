@@ -1,0 +1,74 @@
+"""Which allocation does one stand in? The first question inside a job."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from .. import registry
+from ..errors import AllocationError, PluginError
+from ..platform import Platform
+from . import environments
+from .allocation import Allocation, plain_host
+from .node import Hardware
+
+log = logging.getLogger(__name__)
+
+Reader = Callable[[Mapping[str, str]], Allocation | None]
+
+
+def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None = None) -> Allocation:
+    """The allocation that the environment tells of; without one, this host.
+
+    One job may run inside another (Flux in a Slurm job, a local job in either), and the inner one inherits the
+    outer one's variables. The job that our own script names in PSIJ_NATIVE_ID counts first, else the smallest,
+    for a part is smaller than the whole. Raises `AllocationError` when the variables of the only job there is
+    cannot be read.
+    """
+    found: list[Allocation] = []
+    faults: list[AllocationError] = []
+    for readers in (_builtin(), _plugged_in()):  # the latter cost time, and are looked for only in vain otherwise
+        for reader in readers:
+            try:
+                allocation = reader(environ)
+            except AllocationError as error:
+                faults.append(error)
+                continue
+            if allocation is not None:
+                found.append(allocation)
+        if found:
+            break
+    if not found and faults:
+        raise faults[0]
+    chosen = _innermost(found, environ.get("PSIJ_NATIVE_ID", "")) if found else plain_host(environ)
+    return chosen.complete(hardware or Hardware(), environ)
+
+
+def _innermost(found: list[Allocation], named: str) -> Allocation:
+    ours = [each for each in found if named and each.id == named]
+    return min(ours or found, key=lambda each: (len(each.nodes), each.num_cpus))
+
+
+def _builtin() -> Iterator[Reader]:
+    """Those of the built-in platforms, then those of managers that have no platform yet."""
+    seen: set[str] = set()
+    for name, platform in registry.platforms(plugins=False):
+        seen.add(name)
+        yield from _reader(platform)
+    yield from (reader for reader in environments.READERS if reader.__name__ not in seen)
+
+
+def _plugged_in() -> Iterator[Reader]:
+    own = {name for name, _ in registry.platforms(plugins=False)}
+    for name, platform in registry.platforms():
+        if name not in own:
+            yield from _reader(platform)
+
+
+def _reader(platform: Platform | PluginError) -> Iterator[Reader]:
+    if isinstance(platform, Platform) and platform.allocation:
+        try:
+            yield platform.part("allocation")
+        except PluginError as error:
+            log.warning("%s", error)

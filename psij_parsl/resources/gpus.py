@@ -1,0 +1,100 @@
+"""GPU ids: from the variables that say which are visible, else from the vendors' tools."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .. import files
+from ..errors import JournalError
+from . import host
+
+if TYPE_CHECKING:
+    from ..command import Runner
+
+#: One variable per vendor; what it lists is what a run may use.
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+_NONE = frozenset(("-1", "NoDevFiles", "void", "none"))
+_PATIENCE_S = 5.0
+
+
+def visible(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The GPUs that the environment lets us see; None where it says nothing.
+
+    The variable's values are kept as they stand: they are numbers, UUIDs, or tiles such as `0.1`. One that is
+    empty, or -1, says that there are none.
+    """
+    said = [environ[name] for name in VISIBLE if name in environ]
+    found = [tuple(_listed(text)) for text in said]
+    return next((ids for ids in found if ids), () if said else None)
+
+
+def _listed(text: str) -> list[str]:
+    ids = [part.strip() for part in text.split(",")]
+    stop = next((at for at, each in enumerate(ids) if not each or each in _NONE), len(ids))
+    return list(dict.fromkeys(ids[:stop]))  # CUDA too reads up to the first that is no device
+
+
+def known(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """This host's GPUs, by a vendor's tool that is asked once after each boot: some take seconds to answer."""
+    if not any(shutil.which(argv[0]) for argv, _ in TOOLS):
+        return ()
+    path = files.home(environ) / "gpus" / f"{host.name()}.json"
+    said = files.read_json(path)
+    if isinstance(said, dict) and said.get("boot") == files.boot_id() and isinstance(said.get("gpus"), list):
+        return tuple(map(str, said["gpus"]))
+    found = asked()
+    if found:  # a tool that failed is asked again
+        with suppress(JournalError):
+            files.private_folder(path.parent)
+            files.write_whole(path, json.dumps({"boot": files.boot_id(), "gpus": found}))
+    return found
+
+
+def asked(run: Runner | None = None, which: Callable[[str], object] = shutil.which) -> tuple[str, ...]:
+    """The GPUs that a vendor's tool lists, each asked at most 5 s; () where no tool is installed, or none answers."""
+    for argv, read in TOOLS:
+        if not which(argv[0]):
+            continue
+        from ..command import CommandRunner
+
+        output = (run or CommandRunner(timeout_s=_PATIENCE_S))(argv)
+        if output.rc == 0 and (ids := read(output.stdout)):
+            return ids
+    return ()
+
+
+def read_nvidia(text: str) -> tuple[str, ...]:
+    """`nvidia-smi -L`. A GPU that is cut into MIG instances is given as these, for it cannot be used whole."""
+    ids: list[str] = []
+    for line in text.splitlines():
+        if match := re.match(r"GPU (\d+):", line):
+            ids.append(match[1])
+            whole = True
+        elif match := re.match(r"\s+MIG .*\(UUID: ([^)]+)\)", line):
+            if whole:
+                ids.pop()
+                whole = False
+            ids.append(match[1])
+    return tuple(ids)
+
+
+def read_rocm(text: str) -> tuple[str, ...]:
+    """`rocm-smi --showid`: lines such as `GPU[0] : Device Name: …`."""
+    return tuple(dict.fromkeys(re.findall(r"^GPU\[(\d+)\]", text, re.MULTILINE)))
+
+
+def read_xpu(text: str) -> tuple[str, ...]:
+    """`xpu-smi discovery`: a table whose rows begin with the device's number."""
+    return tuple(dict.fromkeys(re.findall(r"^\|\s*(\d+)\s*\|", text, re.MULTILINE)))
+
+
+TOOLS: Sequence[tuple[Sequence[str], Callable[[str], tuple[str, ...]]]] = (
+    (("nvidia-smi", "-L"), read_nvidia),
+    (("rocm-smi", "--showid"), read_rocm),
+    (("xpu-smi", "discovery"), read_xpu),
+)

@@ -1,0 +1,266 @@
+"""The ledger: one file in which all processes of an allocation write who holds what, and who waits for it.
+
+A change is made under a lock (filelock, which the kernel takes back from a dead holder), written to a new file
+and renamed, so that a process that is killed at any instruction leaves the book of before or after. Every entry
+names the processes that it stands for; when all of them have ended, the entry goes. Entries say names and ids in
+full, so that processes that see different parts of the allocation understand each other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import files
+from ..errors import JournalError
+from .allocation import Allocation
+from .hostlist import numbers
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+_LEFT_S = 3600.0
+_OLD_S = 14 * 86400.0  # another allocation's ledger, untouched for so long, is removed
+
+
+class Part(NamedTuple):
+    """What an entry holds of one node. CPU ids are text such as `8-15,0-7`, in the order of the ranks."""
+
+    name: str
+    cpus: str
+    gpus: Sequence[str]
+    memory: int
+
+
+@dataclass
+class Holding:
+    """An assignment that was made. `owners` are the processes it stands for: see `files.this_owner`."""
+
+    owners: list[str]
+    share: int | None
+    parts: list[Part]
+    since: float  # seconds since the epoch
+
+
+@dataclass
+class Ticket:
+    """Somebody's place in the queue: the shape asked for, and what the asker can see of the allocation."""
+
+    id: int
+    owners: list[str]
+    shape: list[int | None]
+    spread: bool
+    view: str
+
+
+def _new_birth() -> str:
+    return os.urandom(8).hex()
+
+
+@dataclass
+class Book:
+    """What the ledger says. `born` changes when the book had to be begun again."""
+
+    born: str = field(default_factory=_new_birth)
+    last: int = 0  # the last id that was given out
+    held: dict[int, Holding] = field(default_factory=dict)
+    waiting: list[Ticket] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    changed: bool = False
+
+    def place(self, ticket: int) -> int | None:
+        """How many wait before that ticket; None if it does not wait."""
+        return next((at for at, each in enumerate(self.waiting) if each.id == ticket), None)
+
+    def withdraw(self, ticket: int) -> bool:
+        """Take somebody out of the queue; False if it was not there."""
+        before = len(self.waiting)
+        self.waiting = [each for each in self.waiting if each.id != ticket]
+        return len(self.waiting) < before
+
+    def reap(self) -> None:
+        """Drop what stands for processes that have all ended."""
+        known: dict[str, bool] = {}
+
+        def alive(owners: list[str]) -> bool:
+            for owner in owners:
+                if owner not in known:
+                    known[owner] = files.owner_gone(owner) is not True
+            return any(known[owner] for owner in owners)
+
+        held = {key: each for key, each in self.held.items() if alive(each.owners)}
+        waiting = [each for each in self.waiting if alive(each.owners)]
+        if len(held) < len(self.held) or len(waiting) < len(self.waiting):
+            self.held, self.waiting, self.changed = held, waiting, True
+
+    def dumped(self) -> str:
+        data = asdict(self)
+        del data["changed"]
+        return json.dumps({"format": FORMAT, **data}, separators=(",", ":"))
+
+    @classmethod
+    def loaded(cls, text: bytes) -> Book:
+        """The inverse of `dumped`. Raises ValueError for anything else."""
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise ValueError(f"format {data['format']}")
+            held = {
+                int(key): Holding(
+                    list(map(str, each["owners"])), each["share"], [Part(*part) for part in each["parts"]],
+                    float(each["since"]),
+                )
+                for key, each in data["held"].items()
+            }  # fmt: skip
+            waiting = [Ticket(**each) for each in data["waiting"]]
+            return cls(str(data["born"]), int(data["last"]), held, waiting, list(map(str, data["released"])))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a ledger: {error!r}") from error
+
+
+Stamp = tuple[int, int, int]
+
+
+class Ledger:
+    """The file, its lock, and the copy before it."""
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        """`durable`: also safe against a power cut, as it must be where processes on other nodes outlive us."""
+        self.path, self._before = folder / "ledger.json", folder / "ledger.before.json"
+        self._durable = durable
+        self._lock = files.lock(folder / "lock")
+        for left in folder.glob(".ledger*"):  # by writers that were killed
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > _LEFT_S:
+                    left.unlink()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Book]:
+        """The book, for a change that is written if the block ends well and says that it `changed` something."""
+        with files.locked(self._lock):
+            book = self._read()
+            yield book
+            self.write(book)
+
+    def peek(self, seen: Stamp | None) -> tuple[Stamp | None, Book | None]:
+        """The book as it is now, read without the lock, and what tells it from others; None if it is as `seen`."""
+        try:
+            found = os.stat(self.path)
+            stamp = found.st_mtime_ns, found.st_ino, found.st_size
+            return stamp, None if stamp == seen else Book.loaded(self.path.read_bytes())
+        except (OSError, ValueError):
+            return None, None  # who next takes the lock mends it
+
+    def _read(self) -> Book:
+        damaged = False
+        for path in (self.path, self._before):
+            try:
+                book = Book.loaded(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                log.warning("the ledger %s is damaged (%s); going on from the one before", path, error)
+                damaged = True
+                continue
+            if damaged or path is self._before:
+                book.born, book.changed = _new_birth(), True
+            return book
+        return Book(changed=True)
+
+    def write(self, book: Book) -> None:
+        """Write the book if it was changed. Within a transaction only."""
+        if not book.changed:
+            return
+        files.private_folder(self.path.parent)
+        with suppress(OSError):  # the copy before is for repairs only
+            spare = self._before.with_suffix(".new")
+            spare.unlink(missing_ok=True)
+            os.link(self.path, spare)
+            os.replace(spare, self._before)
+        files.write_whole(self.path, book.dumped(), durable=self._durable)
+        book.changed = False
+
+
+def folder(allocation: Allocation, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the ledger of an allocation lies: the same for all its processes, and for no other allocation's.
+
+    In our state directory if PSIJ_PARSL_HOME says where that is, or if there are several nodes, for then it must
+    be on a shared file system; a single node's lies in /tmp, which is faster and can always be written.
+    Raises `JournalError` where that is impossible.
+    """
+    where = [allocation.platform, allocation.id, allocation.cluster, allocation.attempt, str(os.getuid())]
+    if not allocation.id:
+        where.append(socket.gethostname())
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{allocation.platform}-{allocation.id or socket.gethostname()}")[:60]
+    name = f"{readable}-{sha256('|'.join(where).encode()).hexdigest()[:12]}"
+    if environ.get("PSIJ_PARSL_HOME") or len(allocation.nodes) > 1:
+        base = files.home(environ) / "allocations"
+    else:
+        base = Path(f"/tmp/psij-parsl-{os.getuid()}")  # not $TMPDIR: all must find the same one
+    found = base / name
+    if not found.is_dir():
+        files.private_folder(found)
+        _forget_old(base)
+    if not allocation.id or base.parent == Path("/tmp"):
+        _must_be_ours(base)
+    return found
+
+
+def _must_be_ours(path: Path) -> None:
+    """/tmp is everybody's: somebody else may have made that directory to read, or write, in our name."""
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise JournalError(
+            f"{path} is not a directory of yours alone", hint="set PSIJ_PARSL_HOME to a directory that is"
+        )
+
+
+def _forget_old(base: Path) -> None:
+    """Remove ledgers that nobody has touched for weeks and in which nobody who lives stands."""
+    for file in base.glob("*/ledger.json"):
+        with suppress(OSError, ValueError):
+            if time.time() - file.stat().st_mtime < _OLD_S:
+                continue
+            book = Book.loaded(file.read_bytes())
+            entries: list[Holding | Ticket] = [*book.held.values(), *book.waiting]
+            owners = [owner for each in entries for owner in each.owners]
+            if not any(files.owner_gone(owner) is False for owner in owners):
+                shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def packed(ids: Iterable[int]) -> str:
+    """CPU ids as short text that keeps their order: `24-31,0-7`."""
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def unpacked(text: str, _known: dict[str, tuple[int, ...]] = {}) -> tuple[int, ...]:  # noqa: B006 - a memory
+    """The inverse of `packed`."""
+    found = _known.get(text)
+    if found is None:
+        if len(_known) > 4096:
+            _known.clear()
+        found = _known[text] = numbers(text)
+    return found
+
+
+def signature(*parts: Any) -> str:
+    """A short name for what a process sees of its allocation: those with the same one can act for each other."""
+    return sha256(repr(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,85 @@
+"""What a task needs on each node, and why it can never have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..errors import DoesNotFit, InvalidRequest
+from ..job import Resources
+from .pool import Kind, Plan, Pool, Shape
+
+
+def shape_of(request: Resources, share: int | None) -> Shape:
+    """The shape of a request. Raises `InvalidRequest` for numbers that say nothing."""
+    for name in ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core"):
+        if getattr(request, name) < 1:
+            raise InvalidRequest(f"{name} must be at least 1, not {getattr(request, name)}")
+    if share is not None and share < 1:
+        raise InvalidRequest(f"share must be at least 1, not {share}", hint="N stands for 1/N of a node")
+    if request.gpus_per_rank < 0 or (request.memory_per_node or 0) < 0:
+        raise InvalidRequest("gpus_per_rank and memory_per_node cannot be negative")
+    return Shape(
+        request.num_nodes, request.ranks_per_node, request.cpus_per_rank, request.threads_per_core,
+        request.gpus_per_rank, request.memory_per_node, share,
+    )  # fmt: skip
+
+
+def plans_for(pool: Pool, shape: Shape) -> list[Plan]:
+    """The shape on each kind of node. Raises `DoesNotFit`, with the reason, if it never fits."""
+    plans = pool.plans(shape)
+    able = pool.members(plans)
+    if able >= shape.num_nodes:
+        return plans
+    total = sum(kind.members.bit_count() for kind in pool.kinds)
+    if shape.num_nodes > total:
+        raise DoesNotFit(
+            f"{_plural(shape.num_nodes, 'node')} were asked for, and this allocation has {total}",
+            hint="ask for fewer nodes with -N, or submit a larger job",
+        )
+    kinds = [kind for kind in pool.kinds if kind.members]
+    for reason in (_cores(shape, kinds), _gpus(shape, kinds), _memory(shape, kinds)):
+        if reason and not able:
+            raise DoesNotFit(reason, hint="ask for fewer ranks per node, or less for each, or use more nodes")
+    raise DoesNotFit(
+        f"{_plural(shape.num_nodes, 'node')} with {_wants(shape, kinds)} on each were asked for,"
+        f" and {able} of this allocation's {total} are large enough",
+        hint="ask for fewer nodes, or less on each",
+    )
+
+
+def _cores(shape: Shape, kinds: Sequence[Kind]) -> str:
+    if any(Plan(shape._replace(gpus_per_rank=0, memory=None), kind).fits for kind in kinds):
+        return ""
+    needed = Plan(shape, max(kinds, key=lambda kind: kind.num_cores)).cores
+    return f"each node must have {_plural(needed, 'core')}, and the largest has {_most(k.num_cores for k in kinds)}"
+
+
+def _gpus(shape: Shape, kinds: Sequence[Kind]) -> str:
+    needed, most = shape.ranks * shape.gpus_per_rank, _most(kind.num_gpus for kind in kinds)
+    return f"each node must have {_plural(needed, 'GPU')}, and the largest has {most}" if needed > most else ""
+
+
+def _memory(shape: Shape, kinds: Sequence[Kind]) -> str:
+    sizes = [kind.memory for kind in kinds]
+    most = _most(size or 0 for size in sizes)
+    if shape.memory is None or None in sizes or shape.memory <= most:
+        return ""
+    return f"each node must have {shape.memory} MB, and the largest has {most} MB"
+
+
+def _most(numbers: Iterable[int]) -> int:
+    return max(numbers, default=0)
+
+
+def _wants(shape: Shape, kinds: Sequence[Kind]) -> str:
+    cores = Plan(shape._replace(share=None), max(kinds, key=lambda kind: kind.num_cores)).cores
+    parts = [_plural(cores, "core")]
+    if shape.gpus_per_rank:
+        parts.append(_plural(shape.ranks * shape.gpus_per_rank, "GPU"))
+    if shape.memory:
+        parts.append(f"{shape.memory} MB")
+    return " and ".join(parts)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,98 @@
+"""From a job, the nodes it was assigned and a launch method to the command that a `Run` starts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
+from .command import client_environment, matcher
+from .errors import InvalidRequest
+from .job import Job
+from .mpirun import OUTER_RUN, MPIRun
+from .mpirun_find import Linked, linked, locate
+from .rankio import RankIO
+from .run import GRACE_S, Command, Run
+
+_NAME = "psij-{}"
+
+
+def plan(
+    method: MPIRun, job: Job, nodes: Placed | None = None, *, io: RankIO | None = None, bind: bool = True,
+    hide_gpus: bool = False, environ: Mapping[str, str] | None = None, grace_s: float = GRACE_S,
+) -> Run:  # fmt: skip
+    """The run of a job by that method; see `MPIRun.__call__`.
+
+    `hide_gpus` masks all GPUs of a run that was assigned none. `environ` stands for our environment. `grace_s` is
+    the time in seconds from TERM to KILL. Raises `InvalidRequest` for nodes that do not fit the job or the method,
+    `LaunchError` when the launcher is not here, or does not serve the program.
+    """
+    environment = _environment(method, job, os.environ if environ is None else environ)
+    path = environment.get("PATH", os.defpath)
+    method = method.resolved(path)
+    placed = tuple(nodes or ())
+    if placed and len(placed) != job.num_nodes:
+        raise InvalidRequest(
+            f"the job asks for {job.num_nodes} nodes, and {len(placed)} were assigned",
+            hint="assign what the job asks",
+        )
+    _reachable(method, placed)
+    assert job.directory is not None  # a Job makes it absolute
+    io = (io or RankIO(stdin=job.stdin, stdout=job.stdout, stderr=job.stderr)).within(job.directory)
+    mode = "serial" if job.job_mode == "serial" else "mpi"
+    mark = secrets.token_hex(8)
+    name = _NAME.format(mark)
+    program = linked(shutil.which(job.command[0], path=path) or "") if mode == "mpi" else Linked("")
+    if mode == "mpi":
+        environment |= method.wiring(program, job.num_ranks, environment)
+    if method.program and not os.path.isabs(method.program):
+        method = method.called(locate(method, path))
+    told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
+    argv = method.argv(told, mode=mode, hosts=[node.name for node in placed], stdin=io.stdin is not None, name=name)
+    exact = bool(placed) and bind and method.exact
+    wrapper = Wrapper(
+        rank=method.rank, local_rank=method.local_rank,
+        rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
+        split=job.gpus_per_rank if bind and method.exact and not placed else 0,
+        kind=gpu_kind(environment), threads=threads(job.cpus_per_rank, environment) if bind else 0,
+        directory=str(job.directory), io=io, mark=mark, die=method.parent_stays,
+        stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
+        watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
+    )  # fmt: skip
+    words = [*argv, *wrapper.words(job), *job.command]
+    if job.setup:
+        words = ["bash", "-c", f'{job.setup}\nexec "$@"', "psij-setup", *words]
+    command = Command(
+        argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
+        end=method.ending(name, environment),
+    )  # fmt: skip
+    return Run(command, grace_s=grace_s)
+
+
+def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[str, str]:
+    """The child's: ours without what an outer run left in it, then the launcher's needs, then the job's own."""
+    base = (
+        environ if job.inherit_environment else client_environment(("SLURM_*", "PBS_*", "LSB_*", "FLUX_*"), environ)
+    )
+    dropped = matcher((*OUTER_RUN, *method.forget))
+    kept = {name: value for name, value in base.items() if not dropped.fullmatch(name)}
+    return {**kept, **method.settings, **job.environment}
+
+
+def _names(environment: Mapping[str, str]) -> Sequence[str]:
+    """Variables of the user's that shape a rank, and that ranks on other nodes must be given too."""
+    return [name for name in THREADS if name in environment]
+
+
+def _reachable(method: MPIRun, placed: Placed) -> None:
+    from .resources.host import is_here
+
+    for node in placed:
+        if method.local and not is_here(node.name):
+            raise InvalidRequest(
+                f"the launcher {method.name!r} starts processes on this host only, and {node.name} was assigned",
+                hint="choose another --launcher",
+            )

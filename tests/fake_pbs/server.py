@@ -1,0 +1,107 @@
+"""A simulated PBS for a test: its commands first on PATH, and its faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .commands import COMMANDS
+
+PROGRAM = Path(__file__).parent
+
+
+class FakePBS:
+    """One server with four nodes of eight CPUs and two GPUs, whose state lies in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bin = root / "bin"
+        self.bin.mkdir(parents=True)
+        self.home = root / "home"
+        self.home.mkdir()
+        for command in COMMANDS:
+            path = self.bin / command
+            path.write_text(
+                "#!/bin/sh\n"
+                f'FAKE_PBS={root} FAKE_PBS_HOME={self.home} exec {sys.executable} -S -E {PROGRAM} {command} "$@"\n'
+            )
+            path.chmod(0o755)
+
+    def control(self, **settings: Any) -> None:
+        """Make it fail, or heal it; see `state.CONTROL`."""
+        path = self.root / "control.json"
+        now = json.loads(path.read_text()) if path.exists() else {}
+        path.with_suffix(".new").write_text(json.dumps(now | settings))
+        path.with_suffix(".new").replace(path)
+
+    def run(self, *words: str) -> str:
+        """Run one of its commands as a person would."""
+        return subprocess.run([self.bin / words[0], *words[1:]], capture_output=True, text=True, check=True).stdout
+
+    def calls(self, command: str = "") -> list[list[str]]:
+        """The command lines so far."""
+        path = self.root / "calls"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [words for words in lines if command in ("", words[0])]
+
+    def jobs(self) -> dict[str, Any]:
+        """What the server knows of each job."""
+        path = self.root / "state.json"
+        found: dict[str, Any] = json.loads(path.read_text())["jobs"] if path.exists() else {}
+        return found
+
+    def forget(self, *ids: str) -> None:
+        """Take jobs out of its memory, history included."""
+        path = self.root / "state.json"
+        state = json.loads(path.read_text())
+        for job_id in ids:
+            del state["jobs"][job_id]
+        path.write_text(json.dumps(state))
+
+    def stop(self) -> None:
+        """End all that runs under it."""
+        self.control(server="down")
+        deadline = time.monotonic() + 10
+        while (ours := self._processes()) and time.monotonic() < deadline:
+            for pid in ours:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.02)
+
+    def _processes(self) -> list[int]:
+        mark = f"FAKE_PBS={self.root}".encode()
+        sessions = {job["session"] for job in self.jobs().values()} - {0}
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                running = (entry / "stat").read_text().rpartition(")")[2].split()
+                if running[0] != "Z" and (
+                    int(running[3]) in sessions or mark in (entry / "environ").read_bytes().split(b"\0")
+                ):
+                    found.append(int(entry.name))
+            except (OSError, ValueError):
+                continue
+        return found
+
+
+@contextmanager
+def running(root: Path) -> Iterator[FakePBS]:
+    """A server for as long as the block lasts, first on PATH."""
+    before = os.environ["PATH"]
+    pbs = FakePBS(root)
+    os.environ["PATH"] = f"{pbs.bin}{os.pathsep}{before}"
+    try:
+        yield pbs
+    finally:
+        os.environ["PATH"] = before
+        pbs.stop()

@@ -1,0 +1,106 @@
+#!/bin/bash
+#PSIJ-LOCAL --name app --tag psij:JOB
+#PSIJ-LOCAL --cores 2 --time 5400
+# psij-parsl job JOB. Above: options for the resource manager. Below: plain bash; the node needs nothing else.
+psij_root=/home/me/state/jobs/JOB
+psij_native="$PSIJ_LOCAL_JOB_ID"
+psij_attempt="${PSIJ_LOCAL_ATTEMPT:-0}"
+psij_index="$PSIJ_LOCAL_ARRAY_INDEX"
+umask 077
+psij_folder=$psij_root${psij_index:+/$psij_index}
+if [ ! -d "$psij_root" ]; then
+  echo "psij: $(hostname) does not see the job's folder $psij_root: the site's spool must be a shared directory" >&2
+  exit 125
+fi
+mkdir -p -- "$psij_folder"
+
+# At most one execution: the first copy of this submission takes the claim, a requeue of the same id passes.
+if ! ln -sn -- "$psij_native" "$psij_folder/claim" 2>/dev/null &&
+  [ "$(readlink -- "$psij_folder/claim")" != "$psij_native" ]; then
+  echo "psij: this is a second copy of job JOB; $(readlink -- "$psij_folder/claim") has it: ending" >&2
+  exit 125
+fi
+rm -f -- "$psij_folder/exit"
+
+psij_end() {  # code stage: leave the exit file, whole or not at all, and end with the same code
+  printf '%s %s %s %s %s\n' "$psij_native" "$psij_attempt" "$1" "$2" "$(date +%s)" |
+    dd of="$psij_folder/.exit" conv=fsync 2>/dev/null && mv -f -- "$psij_folder/.exit" "$psij_folder/exit"
+  exit "$1"
+}
+
+export PSIJ_JOB_ID=JOB PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE=mpi
+export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
+[ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index"
+hostname >"$PSIJ_NODEFILE"
+
+psij_directory=/home/me
+psij_stdin=/dev/null
+psij_stdout=$psij_folder/stdout
+psij_stderr=$psij_folder/stderr
+set -- ./app
+if ! cd -- "$psij_directory"; then psij_end 125 directory; fi
+if ! : <"$psij_stdin"; then psij_end 125 stdin; fi
+if ! : >"$psij_stdout"; then psij_end 125 stdout; fi
+if [ "$psij_stderr" != "$psij_stdout" ] && ! : >"$psij_stderr"; then psij_end 125 stderr; fi
+
+# A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
+# the job by the manager itself; this one stays to record how the command took them.
+psij_command=
+for psij_signal in USR1 USR2 HUP; do
+  trap '[ -z "$psij_command" ] || kill -s '"$psij_signal"' "$psij_command" 2>/dev/null' "$psij_signal"
+done
+trap : TERM INT
+
+psij_run() {  # prints the command's process id and its exit code: bash loses it when a signal meets its own `wait`
+  trap '' INT QUIT TERM USR1 USR2 HUP
+  (
+    trap - INT QUIT TERM USR1 USR2 HUP
+    echo "process $BASHPID"
+    exec >&2
+    # The environment is the command's: what it does to PATH, IFS or bash itself must not cost us the exit file.
+    . /home/me/state/jobs/JOB/environment
+    if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
+    unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
+      psij_command psij_signal
+    : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
+case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
+*libmpich.so* | *libmpi.so.12* | *libmpi_cray.so* | *libmpi_gnu* | *libmpi_intel.so* | *libmpicxx.so.12*) echo "psij: $1"' is built with MPICH (or a kin of it), and the launcher fork does not serve that: it would be 2 runs of one rank each; choose --launcher mpich, or --mode serial' >&2; exit 125 ;;
+*libmpi.so.* | *libopen-pal.so* | *libopen-rte.so* | *liboshmem.so*) echo "psij: $1"' is built with Open MPI, and the launcher fork does not serve that: it would be 2 runs of one rank each; choose --launcher openmpi, or --mode serial' >&2; exit 125 ;;
+esac
+exec -- bash -c 'psij_n=$1; shift; psij_pids= psij_code=0 psij_told= psij_tick=
+trap '"'"'psij_told=1; kill -s TERM $psij_pids 2>/dev/null'"'"' TERM INT
+for psij_s in HUP USR1 USR2; do trap '"'"'kill -s '"'"'"$psij_s"'"'"' $psij_pids 2>/dev/null'"'"' "$psij_s"; done
+for ((psij_r = 0; psij_r < psij_n; psij_r++)); do
+  export PSIJ_RANK=$psij_r PSIJ_LOCAL_RANK=$psij_r PSIJ_NUM_RANKS=$psij_n
+  if [ "$psij_r" = 0 ]; then "$@" <&0 & else "$@" </dev/null & fi
+  psij_pids="$psij_pids $!"
+done
+[ -z "$psij_told" ] || kill -s TERM $psij_pids 2>/dev/null
+while :; do
+  psij_left=
+  for psij_p in $psij_pids; do
+    if kill -0 "$psij_p" 2>/dev/null; then psij_left="$psij_left $psij_p"; continue; fi
+    wait "$psij_p" || { psij_c=$?; [ "$psij_code" != 0 ] || { psij_code=$psij_c; psij_end=$((SECONDS + 5)); }; }
+  done
+  psij_pids=$psij_left
+  [ -n "$psij_pids" ] || exit "$psij_code"
+  if [ "$psij_code" != 0 ]; then
+    [ -n "$psij_told" ] || { psij_told=1; kill -s TERM $psij_pids 2>/dev/null; }
+    ((SECONDS < psij_end)) || kill -s KILL $psij_pids 2>/dev/null
+  fi
+  kill -0 $psij_tick 2>/dev/null || { sleep 1 </dev/null >/dev/null 2>&1 & psij_tick=$!; }
+  wait -n
+done
+' psij-fork 2 "$@"
+  ) <"$psij_stdin"
+  echo "code $?"
+}
+exec {psij_told}< <(psij_run "$@")
+psij_code=137  # should psij_run be killed
+while read -r psij_word psij_number <&"$psij_told" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
+  case $psij_word in
+    process) psij_command=$psij_number ;;
+    code) psij_code=$psij_number; break ;;
+  esac
+done
+psij_end "$psij_code" command

@@ -1,0 +1,97 @@
+#!/bin/bash
+#SBATCH --job-name=app
+#SBATCH --comment=psij:JOB
+#SBATCH --output=/home/me/state/jobs/JOB/manager.log
+#SBATCH --open-mode=append
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=2
+#SBATCH --time=01:30:00
+#SBATCH --partition=batch
+#SBATCH --account=X
+#SBATCH --mem=4096M
+#SBATCH --gpus-per-node=4
+# psij-parsl job JOB. Above: options for the resource manager. Below: plain bash; the node needs nothing else.
+psij_root=/home/me/state/jobs/JOB
+psij_native="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+psij_attempt="${SLURM_RESTART_COUNT:-0}"
+psij_index="$SLURM_ARRAY_TASK_ID"
+umask 077
+psij_folder=$psij_root${psij_index:+/$psij_index}
+if [ ! -d "$psij_root" ]; then
+  echo "psij: $(hostname) does not see the job's folder $psij_root: the site's spool must be a shared directory" >&2
+  exit 125
+fi
+mkdir -p -- "$psij_folder"
+
+# At most one execution: the first copy of this submission takes the claim, a requeue of the same id passes.
+if ! ln -sn -- "$psij_native" "$psij_folder/claim" 2>/dev/null &&
+  [ "$(readlink -- "$psij_folder/claim")" != "$psij_native" ]; then
+  echo "psij: this is a second copy of job JOB; $(readlink -- "$psij_folder/claim") has it: ending" >&2
+  exit 125
+fi
+rm -f -- "$psij_folder/exit"
+
+psij_end() {  # code stage: leave the exit file, whole or not at all, and end with the same code
+  printf '%s %s %s %s %s\n' "$psij_native" "$psij_attempt" "$1" "$2" "$(date +%s)" |
+    dd of="$psij_folder/.exit" conv=fsync 2>/dev/null && mv -f -- "$psij_folder/.exit" "$psij_folder/exit"
+  exit "$1"
+}
+
+export PSIJ_JOB_ID=JOB PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE=mpi
+export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
+[ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index"
+scontrol show hostnames "$SLURM_JOB_NODELIST" >"$PSIJ_NODEFILE"
+
+psij_directory=/home/me
+psij_stdin=/dev/null
+psij_stdout=$psij_folder/stdout
+psij_stderr=$psij_folder/stderr
+set -- ./app
+if ! cd -- "$psij_directory"; then psij_end 125 directory; fi
+if ! : <"$psij_stdin"; then psij_end 125 stdin; fi
+if ! : >"$psij_stdout"; then psij_end 125 stdout; fi
+if [ "$psij_stderr" != "$psij_stdout" ] && ! : >"$psij_stderr"; then psij_end 125 stderr; fi
+
+# A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
+# the job by the manager itself; this one stays to record how the command took them.
+psij_command=
+for psij_signal in USR1 USR2 HUP; do
+  trap '[ -z "$psij_command" ] || kill -s '"$psij_signal"' "$psij_command" 2>/dev/null' "$psij_signal"
+done
+trap : TERM INT
+
+psij_run() {  # prints the command's process id and its exit code: bash loses it when a signal meets its own `wait`
+  trap '' INT QUIT TERM USR1 USR2 HUP
+  (
+    trap - INT QUIT TERM USR1 USR2 HUP
+    echo "process $BASHPID"
+    exec >&2
+    # The environment is the command's: what it does to PATH, IFS or bash itself must not cost us the exit file.
+    . /home/me/state/jobs/JOB/environment
+    if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
+    unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
+      psij_command psij_signal
+    : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=2 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 NUMEXPR_NUM_THREADS=2
+if [ -z "${SLURM_MPI_TYPE:-}" ]; then
+  case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
+  *none)
+    case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
+    *libmpich.so* | *libmpi.so.12*) export SLURM_MPI_TYPE=pmi2 ;;
+    *libmpi.so.* | *libopen-pal.so*) export SLURM_MPI_TYPE=pmix ;;
+    esac ;;
+  esac
+fi
+exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2 --gpus-per-node=4 --mem=4096M sh /home/me/state/jobs/JOB/rank.sh rank=SLURM_PROCID local=SLURM_LOCALID ranks=8 per_node=4 split=1 -- "$@"
+  ) <"$psij_stdin"
+  echo "code $?"
+}
+exec {psij_told}< <(psij_run "$@")
+psij_code=137  # should psij_run be killed
+while read -r psij_word psij_number <&"$psij_told" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
+  case $psij_word in
+    process) psij_command=$psij_number ;;
+    code) psij_code=$psij_number; break ;;
+  esac
+done
+psij_end "$psij_code" command
