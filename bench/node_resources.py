@@ -5,7 +5,7 @@
 Tasks of 8 cores and 1 GPU, on an empty allocation and on a full one, where a random task ends before the next can
 start; mixed tasks on a half-full one; and the same beside node lists kept the plain way, as Balsam does it. With
 BALSAM_PYTHON naming an interpreter that has Balsam 0.7 installed (its dependencies do not go with ours), Balsam's own
-NodeManager runs too. Figures are of CPU time, the best of nine rounds. Memory is what one node more costs, with the
+NodeManager runs too. Figures are of CPU time, the best of forty short rounds. Memory is what one node more costs, with the
 allocation's own record of it.
 """
 
@@ -26,7 +26,7 @@ from psij_parsl.resources import Allocation, Node, NodeResources
 
 SIZES = (16, 256, 1024, 4096)
 CORES, GPUS = 64, 8
-PAIRS, THEIR_PAIRS, ROUNDS = 20_000, 300, 9
+PAIRS, THEIR_PAIRS, ROUNDS = 5_000, 300, 40
 TASK = Resources(cpus_per_rank=8, gpus_per_rank=1)
 PER_NODE = min(CORES // TASK.cpus_per_rank, GPUS // TASK.gpus_per_rank)
 MIXED = [
@@ -164,7 +164,7 @@ def assign():
     return job
 held = [assign() for _ in range(number * 8 if full else 1)]
 seconds = []
-for _ in range(9):
+for _ in range(40):
     began = time.process_time()
     for _ in range(pairs):
         at = chance.randrange(len(held))

@@ -6,7 +6,7 @@ is said in the environment, where a version that does not know the setting passe
 
 from psij_parsl.mpirun import MPIRun
 
-_GO_ON = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_prte_abort_on_non_zero_status=0")
+_GO_ON = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_state_base_error_non_zero_exit=0")
 _HOSTS = ("{% if hosts %}--host{% endif %}", "{{ hosts }}")
 # Assigned hosts are told with as many slots as they have ranks of ours, and are not asked whether others run there.
 _SHAPE = (
@@ -31,6 +31,7 @@ class OpenMPI(MPIRun):
     per_node = (*_GO_ON, "mpirun", *_UNBOUND)
     rank = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
     local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK",)
+    silent = ("serial",)  # told to go on, it forgets the copies' exit codes
     # In a Slurm job its daemons are a step of their own, beside those of other runs.
     settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     reach = (

@@ -245,13 +245,15 @@ class BatchSchedulerExecutor(JobExecutor):
             grace_s=self.grace_s, settle_s=self.settle_s * 4,
         )  # fmt: skip
 
-    def _statuses(self, found: _Found, *, urgent: bool = False) -> _Statuses:
+    def _statuses(self, found: _Found, *, urgent: bool = False, known_s: float = 0.0) -> _Statuses:
         ids = {entry.id for entry, _ in found}
         known = self.journal.some(ids)
         if all(not known.get(entry.id, entry).open for entry, _ in found):
             view = View()
         else:
-            view = self.snapshot.read(self._refresh, urgent=urgent)
+            view = self.snapshot.view()
+            if urgent or not 0 <= time.time() - view.asked < known_s:
+                view = self.snapshot.read(self._refresh, urgent=urgent)
             known = self.journal.some(ids)  # after the snapshot: what it no longer holds, the journal has
         return [self._status_of(known.get(entry.id, entry), key, view) for entry, key in found]
 
@@ -271,9 +273,12 @@ class BatchSchedulerExecutor(JobExecutor):
         """As `status`, for records of the journal that were found already."""
         return self._statuses(found, urgent=urgent)
 
-    def look(self, found: _Found, before: Sequence[JobStatus]) -> _Statuses:
-        """As `statuses`; asked early where a job's folder shows a start or an end that `before` does not know."""
-        return self._statuses(found, urgent=self._hinted(found, before))
+    def look(self, found: _Found, before: Sequence[JobStatus], *, known_s: float = 0.0) -> _Statuses:
+        """As `statuses`; asked early where a job's folder shows a start or an end that `before` does not know.
+
+        Else an answer that is no older than `known_s` seconds will do.
+        """
+        return self._statuses(found, urgent=self._hinted(found, before), known_s=known_s)
 
     def list(self) -> Sequence[Submission]:
         """The jobs of this platform and cluster that have not ended; arrays as a whole."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import JournalError
+
+_LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -153,18 +157,26 @@ def lock(path: Path) -> Any:
     from filelock import FileLock
 
     private_folder(path.parent)
-    return FileLock(path, mode=0o600, poll_interval=0.005)
+    return FileLock(path, mode=0o600)
 
 
 def _acquired(lock: Any, timeout_s: float) -> bool:
     from filelock import Timeout
 
+    deadline, pause = time.monotonic() + timeout_s, 0.002
     with telling(Path(lock.lock_file)):
-        try:
-            lock.acquire(timeout=timeout_s)
-        except Timeout:  # an OSError as well, but none that there is anything to tell about
-            return False
-    return True
+        while True:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:  # an OSError as well, but none that there is anything to tell about
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+            else:
+                return True
+            # Ever more rarely, and not in step: hundreds that look every few milliseconds keep the holder from working.
+            time.sleep(min(left, pause * random.uniform(0.5, 1.5)))
+            pause = min(pause * 1.5, _LOOK_MOST_S)
 
 
 @contextmanager

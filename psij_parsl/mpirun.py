@@ -96,6 +96,8 @@ class MPIRun:
     local_rank: ClassVar[Sequence[str]] = ()
     #: Whether a rank's death by a signal comes out as 128 + its number.
     tells_signals: ClassVar[bool] = True
+    #: Modes whose exit code says nothing of the ranks': they write it down for us, in a file.
+    silent: ClassVar[Sequence[str]] = ()
     #: Whether each rank's parent is a process of the launcher that lives as long as the run.
     parent_stays: ClassVar[bool] = True
     #: Patterns of variables by which an outer run would shape this one, beside OUTER_RUN; what the launcher needs.

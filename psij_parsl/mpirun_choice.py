@@ -49,13 +49,14 @@ def _here(environ: Mapping[str, str]) -> str:
 
 def _usual(platform: str, program: str, environ: Mapping[str, str]) -> str:
     """The platform's default method; on a host alone that of the program's MPI, or of whatever MPI there is."""
-    if platform not in ("host", "local"):
-        if platform in _DEFAULTS:
-            return _DEFAULTS[platform]
-        try:
-            return find_platform(platform).launcher
-        except PluginError:
-            pass
+    if platform in _DEFAULTS:
+        return _DEFAULTS[platform]
+    try:
+        manager = find_platform(platform)
+        if manager.scheduler_class.commands:  # without any of its own it is an embedded one: a host like any other
+            return manager.launcher
+    except PluginError:  # no manager at all
+        pass
     path = environ.get("PATH", os.defpath)
     mpi = linked(program).mpi if program else "?"
     if mpi in NAMES:

@@ -1,7 +1,7 @@
 # Runs on a node, once in the place of each rank, and becomes the rank: POSIX sh, nothing else is needed there.
 # psij-rank KEY=VALUE... -- COMMAND...     What each key means stands beside its `case` below. binding.py writes them.
 psij_rows= psij_n=0 psij_ranks=1 psij_per_node=1 psij_out= psij_err= psij_label= psij_kind= psij_stay=
-psij_threads= psij_dir= psij_split= psij_watch= psij_lone= psij_die= psij_more='>'
+psij_threads= psij_codes= psij_in= psij_dir= psij_split= psij_watch= psij_lone= psij_die= psij_more='>'
 psij_var() {  # the value of the first of these variables that is set
   for psij_v; do
     eval "psij_got=\${$psij_v-}"
@@ -46,12 +46,14 @@ while [ "$1" != -- ]; do
   out=*) psij_out=${1#*=} ;;                                # file for its stdout; %r is the rank
   err=*) psij_err=${1#*=} ;;                                # ... for its stderr; the same one for both together
   more=*) psij_more='>>' ;;                                 # append to them
+  in=*) psij_in=${1#*=} ;;                                  # file for rank 0's stdin, `-` for the launcher's own
   label=*) psij_label=1 ;;                                  # each line begins with [rank]
   threads=*) psij_threads=${1#*=} ;;                        # for OpenMP and its kin
   kind=*) psij_kind=${1#*=} ;;                              # nvidia, amd, intel: whose variable masks the GPUs
   split=*) psij_split=${1#*=} ;;                            # GPUs of each rank, out of those that the node shows
   stay=*) psij_stay=${1#*=} ;;                              # remain as its parent, to tell a signal as 128+n; `abort`:
                                                             # and end the others too when it fails, as PMI has it
+  codes=*) psij_codes=${1#*=} ;;                            # file to add a failing exit code to; then say 0
   die=*) psij_die=1 ;;                                      # end with the process that started us
   watch=*) psij_watch=1 ;;                                  # see whether an MPI library is loaded without means
   row=*)                                                    # NODE|cores of rank 0;of rank 1;...|its GPUs;...
@@ -163,6 +165,11 @@ if [ -n "$psij_out" ]; then
   exec >>"$psij_o" || exit 125
   if [ -z "$psij_err" ]; then :; elif [ "$psij_o" = "$psij_e" ]; then exec 2>&1; else exec 2>>"$psij_e" || exit 125; fi
 fi
+[ "${psij_rank:-0}" = 0 ] || psij_in=
+case $psij_in in
+-) ;;
+*) exec <"${psij_in:-/dev/null}" || exit 125 ;;
+esac
 psij_what=$(command -v -- "$1") || psij_what=
 case $psij_what in
 */*) [ -x "$psij_what" ] && [ ! -d "$psij_what" ] || { [ "$psij_local" != 0 ] || psij_say "$1 is not executable"; exit 126; } ;;
@@ -201,11 +208,12 @@ fi
 if [ -n "$psij_die" ] && setpriv --pdeathsig KILL true 2>/dev/null; then
   set -- setpriv --pdeathsig KILL -- "$@"
 fi
-[ -n "$psij_stay" ] || exec "$@"
+[ -n "$psij_stay$psij_codes" ] || exec "$@"
 trap : TERM INT HUP USR1 USR2  # they reach the whole group; we stay to tell how the rank took them
 "$@"
 psij_e=$?
 if [ "$psij_e" != 0 ] && [ "$psij_stay" = abort ] && [ -n "${PMI_FD-}" ]; then
   bash -c 'echo "cmd=abort exitcode=$0" >&"$1"' "$psij_e" "$PMI_FD" 2>/dev/null
 fi
+if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then psij_e=0; fi
 exit "$psij_e"

@@ -17,7 +17,7 @@ class RankIO:
     """Files of a run. Without `stdout` both streams are our own; with it, `stderr` goes there too unless given.
 
     `%r` in a name stands for the rank: one file for each, written on its node. `label` begins each line with
-    `[rank]`. `append` adds to files that are there; by default they are replaced. `stdin` goes to rank 0; None is
+    `[rank]`. `append` adds to files that are there; by default they are replaced. `stdin` is a file that rank 0 reads; None is
     empty input, `-` our own. Raises `InvalidRequest` for what cannot be had together.
     """
 

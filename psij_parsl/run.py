@@ -36,6 +36,7 @@ class Command:
     """What is started: the whole argv, and the environment that the child gets in place of ours.
 
     `end` is a command that ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
+    `codes` is a file in which ranks that failed leave their exit codes, where the launcher would forget them.
     """
 
     argv: Sequence[str]
@@ -43,6 +44,7 @@ class Command:
     directory: Path
     io: RankIO = field(default_factory=RankIO)
     end: Sequence[str] = ()
+    codes: Path | None = None
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -101,8 +103,10 @@ class Run:
     def _open(self, files: ExitStack) -> tuple[Any, Any, Any]:
         io = self.command.io
         stdin: Any = subprocess.DEVNULL
-        if io.stdin is not None:
-            stdin = None if str(io.stdin) == "-" else files.enter_context(_opened(io.stdin, "rb"))
+        if io.stdin is not None and str(io.stdin) == "-":
+            stdin = None
+        elif io.stdin is not None:
+            _opened(io.stdin, "rb").close()  # rank 0 reads it, for launchers are bad at handing input on
         if io.per_rank:  # the launcher's own words, if it has any, are ours to show
             return stdin, None, None
         mode = "ab" if io.append else "wb"
@@ -201,8 +205,20 @@ class Run:
             _finish(ending)
         elif not self._sweep(signals.SIGTERM, _LEFT_S):
             self._sweep(signals.SIGKILL, _SWEEP_S)
-        self.returncode = 128 - code if code < 0 else code
+        self.returncode = 128 - code if code < 0 else code or self._forgotten()
         self._finish_guard()
+
+    def _forgotten(self) -> int:
+        """The first exit code that a rank has left in the file; 0 if none has."""
+        path = self.command.codes
+        if path is None:
+            return 0
+        try:
+            words = path.read_text().split()
+            path.unlink()
+        except OSError:
+            return 0
+        return int(words[0]) if words and words[0].isdigit() else 1
 
     def _end_elsewhere(self) -> subprocess.Popen[bytes] | None:
         if not self.command.end:

@@ -11,6 +11,7 @@ from pathlib import Path
 from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
 from .command import client_environment, matcher
 from .errors import InvalidRequest
+from .files import home, private_folder
 from .job import Job
 from .mpirun import OUTER_RUN, MPIRun
 from .mpirun_find import Linked, linked, locate
@@ -51,14 +52,15 @@ def plan(
     if method.program and not os.path.isabs(method.program):
         method = method.called(locate(method, path))
     told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
-    argv = method.argv(told, mode=mode, hosts=[node.name for node in placed], stdin=io.stdin is not None, name=name)
+    argv = method.argv(told, mode=mode, hosts=[node.name for node in placed], stdin=str(io.stdin) == "-", name=name)
     exact = bool(placed) and bind and method.exact
+    codes = private_folder(home(environment) / "runs") / mark if mode in method.silent else None
     wrapper = Wrapper(
         rank=method.rank, local_rank=method.local_rank,
         rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
         split=job.gpus_per_rank if bind and method.exact and not placed else 0,
         kind=gpu_kind(environment), threads=threads(job.cpus_per_rank, environment) if bind else 0,
-        directory=str(job.directory), io=io, mark=mark, die=method.parent_stays,
+        directory=str(job.directory), io=io, codes=str(codes or ""), mark=mark, die=method.parent_stays,
         stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
         watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
     )  # fmt: skip
@@ -67,7 +69,7 @@ def plan(
         words = ["bash", "-c", f'{job.setup}\nexec "$@"', "psij-setup", *words]
     command = Command(
         argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
-        end=method.ending(name, environment),
+        end=method.ending(name, environment), codes=codes,
     )  # fmt: skip
     return Run(command, grace_s=grace_s)
 

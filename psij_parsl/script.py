@@ -54,6 +54,7 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 _WRAPPER = "rank.sh"
+_CODES = "@codes@"  # stands for the file of an element's failing exit codes, which only the script can name
 
 
 def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = None) -> str:
@@ -65,22 +66,30 @@ def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = No
     if job.job_mode == "script":
         return "exec --"
     from .binding import THREADS, Wrapper, thread_lines
+    from .rankio import RankIO
 
     name, mode = job.launcher or default, job.job_mode or "mpi"
     known = launch if name == default else None
     method = find_launcher(name)(options=known.options, lines=known.lines()) if known else find_launcher(name)()
     lines = [thread_lines(job.cpus_per_rank), method.lines(job, mode=mode)]
     told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
-    words = ["exec --", method.text(told, mode=mode)]
-    if _wrapped(job) and method.exact:  # it shows each rank all GPUs of its node
-        split = Wrapper(rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank)
-        words.append(shlex.join(split.words(job, str(folder / _WRAPPER))))
-    return "\n".join([*filter(None, lines), " ".join(filter(None, words))])
+    words = [method.text(told, mode=mode)]
+    codes = _CODES if mode in method.silent else ""
+    if codes or (job.gpus_per_rank and method.exact):  # it shows each rank all GPUs of its node
+        io = RankIO(stdin=Path("-"))
+        rank = Wrapper(rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank, codes=codes, io=io)
+        words.append(shlex.join(rank.words(job, str(folder / _WRAPPER))))
+    line = " ".join(filter(None, words))
+    if not codes:
+        return "\n".join([*filter(None, lines), f"exec -- {line}".rstrip()])
+    end = f'{line} "$@" || exit\nread -r psij_code <{_CODES} || psij_code=0\nexit "$psij_code"'
+    serial = f"psij_serial() {{\n: >{_CODES}\n{end}\n}}\npsij_serial".replace(_CODES, '"$PSIJ_JOB_FOLDER/codes"')
+    return "\n".join([*filter(None, lines), serial])
 
 
 def _wrapped(job: Job) -> bool:
-    """Whether its ranks are to be told their GPUs one by one."""
-    return job.gpus_per_rank > 0 and job.job_mode != "script"
+    """Whether its ranks may be told their GPUs one by one, or watched by our wrapper."""
+    return job.job_mode == "serial" or (job.gpus_per_rank > 0 and job.job_mode == "mpi")
 
 
 def indices(array: Sequence[int]) -> str:

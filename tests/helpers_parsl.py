@@ -27,25 +27,35 @@ PARSL_IS_UNTIDY = (
 ON_SLURM = pytest.mark.parametrize("slurm", ["accounting"], indirect=True)
 
 
+_APPS = """
+def where(number=0):
+    import os
+    import socket
+
+    return {"number": number, "host": socket.gethostname(), "pid": os.getpid(), "cwd": os.getcwd(), "env": dict(os.environ)}
+
+def nap(seconds):
+    import socket
+    import time
+
+    time.sleep(seconds)
+    return socket.gethostname()
+"""
+
+
+def by_value(text: str) -> dict[str, Any]:
+    """Functions that workers get by value, as those of a script: workers cannot import the tests."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(text, space)
+    return space
+
+
 def apps() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Two apps, which workers get by value: `where(x)` tells host, pid, environment; `nap(seconds)` sleeps."""
+    """Two apps: `where(x)` tells host, pid, environment; `nap(seconds)` sleeps."""
     import parsl
 
-    def where(number: int = 0) -> dict[str, Any]:
-        import os
-        import socket
-
-        return {"number": number, "host": socket.gethostname(), "pid": os.getpid(), "parent": os.getppid(),
-                "cwd": os.getcwd(), "env": dict(os.environ)}  # fmt: skip
-
-    def nap(seconds: float) -> str:
-        import socket
-        import time
-
-        time.sleep(seconds)
-        return socket.gethostname()
-
-    return parsl.python_app(where), parsl.python_app(nap)
+    space = by_value(_APPS)
+    return parsl.python_app(space["where"]), parsl.python_app(space["nap"])
 
 
 def config(

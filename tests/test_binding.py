@@ -392,3 +392,26 @@ def test_the_watch_holds_up_nobody() -> None:
     words = [*of("fork", watch=True).words(Resources(ranks_per_node=2)), "true"]
     environ = {**os.environ, "PSIJ_RANK": "0", "PSIJ_LOCAL_RANK": "0"}
     assert subprocess.run(words, env=environ, capture_output=True, timeout=8, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("failing", "code"), [("exit 5", 5), ("true", 0)])
+def test_a_script_tells_the_failure_of_a_copy_that_the_launcher_forgets(
+    failing: str, code: int, tmp_path: Path
+) -> None:
+    """As Open MPI does when it is told to go on. The mpirun here starts two copies and says 0 whatever they say."""
+    fake = tmp_path / "mpirun"
+    fake.write_text(
+        "#!/bin/bash\nwhile [ \"$1\" != sh ]; do shift; done\n"
+        "for r in 0 1; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_LOCAL_RANK=$r \"$@\" & done\nwait\nexit 0\n"
+    )  # fmt: skip
+    fake.chmod(0o755)
+    (tmp_path / "rank.sh").write_text(text())
+    job = Job(command=["sh"], ranks_per_node=2, launcher="openmpi", job_mode="serial")
+    line = launch_text(job, "srun", tmp_path)
+    done = subprocess.run(
+        ["bash", "-c", f'{line} "$@"', "x", "sh", "-c", f"[ $PSIJ_RANK = 0 ] || {failing}; echo $PSIJ_RANK"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PSIJ_JOB_FOLDER": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert sorted(done.stdout.split()) == (["0"] if code else ["0", "1"])

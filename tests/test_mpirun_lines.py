@@ -43,9 +43,9 @@ GOLDEN = {
         "mpirun -n 8 --map-by ppr:4:node:oversubscribe --bind-to none --host nid00012:4,nid00113:4",
     ),
     ("openmpi", "serial"): (
-        "env OMPI_MCA_orte_abort_on_non_zero_status=0 PRTE_MCA_prte_abort_on_non_zero_status=0"
+        "env OMPI_MCA_orte_abort_on_non_zero_status=0 PRTE_MCA_state_base_error_non_zero_exit=0"
         " mpirun -n 8 --map-by ppr:4:node:pe=3",
-        "env OMPI_MCA_orte_abort_on_non_zero_status=0 PRTE_MCA_prte_abort_on_non_zero_status=0"
+        "env OMPI_MCA_orte_abort_on_non_zero_status=0 PRTE_MCA_state_base_error_non_zero_exit=0"
         " mpirun -n 8 --map-by ppr:4:node:oversubscribe --bind-to none --host nid00012:4,nid00113:4",
     ),
     ("mpich", "mpi"): (

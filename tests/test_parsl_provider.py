@@ -328,6 +328,7 @@ def test_a_manager_that_gives_no_answer_changes_no_state(
 def test_the_polling_interval_is_short_while_blocks_start_and_long_when_all_is_quiet(
     local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(type(local), "is_here", False)
     job_id = local.submit("sleep 60", 1)
     assert local.status_polling_interval == 1
     until(lambda: local.status([job_id])[0].state.name == "RUNNING")
@@ -336,6 +337,23 @@ def test_the_polling_interval_is_short_while_blocks_start_and_long_when_all_is_q
     assert local.status_polling_interval == 2
     monkeypatch.setattr(local._executor.snapshot, "interval_s", 300.0)
     assert local.status_polling_interval == 10
+
+
+def test_while_all_blocks_run_the_manager_is_left_alone_and_an_end_is_seen_all_the_same(
+    local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = local.submit(f"while [ ! -e {tmp_path}/stop ]; do sleep 0.1; done; exit 6", 1)
+    until(lambda: local.status([job_id])[0].state.name == "RUNNING")
+    asked: list[Any] = []
+    real = local._executor.scheduler.run
+    monkeypatch.setattr(local._executor.scheduler, "run", lambda argv, **k: (asked.append(argv), real(argv, **k))[1])
+    for _ in range(20):
+        local.status([job_id])
+        time.sleep(0.1)  # in all four times the interval at which the manager may be asked
+    assert asked == []
+    (tmp_path / "stop").touch()
+    assert ended(local, job_id, 5).exit_code == 6
+    assert asked
 
 
 # ---- what it never does ----------------------------------------------------------------------------------------

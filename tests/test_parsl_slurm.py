@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,23 @@ from typing import Any
 import pytest
 
 from tests.clusters.slurm import SlurmCluster
-from tests.helpers_parsl import ON_SLURM, PARSL_IS_UNTIDY, all_ended, ancestors, apps, config, ended, loaded, until
+from tests.helpers_parsl import (
+    ON_SLURM,
+    PARSL_IS_UNTIDY,
+    all_ended,
+    ancestors,
+    apps,
+    by_value,
+    config,
+    ended,
+    loaded,
+    until,
+)
 
 pytestmark = [*PARSL_IS_UNTIDY]
+
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +47,7 @@ def newest(provider: Any) -> Any:
     return until(running)
 
 
+@pytest.mark.slow
 @ON_SLURM
 def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_die_are_replaced(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +112,7 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
     until(lambda: all_ended(provider))
 
 
+@pytest.mark.slow
 @ON_SLURM
 def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_no_failure(
     slurm: SlurmCluster, tmp_path: Path
@@ -113,9 +132,7 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
     with loaded(made) as kernel:
         import parsl
 
-        def nothing() -> None:
-            return None
-
+        nothing = by_value("def nothing():\n    pass\n")["nothing"]
         waiting = parsl.python_app(nothing, executors=["held"])()
         started = time.monotonic()
         assert parsl.python_app(nothing, executors=["short"])().result(60) is None
@@ -163,8 +180,10 @@ def test_mpi_tasks_run_on_two_nodes_through_parsls_mpi_executor(
         workers_per_node=2,
     )  # fmt: skip
 
-    def hosts(stdout: str = "", parsl_resource_specification: dict[str, int] | None = None) -> str:
-        return "$PARSL_MPI_PREFIX bash -c 'hostname; env | grep ^SLURM_NTASKS='"
+    hosts = by_value(
+        "def hosts(stdout=None, parsl_resource_specification=None):\n"
+        "    return \"$PARSL_MPI_PREFIX bash -c 'hostname; env | grep ^SLURM_NTASKS='\"\n"
+    )["hosts"]
 
     with loaded(made) as kernel:
         app = parsl.bash_app(hosts)
@@ -199,3 +218,19 @@ def test_b3_accounting_that_lags_or_is_down_makes_no_block_complete(slurm: Slurm
     assert seen - {"PENDING", "RUNNING"} == {"FAILED"}
     assert provider.status([job_id])[0].exit_code == 4
     assert sorted((tmp_path / "marks").read_text().split()) == ["node01", "node02"]  # node_init once on each
+
+
+@ON_SLURM
+def test_readmes_example_with_another_machine_runs_on_two_nodes(slurm: SlurmCluster, tmp_path: Path) -> None:
+    text = next(
+        block
+        for block in re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.M | re.S)
+        if "parsl.load" in block
+    )
+    text = text.replace('site("laptop")', 'site("slurm")').replace("num_nodes=1", "num_nodes=2, workers_per_node=1")
+    (tmp_path / "example.py").write_text(text)
+    answer = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "100 tasks ran on node01 node02\n"

@@ -14,14 +14,15 @@ from psij_parsl.providers.pbspro.allocation import allocation
 from psij_parsl.providers.pbspro.template import array_range, depend
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
-from tests.helpers_cli import psij
+from tests.helpers_cli import psij, psij_here
 from tests.helpers_parsl import PARSL_IS_UNTIDY, apps, config, loaded
 
 Executor = Callable[..., BatchSchedulerExecutor]
 
 
 @pytest.fixture
-def executor(pbspro: Executor) -> BatchSchedulerExecutor:
+def executor(pbspro: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchSchedulerExecutor:
+    monkeypatch.chdir(tmp_path)
     return pbspro(grace_s=0.5, settle_s=0.5)
 
 
@@ -236,16 +237,15 @@ def test_refusals_name_what_was_at_fault(executor: BatchSchedulerExecutor) -> No
 # ---- from above --------------------------------------------------------------------------------------------------
 
 
-def test_psij_run_runs_on_it(pbs: FakePBS, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_psij_run_runs_on_it(pbs: FakePBS) -> None:
     done = psij("run", "--platform", "pbspro", "-N", "2", "--mode", "script", "--", "bash", "-c", "echo hi; exit 7")
     assert (done.returncode, done.stdout) == (7, "hi\n")
-    done = psij("submit", "--platform", "pbspro", "--array", "0-3", "--hold", "--", "true")
+    done = psij_here("submit", "--platform", "pbspro", "--array", "0-3", "--hold", "--", "true")
     assert done.returncode == 0
-    assert psij("release", "last").returncode == 0
-    assert psij("wait", "last").returncode == 0
-    listed = psij("status", "last", "--json")
-    assert "COMPLETED" in listed.stdout
-    shown = psij("platform", "show", "pbspro")
+    assert psij_here("release", "last").returncode == 0
+    assert psij_here("wait", "last").returncode == 0
+    assert "COMPLETED" in psij_here("status", "last", "--json").stdout
+    shown = psij_here("platform", "show", "pbspro")
     assert "filesystems" in shown.stdout
     assert "workq" in shown.stdout
 
@@ -258,6 +258,7 @@ class TestParsl:
         from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 
         monkeypatch.setattr(PBSProScheduler, "poll_s", 0.3)
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where the app is from
         provider = PBSProProvider(nodes_per_block=1, max_blocks=1, init_blocks=1, walltime="00:10:00")
         with loaded(config(provider, tmp_path / "runs")):
             where, _ = apps()

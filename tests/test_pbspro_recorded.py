@@ -1,9 +1,13 @@
-"""What a real OpenPBS printed, read by our parsers. Expectations come from each case's name, not from a parser."""
+"""What a real OpenPBS printed, read by our parsers. Expectations come from each case's name, not from a parser.
+
+`array-part-queued`, `cancel-mixed`, `dependency-failed`, `element-*`, `grouped-ids`, `history-off` and `walltime` were
+recorded later, on a server of the same version.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +51,7 @@ CASES: Mapping[str, Expected] = {
     "cancelled-while-queued": Expected(X, says="held by alice"),
     "cancelling": Expected(A, says="terminated by alice@head", nodes=NODES),
     "completed": Expected(C, 0, nodes="node01"),
+    "dependency-failed": Expected(X, reason=EndReason.DEPENDENCY, says="afterok:239.head"),  # PBS deleted it
     "failed-exit137": Expected(F, 137, nodes="node01"),
     "failed-exit3": Expected(F, 3, nodes="node01"),
     "held": Expected(Q, held=True),
@@ -65,6 +70,7 @@ CASES: Mapping[str, Expected] = {
     "rerun": Expected(A, nodes="node01"),
     "running": Expected(A, nodes=NODES),
     "suspended": Expected(A, nodes="node01"),
+    "walltime": Expected(F, reason=EndReason.TIMEOUT, says="exceeded resource walltime", nodes="head"),
 }
 ELEMENTS = {  # the script of 40[] was `sleep 2; exit $PBS_ARRAY_INDEX`
     f"40[{index}].head": Expected(F if index else C, index, nodes="node01") for index in range(6)
@@ -167,10 +173,47 @@ def test_no_recorded_file_that_shows_a_job_is_left_out() -> None:
     kinds = ("qstat-f-json-x", "qstat-f-x", "qstat-f", "qstat-x", "qstat")
     read = {name for kind in kinds for name in answers(kind)} | {
         "running.qstat-an1", "array-mid.qstat-t", "array-mid.json-t", "array-done.json-t", "many.json",
-        "json-newline-in-env", "json-odd-values",
+        "json-newline-in-env", "json-odd-values", "array-part-queued.json-t", "element-deleted.json-t",
+        "element-forgotten.json-t", "grouped-ids.json", "history-off.json",
     }  # fmt: skip
     elsewhere = {"array-done.qstat-xt", "many.user", "server-hung-after"}  # tables of letters, F or Q or R
     assert shown - read == elsewhere & shown
+
+
+def read(name: str) -> dict[str, Record]:
+    found = (read_job(piece) for piece in jobs(recorded(name).output.stdout))
+    return {record.id: record for record in found if record is not None}
+
+
+def test_elements_that_wait_are_told_one_by_one() -> None:
+    found = read("array-part-queued.json-t")
+    assert set(found) == {"242[].head", "242[0].head", "242[1].head", "242[2].head"}
+    assert {record.status.state for record in found.values()} == {Q}
+
+
+def test_an_element_that_was_deleted_is_not_given_the_arrays_exit_status() -> None:
+    """PBS forgets it and shows the array's words in its place; what became of it, our exit file tells."""
+    during, after = read("element-deleted.json-t"), read("element-forgotten.json-t")
+    assert set(during) == {"242[].head", "242[0].head", "242[2].head"}
+    assert set(after) == {"242[].head", "242[0].head", "242[2].head"}
+    for job_id in ("242[0].head", "242[2].head"):
+        says(after[job_id], Expected(X, says="terminated by alice@head", nodes="head"))
+
+
+def test_grouped_ids_are_all_told() -> None:
+    found = read("grouped-ids.json")
+    says(found["239.head"], Expected(F, 1, nodes="head"))
+    says(found["240.head"], CASES["dependency-failed"])
+    assert found["243.head"].status.state is X
+
+
+def test_a_server_without_history_says_success_and_no_jobs() -> None:
+    """So -x is never part of the question about jobs that are there."""
+    said = recorded("history-off.json-x").output
+    assert (said.rc, list(jobs(said.stdout))) == (0, [])
+    assert "not configured to maintain job history" in said.stderr
+    assert read("history-off.json")["244.head"].status.held
+    assert "-x" not in PBSProScheduler().live().argv
 
 
 # ---- what the commands say ---------------------------------------------------------------------------------------
@@ -238,6 +281,7 @@ def test_no_answer_is_no_information(name: str) -> None:
     [
         ("cancel-ok", "23.head", False), ("cancel-already-finished", "23.head", False),
         ("cancel-nonexistent", "999999.head", True), ("array-cancel-one", "40[4].head", False),
+        ("cancel-mixed", "99999.head", True), ("cancel-mixed", "239.head", False),
     ],
 )  # fmt: skip
 def test_cancelling_what_has_ended_is_fine_and_what_is_unknown_is_told(name: str, job_id: str, unknown: bool) -> None:
@@ -271,3 +315,19 @@ def test_a_job_in_a_queue_that_does_not_run_and_one_that_never_can_are_queued_wi
         record = read_job(piece)
         assert record is not None
         assert record.status.describe().startswith("QUEUED, ")
+
+
+def test_a_qstat_that_cannot_group_ids_is_asked_about_everything() -> None:
+    nothing = recorded("server-down.qstat-json").output.stdout
+
+    def answer(argv: Sequence[str]) -> Output:
+        if "-E" in argv:
+            return Output(tuple(argv), 2, "", "qstat: invalid option -- 'E'\nusage: ...")
+        past = recorded("failed-exit3.qstat-f-json-x").output.stdout
+        return Output(tuple(argv), 0, past if "-x" in argv else nothing, "")
+
+    replay = Replay(answer)
+    found = PBSProScheduler(run=replay).qstat(lambda seen: ["27.head", "999.head"])
+    assert found.records["27.head"].status.exit_code == 3
+    assert found.unheard == frozenset()
+    assert [sum(word.endswith(".head") for word in call) for call in replay.calls] == [0, 2, 0]

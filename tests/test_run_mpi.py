@@ -197,14 +197,15 @@ def test_input_labels_and_files_of_each_rank(mpi: MPI, tmp_path: Path) -> None:
     io = RankIO(stdin=tmp_path / "in", stdout=tmp_path / "out", label=True)
     with mpi.run(job, nodes("node01", "node02"), tmp_path, io=io) as started:
         assert started.wait(60) == 0
-    assert sorted((tmp_path / "out").read_text().splitlines()) == ["[0] 0 words", "[1] 1 "]
+    lines = [line for line in (tmp_path / "out").read_text().splitlines() if line[1:2].isdigit()]
+    assert sorted(lines) == ["[0] 0 words", "[1] 1 "]  # beside them Open MPI 5 sometimes has words of its own
     with mpi.run(job, nodes("node01", "node02"), tmp_path, io=RankIO(stdout=tmp_path / "rank.%r")) as started:
         assert started.wait(60) == 0
     assert [started.tail(rank=rank) for rank in (0, 1)] == ["0 \n", "1 \n"]
 
 
 @pytest.mark.parametrize(
-    ("script", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("kill -11 $$", 139), ("nosuch-x", 127)]
+    ("script", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("kill -11 $$", 139), ("nosuch-x || exit", 127)]
 )
 def test_one_ranks_failure_ends_the_run_with_its_code(mpi: MPI, script: str, code: int, out: Path) -> None:
     """Its own code, and 128 + the signal that ended it, whatever the launcher makes of that."""
@@ -216,11 +217,12 @@ def test_one_ranks_failure_ends_the_run_with_its_code(mpi: MPI, script: str, cod
 
 
 def test_in_serial_mode_one_copys_failure_leaves_the_others_running(mpi: MPI, out: Path) -> None:
-    script = "if [ $PSIJ_RANK = 1 ]; then exit 5; fi; sleep 0.5; echo survived"
-    job = Job(command=["sh", "-c", script], num_nodes=2, job_mode="serial")
-    with mpi.run(job, nodes("node01", "node02"), out) as started:
-        assert started.wait(60) == 5, out.read_text()
-    assert out.read_text().count("survived") == 1
+    for failure, code in (("exit 5", 5), ("kill -11 $$", 139)):
+        script = f"if [ $PSIJ_RANK = 1 ]; then {failure}; fi; sleep 0.5; echo survived"
+        job = Job(command=["sh", "-c", script], num_nodes=2, job_mode="serial")
+        with mpi.run(job, nodes("node01", "node02"), out) as started:
+            assert started.wait(60) == code, out.read_text()
+        assert out.read_text().count("survived") == 1
 
 
 # ---- who is killed ------------------------------------------------------------------------------------------------

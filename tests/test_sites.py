@@ -508,6 +508,7 @@ def test_the_documented_example_shows_as_it_was_written(cluster: Site, host: Hos
         "url = 'https://example.org/cluster'  # F:3\n"
         "platform = 'slurm'  # F:4\n"
         "launcher = 'srun'  # F:5\n"
+        "launch.options = ['--mpi=pmix']  # F:27\n"
         "poll_min = 30.0  # F:6\n"
         "spool = '$HOME/.psij'  # F:7\n"
         "defaults.wall_time_min = 30  # F:18\n"
@@ -519,11 +520,11 @@ def test_the_documented_example_shows_as_it_was_written(cluster: Site, host: Hos
         "{'hostname': 'login\\\\d+\\\\.cluster\\\\.example\\\\.org'}]  # F:11\n"
         "required = ['project']  # F:9\n"
         "forbidden = ['memory_per_node']  # F:10\n"
-        "queues.short.max_nodes = 4  # F:27\n"
-        "queues.short.max_wall_time_min = 60  # F:28\n"
-        "queues.short.strict = True  # F:29\n"
-        "queues.long.max_nodes = 64  # F:32\n"
-        "queues.long.max_wall_time_min = 2880  # F:33\n"
+        "queues.short.max_nodes = 4  # F:30\n"
+        "queues.short.max_wall_time_min = 60  # F:31\n"
+        "queues.short.strict = True  # F:32\n"
+        "queues.long.max_nodes = 64  # F:35\n"
+        "queues.long.max_wall_time_min = 2880  # F:36\n"
     )
 
 
@@ -582,16 +583,16 @@ def test_limits_refuse_or_warn_and_say_what_would_do(cluster: Site, host: Host) 
         Finding(
             "refuse",
             "queue short takes at most 4 nodes, and the job asks for 5",
-            f"long would take it; see {path}:27",
+            f"long would take it; see {path}:30",
         ),
         Finding(
             "refuse",
             "queue short lets jobs run 60 minutes at most, and the job asks for 61",
-            f"long would take it; see {path}:28",
+            f"long would take it; see {path}:31",
         ),
     ]
     assert cluster.check(complete(cluster, queue="long", num_nodes=65)) == [
-        Finding("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:32")
+        Finding("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:35")
     ]
     assert cluster.check(complete(cluster, queue="lon")) == [
         Finding("warn", "cluster has no queue 'lon' that we know", "did you mean 'long'?")

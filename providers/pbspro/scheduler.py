@@ -43,6 +43,7 @@ class PBSProScheduler(Scheduler):
     chunk = 1000
     array_max = 10000
     complaints = (
+        Complaint(r"invalid option -- 'E'", permanent=True),  # an old qstat: history is asked about everything
         Complaint(  # qsub's usage follows, which has every word
             r"illegal -\w value|directive error|invalid option", hint="`psij-run render` shows what it refused"
         ),
@@ -78,8 +79,10 @@ class PBSProScheduler(Scheduler):
         Complaint(r"Illegal attribute or resource value", limit="resources", hint="see -X resources and -X chunk"),
         Complaint(r"Bad GID|group_list", limit="group_list", hint="`id -Gn` lists your groups"),
         Complaint(r"[Dd]epend", limit="after", hint="see that the job which it is to follow exists"),
-        Complaint(r"Unauthorized Request|not authorized|access", limit="queue",
-                  hint="you may not use that queue or project: choose another with -q or -A"),
+        Complaint(
+            r"Unauthorized Request|not authorized", limit="permission",
+            hint="you may not use that queue or project, or only an administrator may: a wall time, for one, you can lower",
+        ),
     )  # fmt: skip
 
     def submit_argv(self, script: Path) -> Sequence[str]:

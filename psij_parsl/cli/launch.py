@@ -145,12 +145,14 @@ class _Launch:
                 assignment.free()
 
     def _room(self, how: dict[str, Any]) -> Assignment | None:
-        found = self.resources.assign(self.job, **how)
-        if found is None and "no_wait" not in self.said:
-            if "verbose" in self.said:
-                self.out.note("waiting for room in the allocation")
-            found = self.resources.wait_for(self.job, self.said.get("timeout"), **how)
-        return found
+        if "no_wait" in self.said:
+            return self.resources.assign(self.job, **how)
+        if "verbose" in self.said:
+            found = self.resources.assign(self.job, **how)
+            if found is not None:
+                return found
+            self.out.note("waiting for room in the allocation")
+        return self.resources.wait_for(self.job, self.said.get("timeout"), **how)
 
     def _no_room(self) -> int:
         if (number := received_signal()) is not None:

@@ -108,16 +108,15 @@ def guarded(launched: str, watchdog: str) -> str:
     fi
   done
 }}
+exec 3>&2 2>/dev/null  # what the shell itself says about the two is for nobody
 set -m
 (
-{_lines(launched)}) &
+{_lines(launched)}) 2>&3 3>&- &
 psij_block=$!
-psij_watch {watchdog} &
+psij_watch {watchdog} 2>&3 3>&- &
 psij_dog=$!
-set +m
-wait "$psij_block" 2>/dev/null
+wait "$psij_block"
 psij_code=$?
-disown "$psij_dog"  # so that its end is not told
-kill -s KILL -- -"$psij_dog" 2>/dev/null
+kill -s KILL -- -"$psij_dog"
 exit "$psij_code"
 """

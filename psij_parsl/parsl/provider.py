@@ -39,6 +39,7 @@ log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is tol
 
 _SOON_S = 1  # between two looks while a block starts or has just changed
 _LONGEST_S = 10.0  # while all is quiet
+_QUIET_S = 90.0  # how seldom the manager is asked while all blocks run
 _LIVELY_S = 30.0  # how long after a change it is lively
 _ROOM_S = 10.0  # how long a submit waits for cancelled blocks to be gone
 _PATIENCE_S = 45.0  # for one submit in all
@@ -264,7 +265,10 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
                 if not entry.native and entry.open and time.time() - entry.intended > _UNSENT_S:
                     give_up(self._executor.journal, self._executor.scheduler, entry)
             found = [(entry, "") for entry in entries]
-            now = self._executor.statuses(found, urgent=True) if urgent else self._executor.look(found, before)
+            if urgent:
+                now = self._executor.statuses(found, urgent=True)
+            else:
+                now = self._executor.look(found, before, known_s=self._patience(entries))
         except (Error, OSError) as error:
             log.warning("the state of blocks stays as it was: %s", error)
             return before
@@ -277,6 +281,14 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
                 log.info("block %s (%s): %s", entry.name, entry.id, new.describe())
             self._last[entry.id] = new
         return now
+
+    def _patience(self, entries: Sequence[Entry]) -> float:
+        """How old an answer of the manager may be: a block's start and end leave files, which are looked at always."""
+        waiting = any(
+            entry.open and (entry.cancelled or self._last.get(entry.id, JobStatus()).state is not JobState.ACTIVE)
+            for entry in entries
+        )
+        return 0.0 if waiting else _QUIET_S
 
     def status(self, job_ids: Sequence[object]) -> list[ParslStatus]:
         """The state of each block, as fresh objects. It never raises; an unknown state is the last one known."""
@@ -324,11 +336,12 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     def status_polling_interval(self) -> int:
         """Seconds to Parsl's next question: one while blocks start or end, up to ten while all is quiet.
 
-        It costs the manager nothing: it is asked once per its own interval by all processes of the user.
+        It costs the manager nothing: it is asked once per its own interval by all processes of the user, and while
+        all blocks run only now and then, for their starts and ends leave files.
         """
         if any(not s.final and s.state is not JobState.ACTIVE for s in self._last.values()):
             return _SOON_S
-        if time.monotonic() - self._changed < _LIVELY_S:
+        if self.is_here or time.monotonic() - self._changed < _LIVELY_S:
             return _SOON_S
         return round(max(2.0, min(_LONGEST_S, self._executor.snapshot.interval_s / 3)))
 

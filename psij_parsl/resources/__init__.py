@@ -1,7 +1,7 @@
 """The nodes, CPUs and GPUs of the allocation that one stands in: who has what, and what is left.
 
 `NodeResources.discover()` is the way in. From the environment (`discover.py`, and each platform's `allocation`)
-comes an `Allocation`; `pool.py` keeps its cores and GPUs in bit masks; `shared.py` and `ledger.py` do so for many
+comes an `Allocation`; `pool.py` keeps its cores and GPUs in bit masks (`kinds.py`); `shared.py` and `ledger.py` do so for many
 processes at once. The names are loaded when they are first used, for the host lists alone serve others too.
 """
 

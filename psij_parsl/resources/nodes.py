@@ -27,8 +27,9 @@ from ..job import Resources
 from . import manager
 from .allocation import Allocation
 from .discover import discover
+from .kinds import Plan, Shape
 from .node import Assignment, Hardware, Holder, Node
-from .pool import Plan, Pool, Shape
+from .pool import Pool
 from .requests import plans_for, shape_of
 
 _LOOK_S = 0.1  # how long a waiting thread sleeps before it looks for a signal

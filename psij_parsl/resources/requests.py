@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import DoesNotFit, InvalidRequest
 from ..job import Resources
-from .pool import Kind, Plan, Pool, Shape
+from .kinds import Kind, Plan, Shape
+from .pool import Pool
 
 
 def shape_of(request: Resources, share: int | None) -> Shape:

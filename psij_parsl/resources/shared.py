@@ -13,10 +13,11 @@ from .. import files, signals
 from ..errors import DoesNotFit
 from ..job import Resources
 from .allocation import Allocation
+from .kinds import UNIT, Plan, Shape
 from .ledger import Book, Holding, Ledger, Part, Stamp, Ticket, folder, packed, signature, unpacked
 from .node import Assignment, Hardware, Holder, Node
 from .nodes import NodeResources
-from .pool import UNIT, Piece, Plan, Shape, Taken
+from .pool import Piece, Taken
 from .requests import shape_of
 
 _LOOK_S, _LOOK_MOST_S = 0.01, 0.3  # how often the first in the queue looks, and the last

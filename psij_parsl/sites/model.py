@@ -193,7 +193,7 @@ class SiteModel(Site, _Table):
     launcher: StrictStr | None = Field(
         default=None, description="launch method of parallel jobs (default: the platform's)"
     )
-    launch: Launch = Field(default_factory=Launch, description="how runs are started inside a job")
+    launch: Launch | None = Field(default=None, description="how runs are started inside a job")
     poll_min: Seconds | None = Field(
         default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
     )

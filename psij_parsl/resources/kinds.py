@@ -1,0 +1,205 @@
+"""Nodes that are alike, and what a shape of task takes of one: whole numbers and bit masks only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from .node import Hardware, Node
+
+#: The occupancy of one core: shares of a node up to 1/24 are whole numbers of it.
+UNIT = 5_354_228_880  # the least common multiple of 1 … 24
+_KEPT = 4096  # cuts that are remembered per plan
+
+
+class Shape(NamedTuple):
+    """What a task needs on each of its nodes. `share` N is 1/N of a node, 1 a whole one, None just its cores."""
+
+    num_nodes: int
+    ranks: int
+    cores_per_rank: int
+    threads: int
+    gpus_per_rank: int
+    memory: int | None
+    share: int | None
+
+
+class Cut(NamedTuple):
+    """A part of a node: its bits in the node's state, and the ids behind them in the order of the ranks."""
+
+    bits: int
+    cpus: tuple[int, ...]
+    gpus: tuple[str, ...]
+
+
+class Kind:
+    """Nodes with the same cores, GPUs and memory. A node's state has a bit per free core, then one per free GPU."""
+
+    def __init__(self, node: Node, siblings: Sequence[Sequence[int]], hardware: Hardware) -> None:
+        self.cores = _cores(node, siblings, hardware.blocked)
+        self.num_cores, self.num_gpus = len(self.cores), len(node.gpus)
+        self.width = min(map(len, self.cores), default=1)
+        self.gpus, self.memory, self.real_ids = node.gpus, node.memory, node.real_ids
+        self.full = self.num_cores * UNIT
+        self.all_cores = (1 << self.num_cores) - 1
+        self.all = (1 << self.num_cores + self.num_gpus) - 1
+        self.near = [self._core_bits(hardware.gpu_cpus.get(gpu, ())) for gpu in node.gpus]
+        self._cpus: dict[tuple[int, int, int], tuple[int, ...]] = {}
+        self.members = 0
+        self.row = self.num_cores + 1  # buckets of one number of free GPUs
+        self.last = self.row * (self.num_gpus + 1) - 1
+        self.buckets = [0] * (self.last + 1)
+        self.nonempty = 0
+
+    def _core_bits(self, cpus: Iterable[int]) -> int:
+        wanted = set(cpus) if self.real_ids else set()
+        return sum(1 << at for at, core in enumerate(self.cores) if wanted.intersection(core))
+
+    def near_to(self, gpus: int) -> int:
+        """The cores near to those GPUs."""
+        found = 0
+        for at, mask in enumerate(self.near):
+            if gpus >> at & 1:
+                found |= mask
+        return found
+
+    def cpus(self, cores: int, threads: int) -> tuple[int, ...]:
+        """The ids of so many hardware threads of each of those cores; eight cores at a time, from a table."""
+        found: tuple[int, ...] = ()
+        at = 0
+        while cores:
+            if byte := cores & 255:
+                key = (at, byte, threads)
+                known = self._cpus.get(key)
+                if known is None:
+                    known = self._cpus[key] = tuple(
+                        cpu for bit in range(8) if byte >> bit & 1 for cpu in self.cores[at + bit][:threads]
+                    )
+                found += known
+            cores >>= 8
+            at += 8
+        return found
+
+    def gpu_ids(self, gpus: int) -> tuple[str, ...]:
+        """The ids of those GPUs."""
+        return tuple([gpu for at, gpu in enumerate(self.gpus) if gpus >> at & 1]) if gpus else ()
+
+    def level(self, key: int) -> int:
+        """How many cores' occupancy is free on the nodes of that bucket."""
+        return (self.last - key) % self.row
+
+    def key(self, state: int, room: int) -> int:
+        """The bucket of a node: the higher, the fewer GPUs are free, and among these the fewer cores."""
+        return self.last - (state >> self.num_cores).bit_count() * self.row - room // UNIT
+
+    def bits(self, cpus: Iterable[int], gpus: Iterable[str]) -> int:
+        """The bits of those ids; ids that the node does not have here are nobody's."""
+        of_cpu, of_gpu = set(cpus), set(gpus)
+        cores = sum(1 << at for at, core in enumerate(self.cores) if of_cpu.intersection(core))
+        return cores | sum(1 << at + self.num_cores for at, gpu in enumerate(self.gpus) if gpu in of_gpu)
+
+    def ids(self, bits: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The ids of those bits, all threads of each core."""
+        widest = max(map(len, self.cores), default=1)
+        return self.cpus(bits & self.all_cores, widest), self.gpu_ids(bits >> self.num_cores)
+
+
+def _cores(node: Node, siblings: Sequence[Sequence[int]], blocked: frozenset[int]) -> tuple[tuple[int, ...], ...]:
+    """The node's CPU ids, core by core; a core with a blocked thread is left out as a whole."""
+    ours = set(node.cpus)
+    blocked = blocked if node.real_ids else frozenset()
+    grouped: list[tuple[int, ...]] = []
+    for core in siblings if node.real_ids else ():
+        threads = tuple(cpu for cpu in core if cpu in ours)
+        ours.difference_update(threads)
+        if threads and not blocked.intersection(core):
+            grouped.append(threads)
+    return tuple(sorted([*grouped, *((cpu,) for cpu in ours if cpu not in blocked)]))
+
+
+class Plan:
+    """A shape on a kind of node: what it takes there, and in which buckets it finds it."""
+
+    def __init__(self, shape: Shape, kind: Kind) -> None:
+        threads = min(shape.threads, kind.width)
+        per_rank = -(-shape.cores_per_rank * shape.threads // threads)
+        self.kind, self.threads, self.ranks = kind, threads, shape.ranks
+        self.cores = shape.ranks * per_rank
+        self.gpus = shape.ranks * shape.gpus_per_rank
+        self.memory = (shape.memory or 0) if kind.memory is not None else 0
+        self.room = self.cores * UNIT
+        self.fits = self.cores <= kind.num_cores and self.gpus <= kind.num_gpus and self.memory <= (kind.memory or 0)
+        if shape.share is not None:
+            self.room = max(self.room, kind.full // shape.share)
+        if shape.share == 1 and self.fits:
+            self.cores, self.gpus, self.memory = kind.num_cores, kind.num_gpus, kind.memory or 0
+        whole = not self.room % UNIT
+        self.step = self.gpus * kind.row + self.room // UNIT if whole else None
+        self.certain = whole and not self.memory
+        level = self.room // UNIT
+        self.wanted = 0
+        if self.fits:
+            row = (1 << kind.row - level) - 1  # the buckets of one row with that many cores or more
+            self.wanted = sum(
+                row << (kind.num_gpus - gpus) * kind.row for gpus in range(self.gpus, kind.num_gpus + 1)
+            )
+        self.cuts: dict[int, Cut] = {}
+
+    def cut(self, state: int) -> Cut:
+        """What to take of a node in that state: the lowest GPUs, the cores nearest to each rank's GPUs."""
+        found = self.cuts.get(state)
+        if found is None:
+            if len(self.cuts) >= _KEPT:
+                self.cuts.clear()
+            found = self.cuts[state] = self._made(state)
+        return found
+
+    def _made(self, state: int) -> Cut:
+        kind = self.kind
+        free, gpus = state & kind.all_cores, lowest(state >> kind.num_cores, self.gpus)
+        parts = self._nearest(free, gpus) if gpus and any(kind.near) else [lowest(free, self.cores)]
+        bits = gpus << kind.num_cores
+        cpus: tuple[int, ...] = ()
+        for part in parts:
+            bits |= part
+            cpus += kind.cpus(part, self.threads)
+        return Cut(bits, cpus, kind.gpu_ids(gpus))
+
+    def _nearest(self, free: int, gpus: int) -> list[int]:
+        """Cores rank by rank, each rank's as near as can be to its own GPUs; those that are left to nobody last."""
+        per_rank, gpus_per_rank = self.cores // self.ranks, gpus.bit_count() // self.ranks
+        chosen: list[int] = []
+        for _ in range(self.ranks):
+            mine = lowest(gpus, gpus_per_rank)
+            gpus ^= mine
+            chosen.append(lowest(free & self.kind.near_to(mine), per_rank))
+            free ^= chosen[-1]
+        for rank, cores in enumerate(chosen):  # those for whom there were not enough nearby
+            more = lowest(free, per_rank - cores.bit_count())
+            free ^= more
+            chosen[rank] |= more
+        return [*chosen, lowest(free, self.cores - self.ranks * per_rank)]
+
+
+def lowest(mask: int, number: int) -> int:
+    """The lowest bits of a mask, so many of them, or all if there are not so many."""
+    found = at = 0
+    while number and mask:
+        byte = mask & 255
+        mask >>= 8
+        bits = byte.bit_count()
+        if bits > number:
+            byte, bits = _LOWEST[number][byte], number
+        found |= byte << at
+        number -= bits
+        at += 8
+    return found
+
+
+def _lowest_of_byte(byte: int, number: int) -> int:
+    for _ in range(byte.bit_count() - number):
+        byte ^= 1 << byte.bit_length() - 1
+    return byte
+
+
+_LOWEST = [[_lowest_of_byte(byte, number) for byte in range(256)] for number in range(8)]
