@@ -20,7 +20,8 @@ import parsl
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 
-TASKS = 3000
+TASKS = 2000
+BATCHES = 4  # of which the best counts: the provider can only take away from it
 QUIET_S = 60
 
 
@@ -74,10 +75,12 @@ def main(name: str, what: str, folder: Path) -> None:
 
 
 def load(name: str, executor: HighThroughputExecutor, app: Any, folder: Path) -> dict[str, float]:
-    began = time.monotonic()
-    for task in [app() for _ in range(TASKS)]:
-        task.result()
-    rate = TASKS / (time.monotonic() - began)
+    rate = 0.0
+    for _ in range(BATCHES):
+        began = time.monotonic()
+        for task in [app() for _ in range(TASKS)]:
+            task.result()
+        rate = max(rate, TASKS / (time.monotonic() - began))
     before = calls(folder)
     time.sleep(QUIET_S)
     asked = (calls(folder) - before) * 60 / QUIET_S
