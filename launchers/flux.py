@@ -30,6 +30,7 @@ class Flux(MPIRun):
     per_node = ("flux", "run", "-o", "pmi=off", "-o", "exit-timeout=none", *_NODES, "-o", "cpu-affinity=off")
     rank = ("FLUX_TASK_RANK",)
     local_rank = ("FLUX_TASK_LOCAL_ID",)
+    mixes = ("mpi",)  # it gives the highest
     forget = ("FLUX_TASK_*", "FLUX_JOB_*")
     reach = (
         "flux run hands signals on to all tasks of its job. When it was killed the job is found by its name and"

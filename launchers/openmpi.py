@@ -31,7 +31,7 @@ class OpenMPI(MPIRun):
     per_node = (*_GO_ON, "mpirun", *_UNBOUND)
     rank = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
     local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK",)
-    silent = ("serial",)  # told to go on, it forgets the copies' exit codes
+    mixes = silent = ("serial",)  # told to go on, it forgets the copies' exit codes
     # In a Slurm job its daemons are a step of their own, beside those of other runs.
     settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     reach = (

@@ -39,7 +39,7 @@ class Wrapper:
     `split` GPUs of those that a node shows go to each rank there. `kind` is the GPUs' vendor, '' to be found out on
     the node. `threads` is for OpenMP and its kin; 0 sets nothing. `stay` "1": remain as the rank's parent, to tell a
     signal as 128+n; "abort": and end the whole run when it fails. `codes` is
-    a file to which failing exit codes are added, where the launcher forgets them. `die`: let the kernel end the rank with its
+    a file to which failing exit codes are added, `quiet`: which the launcher is then not told. `die`: let the kernel end the rank with its
     parent. `watch`: tell when an MPI library is loaded to which the launch gives no means.
     """
 
@@ -54,6 +54,7 @@ class Wrapper:
     mark: str = ""
     stay: str = ""
     codes: str = ""
+    quiet: bool = False
     die: bool = False
     watch: bool = False
 
@@ -63,7 +64,7 @@ class Wrapper:
             "run": self.mark, "rank": ",".join(self.rank), "local": ",".join(self.local_rank),
             "ranks": shape.num_ranks, "per_node": shape.ranks_per_node, "split": self.split or "", "kind": self.kind,
             "threads": self.threads or "", "dir": self.directory, "label": self.io.label, "in": str(self.io.stdin or ""),
-            "codes": self.codes, "stay": self.stay,
+            "codes": self.codes, "quiet": self.quiet, "stay": self.stay,
             "die": self.die, "watch": self.watch,
         }  # fmt: skip
         if self.io.per_rank:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import InvalidRequest, TemplateError, nearest
@@ -96,7 +97,9 @@ class MPIRun:
     local_rank: ClassVar[Sequence[str]] = ()
     #: Whether a rank's death by a signal comes out as 128 + its number.
     tells_signals: ClassVar[bool] = True
-    #: Modes whose exit code says nothing of the ranks': they write it down for us, in a file.
+    #: Modes in which its exit code is not that of the first rank that failed: ranks write theirs down, in a file.
+    mixes: ClassVar[Sequence[str]] = ()
+    #: Those of them in which a rank that failed is not to say so to the launcher, which would end the others.
     silent: ClassVar[Sequence[str]] = ()
     #: Whether each rank's parent is a process of the launcher that lives as long as the run.
     parent_stays: ClassVar[bool] = True
@@ -200,10 +203,12 @@ class MPIRun:
 
     def called(self, program: str, options: Sequence[str] = ()) -> MPIRun:
         """The same method with its launcher called by that name or path, and further options."""
-        lines = {mode: [program if word == self.program else word for word in getattr(self, mode)] for mode in MODES}
-        return type(self)(
-            options=(*self.options, *options), lines={mode: line for mode, line in lines.items() if line}
-        )
+        found = copy(self)
+        found.options = (*self.options, *options)
+        for mode in MODES:
+            words = tuple(program if word == self.program else word for word in getattr(self, mode))
+            setattr(found, mode, words)
+        return found
 
     def wiring(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """Variables that let the ranks of an MPI program find each other.

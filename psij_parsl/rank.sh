@@ -1,7 +1,7 @@
 # Runs on a node, once in the place of each rank, and becomes the rank: POSIX sh, nothing else is needed there.
 # psij-rank KEY=VALUE... -- COMMAND...     What each key means stands beside its `case` below. binding.py writes them.
 psij_rows= psij_n=0 psij_ranks=1 psij_per_node=1 psij_out= psij_err= psij_label= psij_kind= psij_stay=
-psij_threads= psij_codes= psij_in= psij_dir= psij_split= psij_watch= psij_lone= psij_die= psij_more='>'
+psij_threads= psij_codes= psij_quiet= psij_in= psij_dir= psij_split= psij_watch= psij_lone= psij_die= psij_more='>'
 psij_var() {  # the value of the first of these variables that is set
   for psij_v; do
     eval "psij_got=\${$psij_v-}"
@@ -53,7 +53,8 @@ while [ "$1" != -- ]; do
   split=*) psij_split=${1#*=} ;;                            # GPUs of each rank, out of those that the node shows
   stay=*) psij_stay=${1#*=} ;;                              # remain as its parent, to tell a signal as 128+n; `abort`:
                                                             # and end the others too when it fails, as PMI has it
-  codes=*) psij_codes=${1#*=} ;;                            # file to add a failing exit code to; then say 0
+  codes=*) psij_codes=${1#*=} ;;                            # file to add a failing exit code to
+  quiet=*) psij_quiet=1 ;;                                  # ... and then to say 0 to the launcher
   die=*) psij_die=1 ;;                                      # end with the process that started us
   watch=*) psij_watch=1 ;;                                  # see whether an MPI library is loaded without means
   row=*)                                                    # NODE|cores of rank 0;of rank 1;...|its GPUs;...
@@ -215,5 +216,7 @@ psij_e=$?
 if [ "$psij_e" != 0 ] && [ "$psij_stay" = abort ] && [ -n "${PMI_FD-}" ]; then
   bash -c 'echo "cmd=abort exitcode=$0" >&"$1"' "$psij_e" "$PMI_FD" 2>/dev/null
 fi
-if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then psij_e=0; fi
+if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then
+  [ -z "$psij_quiet" ] || exit 0
+fi
 exit "$psij_e"

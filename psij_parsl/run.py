@@ -28,6 +28,7 @@ MARK = "PSIJ_RUN"
 GRACE_S = 10.0
 _SWEEP_S = 5.0  # how long a killed process may take to be gone
 _LEFT_S = 1.0  # what a run leaves behind is asked to end, and killed after this
+_LOOK_S = 1.0  # how often one looks whether a rank has failed, where the launcher may leave the others running
 _END_S = 20.0  # for the method's own command
 
 
@@ -36,7 +37,8 @@ class Command:
     """What is started: the whole argv, and the environment that the child gets in place of ours.
 
     `end` is a command that ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
-    `codes` is a file in which ranks that failed leave their exit codes, where the launcher would forget them.
+    `codes` is a file in which ranks that failed leave their exit codes, where the launcher would forget or mix them.
+    `together`: one failure ends them all, and if the launcher does not, we do, after the grace.
     """
 
     argv: Sequence[str]
@@ -45,6 +47,7 @@ class Command:
     io: RankIO = field(default_factory=RankIO)
     end: Sequence[str] = ()
     codes: Path | None = None
+    together: bool = True
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -145,9 +148,23 @@ class Run:
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the end, up to so many seconds (None: for ever). The exit code, or None when the time is up."""
         process = self._started()
-        if self.returncode is None and _ends(process, timeout_s):
-            self._ended(process.wait())
+        if self.returncode is not None:
+            return self.returncode
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not _ends(process, self._turn(deadline)):
+            if self._overdue():
+                return self.kill()
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+        self._ended(process.wait())
         return self.returncode
+
+    def _turn(self, deadline: float | None) -> float | None:
+        """How long to wait at a time: not longer than a failed rank may go unnoticed."""
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if self.command.codes is None or not self.command.together:
+            return left
+        return _LOOK_S if left is None else min(_LOOK_S, left)
 
     def tail(self, lines: int = 20, *, stderr: bool = False, rank: int = 0) -> str:
         """The end of the output file, of that rank where each has its own; '' where output went to our own stream."""
@@ -205,11 +222,11 @@ class Run:
             _finish(ending)
         elif not self._sweep(signals.SIGTERM, _LEFT_S):
             self._sweep(signals.SIGKILL, _SWEEP_S)
-        self.returncode = 128 - code if code < 0 else code or self._forgotten()
+        self.returncode = self._first_failure() or (128 - code if code < 0 else code)
         self._finish_guard()
 
-    def _forgotten(self) -> int:
-        """The first exit code that a rank has left in the file; 0 if none has."""
+    def _first_failure(self) -> int:
+        """The first exit code that a rank has left in the file, which is removed; 0 if none has."""
         path = self.command.codes
         if path is None:
             return 0
@@ -219,6 +236,15 @@ class Run:
         except OSError:
             return 0
         return int(words[0]) if words and words[0].isdigit() else 1
+
+    def _overdue(self) -> bool:
+        """Whether a rank failed so long ago that the others should have been ended."""
+        command = self.command
+        if command.codes is None or not command.together:
+            return False
+        with suppress(OSError):
+            return time.time() - command.codes.stat().st_mtime > self.grace_s
+        return False
 
     def _end_elsewhere(self) -> subprocess.Popen[bytes] | None:
         if not self.command.end:
@@ -267,19 +293,29 @@ class Run:
 
 def processes(mark: str, session: int) -> Iterator[int]:
     """The live processes of a run on this host: those that bear its mark, and those of the launcher's session."""
-    wanted = f"{MARK}={mark}".encode()
-    own = os.getpid()
-    for entry in os.scandir("/proc") if os.path.isdir("/proc/self") else ():
-        if not entry.name.isdigit() or int(entry.name) == own:
+    wanted, own = f"{MARK}={mark}".encode(), os.getpid()
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if not name.isdigit() or int(name) == own:
             continue
         try:
-            status = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
-            if status[0] in b"ZX":
+            words = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
+            if words[0] in b"ZX":
                 continue
-            if int(status[3]) == session or wanted in Path(entry.path, "environ").read_bytes().split(b"\0"):
-                yield int(entry.name)
+            if int(words[3]) == session or wanted in _read(f"/proc/{name}/environ").split(b"\0"):
+                yield int(name)
         except (OSError, IndexError):
             continue  # it has ended, or is somebody else's
+
+
+def _read(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        parts = []
+        while part := os.read(handle, 1 << 17):
+            parts.append(part)
+    finally:
+        os.close(handle)
+    return b"".join(parts)
 
 
 def _ends(process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:

@@ -54,13 +54,13 @@ def plan(
     told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
     argv = method.argv(told, mode=mode, hosts=[node.name for node in placed], stdin=str(io.stdin) == "-", name=name)
     exact = bool(placed) and bind and method.exact
-    codes = private_folder(home(environment) / "runs") / mark if mode in method.silent else None
+    codes = private_folder(home(environment) / "runs") / mark if mode in method.mixes else None
     wrapper = Wrapper(
         rank=method.rank, local_rank=method.local_rank,
         rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
         split=job.gpus_per_rank if bind and method.exact and not placed else 0,
         kind=gpu_kind(environment), threads=threads(job.cpus_per_rank, environment) if bind else 0,
-        directory=str(job.directory), io=io, codes=str(codes or ""), mark=mark, die=method.parent_stays,
+        directory=str(job.directory), io=io, codes=str(codes or ""), quiet=mode in method.silent, mark=mark, die=method.parent_stays,
         stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
         watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
     )  # fmt: skip
@@ -69,7 +69,7 @@ def plan(
         words = ["bash", "-c", f'{job.setup}\nexec "$@"', "psij-setup", *words]
     command = Command(
         argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
-        end=method.ending(name, environment), codes=codes,
+        end=method.ending(name, environment), codes=codes, together=mode == "mpi",
     )  # fmt: skip
     return Run(command, grace_s=grace_s)
 

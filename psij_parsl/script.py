@@ -77,7 +77,9 @@ def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = No
     codes = _CODES if mode in method.silent else ""
     if codes or (job.gpus_per_rank and method.exact):  # it shows each rank all GPUs of its node
         io = RankIO(stdin=Path("-"))
-        rank = Wrapper(rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank, codes=codes, io=io)
+        rank = Wrapper(
+            rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank, codes=codes, quiet=True, io=io
+        )
         words.append(shlex.join(rank.words(job, str(folder / _WRAPPER))))
     line = " ".join(filter(None, words))
     if not codes:

@@ -25,23 +25,45 @@ _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Flag:
-    """The state of one registration: which signal came, and a pipe that wakes sleepers in any thread."""
+    """The state of one registration: which signal came, and two pipes that wake sleepers.
+
+    `asked` becomes readable when it was noted that a signal came, for sleepers in all threads. `alarm` is written by
+    the interpreter the moment that any signal arrives: one that comes just before the main thread's select() is
+    called would otherwise be noted only after it.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.earlier: dict[int, Any] = {}
+        self.earlier_alarm = -1
         self.on_second: Callable[[], None] | None = None
-        self.read_end, self.write_end = os.pipe()
-        os.set_blocking(self.read_end, False)
-        os.set_blocking(self.write_end, False)
+        self.asked, self.ask = _pipe()
+        self.alarm, self.raise_alarm = _pipe()
 
     def set(self, number: int) -> None:
         self.received = number
-        os.write(self.write_end, b"x")  # never read back: the pipe stays readable for every sleeper
+        os.write(self.ask, b"x")  # never read back: the pipe stays readable for every sleeper
+
+    def wait(self, seconds: float) -> None:
+        """Until a signal that asks us to leave was noted, or this long."""
+        deadline = time.monotonic() + seconds
+        ends = [self.asked]
+        if threading.current_thread() is threading.main_thread():
+            ends.append(self.alarm)  # the handlers run in this thread
+        while self.received is None and (left := deadline - time.monotonic()) > 0:
+            if self.alarm in select.select(ends, [], [], left)[0]:
+                os.read(self.alarm, 4096)
 
     def close(self) -> None:
-        os.close(self.read_end)
-        os.close(self.write_end)
+        for end in (self.asked, self.ask, self.alarm, self.raise_alarm):
+            os.close(end)
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends
 
 
 _flag: _Flag | None = None
@@ -78,6 +100,9 @@ def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callabl
     _flag = flag
     for number in _WATCHED:
         signal.signal(number, _handle)
+    flag.earlier_alarm = signal.set_wakeup_fd(flag.raise_alarm, warn_on_full_buffer=False)
+    if flag.earlier_alarm != -1 and before is None:
+        signal.set_wakeup_fd(flag.earlier_alarm)  # an event loop's: it needs it more
 
     def restore() -> None:
         global _flag
@@ -85,6 +110,7 @@ def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callabl
             return
         for number, handler in flag.earlier.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        signal.set_wakeup_fd(flag.earlier_alarm, warn_on_full_buffer=before is None)
         _flag = before
         if before is not None and before.received is None and flag.received is not None:
             before.set(flag.received)  # who registered first has to leave as well
@@ -113,8 +139,8 @@ def should_exit(wait_s: float = 0.0) -> bool:
         if wait_s > 0:
             time.sleep(wait_s)
         return False
-    if flag.received is None and wait_s > 0:
-        select.select([flag.read_end], [], [], wait_s)
+    if wait_s > 0:
+        flag.wait(wait_s)
     return flag.received is not None
 
 

@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def comes_true() -> Callable[..., None]:
     """Wait for a condition, with a deadline."""
 
-    def wait(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+    def wait(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
         deadline = monotonic() + seconds
         while not condition():
             assert monotonic() < deadline, f"not within {seconds} s: {what or condition}"

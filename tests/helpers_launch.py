@@ -22,12 +22,8 @@ RECORD = [
 #: most of the time.
 _CROWD = """
 import json, os, sys
-import filelock, jinja2, typer, psij_parsl.cli.launch, psij_parsl.cli.app, psij_parsl.mpirun_choice, psij_parsl.run_plan
+import filelock, jinja2, psij_parsl.cli.launching, psij_parsl.cli.app, psij_parsl.mpirun_choice, psij_parsl.run_plan
 import psij_parsl.resources.shared, psij_parsl.sites, psij_parsl.launchers.srun, psij_parsl.launchers.mpich
-with open(os.devnull, "w") as nowhere:
-    said, sys.stderr = sys.stderr, nowhere
-    psij_parsl.cli.app.run(["launch"])  # it says that there is no command; by then all that reads a line is loaded
-    sys.stderr = said
 children = []
 for words, out in json.load(sys.stdin):
     child = os.fork()

@@ -12,9 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from psij_parsl.cli.app import build
+from psij_parsl.cli.flags import parsed
+from psij_parsl.cli.launching import LAUNCH_FLAGS
 from psij_parsl.resources import NodeResources
 from psij_parsl.run import MARK
 from tests import helpers_mpi
@@ -59,6 +63,37 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+# ---- its words ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-N 2 -n4 -l -- ./a -x", ({"nodes": "2", "ntasks": "4", "label": True}, ["./a", "-x"])),
+        ("-lvN2 --env A=1 --env=B= a", ({"label": True, "verbose": True, "nodes": "2", "env": ["A=1", "B="]}, ["a"])),
+        ("-o -- --option=--mpi=pmix -- -c", ({"output": "--", "option": ["--mpi=pmix"]}, ["-c"])),
+        ("", ({}, [])), ("a -N 2", ({}, ["a", "-N", "2"])), ("--help", None), ("--nodez 2 a", None), ("-N", None),
+        ("--label=yes a", None), ("-z a", None),
+    ],
+)  # fmt: skip
+def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str, object], list[str]] | None) -> None:
+    """Without it, for it takes long to load; whatever is wrong, or asks for help, is left to typer."""
+    assert parsed(line.split(), LAUNCH_FLAGS) == expected
+    if expected is not None:
+        seen: list[object] = []
+        with mock.patch("psij_parsl.cli.launching.launch", lambda out, *said: seen.append(said) or 0):
+            build("launch").main(args=["launch", *line.split()], standalone_mode=False)
+        assert seen == [(expected[0], expected[1] or None)]
+
+
+def test_a_launch_loads_no_typer() -> None:
+    program = "import sys, psij_parsl.cli as c; sys.argv[1:] = ['launch', 'true']; c.main(); print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"typer", "pydantic", "parsl"} & set(modules)
 
 
 # ---- on a host alone ----------------------------------------------------------------------------------------------
@@ -217,6 +252,9 @@ def test_a_python_script_does_the_same(here: Path) -> None:
 from pathlib import Path
 from psij_parsl import Job
 from psij_parsl.mpirun import MPIRun
+from psij_parsl.cli.app import build
+from psij_parsl.cli.flags import parsed
+from psij_parsl.cli.launching import LAUNCH_FLAGS
 from psij_parsl.resources import NodeResources
 job = Job(command=["sh", "-c", "echo rank $PSIJ_RANK"], stdout=Path("out"))
 resources = NodeResources.discover()
@@ -288,9 +326,6 @@ def _one() -> object:
     return Resources()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("PSIJ_TEST_LONG"), reason="issue 4 is still open: it depends on the test before"
-)
 def test_no_run_is_started_that_cannot_end_before_the_wall_time(
     job: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

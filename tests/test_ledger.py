@@ -205,7 +205,7 @@ def test_what_a_dead_process_held_comes_back(how: int | None, processes: Callabl
         holder.stdin.close()
     else:
         holder.send_signal(how)
-    assert nodes.wait_for(Resources(num_nodes=3, ranks_per_node=4), timeout=20) is not None  # a zombie is dead too
+    assert nodes.wait_for(Resources(num_nodes=3, ranks_per_node=4), timeout=60) is not None  # a zombie is dead too
 
 
 def test_a_launcher_that_outlives_its_starter_keeps_what_it_uses(processes: Callable[..., Any]) -> None:

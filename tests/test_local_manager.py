@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "providers" / "local"
 OVER = {"DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"}
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -423,7 +423,7 @@ def test_a_start_that_nobody_took_up_is_repeated(local: Manager) -> None:
 def test_a_supervisor_that_comes_too_late_leaves(local: Manager) -> None:
     job = local.submit("echo ran >> ran", "--hold")
     words = [sys.executable, "-I", "-S", str(FOLDER / "__main__.py"), "--psij-local-supervisor", job, "x"]
-    assert subprocess.run(words, env=local.environ, check=False, timeout=10).returncode == 0
+    assert subprocess.run(words, env=local.environ, check=False, timeout=60).returncode == 0
     assert local.state(job) == "HELD"
     assert not local.read("ran")
 

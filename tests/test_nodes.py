@@ -247,7 +247,7 @@ def test_waiting_ends_when_there_is_room() -> None:
     held = nodes.assign(Resources(ranks_per_node=2))
     assert held is not None
     threading.Timer(0.1, held.free).start()
-    assert got(nodes.wait_for(Resources(ranks_per_node=2), timeout=20))[0].cpus == (0, 1)
+    assert got(nodes.wait_for(Resources(ranks_per_node=2), timeout=60))[0].cpus == (0, 1)
 
 
 def test_waiting_ends_at_its_deadline_and_leaves_no_trace() -> None:

@@ -20,10 +20,7 @@ from psij_parsl.cli.app import run as psij_run
 from psij_parsl.journal import Journal
 from tests.helpers_parsl import PARSL_IS_UNTIDY, PYTHON, all_ended, apps, blocks, config, loaded, until
 
-pytestmark = [
-    pytest.mark.skipif(not os.environ.get("PSIJ_TEST_LONG"), reason="issue 3 is still open: HTEX on a busy machine"),
-    *PARSL_IS_UNTIDY,
-]
+pytestmark = [*PARSL_IS_UNTIDY]
 
 
 @pytest.fixture(autouse=True)

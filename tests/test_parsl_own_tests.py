@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("PSIJ_TEST_LONG"), reason="issue 3 is still open: HTEX on a busy machine"
-)
-
 ROOT = Path(__file__).parents[1]
 
 

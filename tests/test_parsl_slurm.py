@@ -26,10 +26,7 @@ from tests.helpers_parsl import (
     until,
 )
 
-pytestmark = [
-    pytest.mark.skipif(not os.environ.get("PSIJ_TEST_LONG"), reason="issue 3 is still open: HTEX on a busy machine"),
-    *PARSL_IS_UNTIDY,
-]
+pytestmark = [*PARSL_IS_UNTIDY]
 
 
 README = Path(__file__).parents[1] / "README.md"

@@ -239,7 +239,6 @@ def remaining(started: Run) -> list[int]:
     return list(run.processes(started.command.mark, started.pid))
 
 
-@pytest.mark.skipif(not os.environ.get("PSIJ_TEST_LONG"), reason="issue 4 is still open: it fails on a busy machine")
 def test_killed_launchers_and_ranks_leave_nothing(mpi: MPI, out: Path, comes_true: Until) -> None:
     """Each at a random moment; the ranks ignore what they can."""
     chance = random.Random(str(mpi.method))

@@ -17,12 +17,17 @@ from .usage import is_usage, usage
 
 
 class Command(NamedTuple):
-    """Where a command is, examples for its help, and whether words after the first non-option are not ours."""
+    """Where a command is, examples for its help, and whether words after the first non-option are not ours.
+
+    `table` is then where its flags are. `direct` is a module that may answer without typer, where time counts.
+    """
 
     module: str
     function: str
     examples: Sequence[str] = ()
     runs: bool = False
+    table: str = "flags:FLAGS"
+    direct: str = ""
 
 
 class Group(NamedTuple):
@@ -58,7 +63,8 @@ COMMANDS: Mapping[str, Command | Group] = {
     "launch": Command(
         "launch", "launch",
         ("psij-run launch -n 8 -c 2 -- ./solver input.dat", "psij-run launch -N 2 -n 8 -g 1 -- ./train",
-         "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out"), runs=True,
+         "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out"),
+        runs=True, table="launching:LAUNCH_FLAGS", direct="launching",
     ),
     "resources": Group(
         "Nodes, cores and GPUs of the job that one stands in, or of this host.",
@@ -146,13 +152,18 @@ def _run(name: str, words: list[str], out: Renderer) -> int:
     completing = "_PSIJ_RUN_COMPLETE" in os.environ
     if not name.startswith("-") and name not in COMMANDS and not completing:
         raise InvalidRequest(f"there is no command {name!r}", hint=nearest(name, COMMANDS.keys() - HIDDEN))
+    _log_to(out, verbose=_asked(words, "-v", "--verbose"))
+    found = COMMANDS.get(name)
+    if isinstance(found, Command) and found.direct and not completing:
+        status: int | None = import_module(f".{found.direct}", __package__).direct(out, words[1:])
+        if status is not None:
+            return status
     import typer
 
     whole = completing or name.startswith("-")
     command = build(None if whole else name)
     if completing:
         command.main(args=words, prog_name="psij-run")
-    _log_to(out, verbose=_asked(words, "-v", "--verbose"))
     try:
         with command.make_context("psij-run", list(words), obj=out) as context:
             return int(command.invoke(context) or 0)
@@ -211,10 +222,10 @@ def _ours(words: Sequence[str]) -> int:
     command = COMMANDS.get(words[0]) if words else None
     if not isinstance(command, Command) or not command.runs:
         return len(words)
-    from .options import FLAGS, own_words
+    from .flags import own_words
 
-    flags = getattr(import_module(f".{command.module}", __package__), f"{words[0].upper()}_FLAGS", FLAGS)
-    return own_words(words[1:], flags)
+    module, _, table = command.table.partition(":")
+    return own_words(words[1:], getattr(import_module(f".{module}", __package__), table))
 
 
 def _asked(words: Sequence[str], *spellings: str) -> bool:

@@ -87,3 +87,8 @@ def parameters(ctx: typer.Context) -> Iterator[Offer]:
 def words(ctx: typer.Context, incomplete: str) -> list[Any]:
     """A command's own words: files, which the shell completes by itself."""
     return []
+
+
+def modes(ctx: typer.Context, incomplete: str) -> list[Any]:
+    """How a script starts its command."""
+    return [mode for mode in ("script", "serial", "mpi") if mode.startswith(incomplete)]

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InvalidRequest
 from .complete import sites
-from .options import FLAGS
+from .options import FLAGS, completer
 from .output import Renderer
 
 _SHARED = {"site": "site", "config": "file", "nodes": "num_nodes", "time": "wall_time_min", "queue": "queue",
@@ -86,7 +86,7 @@ def _with_wishes(command: Callable[..., Any]) -> Callable[..., Any]:
             name, inspect.Parameter.KEYWORD_ONLY, annotation=str | None,
             default=typer.Option(
                 None, *flag.spellings, metavar=flag.metavar, help=flag.help, show_default=False,
-                autocompletion=sites if name == "site" else flag.complete,
+                autocompletion=sites if name == "site" else completer(flag),
             ),
         )
         for name, flag in flags.items()

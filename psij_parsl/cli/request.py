@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidRequest, nearest
-from .options import FLAGS, Chosen, Flag, shown
+from .flags import FLAGS, Chosen, Flag, shown
 
 ENVIRONMENT = "the environment"
 _WHERE = ("site", "config", "platform")

@@ -94,6 +94,8 @@ class SharedNodes(NodeResources):
     ) -> Assignment | None:  # fmt: skip
         """As the base says, in one queue for all processes."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        if lasts_s is not None:
+            self._check_time(lasts_s)
         key = self._queue_up(request, share, spread)
         leave = True
         try:
@@ -103,6 +105,8 @@ class SharedNodes(NodeResources):
                 stamp, book = self._ledger.peek(stamp)
                 if book is not None:
                     if key in book.held:
+                        if lasts_s is not None:
+                            self._check_time(lasts_s)  # it may have waited too long for what it got
                         with self._open() as book:
                             if key in book.held:
                                 leave = False

@@ -83,7 +83,7 @@ while :; do
     wait "$psij_p" || { psij_c=$?; [ "$psij_code" != 0 ] || { psij_code=$psij_c; psij_end=$((SECONDS + 5)); }; }
   done
   psij_pids=$psij_left
-  [ -n "$psij_pids" ] || exit "$psij_code"
+  [ -n "$psij_pids" ] || { kill $psij_tick 2>/dev/null; exit "$psij_code"; }
   if [ "$psij_code" != 0 ]; then
     [ -n "$psij_told" ] || { psij_told=1; kill -s TERM $psij_pids 2>/dev/null; }
     ((SECONDS < psij_end)) || kill -s KILL $psij_pids 2>/dev/null

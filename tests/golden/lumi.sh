@@ -81,7 +81,7 @@ if [ -z "${SLURM_MPI_TYPE:-}" ]; then
     esac ;;
   esac
 fi
-exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=1 --gpus-per-node=8 sh /home/me/state/jobs/JOB/rank.sh rank=SLURM_PROCID local=SLURM_LOCALID ranks=16 per_node=8 split=1 in=- -- "$@"
+exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=1 --gpus-per-node=8 sh /home/me/state/jobs/JOB/rank.sh rank=SLURM_PROCID local=SLURM_LOCALID ranks=16 per_node=8 split=1 in=- quiet=1 -- "$@"
   ) <"$psij_stdin"
   echo "code $?"
 }

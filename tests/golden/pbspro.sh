@@ -84,7 +84,7 @@ case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
 *libmpich.so* | *libmpi.so.12* | *libmpi_cray.so* | *libmpi_gnu* | *libmpi_intel.so* | *libmpicxx.so.12*) : ;;
 *libmpi.so.* | *libopen-pal.so* | *libopen-rte.so* | *liboshmem.so*) echo "psij: $1"' is built with Open MPI, and the launcher mpich does not serve that: it would be 8 runs of one rank each; choose --launcher openmpi, or --mode serial' >&2; exit 125 ;;
 esac
-exec -- mpiexec -n 8 -ppn 4 -bind-to core:2 sh /home/me/state/jobs/JOB/rank.sh rank=PMI_RANK,PMIX_RANK local=MPI_LOCALRANKID,PMI_LOCAL_RANK ranks=8 per_node=4 split=1 in=- -- "$@"
+exec -- mpiexec -n 8 -ppn 4 -bind-to core:2 sh /home/me/state/jobs/JOB/rank.sh rank=PMI_RANK,PMIX_RANK local=MPI_LOCALRANKID,PMI_LOCAL_RANK ranks=8 per_node=4 split=1 in=- quiet=1 -- "$@"
   ) <"$psij_stdin"
   echo "code $?"
 }
