@@ -100,7 +100,9 @@ def refresh(
     ]  # fmt: skip
     expected: dict[str, tuple[Entry, str]] = {}
     for entry in entries:
-        if entry.native:
+        if entry.native and not entry.array:
+            expected[entry.native] = entry, ""
+        elif entry.native:
             expected.update(
                 {native_of(scheduler, entry, key): (entry, key) for key in entry.keys if key not in entry.ended}
             )
@@ -172,6 +174,8 @@ def _recover(
             by_tag.setdefault(record.tag, set()).add(scheduler.whole(record.id))
     for entry in entries:
         natives = by_tag.get(entry.tag, set())
+        if entry.native and not natives:
+            continue
         if len(natives | {entry.native} - {""}) > 1:
             chosen = settle_twins(journal, scheduler, entry, natives | {entry.native} - {""})
             if chosen.native != entry.native:
