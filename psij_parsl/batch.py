@@ -133,7 +133,10 @@ class BatchSchedulerExecutor(JobExecutor):
             if self.journal.make_folder(folder):
                 break
         try:
-            script = write(folder, text, job, drop=self.scheduler.drop_env, elements=elements, environ=os.environ)
+            script = write(
+                folder, text, job, drop=self.scheduler.drop_env, cluster=self.cluster, elements=elements,
+                environ=os.environ,
+            )  # fmt: skip
             entry = self.journal.intend(entry, job, elements)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

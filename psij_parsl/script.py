@@ -184,16 +184,15 @@ def _beside(job: Job) -> str:
 
 
 def write(
-    folder: Path,
-    script: str,
-    job: Job,
-    *,
-    drop: Sequence[str],
-    elements: Sequence[Job] = (),
+    folder: Path, script: str, job: Job, *, drop: Sequence[str], cluster: str = "", elements: Sequence[Job] = (),
     environ: Mapping[str, str],
-) -> Path:
-    """Write a job's files, readable by their owner only; returns the script's path."""
-    environment = {**(inherited(drop, environ) if job.inherit_environment else {}), **job.environment}
+) -> Path:  # fmt: skip
+    """Write a job's files, readable by their owner only; returns the script's path.
+
+    `cluster` is left in the job's environment, so that jobs which it submits are of the same.
+    """
+    told = {"PSIJ_JOB_CLUSTER": cluster} if cluster else {}
+    environment = {**(inherited(drop, environ) if job.inherit_environment else {}), **told, **job.environment}
     write_new(folder / "environment", f"umask {umask():04o}\n{exports(environment)}")
     if elements:
         write_new(folder / "elements", element_text(elements))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
 from psij_parsl.errors import Rejected
+from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_slurm import PATIENCE_S, finish, impatient, program, ran, shell
 
@@ -261,7 +263,27 @@ def test_a_job_submitted_inside_a_job_has_nothing_of_its_parent(
     assert told["PSIJ_JOB_ID"] == inner.id
     assert not [name for name in told if name.startswith("SBATCH_") or name == "SLURM_HINT"]
     assert told["SLURM_CONF"] == parent["SLURM_CONF"]  # the client's own stays
-    assert "SLURM_" not in (inner.folder / "environment").read_text()
+    environment = (inner.folder / "environment").read_text()
+    assert not re.search(r"^export SLURM_", environment, re.MULTILINE)
+    entries = executor.journal.entries()
+    assert entries[inner.id].cluster == entries[outer.id].cluster != ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "key"),
+    [
+        ({"SLURM_CONF": "/opt/slurm.conf"}, "SLURM_CONF=/opt/slurm.conf"),
+        ({"SLURM_CONF": "/opt/slurm.conf", "SLURM_JOB_ID": "7"}, "SLURM_CONF=/opt/slurm.conf"),  # salloc's shell
+        ({"SLURM_CONF": "/run/slurm/conf/slurm.conf", "SLURMD_NODENAME": "n1"}, ""),
+        ({"SLURM_CONF": "/run/slurm/conf/slurm.conf", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": "SLURM_CONF=/a"},
+         "SLURM_CONF=/a"),
+        ({"SLURM_CLUSTERS": "other", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": ""}, "SLURM_CLUSTERS=other"),
+    ],
+)  # fmt: skip
+def test_a_job_in_a_job_is_of_the_same_cluster_though_slurmd_sets_slurm_conf(
+    environ: dict[str, str], key: str
+) -> None:
+    assert SlurmScheduler().cluster(environ) == key
 
 
 # ---- signals -------------------------------------------------------------------------------------------------

@@ -260,5 +260,12 @@ class SlurmScheduler(Scheduler):
         return Query(["scontrol", "-o", "show", "partition"], read_partition)
 
     def cluster(self, environ: Any) -> str:
-        """The cluster is told by its configuration file and the chosen cluster names, not by a token."""
+        """The cluster is told by its configuration file and the chosen cluster names, not by a token.
+
+        On a job's nodes slurmd sets SLURM_CONF to a file of its own, so a job in a job is of the cluster that its
+        parent was sent to; that of a parent which is not ours is taken for the one that login nodes need no
+        variable for.
+        """
+        if "SLURMD_NODENAME" in environ and not environ.get("SLURM_CLUSTERS"):
+            return str(environ.get("PSIJ_JOB_CLUSTER", ""))
         return "|".join(f"{name}={environ[name]}" for name in ("SLURM_CONF", "SLURM_CLUSTERS") if environ.get(name))
