@@ -238,6 +238,15 @@ def test_a_setup_that_fails_hard_is_the_jobs_failure(tmp_path: Path) -> None:
     assert ran.exit_file.code == 9
 
 
+def test_what_a_setup_prints_is_in_the_jobs_stderr_and_not_in_its_output(tmp_path: Path) -> None:
+    job = Job(command=["sh", "-c", "echo out; echo err >&2"], setup="echo loaded\nno-such-module", directory=tmp_path)
+    ran = run(tmp_path, job)
+    assert (ran.code, (ran.folder / "stdout").read_text()) == (0, "out\n")
+    first, *between, last = (ran.folder / "stderr").read_text().splitlines()
+    assert (first, last) == ("loaded", "err")
+    assert "no-such-module" in "".join(between)
+
+
 # ---- the claim -----------------------------------------------------------------------------------------------------
 
 
