@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .claim import ABANDONED, claimed_by
 from .command import Started
+from .entry import Entry
 from .errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
 from .job import Job
-from .journal import ABANDONED, Entry, Journal, claimed_by
+from .journal import Journal
 from .platform import Platform
 from .registry import platform as find_platform
 from .signals import should_exit
@@ -337,7 +339,13 @@ class BatchSchedulerExecutor(JobExecutor):
         self.journal.cancel_asked(asked)
         natives = [native for native in asked.values() if native]
         if natives:
-            self.scheduler.qdel(natives)
+            try:
+                self.scheduler.qdel(natives)
+            except Ambiguous:  # it may have been heard
+                raise
+            except SchedulerError:
+                self.journal.cancel_failed(asked)
+                raise
         return [not _over(entry, key) for entry, key in found]
 
     def hold(self, ids: Sequence[str]) -> None:

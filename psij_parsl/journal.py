@@ -18,84 +18,21 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .entry import Entry, Records, apply, is_open, made, plain, plain_status
 from .errors import InvalidRequest, JournalError, UnknownJob
 from .files import home as default_home
-from .files import lock, locked, owner_gone, private_folder, read_json, telling, this_owner, write_new
+from .files import lock, locked, private_folder, read_json, telling, this_owner, write_new
 from .job import Job
-from .states import JobState, JobStatus
+from .states import JobStatus
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _EPOCH = 1_577_836_800  # 2020-01-01
 _GROWN = 256 * 1024  # bytes of events before the log is worth rewriting, and each time that many more
 _HEAD = 64  # bytes at the beginning of a log that tell it from the one before it was rewritten
-ABANDONED = "abandoned"  # the claim of a submission that we gave up
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One submission: a job, or a job array. Times are seconds since the epoch.
-
-    `native` is '' until the manager has given an id. `ended` holds the final status by array index ('' for a job
-    that is no array).
-    """
-
-    id: str
-    platform: str
-    place: str  # its folder, as text
-    site: str = ""
-    cluster: str = ""
-    name: str = ""
-    command: str = ""
-    array: tuple[int, ...] = ()
-    native: str = ""
-    owner: str = ""
-    run: str = ""
-    intended: float = 0.0
-    committed: float = 0.0
-    cancelled: Mapping[str, float] = field(default_factory=dict)
-    ended: Mapping[str, JobStatus] = field(default_factory=dict)
-    twins: tuple[str, ...] = ()  # ids of second copies that the manager made of it
-
-    @property
-    def folder(self) -> Path:
-        """Where its script, output, claim and exit file lie."""
-        return Path(self.place)
-
-    @property
-    def tag(self) -> str:
-        """What the manager is given to know the submission by."""
-        return f"psij:{self.id}"
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """The key of each element: '' alone for a job that is no array."""
-        return [str(index) for index in self.array] if self.array else [""]
-
-    @property
-    def open(self) -> bool:
-        """Whether any element has not been seen to end."""
-        return len(self.ended) < len(self.array or ("",))
-
-    @property
-    def orphaned(self) -> bool:
-        """Whether it waits or runs for a workflow (`run` is its process) that is known to have ended."""
-        return bool(self.run) and self.open and owner_gone(self.run) is True
-
-    def cancel_asked(self, key: str) -> bool:
-        """Whether somebody asked us to cancel that element."""
-        return key in self.cancelled or "*" in self.cancelled
-
-    def cancel_unsent(self, key: str) -> bool:
-        """Whether that was asked while the manager's id was not known yet, so that the manager was not told."""
-        return any(self.cancelled.get(asked, self.committed) < self.committed for asked in (key, "*"))
-
-    def element_folder(self, key: str) -> Path:
-        """Where that element's claim, exit file and output lie."""
-        return self.folder / key if key else self.folder
 
 
 class Journal:
@@ -104,7 +41,7 @@ class Journal:
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or default_home()
         self.path = self.home / "journal.jsonl"
-        self._entries: dict[str, Entry | dict[str, Any]] = {}  # a record is made of its line when it is looked at
+        self._entries: Records = {}
         self._offset = 0
         self._inode = 0
         self._head = b""
@@ -117,20 +54,20 @@ class Journal:
         """All records by id, oldest first, as of now."""
         with self._mutex:
             self._catch_up()
-            return {job_id: _made(self._entries, job_id) for job_id in self._entries}
+            return {job_id: made(self._entries, job_id) for job_id in self._entries}
 
     def open_entries(self) -> dict[str, Entry]:
         """Those of `entries` that have not ended, without the cost of looking at the others."""
         with self._mutex:
             self._catch_up()
-            ids = [job_id for job_id, record in self._entries.items() if _open(record)]
-            return {job_id: _made(self._entries, job_id) for job_id in ids}
+            ids = [job_id for job_id, record in self._entries.items() if is_open(record)]
+            return {job_id: made(self._entries, job_id) for job_id in ids}
 
     def some(self, ids: Iterable[str]) -> dict[str, Entry]:
         """The records of these ids, as far as there are any."""
         with self._mutex:
             self._catch_up()
-            return {job_id: _made(self._entries, job_id) for job_id in ids if job_id in self._entries}
+            return {job_id: made(self._entries, job_id) for job_id in ids if job_id in self._entries}
 
     def get(self, job_id: str) -> Entry:
         """The record of that id. Raises `UnknownJob`."""
@@ -168,7 +105,7 @@ class Journal:
         self._offset += end
         for event in _events(text[:end]):
             try:
-                _apply(self._entries, event)
+                apply(self._entries, event)
             except (AttributeError, KeyError, TypeError, ValueError):  # damaged: it costs that line only
                 continue
 
@@ -201,7 +138,7 @@ class Journal:
             write_new(entry.folder / "job.json", json.dumps(data))
         reach("written")
         entry = replace(entry, intended=time.time(), owner=this_owner())
-        self._append([{"e": "job", **_plain(entry)}], durable=True)
+        self._append([{"e": "job", **plain(entry)}], durable=True)
         reach("intended")
         return entry
 
@@ -221,6 +158,10 @@ class Journal:
         """Record that these (id, element key) were asked to be cancelled; '*' means every element."""
         self._append([{"e": "cancel", "id": job_id, "k": key, "t": time.time()} for job_id, key in keys])
 
+    def cancel_failed(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Take back `cancel_asked`: the manager was not told, and how they end has another reason."""
+        self._append([{"e": "uncancel", "id": job_id, "k": key} for job_id, key in keys])
+
     def twins(self, entry: Entry, natives: Sequence[str]) -> None:
         """Record second copies of a submission, which were ended."""
         self._append([{"e": "twin", "id": entry.id, "natives": list(natives)}])
@@ -230,7 +171,7 @@ class Journal:
         known = self.some({job_id for job_id, _ in ends})
         self._append(
             [
-                {"e": "end", "id": job_id, "k": key, "s": _plain_status(status)}
+                {"e": "end", "id": job_id, "k": key, "s": plain_status(status)}
                 for (job_id, key), status in ends.items()
                 if job_id in known and key not in known[job_id].ended
             ]
@@ -261,7 +202,7 @@ class Journal:
         with self._mutex:
             self._catch_up()
             lines = [
-                json.dumps({"e": "job", **_plain(_made(self._entries, job_id))}, separators=(",", ":"))
+                json.dumps({"e": "job", **plain(made(self._entries, job_id))}, separators=(",", ":"))
                 for job_id in self._entries
             ]
         text = "".join(line + "\n" for line in (json.dumps({"e": "log", "rewritten": random.random()}), *lines))
@@ -282,7 +223,7 @@ class Journal:
     def find(
         self, selectors: Sequence[str], *, elements: bool = True, of: tuple[str, str] | None = None
     ) -> list[tuple[Entry, str]]:
-        """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3.
+        """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3, last_3.
 
         A whole array is given as each of its elements, or with `elements=False` once, with the key '*'.
         `all` means those not ended. A manager's id is looked for among all its jobs, the latest first, or among
@@ -291,9 +232,9 @@ class Journal:
         with self._mutex:
             self._catch_up()
             if all(selector in self._entries for selector in selectors):
-                entries = {selector: _made(self._entries, selector) for selector in selectors}
+                entries = {selector: made(self._entries, selector) for selector in selectors}
             else:
-                entries = {job_id: _made(self._entries, job_id) for job_id in self._entries}
+                entries = {job_id: made(self._entries, job_id) for job_id in self._entries}
         natives = {
             entry.native: entry for entry in entries.values()
             if entry.native and (of is None or of == (entry.platform, entry.cluster))
@@ -306,20 +247,21 @@ class Journal:
         return list(found.values())
 
     def _select(
-        self, selector: str, entries: Mapping[str, Entry], natives: Mapping[str, Entry]
+        self, selector: str, entries: dict[str, Entry], natives: dict[str, Entry]
     ) -> list[tuple[Entry, Sequence[str] | None]]:
         if selector == "all":
             return [(entry, None) for entry in entries.values() if entry.open]
+        latest = next(reversed(entries.values()), None)
         if selector == "last":
-            if not entries:
+            if latest is None:
                 raise UnknownJob("there is no last job: none was submitted yet", hint="psij-run submit -- hostname")
-            return [(list(entries.values())[-1], None)]
+            return [(latest, None)]
         if selector in entries:
             return [(entries[selector], None)]
         if selector in natives:
             return [(natives[selector], None)]
         base, _, index = selector.rpartition("_")
-        entry = entries.get(base) or natives.get(base)
+        entry = latest if base == "last" else entries.get(base) or natives.get(base)
         if entry is not None and entry.array:
             if index not in entry.keys:
                 raise UnknownJob(f"the array {base} has no element {index}", hint=f"it has {_span(entry.array)}")
@@ -334,60 +276,6 @@ class Journal:
         )
 
 
-# ---- the claim and the exit file of a job's folder ------------------------------------------------------------
-
-
-def abandon(entry: Entry) -> str:
-    """Make sure that a submission which was never seen will not run; returns the id that did start, else ''.
-
-    The claim is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
-    """
-    for key in entry.keys:
-        owner = claim(entry.element_folder(key), ABANDONED)
-        if owner != ABANDONED:
-            return owner
-    return ""
-
-
-def claim(folder: Path, native: str) -> str:
-    """Take the claim in a job's folder for that id; returns the id that has it, which may be an earlier one."""
-    try:
-        os.symlink(native, private_folder(folder) / "claim")
-    except FileExistsError:
-        return os.readlink(folder / "claim")
-    return native
-
-
-def claimed_by(folder: Path) -> str:
-    """The id that holds the claim in a job's folder; '' while none does."""
-    try:
-        return os.readlink(folder / "claim")
-    except OSError:
-        return ""
-
-
-@dataclass(frozen=True)
-class ExitFile:
-    """What a job's script left at its end: whose end it was, and how it came."""
-
-    native: str
-    attempt: int
-    code: int
-    stage: str
-    ended: float
-
-    @classmethod
-    def read(cls, folder: Path, native: str) -> ExitFile | None:
-        """The exit file that the job of that id left in a folder; None if there is none, or none that is whole."""
-        try:
-            with open(os.path.join(folder, "exit"), encoding="utf-8") as file:
-                words = file.read().split()
-            found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
-        except (OSError, ValueError, IndexError):
-            return None
-        return found if found.native == native else None
-
-
 # ---- a seam for fault injection ------------------------------------------------------------------------------
 
 
@@ -400,7 +288,7 @@ def reach(step: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-# ---- lines ---------------------------------------------------------------------------------------------------
+# ---- pieces ---------------------------------------------------------------------------------------------------
 
 
 def _new_id() -> str:
@@ -427,84 +315,6 @@ def _event(line: bytes) -> Any:
         return json.loads(line)
     except ValueError:  # torn by a kill: its job is found again by its tag
         return None
-
-
-def _made(entries: dict[str, Entry | dict[str, Any]], job_id: str) -> Entry:
-    """A record as an `Entry`, made of its line if this is the first look at it."""
-    record = entries[job_id]
-    if isinstance(record, Entry):
-        return record
-    try:
-        made = _entry(record)
-    except (AttributeError, KeyError, TypeError, ValueError):  # damaged: what is left of it stays known
-        made = Entry(job_id, str(record["platform"]), str(record["place"]))
-    entries[job_id] = made
-    return made
-
-
-def _open(record: Entry | dict[str, Any]) -> bool:
-    if isinstance(record, Entry):
-        return record.open
-    return len(record.get("ended", ())) < len(record.get("array") or ("",))
-
-
-def _apply(entries: dict[str, Entry | dict[str, Any]], event: dict[str, Any]) -> None:
-    kind, job_id = event.get("e"), event.get("id", "")
-    if kind == "job":
-        if "platform" in event and "place" in event:  # a line that makes sense
-            entries[job_id] = event
-        return
-    if job_id not in entries:
-        return
-    entry = _made(entries, job_id)
-    if kind == "native":
-        entries[job_id] = replace(entry, native=event["native"], committed=event["t"])
-    elif kind == "end":
-        ended = dict(entry.ended)
-        ended.setdefault(event["k"], JobStatus.from_dict(event["s"]))
-        entries[job_id] = replace(entry, ended=ended)
-    elif kind == "cancel":
-        entries[job_id] = replace(entry, cancelled={**entry.cancelled, event["k"]: event["t"]})
-    elif kind == "twin":
-        entries[job_id] = replace(entry, twins=(*entry.twins, *event["natives"]))
-    elif kind == "gone":
-        del entries[job_id]
-
-
-_FIELDS = frozenset(Entry.__dataclass_fields__)
-_DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
-
-
-def _plain_status(status: JobStatus) -> dict[str, Any]:
-    return {key: value for key, value in status.to_dict().items() if value != _DEFAULT_STATUS[key]}
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
-    data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "place": entry.place}
-    for name in ("site", "cluster", "name", "command", "native", "owner", "run", "intended", "committed"):
-        if value := getattr(entry, name):
-            data[name] = value
-    if entry.array:
-        data["array"] = list(entry.array)
-    if entry.twins:
-        data["twins"] = list(entry.twins)
-    if entry.cancelled:
-        data["cancelled"] = dict(entry.cancelled)
-    if entry.ended:
-        data["ended"] = {key: _plain_status(status) for key, status in entry.ended.items()}
-    return data
-
-
-def _entry(data: Mapping[str, Any]) -> Entry:
-    known = dict(data)
-    for key in known.keys() - _FIELDS:  # "e", and what a later version may add
-        del known[key]
-    for name in ("array", "twins"):
-        if name in known:
-            known[name] = tuple(known[name])
-    if "ended" in known:
-        known["ended"] = {key: JobStatus.from_dict(status) for key, status in known["ended"].items()}
-    return Entry(**known)
 
 
 def _write_all(log: int, text: bytes, size: int) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .claim import ExitFile, abandon, claim, claimed_by
+from .entry import Entry
 from .errors import SchedulerError
 from .files import owner_gone
-from .journal import Entry, ExitFile, Journal, abandon, claim, claimed_by
+from .journal import Journal
 from .snapshot import View, pack
 from .states import EndReason, JobState, JobStatus
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl import Job
+from psij_parsl.claim import ExitFile, claimed_by
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.journal import ExitFile, claimed_by
 from psij_parsl.providers.local.template import LocalTemplate
 from psij_parsl.script import element_text, indices, render, slug, write
 from psij_parsl.script import inherited as inherited_environment

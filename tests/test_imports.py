@@ -58,7 +58,7 @@ USES: Mapping[str, tuple[str, set[str]]] = {
 import os
 from pathlib import Path
 from psij_parsl import BatchSchedulerExecutor
-from psij_parsl.journal import Entry
+from psij_parsl.entry import Entry
 executor = BatchSchedulerExecutor("slurm")
 entry = Entry("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
 entry = executor.journal.commit(executor.journal.intend(entry), "7")

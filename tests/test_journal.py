@@ -19,9 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl import EndReason, Job, JobState, JobStatus
+from psij_parsl.claim import ABANDONED, ExitFile, abandon, claimed_by
+from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, JournalError, UnknownJob
 from psij_parsl.files import lock, locked, tried
-from psij_parsl.journal import ABANDONED, Entry, ExitFile, Journal, abandon, claimed_by
+from psij_parsl.journal import Journal
 
 DONE = JobStatus(JobState.COMPLETED, "CD", 0)
 FAILED = JobStatus(JobState.FAILED, "F", 3)
@@ -90,6 +92,8 @@ def test_what_was_written_is_read_by_everybody(home: Path) -> None:
     other.end({(first.id, ""): DONE})
     assert mine.get(first.id).ended == {"": DONE}
     assert mine.get(first.id).cancel_asked("")
+    other.cancel_failed([(first.id, "")])
+    assert not mine.get(first.id).cancel_asked("")
     mine.forget([first.id])
     assert other.entries() == {}
 
@@ -493,6 +497,14 @@ def test_a_selector_names_jobs(
     journal, made = full
     selector = selector.format(**{name: entry.id for name, entry in made.items()})
     assert journal.find([selector]) == [(made[name], key) for name, key in expected]
+
+
+def test_an_element_of_the_last_array(full: tuple[Journal, dict[str, Entry]]) -> None:
+    journal, _ = full
+    with pytest.raises(UnknownJob, match="last_3"):
+        journal.find(["last_3"])  # the last one is no array
+    latest = add(journal, native="31", array=(3, 4))
+    assert [(entry.id, key) for entry, key in journal.find(["last_3"])] == [(latest.id, "3")]
 
 
 def test_a_beginning_of_an_id_is_enough_when_it_is_the_only_one(full: tuple[Journal, dict[str, Entry]]) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from psij_parsl.claim import ABANDONED, claimed_by
 from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable
-from psij_parsl.journal import ABANDONED, claimed_by
 from psij_parsl.states import EndReason, JobState, JobStatus
 from tests.helpers_parsl import PARSL_IS_UNTIDY, ended, until
 
@@ -384,10 +384,10 @@ def test_after_repeated_failures_it_backs_off_and_says_why(local: Any, monkeypat
     with pytest.raises(Unavailable, match=r"not now: 2 blocks in a row.*Invalid account \(choose another"):
         local.submit("true", 1)
     assert len(asked) == 2
-    monkeypatch.setattr(local, "_not_before", 0.0)
+    monkeypatch.setattr(local._backoff, "not_before", 0.0)
     with pytest.raises(Rejected):
         local.submit("true", 1)
-    assert local._not_before - time.monotonic() > 2
+    assert local._backoff.not_before - time.monotonic() > 2
 
 
 def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(

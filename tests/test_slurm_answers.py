@@ -110,6 +110,7 @@ def test_while_nobody_can_vouch_for_us_states_stay(
         assert job.status().state is JobState.ACTIVE
         with pytest.raises(Unavailable):
             job.cancel()
+        assert not executor.journal.get(job.id).cancel_asked("")  # it has not been heard: an end has another reason
     finally:
         hidden.rename(socket)
     assert job.cancel()

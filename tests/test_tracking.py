@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import EndReason, JobState, JobStatus
-from psij_parsl.journal import Entry
+from psij_parsl.entry import Entry
 from psij_parsl.scheduler import Record
 from psij_parsl.tracking import resolve
 

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from ..entry import Entry
 from ..errors import InvalidRequest
-from ..journal import Entry, Journal
+from ..journal import Journal
 from .arguments import AnyJobs, Json, age
 from .desk import Desk
 from .output import Renderer

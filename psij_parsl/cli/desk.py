@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..entry import Entry
 from ..errors import Error, InvalidRequest, PluginError, SiteError
-from ..journal import Entry, Journal
+from ..journal import Journal
 from ..states import JobState, JobStatus
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..batch import outputs
-from ..journal import claimed_by
+from ..claim import claimed_by
 from ..script import indices
 from .arguments import AnyJobs, Json, needed
 from .desk import Desk, Row

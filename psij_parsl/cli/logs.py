@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from ..batch import outputs
+from ..entry import Entry
 from ..errors import Error, InvalidRequest
-from ..journal import Entry
 from ..signals import registered, should_exit
 from ..states import JobState, JobStatus
 from .acts import all_final

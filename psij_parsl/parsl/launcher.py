@@ -7,8 +7,11 @@ exit status is the command's, it writes no file, and the command is read by the 
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
 import shlex
+from typing import Any
 
 from parsl.launchers.base import Launcher
 from parsl.launchers.launchers import SimpleLauncher as _ParslSimpleLauncher
@@ -133,3 +136,44 @@ class SimpleLauncher(_ParslSimpleLauncher):
 
 
 NAMED = ("MpiExecLauncher", "MpiRunLauncher", "SimpleLauncher", "SingleNodeLauncher", "SrunLauncher")
+
+
+def chosen(launcher: Any, job_mode: str, num_nodes: int, method: str) -> Any:
+    """The launcher of a block: the one that was given, as an object or a method's name, else the job mode's.
+
+    `method` reaches all nodes. Raises `InvalidRequest` or `PluginError` for what is no launcher.
+    """
+    if isinstance(launcher, str):
+        return MPIRunLauncher(launcher)
+    if launcher is not None:
+        if not callable(launcher):
+            raise InvalidRequest(f"{launcher!r} is no launcher", hint="give an object, or a name such as 'srun'")
+        return launcher
+    if job_mode != "serial":
+        return SimpleLauncher()
+    return SingleNodeLauncher() if num_nodes == 1 else MPIRunLauncher(method)
+
+
+def text_of(launcher: Any, command: str, tasks_per_node: int, num_nodes: int, folder: str) -> str:
+    """The text of a launcher, ours or Parsl's of any version.
+
+    Parsl's own write files, which go to the block's folder. Raises `InvalidRequest` where they cannot: theirs have
+    no blanks.
+    """
+    if type(launcher).__module__.startswith("parsl.launchers"):
+        folder = "$PSIJ_JOB_FOLDER" if not _splits(folder) else os.path.relpath(folder)
+        if _splits(folder):
+            raise InvalidRequest(
+                f"Parsl's {type(launcher).__name__} cannot work in {folder!r}, which holds blanks",
+                hint="take the one of psij_parsl.launchers, or a run_dir without",
+            )
+    try:
+        inspect.signature(launcher).bind(command, tasks_per_node, num_nodes, folder)
+    except TypeError:  # Parsl before 2026.03.16
+        return str(launcher(command, tasks_per_node, num_nodes))
+    return str(launcher(command, tasks_per_node, num_nodes, folder))
+
+
+def _splits(path: str) -> bool:
+    """Whether a shell would make several words of it."""
+    return len(path.split()) > 1 or path != path.strip()

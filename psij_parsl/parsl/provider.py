@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import random
 import sysconfig
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,20 +18,22 @@ from parsl.jobs.states import JobStatus as ParslStatus
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from ..errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable
+from ..errors import Ambiguous, Error, SchedulerError, Unavailable
 from ..files import this_owner
 from ..platform import Platform
 from ..states import JobState, JobStatus
 from ..tracking import give_up
 from . import block
+from .backoff import Backoff
 from .handlers import NOT_NOW
-from .launcher import MPIRunLauncher, SimpleLauncher, SingleNodeLauncher
+from .launcher import MPIRunLauncher, chosen, text_of
 from .shape import BlockShape, find_site, said
+from .spellings import Translation, directives
 from .status import parsl_status
 
 if TYPE_CHECKING:
     from ..batch import BatchSchedulerExecutor
-    from ..journal import Entry
+    from ..entry import Entry
     from ..sites import Site
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
@@ -44,7 +45,6 @@ _LIVELY_S = 30.0  # how long after a change it is lively
 _ROOM_S = 10.0  # how long a submit waits for cancelled blocks to be gone
 _PATIENCE_S = 45.0  # for one submit in all
 _UNSENT_S = 120.0  # after which a submission that nobody has seen is given up
-_PAUSES_S = (2.0, 300.0)  # after the second failure to submit, and at most
 _CANCEL_PAUSES_S = (1.0, 3.0)  # between tries when the manager does not answer
 
 
@@ -65,6 +65,10 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     platform: ClassVar[Platform]
     #: Variables of a block's own shape that would become the defaults of runs started inside it.
     forget: ClassVar[Sequence[str]] = ()
+    #: The platform's own parameters that say `cores_per_node` and `gpus_per_node`, as its sites give them.
+    words: ClassVar[Mapping[str, str]] = {}
+    #: Words of Parsl's provider for this platform that mean something else elsewhere.
+    spelled: ClassVar[Mapping[str, Translation]] = {"scheduler_options": directives}
     #: Whether its blocks run on the workflow's own host.
     is_here: ClassVar[bool] = False
 
@@ -81,8 +85,9 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             "num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project,
             "cores_per_node": cores_per_node, "mem_per_node": mem_per_node, "gpus_per_node": gpus_per_node,
         }  # fmt: skip
-        given = said(own, parameters, self.platform)
-        shape = self._shape = BlockShape.of(self.platform, find_site(site, self.platform), job_mode, given)
+        given = said(own, parameters, self.platform, self.spelled)
+        found = find_site(site, self.platform)
+        shape = self._shape = BlockShape.of(self.platform, found, job_mode, given, self.words)
         self.site = shape.site.name if shape.site is not None else None
         self.job_mode, self.parameters = job_mode, shape.parameters
         self.num_nodes = self.nodes_per_block = shape.num_nodes
@@ -92,12 +97,12 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.init_blocks, self.min_blocks, self.max_blocks = init_blocks, min_blocks, max_blocks
         self.parallelism = parallelism
         self.worker_init, self.node_init, self.watchdog_s = worker_init, node_init, watchdog_s
-        self.launcher = self._launcher(launcher)
+        self.launcher = chosen(launcher, job_mode, self.num_nodes, self.method)
         self.script_dir: str | None = None  # Parsl sets it
         self._blocks: dict[str, Entry] = {}
         self._last: dict[str, JobStatus] = {}
         self._changed = 0.0
-        self._failures, self._not_before, self._failure = 0, 0.0, ""
+        self._backoff = Backoff()
         self._mutex = threading.Lock()
         self._given = {
             **given, "job_mode": job_mode, "init_blocks": init_blocks, "min_blocks": min_blocks,
@@ -126,17 +131,6 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     # ---- a block's text ------------------------------------------------------------------------------------
 
-    def _launcher(self, launcher: Any) -> Any:
-        if isinstance(launcher, str):
-            return MPIRunLauncher(launcher)
-        if launcher is not None:
-            if not callable(launcher):
-                raise InvalidRequest(f"{launcher!r} is no launcher", hint="give an object, or a name such as 'srun'")
-            return launcher
-        if self.job_mode != "serial":
-            return SimpleLauncher()
-        return SingleNodeLauncher() if self.num_nodes == 1 else MPIRunLauncher(self.method)
-
     def script(self, command: str, tasks_per_node: int, name: str) -> str:
         """The text that a block's script runs for an executor's launch command."""
         folder = os.path.abspath(self.script_dir) if self.script_dir else ""
@@ -144,7 +138,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         before = ""
         if self.node_init:
             before, launch = block.once_per_node(self.node_init, launch)
-        launched = before + self._called(launch, tasks_per_node, folder)
+        launched = before + text_of(self.launcher, launch, tasks_per_node, self.num_nodes, folder)
         if self.node_init and self.job_mode != "serial" and self.num_nodes > 1:
             launched = self._elsewhere() + launched
         setup = self._shape.site.setup if self._shape.site is not None else ()
@@ -158,21 +152,6 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         """`node_init` on all nodes, where the pool itself is on the first one only."""
         init = block.modules(self.node_init) + self.node_init
         return str(MPIRunLauncher(self.method)(init, 1, self.num_nodes))
-
-    def _called(self, command: str, tasks_per_node: int, folder: str) -> str:
-        """The launcher's text. Parsl's own write files, which go to the block's folder; theirs cannot have blanks."""
-        if type(self.launcher).__module__.startswith("parsl.launchers"):
-            folder = "$PSIJ_JOB_FOLDER" if not _splits(folder) else os.path.relpath(folder)
-            if _splits(folder):
-                raise InvalidRequest(
-                    f"Parsl's {type(self.launcher).__name__} cannot work in {folder!r}, which holds blanks",
-                    hint="take the one of psij_parsl.launchers, or a run_dir without",
-                )
-        try:
-            inspect.signature(self.launcher).bind(command, tasks_per_node, self.num_nodes, folder)
-        except TypeError:  # Parsl before 2026.03.16
-            return str(self.launcher(command, tasks_per_node, self.num_nodes))
-        return str(self.launcher(command, tasks_per_node, self.num_nodes, folder))
 
     # ---- Parsl's verbs -------------------------------------------------------------------------------------
 
@@ -196,28 +175,24 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         """
         with self._mutex:
             self._make_room()
-            if (left := self._not_before - time.monotonic()) > 0:
-                raise Unavailable(
-                    f"{NOT_NOW}{self._failures} blocks in a row could not be submitted; the next try is in"
-                    f" {left:.0f} s; the last error: {self._failure}"
-                )
+            self._backoff.check()
             executor = self._executor
             job = self._shape.job(self.script(command, tasks_per_node, job_name), job_name)
             try:
                 job_id = executor.submit(job).id
             except Ambiguous as error:
                 if not error.job_id:
-                    self._failed(error)
+                    self._backoff.failed(error)
                     raise
                 job_id = error.job_id  # it is followed as a block: found by its tag, or given up for good
                 log.warning("block %s: %s", job_name, error.message)
             except Unavailable as error:
-                self._failed(error)
+                self._backoff.failed(error)
                 raise Unavailable(f"{NOT_NOW}{error.message}", hint=error.hint, output=error.output) from error
             except Error as error:
-                self._failed(error)
+                self._backoff.failed(error)
                 raise
-            self._failures, self._failure = 0, ""
+            self._backoff.succeeded()
             entry = executor.journal.get(job_id)
             self._blocks[job_id], self._last[job_id] = entry, JobStatus(JobState.QUEUED)
             self._changed = time.monotonic()
@@ -227,14 +202,6 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     def _submitted(self, entry: Entry) -> None:
         """What is still to be done when a block was submitted."""
-
-    def _failed(self, error: Error) -> None:
-        self._failures += 1
-        self._failure = str(error)
-        first, most = _PAUSES_S
-        if self._failures > 1:
-            pause = min(most, first * 2 ** (self._failures - 2)) * random.uniform(0.75, 1.25)
-            self._not_before = time.monotonic() + pause
 
     def _make_room(self) -> None:
         """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be."""
@@ -348,8 +315,3 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
 def _stranger(job_id: str) -> ParslStatus:
     return ParslStatus(ParslState.FAILED, message=f"this provider has no block {job_id!r}")
-
-
-def _splits(path: str) -> bool:
-    """Whether a shell would make several words of it."""
-    return len(path.split()) > 1 or path != path.strip()

@@ -13,7 +13,7 @@ from ..errors import InvalidRequest, nearest
 from ..job import MODES, Job
 from ..platform import Platform
 from ..template import FIXED
-from .spellings import minutes, translated
+from .spellings import Translation, minutes, translated
 
 if TYPE_CHECKING:
     from ..sites import Site
@@ -25,7 +25,10 @@ _FIXED = ("num_nodes", "wall_time_min", "queue", "project")
 
 @dataclass(frozen=True)
 class BlockShape:
-    """A block in our vocabulary. `mem_per_node` is GB; `parameters` are the platform's own."""
+    """A block in our vocabulary. `mem_per_node` is GB; `parameters` are the platform's own.
+
+    `words` tells which of those say `cores_per_node` and `gpus_per_node` there: name -> parameter.
+    """
 
     platform: Platform
     job_mode: str = "serial"
@@ -38,18 +41,21 @@ class BlockShape:
     gpus_per_node: int | str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     site: Site | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, platform: Platform, site: Site | None, job_mode: str, given: Mapping[str, Any]) -> BlockShape:
+    def of(
+        cls, platform: Platform, site: Site | None, job_mode: str, given: Mapping[str, Any], words: Mapping[str, str]
+    ) -> BlockShape:  # fmt: skip
         """The shape that was said, filled up from the site, and checked.
 
         Raises `InvalidRequest` for what is unknown, and for what the platform or the site refuses.
         """
         if job_mode not in MODES:
             raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, MODES))
-        asked = _filled(given, platform, site)
+        asked = _filled(given, platform, site, words)
         named = {name: asked.pop(name) for name in list(asked) if name in cls.__dataclass_fields__}
-        shape = cls(platform, job_mode, parameters=asked, site=site, **named)
+        shape = cls(platform, job_mode, parameters=asked, site=site, words=words, **named)
         shape._check()
         return shape
 
@@ -63,8 +69,9 @@ class BlockShape:
         if self.job_mode == "mpi":
             ranks = {"ranks_per_node": cores, "cpus_per_rank": 1}
         if self.gpus_per_node is not None:
-            if "gpus_per_node" in self.platform.template_class.params:
-                parameters["gpus_per_node"] = self.gpus_per_node
+            word = self.words.get("gpus_per_node", "gpus_per_node")
+            if word in self.platform.template_class.params:
+                parameters[word] = self.gpus_per_node
             else:
                 ranks["gpus_per_rank"] = math.ceil(int(self.gpus_per_node) / ranks["ranks_per_node"])
         if self.mem_per_node is not None:
@@ -99,13 +106,15 @@ class BlockShape:
             log.warning("%s (%s)", finding.text, finding.hint)
 
 
-def said(own: Mapping[str, Any], further: Mapping[str, Any], platform: Platform) -> dict[str, Any]:
+def said(
+    own: Mapping[str, Any], further: Mapping[str, Any], platform: Platform, spelled: Mapping[str, Translation]
+) -> dict[str, Any]:
     """All arguments that say a block's shape, in our words: a provider's `own`, and the `further` ones.
 
     Raises `InvalidRequest` for one that is said twice.
     """
     given = {name: value for name, value in own.items() if value is not None}
-    for name, value in translated(further, platform.template_class.params).items():
+    for name, value in translated(further, platform.template_class.params, spelled).items():
         if name in given:
             raise InvalidRequest(f"{name} is said twice, in different words", hint="leave one out")
         if value is not None:
@@ -131,11 +140,16 @@ def find_site(site: str | Site | None, platform: Platform) -> Site | None:
     return site
 
 
-def _filled(given: Mapping[str, Any], platform: Platform, site: Site | None) -> dict[str, Any]:
+def _filled(
+    given: Mapping[str, Any], platform: Platform, site: Site | None, words: Mapping[str, str]
+) -> dict[str, Any]:
     """What was said, filled up from the site, and with whole nodes where nobody said how much of one."""
     declared = platform.template_class.params
     known = {} if site is None else _from_site(site, given, declared)
     asked = {**{name: value for name, value in known.items() if value is not None}, **given}
+    for name, own in words.items():
+        if asked.get(own) is not None:
+            asked.setdefault(name, declared[own].convert(asked[own]))
     if "cores_per_node" not in asked and "exclusive" in declared:
         asked.setdefault("exclusive", True)
     if "requeue" in declared:  # a block that waits again is none that runs: Parsl asks for another one

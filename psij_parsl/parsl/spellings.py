@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidRequest
@@ -16,9 +16,11 @@ SAME: Mapping[str, str] = {
     "partition": "queue",
     "account": "project",
     "cpus_per_node": "cores_per_node",
-    "scheduler_options": "directives",
 }
 """Parsl's word -> ours, where they mean the same."""
+
+Translation = Callable[[Any], Mapping[str, Any]]
+"""From a value in Parsl's words to arguments in ours."""
 
 NEEDLESS: Mapping[str, str] = {
     "cmd_timeout": "every command is bounded in time, and what was cut short is looked for",
@@ -28,29 +30,31 @@ NEEDLESS: Mapping[str, str] = {
     "request_by_nodes": "nodes are always asked for",
     "bsub_redirection": "the script is submitted as its platform does it",
     "cores_per_block": "say cores_per_node and num_nodes",
-    "select_options": "say cores_per_node, mem_per_node and gpus_per_node, and the platform's own parameters",
     "channel": "Parsl has had no channels since 2024-12",
 }
 """Words of Parsl's providers that have no counterpart, and what to do instead."""
 
 
-def translated(given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def translated(
+    given: Mapping[str, Any], parameters: Mapping[str, Any], spelled: Mapping[str, Translation]
+) -> dict[str, Any]:
     """Arguments in our words. `parameters` are the platform's own: what it declares is never translated.
 
-    Raises `InvalidRequest` for one thing said twice in different words, and for what we have no use for.
+    `spelled` reads the words that mean something else on each platform. Raises `InvalidRequest` for one thing said
+    twice in different words, and for what we have no use for.
     """
     said: dict[str, Any] = {}
     for name, value in given.items():
-        ours = SAME.get(name, name) if name not in parameters else name
-        if name in NEEDLESS and name not in parameters:
+        if name in spelled and name not in parameters:
+            words = spelled[name](value)
+        elif name in NEEDLESS and name not in parameters:
             raise InvalidRequest(f"{name} is not needed here", hint=NEEDLESS[name])
-        if ours in said:
-            raise InvalidRequest(f"{name} says {ours} a second time", hint=f"leave one out; ours is {ours}")
-        if name == "scheduler_options":
-            value = options(value)
-            if not value:
-                continue
-        said[ours] = minutes(name, value) if ours == "wall_time_min" and value is not None else value
+        else:
+            words = {name if name in parameters else SAME.get(name, name): value}
+        for ours, meant in words.items():
+            if ours in said:
+                raise InvalidRequest(f"{name} says {ours} a second time", hint=f"leave one out; ours is {ours}")
+            said[ours] = minutes(name, meant) if ours == "wall_time_min" and meant is not None else meant
     return said
 
 
@@ -65,6 +69,12 @@ def minutes(name: str, value: Any) -> int:
         return wall_time(value)
     except ValueError as error:
         raise InvalidRequest(f"{name}={value!r} is refused: it {error}") from error
+
+
+def directives(text: Any) -> dict[str, Any]:
+    """`scheduler_options` where the platform takes further options as they are: its parameter `directives`."""
+    found = options(text)
+    return {"directives": found} if found else {}
 
 
 def options(text: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from parsl.jobs.states import JobState as ParslState
 from parsl.jobs.states import JobStatus as ParslStatus
 
-from ..journal import Entry
+from ..entry import Entry
 from ..states import EndReason, JobState, JobStatus
 
 #: HELD and UNKNOWN are no states that Parsl's strategy counts: it would submit again every period.

@@ -1,0 +1,63 @@
+"""What a job's own script leaves in its folder: the claim, by which it runs at most once, and the exit file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .entry import Entry
+from .files import private_folder
+
+ABANDONED = "abandoned"  # the claim of a submission that we gave up
+
+
+def abandon(entry: Entry) -> str:
+    """Make sure that a submission which was never seen will not run; returns the id that did start, else ''.
+
+    The claim is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
+    """
+    for key in entry.keys:
+        owner = claim(entry.element_folder(key), ABANDONED)
+        if owner != ABANDONED:
+            return owner
+    return ""
+
+
+def claim(folder: Path, native: str) -> str:
+    """Take the claim in a job's folder for that id; returns the id that has it, which may be an earlier one."""
+    try:
+        os.symlink(native, private_folder(folder) / "claim")
+    except FileExistsError:
+        return os.readlink(folder / "claim")
+    return native
+
+
+def claimed_by(folder: Path) -> str:
+    """The id that holds the claim in a job's folder; '' while none does."""
+    try:
+        return os.readlink(folder / "claim")
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class ExitFile:
+    """What a job's script left at its end: whose end it was, and how it came."""
+
+    native: str
+    attempt: int
+    code: int
+    stage: str
+    ended: float
+
+    @classmethod
+    def read(cls, folder: Path, native: str) -> ExitFile | None:
+        """The exit file that the job of that id left in a folder; None if there is none, or none that is whole."""
+        try:
+            with open(os.path.join(folder, "exit"), encoding="utf-8") as file:
+                words = file.read().split()
+            found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
+        except (OSError, ValueError, IndexError):
+            return None
+        return found if found.native == native else None
