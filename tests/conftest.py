@@ -11,7 +11,19 @@ import pytest
 
 pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures"]
 
+#: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
+LONGEST = (
+    "test_parsl_slurm", "test_launch", "test_concurrent_submits", "test_parsl_local", "test_run_mpi",
+    "test_parsl_own_tests", "test_launch_slurm", "test_adding_a_platform", "test_slurm_answers", "test_local_manager",
+    "test_slurm_ends", "test_concurrent_polling", "test_platforms", "test_hostile", "test_slurm_cluster",
+)  # fmt: skip
 _OURS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT", "PBS_")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the longest files first."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(autouse=True)

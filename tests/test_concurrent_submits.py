@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from psij_parsl import BatchSchedulerExecutor
 from psij_parsl.journal import Journal
@@ -52,6 +57,25 @@ def test_two_hundred_submits_at_once_are_two_hundred_jobs(slurm: SlurmCluster, h
     assert code == 0, said
     check(home, told([out]), 200)
     assert len(BatchSchedulerExecutor("slurm").list()) == 200
+
+
+@pytest.mark.parametrize("slurm", ["plain"], indirect=True)
+def test_two_hundred_psij_run_submits_at_once(slurm: SlurmCluster, home: Path) -> None:
+    """The command itself, from the start of Python on: most of the time is that."""
+    words = [sys.executable, "-m", "psij_parsl.cli", "submit", "--platform", "slurm", "--hold", "--", "true"]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    began = time.monotonic()
+    started = [
+        subprocess.Popen(words, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(200)
+    ]
+    ended = [finish(process, 400) for process in started]
+    print(f"200 psij-run submit at once: {time.monotonic() - began:.1f} s")
+    assert {(code, said) for code, _, said in ended} == {(0, "")}
+    ids = {out.strip() for _, out, _ in ended}
+    entries = Journal(home).entries()
+    assert entries.keys() == ids
+    check(home, {entry.id: entry.native for entry in entries.values()}, 200)
 
 
 def test_two_hosts_submit_at_once_and_one_that_holds_the_lock_is_killed(
