@@ -151,7 +151,7 @@ def test_a_file_can_build_on_the_lower_layers_file_of_its_own_name(host: Host) -
     host.write("user", "slurm", 'extends = "slurm"\n[defaults]\nproject = "astro"')
     site = host.find("slurm")
     assert (site.launcher, site.setup, site.default_fields()) == ("srun", ("system",), {"project": "astro"})
-    assert site.origin("launcher") == f"{PACKAGE / 'slurm.toml'}:5"
+    assert site.origin("launcher") == f"{PACKAGE / 'slurm.toml'}:6"
     named = host.write("elsewhere", "slurm", 'extends = "slurm"\ndescription = "by hand"')
     assert host.find(file=named).default_fields() == {"project": "astro"}
 
