@@ -12,19 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .claim import ABANDONED, claimed_by
 from .command import Started
 from .entry import Entry
-from .errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
+from .errors import Ambiguous, SchedulerError, UnknownJob
 from .executor import Callback, JobExecutor, Submission
 from .job import Job
 from .journal import Journal
 from .platform import Platform
 from .registry import platform as find_platform
+from .sending import dependencies, send
 from .signals import should_exit
 from .snapshot import QueueSnapshot, View
 from .states import JobState, JobStatus
-from .tracking import native_of, refresh, settle_twins
+from .tracking import native_of, refresh
 
 if TYPE_CHECKING:
     from .sites.model import Launch
@@ -37,7 +37,6 @@ _HINTS_A_TICK = 64
 _Found = Sequence[tuple[Entry, str]]  # records of the journal, each with an element's key
 _Statuses = list[JobStatus]
 _Answers = list[bool]
-_DEPENDENCIES = ("afterok", "afterany", "afternotok", "after")
 
 
 class BatchSchedulerExecutor(JobExecutor):
@@ -109,7 +108,7 @@ class BatchSchedulerExecutor(JobExecutor):
         from .script import render
 
         return render(
-            self.platform.template_class, job, job_id=job_id, tag=tag, folder=folder, after=self._after(job),
+            self.platform.template_class, job, job_id=job_id, tag=tag, folder=folder, after=dependencies(self, job),
             default_launcher=self.launcher, launch=self.launch, elements=elements,
         )  # fmt: skip
 
@@ -143,96 +142,7 @@ class BatchSchedulerExecutor(JobExecutor):
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return self._handle(self._send(entry, script, waiting), "", job)
-
-    def _send(self, entry: Entry, script: Path, waiting: Started | None) -> Entry:
-        """Give the script to the manager: exactly once, however it answers."""
-        deadline = time.monotonic() + self.patience_s
-        try:
-            native = self.scheduler.qsub(script, waiting=waiting)
-        except Ambiguous as error:
-            log.warning("%s; looking for job %s before it is sent again", error.message, entry.id)
-            return self._settle(entry, script, error, deadline)
-        except Error:  # refused, or never reached: nothing of it exists
-            self._withdraw(entry)
-            raise
-        return self.journal.commit(entry, native)
-
-    def _withdraw(self, entry: Entry) -> None:
-        self.journal.forget([entry.id])
-        shutil.rmtree(entry.folder, ignore_errors=True)
-
-    def _settle(self, entry: Entry, script: Path, first: Ambiguous, deadline: float) -> Entry:
-        """After an ambiguous submit: look for the job over the settling time, send it again only then.
-
-        A manager that was hung may create the job minutes later, so finding nothing proves nothing: should both
-        copies come to life, the claim in the job's folder lets one run, and the other is cancelled.
-        """
-        silent_since: float | None = None
-        pause = 1.0
-        while time.monotonic() < deadline:
-            claim = claimed_by(entry.folder)
-            if claim == ABANDONED:  # another process of ours, on a host that cannot see that we are still at it
-                raise Unavailable(f"job {entry.id} was given up meanwhile; nothing of it ran", hint="submit it again")
-            if claim:
-                return self.journal.commit(entry, self.scheduler.whole(claim))
-            try:
-                if native := self._by_tag(entry):
-                    return self.journal.commit(entry, native)
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since >= self.settle_s:
-                    return self.journal.commit(entry, self.scheduler.qsub(script))
-            except Unavailable:
-                silent_since = None  # only time in which the manager answered counts
-            except Ambiguous:
-                silent_since = None
-            except SchedulerError:
-                self._withdraw(entry)
-                raise
-            should_exit(min(pause, 5.0))
-            pause *= 1.5
-        raise Ambiguous(
-            f"nobody knows yet whether the manager has taken job {entry.id}: {first.message}",
-            output=first.output, hint=f"it stays in the journal; `psij-run status {entry.id}` finds it when it shows up",
-            job_id=entry.id,
-        )  # fmt: skip
-
-    def _by_tag(self, entry: Entry) -> str:
-        found = {self.scheduler.whole(r.id) for r in self.scheduler.ask(self.scheduler.live()) if r.tag == entry.tag}
-        if len(found) > 1:
-            return settle_twins(self.journal, self.scheduler, entry, found).native
-        return next(iter(found), "")
-
-    def _after(self, job: Job) -> list[str]:
-        """Dependencies in the manager's ids. Raises `InvalidRequest` for one that can never be met."""
-        told: list[str] = []
-        for text in job.after:
-            kind, colon, name = text.partition(":")
-            if not colon:
-                kind, name = "afterok", text
-            if kind not in _DEPENDENCIES:
-                from .errors import nearest
-
-                raise InvalidRequest(f"unknown kind of dependency {kind!r}", hint=nearest(kind, _DEPENDENCIES))
-            try:
-                chosen = self.journal.find([name], elements=False)
-            except UnknownJob:
-                told.append(f"{kind}:{name}")  # the manager's own id of a job that is not ours
-                continue
-            for entry, key in chosen:
-                if met := _met(kind, entry, key):
-                    if met == "never":
-                        raise InvalidRequest(
-                            f"job {name} has ended, but not as {kind} asks, so this job could never start",
-                            hint=f"`psij-run info {name}` tells how it ended",
-                        )
-                elif entry.native:
-                    told.append(
-                        f"{kind}:{entry.native if key in ('', '*') else native_of(self.scheduler, entry, key)}"
-                    )
-                else:
-                    raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
-        return told
+        return self._handle(send(self, entry, script, waiting), "", job)
 
     # ---- asking --------------------------------------------------------------------------------------------
 
@@ -331,7 +241,7 @@ class BatchSchedulerExecutor(JobExecutor):
         """As `cancel`, for records of the journal that were found already."""
         asked: dict[tuple[str, str], str] = {}
         for entry, key in found:
-            if not _over(entry, key):
+            if not entry.over(key):
                 whole = key in ("", "*")
                 asked[entry.id, "*" if whole else key] = (
                     entry.native if whole else native_of(self.scheduler, entry, key)
@@ -346,7 +256,7 @@ class BatchSchedulerExecutor(JobExecutor):
             except SchedulerError:
                 self.journal.cancel_failed(asked)
                 raise
-        return [not _over(entry, key) for entry, key in found]
+        return [not entry.over(key) for entry, key in found]
 
     def hold(self, ids: Sequence[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
@@ -477,24 +387,9 @@ def summary(statuses: Sequence[JobStatus]) -> JobStatus:
     return replace(worst or statuses[0], message=text)
 
 
-def _over(entry: Entry, key: str) -> bool:
-    return not entry.open if key in ("", "*") else key in entry.ended
-
-
 def _alike(job: Job) -> str:
     return repr(
         replace(
             job, command=("x",), name="", directory=Path("/"), environment={}, stdin=None, stdout=None, stderr=None
         )
     )
-
-
-def _met(kind: str, entry: Entry, key: str) -> str:
-    """Whether a dependency is met for good ("yes"), can never be ("never"), or is still open ("")."""
-    if not _over(entry, key):
-        return ""
-    ends = [entry.ended[key]] if key not in ("", "*") else list(entry.ended.values())
-    if kind in ("afterany", "after"):
-        return "yes"
-    good = all(status.state is JobState.COMPLETED for status in ends)
-    return "yes" if good == (kind == "afterok") else "never"

@@ -59,6 +59,10 @@ class Entry:
         """Whether any element has not been seen to end."""
         return len(self.ended) < len(self.array or ("",))
 
+    def over(self, key: str) -> bool:
+        """Whether that element has ended; '' and '*' mean all of it."""
+        return not self.open if key in ("", "*") else key in self.ended
+
     @property
     def orphaned(self) -> bool:
         """Whether it waits or runs for a workflow (`run` is its process) that is known to have ended."""
