@@ -137,7 +137,7 @@ def test_lengths_of_time_are_short() -> None:
 
 
 def test_control_characters_of_a_name_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    from psij_parsl.cli.jobs import COLUMNS
+    from psij_parsl.cli.overview import COLUMNS
 
     People().table(COLUMNS, [{"id": "1", "name": "a\x1b[2Jb", "state": "ACTIVE"}])
     assert "\x1b" not in capsys.readouterr().out

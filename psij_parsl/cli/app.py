@@ -48,7 +48,9 @@ COMMANDS: Mapping[str, Command | Group] = {
          "psij-run submit -d $(psij-run submit ./first) ./second"), runs=True,
     ),
     "render": Command("submit", "render", ("psij-run render --platform slurm -N 4 -- ./solver",), runs=True),
-    "status": Command("jobs", "status", ("psij-run status last", "psij-run status --watch")),
+    "status": Command(
+        "jobs", "status", ("psij-run status last", "psij-run status --watch"), direct="overview"
+    ),
     "list": Command("jobs", "list_jobs", ("psij-run list --all --since 2d",)),
     "ls": Command("jobs", "list_jobs"),
     "info": Command("info", "info", ("psij-run info last",)),
