@@ -1,13 +1,14 @@
 """One Parsl workflow with one provider, in a process of its own, for the benches of the Parsl layer.
 
-    python -m bench.parsl_case NAME first|load FOLDER      (NAME: ours-slurm, parsl-slurm, ours-local, parsl-local)
+    python -m bench.parsl_case NAME FOLDER      (NAME: ours-slurm, parsl-slurm, ours-local, parsl-local)
 
-Prints its figures as JSON. The two of a pair differ in nothing but the provider and its launcher.
+Prints the seconds from `parsl.load` to the first result, and then does what it is told, line by line: `batch` runs
+tasks and prints how many there were per second; `kill` ends the block behind the provider's back and prints after how
+many seconds that was noticed. The two of a pair differ in nothing but the provider and its launcher.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -21,8 +22,7 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 
 TASKS = 2000
-BATCHES = 4  # of which the best counts: the provider can only take away from it
-QUIET_S = 60
+PATIENCE_S = 150
 
 
 def provider(name: str) -> Any:
@@ -49,55 +49,44 @@ def nothing() -> None:
     return None
 
 
-def calls(folder: Path) -> int:
-    """The manager's commands so far, as the shims before them have noted."""
-    return sum(len(path.read_text().split()) for path in folder.glob("*.calls"))
+def job() -> str | None:
+    import os
+
+    return os.environ.get("SLURM_JOB_ID")
 
 
-def main(name: str, what: str, folder: Path) -> None:
+def main(name: str, folder: Path) -> None:
     executor = HighThroughputExecutor(
         label="htex", address="127.0.0.1", max_workers_per_node=1, provider=provider(name), encrypted=True,
         block_error_handler=False,
     )  # fmt: skip
     made = Config(
-        executors=[executor], run_dir=str(folder / f"run-{name}-{time.time()}"), strategy_period=1,
+        executors=[executor], run_dir=str(folder / f"run-{name}-{time.time()}"), strategy_period=1, max_idletime=3600,
         initialize_logging=False,
     )  # fmt: skip
-    figures: dict[str, float] = {}
     began = time.monotonic()
     with parsl.load(made):
+        block = parsl.python_app(job)().result()
+        print(time.monotonic() - began, flush=True)
         app = parsl.python_app(nothing)
-        app().result()
-        figures["first_task_s"] = time.monotonic() - began
-        if what == "load":
-            figures |= load(name, executor, app, folder)
-    print(json.dumps(figures))
+        for line in sys.stdin:
+            began = time.monotonic()
+            if line.strip() == "batch":
+                for task in [app() for _ in range(TASKS)]:
+                    task.result()
+                print(TASKS / (time.monotonic() - began), flush=True)
+            else:
+                kill(block)
+                began = time.monotonic()
+                while not executor.status_facade["0"].terminal and time.monotonic() - began < PATIENCE_S:
+                    time.sleep(0.05)
+                print(time.monotonic() - began, flush=True)
 
 
-def load(name: str, executor: HighThroughputExecutor, app: Any, folder: Path) -> dict[str, float]:
-    rate = 0.0
-    for _ in range(BATCHES):
-        began = time.monotonic()
-        for task in [app() for _ in range(TASKS)]:
-            task.result()
-        rate = max(rate, TASKS / (time.monotonic() - began))
-    before = calls(folder)
-    time.sleep(QUIET_S)
-    asked = (calls(folder) - before) * 60 / QUIET_S
-    kill(name)
-    began = time.monotonic()
-    while not executor.status_facade["0"].terminal and time.monotonic() - began < 150:
-        time.sleep(0.05)
-    return {"tasks_per_s": rate, "calls_per_minute": asked, "death_seen_s": time.monotonic() - began}
-
-
-def kill(name: str) -> None:
+def kill(block: str | None) -> None:
     """End the block's pools behind the provider's back."""
-    if name.endswith("slurm"):
-        ids = subprocess.run(
-            ["squeue", "--me", "-h", "-o", "%i"], capture_output=True, text=True, check=True
-        ).stdout.split()
-        subprocess.run(["scancel", *ids], check=True)
+    if block:
+        subprocess.run(["scancel", block], check=True)
         return
     mine = str(os.getpid())
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -113,5 +102,5 @@ def kill(name: str) -> None:
 
 if __name__ == "__main__":
     os.environ["BENCH_CASE"] = str(os.getpid())
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    os.environ["PATH"] += f":{Path(sys.executable).parent}"
+    main(sys.argv[1], Path(sys.argv[2]))

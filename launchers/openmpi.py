@@ -31,7 +31,10 @@ class OpenMPI(MPIRun):
     per_node = (*_GO_ON, "mpirun", *_UNBOUND)
     rank = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
     local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK",)
-    mixes = silent = ("serial",)  # told to go on, it forgets the copies' exit codes
+    # Told to go on, it forgets the copies' exit codes; and in any mode version 5 waits for ever where a rank was killed
+    # whose child still has its output.
+    mixes = ("mpi", "serial")
+    silent = ("serial",)
     # In a Slurm job its daemons are a step of their own, beside those of other runs.
     settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     reach = (

@@ -15,11 +15,11 @@ found() {
   grep -lzsx "PSIJ_RUN=$mark" /proc/[0-9]*/environ | tr -cd '0-9\n'
   [ -z "$session" ] || sed -n "s/^\([0-9]*\) (.*) [^Z] [0-9]* [0-9]* $session .*/\1/p" /proc/[0-9]*/stat 2>/dev/null
 }
-tries=0
-while [ "$tries" -lt 100 ]; do
+tries=0 none=0
+while [ "$tries" -lt 100 ] && [ "$none" -lt 3 ]; do  # one that is just becoming another program shows no environment
   pids=$(found)  # it fails where one of them ended meanwhile
-  [ -n "$pids" ] || break
-  kill -s KILL $pids 2>/dev/null
+  none=$((none + 1))
+  [ -z "$pids" ] || { none=0; kill -s KILL $pids 2>/dev/null; }
   tries=$((tries + 1))
   sleep 0.05
 done

@@ -26,6 +26,7 @@ LIBRARIES: Mapping[str, Sequence[str]] = {
 NAMES = {"mpich": "MPICH (or a kin of it)", "openmpi": "Open MPI"}
 #: Programs that load an MPI library, if they do, only when they run.
 _INTERPRETERS = re.compile(r"(python|julia|perl|ruby|node|java|Rscript|R|bash|sh)[\d.]*$")
+_LOADER = re.compile(rb"/lib[\w/.-]*/ld[\w.-]*\.so\.\d+(?=\0)")  # as the head of an ELF file names it
 _PATIENCE_S = 10.0
 
 
@@ -89,10 +90,12 @@ def linked(program: str) -> Linked:
     name = os.path.basename(os.path.realpath(program))
     try:
         with open(program, "rb") as file:
-            elf = file.read(4) == b"\x7fELF"
-        if not elf or _INTERPRETERS.match(name):
+            head = file.read(4096)
+        if not head.startswith(b"\x7fELF") or _INTERPRETERS.match(name):
             return Linked(program, "?")
-        done = subprocess.run(["ldd", program], capture_output=True, timeout=_PATIENCE_S, check=False)
+        loader = _LOADER.search(head)  # it answers in a tenth of the time of `ldd`, which asks it too
+        asked = [os.fsdecode(loader[0]), "--list"] if loader else ["ldd"]
+        done = subprocess.run([*asked, program], capture_output=True, timeout=_PATIENCE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return Linked(program)
     said = done.stdout.decode("utf-8", "replace")

@@ -183,28 +183,28 @@ if [ -n "$psij_label" ] && psij_d=$(mktemp -d "${TMPDIR:-/tmp}/psij-XXXXXX") && 
   rm -r "$psij_d"
 fi
 
-# An interpreter loads its MPI when it runs. Is it one that finds its other ranks by what this launch gives it?
+# An interpreter loads its MPI when it runs. Is it one that finds its other ranks by what this launch gives it? Files
+# that the launcher left open are closed first (POSIX sh cannot, above 9), or it would wait for the watch to end.
 if [ -n "$psij_watch" ] && [ "${psij_rank:-0}" = 0 ]; then
-  (
-    for psij_s in 0.25 0.25 0.5 1 2 4 8; do
-      sleep "$psij_s" && kill -0 $$ 2>/dev/null || break
-      for psij_p in $$ $(cat /proc/$$/task/$$/children 2>/dev/null); do
-        psij_libs=$(grep -Eo 'lib(mpich|mpi|pmix|pmi2?)\.so[.0-9]*' "/proc/$psij_p/maps" 2>/dev/null | sort -u)
-        case $psij_libs in
+  (bash -c 'for f in /proc/$$/fd/*; do f=${f##*/}; [ "$f" -lt 3 ] || eval "exec $f>&-"; done
+    for s in 0.25 0.25 0.5 1 2 4 8; do
+      sleep "$s" && kill -0 "$0" || break
+      for p in "$0" $(cat "/proc/$0/task/$0/children"); do
+        libs=$(grep -Eo "lib(mpich|mpi|pmix|pmi2?)\.so[.0-9]*" "/proc/$p/maps" | sort -u)
+        case $libs in
         *libmpich.so* | *libmpi.so.12*)
-          psij_got=$(psij_var PMI_RANK PMI_FD PMI_PORT PMI_CONTROL_PORT ALPS_APP_PE PALS_RANKID) psij_mpi=MPICH
-          case $psij_libs in *libpmix.so*) psij_got=$psij_got${PMIX_NAMESPACE-} ;; esac ;;
+          got=$PMI_RANK$PMI_FD$PMI_PORT$PMI_CONTROL_PORT$ALPS_APP_PE$PALS_RANKID mpi=MPICH
+          case $libs in *libpmix.so*) got=$got$PMIX_NAMESPACE ;; esac ;;
         *libmpi.so*)
-          psij_got=$(psij_var PMIX_NAMESPACE PMIX_RANK JSM_NAMESPACE_RANK) psij_mpi='Open MPI'
-          case $psij_libs in *libpmi*.so*) psij_got=$psij_got${PMI_FD-} ;; esac ;;
+          got=$PMIX_NAMESPACE$PMIX_RANK$JSM_NAMESPACE_RANK mpi="Open MPI"
+          case $libs in *libpmi*.so*) got=$got$PMI_FD ;; esac ;;
         *) continue ;;
         esac
-        [ -n "$psij_got" ] || echo "psij: this program has loaded $psij_mpi, which this launch does not serve: each of" \
-          "the $psij_ranks ranks is a run of one rank. Choose the --launcher of that MPI." >>"/proc/$psij_p/fd/2"
+        [ -n "$got" ] || echo "psij: this program has loaded $mpi, which this launch does not serve: each of" \
+          "the $1 ranks is a run of one rank. Choose the --launcher of that MPI." >>"/proc/$p/fd/2"
         break 2
       done
-    done &
-  ) </dev/null >/dev/null 2>&1
+    done' "$$" "$psij_ranks" </dev/null >/dev/null 2>&1 &)
 fi
 if [ -n "$psij_die" ] && setpriv --pdeathsig KILL true 2>/dev/null; then
   set -- setpriv --pdeathsig KILL -- "$@"

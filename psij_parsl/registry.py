@@ -1,14 +1,15 @@
 """Platforms and launchers by name.
 
 The built-in ones are found as folders and modules of the package; entry points of the groups
-`psij_parsl.platforms` and `psij_parsl.launchers` are looked at only for a name that is not built in, because
-reading every installed package's metadata costs as much time as starting typer does.
+`psij_parsl.platforms` and `psij_parsl.launchers` are looked at only for a name that is not built in.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PLATFORMS = "psij_parsl.platforms"
 LAUNCHERS = "psij_parsl.launchers"
+_OURS = ("psij_parsl-", "psij_parsl.")
 
 
 def platform(name: str) -> Platform:
@@ -54,7 +56,32 @@ def _builtin(package: str) -> list[str]:
     )  # fmt: skip
 
 
+def any_plugin(group: str) -> bool:
+    """Whether any installed package but ours, which names what is built in, names that group of entry points.
+
+    `importlib.metadata` would answer too, but its import and its reading cost as much as starting typer does.
+    """
+    for place in sys.path:
+        if os.path.isfile(place):  # a zip: leave it to importlib.metadata
+            return True
+        try:
+            names = os.listdir(place or os.curdir)
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info")) and not name.startswith(_OURS):
+                try:
+                    with open(os.path.join(place, name, "entry_points.txt"), "rb") as file:
+                        if f"[{group}]".encode() in file.read():
+                            return True
+                except OSError:
+                    continue
+    return False
+
+
 def _entry_points(group: str) -> dict[str, Any]:
+    if not any_plugin(group):
+        return {}
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=group)}

@@ -62,6 +62,7 @@ class Run:
         self.grace_s = grace_s
         self.returncode: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._since = 0
         self._guard: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -100,6 +101,8 @@ class Run:
             except BaseException:
                 self._finish_guard()
                 raise
+        with suppress(OSError):
+            self._since = int(_status(self._process.pid)[_STARTED])
         self._tell(f"session {self._process.pid}\n")
         return self
 
@@ -216,13 +219,15 @@ class Run:
         """The launcher has ended: no rank may outlive it."""
         if self.returncode is not None:
             return
-        if code < 0 and not killed:  # it could not see to its ranks
+        alone = code < 0 and not killed  # it could not see to its ranks, whose ends are but what followed
+        if alone:
             ending = self._end_elsewhere()
             self._sweep(signals.SIGKILL, _SWEEP_S)
             _finish(ending)
         elif not self._sweep(signals.SIGTERM, _LEFT_S):
             self._sweep(signals.SIGKILL, _SWEEP_S)
-        self.returncode = self._first_failure() or (128 - code if code < 0 else code)
+        failure = self._first_failure()
+        self.returncode = failure if failure and not alone else 128 - code if code < 0 else code
         self._finish_guard()
 
     def _first_failure(self) -> int:
@@ -260,7 +265,9 @@ class Run:
         """Signal what there is of the run on this host until nothing is left; whether that was so in time."""
         deadline = time.monotonic() + seconds
         told: set[int] = set()
-        while found := set(processes(self.command.mark, self.pid)):
+        sure = True  # a process that is just becoming another program shows no environment: one looks twice
+        while (found := set(processes(self.command.mark, self.pid, self._since))) or not sure:
+            sure = not found
             for pid in found - told if number != signals.SIGKILL else found:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
@@ -291,20 +298,30 @@ class Run:
             guard.wait()
 
 
-def processes(mark: str, session: int) -> Iterator[int]:
-    """The live processes of a run on this host: those that bear its mark, and those of the launcher's session."""
+def processes(mark: str, session: int, since: int = 0) -> Iterator[int]:
+    """The live processes of a run on this host: those that bear its mark, and those of the launcher's session.
+
+    Those that started earlier than `since`, in the kernel's ticks, are not looked at: there may be thousands.
+    """
     wanted, own = f"{MARK}={mark}".encode(), os.getpid()
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if not name.isdigit() or int(name) == own:
             continue
         try:
-            words = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
-            if words[0] in b"ZX":
+            words = _status(int(name))
+            if words[_STATE] in b"ZX" or int(words[_STARTED]) < since:
                 continue
-            if int(words[3]) == session or wanted in _read(f"/proc/{name}/environ").split(b"\0"):
+            if int(words[_SESSION]) == session or wanted in _read(f"/proc/{name}/environ").split(b"\0"):
                 yield int(name)
         except (OSError, IndexError):
             continue  # it has ended, or is somebody else's
+
+
+_STATE, _SESSION, _STARTED = 0, 3, 19
+
+
+def _status(pid: int) -> list[bytes]:
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def _read(path: str) -> bytes:

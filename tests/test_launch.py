@@ -143,6 +143,23 @@ def test_environment_directory_and_threads(here: Path) -> None:
     assert psij("launch", "--bind", "none", "--", "sh", "-c", "echo ${PSIJ_CPUS-none}").stdout == "none\n"
 
 
+def test_what_the_site_says_of_its_nodes_is_heeded(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cores near to the GPU, blocked ones for nobody, and a vendor whose variable masks."""
+    cores = sorted(os.sched_getaffinity(0))
+    site = 'platform = "local"\n[node]\ngpus = ["0.0", "0.1"]\n'
+    (here / "near.toml").write_text(f'{site}gpu_cpus = {{ "0.0" = "{cores[-1]}", "0.1" = "{cores[0]}" }}\n')
+    (here / "blocked.toml").write_text(f'{site}blocked = "{cores[0]}"\n')
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(here))
+    script = "echo $PSIJ_CPUS $PSIJ_GPUS"
+    assert psij("launch", "--site", "near", "-g", "1", "--", "sh", "-c", script).stdout == f"{cores[-1]} 0.0\n"
+    blocked = psij("launch", "--site", "blocked", "-c", str(len(cores)), "true")
+    assert (blocked.returncode, f"{len(cores)} cores, and the largest has {len(cores) - 1}" in blocked.stderr) == (
+        125, True,
+    )  # fmt: skip
+    if len(cores) > 1:
+        assert psij("launch", "--site", "blocked", "--", "sh", "-c", script).stdout == f"{cores[1]}\n"
+
+
 def test_what_can_never_fit_is_said_at_once_with_the_reason() -> None:
     cores = len(os.sched_getaffinity(0))
     for words, why in (
@@ -389,40 +406,46 @@ def marked() -> set[str]:
 def test_killed_launches_leave_no_process_and_a_whole_ledger(
     job: dict[str, str], here: Path, comes_true: Until
 ) -> None:
-    """The launch command, the launcher or one rank, each killed at a random moment, 60 times, several at once."""
+    """The launch command, the launcher, a node's daemon or a rank, each killed at a random moment, a hundred times."""
     chance = random.Random(3)
     before = marked()
     script = "echo $$ >$0.$PSIJ_RANK; trap '' TERM HUP; while :; do sleep 600; done"
-    for turn in range(15):
+    for turn in range(25):
         group = [
             launched("--grace", "1", "-N", "2", "-n", "2", "--", "bash", "-c", script, f"pid.{turn}.{at}")
             for at in range(4)
         ]
         time.sleep(chance.uniform(0, 1.5))
         for at, process in enumerate(group):
-            victim = chance.choice(("command", "launcher", "rank"))
             ranks = [int(text) for path in here.glob(f"pid.{turn}.{at}.*") if (text := path.read_text().strip())]
-            children = _children(process.pid)
-            if victim == "rank" and ranks:
-                _kill(chance.choice(ranks))
-            elif victim == "launcher" and children:
-                _kill(chance.choice(children))
-            else:
-                process.kill()
+            below = _descendants(process.pid)
+            victims = {
+                "command": [process.pid], "launcher": [pid for pid in below if _name(pid).startswith("mpiexec")],
+                "daemon": [pid for pid in below if _name(pid) == "hydra_pmi_proxy"], "rank": ranks,
+            }  # fmt: skip
+            _kill(chance.choice(victims[chance.choice(list(victims))] or [process.pid]))
         for process in group:
             if process.poll() is None:
-                process.terminate()  # one whose guard alone was hit, or that still waits, goes on
+                process.terminate()  # it may be one that still waits
             ended(process)
     comes_true(lambda: marked() <= before, 30, "the end of every run")
     comes_true(lambda: not any(node.cpus for node in everything().busy()), 30, "all cores to be free")
     assert psij("launch", "-N", "4", "-n", "16", "--", "true").returncode == 0
 
 
-def _children(pid: int) -> list[int]:
+def _descendants(pid: int) -> list[int]:
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+    return [each for child in children for each in (child, *_descendants(child))]
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _kill(pid: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from tests import helpers_mpi
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import SlurmCluster, client_variables
 from tests.helpers_cli import COMMAND
-from tests.helpers_launch import RECORD, crowd_command, held_twice, recorded
+from tests.helpers_launch import RECORD, Had, held_twice, recorded
 from tests.helpers_mpi import said
 
 LAUNCH = [*COMMAND, "launch"]
@@ -153,22 +154,19 @@ def test_serial_copies_and_input_and_files(job: InJob, tmp_path: Path) -> None:
 
 
 def test_forty_mpi_tasks_share_two_nodes_each_on_its_own_cores(
-    job: InJob, programs: dict[str, Path], tmp_path: Path
+    slurm: SlurmCluster, programs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """README's example, told by the ranks: of 1 to 8 ranks each, all started at once."""
-    sizes = [1 + number % 8 for number in range(40)]
-    asked = [
-        [["-n", str(size), "--", str(programs["mpich"]), "0.05"], str(tmp_path / f"out.{number}")]
-        for number, size in enumerate(sizes)
-    ]
-    done = job(*crowd_command(), stdin=json.dumps(asked))
-    assert done.returncode == 0, done.stderr
-    outputs = [(tmp_path / f"out.{number}").read_text() for number in range(40)]
-    assert json.loads(done.stdout) == [0] * 40, outputs
-    found = [said(text) for text in outputs]
-    assert [[line["size"] for line in ranks] for ranks in found] == [[size] * size for size in sizes]
-    from tests.helpers_launch import Had
-
+    """README's example as it stands there: what each rank had, and when, is told by itself."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    script = next(text for text in re.findall(r"^```bash\n(.*?)^```$", readme, re.M | re.S) if "launch" in text)
+    (tmp_path / "job.sh").write_text(script)
+    shutil.copy(programs["mpich"], tmp_path / "simulate")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    slurm.run("sbatch", "--wait", "-o", str(tmp_path / "job.out"), str(tmp_path / "job.sh"))
+    said_by_all = (tmp_path / "job.out").read_text().replace(NOISE, "")
+    found = [said((tmp_path / f"task.{task}").read_text()) for task in range(1, 41)]
+    sizes = [task % 8 + 1 for task in range(1, 41)]
+    assert [[line["size"] for line in ranks] for ranks in found] == [[size] * size for size in sizes], said_by_all
     had = [
         Had(line["host"], frozenset([line["PSIJ_CPUS"]]), frozenset(), line["began"], line["ended"])
         for ranks in found for line in ranks
@@ -176,6 +174,8 @@ def test_forty_mpi_tasks_share_two_nodes_each_on_its_own_cores(
     assert held_twice(had) == []
     assert {rank.host for rank in had} == {"node01", "node02"}
     assert len({rank.cpus for rank in had}) == 8
+    times = [(ranks[0]["began"], ranks[0]["ended"]) for ranks in found]
+    assert any(one < two < end for one, end in times for two, _ in times)  # in parallel
 
 
 # ---- who is killed ------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ import os, sys, psij_parsl.run
 from psij_parsl import Job
 from psij_parsl.registry import launcher
 from psij_parsl.resources import NodeResources
-psij_parsl.run.processes = lambda mark, session: iter(())
+psij_parsl.run.processes = lambda *_: iter(())
 job = Job(command=["bash", "-c", sys.argv[1]], num_nodes=2, job_mode="mpi")
 with NodeResources.discover().assign(job) as nodes, launcher("srun")()(job, nodes) as run:
     sys.stdin.readline()

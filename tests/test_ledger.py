@@ -21,7 +21,7 @@ from psij_parsl import files
 from psij_parsl.errors import DoesNotFit, JournalError
 from psij_parsl.job import Resources
 from psij_parsl.resources import Allocation, Assignment, Hardware, Node, ledger
-from psij_parsl.resources.ledger import Book, Holding, Part, packed, unpacked
+from psij_parsl.resources.ledger import Book, Holding, Ledger, Part, Ticket, packed, unpacked
 from psij_parsl.resources.shared import SharedNodes
 
 ComesTrue = Callable[..., None]
@@ -342,6 +342,27 @@ def test_a_book_reads_as_it_was_written() -> None:
     assert Book.loaded(book.dumped().encode()) == book
 
 
+def test_a_place_is_told_without_the_lock_and_without_reading_it_all(tmp_path: Path) -> None:
+    """Also where names look like what is looked for; None for who does not wait."""
+    book = Book(last=20, changed=True)
+    book.held[3] = Holding(["h/b/1/2"], None, [Part('{"id":12,', "0", ['{"id":11,'], 0)], 0.0)
+    book.waiting = [Ticket(number, ["h/b/1/2"], [1, 1, 1, 1, 0, None, None], False, "v") for number in (1, 12, 2)]
+    nodes = Ledger(tmp_path, durable=False)
+    assert nodes.place(12, None) is None  # nothing was written yet
+    nodes.write(book)
+    found = [nodes.place(ticket.id, None) for ticket in book.waiting]
+    assert [place.before for place in found if place] == [0, 1, 2]
+    assert nodes.place(12, found[1]) is found[1]  # nothing has changed
+    assert nodes.place(11, None) is nodes.place(3, None) is None
+
+
+def test_one_of_a_host_looks_for_the_dead_at_a_time(tmp_path: Path) -> None:
+    one, other = Ledger(tmp_path, durable=False), Ledger(tmp_path, durable=False)
+    assert one.reap_due(60)
+    assert not other.reap_due(60)
+    assert other.reap_due(0)
+
+
 # ---- a crowd -----------------------------------------------------------------------------------------------------
 
 FORK = """
@@ -435,7 +456,7 @@ def test_fifty_processes_never_hold_one_thing_twice(
     book = content(nodes)
     assert (book["held"], book["waiting"]) == ({}, [])
     left = sorted(path.name for path in nodes._ledger.path.parent.iterdir() if not path.name.startswith("."))
-    assert left == ["ledger.before.json", "ledger.json", "lock"]
+    assert left == ["ledger.before.json", "ledger.json", "lock", f"reaped.{os.uname().nodename}"]
 
 
 STEPS = """

@@ -185,7 +185,7 @@ def test_elsewhere_no_machine_is_detected() -> None:
 
 def test_a_cluster_that_nobody_described_is_known_by_its_managers_configuration() -> None:
     """In a mount namespace of its own, where /run holds what "configless" Slurm leaves there."""
-    script = "mount -t tmpfs none /run && mkdir -p /run/slurm/conf && touch /run/slurm/conf/slurm.conf && exec \"$@\""
+    script = 'mount -t tmpfs none /run && mkdir -p /run/slurm/conf && touch /run/slurm/conf/slurm.conf && exec "$@"'
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, "sh", *COMMAND, "site", "detect"],
         capture_output=True, text=True, timeout=60, check=False,

@@ -153,7 +153,6 @@ def test_a_site_fills_in_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "[queues.gpu]\nmax_nodes = 2\nstrict = true\n"
     )
     monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
-    monkeypatch.setenv("PSIJ_SITE_PATH", str(tmp_path))
     provider = SlurmProvider(site="big", project="chem", num_nodes=2, worker_init="activate me")
     assert (provider.queue, provider.wall_time_min, provider.cores_per_node) == ("gpu", 120, 64)
     job = provider._shape.job("true", "x")
@@ -243,6 +242,19 @@ def test_states_are_those_that_parsls_strategy_counts_rightly() -> None:
         expected = reason.name in ("TIMEOUT", "PREEMPTED", "DEADLINE")
         state = parsl_state(JobStatus(JobState.FAILED, reason=reason))
         assert state is (Theirs.TIMEOUT if expected else Theirs.FAILED)
+
+
+def test_b4_every_state_of_slurms_is_one_that_parsls_strategy_counts() -> None:
+    from parsl.jobs.states import JobState as Theirs
+
+    from psij_parsl.parsl.status import parsl_state
+    from psij_parsl.providers.slurm.scheduler import REASONS, STATES, status
+
+    natives = (*STATES, *REASONS, "A_STATE_OF_TOMORROW")
+    told = {native: parsl_state(status(native, 0, 0, "", "", 0, "", "")) for native in natives}
+    assert {*told.values()} <= {*Theirs} - {Theirs.UNKNOWN, Theirs.HELD}
+    for native in ("CONFIGURING", "COMPLETING", "RESIZING", "STOPPED", "SIGNALING", "REQUEUE_HOLD", "SPECIAL_EXIT"):
+        assert told[native] in (Theirs.PENDING, Theirs.RUNNING), native
 
 
 def test_a_held_block_is_pending_and_says_that_it_is_held(local: Any) -> None:
@@ -352,7 +364,7 @@ def test_while_all_blocks_run_the_manager_is_left_alone_and_an_end_is_seen_all_t
         time.sleep(0.1)  # in all four times the interval at which the manager may be asked
     assert asked == []
     (tmp_path / "stop").touch()
-    assert ended(local, job_id, 5).exit_code == 6
+    assert ended(local, job_id).exit_code == 6
     assert asked
 
 
@@ -377,6 +389,7 @@ def test_after_repeated_failures_it_backs_off_and_says_why(local: Any, monkeypat
         raise Rejected("could not submit the job: Invalid account", limit="project", hint="choose another --account")
 
     local.submit("true", 1)
+    monkeypatch.setattr("psij_parsl.parsl.backoff._PAUSES_S", (60.0, 300.0))
     monkeypatch.setattr(local._executor.scheduler, "qsub", refused)
     for _ in range(2):
         with pytest.raises(Rejected, match="Invalid account"):
@@ -387,7 +400,7 @@ def test_after_repeated_failures_it_backs_off_and_says_why(local: Any, monkeypat
     monkeypatch.setattr(local._backoff, "not_before", 0.0)
     with pytest.raises(Rejected):
         local.submit("true", 1)
-    assert local._backoff.not_before - time.monotonic() > 2
+    assert local._backoff.not_before - time.monotonic() > 60  # at least three quarters of twice as long
 
 
 def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
@@ -527,16 +540,16 @@ def test_a_run_directory_with_blanks_stays_one_word_in_parsls_command() -> None:
 def test_the_watchdog_ends_a_block_whose_workflow_is_unreachable(tmp_path: Path) -> None:
     import socket
 
-    with made_local(tmp_path, watchdog_s=2) as provider:
+    with made_local(tmp_path, watchdog_s=4) as provider:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             job_id = provider.submit(f"sleep 300 & echo $!; : pool.py -a 127.0.0.1 -p 0 --port={port}; wait", 1)
             until(lambda: provider.status([job_id])[0].state.name == "RUNNING")
-            time.sleep(4)
+            time.sleep(5)  # in which it has looked once
             assert provider.status([job_id])[0].state.name == "RUNNING"
         status = ended(provider, job_id)
         assert status.state.name == "FAILED"
-        assert f"nobody has answered at 127.0.0.1 port {port} for 2 s" in status.stderr
+        assert f"nobody has answered at 127.0.0.1 port {port} for 4 s" in status.stderr
         pid = int(status.stdout)
         until(lambda: not Path(f"/proc/{pid}/stat").exists())
 

@@ -18,6 +18,7 @@ import pytest
 from psij_parsl import sites
 from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
+from psij_parsl.resources import Hardware
 from psij_parsl.sites import Finding, Laptop, Site, places
 from psij_parsl.sites.places import PACKAGE
 
@@ -268,6 +269,19 @@ def test_all_faults_are_told_at_once_with_line_key_and_nearest_name(host: Host) 
         (
             'platform = "slurm"\nforbidden = ["project"]\ndefaults.project = "x"',
             ":2: forbidden: project cannot be forbidden and given or required at once",
+        ),
+        (
+            'platform = "slurm"\nnode.blocked = "0-x"',
+            ":2: node.blocked: must be CPU ids such as 0-7,64-71, not '0-x'",
+        ),
+        ('platform = "slurm"\nnode.gpus = -1', ":2: node.gpus: "),
+        (
+            'platform = "slurm"\n[node]\ncpus = 7\nthreads_per_core = 2',
+            ":2: node: has 7 CPUs, which are no whole cores",
+        ),
+        (
+            'platform = "slurm"\n[node]\ngpus = 2\ngpu_cpus = { 2 = "0" }',
+            ":2: node: has CPUs near to GPU 2, which is not",
         ),
         ("platform = slurm", ":1:12: "),
         ("platform = [", "at the end of the file (this is not TOML"),
@@ -525,6 +539,15 @@ def test_the_documented_example_shows_as_it_was_written(cluster: Site, host: Hos
         "queues.short.strict = True  # F:32\n"
         "queues.long.max_nodes = 64  # F:35\n"
         "queues.long.max_wall_time_min = 2880  # F:36\n"
+        "node.cpus = 128  # F:39\n"
+        "node.threads_per_core = 2  # F:40\n"
+        "node.gpus = ['0', '1', '2', '3']  # F:41\n"
+        "node.memory = 524288  # F:42\n"
+        "node.blocked = '0,64'  # F:43\n"
+        "node.gpu_cpus.0 = '48-63,112-127'  # F:44\n"
+        "node.gpu_cpus.1 = '32-47,96-111'  # F:44\n"
+        "node.gpu_cpus.2 = '16-31,80-95'  # F:44\n"
+        "node.gpu_cpus.3 = '1-15,65-79'  # F:44\n"
     )
 
 
@@ -614,6 +637,31 @@ def test_the_executor_is_the_site_s(cluster: Site, host: Host, monkeypatch: pyte
     assert (executor.spool, executor.snapshot.interval_s) == (Path("/home/someone/.psij"), 30.0)
     assert cluster.executor(grace_s=1.0, spool=Path("/x")).spool == Path("/x")
     assert (host.find().executor().platform.name, host.find().executor().spool) == ("local", None)
+
+
+def test_the_hardware_of_the_nodes(host: Host) -> None:
+    text = """
+        platform = "slurm"
+        node = { cpus = 8, threads_per_core = 2, gpus = 2, memory = "4 GB", blocked = "0,4", gpu_cpus = { 1 = "1,5" } }
+    """
+    host.write("user", "x", text)
+    assert host.find("x").hardware() == Hardware(
+        cpus=8, gpus=("0", "1"), memory=4096, blocked=frozenset({0, 4}), gpu_cpus={"1": (1, 5)},
+        siblings=((0, 4), (1, 5), (2, 6), (3, 7)),
+    )  # fmt: skip
+    assert host.find("slurm").hardware() is None
+    assert host.find().hardware() is None
+
+
+@pytest.mark.parametrize(("name", "cores", "gpus"), [("polaris", 32, 4), ("aurora", 102, 12), ("frontier", 56, 8)])
+def test_each_gpu_of_a_machine_has_cores_of_its_own(name: str, cores: int, gpus: int, host: Host) -> None:
+    hardware = host.find(name).hardware()
+    assert hardware is not None
+    near = [cpu for cpus in hardware.gpu_cpus.values() for cpu in cpus]
+    assert (len(hardware.gpus), len(near)) == (gpus, len(set(near)))
+    assert set(near) <= set(range(hardware.cpus or 0))
+    free = [core for core in hardware.siblings if not hardware.blocked.intersection(core)]
+    assert len(free) == cores
 
 
 def test_a_spool_directory_that_cannot_be_told_is_an_error(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

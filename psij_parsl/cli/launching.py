@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..rankio import RankIO
     from ..resources import Assignment, NodeResources
     from ..run import Run
+    from ..sites import Site
 
 _SHARED = (
     "nodes", "ntasks", "ntasks_per_node", "cpus_per_task", "threads_per_core", "gpus_per_task", "mem", "mode",
@@ -82,8 +83,7 @@ class _Launch:
 
         self.out, self.said = out, said
         self.site = _site(said)
-        hardware = getattr(self.site, "hardware", None)
-        self.resources: NodeResources = NodeResources.discover(hardware=hardware() if callable(hardware) else None)
+        self.resources: NodeResources = NodeResources.discover(hardware=self.site.hardware())
         self.job = self._job(command)
         self.method = self._method()
 
@@ -192,10 +192,10 @@ class _Launch:
 
 def _watched(run: Run) -> int:
     """Wait for the end of a run, handing signals on; one that asks to end it is followed by KILL after the grace."""
-    ended_by: list[int] = [number] if (number := received_signal()) is not None else []
+    ended_by: list[int] = []
     deadline: list[float] = []
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    def hand_on(number: int, frame: FrameType | None = None) -> None:
         run.signal(number)
         if number in _ENDING:
             if ended_by:  # asked twice: at once
@@ -203,8 +203,8 @@ def _watched(run: Run) -> int:
             ended_by.append(number)
 
     with _handling(hand_on):
-        if ended_by:
-            run.signal(ended_by[0])
+        if (number := received_signal()) is not None:  # before we listened
+            hand_on(number)
         while (code := run.wait(_LOOK_S)) is None:
             if ended_by and not deadline:
                 deadline.append(time.monotonic() + run.grace_s)
@@ -224,7 +224,7 @@ def _handling(handler: Any) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
-def _site(said: Mapping[str, Any]) -> Any:
+def _site(said: Mapping[str, Any]) -> Site:
     from ..sites import find
 
     return find(said.get("site"), Path(said["config"]) if "config" in said else None)

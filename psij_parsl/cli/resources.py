@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +132,7 @@ def _hardware() -> Hardware | None:
     """What this host's site says of its nodes, if it says anything."""
     from ..sites import find
 
-    said: Callable[[], Hardware] | None = getattr(find(), "hardware", None)
-    return said() if callable(said) else None
+    return find().hardware()
 
 
 def _about(nodes: NodeResources, present: Sequence[Node]) -> dict[str, Any]:

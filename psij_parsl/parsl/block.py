@@ -12,6 +12,14 @@ _MODULES = """type module >/dev/null 2>&1 || for psij_file in "${LMOD_PKG:-}/ini
   [ ! -r "$psij_file" ] || { . "$psij_file"; break; }
 done
 """
+#: Our pool for MPI tasks (pool.py) where the Python beside Parsl's own pool has us, else that one.
+MPI_POOL = """process_worker_pool.py() {
+  local pool python find='import sys; from importlib.util import find_spec as f; sys.exit(not f("psij_parsl.parsl.pool"))'
+  pool=$(type -P process_worker_pool.py) || { echo "process_worker_pool.py: command not found" >&2; return 127; }
+  python=${pool%/*}/python3
+  if "$python" -c "$find" 2>/dev/null; then "$python" -m psij_parsl.parsl.pool "$@"; else "$pool" "$@"; fi
+}
+"""
 _NODE_FILE = '"$PSIJ_JOB_FOLDER/node.sh"'
 _LOOK_S = 15  # how often the watchdog looks
 _GRACE_S = 10  # from its TERM to its KILL

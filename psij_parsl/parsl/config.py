@@ -21,6 +21,7 @@ from .spellings import minutes
 if TYPE_CHECKING:
     from parsl.config import Config
 
+    from ..resources.node import Hardware
     from ..sites import Site
 
 STRATEGY_PERIOD_S = 1
@@ -73,7 +74,8 @@ def plan(
 
     `workers_per_node`: default one per `cores_per_worker` cores, or one per accelerator; with `job_mode="mpi"` the
     MPI tasks at once in a block (default: one per node). `accelerators`: their number or names (default: the
-    node's GPUs). `cpu_affinity`: default "block", each worker its own cores, where the cores are known. `address`:
+    node's GPUs). `cpu_affinity`: default the cores nearest to each worker's GPU where the site knows them, else
+    "block", each worker its own cores, where their number is known. `address`:
     the name or number that workers call back; or `interface`, such as "hsn0", from which it is taken. `drain_min`:
     no task starts in the last so many minutes of a block. `retries`: how often Parsl runs a failed task again.
     `watchdog_s`: see `BlockProvider`, to which all further arguments go.
@@ -97,7 +99,8 @@ def plan(
         "parallelism": parallelism, "watchdog_s": watchdog_s,
     }  # fmt: skip
     tried = provider(**arguments)  # all that is wrong with a block is said here
-    devices = accelerators if accelerators is not None else _count(tried.gpus_per_node)
+    hardware = None if "cores_per_node" in block else chosen.hardware()  # of whole nodes
+    devices = accelerators if accelerators is not None else _devices(tried.gpus_per_node, hardware)
     executor: dict[str, Any] = {
         "label": label, "encrypted": encrypted, "address": _address(address, interface, local=provider.is_here),
         "drain_period": _drain_period(tried.wall_time_min, drain_min),
@@ -109,11 +112,13 @@ def plan(
             "mpi_launcher": mpi_launcher or next(iter({tried.method} & {*_PARSL_MPI}), "mpiexec"),
         }
     else:
-        workers = workers_per_node or _workers(tried.cores_per_node, cores_per_worker, devices)
-        spread = workers is not None and workers <= _bindable(tried)
+        cores = tried.cores_per_node or _usable(hardware)
+        workers = workers_per_node or _workers(cores, cores_per_worker, devices)
+        near = _near(hardware, devices, workers or 0)
+        spread = workers is not None and workers <= _bindable(tried, cores or 0)
         executor |= {
             "max_workers_per_node": workers, "cores_per_worker": cores_per_worker,
-            "cpu_affinity": cpu_affinity or ("block" if spread else "none"),
+            "cpu_affinity": cpu_affinity or near or ("block" if spread else "none"),
             **({"available_accelerators": devices} if devices else {}),
         }  # fmt: skip
     config = {
@@ -136,9 +141,32 @@ def _workers(cores: int | None, each: float, devices: int | Sequence[str]) -> in
     return max(1, int(cores / each)) if cores else None
 
 
-def _bindable(provider: BlockProvider) -> int:
+def _devices(asked: int | str | None, hardware: Hardware | None) -> int | list[str]:
+    """The GPUs of a node that a block has: their names where these are no plain numbers, else how many."""
+    names = hardware.gpus if hardware is not None else ()
+    count = len(names) if asked is None else _count(asked)
+    return count if names[:count] == tuple(map(str, range(len(names))))[:count] else list(names[:count])
+
+
+def _usable(hardware: Hardware | None) -> int | None:
+    """The cores of a node of which no CPU is kept from jobs."""
+    if hardware is None or not hardware.cpus:
+        return None
+    cores = hardware.siblings or [(cpu,) for cpu in range(hardware.cpus)]
+    return sum(hardware.blocked.isdisjoint(core) for core in cores)
+
+
+def _near(hardware: Hardware | None, devices: int | Sequence[str], workers: int) -> str:
+    """The CPUs nearest to each worker's GPU, in Parsl's words; '' where that is not known."""
+    names = [*map(str, range(devices))] if isinstance(devices, int) else devices
+    if hardware is None or not 0 < workers <= len(names) or not {*names} <= hardware.gpu_cpus.keys():
+        return ""
+    near = (sorted({*hardware.gpu_cpus[name]} - hardware.blocked) for name in names)
+    return f"list:{':'.join(','.join(map(str, cpus)) for cpus in near)}"
+
+
+def _bindable(provider: BlockProvider, cores: int) -> int:
     """The cores of a node that workers can be bound to; Parsl's workers die of more than there are."""
-    cores = provider.cores_per_node or 0
     return min(cores, len(os.sched_getaffinity(0))) if provider.is_here else cores
 
 

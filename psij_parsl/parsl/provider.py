@@ -135,6 +135,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         """The text that a block's script runs for an executor's launch command."""
         folder = os.path.abspath(self.script_dir) if self.script_dir else ""
         launch = block.unsplit(command, os.path.dirname(folder))
+        if self.job_mode == "mpi":
+            launch = block.MPI_POOL + launch
         before = ""
         if self.node_init:
             before, launch = block.once_per_node(self.node_init, launch)
@@ -149,9 +151,11 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         )  # fmt: skip
 
     def _elsewhere(self) -> str:
-        """`node_init` on all nodes, where the pool itself is on the first one only."""
-        init = block.modules(self.node_init) + self.node_init
-        return str(MPIRunLauncher(self.method)(init, 1, self.num_nodes))
+        """`node_init` on the other nodes, where the pool itself is on the first one only."""
+        init = block.modules(self.node_init) + self.node_init.rstrip()
+        others = f'[ "$(hostname)" = "${{PSIJ_FIRST_NODE:-}}" ] || {{\n{init}\n}}'
+        launched = str(MPIRunLauncher(self.method)(others, 1, self.num_nodes))
+        return f'export PSIJ_FIRST_NODE="$(hostname)"\n{launched}'
 
     # ---- Parsl's verbs -------------------------------------------------------------------------------------
 

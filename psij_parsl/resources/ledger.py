@@ -18,7 +18,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 _LEFT_S = 3600.0
+_PATIENCE_S = 600.0  # for the lock: hundreds may come at once, on a slow file system
 _OLD_S = 14 * 86400.0  # another allocation's ledger, untouched for so long, is removed
 
 
@@ -58,7 +59,7 @@ class Holding:
 class Ticket:
     """Somebody's place in the queue: the shape asked for, and what the asker can see of the allocation."""
 
-    id: int
+    id: int  # the first, for `Ledger.place` finds it in the text
     owners: list[str]
     shape: list[int | None]
     spread: bool
@@ -106,9 +107,9 @@ class Book:
             self.held, self.waiting, self.changed = held, waiting, True
 
     def dumped(self) -> str:
-        data = asdict(self)
+        data = {"format": FORMAT, **vars(self)}
         del data["changed"]
-        return json.dumps({"format": FORMAT, **data}, separators=(",", ":"))
+        return json.dumps(data, separators=(",", ":"), default=vars)
 
     @classmethod
     def loaded(cls, text: bytes) -> Book:
@@ -130,7 +131,11 @@ class Book:
             raise ValueError(f"not a ledger: {error!r}") from error
 
 
-Stamp = tuple[int, int, int]
+class Place(NamedTuple):
+    """How many wait before somebody, in the ledger with that stamp."""
+
+    before: int
+    stamp: tuple[int, int, int]
 
 
 class Ledger:
@@ -139,6 +144,7 @@ class Ledger:
     def __init__(self, folder: Path, *, durable: bool) -> None:
         """`durable`: also safe against a power cut, as it must be where processes on other nodes outlive us."""
         self.path, self._before = folder / "ledger.json", folder / "ledger.before.json"
+        self._reaped = folder / f"reaped.{socket.gethostname()}"
         self._durable = durable
         self._lock = files.lock(folder / "lock")
         for left in folder.glob(".ledger*"):  # by writers that were killed
@@ -149,19 +155,45 @@ class Ledger:
     @contextmanager
     def transaction(self) -> Iterator[Book]:
         """The book, for a change that is written if the block ends well and says that it `changed` something."""
-        with files.locked(self._lock):
+        with files.locked(self._lock, timeout_s=_PATIENCE_S):
             book = self._read()
             yield book
             self.write(book)
 
-    def peek(self, seen: Stamp | None) -> tuple[Stamp | None, Book | None]:
-        """The book as it is now, read without the lock, and what tells it from others; None if it is as `seen`."""
+    # Three looks without the lock, for hundreds who wait and look often.
+
+    def place(self, ticket: int, seen: Place | None) -> Place | None:
+        """The place of a ticket, which was `seen` there; None if it does not wait (any more), or nobody can tell."""
         try:
             found = os.stat(self.path)
             stamp = found.st_mtime_ns, found.st_ino, found.st_size
-            return stamp, None if stamp == seen else Book.loaded(self.path.read_bytes())
+            if seen is not None and seen.stamp == stamp:
+                return seen
+            text = self.path.read_bytes()
+        except OSError:
+            return None
+        at = text.find(b'{"id":%d,' % ticket)
+        return None if at < 0 else Place(text.count(b'{"id":', 0, at), stamp)
+
+    def released(self) -> list[str]:
+        """The nodes that were given back."""
+        try:
+            return Book.loaded(self.path.read_bytes()).released
         except (OSError, ValueError):
-            return None, None  # who next takes the lock mends it
+            return []  # who next takes the lock mends it
+
+    def reap_due(self, every_s: float) -> bool:
+        """Whether nobody on this host has been told, for so many seconds, to look for holders that have died."""
+        now = time.time()
+        try:
+            if 0 <= now - os.stat(self._reaped).st_mtime < every_s:
+                return False
+        except FileNotFoundError:
+            with suppress(OSError):
+                self._reaped.touch(mode=0o600)
+        with suppress(OSError):
+            os.utime(self._reaped, (now, now))  # this host's clock, not that of the file system
+        return True
 
     def _read(self) -> Book:
         damaged = False

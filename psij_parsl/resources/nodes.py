@@ -183,11 +183,15 @@ class NodeResources:
         """The books, as they are now and while the block lasts."""
         return self._lock
 
+    def _sized(self) -> AbstractContextManager[object]:
+        """The nodes that are ours, while the block lasts; who has them may change meanwhile."""
+        return self._lock
+
     # ---- asking ----------------------------------------------------------------------------------------------
 
     def check(self, request: Resources, *, share: int | None = None, lasts_s: float | None = None) -> None:
         """Raise `DoesNotFit`, with the reason, if the request can never be fulfilled here."""
-        with self._current():
+        with self._sized():
             self._planned(request, share)
             if lasts_s is not None:
                 self._check_time(lasts_s)
@@ -207,16 +211,17 @@ class NodeResources:
         Raises `DoesNotFit` if there is no such number of nodes.
         """
         reason: DoesNotFit | None = None
-        for num_nodes in range(1, num_ranks + 1):
-            if num_ranks % num_nodes:
-                continue
-            tried = replace(request, num_nodes=num_nodes, ranks_per_node=num_ranks // num_nodes)
-            try:
-                self.check(tried, share=share)
-            except DoesNotFit as error:
-                reason = reason or error
-            else:
-                return tried
+        with self._sized():
+            for num_nodes in range(1, num_ranks + 1):
+                if num_ranks % num_nodes:
+                    continue
+                tried = replace(request, num_nodes=num_nodes, ranks_per_node=num_ranks // num_nodes)
+                try:
+                    self._planned(tried, share)
+                except DoesNotFit as error:
+                    reason = reason or error
+                else:
+                    return tried
         raise reason or DoesNotFit(f"{num_ranks} ranks cannot be placed", hint="ask for at least one")
 
     def idle(self) -> tuple[Node, ...]:

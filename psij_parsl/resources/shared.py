@@ -14,14 +14,14 @@ from ..errors import DoesNotFit
 from ..job import Resources
 from .allocation import Allocation
 from .kinds import UNIT, Plan, Shape
-from .ledger import Book, Holding, Ledger, Part, Stamp, Ticket, folder, packed, signature, unpacked
+from .ledger import Book, Holding, Ledger, Part, Place, Ticket, folder, packed, signature, unpacked
 from .node import Assignment, Hardware, Holder, Node
 from .nodes import NodeResources
 from .pool import Piece, Taken
 from .requests import shape_of
 
 _LOOK_S, _LOOK_MOST_S = 0.01, 0.3  # how often the first in the queue looks, and the last
-_REAP_S, _REAP_MOST_S = 0.5, 10.0  # how often each looks for holders that have died, likewise
+_REAP_S = 0.5  # how often one of those who wait on a host looks for holders that have died
 
 
 class SharedNodes(NodeResources):
@@ -96,52 +96,46 @@ class SharedNodes(NodeResources):
         deadline = None if timeout is None else time.monotonic() + timeout
         if lasts_s is not None:
             self._check_time(lasts_s)
-        key = self._queue_up(request, share, spread)
-        leave = True
+        key, given = self._queue_up(request, share, spread)
+        place: Place | None = None
         try:
-            stamp: Stamp | None = None
-            place, reaped = 0, time.monotonic()
-            while True:
-                stamp, book = self._ledger.peek(stamp)
-                if book is not None:
-                    if key in book.held:
-                        if lasts_s is not None:
-                            self._check_time(lasts_s)  # it may have waited too long for what it got
-                        with self._open() as book:
-                            if key in book.held:
-                                leave = False
-                                return self._given(key)
-                    found = book.place(key)
-                    if found is None:  # the ledger was lost, and our place with it
-                        key = self._queue_up(request, share, spread)
-                        continue
-                    place = found
-                now = time.monotonic()
-                if now - reaped >= min(_REAP_MOST_S, _REAP_S * (1 + place)):
-                    reaped, stamp = now, None
-                    with self._open(reap=True):
+            while given is None:
+                place = self._ledger.place(key, place)
+                due = self._ledger.reap_due(_REAP_S)
+                if place is None or due:
+                    with self._open(reap=due) as book:
                         self._planned(request, share)  # nodes may have been given back meanwhile
-                    continue
+                        given = self._given(key) if key in book.held else None
+                        lost = given is None and book.place(key) is None
+                    if lost:  # the ledger was, and our place with it
+                        key, given = self._queue_up(request, share, spread)
+                    if given is not None:
+                        break
                 if lasts_s is not None:
                     self._check_time(lasts_s)
-                pause = min(_LOOK_MOST_S, _LOOK_S * (1 + place))
+                pause = min(_LOOK_MOST_S, _LOOK_S * (1 + (place.before if place else 0)))
                 if deadline is not None:
-                    pause = min(pause, deadline - now)
+                    pause = min(pause, deadline - time.monotonic())
                 if pause <= 0 or signals.should_exit(pause):
                     return None
+            if lasts_s is not None:
+                self._check_time(lasts_s)  # it may have waited too long for what it got
+            key = 0
+            return given
         finally:
-            if leave:
+            if key:
                 self._drop(key)
 
-    def _queue_up(self, request: Resources, share: int | None, spread: bool) -> int:
+    def _queue_up(self, request: Resources, share: int | None, spread: bool) -> tuple[int, Assignment | None]:
+        """Our number, and what it was given at once, if anything."""
         with self._open(reap=True) as book:
             self._planned(request, share)
-            book.last += 1
+            key = book.last = book.last + 1
             shape = [*shape_of(request, share)]
-            book.waiting.append(Ticket(book.last, [files.this_owner()], shape, spread, self._view))
+            book.waiting.append(Ticket(key, [files.this_owner()], shape, spread, self._view))
             book.changed = True
             self._serve(book)
-            return book.last
+            return key, self._given(key) if key in book.held else None
 
     def holders(self) -> tuple[Holder, ...]:
         """As the base says."""
@@ -171,6 +165,12 @@ class SharedNodes(NodeResources):
     def _current(self) -> AbstractContextManager[object]:
         return self._open(reap=True)
 
+    @contextmanager
+    def _sized(self) -> Iterator[None]:
+        with self._mutex:
+            self._know(self._ledger.released())
+            yield
+
     def _restore(self, book: Book) -> None:
         """The book was begun again: write back what we hold."""
         for key, holding in self._mine.items():
@@ -196,8 +196,13 @@ class SharedNodes(NodeResources):
                     touched.add(index)
         for index in touched:
             self._pool.set_node(index, self._on[index].values())
-        if len(book.released) != self._pool.gone.bit_count():
-            super()._released(book.released, True)
+        self._know(book.released)
+
+    def _know(self, released: Collection[str]) -> None:
+        """Make the pool know which nodes were given back."""
+        if len(released) != self._pool.gone.bit_count():
+            super()._released(set(self._numbers).difference(released), False)  # the manager may have said no
+            super()._released(set(released), True)
 
     def _taken(self, index: int, part: Part, share: int | None) -> Taken:
         kind = self._pool.kind[index]

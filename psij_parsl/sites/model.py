@@ -24,7 +24,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ..errors import AllocationError
 from ..parameters import duration, memory, wall_time, word
+from ..resources.hostlist import numbers
+from ..resources.node import Hardware
 from .lines import Key
 from .site import Row, Site
 
@@ -73,6 +76,20 @@ def _absolute(text: str) -> str:
     return text
 
 
+def _cpu_ids(text: str) -> str:
+    try:
+        numbers(text)
+    except AllocationError as error:
+        raise ValueError("must be CPU ids such as 0-7,64-71") from error
+    return text
+
+
+def _gpu_ids(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return tuple(map(str, range(value)))
+    return value
+
+
 def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -86,6 +103,12 @@ Seconds = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0}]}),
 ]
 Word = Annotated[StrictStr, AfterValidator(word)]
+CpuIds = Annotated[StrictStr, AfterValidator(_cpu_ids)]
+GpuIds = Annotated[
+    tuple[StrictStr, ...],
+    BeforeValidator(_gpu_ids),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "integer", "minimum": 0}]}),
+]
 SiteName = Annotated[StrictStr, AfterValidator(_site_name)]
 Variables = Annotated[
     Mapping[Annotated[str, AfterValidator(_variable)], Annotated[StrictStr, BeforeValidator(_number_as_text)]],
@@ -180,6 +203,40 @@ class Launch(_Table):
         return {mode: words for mode, words in given.items() if words}
 
 
+class Node(_Table):
+    """The hardware of its nodes, if all are alike: for runs inside a job, where the manager does not tell."""
+
+    cpus: Count | None = Field(default=None, description="CPUs (hardware threads) of a node")
+    threads_per_core: Count = Field(
+        default=1, description="hardware threads of a core: those of core 3 of 64 are the CPUs 3, 67, 131, ..."
+    )
+    gpus: GpuIds = Field(default=(), description="GPU ids as the vendor's variable takes them, or how many there are")
+    memory: Memory | None = Field(default=None, description="memory of a node: '512 GB'; a bare number is MB")
+    blocked: CpuIds | None = Field(default=None, description="CPU ids that no run gets: '0,52'")
+    gpu_cpus: Mapping[str, CpuIds] = Field(
+        default_factory=dict, description="for each GPU id the CPU ids nearest to it: '24-31,56-63'"
+    )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Node:
+        if self.cpus is not None and self.cpus % self.threads_per_core:
+            raise ValueError(f"has {self.cpus} CPUs, which are no whole cores of {self.threads_per_core} threads")
+        if self.threads_per_core > 1 and self.cpus is None:
+            raise ValueError("has threads_per_core and no cpus")
+        if strange := [gpu for gpu in self.gpu_cpus if gpu not in self.gpus]:
+            raise ValueError(f"has CPUs near to GPU {strange[0]}, which is not among its gpus")
+        return self
+
+    def hardware(self) -> Hardware:
+        cores = (self.cpus or 0) // self.threads_per_core
+        siblings = tuple(tuple(range(core, self.cpus or 0, cores)) for core in range(cores))
+        return Hardware(
+            cpus=self.cpus, gpus=self.gpus, memory=self.memory,
+            blocked=frozenset(numbers(self.blocked or "")), siblings=siblings if self.threads_per_core > 1 else (),
+            gpu_cpus={gpu: numbers(cpus) for gpu, cpus in self.gpu_cpus.items()},
+        )  # fmt: skip
+
+
 class SiteModel(Site, _Table):
     """One machine, as its file describes it."""
 
@@ -217,6 +274,7 @@ class SiteModel(Site, _Table):
     )
     forbidden: tuple[StrictStr, ...] = Field(default=(), description="job fields and parameters that nobody may give")
     queues: Mapping[str, Queue] = Field(default_factory=dict, description="its queues by name")
+    node: Node | None = Field(default=None, description="the hardware of its nodes")
 
     _origins: Mapping[Key, str] = PrivateAttr(default_factory=dict)
 
@@ -234,6 +292,9 @@ class SiteModel(Site, _Table):
 
     def default_fields(self) -> dict[str, Any]:
         return {name: value for name, value in self.defaults if value is not None}
+
+    def hardware(self) -> Hardware | None:
+        return None if self.node is None else self.node.hardware()
 
     def origin(self, key: str | Sequence[str | int]) -> str:
         return self._origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")

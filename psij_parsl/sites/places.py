@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
+from ..registry import any_plugin
 from .lines import Key, lines
 
 GROUP = "psij_parsl.sites"
@@ -88,7 +88,7 @@ def user_directory(environ: Mapping[str, str]) -> Path:
 
 
 def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
-    if not _any_plugin():
+    if not any_plugin(GROUP):
         return
     from importlib.metadata import entry_points
 
@@ -100,29 +100,6 @@ def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
                 f"the sites of plug-in {point.name} ({point.value}) cannot be found: {type(error).__name__}: {error}"
             )
             yield point.name, SiteError(said, hint="it must load to a directory, or a package with TOML files in it")
-
-
-def _any_plugin() -> bool:
-    """Whether any installed package names our group.
-
-    `importlib.metadata` would answer too, but its import and its reading cost as much as starting typer does.
-    """
-    for place in sys.path:
-        if os.path.isfile(place):  # a zip: leave it to importlib.metadata
-            return True
-        try:
-            names = os.listdir(place or os.curdir)
-        except OSError:
-            continue
-        for name in names:
-            if name.endswith((".dist-info", ".egg-info")):
-                try:
-                    with open(os.path.join(place, name, "entry_points.txt"), "rb") as file:
-                        if f"[{GROUP}]".encode() in file.read():
-                            return True
-                except OSError:
-                    continue
-    return False
 
 
 def _directory(loaded: Any) -> Path:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from parsl.config import Config as ParslConfig
 
     from ..batch import BatchSchedulerExecutor
+    from ..resources import Hardware
     from .model import Launch, Queue
 
 FLAGS: Mapping[str, str] = {
@@ -89,6 +90,10 @@ class Site:
 
     def default_fields(self) -> dict[str, Any]:
         """The fields of a job that the site fills in where the user says nothing."""
+        raise NotImplementedError
+
+    def hardware(self) -> Hardware | None:
+        """What the site says of its nodes, for runs inside a job; None if it says nothing."""
         raise NotImplementedError
 
     def origin(self, key: str | Sequence[str | int]) -> str:
@@ -203,6 +208,9 @@ class Laptop(Site):
 
     def default_fields(self) -> dict[str, Any]:
         return {}
+
+    def hardware(self) -> Hardware | None:
+        return None
 
     def origin(self, key: str | Sequence[str | int]) -> str:
         return "built in" if key in ("name", "description", "platform") else "default"
