@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .batch import BatchSchedulerExecutor as BatchSchedulerExecutor
     from .errors import Error as Error
+    from .errors import JobFailed as JobFailed
     from .executor import JobExecutor as JobExecutor
     from .executor import Submission as Submission
     from .job import Job as Job
@@ -37,6 +38,7 @@ _WHERE = {
     "Error": "errors",
     "Job": "job",
     "JobExecutor": "executor",
+    "JobFailed": "errors",
     "JobState": "states",
     "JobStatus": "states",
     "JobTemplate": "template",

@@ -22,7 +22,7 @@ from .platform import Platform
 from .registry import platform as find_platform
 from .sending import dependencies, send
 from .signals import should_exit
-from .snapshot import QueueSnapshot, View
+from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
 from .tracking import native_of, refresh
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
-_HINT_AFTER_S = (0.05, 0.4, 1.5, 5.0)  # how long after a sign of a start or an end a refresh comes early
+_START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
 _Found = Sequence[tuple[Entry, str]]  # records of the journal, each with an element's key
 _Statuses = list[JobStatus]
@@ -63,7 +63,7 @@ class BatchSchedulerExecutor(JobExecutor):
         self.cluster = self.scheduler.cluster(os.environ)
         interval = self.scheduler.poll_s if poll_s is None else poll_s
         self.snapshot = QueueSnapshot(self.journal.home, self.platform.name, self.cluster, interval)
-        self._hints: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._signs: dict[tuple[str, str, str], float] = {}  # when each was first seen
         self._turn = 0
         self._callbacks: list[Callback] = []
         self._watching = threading.Lock()
@@ -160,7 +160,7 @@ class BatchSchedulerExecutor(JobExecutor):
             grace_s=self.grace_s, settle_s=self.settle_s * 4,
         )  # fmt: skip
 
-    def _statuses(self, found: _Found, *, urgent: bool = False, known_s: float = 0.0) -> _Statuses:
+    def _statuses(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
         ids = {entry.id for entry, _ in found}
         known = self.journal.some(ids)
         if all(not known.get(entry.id, entry).open for entry, _ in found):
@@ -293,15 +293,18 @@ class BatchSchedulerExecutor(JobExecutor):
             statuses = self._statuses(found, urgent=self._hinted(found, statuses))
         return True
 
-    def _hinted(self, found: _Found, statuses: Sequence[JobStatus]) -> bool:
-        """Whether a job's folder shows a start or an end that the manager has not told yet."""
-        now = time.monotonic()
+    def _hinted(self, found: _Found, statuses: Sequence[JobStatus]) -> float:
+        """How many tokens must be left for an early refresh, as a job's folder shows something new; 0: it does not.
+
+        A sign is worth a query some moments after it, and again later, while no query since has told of it.
+        """
+        now, asked = time.time(), self.snapshot.view().asked
         unsettled = [
             (entry, each, status)
             for (entry, key), status in zip(found, statuses, strict=True) if not status.final
             for each in (entry.keys if key in ("", "*") else [key])
         ]  # fmt: skip
-        hinted = False
+        needed: set[float] = set()
         for turn in range(min(_HINTS_A_TICK, len(unsettled))):
             entry, key, status = unsettled[(self._turn + turn) % len(unsettled)]
             folder = entry.element_folder(key)
@@ -310,12 +313,12 @@ class BatchSchedulerExecutor(JobExecutor):
                 sign = "start"
             if not sign:
                 continue
-            seen, tries = self._hints.setdefault((entry.id, key, sign), (now, 0))
-            if tries < len(_HINT_AFTER_S) and now - seen >= _HINT_AFTER_S[tries]:
-                self._hints[entry.id, key, sign] = (seen, tries + 1)
-                hinted = True
+            seen = self._signs.setdefault((entry.id, key, sign), now)
+            after = next((delay for delay in self.scheduler.signs_s if asked < seen + delay), None)
+            if after is not None and now >= seen + after:
+                needed.add(_START_TOKENS if sign == "start" else 1.0)
         self._turn += _HINTS_A_TICK
-        return hinted
+        return min(needed, default=0.0)
 
     def on_status(self, callback: Callback) -> Callable[[], None]:
         """Call back at each change of a job of this platform, from one thread that runs while anyone listens."""

@@ -148,7 +148,7 @@ class LaunchError(Error):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The hint "did you mean ...?" or, when nothing is near, the list of what is known."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -125,12 +125,21 @@ class Job(Resources):
         for text, what in (*((word, "argument") for word in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
+        for name in ("array", "after"):
+            if isinstance(given := getattr(self, name), str) or not isinstance(given, Sequence):
+                raise InvalidRequest(f"{name}={given!r} is no list", hint=f"pass {name}=[{given!r}]" if name == "after" else
+                                     "pass its indices, e.g. array=range(10)")  # fmt: skip
+        after = [getattr(each, "id", each) for each in self.after]  # the handle of a job will do
+        for each in after:
+            if not isinstance(each, str) or not each:
+                raise InvalidRequest(f"{each!r} in after is no id of a job", hint=f"ids are text, e.g. {str(each)!r}")
         if len(set(self.array)) != len(self.array) or any(type(i) is not int or i < 0 for i in self.array):
             raise InvalidRequest(
-                "array indices must be different whole numbers, and not negative", hint="e.g. --array 0-9"
+                "array indices must be different whole numbers, and not negative",
+                hint="e.g. range(10), or --array 0-9",
             )
         put("array", tuple(self.array))
-        put("after", tuple(self.after))
+        put("after", tuple(after))
         put("parameters", dict(self.parameters))
 
     def _texts(self) -> list[tuple[str, str]]:

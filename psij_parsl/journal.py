@@ -226,8 +226,9 @@ class Journal:
         """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3, last_3.
 
         A whole array is given as each of its elements, or with `elements=False` once, with the key '*'.
-        `all` means those not ended. A manager's id is looked for among all its jobs, the latest first, or among
-        those `of` one (platform, cluster). Raises `UnknownJob` with the selector that names nothing.
+        `all` means those not ended. A manager's id is looked for among all jobs, or among those `of` one (platform,
+        cluster); an open one goes before those that have ended, and a later one before an earlier. Raises
+        `UnknownJob` with the selector that names nothing, `InvalidRequest` for one that could mean several.
         """
         with self._mutex:
             self._catch_up()
@@ -235,10 +236,10 @@ class Journal:
                 entries = {selector: made(self._entries, selector) for selector in selectors}
             else:
                 entries = {job_id: made(self._entries, job_id) for job_id in self._entries}
-        natives = {
-            entry.native: entry for entry in entries.values()
-            if entry.native and (of is None or of == (entry.platform, entry.cluster))
-        }  # fmt: skip
+        natives: dict[str, list[Entry]] = {}
+        for entry in entries.values():
+            if entry.native and (of is None or of == (entry.platform, entry.cluster)):
+                natives.setdefault(entry.native, []).append(entry)
         found: dict[tuple[str, str], tuple[Entry, str]] = {}
         for selector in selectors:
             for entry, keys in self._select(selector, entries, natives):
@@ -247,7 +248,7 @@ class Journal:
         return list(found.values())
 
     def _select(
-        self, selector: str, entries: dict[str, Entry], natives: dict[str, Entry]
+        self, selector: str, entries: dict[str, Entry], natives: dict[str, list[Entry]]
     ) -> list[tuple[Entry, Sequence[str] | None]]:
         if selector == "all":
             return [(entry, None) for entry in entries.values() if entry.open]
@@ -259,9 +260,11 @@ class Journal:
         if selector in entries:
             return [(entries[selector], None)]
         if selector in natives:
-            return [(natives[selector], None)]
+            return [(_the_one(selector, natives[selector]), None)]
         base, _, index = selector.rpartition("_")
-        entry = latest if base == "last" else entries.get(base) or natives.get(base)
+        entry = latest if base == "last" else entries.get(base)
+        if entry is None and base in natives:
+            entry = _the_one(base, natives[base])
         if entry is not None and entry.array:
             if index not in entry.keys:
                 raise UnknownJob(f"the array {base} has no element {index}", hint=f"it has {_span(entry.array)}")
@@ -326,6 +329,17 @@ def _write_all(log: int, text: bytes, size: int) -> None:
     except OSError:
         os.ftruncate(log, size)
         raise
+
+
+def _the_one(native: str, entries: Sequence[Entry]) -> Entry:
+    """The entry that a manager's id means: the only open one, else the latest. Managers count from 1, each of them."""
+    going = [entry for entry in entries if entry.open]
+    if len(going) > 1:
+        said = ", ".join(f"{entry.id} ({entry.platform})" for entry in going)
+        raise InvalidRequest(
+            f"{native!r} could mean {len(going)} jobs: {said}", hint="say our id of the one you mean"
+        )
+    return going[0] if going else entries[-1]
 
 
 def _span(indices: Sequence[int]) -> str:

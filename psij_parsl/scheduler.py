@@ -94,6 +94,8 @@ class Scheduler(ABC):
     complaints: ClassVar[Sequence[Complaint]] = ()
     #: Seconds between two status queries of one user, where the site says nothing.
     poll_s: ClassVar[float] = 15.0
+    #: Seconds after which the manager may know of a start or an end that shows in a job's folder, and is asked.
+    signs_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
     #: A command that submits the script on its standard input, where the manager has one: see `waiting`.
     stdin_argv: ClassVar[Sequence[str]] = ()
     #: How many ids go into one command.

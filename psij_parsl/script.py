@@ -64,6 +64,8 @@ def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = No
     launch method can do it.
     """
     if job.job_mode == "script":
+        if job.launcher:  # not needed, and yet a name that there is not is a mistake
+            find_launcher(job.launcher)
         return "exec --"
     from .binding import THREADS, Wrapper, thread_lines
     from .rankio import RankIO

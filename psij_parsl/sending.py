@@ -110,6 +110,12 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> list[str]:
             told.append(f"{kind}:{name}")  # the manager's own id of a job that is not ours
             continue
         for entry, key in chosen:
+            if (entry.platform, entry.cluster) != (executor.platform.name, executor.cluster):
+                where = entry.platform if entry.platform != executor.platform.name else f"another {entry.platform}"
+                raise InvalidRequest(
+                    f"job {name} belongs to {where}, and a job of {executor.platform.name} cannot come after it",
+                    hint="submit both to one manager, or wait for the first: `psij-run wait`",
+                )
             if met := _met(kind, entry, key):
                 if met == "never":
                     raise InvalidRequest(

@@ -27,7 +27,7 @@ from .states import EndReason, JobState, JobStatus
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 4.0  # early refreshes in a row
+CAPACITY = 10.0  # early refreshes in a row
 _STRETCH = 1.25  # how much later regular ones come while the budget is not whole
 _LONGEST_PAUSE_S = 300.0
 
@@ -98,11 +98,11 @@ class QueueSnapshot:
                 self._seen = seen
             return self._view
 
-    def read(self, refresh: Callable[[View], View], *, urgent: bool = False) -> View:
+    def read(self, refresh: Callable[[View], View], *, urgent: float = 0.0) -> View:
         """The snapshot, refreshed first if that is due and nobody else is at it.
 
         `refresh(old)` asks the manager; what it raises as `Unavailable` is kept as "no answer": the rows stay and
-        everybody backs off. `urgent` spends a token, if there is one, to refresh before the interval is over.
+        everybody backs off. `urgent` spends a token to refresh before the interval is over, if so many are left.
         """
         view = self.view()
         if not self._due(view, urgent):
@@ -126,13 +126,13 @@ class QueueSnapshot:
             return CAPACITY
         return min(CAPACITY, view.tokens + max(0.0, now - view.tokens_at) / self.interval_s)
 
-    def _due(self, view: View, urgent: bool) -> bool:
+    def _due(self, view: View, urgent: float) -> bool:
         now = time.time()
         tokens = self._tokens(view, now)
         if now < view.failing_until <= now + _LONGEST_PAUSE_S * 1.25 or tokens < 1:  # later: the clock was set back
             return False
         age = now - view.asked
-        return urgent or age < -1 or age >= self.interval_s * (1.0 if tokens >= CAPACITY else _STRETCH)
+        return 0 < urgent <= tokens or age < -1 or age >= self.interval_s * (1.0 if tokens >= CAPACITY else _STRETCH)
 
     def _refresh(self, view: View, refresh: Callable[[View], View]) -> View:
         now = time.time()

@@ -21,7 +21,7 @@ JOB = st.builds(
     directory=st.none() | st.just(Path("/tmp/x y")), inherit_environment=st.booleans(),
     environment=st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9]{3}_", fullmatch=True), TEXT, max_size=3),
     stdin=st.none() | st.just(Path("in")), stdout=st.none() | st.just(Path("/o ut")),
-    array=st.lists(st.integers(0, 50), unique=True).map(tuple), after=st.lists(TEXT).map(tuple), hold=st.booleans(),
+    array=st.lists(st.integers(0, 50), unique=True).map(tuple), after=st.lists(TEXT.filter(bool)).map(tuple), hold=st.booleans(),
     setup=TEXT, parameters=st.dictionaries(TEXT, TEXT | st.integers() | st.booleans() | st.lists(TEXT), max_size=3),
 )  # fmt: skip
 
@@ -85,6 +85,8 @@ def test_the_shape_is_counted() -> None:
         ({"array": (-1,)}, "not negative"),
         ({"array": ("1",)}, "array indices must be"),
         ({"array": (True,)}, "array indices must be"),
+        ({"after": "nosuch"}, "after='nosuch' is no list"), ({"after": [7]}, "7 in after is no id"),
+        ({"array": "0-3"}, "array='0-3' is no list"),
         ({"setup": "a\0b"}, "NUL character in the setup"),
     ],
 )  # fmt: skip

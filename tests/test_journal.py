@@ -485,7 +485,7 @@ def full(home: Path) -> tuple[Journal, dict[str, Entry]]:
 @pytest.mark.parametrize(
     ("selector", "expected"),
     [
-        ("{old}", [("old", "")]), ("7", [("old", "")]), ("12", [("new", "")]), ("last", [("new", "")]),
+        ("{old}", [("old", "")]), ("7", [("old", "")]), ("last", [("new", "")]),
         ("all", [("local", ""), ("array", "0"), ("array", "3"), ("array", "8"), ("new", "")]),
         ("{array}", [("array", "0"), ("array", "3"), ("array", "8")]), ("{array}_3", [("array", "3")]),
         ("30_8", [("array", "8")]), ("30", [("array", "0"), ("array", "3"), ("array", "8")]),
@@ -497,6 +497,16 @@ def test_a_selector_names_jobs(
     journal, made = full
     selector = selector.format(**{name: entry.id for name, entry in made.items()})
     assert journal.find([selector]) == [(made[name], key) for name, key in expected]
+
+
+def test_a_managers_id_that_two_open_jobs_have_is_refused(full: tuple[Journal, dict[str, Entry]]) -> None:
+    journal, made = full
+    with pytest.raises(InvalidRequest, match="could mean 2 jobs") as caught:
+        journal.find(["12"])
+    assert made["local"].id in str(caught.value)
+    assert journal.find(["12"], of=(made["new"].platform, made["new"].cluster)) == [(made["new"], "")]
+    journal.end({(made["new"].id, ""): DONE})
+    assert journal.find(["12"])[0][0].id == made["local"].id  # the one that is still open
 
 
 def test_an_element_of_the_last_array(full: tuple[Journal, dict[str, Entry]]) -> None:

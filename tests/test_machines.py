@@ -99,6 +99,7 @@ def rendered(site: str, *flags: str, tmp_path: Path) -> tuple[int, str, str]:
 @pytest.fixture(autouse=True)
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PSIJ_SPOOL", str(tmp_path / "state" / "jobs"))  # frontier asks for it
     (tmp_path / "app").touch(mode=0o755)
 
 
@@ -192,6 +193,13 @@ def test_a_cluster_that_nobody_described_is_known_by_its_managers_configuration(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "slurm\n"), done.stderr
     assert "/run/slurm/conf/slurm.conf exists" in done.stderr
+
+
+def test_frontier_asks_where_its_jobs_folders_are_to_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PSIJ_SPOOL")
+    done = psij_here("submit", "--site", "frontier", "-A", "X", "-q", "batch", "--", "./app")
+    assert done.returncode == 3
+    assert "PSIJ_SPOOL is not set here" in done.stderr
 
 
 def test_a_site_file_with_faults_is_told_and_named(tmp_path: Path) -> None:

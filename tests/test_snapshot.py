@@ -159,14 +159,23 @@ def test_early_questions_are_paid_from_a_small_budget(home: Path, manager: Manag
 
 def test_the_budget_fills_up_with_time(home: Path, manager: Manager) -> None:
     shared = snapshot(home, 10)
-    for _ in range(6):
+    for _ in range(int(CAPACITY) + 2):
         shared.read(manager, urgent=True)
     spent = manager.asked
     now = time.time()
     change(home, tokens_at=now - 25, asked=now)
-    for _ in range(6):
+    for _ in range(int(CAPACITY) + 2):
         shared.read(manager, urgent=True)
     assert manager.asked == spent + 2
+
+
+def test_what_is_less_worth_is_paid_from_a_fuller_budget(home: Path, manager: Manager) -> None:
+    shared = snapshot(home, 10)
+    for _ in range(int(CAPACITY) + 2):
+        shared.read(manager, urgent=CAPACITY / 2)
+    assert manager.asked == CAPACITY / 2 + 1
+    shared.read(manager, urgent=1)
+    assert manager.asked == CAPACITY / 2 + 2
 
 
 def test_after_early_questions_the_regular_ones_come_later(home: Path, manager: Manager) -> None:

@@ -54,6 +54,7 @@ class LocalScheduler(Scheduler):
     drop_env = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT",
                 "PSIJ_LOCAL_END", "PSIJ_LOCAL_TOKEN")  # fmt: skip
     poll_s = 0.5
+    signs_s = (0.05, 0.4, 1.5, 5.0)
     complaints = (Complaint(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),)
 
     def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:

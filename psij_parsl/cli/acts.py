@@ -61,8 +61,11 @@ def wait_for(out: Renderer, desk: Desk, selectors: Sequence[str], timeout_s: flo
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             complete = executor.watch(group, all_final, timeout=left) and complete
             if should_exit():
-                out.note(f"{_count(found)} go on; `psij-run cancel` would end them")
+                going = [row.id for row in desk.look(found) if not row.status.final]
+                if going:
+                    out.note(f"still going on: {', '.join(going[:5])}{' and more' if len(going) > 5 else ''}")
                 return 128 + (received_signal() or 2)
+    desk.complain()
     rows = desk.look(found)
     return report(out, rows, timed_out=not complete)
 
@@ -110,10 +113,11 @@ def cancel(
                 out.note(f"job {name} has ended already")
     if out.json:
         out.table((), rows)
-    elif not rows:
+    elif not found:
         out.note("no open jobs")
     elif asked_for := [str(row["id"]) for row in rows if row["asked"]]:
         out.note(f"asked to cancel {', '.join(asked_for[:5])}{' and more' if len(asked_for) > 5 else ''}")
+    desk.complain()
     return 0
 
 
@@ -138,10 +142,7 @@ def _change(out: Renderer, selectors: Sequence[str], *, hold: bool) -> int:
     for executor, group in desk.groups(found):
         ids = [f"{entry.id}_{key}" if key not in ("", "*") else entry.id for entry, key in group]
         (executor.hold if hold else executor.release)(ids)
+    desk.complain()
     if out.json:
         out.table((), [row.data(time.time()) for row in desk.look(found, urgent=True)])
     return 0
-
-
-def _count(found: Sequence[object]) -> str:
-    return "1 job" if len(found) == 1 else f"{len(found)} jobs"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from ..errors import Error, InvalidRequest, SchedulerError, nearest
+from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
 from .output import Json, People, Renderer
 from .usage import is_usage, usage
 
@@ -125,7 +125,7 @@ def run(words: list[str]) -> int:
         out.out.flush()
         return status
     except Error as error:
-        if isinstance(error, SchedulerError) and not error.hint:
+        if isinstance(error, Unavailable | Ambiguous) and not error.hint:
             error.hint = "`psij-run doctor` tells whether the resource manager is in order"
         error.exit_status = OURS if name in FOREGROUND else error.exit_status
         out.error(error)

@@ -31,6 +31,9 @@ def clean(
         str, typer.Option("--older-than", metavar="AGE", help="Ended so long ago: 30d, 12h; a bare number is days.")
     ] = _DEFAULT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Those named even if they have not ended: what runs of them goes on.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Remove ended jobs' records and folders.
@@ -39,10 +42,12 @@ def clean(
     """
     out: Renderer = ctx.obj
     desk = Desk()
+    if not jobs:  # some may have ended since anybody looked
+        desk.look([(entry, "*" if entry.array else "") for entry in desk.journal.open_entries().values()])
     everything = desk.journal.entries()
     limit = time.time() - age(older_than, "--older-than")
     if jobs:
-        chosen = _named(desk, jobs)
+        chosen = _named(desk, jobs, force=force)
     else:
         chosen = [entry for entry in everything.values() if not entry.open and _ended(entry) <= limit]
     gone = {entry.id for entry in chosen}
@@ -64,7 +69,7 @@ def clean(
     return 0
 
 
-def _named(desk: Desk, jobs: Sequence[str]) -> list[Entry]:
+def _named(desk: Desk, jobs: Sequence[str], *, force: bool) -> list[Entry]:
     if "all" in jobs:
         raise InvalidRequest(
             "`all` means jobs that have not ended, and those stay", hint="psij-run clean --older-than 0"
@@ -75,7 +80,7 @@ def _named(desk: Desk, jobs: Sequence[str]) -> list[Entry]:
             raise InvalidRequest(
                 f"an element of the array {entry.id} cannot be removed alone", hint=f"psij-run clean {entry.id}"
             )
-        if entry.open:
+        if entry.open and not force:
             desk.look([(entry, key)], urgent=True)  # it may have ended since anybody looked
             if desk.journal.get(entry.id).open:
                 raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")

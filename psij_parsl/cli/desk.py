@@ -78,6 +78,7 @@ class Desk:
         self.journal = Journal()
         self._executors: dict[tuple[str, str], BatchSchedulerExecutor] = {}
         self.notes: list[str] = []  # what people should be told beside the answer
+        self._faults: list[Error] = []
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
@@ -134,11 +135,8 @@ class Desk:
 
         return BatchSchedulerExecutor(entry.platform, site=entry.site)
 
-    def groups(self, found: Found, *, strict: bool = True) -> list[tuple[BatchSchedulerExecutor, Found]]:
-        """Jobs by the executor that can be asked about them.
-
-        One that cannot be reached from here raises `InvalidRequest`, or is left out if not `strict`.
-        """
+    def groups(self, found: Found) -> list[tuple[BatchSchedulerExecutor, Found]]:
+        """Jobs by the executor that can be asked about them; `complain` tells of those for which there is none."""
         groups: dict[tuple[str, str], list[tuple[Entry, str]]] = {}
         for entry, key in found:
             groups.setdefault((entry.platform, entry.site), []).append((entry, key))
@@ -146,20 +144,25 @@ class Desk:
         for group in groups.values():
             try:
                 executor = self.executor(group[0][0])
-            except PluginError:
-                if strict:
-                    raise
+            except PluginError as error:
+                ids = ", ".join(dict.fromkeys(entry.id for entry, _ in group))
+                self._faults.append(PluginError(f"{error.message}: nothing was done about {ids}", hint=error.hint))
                 continue
             near = [(entry, key) for entry, key in group if not entry.open or entry.cluster == executor.cluster]
             far = next((entry for entry, _ in group if entry.open and entry.cluster != executor.cluster), None)
-            if far is not None and strict:
-                raise InvalidRequest(
+            if far is not None:
+                self._faults.append(InvalidRequest(
                     f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
                     hint="set the environment as it was when the job was submitted",
-                )
+                ))  # fmt: skip
             if near:
                 told.append((executor, near))
         return told
+
+    def complain(self) -> None:
+        """Raise the first error of `groups`, now that all that can be done has been done."""
+        if self._faults:
+            raise self._faults[0]
 
     def look(self, found: Found, *, urgent: bool = False) -> list[Row]:
         """Each job as it is now; `urgent` asks the managers if the shared budget allows. Order is kept."""

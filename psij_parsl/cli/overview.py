@@ -69,7 +69,7 @@ def _watch(desk: Desk, out: Renderer, found: Found) -> int:
             if all(row.status.final for row in rows):
                 return 0
             open_ = [(row.entry, row.key) for row in rows if not row.status.final]
-            groups = desk.groups(open_, strict=False)
+            groups = desk.groups(open_)
             for executor, group in groups:  # a wait that also looks early at signs of an end
                 executor.watch(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
             if should_exit(0.0 if groups else _WATCH_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from .desk import Desk, Place
 from .jobscript import JobScript, copy_of, flags, keep, recognised
 from .options import Chosen, job_flags, own_words
 from .output import Renderer
+from .remarks import remarks
 from .request import Layer, check_parameters, fields, from_environment, merge
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def order(
         kept = script, copy
         words = [*script.interpreter, str(copy), *words[1:]]
         told.setdefault("name", os.path.basename(script.path))
+        told.setdefault("job_mode", "script")  # it starts its runs itself
     told["command"] = words
     job = Job(**(place.site.complete(told) if place.site else told))
     if script is None:
@@ -93,6 +96,9 @@ def order(
             if here:
                 raise
             out.note(error.message)
+    if here:
+        for remark in remarks(job, words[0] if script is None else script.path):
+            out.note(remark)
     if place.site:
         _check_limits(place.site.check(job), out)
     return Order(job, place, kept)
@@ -118,7 +124,8 @@ def _check_program(job: Job, out: Renderer) -> None:
     program = job.command[0]
     if "/" not in program:
         if shutil.which(program, path=job.environment.get("PATH")) is None and not job.setup:
-            out.note(f"{program!r} is not on PATH here; the job fails unless it is where it runs")
+            shell = "; say -- bash -c '...' for a line of shell" if re.search(r"[\s;|&<>]", program) else ""
+            out.note(f"{program!r} is not on PATH here; the job fails unless it is where it runs{shell}")
         return
     path = os.path.normpath(os.path.join(job.directory or "", program))
     if not os.path.exists(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import InvalidRequest, nearest
+from ..errors import InvalidRequest, PluginError, nearest
 
 
 def is_usage(error: BaseException) -> bool:
@@ -28,6 +28,8 @@ def usage(error: Any, words: Sequence[str], *, hint: str = "") -> InvalidRequest
         near = nearest(option, known)
         if path == "psij-run" and _is_job_flag(option):
             hint = f"flags come after the command, e.g. psij-run submit {option}"
+        elif owners := _owners(option):
+            hint = f"a parameter of {' and '.join(owners)}: -X {_parameter(option)}=VALUE"
         elif near.startswith("did you"):
             hint = near
     elif message.startswith(("No such command", "Missing command")):
@@ -35,6 +37,18 @@ def usage(error: Any, words: Sequence[str], *, hint: str = "") -> InvalidRequest
         message = f"`{path}` has no command {word!r}" if word else f"`{path}` needs a command"
         hint = nearest(word, getattr(command, "commands", {}))
     return InvalidRequest(message[:1].lower() + message[1:], hint=hint)
+
+
+def _parameter(option: str) -> str:
+    return option.lstrip("-").partition("=")[0].replace("-", "_")
+
+
+def _owners(option: str) -> list[str]:
+    """The resource managers that have a parameter of that name."""
+    from ..registry import platforms
+
+    found = (platform for _, platform in platforms(plugins=False) if not isinstance(platform, PluginError))
+    return [platform.name for platform in found if _parameter(option) in platform.template_class.params]
 
 
 def _is_job_flag(option: str) -> bool:

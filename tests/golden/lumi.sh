@@ -24,10 +24,14 @@ fi
 mkdir -p -- "$psij_folder"
 
 # At most one execution: the first copy of this submission takes the claim, a requeue of the same id passes.
-if ! ln -sn -- "$psij_native" "$psij_folder/claim" 2>/dev/null &&
-  [ "$(readlink -- "$psij_folder/claim")" != "$psij_native" ]; then
-  echo "psij: this is a second copy of job JOB; $(readlink -- "$psij_folder/claim") has it: ending" >&2
-  exit 125
+if ! ln -sn -- "$psij_native" "$psij_folder/claim" 2>/dev/null; then
+  case $(readlink -- "$psij_folder/claim") in
+    "$psij_native") ;;
+    "") echo "psij: $(hostname) cannot write into $psij_folder: the site's spool must be a directory where it can" >&2
+        exit 125 ;;
+    *) echo "psij: this is a second copy of job JOB; $(readlink -- "$psij_folder/claim") has it: ending" >&2
+       exit 125 ;;
+  esac
 fi
 rm -f -- "$psij_folder/exit"
 

@@ -1,0 +1,52 @@
+"""What may well be a mistake in a job, and is no error: the job could be right where it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from ..job import Job
+
+_FOREIGN = re.compile(r"#(SBATCH|PBS|BSUB|COBALT|OAR|flux:|MSUB|\$)\s")
+_NEARLY = re.compile(r"#\s*psij\b|#PSIJ\S", re.IGNORECASE)
+_HEAD = 64 * 1024  # bytes of a script that are looked at
+_PATTERN = re.compile(r"%[A-Za-z]")
+
+
+def remarks(job: Job, program: str) -> Iterator[str]:
+    """What a person should be told of this job, whose program or job script is that file."""
+    directory = str(job.directory)
+    if not os.path.isdir(directory):
+        yield f"there is no directory {directory} here; the job fails unless it is where it runs"
+    if job.stdin and not os.path.exists(job.stdin):
+        yield f"there is no input file {job.stdin} here; the job fails unless it is where it runs"
+    for path in dict.fromkeys(path for path in (job.stdout, job.stderr) if path):
+        if os.path.isdir(path):
+            yield f"{path} is a directory; the job cannot write its output there"
+        elif os.path.isdir(directory) and not path.parent.is_dir():
+            yield f"there is no directory {path.parent} here; the job fails unless it is where it runs"
+        if pattern := _PATTERN.search(path.name):
+            yield f"{pattern[0]} in {path.name} is taken as it stands; an array's elements append .INDEX"
+    if os.path.isfile(program):
+        yield from _lines(program)
+
+
+def _lines(program: str) -> Iterator[str]:
+    """What is said of a script's comments before its first command."""
+    try:
+        with open(program, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return  # not readable: it may be run all the same
+    if not head.startswith(b"#!"):
+        return
+    seen = set()
+    for number, line in enumerate(head.decode("utf-8", "replace").split("\n"), 1):
+        if line.strip() and not line.startswith("#"):
+            return
+        if (match := _FOREIGN.match(line)) and match[1] not in seen:
+            seen.add(match[1])
+            yield f"{program}, line {number}: #{match[1]} lines are not read: say it with flags, or in #PSIJ lines"
+        elif _NEARLY.match(line) and not re.match(r"#PSIJ(\s|$)", line):
+            yield f"{program}, line {number}: no #PSIJ line, which begins with #PSIJ and a blank"
