@@ -195,6 +195,16 @@ def test_a_cluster_that_nobody_described_is_known_by_its_managers_configuration(
     assert "/run/slurm/conf/slurm.conf exists" in done.stderr
 
 
+def test_a_site_file_that_is_no_toml_is_told_before_a_job_goes_elsewhere(home: Path) -> None:
+    folder = home.parent / "config" / "psij_parsl" / "sites"
+    folder.mkdir(parents=True)
+    (folder / "cluster.toml").write_text("garbage[")
+    done = psij_here("submit", "--", "true")
+    assert done.returncode == 0
+    assert "the site cluster cannot be detected" in done.stderr
+    assert "cluster.toml:1" in done.stderr
+
+
 def test_frontier_asks_where_its_jobs_folders_are_to_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PSIJ_SPOOL")
     done = psij_here("submit", "--site", "frontier", "-A", "X", "-q", "batch", "--", "./app")

@@ -99,9 +99,7 @@ def test_a_job_in_a_closed_partition_stays_queued_and_says_why(executor: BatchSc
 
 def test_a_dependency_that_fails_is_the_reason(executor: BatchSchedulerExecutor) -> None:
     first = executor.submit(Job(command=["false"], hold=True))
-    second = executor.submit(
-        Job(command=["true"], after=[first.id], parameters={"directives": ["--kill-on-invalid-dep=yes"]})
-    )
+    second = executor.submit(Job(command=["true"], after=[first.id]))
     executor.release([first.id])
     status = second.wait(PATIENCE_S)
     assert (status.state, status.reason) == (JobState.CANCELED, EndReason.DEPENDENCY)

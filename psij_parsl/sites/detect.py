@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..errors import SiteError
 from .load import Catalogue
-from .places import SiteFile
+from .places import PACKAGE, SiteFile
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +47,16 @@ def detect(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | Non
 def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
     for name in catalogue:
         file = catalogue.top(name)
-        if file is not None and file.error is None:
+        if file is None:
+            continue
+        try:
+            if file.error is not None:
+                raise file.error
+            if file.layer.directory != PACKAGE:
+                _ = file.data  # it may be broken where its head is not
             yield file
-        elif file is not None:
-            log.warning("the site %s cannot be detected: %s", name, file.error)
+        except SiteError as error:
+            log.warning("the site %s cannot be detected: %s", name, error)
 
 
 def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:
