@@ -195,6 +195,20 @@ def test_a_cluster_that_nobody_described_is_known_by_its_managers_configuration(
     assert "/run/slurm/conf/slurm.conf exists" in done.stderr
 
 
+def test_values_that_cannot_work_together_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'platform = "slurm"\nlauncher = "srun"\ndefaults = { queue = "short", wall_time_min = "2h" }\n'
+        '[queues.short]\nmax_wall_time_min = "1h"\nstrict = true\n'
+        '[launch]\nmpi = ["srun", "-n", "{{ rankz }}"]\n'
+    )
+    done = psij_here("site", "check", str(file))
+    assert done.returncode == 3
+    first, second = done.stdout.splitlines()[1:]
+    assert re.search("a job of the defaults alone is refused.*60 minutes at most", first)
+    assert re.search("mine.toml:8.*'rankz'", second)
+
+
 def test_a_site_file_that_is_no_toml_is_told_before_a_job_goes_elsewhere(home: Path) -> None:
     folder = home.parent / "config" / "psij_parsl" / "sites"
     folder.mkdir(parents=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import InvalidRequest, SiteError
+from ..errors import InvalidRequest, SiteError, TemplateError, nearest
 from ..sites import Site, detect, find, installed
 from .arguments import Json
 from .complete import sites
@@ -18,11 +18,7 @@ _LIST = (
     Column("name", "NAME"), Column("here", "HERE"), Column("platform", "PLATFORM"),
     Column("description", "DESCRIPTION"), Column("error", "ERROR"),
 )  # fmt: skip
-_CHECKS = (
-    Column("name", "NAME"),
-    Column("state", "STATE"),
-    Column("faults", "FAULTS", lambda faults: "; ".join(faults)),
-)
+_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "FAULTS"))
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "SAID IN"))
 
 
@@ -100,8 +96,14 @@ def check(
     out: Renderer = ctx.obj
     found = {name: _checked(name) for name in names} if names else {n: _faults(s) for n, s in installed().items()}
     rows = [{"name": name, "state": "broken" if faults else "ok", "faults": faults} for name, faults in found.items()]
-    out.table(_CHECKS, rows)
+    out.table(_CHECKS, rows if out.json else [line for row in rows for line in _spread(row)])
     return 3 if any(found.values()) else 0
+
+
+def _spread(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A site's row with each of its faults on a line."""
+    first, *others = row["faults"] or [""]
+    return [{**row, "faults": first}, *({"name": "", "state": "", "faults": fault} for fault in others)]
 
 
 def _checked(name: str) -> list[str]:
@@ -125,7 +127,7 @@ def _faults(site: Site | SiteError) -> list[str]:
     said = [(("parameters", name), name, template.params) for name in site.parameters]
     said += [((key,), name, known) for key in ("required", "forbidden") for name in getattr(site, key)]
     faults = [
-        f"{site.origin(key)}: {key[0]}: the {site.platform} platform has no parameter {name!r}"
+        f"{site.origin(key)}: {key[0]}: the {site.platform} platform has no parameter {name!r} ({nearest(name, names)})"
         for key, name, names in said if name not in names
     ]  # fmt: skip
     for name, value in site.parameters.items():
@@ -134,7 +136,24 @@ def _faults(site: Site | SiteError) -> list[str]:
                 template.params[name].convert(value)
             except InvalidRequest as error:
                 faults.append(f"{site.origin(('parameters', name))}: {error.message}")
-    return faults
+    return [*faults, *_unworkable(site)]
+
+
+def _unworkable(site: Site) -> Iterator[str]:
+    """What each value allows, and all of them together do not."""
+    from ..job import Job
+    from ..registry import launcher
+
+    try:
+        for finding in site.check(Job(command=["true"], **site.default_fields())):
+            if finding.level == "refuse":
+                yield f"{site.origin('defaults.queue')}: a job of the defaults alone is refused: {finding.text}"
+        if site.launch is not None and site.launcher is not None:
+            launcher(site.launcher)(options=site.launch.options, lines=site.launch.lines())
+    except TemplateError as error:
+        yield f"{site.origin('launch.mpi')}: {error.message}{f' ({error.hint})' if error.hint else ''}"
+    except InvalidRequest as error:
+        yield f"{site.origin('defaults.num_nodes')}: {error.message}"
 
 
 def _lines(error: SiteError) -> list[str]:
