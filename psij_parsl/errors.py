@@ -39,7 +39,8 @@ class Error(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        between = "\n" if "\n" in self.message else " "  # a hint stands apart from the last line of several
+        return f"{self.message}{between}({self.hint})" if self.hint else self.message
 
 
 class TemplateError(Error):

@@ -294,6 +294,7 @@ def test_sites_are_listed_and_shown_with_the_origin_of_each_setting(tmp_path: Pa
     file.write_text('name = "mine"\nplatform = "local"\n\n[defaults]\nwall_time_min = 7\n')
     assert psij("site", "list").returncode == 0
     done = psij("site", "show", "--config", str(file), "--json")
+    assert psij("site", "show", str(file), "--json").stdout == done.stdout
     assert done.returncode == 0, done.stderr
     rows = {row["key"]: row for row in json.loads(done.stdout)["settings"]}
     assert rows["defaults.wall_time_min"]["value"] == 7

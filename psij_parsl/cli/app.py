@@ -153,7 +153,8 @@ def _renderer(words: Sequence[str]) -> Renderer:
 def _run(name: str, words: list[str], out: Renderer) -> int:
     completing = "_PSIJ_RUN_COMPLETE" in os.environ
     if not name.startswith("-") and name not in COMMANDS and not completing:
-        raise InvalidRequest(f"there is no command {name!r}", hint=nearest(name, COMMANDS.keys() - HIDDEN))
+        meant = f"psij-run --{name}" if name in ("help", "version") else nearest(name, COMMANDS.keys() - HIDDEN)
+        raise InvalidRequest(f"there is no command {name!r}", hint=meant)
     _log_to(out, verbose=_asked(words, "-v", "--verbose"))
     found = COMMANDS.get(name)
     if isinstance(found, Command) and found.direct and not completing:

@@ -51,7 +51,10 @@ def show(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="A site (default: this host's).", show_default=False, autocompletion=sites
+            metavar="[NAME|FILE]",
+            help="A site, or a site file (default: this host's).",
+            show_default=False,
+            autocompletion=sites,
         ),
     ] = None,
     config: Annotated[
@@ -61,7 +64,7 @@ def show(
 ) -> int:
     """Show a site's settings, each with its file and line."""
     out: Renderer = ctx.obj
-    site = find(name, Path(config) if config else None)
+    site = find(None, Path(config)) if config else _named(name)
     rows = [{"key": row.key, "value": row.value, "origin": row.origin} for row in site.rows()]
     if out.json:
         out.record({"name": site.name, "platform": site.platform, "settings": rows}, ())
@@ -100,6 +103,11 @@ def check(
     return 3 if any(found.values()) else 0
 
 
+def _named(name: str | None) -> Site:
+    """The site of that name, or of that file."""
+    return find(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else find(name)
+
+
 def _spread(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A site's row with each of its faults on a line."""
     first, *others = row["faults"] or [""]
@@ -109,7 +117,7 @@ def _spread(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _checked(name: str) -> list[str]:
     """What is wrong with the site of that name, or with that file."""
     try:
-        return _faults(find(None, Path(name)) if name.endswith(".toml") or "/" in name else find(name))
+        return _faults(_named(name))
     except SiteError as error:
         return _lines(error)
 
