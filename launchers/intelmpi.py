@@ -29,6 +29,7 @@ class IntelMPI(MPIRun):
     )  # fmt: skip
     rank = ("PMI_RANK", "PMIX_RANK")
     local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
     tells_signals = False  # it exits with 255 for a rank that a signal has ended
     # In a Slurm job its proxies are a step of their own, beside those of other runs.
     settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}

@@ -213,10 +213,10 @@ fi
 trap : TERM INT HUP USR1 USR2  # they reach the whole group; we stay to tell how the rank took them
 "$@"
 psij_e=$?
-if [ "$psij_e" != 0 ] && [ "$psij_stay" = abort ] && [ -n "${PMI_FD-}" ]; then
-  bash -c 'echo "cmd=abort exitcode=$0" >&"$1"' "$psij_e" "$PMI_FD" 2>/dev/null
-fi
 if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then
   [ -z "$psij_quiet" ] || exit 0
+fi
+if [ "$psij_e" != 0 ] && [ "$psij_stay" = abort ] && [ -n "${PMI_FD-}" ]; then  # the launcher ends us all at that
+  bash -c 'echo "cmd=abort exitcode=$0" >&"$1"' "$psij_e" "$PMI_FD" 2>/dev/null
 fi
 exit "$psij_e"

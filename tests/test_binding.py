@@ -377,7 +377,7 @@ def test_a_program_that_loads_an_mpi_which_the_launch_does_not_serve_is_told(
     """As an interpreter may. The library here is any mapped file of that name."""
     (tmp_path / library).write_bytes(b"x" * 5000)
     program = (
-        "import mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); time.sleep(.5)"
+        "import mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); time.sleep(2)"
     )
     command = ["/usr/bin/python3", "-c", program, str(tmp_path / library)]
     ids = {"PSIJ_RANK": "0", "PSIJ_LOCAL_RANK": "0"}

@@ -212,8 +212,12 @@ def test_one_ranks_failure_ends_the_run_with_its_code(mpi: MPI, script: str, cod
     job = Job(
         command=["sh", "-c", f"if [ $PSIJ_RANK = 1 ]; then {script}; fi; exec sleep 600"], num_nodes=2, job_mode="mpi"
     )
-    with mpi.run(job, nodes("node01", "node02"), out) as started:
-        assert started.wait(60) == code, out.read_text()
+    for _ in range(3):
+        with mpi.run(job, nodes("node01", "node02"), out) as started:
+            ended = started.wait(60)
+        if "A daemon failed to report back" not in out.read_text():  # Open MPI 5's start, on a busy machine
+            break
+    assert ended == code, out.read_text()
 
 
 def test_in_serial_mode_one_copys_failure_leaves_the_others_running(mpi: MPI, out: Path) -> None:
