@@ -8,7 +8,7 @@ from psij_parsl.mpirun import MPIRun
 
 _RANKS = ("-n", "{{ num_ranks }}", "-N", "{{ ranks_per_node }}")
 _SHAPE = (
-    *_RANKS, "-d", "{{ cpus_per_rank * threads_per_core }}", "-j", "{{ threads_per_core }}",
+    *_RANKS, "-d", "{{ threads_per_rank }}", "-j", "{{ threads_per_core }}",
     "-cc", "{% if hosts %}none{% else %}depth{% endif %}", "{% if nids %}-L{% endif %}", "{{ nids }}",
 )  # fmt: skip
 

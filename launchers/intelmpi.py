@@ -5,7 +5,7 @@ It is MPICH's with binding of its own, which environment variables control.
 
 from psij_parsl.mpirun import MPIRun
 
-_PIN = "{% if hosts %}0{% else %}{{ cpus_per_rank * threads_per_core }}:compact{% endif %}"
+_PIN = "{% if hosts %}0{% else %}{{ threads_per_rank }}:compact{% endif %}"
 _SHAPE = (
     "-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}",
     "-genv", "{% if hosts %}I_MPI_PIN{% else %}I_MPI_PIN_DOMAIN{% endif %}", _PIN,

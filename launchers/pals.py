@@ -7,7 +7,7 @@ from psij_parsl.mpirun import MPIRun
 
 _SHAPE = (
     "-n", "{{ num_ranks }}", "--ppn", "{{ ranks_per_node }}",
-    "{% if not hosts %}--depth{% endif %}", "{% if not hosts %}{{ cpus_per_rank * threads_per_core }}{% endif %}",
+    "{% if not hosts %}--depth{% endif %}", "{% if not hosts %}{{ threads_per_rank }}{% endif %}",
     "--cpu-bind", "{% if hosts %}none{% else %}depth{% endif %}",
     "{% if hosts %}--hosts{% endif %}", "{{ hosts }}",
 )  # fmt: skip

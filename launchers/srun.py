@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}", "--ntasks-per-node={{ ranks_per_node }}")
 _SHAPE = (
     *_NODES,
-    "{% if not hosts %}--cpus-per-task={{ cpus_per_rank * threads_per_core }}{% endif %}",
+    "{% if not hosts %}--cpus-per-task={{ threads_per_rank }}{% endif %}",
     "{% if hosts %}--overlap{% endif %}",
     "{% if hosts %}--cpu-bind=none{% endif %}",
     "{% if hosts %}--nodelist={{ hosts }}{% endif %}",
-    "{% if gpus_per_node and not hosts %}--gpus-per-node={{ gpus_per_node }}{% endif %}",
+    "{% if gpus_per_node %}{% if not hosts %}--gpus-per-node={{ gpus_per_node }}{% endif %}{% endif %}",
     "{% if memory_per_node %}--mem={{ memory_per_node }}M{% endif %}",
     "{% if name %}--job-name={{ name }}{% endif %}",
 )

@@ -19,11 +19,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from copy import copy
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import InvalidRequest, TemplateError, nearest
 from .job import Job, Resources
+from .words import rendered, used
 
 if TYPE_CHECKING:
     from .binding import Placed
@@ -39,6 +39,7 @@ WORDS: Mapping[str, str] = {
     "ranks_per_node": "ranks on each node",
     "cpus_per_rank": "cores of each rank",
     "threads_per_core": "hardware threads used of each core",
+    "threads_per_rank": "hardware threads of each rank",
     "gpus_per_rank": "GPUs of each rank",
     "gpus_per_node": "GPUs on each node",
     "memory_per_node": "MB on each node, or none",
@@ -63,7 +64,6 @@ OUTER_RUN = (
 )  # fmt: skip
 #: The words that say on which nodes a run is to be.
 _PLACES = ("hosts", "slots", "nids")
-_SEPARATOR = "\x1f"
 
 
 class MPIRun:
@@ -165,7 +165,7 @@ class MPIRun:
             raise InvalidRequest(
                 f"the launcher {self.name!r} cannot start {mode} runs", hint="choose another --launcher"
             )
-        if hosts and self.exact and not self.local and not _used(words) & set(_PLACES):
+        if hosts and self.exact and not self.local and not used(words) & set(_PLACES):
             raise InvalidRequest(
                 f"the {mode} line of the launcher {self.name!r} cannot say on which hosts to run",
                 hint="let it use `hosts`, or choose another --launcher",
@@ -174,6 +174,7 @@ class MPIRun:
         values = {
             "num_nodes": shape.num_nodes, "num_ranks": shape.num_ranks, "ranks_per_node": shape.ranks_per_node,
             "cpus_per_rank": shape.cpus_per_rank, "threads_per_core": shape.threads_per_core,
+            "threads_per_rank": shape.cpus_per_rank * shape.threads_per_core,
             "gpus_per_rank": shape.gpus_per_rank, "gpus_per_node": shape.gpus_per_node,
             "memory_per_node": shape.memory_per_node, "hosts": ",".join(hosts),
             "slots": ",".join(f"{host}:{shape.ranks_per_node}" for host in named),
@@ -181,8 +182,7 @@ class MPIRun:
             "stdin": stdin or bool(getattr(shape, "stdin", None)),
             "env_names": sorted(getattr(shape, "environment", ())), "name": name,
         }  # fmt: skip
-        rendered = _environment().from_string(_SEPARATOR.join(words)).render(values)  # at once: making one takes 1 ms
-        return [part for part in rendered.split(_SEPARATOR) if part] + list(self.options)
+        return [*rendered(words, values), *self.options]
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """The same for a job script: shell text, over the whole allocation.
@@ -229,49 +229,12 @@ class MPIRun:
 _HOSTS = "psij-hosts-known-there"  # stands for the names while words are quoted; no shell changes it
 
 
-def _used(words: Sequence[str], what: str = "") -> set[str]:
-    """The names that these words use. Raises `TemplateError` for what is no template."""
-    from jinja2 import TemplateSyntaxError
-
-    used: set[str] = set()
-    for word in words:
-        try:
-            used |= _names(word) if "{" in word else set()
-        except TemplateSyntaxError as error:
-            raise TemplateError(f"{what}: the word {word!r} is no template: {error}") from error
-    return used - {"each"}
-
-
-@cache
-def _names(word: str) -> set[str]:
-    from jinja2 import meta
-
-    return meta.find_undeclared_variables(_environment().parse(word))
-
-
 def _check(what: str, words: Sequence[str], *, shaped: bool) -> None:
     """Raise `TemplateError` for a line that would not do what it should."""
     if isinstance(words, str):
         raise TemplateError(f"{what} is one text", hint="give a list: each word becomes one argument")
-    used = _used(words, what)
-    for name in used - WORDS.keys():
+    names = used(words, what)
+    for name in names - WORDS.keys():
         raise TemplateError(f"{what} uses {name!r}, which nothing gives", hint=nearest(name, WORDS))
-    if shaped and not used & {"num_ranks", "ranks_per_node"}:
+    if shaped and not names & {"num_ranks", "ranks_per_node"}:
         raise TemplateError(f"{what} never says how many ranks to start")
-
-
-def _each(option: str, names: Sequence[str]) -> str:
-    return _SEPARATOR.join(f"{option}{_SEPARATOR}{name}" for name in names)
-
-
-def _environment() -> Any:
-    global _shared
-    if _shared is None:
-        from jinja2 import Environment, StrictUndefined
-
-        _shared = Environment(undefined=StrictUndefined, autoescape=False)
-        _shared.globals["each"] = _each
-    return _shared
-
-
-_shared: Any = None

@@ -51,7 +51,7 @@ USES: Mapping[str, tuple[str, set[str]]] = {
     "a journal that is read": ("from psij_parsl.journal import Journal; Journal().entries()", set()),
     "an executor": ("from psij_parsl import BatchSchedulerExecutor; BatchSchedulerExecutor('slurm')", set()),
     "a template": ("import psij_parsl.providers.slurm.template", {"jinja2"}),
-    "a launcher": ("from psij_parsl.registry import launcher; launcher('srun')", {"jinja2"}),
+    "a launcher": ("from psij_parsl.registry import launcher; launcher('srun')", set()),
     "built-in platforms": ("from psij_parsl.registry import platforms; list(platforms(plugins=False))", set()),
     "psij-run status": ("from psij_parsl.cli.app import run; assert run(['status', '--json']) == 0", set()),
     "a job's status": (
