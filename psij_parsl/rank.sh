@@ -176,9 +176,17 @@ case $psij_what in
 */*) [ -x "$psij_what" ] && [ ! -d "$psij_what" ] || { [ "$psij_local" != 0 ] || psij_say "$1 is not executable"; exit 126; } ;;
 '') [ "$psij_local" != 0 ] || psij_say "there is no program $1"; exit 127 ;;
 esac
+psij_sed_o= psij_sed_e=
 if [ -n "$psij_label" ] && psij_d=$(mktemp -d "${TMPDIR:-/tmp}/psij-XXXXXX") && mkfifo "$psij_d/o" "$psij_d/e"; then
-  (sed -u "s/^/[${psij_rank:-?}] /" <"$psij_d/o" &)
-  (sed -u "s/^/[${psij_rank:-?}] /" <"$psij_d/e" >&2 &)
+  psij_last=${psij_d##*/}  # the line after the last one: what the command leaves running may hold its output open
+  psij_sed() {
+    trap '' TERM INT HUP USR1 USR2
+    LC_ALL=C; export LC_ALL
+    psij_k="s/^/[${psij_rank:-?}] /;p"
+    exec sed -nu -e "/$psij_last\$/{s/$psij_last\$//;/./{$psij_k;};q;}" -e "$psij_k"
+  }
+  psij_sed <"$psij_d/o" & psij_sed_o=$!
+  psij_sed <"$psij_d/e" >&2 & psij_sed_e=$!
   exec >"$psij_d/o" 2>"$psij_d/e"
   rm -r "$psij_d"
 fi
@@ -209,12 +217,18 @@ fi
 if [ -n "$psij_die" ] && setpriv --pdeathsig KILL true 2>/dev/null; then
   set -- setpriv --pdeathsig KILL -- "$@"
 fi
-[ -n "$psij_stay$psij_codes" ] || exec "$@"
+[ -n "$psij_stay$psij_codes$psij_sed_o" ] || exec "$@"
 trap : TERM INT HUP USR1 USR2  # they reach the whole group; we stay to tell how the rank took them
 "$@"
 psij_e=$?
 if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then
-  [ -z "$psij_quiet" ] || exit 0
+  [ -z "$psij_quiet" ] || psij_e=0
+fi
+if [ -n "$psij_sed_o" ]; then  # who started us may end what we leave, so the last lines are to be out before
+  trap '' PIPE
+  echo "$psij_last"; echo "$psij_last" >&2
+  exec >/dev/null 2>&1
+  while kill -0 "$psij_sed_o" || kill -0 "$psij_sed_e"; do wait "$psij_sed_o" "$psij_sed_e"; done
 fi
 if [ "$psij_e" != 0 ] && [ "$psij_stay" = abort ] && [ -n "${PMI_FD-}" ]; then  # the launcher ends us all at that
   bash -c 'echo "cmd=abort exitcode=$0" >&"$1"' "$psij_e" "$PMI_FD" 2>/dev/null

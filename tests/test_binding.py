@@ -337,7 +337,7 @@ def test_lines_are_labelled_with_the_rank_and_nothing_is_lost() -> None:
         KNOWN["mpich"],
     )
     assert done.returncode == 4
-    assert done.stdout == "".join(f"[5] out {at}\n" for at in range(500)) + "[5] last"
+    assert done.stdout == "".join(f"[5] out {at}\n" for at in range(500)) + "[5] last\n"
     assert done.stderr == "".join(f"[5] err {at}\n" for at in range(500))
 
 

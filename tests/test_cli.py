@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -229,6 +230,18 @@ def test_an_error_as_json_is_an_object_on_stderr() -> None:
 def test_a_flag_of_the_program_does_not_change_how_our_errors_look() -> None:
     done = psij_here("submit", "--queue", "nope", "echo", "--json")
     assert one_sentence_and_a_hint(done)
+
+
+def test_within_another_program_its_logging_is_as_it_was_before() -> None:
+    logger, ours = logging.getLogger("psij_parsl"), logging.NullHandler()
+    logger.addHandler(ours)
+    try:
+        before = logger.handlers[:], logger.level, logger.propagate
+        for words in (["list", "-v"], ["status", "nosuch"], ["wait", "nosuch"]):
+            psij_here(*words)
+            assert (logger.handlers, logger.level, logger.propagate) == before
+    finally:
+        logger.removeHandler(ours)
 
 
 def test_something_unforeseen_is_a_sentence_and_a_traceback_in_a_file(home: Path, tmp_path: Path) -> None:

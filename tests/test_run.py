@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -99,6 +100,32 @@ def test_lines_are_labelled_by_rank(out: RankIO) -> None:
     with fork(shell('echo "a  b"; echo err >&2', 2), io=RankIO(stdout=out.stdout, label=True)) as run:
         assert run.wait(20) == 0
     assert output(run) == ["[0] a  b", "[0] err", "[1] a  b", "[1] err"]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "lines"),
+    [
+        ("printf 'one\\n\\nlast'", 0, ["[0] ", "[0] last", "[0] one"]),
+        ("echo left; sleep 600 & exit 3", 3, ["[0] left"]),  # it holds the output open
+        ("echo gone; kill -9 $$", 137, ["[0] gone"]),
+        ("trap 'echo told; exit 4' TERM; kill -TERM 0; sleep 600 & wait", 4, ["[0] told"]),
+        ("printf '\\377\\n\\376'", 0, ["[0] \udcfe", "[0] \udcff"]),
+    ],
+)
+@pytest.mark.parametrize("sh", ["dash", "bash"])
+def test_labelled_lines_are_all_there_at_the_end_however_slowly_they_are_labelled(
+    tmp_path: Path, script: str, code: int, lines: list[str], sh: str
+) -> None:
+    slow = tmp_path / "bin" / "sed"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep 0.3\nexec {shutil.which("sed")} "$@"\n')
+    slow.chmod(0o755)
+    (slow.parent / "sh").symlink_to(str(shutil.which(sh)))
+    job = shell(script, environment={"PATH": f"{slow.parent}:{os.environ['PATH']}"})
+    with fork(job, io=RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err", label=True)) as run:
+        assert run.wait(20) == code
+        assert sorted((tmp_path / "out").read_text(errors="surrogateescape").splitlines()) == lines
+        assert not left(run)
 
 
 def test_the_tail_of_a_long_file_is_read_from_its_end(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -155,7 +156,11 @@ def _run(name: str, words: list[str], out: Renderer) -> int:
     if not name.startswith("-") and name not in COMMANDS and not completing:
         meant = f"psij-run --{name}" if name in ("help", "version") else nearest(name, COMMANDS.keys() - HIDDEN)
         raise InvalidRequest(f"there is no command {name!r}", hint=meant)
-    _log_to(out, verbose=_asked(words, "-v", "--verbose"))
+    with _log_to(out, verbose=_asked(words, "-v", "--verbose")):
+        return _answer(name, words, out, completing=completing)
+
+
+def _answer(name: str, words: list[str], out: Renderer, *, completing: bool) -> int:
     found = COMMANDS.get(name)
     if isinstance(found, Command) and found.direct and not completing:
         status: int | None = import_module(f".{found.direct}", __package__).direct(out, words[1:])
@@ -235,8 +240,9 @@ def _asked(words: Sequence[str], *spellings: str) -> bool:
     return any(spelling in words[1 : 1 + _ours(words)] for spelling in spellings)
 
 
-def _log_to(out: Renderer, *, verbose: bool) -> None:
-    """What the core says through logging becomes remarks of ours."""
+@contextmanager
+def _log_to(out: Renderer, *, verbose: bool) -> Iterator[None]:
+    """Meanwhile, what the core says through logging becomes remarks of ours."""
     import logging
 
     class Remarks(logging.Handler):
@@ -244,6 +250,12 @@ def _log_to(out: Renderer, *, verbose: bool) -> None:
             out.note(record.getMessage())
 
     logger = logging.getLogger("psij_parsl")
+    before = logger.handlers[:], logger.level, logger.propagate
     logger.handlers[:] = [Remarks()]
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.propagate = before[0], before[2]
+        logger.setLevel(before[1])
