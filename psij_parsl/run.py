@@ -219,25 +219,31 @@ class Run:
         """The launcher has ended: no rank may outlive it."""
         if self.returncode is not None:
             return
-        alone = code < 0 and not killed  # it could not see to its ranks, whose ends are but what followed
+        by_signal = code < 0 and not killed
+        # Killed, it could not see to its ranks, whose ends are but what followed. Intel's mpiexec may die of SIGPIPE,
+        # as its proxies leave before it: that is what follows a rank's failure.
+        alone = by_signal and code != -signals.SIGPIPE
+        failure = 0 if alone else self._first_failure()
         if alone:
             ending = self._end_elsewhere()
             self._sweep(signals.SIGKILL, _SWEEP_S)
             _finish(ending)
         elif not self._sweep(signals.SIGTERM, _LEFT_S):
             self._sweep(signals.SIGKILL, _SWEEP_S)
-        failure = self._first_failure()
-        self.returncode = failure if failure and not alone else 128 - code if code < 0 else code
+        if not by_signal:
+            failure = failure or self._first_failure()
+        if self.command.codes is not None:
+            with suppress(OSError):
+                self.command.codes.unlink()
+        self.returncode = failure or (128 - code if code < 0 else code)
         self._finish_guard()
 
     def _first_failure(self) -> int:
-        """The first exit code that a rank has left in the file, which is removed; 0 if none has."""
-        path = self.command.codes
-        if path is None:
+        """The first exit code that a rank has left in the file; 0 if none has."""
+        if self.command.codes is None:
             return 0
         try:
-            words = path.read_text().split()
-            path.unlink()
+            words = self.command.codes.read_text().split()
         except OSError:
             return 0
         return int(words[0]) if words and words[0].isdigit() else 1

@@ -22,7 +22,7 @@ from psij_parsl.mpirun import MPIRun
 from psij_parsl.rankio import RankIO, last_lines
 from psij_parsl.registry import launcher
 from psij_parsl.resources import Node
-from psij_parsl.run import MARK, Run, processes
+from psij_parsl.run import MARK, Command, Run, processes
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
@@ -147,6 +147,24 @@ def test_the_tail_of_a_long_file_is_read_from_its_end(tmp_path: Path) -> None:
 def test_files_that_cannot_be_had_together_are_refused(files: dict[str, Path], why: str) -> None:
     with pytest.raises(InvalidRequest, match=why):
         RankIO(**files)
+
+
+@pytest.mark.parametrize(
+    ("end", "recorded", "code"),
+    [("PIPE", "137 143", 137), ("PIPE", "", 141), ("KILL", "143", 137), ("TERM", "3", 143)],
+)
+def test_a_launcher_that_dies_itself_hides_no_failure_that_led_to_it(
+    tmp_path: Path, end: str, recorded: str, code: int
+) -> None:
+    """Intel's mpiexec was seen to die of SIGPIPE as its proxies left before it."""
+    codes = tmp_path / "codes"
+    script = f"for code in {recorded}; do echo $code >>{codes}; done; trap - PIPE; kill -{end} $$; sleep 600"
+    command = Command(
+        argv=["bash", "-c", script], environment=os.environ, directory=tmp_path, io=RankIO(), codes=codes
+    )  # fmt: skip
+    with Run(command) as run:
+        assert run.wait(20) == code
+    assert not codes.exists()
 
 
 # ---- environment, process, place ----------------------------------------------------------------------------------
