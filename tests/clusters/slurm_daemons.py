@@ -75,7 +75,15 @@ class SlurmDaemons:
         folder, data = self.hosts.directory / "db", self.hosts.directory / "db" / "data"
         if not data.exists():
             shutil.chown(folder, "mysql")
-            install = ["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}", "--skip-test-db"]
+            # A directory of its own for temporary tables: each server removes those that it finds as it starts.
+            install = [
+                "mariadb-install-db",
+                "--no-defaults",
+                "--user=mysql",
+                f"--datadir={data}",
+                f"--tmpdir={folder}",
+            ]
+            install += ["--skip-test-db"]
             self._start("mariadb-install-db", HEAD, install)
             self.hosts.wait(lambda: self.hosts.daemon("mariadb-install-db") is None, 60.0, "an empty database")
         argv = ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}", f"--tmpdir={folder}"]
