@@ -107,14 +107,23 @@ def boot_id() -> str:
         return ""
 
 
+STATE, SESSION, STARTED = 0, 3, 19  #: Fields of `process_status`.
+
+
+def process_status(pid: int) -> list[bytes]:
+    """What the kernel tells of a process (proc(5), stat), from its state on. Raises `OSError` if there is none."""
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        return file.read().rpartition(b")")[2].split()
+
+
 def process_start(pid: int) -> str:
     """When a process started, in the kernel's own ticks, so that a reused pid is not taken for it; empty if gone.
 
     One that has ended is gone, also while its parent has not asked how it ended.
     """
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if words[0] in "ZX" else words[19]
+        words = process_status(pid)
+        return "" if words[STATE] in b"ZX" else words[STARTED].decode()
     except (OSError, IndexError):
         if os.path.isdir("/proc/self"):
             return ""

@@ -125,10 +125,10 @@ class Job(Resources):
         for text, what in (*((word, "argument") for word in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
-        for name in ("array", "after"):
+        lists = {"array": "its indices, e.g. array=range(10)", "after": f"after=[{self.after!r}]"}
+        for name, meant in lists.items():
             if isinstance(given := getattr(self, name), str) or not isinstance(given, Sequence):
-                raise InvalidRequest(f"{name}={given!r} is no list", hint=f"pass {name}=[{given!r}]" if name == "after" else
-                                     "pass its indices, e.g. array=range(10)")  # fmt: skip
+                raise InvalidRequest(f"{name}={given!r} is no list", hint=f"pass {meant}")
         after = [getattr(each, "id", each) for each in self.after]  # the handle of a job will do
         for each in after:
             if not isinstance(each, str) or not each:

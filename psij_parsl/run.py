@@ -22,6 +22,7 @@ from typing import IO, Any, Self
 
 from .binding import script
 from .errors import InvalidRequest, LaunchError
+from .files import SESSION, STARTED, STATE, process_status
 from .rankio import RankIO, last_lines
 
 MARK = "PSIJ_RUN"
@@ -102,7 +103,7 @@ class Run:
                 self._finish_guard()
                 raise
         with suppress(OSError):
-            self._since = int(_status(self._process.pid)[_STARTED])
+            self._since = int(process_status(self._process.pid)[STARTED])
         self._tell(f"session {self._process.pid}\n")
         return self
 
@@ -314,20 +315,13 @@ def processes(mark: str, session: int, since: int = 0) -> Iterator[int]:
         if not name.isdigit() or int(name) == own:
             continue
         try:
-            words = _status(int(name))
-            if words[_STATE] in b"ZX" or int(words[_STARTED]) < since:
+            words = process_status(int(name))
+            if words[STATE] in b"ZX" or int(words[STARTED]) < since:
                 continue
-            if int(words[_SESSION]) == session or wanted in _read(f"/proc/{name}/environ").split(b"\0"):
+            if int(words[SESSION]) == session or wanted in _read(f"/proc/{name}/environ").split(b"\0"):
                 yield int(name)
         except (OSError, IndexError):
             continue  # it has ended, or is somebody else's
-
-
-_STATE, _SESSION, _STARTED = 0, 3, 19
-
-
-def _status(pid: int) -> list[bytes]:
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def _read(path: str) -> bytes:

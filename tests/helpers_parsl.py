@@ -48,6 +48,13 @@ def nap(seconds):
 """
 
 
+@pytest.fixture(autouse=True)
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded manager gives out more cores than this machine may have, and nobody activated anything."""
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "16")
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+
+
 def by_value(text: str) -> dict[str, Any]:
     """Functions that workers get by value, as those of a script: workers cannot import the tests."""
     space: dict[str, Any] = {"__name__": "__main__"}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 
 from psij_parsl.cli.app import run as psij_run
 from psij_parsl.errors import InvalidRequest
-from tests.helpers_parsl import PARSL_IS_UNTIDY, apps, loaded
+from tests.helpers_parsl import PARSL_IS_UNTIDY, apps, loaded, many_cores  # noqa: F401 - for every test
 
 pytestmark = [*PARSL_IS_UNTIDY]
 
@@ -38,22 +36,6 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
     "polaris": ("-q debug -A chem --workers-per-node 2", {"queue": "debug", "project": "chem", "workers_per_node": 2}),
     "slurm": ("-N 2 --launcher mpich --max-blocks 3", {"num_nodes": 2, "launcher": "mpich", "max_blocks": 3}),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded manager gives out more cores than this machine may have, and nobody activated anything."""
-    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "16")
-    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """`psij-run` in this process sends what is logged to its own output."""
-    logger = logging.getLogger("psij_parsl")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def test_every_shipped_machine_is_asked() -> None:

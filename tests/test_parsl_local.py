@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from tests.helpers_parsl import (
     config,
     interchanges,
     loaded,
+    many_cores,  # noqa: F401 - for every test
     orphans_are_cancelled,
     scales_out_and_in,
     until,
@@ -29,22 +29,6 @@ from tests.helpers_parsl import (
 )
 
 pytestmark = [*PARSL_IS_UNTIDY]
-
-
-@pytest.fixture(autouse=True)
-def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded manager gives out more cores than this machine may have, and nobody activated anything."""
-    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "16")
-    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """`psij-run` in this process sends what is logged to its own output."""
-    logger = logging.getLogger("psij_parsl")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def test_a_thousand_tasks_and_everything_in_a_run_directory_with_blanks(

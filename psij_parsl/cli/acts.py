@@ -63,7 +63,7 @@ def wait_for(out: Renderer, desk: Desk, selectors: Sequence[str], timeout_s: flo
             if should_exit():
                 going = [row.id for row in desk.look(found) if not row.status.final]
                 if going:
-                    out.note(f"still going on: {', '.join(going[:5])}{' and more' if len(going) > 5 else ''}")
+                    out.note(f"still going on: {_some(going)}")
                 return 128 + (received_signal() or 2)
     desk.complain()
     rows = desk.look(found)
@@ -116,7 +116,7 @@ def cancel(
     elif not found:
         out.note("no open jobs")
     elif asked_for := [str(row["id"]) for row in rows if row["asked"]]:
-        out.note(f"asked to cancel {', '.join(asked_for[:5])}{' and more' if len(asked_for) > 5 else ''}")
+        out.note(f"asked to cancel {_some(asked_for)}")
     desk.complain()
     return 0
 
@@ -146,3 +146,8 @@ def _change(out: Renderer, selectors: Sequence[str], *, hold: bool) -> int:
     if out.json:
         out.table((), [row.data(time.time()) for row in desk.look(found, urgent=True)])
     return 0
+
+
+def _some(ids: Sequence[str]) -> str:
+    """Ids for a remark: five of them at most."""
+    return f"{', '.join(ids[:5])}{' and more' if len(ids) > 5 else ''}"

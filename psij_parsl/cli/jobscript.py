@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from .usage import is_usage, usage
 
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
 _HINT = "a #PSIJ line holds flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
-_DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
+DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,8 @@ def recognised(word: str) -> JobScript | None:
 
 def _directives(path: str, text: str) -> list[tuple[int, tuple[str, ...]]]:
     found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
-        if stripped and not stripped.startswith("#"):
-            break
-        if match := _DIRECTIVE.fullmatch(line.rstrip()):
+    for number, line in head(text):
+        if match := DIRECTIVE.fullmatch(line.rstrip()):
             try:
                 found.append((number, tuple(shlex.split(match[1] or "", comments=False))))
             except ValueError as error:
@@ -69,6 +66,15 @@ def _directives(path: str, text: str) -> list[tuple[int, tuple[str, ...]]]:
                     f"{path}, line {number}: cannot be split into words ({error})", hint="see to its quotes"
                 ) from error
     return found
+
+
+def head(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a script before its first command, with their numbers."""
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip()
+        if stripped and not stripped.startswith("#"):
+            return
+        yield number, line
 
 
 def _interpreter(text: str) -> tuple[str, ...]:

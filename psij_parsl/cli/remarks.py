@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ..job import Job
+from .jobscript import DIRECTIVE, head
 
 _FOREIGN = re.compile(r"#(SBATCH|PBS|BSUB|COBALT|OAR|flux:|MSUB|\$)\s")
 _NEARLY = re.compile(r"#\s*psij\b|#PSIJ\S", re.IGNORECASE)
@@ -36,17 +37,15 @@ def _lines(program: str) -> Iterator[str]:
     """What is said of a script's comments before its first command."""
     try:
         with open(program, "rb") as file:
-            head = file.read(_HEAD)
+            data = file.read(_HEAD)
     except OSError:
         return  # not readable: it may be run all the same
-    if not head.startswith(b"#!"):
+    if not data.startswith(b"#!"):
         return
     seen = set()
-    for number, line in enumerate(head.decode("utf-8", "replace").split("\n"), 1):
-        if line.strip() and not line.startswith("#"):
-            return
+    for number, line in head(data.decode("utf-8", "replace")):
         if (match := _FOREIGN.match(line)) and match[1] not in seen:
             seen.add(match[1])
             yield f"{program}, line {number}: #{match[1]} lines are not read: say it with flags, or in #PSIJ lines"
-        elif _NEARLY.match(line) and not re.match(r"#PSIJ(\s|$)", line):
+        elif _NEARLY.match(line) and not DIRECTIVE.fullmatch(line.rstrip()):
             yield f"{program}, line {number}: no #PSIJ line, which begins with #PSIJ and a blank"

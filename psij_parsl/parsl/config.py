@@ -145,7 +145,8 @@ def _devices(asked: int | str | None, hardware: Hardware | None) -> int | list[s
     """The GPUs of a node that a block has: their names where these are no plain numbers, else how many."""
     names = hardware.gpus if hardware is not None else ()
     count = len(names) if asked is None else _count(asked)
-    return count if names[:count] == tuple(map(str, range(len(names))))[:count] else list(names[:count])
+    plain = all(name == str(at) for at, name in enumerate(names[:count]))
+    return count if plain else list(names[:count])
 
 
 def _usable(hardware: Hardware | None) -> int | None:

@@ -73,20 +73,13 @@ class SlurmDaemons:
     def start_mariadbd(self) -> None:
         """MariaDB as the user mysql, on a socket alone: no port, no configuration but what stands here."""
         folder, data = self.hosts.directory / "db", self.hosts.directory / "db" / "data"
+        # A directory of its own for temporary tables: each server removes those that it finds as it starts.
+        settings = ["--no-defaults", "--user=mysql", f"--datadir={data}", f"--tmpdir={folder}"]
         if not data.exists():
             shutil.chown(folder, "mysql")
-            # A directory of its own for temporary tables: each server removes those that it finds as it starts.
-            install = [
-                "mariadb-install-db",
-                "--no-defaults",
-                "--user=mysql",
-                f"--datadir={data}",
-                f"--tmpdir={folder}",
-            ]
-            install += ["--skip-test-db"]
-            self._start("mariadb-install-db", HEAD, install)
+            self._start("mariadb-install-db", HEAD, ["mariadb-install-db", *settings, "--skip-test-db"])
             self.hosts.wait(lambda: self.hosts.daemon("mariadb-install-db") is None, 60.0, "an empty database")
-        argv = ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}", f"--tmpdir={folder}"]
+        argv = ["mariadbd", *settings]
         argv += [f"--socket={folder}/mariadb.sock", f"--pid-file={folder}/mariadb.pid", "--skip-networking"]
         # What slurmdbd asks for; small files; and no care for a power cut.
         argv += ["--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900", "--innodb-log-file-size=16M"]
