@@ -26,7 +26,10 @@ from tests.clusters.packages import ManagerUnavailable
 from tests.helpers_mpi import PROGRAMS, Hosts, said
 
 CORES = sorted(os.sched_getaffinity(0))
-METHODS = ("openmpi", "mpich", "openmpi5", "intelmpi")
+#: Of 400 raw `mpirun -n 2 true` of Open MPI 5.0.11 over two hosts, four at a time, 4 to 9 failed or hung as its daemons
+#: started, and 1 of 300 one after another: a test that this spoils is run again, twice at the most.
+STARTS_BADLY = pytest.mark.flaky(reruns=2)
+METHODS = ("openmpi", "mpich", pytest.param("openmpi5", marks=STARTS_BADLY), "intelmpi")
 Until = Callable[..., None]
 
 
@@ -212,12 +215,8 @@ def test_one_ranks_failure_ends_the_run_with_its_code(mpi: MPI, script: str, cod
     job = Job(
         command=["sh", "-c", f"if [ $PSIJ_RANK = 1 ]; then {script}; fi; exec sleep 600"], num_nodes=2, job_mode="mpi"
     )
-    for _ in range(3):
-        with mpi.run(job, nodes("node01", "node02"), out) as started:
-            ended = started.wait(60)
-        if "A daemon failed to report back" not in out.read_text():  # Open MPI 5's start, on a busy machine
-            break
-    assert ended == code, out.read_text()
+    with mpi.run(job, nodes("node01", "node02"), out) as started:
+        assert started.wait(60) == code, out.read_text()
 
 
 def test_in_serial_mode_one_copys_failure_leaves_the_others_running(mpi: MPI, out: Path) -> None:
