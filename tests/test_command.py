@@ -15,6 +15,7 @@ import pytest
 
 from psij_parsl.command import CommandRunner, backoff, client_environment
 from psij_parsl.errors import Unavailable
+from psij_parsl.files import STATE, process_start, process_status
 
 Put = Callable[[str, str], Path]
 
@@ -36,10 +37,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
 
 
 def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return process_start(pid) != ""
 
 
 def test_what_it_printed_and_its_exit_code_are_kept_verbatim(put: Put) -> None:
@@ -126,9 +124,16 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(
     put: Put, tmp_path: Path, comes_true: Callable[..., None]
 ) -> None:
     put("hang", f"echo $$ >{tmp_path}/pid; exec sleep 300")
-    code = "from psij_parsl.command import CommandRunner\nCommandRunner()(['hang'])"
+    code = (
+        "from psij_parsl.command import CommandRunner\n"
+        "started = CommandRunner().start(['hang'])\n"
+        f"open({str(tmp_path / 'started')!r}, 'w').close()\n"
+        "started.finish(timeout_s=300)"
+    )
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     comes_true(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    comes_true((tmp_path / "started").exists)
+    comes_true(lambda: process_status(child.pid)[STATE] == b"S")  # from then on it sleeps only while it waits
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert b"KeyboardInterrupt" in errors
