@@ -35,7 +35,7 @@ _PMI = {"mpich": "pmi2", "openmpi": "pmix"}
 # In a script: the same choice as `wiring` makes, where neither the user nor the site has said it.
 _WIRED = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
   case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
-  *none)
+  *none | *"(null)")
     case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
     *libmpich.so* | *libmpi.so.12*) export SLURM_MPI_TYPE=pmi2 ;;
     *libmpi.so.* | *libopen-pal.so*) export SLURM_MPI_TYPE=pmix ;;
@@ -112,7 +112,7 @@ def _default(environment: Mapping[str, str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     found = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
-    return found[1] if found else ""
+    return found[1] if found and found[1] != "(null)" else ""  # none before 23.11
 
 
 launcher = Srun

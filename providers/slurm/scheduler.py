@@ -42,14 +42,15 @@ REASONS: Mapping[str, EndReason] = {
 }
 HELD_STATES = frozenset(("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"))
 HELD_REASONS = ("JobHeld", "job requeued in held state", "job_requeued_in_held_state")
-#: Reasons that say no more than the exit code and the signal; the last also stands where a signal ended the script.
-_EMPTY = frozenset(("None", "NonZeroExitCode", "JobLaunchFailure"))
+#: Reasons that say no more than the exit code and the signal. Before 23.02 a script that a signal ended had
+#: JobLaunchFailure, since then it has RaisedSignal:9(Killed).
+_EMPTY = re.compile(r"None|\(null\)|NonZeroExitCode|JobLaunchFailure|RaisedSignal:\d+(\(.*\))?")
 _NEVER_STARTED = 53  # the signal that slurmd reports for a script it could not start
 
 
 @lru_cache(maxsize=32768)
 def status(
-    native: str, exit_code: int, signal: int, nodes: str, message: str, attempt: int, started: str, ended: str
+    native: str, exit_code: int | None, signal: int, nodes: str, message: str, attempt: int, started: str, ended: str
 ) -> JobStatus:
     """A status from Slurm's own words; `exit_code` and `signal` are the two halves of its exit status."""
     reason = REASONS.get(native)
@@ -62,7 +63,7 @@ def status(
     return JobStatus(
         state, native,
         exit_code=exit_code if own and not signal else None, signal=signal or None if own else None,
-        reason=reason, message="" if message in _EMPTY else message, nodes=nodes, attempt=attempt,
+        reason=reason, message="" if _EMPTY.fullmatch(message) else message, nodes=nodes, attempt=attempt,
         started=_time(started) if state >= _A else None, ended=_time(ended) if state.final else None,
         held=native in HELD_STATES or (state is _Q and message.startswith(HELD_REASONS)),
     )  # fmt: skip
@@ -75,18 +76,30 @@ def _time(text: str) -> float | None:
         return None
 
 
+def exit_status(text: str) -> tuple[int | None, int]:
+    """Slurm's exit status as (exit code, signal); (None, 0) where it is not known.
+
+    `3:0` and `0:9` since 23.02 and in accounting; before, squeue printed the status of wait(2): `768` and `9`.
+    """
+    code, colon, signal = text.strip().partition(":")
+    if not code.isdigit() or (colon and not signal.isdigit()):
+        return None, 0
+    return (int(code), int(signal)) if colon else (int(code) >> 8, int(code) & 127)
+
+
+def _known(text: str) -> str:
+    """A field's text; '' for the words by which Slurm says that there is none."""
+    return "" if text in ("(null)", "None assigned", "N/A") else text
+
+
 _LIVE = ("JobArrayID", "State", "exit_code", "RestartCnt", "StartTime", "EndTime", "NodeList", "Comment")
 
 
 def read_squeue(line: str) -> Record:
-    """A line of `live()`. Its exit code is a wait status; the reason comes last, for it may hold anything."""
-    job_id, native, wait, restarts, started, ended, nodes, tag, message = line.split("|", 8)
-    code = int(wait)
-    return Record(
-        job_id,
-        status(native, code >> 8, code & 127, nodes, message.rstrip(), int(restarts or 0), started, ended),
-        "" if tag == "(null)" else tag,
-    )
+    """A line of `live()`. The reason comes last, for it may hold anything."""
+    job_id, native, code, restarts, started, ended, nodes, tag, message = line.split("|", 8)
+    found = status(native, *exit_status(code), _known(nodes), message.rstrip(), int(restarts or 0), started, ended)
+    return Record(job_id, found, _known(tag))
 
 
 _PAST = "JobID,State,ExitCode,Start,End,NodeList,Comment,Reason"
@@ -95,10 +108,8 @@ _PAST = "JobID,State,ExitCode,Start,End,NodeList,Comment,Reason"
 def read_sacct(line: str) -> Record | None:
     """A line of accounting. It lags behind squeue, so only an end counts."""
     job_id, native, code, started, ended, nodes, tag, message = line.split("|", 7)
-    exit_code, _, signal = code.partition(":")
-    nodes = "" if nodes == "None assigned" else nodes
-    found = status(native.split()[0], int(exit_code), int(signal), nodes, message, 0, started, ended)
-    return Record(job_id, found, tag) if found.final else None  # "CANCELLED by 1001": the first word
+    found = status(native.split()[0], *exit_status(code), _known(nodes), message, 0, started, ended)
+    return Record(job_id, found, _known(tag)) if found.final else None  # "CANCELLED by 1001": the first word
 
 
 def fields(line: str) -> dict[str, str]:
@@ -115,14 +126,11 @@ def read_scontrol(line: str) -> Record | None:
     job_id = data["JobId"]
     if "ArrayJobId" in data and "ArrayTaskId" in data:
         job_id = f"{data['ArrayJobId']}_{data['ArrayTaskId']}"
-    exit_code, _, signal = data["ExitCode"].partition(":")
-    nodes = data.get("NodeList", "").replace("(null)", "")
     found = status(
-        data["JobState"], int(exit_code), int(signal), nodes, data.get("Reason", ""), int(data.get("Restarts", 0)),
-        data.get("StartTime", ""), data.get("EndTime", ""),
+        data["JobState"], *exit_status(data.get("ExitCode", "")), _known(data.get("NodeList", "")),
+        data.get("Reason", ""), int(data.get("Restarts", 0)), data.get("StartTime", ""), data.get("EndTime", ""),
     )  # fmt: skip
-    tag = data.get("Comment", "")
-    return Record(job_id, found, tag)
+    return Record(job_id, found, _known(data.get("Comment", "")))
 
 
 def read_partition(line: str) -> Queue | None:
