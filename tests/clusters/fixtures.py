@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clusters import modules
 from tests.clusters.hosts import ClusterError
+from tests.clusters.modules import ModuleSystem
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import SlurmCluster, client_variables
 from tests.clusters.slurm_conf import SlurmSettings
@@ -54,6 +56,18 @@ def two_slurms(
     _talk_to(one, monkeypatch)
     yield one, two
     _leave_as_found(one, two)
+
+
+@pytest.fixture(params=["environment-modules", "lmod"])
+def module_command(request: pytest.FixtureRequest) -> ModuleSystem:
+    """Each real `module` command, installed: where its files are."""
+    try:
+        modules.install()
+    except ManagerUnavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return modules.module_system(request.param)
 
 
 def _talk_to(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
