@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .command import Started
-from .entry import Entry, cluster_in
+from .entry import Entry, cluster_in, element_id
 from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
 from .files import lock, locked
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PROOF_S = 600.0  # how long a record that was proved ours proves that its id is
-_SURE_S = 60.0  # likewise for an id that stood alone in the answer to a submit
+_SURE_S = 60.0  # how long an id that stood alone in the answer to a submit is proof, where nobody answers
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
 _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
@@ -104,9 +103,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _for(self, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
         """The executor for the cluster that a job's parameter `cluster` names, and the job without it."""
-        if "cluster" not in job.parameters or "cluster" in self.platform.template_class.params:
+        if "cluster" not in job.parameters or "cluster" not in self.platform.template_class.places:
             return self, job
-        name = str(job.parameters["cluster"] or "")
+        name = self.platform.template_class.params["cluster"].convert(job.parameters["cluster"])
         rest = {key: value for key, value in job.parameters.items() if key != "cluster"}
         return self.at(name) if name else self, job.with_(parameters=rest)
 
@@ -241,7 +240,7 @@ class BatchSchedulerExecutor(JobExecutor):
             return entry.ended[key]
         if not entry.native:
             return JobStatus(JobState.NEW, message="being submitted")
-        status = view.status(native_of(self.scheduler, entry, key))
+        status = view.status(element_id(entry, key))
         if status is None:  # submitted after the manager was last asked
             return JobStatus(JobState.QUEUED, message="submitted")
         return status
@@ -307,7 +306,7 @@ class BatchSchedulerExecutor(JobExecutor):
         if found.status.final:
             self.journal.end({(entry.id, ""): found.status})
         else:
-            self.snapshot.put(native_id, found.status)
+            self.snapshot.put(entry.id, found.status)
         return self._handle(self.journal.get(entry.id), "")
 
     def _handle(self, entry: Entry, key: str, job: Job | None = None) -> Submission:
@@ -365,35 +364,29 @@ class BatchSchedulerExecutor(JobExecutor):
     def _proved(self, found: _Found) -> tuple[_Found, _Found]:
         """Those that the manager is proved to have, under the ids that we know; and the others.
 
-        An id is not a job: by now it may be another one's. An id that was just given is proof for a minute, a record
-        of ours in the manager's answer for ten; else it is asked once more.
+        An id is not a job: by now it may be another one's. So the manager is asked first. Where it does not answer, an
+        id that it gave alone, a minute ago at most, is proof, and else that it once showed a record of ours.
         """
-        view = self.snapshot.view()
+        if not any(entry.native for entry, _ in found):
+            return [], found
         now = time.time()
-        if any(not self._is_proved(entry, key, view, now, _PROOF_S) for entry, key in found if entry.native):
-            try:
-                view = self.snapshot.ask(self._refresh)
-                limit = now - view.asked + 1.0
-            except Unavailable as error:
-                limit = now  # whenever it was
-                log.warning("%s; what is cancelled was seen before", error.message)
-            fresh = self.journal.some({entry.id for entry, _ in found})
-            found = [
-                (fresh.get(entry.id, entry), key) for entry, key in found if not fresh.get(entry.id, entry).over(key)
-            ]
-        else:
-            limit = _PROOF_S
-        proved = [(entry, key) for entry, key in found if self._is_proved(entry, key, view, now, limit)]
+        silent = False
+        try:
+            view = self.snapshot.ask(self._refresh, since=now)
+        except Unavailable as error:
+            silent, view = True, self.snapshot.view()
+            log.warning("%s; what is cancelled was seen %s", error.message, _seen(view))
+        fresh = self.journal.some({entry.id for entry, _ in found})
+        found = [(fresh.get(entry.id, entry), key) for entry, key in found]
+        found = [(entry, key) for entry, key in found if not entry.over(key)]
+        proved = []
+        for entry, key in found:
+            keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
+            seen = max((view.proved(element_id(entry, each)) for each in keys), default=0.0)
+            sure = entry.sure and 0 <= now - entry.committed < _SURE_S and view.asked < entry.committed
+            if entry.native and (seen >= now or (silent and (seen or sure))):
+                proved.append((entry, key))
         return proved, [pair for pair in found if pair not in proved]
-
-    def _is_proved(self, entry: Entry, key: str, view: View, now: float, limit_s: float) -> bool:
-        if not entry.native:
-            return False
-        if entry.sure and 0 <= now - entry.committed < _SURE_S:
-            return True
-        keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
-        seen = max((view.proved(native_of(self.scheduler, entry, each)) for each in keys), default=0.0)
-        return seen > 0 and now - seen <= limit_s
 
     def hold(self, ids: Sequence[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
@@ -504,6 +497,10 @@ class BatchSchedulerExecutor(JobExecutor):
             callback(submission, status)
         except Exception:  # the listener's own fault: it must not cost the others their news
             log.exception("a status callback failed for job %s", submission.id)
+
+
+def _seen(view: View) -> str:
+    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when it was submitted"
 
 
 def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:

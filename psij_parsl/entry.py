@@ -87,6 +87,11 @@ class Entry:
         return self.folder / key if key else self.folder
 
 
+def element_id(entry: Entry, key: str) -> str:
+    """Our id of one element; '' and '*' are the submission as a whole."""
+    return f"{entry.id}_{key}" if key not in ("", "*") else entry.id
+
+
 NAMED = "cluster="  # before the name of a cluster, where one was chosen, at the end of `Entry.cluster`
 
 

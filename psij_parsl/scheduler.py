@@ -47,6 +47,7 @@ class Record(NamedTuple):
     cluster: str = ""
     moved: bool = False
     leftover: bool = False
+    foreign: bool = False
 
 
 class Accepted(NamedTuple):
@@ -157,7 +158,7 @@ class Scheduler(ABC):
     tag_form: ClassVar[str] = "psij:{}"
     #: The kinds of dependencies that it knows. Where there is only afterany, the script sees to the others.
     dependencies: ClassVar[Collection[str]] = ("afterok", "afterany", "afternotok", "after")
-    #: Whether a job can be sent to another cluster, named by the parameter `cluster`.
+    #: Whether a job can be sent to another cluster, which the template's parameter `cluster` names.
     names_clusters: ClassVar[bool] = False
 
     # How its jobs end

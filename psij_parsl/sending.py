@@ -192,18 +192,20 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
             told.append(f"{kind}:{name}")  # the manager's own id of a job that is not ours
             continue
         for entry, key in chosen:
-            if (entry.platform, entry.cluster) != (executor.platform.name, executor.cluster):
-                where = entry.platform if entry.platform != executor.platform.name else f"another {entry.platform}"
-                raise InvalidRequest(
-                    f"job {name} belongs to {where}, and a job of {executor.platform.name} cannot come after it",
-                    hint="submit both to one manager, or wait for the first: `psij-run wait`",
-                )
             if met := _met(kind, entry, key):
                 if met == "never":
                     raise InvalidRequest(
                         f"job {name} has ended, but not as {kind} asks, so this job could never start",
                         hint=f"`psij-run info {name}` tells how it ended",
                     )
+            elif (entry.platform, entry.cluster) != (executor.platform.name, executor.cluster):
+                where = entry.platform if entry.platform != executor.platform.name else f"another {entry.platform}"
+                if named := cluster_in(entry.cluster):
+                    where = f"the cluster {named}"
+                raise InvalidRequest(
+                    f"job {name} belongs to {where}, and a job of {executor.platform.name} cannot come after it",
+                    hint="submit both to one manager, or wait for the first: `psij-run wait`",
+                )
             elif entry.native:
                 native = entry.native if key in ("", "*") else native_of(scheduler, entry, key)
                 told.append(f"{kind if kind in known else _ANY_END}:{scheduler.spoken(native)}")

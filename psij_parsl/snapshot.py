@@ -36,9 +36,10 @@ _LONGEST_PAUSE_S = 300.0
 class View:
     """One state of the snapshot. Times are seconds since the epoch; `asked` is before the question was sent.
 
+    `rows` are statuses by our ids of jobs and elements, in the form of `pack`.
     `missing` tells since when a job, or its exit file, has been missed; `unproved` when those jobs whose records the
     last answer did not show were last proved to be there. `queries` is how many commands the answer took, `clock` by
-    how many seconds the manager's clock is ahead of ours. `failure` is why there was no answer.
+    how many seconds the manager's clock is ahead of ours, `tagged` whether it gives our tags back. `failure` is why there was no answer.
     """
 
     asked: float = 0.0
@@ -47,15 +48,16 @@ class View:
     unproved: Mapping[str, float] = field(default_factory=dict)
     queries: int = 1
     clock: float = 0.0
+    tagged: bool = False
     tokens: float = CAPACITY
     tokens_at: float = 0.0
     failures: int = 0
     failing_until: float = 0.0
     failure: str = ""
 
-    def status(self, native_id: str) -> JobStatus | None:
+    def status(self, job_id: str) -> JobStatus | None:
         """The status of that job as of `asked`; None if it was not among those known then."""
-        row = self.rows.get(native_id)
+        row = self.rows.get(job_id)
         try:
             return unpack(row) if row is not None else None
         except (KeyError, TypeError, ValueError):  # damaged, or of a later version: that row tells nothing
@@ -68,11 +70,11 @@ class View:
         since = time.strftime("%H:%M:%S", time.localtime(self.asked))
         return f"states are as of {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
 
-    def proved(self, native_id: str) -> float:
+    def proved(self, job_id: str) -> float:
         """When the manager last showed that job, as a record that is ours; 0.0 for never."""
-        if native_id in self.unproved:
-            return self.unproved[native_id]
-        return self.asked if native_id in self.rows else 0.0
+        if job_id in self.unproved:
+            return self.unproved[job_id]
+        return self.asked if job_id in self.rows else 0.0
 
 
 def pack(status: JobStatus) -> list[Any]:
@@ -142,24 +144,26 @@ class QueueSnapshot:
                 return self.view()
         return self.view()
 
-    def ask(self, refresh: Callable[[View], View]) -> View:
-        """The snapshot, refreshed now, whatever that costs: the regular refreshes come the later.
+    def ask(self, refresh: Callable[[View], View], *, since: float) -> View:
+        """The snapshot as of `since` or later, refreshed whatever that costs: the regular refreshes come the later.
 
         Raises `Unavailable` when the manager does not answer, and then leaves the snapshot as it was.
         """
         with self._held():
             view = self.view()
             now = time.time()
+            if since <= view.asked <= now:  # another process has asked meanwhile
+                return view
             fresh = refresh(view)
             spent = self._tokens(view, now) - max(1, fresh.queries)
             return self._write(replace(fresh, tokens=spent, tokens_at=now))
 
-    def put(self, native_id: str, status: JobStatus) -> None:
+    def put(self, job_id: str, status: JobStatus) -> None:
         """Add what was just heard of a job."""
         with self._held():
             view = self.view()
-            unproved = {name: at for name, at in view.unproved.items() if name != native_id}
-            self._write(replace(view, rows={**view.rows, native_id: pack(status)}, unproved=unproved))
+            unproved = {name: at for name, at in view.unproved.items() if name != job_id}
+            self._write(replace(view, rows={**view.rows, job_id: pack(status)}, unproved=unproved))
 
     def answered(self) -> None:
         """The manager has answered some other command: it is asked again in time, not after the pause."""

@@ -96,6 +96,8 @@ class JobTemplate:
     template_str: ClassVar[str | None] = None
     template_file: ClassVar[str | None] = None
     optional_params: ClassVar[Iterable[Parameter | Mapping[str, Any]]] = ()
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Declared parameters that say where the script is sent, and do not stand in it."""
     abstract: ClassVar[bool] = True
 
     params: ClassVar[Mapping[str, Parameter]] = {}
@@ -118,7 +120,8 @@ class JobTemplate:
             check_places(tree)
             cls._code = generated(tree, label(cls))
             cls.uses = cls._code.uses
-            check_uses(cls.uses, FIXED, cls.params, GIVEN)
+            said = {name: each for name, each in cls.params.items() if name not in cls.places}
+            check_uses(cls.uses, FIXED, said, GIVEN)
         except TemplateError as error:
             raise TemplateError(f"{cls.__qualname__} ({label(cls)}): {error.message}", hint=error.hint) from error
 

@@ -11,10 +11,10 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .claim import ABANDONED, abandon, claim, claimed_by
-from .entry import Entry
+from .entry import Entry, element_id
 from .errors import SchedulerError, Unavailable
 from .files import owner_gone
 from .identity import Whose, bearers_of, whose
@@ -57,6 +57,15 @@ def refresh(
     return _Round(journal, scheduler, old, entries, asked, platform, grace_s, settle_s).view()
 
 
+class _Expected(NamedTuple):
+    """An element of an open submission: its key, the manager's id of it, and that as `Scheduler.plain_id` has it."""
+
+    entry: Entry
+    key: str
+    native: str
+    plain: str
+
+
 class _Round:
     """One question to the manager, and all that is done upon its answer. Whoever does it has the snapshot's lock."""
 
@@ -66,9 +75,10 @@ class _Round:
     ) -> None:  # fmt: skip
         self.journal, self.scheduler, self.old, self.entries = journal, scheduler, old, entries
         self.asked, self.platform, self.grace_s, self.settle_s = asked, platform, grace_s, settle_s
-        self.clock = old.clock
-        self.expected: dict[str, tuple[Entry, str, str]] = {}  # entry, element key and the manager's id, by plain id
-        self.records: dict[str, Record] = {}  # proved to be ours
+        self.clock, self.tagged = old.clock, old.tagged
+        self.expected: dict[str, _Expected] = {}  # by our ids of jobs and elements
+        self.plain: set[str] = set()  # the ids of all of them, as `Scheduler.plain_id` has them
+        self.records: dict[str, Record] = {}  # proved to be ours, by our ids
         self.answer = Answer()
         self.born: dict[str, float] = {}
         self.earliest = float("inf")  # submission, of all of ours that the answer shows
@@ -80,7 +90,9 @@ class _Round:
         for key in entry.keys:
             if key not in entry.ended:
                 native = native_of(self.scheduler, entry, key)
-                self.expected[self.scheduler.plain_id(native)] = entry, key, native
+                plain = self.scheduler.plain_id(native)
+                self.expected[element_id(entry, key)] = _Expected(entry, key, native, plain)
+                self.plain.add(plain)
 
     # ---- asking --------------------------------------------------------------------------------------------
 
@@ -95,42 +107,51 @@ class _Round:
             if not error.permanent:
                 raise
             failure = error.message
-            self.answer = Answer(unheard=frozenset(native for _, _, native in self.expected.values()))
+            self.answer = Answer(unheard=frozenset(each.native for each in self.expected.values()))
         self._take_past()
         for before, after in self._recover():  # its id is another one now, and the end of the old one is not its end
             for key in before.keys:
-                self.expected.pop(self.scheduler.plain_id(native_of(self.scheduler, before, key)), None)
+                self.expected.pop(element_id(before, key), None)
+                self.records.pop(element_id(before, key), None)
             self._expect(after)
             self._take_shown(after)
         self._note_births()
-        return replace(self._decided(), failure=failure, queries=max(1, self.answer.queries), clock=self.clock)
+        return replace(
+            self._decided(),
+            failure=failure,
+            queries=max(1, self.answer.queries),
+            clock=self.clock,
+            tagged=self.tagged,
+        )
 
     def _vanished(self, live: Mapping[str, Record]) -> list[str]:
         """Take what is ours of the live records; the ids of which history is to be asked."""
         missing = []
-        for plain, (entry, key, native) in self.expected.items():
-            record = live.get(plain)
-            if record is None or not self._take(plain, entry, native, record):
-                exit_first = self.scheduler.history_is_dear and self._inquiry(entry, key, native, None).exit_file(
-                    self.old.status(native) or _SUBMITTED
-                )
-                if not exit_first:
-                    missing.append(native)
+        for job_id, each in self.expected.items():
+            record = live.get(each.plain)
+            if record is not None and self._take(job_id, each, record, tagged=self.old.tagged):
+                continue
+            before = self.old.status(job_id) or _SUBMITTED
+            if not self.scheduler.history_is_dear or self._inquiry(job_id, each, None).exit_file(before) is None:
+                missing.append(each.native)
         return missing
 
-    def _take(self, plain: str, entry: Entry, native: str, record: Record) -> bool:
+    def _take(self, job_id: str, each: _Expected, record: Record, *, tagged: bool = False) -> bool:
         """Note a record as that of a job, if it is."""
-        attempt = 0
+        entry, attempt = each.entry, 0
         if record.tag != self.scheduler.tag(entry.id) or record.cluster:
-            row = self.old.status(native)
+            row = self.old.status(job_id)
             attempt = row.attempt if row is not None else 0
-            found = whose(self.scheduler, entry, record, attempt=attempt, clock=self.clock)
+            found = whose(self.scheduler, entry, record, attempt=attempt, clock=self.clock, tagged=tagged)
             if found is Whose.STRANGER:
                 self.scheduler.warn_once(
-                    f"{self.platform}'s job {native} is not our job {entry.id}, which had that id: it is left alone"
+                    f"{self.platform}'s job {each.native} is not our job {entry.id}, which had that id: it is left alone"
                 )
                 return False
-        self.records[plain] = record
+            self.tagged = self.tagged or found is Whose.TAGGED
+        else:
+            self.tagged = True
+        self.records[job_id] = record
         if record.submitted is not None:
             if record.submitted < self.earliest:
                 self.earliest = record.submitted
@@ -141,20 +162,25 @@ class _Round:
         return True
 
     def _take_past(self) -> None:
-        """Of all that history told of an id, the last that is ours."""
-        for plain, past in self.answer.past.items():
-            if plain in self.expected and plain not in self.records:
-                entry, _, native = self.expected[plain]
-                for record in sorted(past, key=lambda each: each.submitted or 0.0, reverse=True):
-                    if self._take(plain, entry, native, record):
-                        break
+        """Of all that history told of an id, the last that is ours: one with our tag before one without."""
+        bearing = {
+            id(record): bearers_of(self.scheduler, record) for past in self.answer.past.values() for record in past
+        }
+        if not bearing:
+            return
+        tagged = any(bearing.values())
+        for job_id, each in self.expected.items():
+            past = self.answer.past.get(each.plain, ()) if job_id not in self.records else ()
+            ours_last = sorted(past, key=lambda record: (bool(bearing[id(record)]), record.submitted or 0.0))
+            for record in reversed(ours_last):
+                if self._take(job_id, each, record, tagged=tagged):
+                    break
 
     def _take_shown(self, entry: Entry) -> None:
         for key in entry.keys:
-            native = native_of(self.scheduler, entry, key)
-            plain = self.scheduler.plain_id(native)
-            if plain in self.answer.records:
-                self._take(plain, entry, native, self.answer.records[plain])
+            job_id = element_id(entry, key)
+            if job_id in self.expected and (record := self.answer.records.get(self.expected[job_id].plain)):
+                self._take(job_id, self.expected[job_id], record)
 
     def _note_births(self) -> None:
         known = {entry.id: entry.born for entry in self.entries}
@@ -168,16 +194,16 @@ class _Round:
         unproved: dict[str, float] = {}
         ends: dict[tuple[str, str], JobStatus] = {}
         packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
-        for plain, (entry, key, native) in self.expected.items():
-            record = self.records.get(plain)
+        for job_id, each in self.expected.items():
+            record = self.records.get(job_id)
             if record is not None and record.leftover:
-                record = self._drop(entry, key, record)
+                record = self._drop(each.entry, each.key, record)
             if record is not None and not record.status.final and not record.moved:
                 row = packed.get(id(record.status))
                 if row is None:
                     row = packed[id(record.status)] = pack(record.status)
-                if row == self.old.rows.get(native):  # nothing new
-                    rows[native] = row
+                if row == self.old.rows.get(job_id):  # nothing new
+                    rows[job_id] = row
                     continue
                 if record.status.state is JobState.UNKNOWN:
                     word = record.status.native
@@ -185,22 +211,23 @@ class _Round:
                         f"{self.platform} calls the state of a job {word!r}, which is not known here"
                     )
             elif record is None:
-                unproved[native] = self.old.proved(native)
-            status, since = resolve(self._inquiry(entry, key, native, record))
-            rows[native] = pack(status)
+                unproved[job_id] = self.old.proved(job_id)
+            status, since = resolve(self._inquiry(job_id, each, record))
+            rows[job_id] = pack(status)
             if since is not None and not status.final:
-                missing[native] = since
+                missing[job_id] = since
             if status.final:
-                ends[entry.id, key] = status
+                ends[each.entry.id, each.key] = status
         self.journal.end(ends)
         self._tell_unsent(ends)
         return View(asked=self.asked, rows=rows, missing=missing, unproved=unproved)
 
-    def _inquiry(self, entry: Entry, key: str, native: str, record: Record | None) -> Inquiry:
+    def _inquiry(self, job_id: str, each: _Expected, record: Record | None) -> Inquiry:
+        entry = each.entry
         return Inquiry(
-            self.scheduler, entry, key, native, record, self.old.status(native) or _SUBMITTED, self.asked,
-            heard=native not in self.answer.unheard, missing_since=self.old.missing.get(native), grace_s=self.grace_s,
-            witness=lambda: self.earliest <= (entry.born or entry.committed + self.clock),
+            self.scheduler, entry, each.key, each.native, record, self.old.status(job_id) or _SUBMITTED, self.asked,
+            heard=each.native not in self.answer.unheard, missing_since=self.old.missing.get(job_id),
+            grace_s=self.grace_s, witness=lambda: self.earliest <= (entry.born or entry.committed + self.clock),
             unmet=lambda: self._unmet(entry),
         )  # fmt: skip
 
@@ -227,13 +254,14 @@ class _Round:
     def _tell_unsent(self, ends: Collection[tuple[str, str]]) -> None:
         """Cancel what was to be cancelled before the manager showed it."""
         unsent = [
-            (entry, key, native) for plain, (entry, key, native) in self.expected.items()
-            if entry.cancelled and entry.cancel_unsent(key) and (entry.id, key) not in ends and plain in self.records
+            each for job_id, each in self.expected.items()
+            if each.entry.cancelled and each.entry.cancel_unsent(each.key)
+            and (each.entry.id, each.key) not in ends and job_id in self.records
         ]  # fmt: skip
-        if unsent and _cancel(self.scheduler, [native for _, _, native in unsent]):
-            self.journal.cancel_asked([(entry.id, key) for entry, key, _ in unsent if key in entry.unsent])
-            wholes = {entry.id for entry, _, _ in unsent if "*" in entry.unsent}
-            self.journal.cancel_asked([(job_id, "*") for job_id in wholes])
+        if unsent and _cancel(self.scheduler, [each.native for each in unsent]):
+            told = {(each.entry.id, each.key) for each in unsent if each.key in each.entry.unsent}
+            told |= {(each.entry.id, "*") for each in unsent if "*" in each.entry.unsent}
+            self.journal.cancel_asked(told)
 
     # ---- submissions that were cut short, and second copies ------------------------------------------------
 
@@ -265,7 +293,7 @@ class _Round:
         shown: dict[str, set[str]] = {}
         live: dict[str, set[str]] = {}
         for plain, record in self.answer.records.items():
-            if plain in self.expected:
+            if plain in self.plain:
                 continue
             for job_id in bearers_of(self.scheduler, record):
                 whole = self.scheduler.whole(record.id)
@@ -283,10 +311,8 @@ class _Round:
 
     def _settled(self, entry: Entry, found: Collection[str], live: Collection[str]) -> Entry:
         """One submission that the manager shows under other ids than ours, or under several."""
-        proved = entry.native and any(
-            self.scheduler.plain_id(native_of(self.scheduler, entry, key)) in self.records for key in entry.keys
-        )
-        return settle_copies(self.journal, self.scheduler, entry, found, live=live, proved=bool(proved))
+        proved = any(element_id(entry, key) in self.records for key in entry.keys)
+        return settle_copies(self.journal, self.scheduler, entry, found, live=live, proved=proved)
 
     def _end_abandoned(self, ids: Collection[str], live: Mapping[str, Collection[str]]) -> None:
         """Cancel copies of submissions that were withdrawn, which came to life after all; they would not run."""

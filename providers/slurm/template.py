@@ -31,7 +31,14 @@ class SlurmTemplate(JobTemplate):
     """`#SBATCH` lines from a job. https://slurm.schedmd.com/sbatch.html"""
 
     template_file = "job.sh.j2"
+    places = frozenset(("cluster",))
     optional_params = (
+        Parameter(
+            "cluster",
+            None,
+            [matching(r"[A-Za-z0-9_][\w.-]*", "the name of one cluster")],
+            "another cluster of this Slurm, to which the job is sent",
+        ),
         Parameter("queue_as", "partition", [one_of("partition", "qos")], "what the site calls a queue"),
         Parameter("qos", None, [word], "quality of service"),
         Parameter("constraint", None, [matching(r"[\w.&|,*()\[\]-]+", "node features")], "features, e.g. gpu&hbm80g"),

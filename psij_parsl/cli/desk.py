@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..entry import Entry, cluster_in
+from ..entry import Entry, cluster_in, element_id
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..journal import Journal
 from ..states import JobState, JobStatus
@@ -195,7 +195,7 @@ class Desk:
             from ..snapshot import QueueSnapshot
 
             snapshot = QueueSnapshot(self.journal.home, first.platform, first.cluster, executor.snapshot.interval_s)
-            statuses = [_last_known(executor, snapshot.view(), entry, key) for entry, key in group]
+            statuses = [_last_known(snapshot.view(), entry, key) for entry, key in group]
             note = f"last known; it is on another cluster ({first.cluster or 'the default one'})"
         fresh = self.journal.some({entry.id for entry, _ in group})
         return [
@@ -225,9 +225,9 @@ def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
     return summary(statuses)
 
 
-def _last_known(executor: BatchSchedulerExecutor, view: View, entry: Entry, key: str) -> JobStatus:
+def _last_known(view: View, entry: Entry, key: str) -> JobStatus:
     keys = entry.keys if key in ("", "*") else [key]
-    seen = {each: view.status(_native(executor, entry, each)) for each in keys if entry.native}
+    seen = {each: view.status(element_id(entry, each)) for each in keys if entry.native}
     return _of_all([entry.ended.get(each) or seen.get(each) or _recorded(entry, each) for each in keys])
 
 
