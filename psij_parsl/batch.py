@@ -263,6 +263,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
         Else an answer that is no older than `known_s` seconds will do.
         """
+        groups = self._by_cluster(found)
+        if len(groups) == 1 and groups[0][0] is not self:
+            return groups[0][0].look(found, before, known_s=known_s)
         return self._statuses(found, urgent=self._hinted(found, before), known_s=known_s)
 
     def list(self) -> Sequence[Submission]:
@@ -416,14 +419,21 @@ class BatchSchedulerExecutor(JobExecutor):
         self, found: _Found, done: Callable[[_Statuses], bool], *,
         timeout: float | None = None,
     ) -> bool:  # fmt: skip
-        """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave."""
+        """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave.
+
+        While the manager does not answer, it is said once how old the news is.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
+        groups = self._by_cluster(found)
+        if len(groups) == 1 and groups[0][0] is not self:
+            return groups[0][0].watch(found, done, timeout=timeout)
         pause, most = _TICK_S
         statuses = self._statuses(found)
         while not done(statuses):
             left = most if deadline is None else deadline - time.monotonic()
             if left <= 0 or should_exit(max(0.0, min(pause, left))):
                 return False
+            self.snapshot.complain(self.snapshot.view())
             pause = min(most, pause * 1.5)
             statuses = self._statuses(found, urgent=self._hinted(found, statuses))
         return True
@@ -549,7 +559,7 @@ def _all_nodes(statuses: Sequence[JobStatus]) -> str:
     from .resources.hostlist import compress, expand
 
     try:
-        return compress(list(dict.fromkeys(name for text in told for name in expand(text))))
+        return compress(sorted({name for text in told for name in expand(text)}))
     except AllocationError:  # no host list: as they were told
         return ",".join(told)
 

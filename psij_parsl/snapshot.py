@@ -68,7 +68,7 @@ class View:
         if not self.asked:
             return "nothing is known yet, it is asked again later"
         since = time.strftime("%H:%M:%S", time.localtime(self.asked))
-        return f"states are as of {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
+        return f"states stay as they were at {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
 
     def proved(self, job_id: str) -> float:
         """When the manager last showed that job, as a record that is ours; 0.0 for never."""
@@ -195,21 +195,26 @@ class QueueSnapshot:
         try:
             fresh = refresh(view)
             fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
-            if fresh.failure and self._said != fresh.failure:
-                log.error("%s; how jobs ended is told by their exit files alone", fresh.failure)
             if view.failures:
                 log.warning("the resource manager answers again")
-            self._said = fresh.failure
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
                 paid, asked=min(view.asked, now), failures=view.failures + 1, failing_until=time.time() + pause,
                 failure=error.message,
             )  # fmt: skip
-            if self._said != error.message:
-                self._said = error.message
-                log.warning("%s; states stay as they were, it is asked again later", error.message)
+        self.complain(fresh)
         return self._write(fresh)
+
+    def complain(self, view: View) -> None:
+        """Say once why there is no answer, whichever process it was that asked, and how old the news is."""
+        if view.failure == self._said:
+            return
+        self._said = view.failure
+        if view.failure and view.failures:
+            log.warning("%s; %s", view.failure, view.age())
+        elif view.failure:
+            log.error("%s; how jobs ended is told by their exit files alone", view.failure)
 
     def _write(self, view: View) -> View:
         private_folder(self.path.parent)
