@@ -33,7 +33,7 @@ def choose(
     if site is None or isinstance(site, str):
         from .sites import find
 
-        site = find(site, environ=environ)
+        site = find(site, environ=environ, placing=False)
     name = launcher or site.launcher or _usual(platform or _here(environ), program, environ)
     method = find_launcher(name)
     if site.launch is None or (site.launcher and name != site.launcher):

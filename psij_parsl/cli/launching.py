@@ -227,4 +227,4 @@ def _handling(handler: Any) -> Iterator[None]:
 def _site(said: Mapping[str, Any]) -> Site:
     from ..sites import find
 
-    return find(said.get("site"), Path(said["config"]) if "config" in said else None)
+    return find(said.get("site"), Path(said["config"]) if "config" in said else None, placing=False)
