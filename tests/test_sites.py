@@ -20,10 +20,15 @@ from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
 from psij_parsl.resources import Hardware
 from psij_parsl.sites import Finding, Laptop, Site
+from psij_parsl.sites.load import Catalogue
 from psij_parsl.sites.places import PACKAGE
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ["aurora", "frontier", "laptop", "lumi", "pbspro", "perlmutter", "polaris", "slurm"]
+SITE_KEYS = (
+    "name", "description", "url", "platform", "launcher", "launch", "poll_min", "spool", "parameters", "setup",
+    "environment", "required", "forbidden", "queues",
+)  # fmt: skip
 Write = Callable[..., Path]
 
 
@@ -427,6 +432,25 @@ def test_signs_in_an_odd_place_are_seen(host: Host) -> None:
         "user", "mine", "platform = 'slurm'\nsetup = [\n'''\n[x]\n''']\ndetect = [\n{hostname = '.*'}]\n[defaults]"
     )
     assert host.detected() == "mine"
+
+
+@pytest.mark.parametrize("name", ["slurm", "pbspro"])
+def test_a_site_made_without_pydantic_is_the_same(host: Host, name: str) -> None:
+    from psij_parsl.sites.faults import validated
+
+    catalogue = Catalogue(host.environ)
+    file = catalogue.top(name)
+    assert file is not None
+    found, same = catalogue.site(name), validated(file, catalogue._content(file, ()))
+    assert type(found).__name__ == "Generic"
+    assert found.rows() == same.rows()
+    assert found.default_fields() == same.default_fields()
+    for key in SITE_KEYS:
+        assert getattr(found, key) == getattr(same, key), key
+    for key in ("name", "platform", "launcher", "spool", "queues.x.max_nodes"):
+        assert found.origin(key) == same.origin(key)
+    code = f"import sys; from psij_parsl.sites import find; find({name!r}); assert 'pydantic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # ---- the fallback ------------------------------------------------------------------------------------------

@@ -79,6 +79,11 @@ def is_setting(name: str) -> bool:
     return name.startswith(_SETTINGS) and not name.startswith("PSIJ_TEST_")
 
 
+def is_ours(name: str) -> bool:
+    """Whether a variable of that name is one that this module sets."""
+    return name in (VARIABLE, _PATH, "PSIJ_PARSL_SYSROOT")
+
+
 def path_before() -> str:
     """PATH as it was."""
     return os.environ[_PATH]

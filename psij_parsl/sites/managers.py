@@ -18,6 +18,7 @@ from ..whose import ask, foreign, where
 from .places import under_root
 
 if TYPE_CHECKING:
+    from ..command import Output
     from ..platform import Platform
     from ..scheduler import Scheduler
 
@@ -25,20 +26,21 @@ log = logging.getLogger(__name__)
 
 _ASK_S = 5.0
 #: Submit commands that are one manager's alone, for managers that may have no platform here.
-_OTHERS: Mapping[str, str] = {"bsub": "LSF", "condor_submit": "HTCondor", "oarsub": "OAR", "flux": "Flux"}
+_OTHERS: Mapping[str, str] = {"bsub": "LSF", "condor_submit": "HTCondor", "oarsub": "OAR"}
 
 
 class Manager(NamedTuple):
     """A manager that is on this host. `platform` is that whose commands these should be, '' if they are not.
 
     `sign`: by what it is known that it is at home here, '' if it is not. `command`: the path of its submit command,
-    '' unless all of its commands are on PATH. `fault`: why it is not at home although its commands are here.
+    '' if that is not on PATH. `product`: what it is called, where that was needed. `fault`: why it is not at home
+    although its commands are here.
     """
 
     platform: str
-    product: str
     sign: str
     command: str = ""
+    product: str = ""
     fault: str = ""
 
     @property
@@ -60,7 +62,7 @@ def at_home(names: Iterable[str], environ: Mapping[str, str]) -> tuple[list[Mana
     for kind in ("variable", "file"):
         if ready := [manager for of, manager in seen if of == kind and manager.command]:
             return _alone(ready), ready
-    here = [manager if manager.sign else _asked(manager) for _, manager in seen]
+    here = [found for _, manager in seen for found in ([manager] if manager.sign else _asked(manager))]
     return [m for m in here if m.sign and m.command] or [m for m in here if m.sign], here
 
 
@@ -69,7 +71,7 @@ def remark(sites: Sequence[tuple[str, Manager]], here: Sequence[Manager], enviro
 
     `sites` are those that can be chosen, each with its manager.
     """
-    here = _once([*here, *_others(environ)])
+    here = _once([*map(_called, here), *_others(environ)])
     if not here:
         return ""
     choices = [name for name, _ in sites]
@@ -92,21 +94,17 @@ def _seen(name: str, environ: Mapping[str, str]) -> Iterator[tuple[str, Manager]
         platform = find_platform(name)
         command = where(platform.command, _path(environ)) if platform.command else ""
         kind, sign = _sign(platform, command, environ)
-        if not sign and not command:
-            return
-        scheduler = platform.scheduler_class
     except PluginError as error:
         log.warning("whether %s is at home here cannot be told: %s", name, error)
         return
-    whole = all(where(each, _path(environ)) for each in scheduler.commands)
-    if sign or whole:
-        yield kind, Manager(name, scheduler.product or name, sign, command if whole else "")
+    if sign or command:
+        yield kind, Manager(name, sign, command)
 
 
 def _others(environ: Mapping[str, str]) -> Iterator[Manager]:
     for command, product in _OTHERS.items():
         if path := where(command, _path(environ)):
-            yield Manager("", product, "", path)
+            yield Manager("", "", path, product)
 
 
 def _once(managers: Iterable[Manager]) -> list[Manager]:
@@ -152,35 +150,50 @@ def _alone(ready: list[Manager]) -> list[Manager]:
     """Of several, those whose commands are not known as another manager's: Slurm has a qsub for PBS's users, too."""
     if len(ready) == 1:
         return ready
-    return [manager for manager in ready if not foreign(ask(_scheduler(manager)), manager.product)] or ready
+    known = map(_scheduler, ready)
+    ours = [
+        manager
+        for manager, scheduler in zip(ready, known, strict=True)
+        if not foreign(ask(scheduler), scheduler.product)
+    ]
+    return ours or ready
 
 
-def _asked(manager: Manager) -> Manager:
-    """A manager of which there is no sign but its commands, after these were asked."""
+def _called(manager: Manager) -> Manager:
+    return manager if manager.product else manager._replace(product=_scheduler(manager).product or manager.platform)
+
+
+def _asked(manager: Manager) -> Iterator[Manager]:
+    """A manager of which there is no sign but its submit command, after that was asked; none of one without others."""
     scheduler = _scheduler(manager)
+    if not all(map(where, scheduler.commands)):
+        return
     if not scheduler.probes:  # nothing to ask: that they are here must do
-        return manager._replace(sign=f"{scheduler.commands[0]} is on PATH")
+        yield manager._replace(sign=f"{scheduler.commands[0]} is on PATH")
+        return
     told = ask(scheduler, _ASK_S)
-    if other := foreign(told, manager.product):
-        return manager._replace(platform="", product=other.product)
     known = next((each for each in told if each.product), None)
-    if known is None:
-        return manager._replace(fault="its commands do not say whose they are")
-    output = known.output
+    if other := foreign(told, scheduler.product):
+        yield manager._replace(platform="", product=other.product)
+    elif known is None:
+        yield manager._replace(fault="its commands do not say whose they are")
+    else:
+        fault = _unanswered(scheduler, known.output)
+        yield manager._replace(sign="" if fault else f"its {known.command} answers", fault=fault)
+
+
+def _unanswered(scheduler: Scheduler, output: Output) -> str:
+    """That its commands know no cluster, with their words; '' if they know one."""
     if output.rc == 0 and scheduler.cluster_argv:
         try:
             output = scheduler.run(scheduler.cluster_argv, timeout_s=_ASK_S)
         except SchedulerError as error:
-            return manager._replace(fault=error.message)
-    if output.rc != 0:
-        return manager._replace(fault=f"no cluster answers ({_last_line(output.said)})")
-    return manager._replace(sign=f"its {known.command} answers")
+            return error.message
+    said = output.said.rpartition("\n")[2].strip() or (
+        "nothing" if output.rc is not None else f"nothing in {_ASK_S:.0f} s"
+    )
+    return "" if output.rc == 0 else f"no cluster answers ({said})"
 
 
 def _scheduler(manager: Manager) -> Scheduler:
     return find_platform(manager.platform).scheduler_class()
-
-
-def _last_line(said: str) -> str:
-    lines = said.split("\n")
-    return lines[-1].strip() or "it said nothing"
