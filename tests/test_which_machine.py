@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -489,3 +490,24 @@ def test_a_site_that_is_unknown_or_whose_platform_is_is_told(root: Path, tmp_pat
     code, rows = doctor(PSIJ_RUN_PLATFORM="toyq")
     what = ("broken", "not installed, needed by your jobs, by PSIJ_RUN_PLATFORM")
     assert (code, rows["platform toyq"]) == (3, what)
+
+
+# ---- runs on a host that stands in no job ------------------------------------------------------------------------
+
+
+def test_a_run_on_a_login_node_does_not_ask_its_manager_for_an_allocation(
+    root: Path, put: Callable[..., Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = put((*SLURM, "srun"), "Slurm")
+    touch(root / "etc/slurm/slurm.conf")
+    assert here()[0] == "slurm"
+    done = psij("launch", "-n", "2", "--", "echo", "ran")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\nran\n", "")
+    in_a_job = psij("submit", "--platform", "local", "--mode", "script", "--wait", "-n", "2", "--", "sh", "-c",
+                    f"{sys.executable} -m psij_parsl.cli launch -n 2 -- echo ran")  # fmt: skip
+    assert in_a_job.returncode == 0, in_a_job.stderr
+    assert psij("logs", "last").stdout == "ran\nran\n"
+    assert not (folder / "called").exists()
+    named = psij("launch", "--site", "slurm", "-n", "2", "--", "echo", "ran")
+    assert named.returncode != 0
+    assert "srun" in (folder / "called").read_text()

@@ -236,6 +236,15 @@ class Generic(Bare):
             if key in self._said:
                 setattr(self, key, self._said[key])
 
+    def __repr__(self) -> str:
+        return f"Generic({self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Generic) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def origin(self, key: str | Sequence[str | int]) -> str:
         whole = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
         if line := self._file.lines.get(whole):
