@@ -27,7 +27,7 @@ BANNERS: Mapping[str, str] = {
              r"|^ *qsub \[-a start_time\](.*\s)*?.*-P wckey|^ *qstat .*\s.*\[--man\]",  # its wrappers for PBS's users
     "Grid Engine": r"^(SGE|SoGE|OGS/GE|UGE|AGE|OCS|GCS|N1GE|GE) \S*\d|\bSGE_ROOT\b|invalid option argument \"--version\""
                    r"|Unable to initialize environment because of error|/common/bootstrap\b",
-    "Torque": r"^[Vv]ersion: [2-6]\.\d+\.\d+|^Version: \S+\s+Commit: ",
+    "Torque": r"\A[Vv]ersion: [2-6]\.\d+\.\d+\s*$|^Version: \S+\s+Commit: ",
     "Cobalt": r"\bc?q(sub|stat|del)(\.py)?,? (\$|[Vv]ersion\b|\d)|\bCobalt\b",
     "HTCondor": r"\bHTCondor\b|\$CondorVersion",
     "LSF": r"\b(Spectrum|Platform) LSF\b",

@@ -1,12 +1,14 @@
 """Which machine is this? Managers that nobody described, hosts that have several, and commands of someone else's.
 
-The stand-ins for commands print what the real ones print: see tests/recorded, and banners.txt below it.
+The stand-ins for commands print what was seen of the real ones: Slurm 22.05 (and its wrappers for PBS's users) and
+24.11, OpenPBS 23.06, Grid Engine 8.1.9 and Torque's last source. Torque 6.1.2 and Cobalt are as others tell of them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -197,6 +199,21 @@ def test_real_slurm_is_known_by_its_commands_alone(
     done = psij_here("submit", "--hold", "--", "true")
     assert (done.returncode, done.stderr) == (0, "")
     assert psij_here("cancel", "all").returncode == 0
+    inside = [
+        "srun",
+        "env",
+        "-u",
+        "SLURM_CONF",
+        "PATH=/usr/bin",
+        sys.executable,
+        "-m",
+        "psij_parsl.cli",
+        "site",
+        "detect",
+    ]
+    done = subprocess.run(inside, env={**os.environ, **slurm_plain.env}, capture_output=True, text=True, check=True)
+    assert done.stdout == "slurm\n"
+    assert "$SLURM_JOB_ID is " in done.stderr
 
 
 def test_what_is_described_or_said_comes_before_any_manager(
@@ -322,6 +339,13 @@ def test_commands_that_hang_are_given_up(
     monkeypatch.setattr("psij_parsl.sites.managers._ASK_S", 0.2)
     folder = put(PBS, "PBS Pro", also='[ "$*" = -B ] && exec sleep 60')
     assert here()[1].startswith(f"PBS Pro is here (qsub is {folder}/qsub), but no cluster answers")
+
+
+def test_commands_that_say_nothing_are_no_site(root: Path, put: Callable[..., Path]) -> None:
+    folder = put(PBS, (0, "", ""))
+    assert here()[1].startswith(
+        f"PBS Pro or another manager is here (qsub is {folder}/qsub), but its commands do not say whose they are: jobs run"
+    )
 
 
 def test_a_part_of_a_managers_commands_is_no_manager(root: Path, put: Callable[..., Path]) -> None:

@@ -176,7 +176,8 @@ def _asked(manager: Manager) -> Iterator[Manager]:
     if other := foreign(told, scheduler.product):
         yield manager._replace(platform="", product=other.product)
     elif known is None:
-        yield manager._replace(fault="its commands do not say whose they are")
+        product = f"{scheduler.product or manager.platform} or another manager"
+        yield manager._replace(product=product, fault="its commands do not say whose they are")
     else:
         fault = _unanswered(scheduler, known.output)
         yield manager._replace(sign="" if fault else f"its {known.command} answers", fault=fault)
