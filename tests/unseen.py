@@ -18,6 +18,7 @@ from pathlib import Path
 #: The directory of all this, for the processes that we start: they see the same.
 VARIABLE = "PSIJ_TEST_UNSEEN"
 _PATH = "PSIJ_TEST_PATH"  # PATH as it was
+_PREFIX = "psij-unseen-"
 _SETTINGS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT", "PBS_")
 _SLURM = (
     "sacct", "sacctmgr", "salloc", "sattach", "sbatch", "sbcast", "scancel", "scontrol", "scrontab", "sdiag", "sh5util",
@@ -34,12 +35,13 @@ _MANAGERS = re.compile(
 
 def hide() -> bool:
     """Change this process's environment; True if it is for us to `tidy` in the end, and not for who started us."""
-    base = os.environ.get(VARIABLE, "")
-    if os.path.isdir(base):
+    before, path = os.environ.get(VARIABLE), os.environ.get("PATH", os.defpath)
+    if before and os.path.isdir(before):
         return False
-    base = tempfile.mkdtemp(prefix="psij-unseen-")
-    os.environ[VARIABLE] = base
-    os.environ.setdefault(_PATH, os.environ.get("PATH", os.defpath))
+    if not before or before not in path:  # else it was hidden in another root, and cannot be seen from this one
+        os.environ[_PATH] = path
+    _remove_abandoned()
+    os.environ[VARIABLE] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
     os.mkdir(sysroot())
     refresh()
     os.environ["PATH"] = os.pathsep.join(_stand_in(folder) for folder in _folders())
@@ -50,6 +52,14 @@ def hide() -> bool:
 def tidy() -> None:
     """Take away what `hide` made."""
     shutil.rmtree(os.environ[VARIABLE])
+
+
+def _remove_abandoned() -> None:
+    """Take away what processes have left that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(path, ignore_errors=True)  # another one may be at it, too
 
 
 def sysroot() -> str:
