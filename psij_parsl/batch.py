@@ -28,6 +28,7 @@ from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
 from .tracking import native_of, refresh
 from .verdict import manager_log
+from .whose import refuse_foreign
 
 if TYPE_CHECKING:
     from .sites.model import Launch
@@ -156,6 +157,7 @@ class BatchSchedulerExecutor(JobExecutor):
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
         """Submit; `elements` are the jobs of an array that differ in what they run."""
         executor, job = self._for(job)
+        refuse_foreign(executor.scheduler, executor.journal.home)
         elements = [executor._for(each)[1] for each in elements]
         while True:
             job_id, folder = executor.journal.prepare(executor.spool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Signs:
+    """By what a host is known on which this manager is at home, seen without running anything.
+
+    `variables` are set there in the environment, `files` are absolute paths that exist, `beside` paths that exist
+    when taken from the directory of its submit command.
+    """
+
+    variables: Sequence[str] = ()
+    files: Sequence[str] = ()
+    beside: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Platform:
     """One resource manager. The parts are named as "module:attribute" and imported when first used.
 
     `package` is the folder's import name (`__name__` of its `__init__.py`), `launcher` the launch method for
-    jobs of more than one rank where the site says nothing.
+    jobs of more than one rank where the site says nothing. `command` is the name of its submit command, '' for one
+    that has none, and `signs` tell where it is at home: a site file says `detect = [{ manager = NAME }]`.
     """
 
     name: str
@@ -29,6 +44,8 @@ class Platform:
     template: str = ""
     allocation: str = ""
     provider: str = ""
+    command: str = ""
+    signs: Signs = Signs()
 
     def part(self, which: str) -> Any:
         """Import and return a part by its field's name. Raises `PluginError` when it is not there or broken."""

@@ -179,6 +179,19 @@ class Scheduler(ABC):
     #: Whether its history is dear, so that a job that left an exit file is not asked about.
     history_is_dear: ClassVar[bool] = False
 
+    # Whose its commands are: see `whose`
+
+    #: The manager's name for people, as in "PBS Pro's qsub".
+    product: ClassVar[str] = ""
+    #: Commands that tell whose they are and change nothing, the submit command first; what ours say (a pattern).
+    probes: ClassVar[Sequence[Sequence[str]]] = ()
+    probe_answer: ClassVar[str] = ""
+    #: A command that ends well only where this host's client knows its cluster; () if the first probe does.
+    cluster_argv: ClassVar[Sequence[str]] = ()
+    #: Other managers have commands of these names: it is seen whose they are before the first submission.
+    shared_names: ClassVar[bool] = False
+    whose_known = False
+
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
         """`home` is our state directory, for a manager that keeps its own state there.
 

@@ -9,15 +9,29 @@ from time import monotonic, sleep
 
 import pytest
 
+from tests import unseen
+
 pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures"]
 
 #: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
 LONGEST = (
     "test_parsl_slurm", "test_launch", "test_concurrent_submits", "test_parsl_local", "test_run_mpi",
-    "test_parsl_own_tests", "test_launch_slurm", "test_adding_a_platform", "test_slurm_answers", "test_local_manager",
+    "test_parsl_own_tests", "test_launch_slurm", "test_unseen", "test_adding_a_platform", "test_slurm_answers", "test_local_manager",
     "test_slurm_ends", "test_concurrent_polling", "test_platforms", "test_hostile", "test_slurm_cluster",
 )  # fmt: skip
-_OURS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT", "PBS_")
+
+
+_HIDDEN = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test sees the host's own resource managers."""
+    config.stash[_HIDDEN] = unseen.hide()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.stash[_HIDDEN]:
+        unseen.tidy()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,8 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty state directory, and nothing of the developer's own settings."""
-    for name in [name for name in os.environ if name.startswith(_OURS)]:
+    for name in [name for name in os.environ if unseen.is_setting(name)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PSIJ_PARSL_SYSROOT", unseen.sysroot())
     path = tmp_path_factory.mktemp("home") / "state"
     monkeypatch.setenv("PSIJ_PARSL_HOME", str(path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(path.parent / "config"))

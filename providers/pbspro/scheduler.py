@@ -44,6 +44,11 @@ class PBSProScheduler(Scheduler):
     counts_attempts = False  # PBS counts failed starts too
     chunk = 1000
     array_max = 10000
+    product = "PBS Pro"
+    probes = (("qsub", "--version"), ("qstat", "--version"))
+    probe_answer = r"pbs_version\s*="
+    cluster_argv = ("qstat", "-B")
+    shared_names = True
     complaints = (
         Complaint(r"invalid option -- 'E'", permanent=True),  # an old qstat: history is asked about everything
         Complaint(  # qsub's usage follows, which has every word

@@ -232,6 +232,9 @@ class SlurmScheduler(Scheduler):
         (r"DUE TO PREEMPTION", EndReason.PREEMPTED),
     )  # fmt: skip
     poll_s = 15.0
+    product = "Slurm"
+    probes = (("sbatch", "--version"), ("squeue", "--version"))  # which since 22.05 fail where no cluster is known
+    probe_answer = r"^slurm\S* \d+\.\d+"
     complaints = (
         Complaint(  # the question never left
             r"connect failure|[Cc]onnection refused|Munge encode failed",

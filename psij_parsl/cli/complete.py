@@ -79,7 +79,7 @@ def parameters(ctx: typer.Context) -> Iterator[Offer]:
     """Parameters of the platform that the words before name."""
     from .desk import Desk
 
-    executor = Desk().place(ctx.params).executor
+    executor = Desk().place(ctx.params, placing=False).executor
     for name, parameter in executor.platform.template_class.params.items():
         yield f"{name}=", parameter.help
 

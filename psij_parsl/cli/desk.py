@@ -83,8 +83,11 @@ class Desk:
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
-    def place(self, chosen: Mapping[str, Any]) -> Place:
-        """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or this host's name lead to."""
+    def place(self, chosen: Mapping[str, Any], *, placing: bool = True) -> Place:
+        """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or this host's signs lead to.
+
+        `placing`: a job goes there, so it is said if that is this host although a resource manager is here.
+        """
         platform, site_name, file = chosen.get("platform"), chosen.get("site"), chosen.get("config")
         from ..batch import BatchSchedulerExecutor
 
@@ -92,7 +95,7 @@ class Desk:
             return Place(self._shared(BatchSchedulerExecutor(platform)))
         from ..sites import find
 
-        site = find(site_name, Path(file) if file else None)
+        site = find(site_name, Path(file) if file else None, placing=placing)
         if platform and site.platform != platform:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"

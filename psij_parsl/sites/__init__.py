@@ -7,23 +7,45 @@ no file describes never comes to it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
-from .detect import Detected
-from .detect import detect as _detect
+from .detect import Detected, Look
+from .detect import look as _look
 from .load import Catalogue
 from .site import Finding, Laptop, Row, Site
 
-__all__ = ["Detected", "Finding", "Laptop", "Row", "Site", "detect", "find", "installed", "json_schema"]
+log = logging.getLogger(__name__)
+
+__all__ = [
+    "Detected",
+    "Finding",
+    "Laptop",
+    "Look",
+    "Row",
+    "Site",
+    "detect",
+    "find",
+    "installed",
+    "json_schema",
+    "look",
+]
 
 
-def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Site:
+def find(
+    name: str | None = None,
+    file: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    placing: bool = True,
+) -> Site:
     """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
 
+    `placing`: jobs go there, so if it is `laptop` although a resource manager is here, a warning is logged.
     Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
     """
     catalogue = Catalogue(environ)
@@ -33,15 +55,22 @@ def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[
         return catalogue.site(name)
     if named := environ.get("PSIJ_SITE"):
         return catalogue.site(named, asked_by="$PSIJ_SITE")
-    detected = _detect(catalogue, environ)
-    if detected is not None:
-        return catalogue.site(detected.name)
+    seen = _look(catalogue, environ)
+    if seen.site is not None:
+        return catalogue.site(seen.site.name)
+    if placing and seen.remark:
+        log.warning("%s", seen.remark)
     return catalogue.site(Laptop.name) if catalogue.top(Laptop.name) else Laptop()
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:
     """The name of this host's site and the sign that it was recognised by, or None. Validates nothing."""
-    return _detect(Catalogue(environ), environ, hostname)
+    return look(environ=environ, hostname=hostname).site
+
+
+def look(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Look:
+    """As `detect`; where no site is recognised, also which resource managers are here all the same."""
+    return _look(Catalogue(environ), environ, hostname)
 
 
 def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | SiteError]:

@@ -56,6 +56,12 @@ def _identifier(name: str) -> str:
     return name
 
 
+def _platform(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("must be a platform's name, such as slurm")
+    return name
+
+
 def _site_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError("must be a site's name: letters, digits, . _ and - only")
@@ -145,7 +151,7 @@ class Defaults(_Table):
 
 
 class Rule(_Table):
-    """One sign by which a site is known; exactly one of the three."""
+    """One sign by which a site is known; exactly one of the four."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -157,10 +163,14 @@ class Rule(_Table):
         default=None, description="absolute path of a file or directory that exists there and nowhere else"
     )
 
+    manager: Annotated[StrictStr, AfterValidator(_platform)] | None = Field(
+        default=None, description="platform whose resource manager is at home there: for any machine of its kind"
+    )
+
     @model_validator(mode="after")
     def _one(self) -> Rule:
         if len(self.model_fields_set) != 1:
-            raise ValueError("must have exactly one of env, hostname, file")
+            raise ValueError("must have exactly one of env, hostname, file, manager")
         return self
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tests import unseen
 from tests.clusters.hosts import ClusterError, CommandFailed, HostGroup
 from tests.clusters.slurm_conf import (
     ACCOUNTS,
@@ -49,7 +50,7 @@ class SlurmDaemons:
 
     @property
     def client_env(self) -> dict[str, str]:
-        return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf")}
+        return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf"), **unseen.slurm_environment()}
 
     @property
     def munge_socket(self) -> Path:

@@ -60,7 +60,7 @@ def test_a_step_inside_a_job_reaches_the_other_nodes(slurm: SlurmCluster, tmp_pa
         "echo $SLURM_CONF; timeout 20 srun hostname",
     )
     conf, *names = (tmp_path / "out").read_text().split()
-    assert {"SLURM_CONF": conf} == slurm.env
+    assert conf == slurm.env["SLURM_CONF"]
     assert sorted(names) == ["node01", "node02"]
 
 
