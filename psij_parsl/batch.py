@@ -45,13 +45,16 @@ class BatchSchedulerExecutor(JobExecutor):
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST, `settle_s` how long an ambiguous submission is looked for before it is sent again,
-    `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site says of its launcher.
+    `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site says of its launcher,
+    `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
+    nodes set for jobs, beside those that the platform tells.
     """
 
     def __init__(
         self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
         launcher: str = "", poll_s: float | None = None, grace_s: float = 120.0, settle_s: float = 30.0,
-        patience_s: float = 600.0, run: str = "", launch: Launch | None = None,
+        patience_s: float = 600.0, run: str = "", launch: Launch | None = None, site_file: str = "",
+        node_environment: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
@@ -59,6 +62,8 @@ class BatchSchedulerExecutor(JobExecutor):
         self.spool, self.site, self.run = spool, site, run
         self.launcher = launcher or self.platform.launcher
         self.launch = launch
+        self.site_file = site_file
+        self.node_settings = (*self.scheduler.node_env, *node_environment)
         self.grace_s, self.settle_s, self.patience_s = grace_s, settle_s, patience_s
         self.cluster = self.scheduler.cluster(os.environ)
         interval = self.scheduler.poll_s if poll_s is None else poll_s
@@ -110,6 +115,7 @@ class BatchSchedulerExecutor(JobExecutor):
         return render(
             self.platform.template_class, job, job_id=job_id, tag=tag, folder=folder, after=dependencies(self, job),
             default_launcher=self.launcher, launch=self.launch, elements=elements,
+            node_settings=self.node_settings, stopgaps=self.scheduler.stopgaps,
         )  # fmt: skip
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
@@ -136,7 +142,8 @@ class BatchSchedulerExecutor(JobExecutor):
         try:
             script = write(
                 folder, text, job, drop=self.scheduler.drop_env, cluster=self.cluster, elements=elements,
-                environ=os.environ,
+                environ=os.environ, site=self.site, site_file=self.site_file,
+                given=self.scheduler.given(os.environ), look=bool(self.node_settings),
             )  # fmt: skip
             entry = self.journal.intend(entry, job, elements)
         except BaseException:

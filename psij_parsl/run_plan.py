@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,12 +67,28 @@ def plan(
     )  # fmt: skip
     words = [*argv, *wrapper.words(job), *job.command]
     if job.setup:
-        words = ["bash", "-c", f'{job.setup}\nexec "$@"', "psij-setup", *words]
+        words = ["bash", "-c", _setup(job), "psij-setup", *words]
     command = Command(
         argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
         end=method.ending(name, environment), codes=codes, together=mode == "mpi",
     )  # fmt: skip
     return Run(command, grace_s=grace_s)
+
+
+def _setup(job: Job) -> str:
+    """Shell text that runs the job's setup and becomes "$@", as the script of a job does; 125 if it fails."""
+    lines = ["trap 'echo \"psij: the setup has ended the shell, and nothing is started\" >&2; exit 125' EXIT"]
+    for text in job.setup:
+        lines.append(f"eval {shlex.quote(text)} </dev/null >&2; psij_code=$?")
+        said = shlex.quote(f": {text}")
+        if job.setup_may_fail:
+            failed = f'echo "psij: failed with exit code $psij_code, and the run goes on"{said} >&2'
+        else:
+            failed = (
+                f'{{ echo "psij: the setup failed with exit code $psij_code"{said} >&2; trap - EXIT; exit 125; }}'
+            )
+        lines.append(f'[ "$psij_code" = 0 ] || {failed}')
+    return "\n".join([*lines, "trap - EXIT", 'exec "$@"'])
 
 
 def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[str, str]:

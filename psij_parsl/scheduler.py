@@ -12,12 +12,12 @@ import re
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from .command import CommandRunner, Output, Runner, Started, backoff
+from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
 from .states import JobStatus, signal_name
 
@@ -90,6 +90,11 @@ class Scheduler(ABC):
     keep_env: ClassVar[Sequence[str]] = ()
     #: Patterns of variables that belong to a job of this manager and never leak into another one.
     drop_env: ClassVar[Sequence[str]] = ()
+    #: Patterns of variables that its nodes set for a job, and that win over those of the submitting shell. "*": all that
+    #: the script finds and the client was not given, or given otherwise; not where a login shell runs before it.
+    node_env: ClassVar[Sequence[str]] = ()
+    #: What it sets only so that there is something: NAME=VALUE, or a pattern of it.
+    stopgaps: ClassVar[Sequence[str]] = ()
     #: What it says when it says no, most telling first.
     complaints: ClassVar[Sequence[Complaint]] = ()
     #: Seconds between two status queries of one user, where the site says nothing.
@@ -185,6 +190,10 @@ class Scheduler(ABC):
     def cluster(self, environ: Any) -> str:
         """What tells this manager's cluster from others that the user can reach; '' for the only one."""
         return "|".join(f"{name}={environ[name]}" for name in sorted(self.keep_env) if environ.get(name))
+
+    def given(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment that its commands get, which is all that it knows of ours."""
+        return client_environment(self.keep_env, environ)
 
     # ---- the verbs ---------------------------------------------------------------------------------------
 

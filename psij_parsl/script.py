@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,16 @@ NEVER_INHERITED = (
     "_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "psij_*", "PSIJ_JOB_*", "PSIJ_NATIVE_ID", "PSIJ_NODEFILE",
     "PSIJ_ARRAY_INDEX", "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_PARSL_FAULT", "PMI_*", "PMIX_*",
     "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
+    "PSIJ_SITE", "PSIJ_SITE_FILE",
 )  # fmt: skip
+#: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
+#: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
+NEVER_THE_NODES = (
+    "PATH", "LD_LIBRARY_PATH", "MANPATH", "MODULEPATH", "LOADEDMODULES", "_LMFILES_*", "LMOD_*", "_ModuleTable*",
+    "__LMOD_*", "__MODULES_*", "CONDA_*", "LANG", "LC_*", "HOME", "OMP_NUM_THREADS",
+)  # fmt: skip
+#: Words that call a module system.
+_MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -46,6 +57,29 @@ def umask() -> int:
     now = os.umask(0o077)  # it can only be read by setting it; what another thread makes meanwhile is the owner's own
     os.umask(now)
     return now
+
+
+def _set_by_client(given: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Shell text that takes away what the manager's client alone was given, and handed on to the job."""
+    own = {name: value for name, value in given.items() if name not in environ and name in _CLIENTS_OWN}
+    return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())
+
+
+_CLIENTS_OWN = ("LC_ALL",)  # for its messages
+
+
+def calls_a_shell(job: Job) -> bool:
+    """Whether a shell is what the job runs: bash or sh, by name or as a script's interpreter."""
+    program = shutil.which(job.command[0], path=job.environment.get("PATH")) or job.command[0]
+    try:
+        with open(os.path.join(job.directory or "", program), "rb") as file:
+            head = file.readline(256)
+    except OSError:
+        head = b""
+    words = head[2:].split() if head.startswith(b"#!") else [os.fsencode(program)]
+    if words and os.path.basename(words[0]) == b"env":
+        words = words[1:]
+    return bool(words) and os.path.basename(words[0]) in (b"bash", b"sh")
 
 
 def exports(environment: Mapping[str, str]) -> str:
@@ -129,7 +163,7 @@ def requests(job: Job) -> dict[str, Any]:
 
 def given(
     job: Job, *, job_id: str, tag: str, folder: Path, launch: str, after: Sequence[str],
-    environment_file: bool, elements: bool,
+    environment_file: bool, elements: bool, node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The core's own words for the template: see `template.GIVEN`."""
     shape = {
@@ -146,21 +180,43 @@ def given(
         "inherit_environment": job.inherit_environment,
         "environment_file": str(folder / "environment") if environment_file else "",
         "elements": str(folder / "elements") if elements else "",
-        "setup": Raw(job.setup.rstrip("\n"), "setup"),
+        "setup": [text.rstrip("\n") for text in job.setup], "setup_may_fail": job.setup_may_fail,
+        "functions": bool(job.setup) or elements or calls_a_shell(job),
+        "module_files": any(_MODULE.search(text) for text in job.setup),
+        **_node_settings(node_settings, stopgaps, inherit=job.inherit_environment),
+        "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch, "launch"),
     }  # fmt: skip
 
 
+def _node_settings(patterns: Sequence[str], stopgaps: Sequence[str], *, inherit: bool) -> dict[str, Any]:
+    """The branches of the script's `case` over names and values; what is never the node's only where it may match."""
+    never = matcher(NEVER_THE_NODES)
+    wide = any("*" in name or "?" in name for name in patterns)
+    names = [f"{name}=*" for name in patterns if not never.fullmatch(name)] if inherit else []
+    return {
+        "node_settings": _case(names),
+        "node_never": _case([*(f"{name}=*" for name in NEVER_THE_NODES if wide), *stopgaps]) if names else "",
+    }
+
+
+def _case(patterns: Sequence[str]) -> Raw | str:
+    """The patterns of one branch of a shell's `case`, in lines of a readable length; '' for none."""
+    lines = textwrap.wrap(" | ".join(patterns), 100, break_long_words=False, break_on_hyphens=False)
+    return Raw(" \\\n        ".join(lines), "patterns") if patterns else ""
+
+
 def render(
     template: type[JobTemplate], job: Job, *, job_id: str, tag: str, folder: Path, default_launcher: str,
     launch: Launch | None = None, after: Sequence[str] = (), environment_file: bool = True, elements: bool = False,
+    node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for."""
+    """The submission script. `node_settings` and `stopgaps`: see `Scheduler.node_env`. Raises `InvalidRequest` for whatever the platform cannot be asked for."""
     template.refuse_unexpressed(requests(job))
     words = given(
         job, job_id=job_id, tag=tag, folder=folder, launch=launch_text(job, default_launcher, folder, launch), after=after,
-        environment_file=environment_file, elements=elements,
+        environment_file=environment_file, elements=elements, node_settings=node_settings, stopgaps=stopgaps,
     )  # fmt: skip
     return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
 
@@ -187,15 +243,34 @@ def _beside(job: Job) -> str:
 
 def write(
     folder: Path, script: str, job: Job, *, drop: Sequence[str], cluster: str = "", elements: Sequence[Job] = (),
-    environ: Mapping[str, str],
+    environ: Mapping[str, str], site: str = "", site_file: str = "", given: Mapping[str, str] | None = None,
+    look: bool = False,
 ) -> Path:  # fmt: skip
     """Write a job's files, readable by their owner only; returns the script's path.
 
-    `cluster` is left in the job's environment, so that jobs which it submits are of the same.
+    `cluster`, `site` and `site_file` are left in the job's environment, so that jobs which it submits are of the
+    same, and `launch` in it knows its nodes. `given` is what the manager's client gets of our environment; with
+    `look` the script has been told to see by it what the node has set, and lets that win.
     """
-    told = {"PSIJ_JOB_CLUSTER": cluster} if cluster else {}
-    environment = {**(inherited(drop, environ) if job.inherit_environment else {}), **told, **job.environment}
-    write_new(folder / "environment", f"umask {umask():04o}\n{exports(environment)}")
+    told = {"PSIJ_SITE": site, "PSIJ_SITE_FILE": site_file}
+    if site and not job.inherit_environment:
+        told["PSIJ_PARSL_SITE_PATH"] = environ.get("PSIJ_PARSL_SITE_PATH", "")  # where it may be described
+    none = [name for name, value in told.items() if not value and name not in job.environment]
+    lines = [_set_by_client(given or {}, environ)]
+    if job.inherit_environment:
+        elsewhere = ("PSIJ_RUN_SITE", "PSIJ_RUN_CONFIG", *(("PSIJ_RUN_PLATFORM",) if site else ()))
+        if look:
+            lines.append(f"psij_look {shlex.join(f'{name}={value}' for name, value in (given or {}).items())}\n")
+        own = {*told, *job.environment}
+        ours = inherited((*drop, *elsewhere), environ)
+        lines.append(exports({name: value for name, value in ours.items() if name not in own}))
+        if look:
+            lines.append('[ "${#psij_node[@]}" = 0 ] || export "${psij_node[@]}"\n')
+    lines.append(f"unset {' '.join(none)}\n" if none else "")
+    told["PSIJ_JOB_CLUSTER"] = cluster
+    lines.append(exports({name: value for name, value in told.items() if value}))
+    lines.append(exports(job.environment))
+    write_new(folder / "environment", "".join(lines))
     if elements:
         write_new(folder / "elements", element_text(elements))
     if _wrapped(job):

@@ -31,7 +31,12 @@ _STAGES = {
     "stdout": "its output file cannot be written",
     "stderr": "its error file cannot be written",
     "element": "its array has no such element",
+    "setup": "its setup failed",
 }
+
+
+def _explained(exit_file: ExitFile) -> str:
+    return ": ".join(filter(None, (_STAGES[exit_file.stage], exit_file.detail)))
 
 
 def resolve(
@@ -67,7 +72,7 @@ def _told_by_script(status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
     if exit_file is None or exit_file.attempt < status.attempt:
         return status
     if exit_file.stage in _STAGES and status.exit_code == exit_file.code:
-        return replace(status, reason=EndReason.LAUNCH_FAILED, message=_STAGES[exit_file.stage])
+        return replace(status, reason=EndReason.LAUNCH_FAILED, message=_explained(exit_file))
     if status.exit_code is not None and exit_file.code % 128 == status.exit_code:
         return replace(status, exit_code=exit_file.code)  # Slurm's accounting says 9 where the script ended with 137
     return status
@@ -76,7 +81,7 @@ def _told_by_script(status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
 def _from_exit_file(exit_file: ExitFile) -> JobStatus:
     state = JobState.FAILED if exit_file.code else JobState.COMPLETED
     reason = EndReason.LAUNCH_FAILED if exit_file.stage in _STAGES else None
-    message = _STAGES.get(exit_file.stage, "as its exit file says")
+    message = _explained(exit_file) if reason else "as its exit file says"
     return JobStatus(state, "", exit_file.code, None, reason, message, "", exit_file.attempt, None, exit_file.ended)
 
 

@@ -559,7 +559,7 @@ def test_a_job_is_filled_up_where_the_user_said_nothing(cluster: Site) -> None:
     job = complete(cluster, num_nodes=None)
     assert (job.queue, job.wall_time_min, job.num_nodes) == ("short", 30, 1)
     assert (job.parameters, job.environment) == ({"constraint": "rome"}, {"OMP_PLACES": "cores"})
-    assert job.setup == "module load python"
+    assert job.setup == ("module load python",)
     job = complete(
         cluster,
         queue="long",
@@ -568,7 +568,7 @@ def test_a_job_is_filled_up_where_the_user_said_nothing(cluster: Site) -> None:
         environment={"OMP_PLACES": "n"},
     )
     assert (job.queue, job.parameters) == ("long", {"constraint": "gpu", "qos": "q"})
-    assert (job.environment, job.setup) == ({"OMP_PLACES": "n"}, "module load python\nmine")
+    assert (job.environment, job.setup) == ({"OMP_PLACES": "n"}, ("module load python", "mine"))
 
 
 def test_what_is_required_and_what_is_forbidden_is_said_with_its_flag(cluster: Site, host: Host) -> None:

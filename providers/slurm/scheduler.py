@@ -163,6 +163,8 @@ class SlurmScheduler(Scheduler):
     commands = ("sbatch", "squeue", "scancel")
     keep_env = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
     drop_env = ("SLURM_*", "SLURMD_*", "SBATCH_*", "SRUN_*", "SQUEUE_*", "SACCT_*", "SALLOC_*")
+    node_env = ("*",)  # a prolog's or a task prolog's
+    stopgaps = ("TMPDIR=/tmp",)  # slurmd's, where the client has told none or one that is not on the node
     stdin_argv = ("sbatch", "--parsable")
     poll_s = 15.0
     complaints = (

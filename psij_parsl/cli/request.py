@@ -80,7 +80,9 @@ def fields(chosen: Chosen, *, site_ranks_per_node: int | None = None) -> dict[st
     if environment := {**chosen.get("env_file", {}), **chosen.get("env", {})}:
         told["environment"] = environment
     if "setup" in chosen:
-        told["setup"] = "\n".join(chosen["setup"])
+        told["setup"] = tuple(chosen["setup"])
+    if chosen.get("setup_may_fail"):
+        told["setup_may_fail"] = True
     return told
 
 

@@ -7,6 +7,7 @@ no file describes never comes to it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,25 +19,43 @@ from .detect import detect as _detect
 from .load import Catalogue
 from .site import Finding, Laptop, Row, Site
 
+log = logging.getLogger(__name__)
+
 __all__ = ["Detected", "Finding", "Laptop", "Row", "Site", "detect", "find", "installed", "json_schema"]
 
 
 def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Site:
     """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
 
-    Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
+    Inside a job $PSIJ_SITE is the job's own; where a file had been named for it, $PSIJ_SITE_FILE is its path, and it
+    counts if it is to be read here. Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
     """
     catalogue = Catalogue(environ)
     if file is not None:
-        return catalogue.load(catalogue.add(Path(os.path.abspath(os.path.expanduser(file)))))
+        return _from_file(catalogue, os.path.abspath(os.path.expanduser(file)))
     if name:
         return catalogue.site(name)
     if named := environ.get("PSIJ_SITE"):
+        path = environ.get("PSIJ_SITE_FILE", "")
+        if path and os.access(path, os.R_OK):
+            site = _from_file(catalogue, path)
+            if site.name == named:
+                return site
+            catalogue = Catalogue(environ)
+        elif path and catalogue.top(named) is None:
+            log.warning(
+                "the site file %s of this job cannot be read here: the job's site %s is not known", path, named
+            )
+            return find(environ={key: value for key, value in environ.items() if key != "PSIJ_SITE"})
         return catalogue.site(named, asked_by="$PSIJ_SITE")
     detected = _detect(catalogue, environ)
     if detected is not None:
         return catalogue.site(detected.name)
     return catalogue.site(Laptop.name) if catalogue.top(Laptop.name) else Laptop()
+
+
+def _from_file(catalogue: Catalogue, path: str) -> Site:
+    return catalogue.load(catalogue.add(Path(path))).named_by(path)
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from ..errors import InvalidRequest, SiteError, nearest
 from ..job import Job
@@ -42,6 +42,7 @@ FLAGS: Mapping[str, str] = {
     "hold": "--hold",
     "launcher": "--launcher",
     "setup": "--setup",
+    "setup_may_fail": "--setup-may-fail",
     "stdin": "-i/--input",
     "stdout": "-o/--output",
     "stderr": "-e/--error",
@@ -83,10 +84,23 @@ class Site:
         spool: str | None
         parameters: Mapping[str, Any]
         setup: tuple[str, ...]
+        node_environment: tuple[str, ...]
         environment: Mapping[str, str]
         required: tuple[str, ...]
         forbidden: tuple[str, ...]
         queues: Mapping[str, Queue]
+
+    _file = ""  # the path of the file that a person named; '' for one that was found by its name
+
+    @property
+    def file(self) -> str:
+        """The path of the site file, if it was named by a person and is in none of the layers; else ''."""
+        return self._file
+
+    def named_by(self, file: str) -> Self:
+        """The same site, which knows the path that it was read from."""
+        self._file = file
+        return self
 
     def default_fields(self) -> dict[str, Any]:
         """The fields of a job that the site fills in where the user says nothing."""
@@ -116,6 +130,7 @@ class Site:
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
         settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        settings |= {"site_file": self.file, "node_environment": self.node_environment}
         if overrides.get("launcher", self.launcher) == self.launcher:
             settings["launch"] = self.launch
         return BatchSchedulerExecutor(**{**settings, **overrides})
@@ -153,7 +168,8 @@ class Site:
         job = {**self.default_fields(), **said}
         job["parameters"] = {**self.parameters, **said.get("parameters", {})}
         job["environment"] = {**self.environment, **said.get("environment", {})}
-        job["setup"] = "\n".join(text for text in (*self.setup, said.get("setup", "")) if text)
+        own = said.get("setup", ())
+        job["setup"] = (*self.setup, *((own,) if isinstance(own, str) else own))
         known = {**job["parameters"], **{name: value for name, value in job.items() if name in _JOB}}
         if lacking := [name for name in self.required if known.get(name) in (None, "", (), [])]:
             raise InvalidRequest(
@@ -201,6 +217,7 @@ class Laptop(Site):
     spool = None
     parameters: Mapping[str, Any] = {}
     setup = ()
+    node_environment = ()
     environment: Mapping[str, str] = {}
     required = ()
     forbidden = ()
