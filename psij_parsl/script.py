@@ -69,17 +69,17 @@ _CLIENTS_OWN = ("LC_ALL",)  # for its messages
 
 
 def calls_a_shell(job: Job) -> bool:
-    """Whether a shell is what the job runs: bash or sh, by name or as a script's interpreter."""
+    """Whether a shell is what the job runs: bash or sh, by name, through env, or as a script's interpreter."""
     program = shutil.which(job.command[0], path=job.environment.get("PATH")) or job.command[0]
     try:
         with open(os.path.join(job.directory or "", program), "rb") as file:
-            head = file.readline(256)
+            head = file.readline(256).decode(errors="replace")
     except OSError:
-        head = b""
-    words = head[2:].split() if head.startswith(b"#!") else [os.fsencode(program)]
-    if words and os.path.basename(words[0]) == b"env":
-        words = words[1:]
-    return bool(words) and os.path.basename(words[0]) in (b"bash", b"sh")
+        head = ""
+    words = head[2:].split() if head.startswith("#!") else list(job.command)
+    if os.path.basename(words[0] if words else "") == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return bool(words) and os.path.basename(words[0]) in ("bash", "sh")
 
 
 def exports(environment: Mapping[str, str]) -> str:

@@ -133,6 +133,8 @@ SETUPS: Mapping[str, tuple[Sequence[str], str]] = {
     "a trap that ends the shell": (["trap 'exit 7' DEBUG"], "trap 'exit 7' DEBUG (it ended the shell"),
     "a trap and a failure": (["trap 'builtin exit 0' EXIT", "false"], "false (exit code 1)"),
     "an exit that is none": (["exit() { :; }; echo() { :; }", "false"], "false (exit code 1)"),
+    "a program last in a list": (["true; cat /dev/null", "true && cat /dev/null"], ""),
+    "a program that fails last in a list": (["true; ls nowhere"], "true; ls nowhere (exit code 2)"),
     "a comment": (["true # done"], ""),
     "a document": (["cat >document <<E\nit's $HOME\nE"], ""),
     "a long text": (["false # " + "x" * 300], "..."),
