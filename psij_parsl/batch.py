@@ -141,7 +141,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 break
         try:
             script = write(
-                folder, text, job, drop=self.scheduler.drop_env, cluster=self.cluster, elements=elements,
+                folder, text, job, drop=self.scheduler.drop_env, keep=self.scheduler.wish_env, cluster=self.cluster, elements=elements,
                 environ=os.environ, site=self.site, site_file=self.site_file,
                 given=self.scheduler.given(os.environ), look=bool(self.node_settings),
             )  # fmt: skip

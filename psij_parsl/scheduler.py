@@ -32,6 +32,17 @@ class Record(NamedTuple):
     tag: str = ""
 
 
+class Wish(NamedTuple):
+    """What a variable of the manager's own says of jobs: a job's field or a parameter of the platform, and its value.
+
+    `value` is None where the variable cannot be followed.
+    """
+
+    variable: str
+    name: str = ""
+    value: str | None = None
+
+
 class Queue(NamedTuple):
     """A queue and its limits; None means none, or not told. `minutes` is the longest wall time."""
 
@@ -90,6 +101,8 @@ class Scheduler(ABC):
     keep_env: ClassVar[Sequence[str]] = ()
     #: Patterns of variables that belong to a job of this manager and never leak into another one.
     drop_env: ClassVar[Sequence[str]] = ()
+    #: Variables of the user's that say what a job is to have, as `wished` reads them: a job that submits finds them too.
+    wish_env: ClassVar[Sequence[str]] = ()
     #: Patterns of variables that its nodes set for a job, and that win over those of the submitting shell. "*": all that
     #: the script finds and the client was not given, or given otherwise; not where a login shell runs before it.
     node_env: ClassVar[Sequence[str]] = ()
@@ -194,6 +207,10 @@ class Scheduler(ABC):
     def given(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment that its commands get, which is all that it knows of ours."""
         return client_environment(self.keep_env, environ)
+
+    def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
+        """What such variables say; `parameters` are the platform's that are known otherwise."""
+        return ()
 
     # ---- the verbs ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,18 @@ def slug(name: str, limit: int = 200) -> str:
     return text if text[:1].isalpha() else f"job_{text}"[:limit]
 
 
-def inherited(drop: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The submitting environment without shell functions and without `drop`, the manager's own job variables."""
+def inherited(
+    drop: Sequence[str], environ: Mapping[str, str] = os.environ, keep: Collection[str] = ()
+) -> dict[str, str]:
+    """The submitting environment without shell functions and without `drop`, the manager's own job variables.
+
+    `keep` are names that `drop` may match and that stay.
+    """
     dropped = matcher((*NEVER_INHERITED, *BASH_OWN, *drop))
-    return {name: value for name, value in environ.items() if _NAME.fullmatch(name) and not dropped.fullmatch(name)}
+    return {
+        name: value for name, value in environ.items()
+        if _NAME.fullmatch(name) and (name in keep or not dropped.fullmatch(name))
+    }  # fmt: skip
 
 
 def umask() -> int:
@@ -243,8 +251,8 @@ def _beside(job: Job) -> str:
 
 def write(
     folder: Path, script: str, job: Job, *, drop: Sequence[str], cluster: str = "", elements: Sequence[Job] = (),
-    environ: Mapping[str, str], site: str = "", site_file: str = "", given: Mapping[str, str] | None = None,
-    look: bool = False,
+    environ: Mapping[str, str], keep: Collection[str] = (), site: str = "", site_file: str = "",
+    given: Mapping[str, str] | None = None, look: bool = False,
 ) -> Path:  # fmt: skip
     """Write a job's files, readable by their owner only; returns the script's path.
 
@@ -262,7 +270,7 @@ def write(
         if look:
             lines.append(f"psij_look {shlex.join(f'{name}={value}' for name, value in (given or {}).items())}\n")
         own = {*told, *job.environment}
-        ours = inherited((*drop, *elsewhere), environ)
+        ours = inherited((*drop, *elsewhere), environ, keep)
         lines.append(exports({name: value for name, value in ours.items() if name not in own}))
         if look:
             lines.append('[ "${#psij_node[@]}" = 0 ] || export "${psij_node[@]}"\n')
