@@ -89,8 +89,7 @@ class Site:
         required: tuple[str, ...]
         forbidden: tuple[str, ...]
         queues: Mapping[str, Queue]
-
-    _file = ""  # the path of the file that a person named; '' for one that was found by its name
+        _file: str
 
     @property
     def file(self) -> str:
@@ -222,6 +221,7 @@ class Laptop(Site):
     required = ()
     forbidden = ()
     queues: Mapping[str, Queue] = {}
+    _file = ""
 
     def default_fields(self) -> dict[str, Any]:
         return {}
