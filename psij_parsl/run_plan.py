@@ -14,9 +14,11 @@ from .command import client_environment, matcher
 from .errors import InvalidRequest
 from .files import home, private_folder
 from .job import Job
-from .mpirun import OUTER_RUN, MPIRun
+from .mpirun import CALLERS, OUTER_RUN, MPIRun
 from .mpirun_find import Linked, linked, locate
 from .rankio import RankIO
+from .resources.host import is_here
+from .resources.host import name as host_name
 from .run import GRACE_S, Command, Run
 
 _NAME = "psij-{}"
@@ -51,9 +53,10 @@ def plan(
     if mode == "mpi":
         environment |= method.wiring(program, job.num_ranks, environment)
     if method.program and not os.path.isabs(method.program):
-        method = method.called(locate(method, path))
+        method = method.called(method.call(locate(method, path), path))
     told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
-    argv = method.argv(told, mode=mode, hosts=[node.name for node in placed], stdin=str(io.stdin) == "-", name=name)
+    hosts = [host_name() if method.own_name and is_here(node.name) else node.name for node in placed]
+    argv = method.argv(told, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
     exact = bool(placed) and bind and method.exact
     codes = private_folder(home(environment) / "runs") / mark if mode in method.mixes else None
     wrapper = Wrapper(
@@ -102,13 +105,11 @@ def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[s
 
 
 def _names(environment: Mapping[str, str]) -> Sequence[str]:
-    """Variables of the user's that shape a rank, and that ranks on other nodes must be given too."""
-    return [name for name in THREADS if name in environment]
+    """Variables by which the caller shapes a rank, and that ranks on other nodes must be given too."""
+    return [name for name in (*CALLERS, *THREADS) if name in environment]
 
 
 def _reachable(method: MPIRun, placed: Placed) -> None:
-    from .resources.host import is_here
-
     for node in placed:
         if method.local and not is_here(node.name):
             raise InvalidRequest(

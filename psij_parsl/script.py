@@ -115,8 +115,8 @@ def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = No
     name, mode = job.launcher or default, job.job_mode or "mpi"
     known = launch if name == default else None
     method = find_launcher(name)(options=known.options, lines=known.lines()) if known else find_launcher(name)()
-    lines = [thread_lines(job.cpus_per_rank), method.lines(job, mode=mode)]
     told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
+    lines = [thread_lines(job.cpus_per_rank), method.lines(told, mode=mode)]
     words = [method.text(told, mode=mode)]
     codes = _CODES if mode in method.silent else ""
     if codes or (job.gpus_per_rank and method.exact):  # it shows each rank all GPUs of its node
