@@ -106,11 +106,18 @@ psij_run() {  # prints the command's process id and its exit code: bash loses it
     unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
       psij_command psij_signal psij_umask psij_node
     : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
+psij_launcher=
+while read -r psij_name; do
+  case $("$psij_name" --version 2>&1 </dev/null) in
+  *'mpiexec version'* | *PALS*) psij_launcher=$psij_name; break ;;
+  esac
+done <<<"$(type -ap mpiexec)"
+[ -n "$psij_launcher" ] || { echo 'psij: the launcher of pals is not on PATH here: load its module, or choose another --launcher' >&2; exit 127; }
 case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
 *libmpich.so* | *libmpi.so.12* | *libmpi_cray.so* | *libmpi_gnu* | *libmpi_intel.so* | *libmpicxx.so.12*) : ;;
 *libmpi.so.* | *libopen-pal.so* | *libopen-rte.so* | *liboshmem.so*) echo "psij: $1"' is built with Open MPI, and the launcher pals does not serve that: it would be 256 runs of one rank each; choose --launcher openmpi, or --mode serial' >&2; exit 125 ;;
 esac
-exec -- mpiexec -n 256 --ppn 1 --depth 1 --cpu-bind depth "$@"
+exec -- "$psij_launcher" -n 256 --ppn 1 --depth 1 --cpu-bind depth "$@"
   ) <"$psij_stdin"
   echo "code $?"
 }
