@@ -148,6 +148,18 @@ def test_a_job_submits_to_its_own_site(site: str, place: str, here: Path) -> Non
     assert {row["platform"] for row in rows} == {place}
 
 
-def test_a_site_file_that_is_gone_is_no_error_in_the_job(site: str) -> None:
-    script = f"rm {site}; {PSIJ} launch -- echo ran"
-    assert said("--config", site, "--", "bash", "-c", script) == ["ran"]
+def test_a_site_that_is_not_known_on_the_node_is_told_and_is_no_error_in_the_job(
+    site: str,
+    place: str,
+    here: Path,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = f"rm {site}; {PSIJ} launch -- echo ran 2>&1"
+    first = said("--config", site, "--", "bash", "-c", script)
+    (here / "sites").mkdir()
+    (here / "sites" / "mine.toml").write_text(f'platform = "{place}"\n')
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(here / "sites"))
+    second = said("--site", "mine", "--", "bash", "-c", f"rm {here}/sites/mine.toml; {PSIJ} launch -- echo ran 2>&1")
+    for told, name in ((first, "machine"), (second, "mine")):
+        assert told[-1] == "ran"
+        assert f"the site {name} of this job is not known on this host" in "".join(told)

@@ -42,12 +42,10 @@ def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[
             if site.name == named:
                 return site
             catalogue = Catalogue(environ)
-        elif path and catalogue.top(named) is None:
-            log.warning(
-                "the site file %s of this job cannot be read here: the job's site %s is not known", path, named
-            )
-            return find(environ={key: value for key, value in environ.items() if key != "PSIJ_SITE"})
-        return catalogue.site(named, asked_by="$PSIJ_SITE")
+        if not environ.get("PSIJ_JOB_ID") or catalogue.top(named) is not None:
+            return catalogue.site(named, asked_by="$PSIJ_SITE")
+        where = f"its file {path}" if path else "its file"
+        log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
     detected = _detect(catalogue, environ)
     if detected is not None:
         return catalogue.site(detected.name)
