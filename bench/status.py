@@ -36,13 +36,15 @@ def lines() -> list[str]:
     for number in range(JOBS):
         job, tag, node = 1000 + number, f"psij:abc{number:07d}", f"node{number % 500:04d}"
         clock = f"2026-11-21T23:40:{number % 60:02d}"
+        submitted = f"2026-11-21T22:{number // 60 % 60:02d}:{number % 60:02d}"
+        log = f"/home/alice/.local/state/psij_parsl/jobs/abc{number:07d}/manager.log"
         kind = number % 10
         if kind < 6:
-            text.append(f"{job}|PENDING|0|0|N/A|N/A||{tag}|Priority ")
+            text.append(f"{job}|PENDING|0|0|{submitted}|N/A|N/A||{tag}|{log}|Priority ")
         elif kind < 9:
-            text.append(f"{job}|RUNNING|0|0|{clock}|2026-11-22T01:40:00|{node}|{tag}|None ")
+            text.append(f"{job}|RUNNING|0|0|{submitted}|{clock}|2026-11-22T01:40:00|{node}|{tag}|{log}|None ")
         else:
-            text.append(f"{job}|COMPLETED|0|0|{clock}|2026-11-21T23:59:59|{node}|{tag}|None ")
+            text.append(f"{job}|COMPLETED|0|0|{submitted}|{clock}|2026-11-21T23:59:59|{node}|{tag}|{log}|None ")
     return text
 
 
@@ -52,7 +54,7 @@ def theirs(text: Sequence[str]) -> object:
 
     compact = {"PENDING": "PD", "RUNNING": "R", "COMPLETED": "CD"}
     rows = [line.split("|") for line in text]
-    answer = "\n".join(f"{row[0]} {compact[row[1]]} {row[8].strip()}" for row in rows)
+    answer = "\n".join(f"{row[0]} {compact[row[1]]} {row[10].strip()}" for row in rows)
     executor = SlurmJobExecutor.__new__(SlurmJobExecutor)
     return lambda: executor.parse_status_output(0, answer)
 

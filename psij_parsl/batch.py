@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .command import Started
-from .entry import Entry
-from .errors import Ambiguous, SchedulerError, UnknownJob
+from .entry import Entry, cluster_in
+from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
+from .files import lock, locked
+from .identity import bearers_of
 from .job import Job
 from .journal import Journal
 from .platform import Platform
@@ -25,12 +27,15 @@ from .signals import should_exit
 from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
 from .tracking import native_of, refresh
+from .verdict import manager_log
 
 if TYPE_CHECKING:
     from .sites.model import Launch
 
 log = logging.getLogger(__name__)
 
+_PROOF_S = 600.0  # how long a record that was proved ours proves that its id is
+_SURE_S = 60.0  # likewise for an id that stood alone in the answer to a submit
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
 _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
@@ -44,28 +49,42 @@ class BatchSchedulerExecutor(JobExecutor):
 
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
-    job before that is LOST, `settle_s` how long an ambiguous submission is looked for before it is sent again,
-    `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site says of its launcher,
-    `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
-    nodes set for jobs, beside those that the platform tells.
+    job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
+    before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site
+    says of its launcher, `site_file` the path of the site's file if somebody named it, `node_environment` patterns of
+    variables that its nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the
+    manager's clusters. Raises `InvalidRequest` for one that the platform cannot name.
     """
 
     def __init__(
         self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
-        launcher: str = "", poll_s: float | None = None, grace_s: float = 120.0, settle_s: float = 30.0,
-        patience_s: float = 600.0, run: str = "", launch: Launch | None = None, site_file: str = "",
-        node_environment: Sequence[str] = (),
+        launcher: str = "", poll_s: float | None = None, grace_s: float | None = None, settle_s: float = 30.0,
+        patience_s: float = 600.0, run: str = "", launch: Launch | None = None, cluster: str = "",
+        site_file: str = "", node_environment: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
-        self.scheduler = self.platform.scheduler_class(home=self.journal.home)
+        self._settings: dict[str, Any] = {
+            "home": home, "spool": spool, "site": site, "launcher": launcher, "poll_s": poll_s, "grace_s": grace_s,
+            "settle_s": settle_s, "patience_s": patience_s, "run": run, "launch": launch,
+        }  # fmt: skip
+        self._others: dict[str, BatchSchedulerExecutor] = {}  # for other clusters, by their names
+        scheduler = self.platform.scheduler_class
+        if cluster and not scheduler.names_clusters:
+            raise InvalidRequest(
+                f"{self.platform.name} has no clusters to choose from, and {cluster!r} was named",
+                hint="leave out the parameter cluster",
+            )
+        named: dict[str, Any] = {"cluster": cluster} if cluster else {}
+        self.scheduler = scheduler(home=self.journal.home, **named)
         self.spool, self.site, self.run = spool, site, run
         self.launcher = launcher or self.platform.launcher
         self.launch = launch
         self.site_file = site_file
         self.node_settings = (*self.scheduler.node_env, *node_environment)
-        self.grace_s, self.settle_s, self.patience_s = grace_s, settle_s, patience_s
-        self.cluster = self.scheduler.cluster(os.environ)
+        self.grace_s = self.scheduler.grace_s if grace_s is None else grace_s
+        self.settle_s, self.patience_s = settle_s, patience_s
+        self.cluster = self.scheduler.cluster_key(os.environ)
         interval = self.scheduler.poll_s if poll_s is None else poll_s
         self.snapshot = QueueSnapshot(self.journal.home, self.platform.name, self.cluster, interval)
         self._signs: dict[tuple[str, str, str], float] = {}  # when each was first seen
@@ -75,6 +94,25 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def __repr__(self) -> str:
         return f"BatchSchedulerExecutor({self.platform.name!r})"
+
+    def at(self, cluster: str) -> BatchSchedulerExecutor:
+        """The executor for the cluster of that name, with the same settings and journal; '' for the usual one."""
+        if cluster == self.scheduler.cluster_name:
+            return self
+        if cluster not in self._others:
+            other = BatchSchedulerExecutor(self.platform, cluster=cluster, **self._settings)
+            other.journal, other._others = self.journal, self._others
+            self._others.setdefault(self.scheduler.cluster_name, self)
+            self._others[cluster] = other
+        return self._others[cluster]
+
+    def _for(self, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
+        """The executor for the cluster that a job's parameter `cluster` names, and the job without it."""
+        if "cluster" not in job.parameters or "cluster" in self.platform.template_class.params:
+            return self, job
+        name = str(job.parameters["cluster"] or "")
+        rest = {key: value for key, value in job.parameters.items() if key != "cluster"}
+        return self.at(name) if name else self, job.with_(parameters=rest)
 
     # ---- submitting ----------------------------------------------------------------------------------------
 
@@ -107,43 +145,54 @@ class BatchSchedulerExecutor(JobExecutor):
     def render(self, job: Job) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         folder = (self.spool or self.journal.home / "jobs") / "JOB"
-        return self._script(job, "JOB", "psij:JOB", folder)
+        executor, job = self._for(job)
+        return executor._script(job, "JOB", folder)
 
-    def _script(self, job: Job, job_id: str, tag: str, folder: Path, elements: bool = False) -> str:
+    def _script(self, job: Job, job_id: str, folder: Path, elements: bool = False) -> str:
         from .script import render
 
+        after = dependencies(self, job)
         return render(
-            self.platform.template_class, job, job_id=job_id, tag=tag, folder=folder, after=dependencies(self, job),
-            default_launcher=self.launcher, launch=self.launch, elements=elements,
+            self.platform.template_class, job, job_id=job_id, tag=self.scheduler.tag(job_id), folder=folder,
+            after=after.told, guards=after.guards, exit_lag_s=self.scheduler.exit_lag_s, own_codes=self.scheduler.own_codes, default_launcher=self.launcher,
+            launch=self.launch, elements=elements,
             node_settings=self.node_settings, stopgaps=self.scheduler.stopgaps,
         )  # fmt: skip
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
         """Submit; `elements` are the jobs of an array that differ in what they run."""
-        waiting = self.scheduler.waiting()
-        try:
-            return self._submit_with(waiting, job, elements)
-        finally:
-            if waiting is not None:
-                waiting.abandon()
+        executor, job = self._for(job)
+        elements = [executor._for(each)[1] for each in elements]
+        while True:
+            job_id, folder = executor.journal.prepare(executor.spool)
+            waiting = executor.scheduler.waiting(executor.scheduler.tag(job_id))
+            try:
+                made = executor._submit_as(job_id, folder, waiting, job, elements)
+            finally:
+                if waiting is not None:
+                    waiting.abandon()
+            if made is not None:
+                return made
 
-    def _submit_with(self, waiting: Started | None, job: Job, elements: Sequence[Job]) -> Submission:
+    def _submit_as(
+        self, job_id: str, folder: Path, waiting: Started | None, job: Job, elements: Sequence[Job]
+    ) -> Submission | None:
+        """Submit under that id of ours; None if another process has just taken it."""
         from .script import write
 
-        while True:  # whatever is wrong with the job is said by the rendering, before anything is written
-            job_id, folder = self.journal.prepare(self.spool)
-            entry = Entry(
-                job_id, self.platform.name, str(folder), self.site, self.cluster, job.display_name, job.command_line[:200],
-                job.array, run=self.run,
-            )  # fmt: skip
-            text = self._script(job, job_id, entry.tag, folder, bool(elements))
-            if self.journal.make_folder(folder):
-                break
+        entry = Entry(
+            job_id, self.platform.name, str(folder), self.site, self.cluster, job.display_name, job.command_line[:200],
+            job.array, run=self.run,
+        )  # fmt: skip
+        # Whatever is wrong with the job is said by the rendering, before anything is written.
+        text = self._script(job, job_id, folder, bool(elements))
+        if not self.journal.make_folder(folder):
+            return None
         try:
             script = write(
-                folder, text, job, drop=self.scheduler.drop_env, keep=self.scheduler.wish_env, cluster=self.cluster, elements=elements,
-                environ=os.environ, site=self.site, site_file=self.site_file,
-                given=self.scheduler.given(os.environ), look=bool(self.node_settings),
+                folder, text, job, drop=self.scheduler.drop_env, keep=self.scheduler.wish_env, cluster=self.cluster,
+                elements=elements, environ=os.environ, executable=self.scheduler.executable_script, site=self.site,
+                site_file=self.site_file, given=self.scheduler.given(os.environ), look=bool(self.node_settings),
             )  # fmt: skip
             entry = self.journal.intend(entry, job, elements)
         except BaseException:
@@ -168,6 +217,18 @@ class BatchSchedulerExecutor(JobExecutor):
         )  # fmt: skip
 
     def _statuses(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
+        groups = self._by_cluster(found)
+        if len(groups) == 1:
+            return groups[0][0]._statuses_here(found, urgent=urgent, known_s=known_s)
+        told = {
+            (entry.id, key): status for executor, group in groups
+            for (entry, key), status in zip(
+                group, executor._statuses_here(group, urgent=urgent, known_s=known_s), strict=True
+            )
+        }  # fmt: skip
+        return [told[entry.id, key] for entry, key in found]
+
+    def _statuses_here(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
         ids = {entry.id for entry, _ in found}
         known = self.journal.some(ids)
         if all(not known.get(entry.id, entry).open for entry, _ in found):
@@ -190,6 +251,15 @@ class BatchSchedulerExecutor(JobExecutor):
         if status is None:  # submitted after the manager was last asked
             return JobStatus(JobState.QUEUED, message="submitted")
         return status
+
+    def _by_cluster(self, found: _Found) -> list[tuple[BatchSchedulerExecutor, list[tuple[Entry, str]]]]:
+        """Records by the executor for their cluster, where the manager has several that are named."""
+        if not self.scheduler.names_clusters:
+            return [(self, list(found))]
+        groups: dict[str, list[tuple[Entry, str]]] = {}
+        for entry, key in found:
+            groups.setdefault(cluster_in(entry.cluster), []).append((entry, key))
+        return [(self.at(name), group) for name, group in groups.items()]
 
     def statuses(self, found: _Found, *, urgent: bool = False) -> _Statuses:
         """As `status`, for records of the journal that were found already."""
@@ -216,18 +286,34 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def attach(self, native_id: str) -> Submission:
         """A handle for any job of the user that the manager knows."""
-        try:
-            return self._handle(*self._find(native_id))
-        except UnknownJob:
-            found = self.scheduler.qstat(lambda seen: [native_id]).records.get(native_id)
+        with locked(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
+            try:
+                return self._handle(*self._find(native_id))
+            except UnknownJob:
+                return self._attach(native_id)
+
+    def _attach(self, native_id: str) -> Submission:
+        plain = self.scheduler.plain_id(native_id)
+        answer = self.scheduler.qstat(lambda live: [] if plain in live else [native_id])
+        self.snapshot.answered()
+        found = answer.of(native_id)
         if found is None:
             raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
+        known = self.journal.some(bearers_of(self.scheduler, found))
+        if known:  # ours, under an id that we have not been told
+            return self._handle(next(iter(known.values())), "")
         job_id, folder = self.journal.prepare(self.spool)
         self.journal.make_folder(folder)
-        entry = Entry(job_id, self.platform.name, str(folder), self.site, self.cluster, f"attached {native_id}")
-        entry = self.journal.commit(self.journal.intend(entry), native_id)
+        entry = Entry(
+            job_id, self.platform.name, str(folder), self.site, self.cluster, f"attached {native_id}", attached=True
+        )
+        entry = self.journal.commit(self.journal.intend(entry), native_id, sure=True)
+        if found.submitted is not None:
+            self.journal.born({entry.id: found.submitted})
         if found.status.final:
             self.journal.end({(entry.id, ""): found.status})
+        else:
+            self.snapshot.put(native_id, found.status)
         return self._handle(self.journal.get(entry.id), "")
 
     def _handle(self, entry: Entry, key: str, job: Job | None = None) -> Submission:
@@ -236,7 +322,10 @@ class BatchSchedulerExecutor(JobExecutor):
         stdout, stderr = outputs(folder, key, job) if job is not None and (key or not entry.array) else (None, None)
         job_id = f"{entry.id}_{key}" if key else entry.id
         native = native_of(self.scheduler, entry, key) if entry.native else ""
-        return Submission(job_id, native, folder, entry.name, stdout, stderr, self)
+        named = cluster_in(entry.cluster)
+        executor = self.at(named) if self.scheduler.names_clusters else self
+        log = None if entry.attached or (entry.array and not key) else manager_log(entry, key)
+        return Submission(job_id, native, folder, entry.name, stdout, stderr, executor, log)
 
     # ---- acting --------------------------------------------------------------------------------------------
 
@@ -246,24 +335,71 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def cancel_found(self, found: _Found) -> _Answers:
         """As `cancel`, for records of the journal that were found already."""
-        asked: dict[tuple[str, str], str] = {}
-        for entry, key in found:
-            if not entry.over(key):
-                whole = key in ("", "*")
-                asked[entry.id, "*" if whole else key] = (
-                    entry.native if whole else native_of(self.scheduler, entry, key)
-                )
-        self.journal.cancel_asked(asked)
-        natives = [native for native in asked.values() if native]
-        if natives:
+        before = [not entry.over(key) for entry, key in found]
+        for executor, group in self._by_cluster([pair for pair, going in zip(found, before, strict=True) if going]):
+            executor._cancel_here(group)
+        return before
+
+    def _cancel_here(self, found: _Found) -> None:
+        proved, others = self._proved(found)
+        sent = {self._cancel_key(entry, key): self._whole_native(entry, key) for entry, key in proved}
+        self.journal.cancel_asked(sent)
+        self.journal.cancel_asked([self._cancel_key(entry, key) for entry, key in others], sent=False)
+        for entry, _ in others:
+            if entry.native:
+                log.warning(
+                    "%s does not show job %s (%s): nothing was cancelled; it will be if it shows up",
+                    self.platform.name, entry.id, entry.native,
+                )  # fmt: skip
+        if sent:
             try:
-                self.scheduler.qdel(natives)
+                self.scheduler.qdel(list(sent.values()))
+                self.snapshot.answered()
             except Ambiguous:  # it may have been heard
                 raise
             except SchedulerError:
-                self.journal.cancel_failed(asked)
+                self.journal.cancel_failed(sent)
                 raise
-        return [not entry.over(key) for entry, key in found]
+
+    @staticmethod
+    def _cancel_key(entry: Entry, key: str) -> tuple[str, str]:
+        return entry.id, "*" if key in ("", "*") else key
+
+    def _whole_native(self, entry: Entry, key: str) -> str:
+        return entry.native if key in ("", "*") else native_of(self.scheduler, entry, key)
+
+    def _proved(self, found: _Found) -> tuple[_Found, _Found]:
+        """Those that the manager is proved to have, under the ids that we know; and the others.
+
+        An id is not a job: by now it may be another one's. An id that was just given is proof for a minute, a record
+        of ours in the manager's answer for ten; else it is asked once more.
+        """
+        view = self.snapshot.view()
+        now = time.time()
+        if any(not self._is_proved(entry, key, view, now, _PROOF_S) for entry, key in found if entry.native):
+            try:
+                view = self.snapshot.ask(self._refresh)
+                limit = now - view.asked + 1.0
+            except Unavailable as error:
+                limit = now  # whenever it was
+                log.warning("%s; what is cancelled was seen before", error.message)
+            fresh = self.journal.some({entry.id for entry, _ in found})
+            found = [
+                (fresh.get(entry.id, entry), key) for entry, key in found if not fresh.get(entry.id, entry).over(key)
+            ]
+        else:
+            limit = _PROOF_S
+        proved = [(entry, key) for entry, key in found if self._is_proved(entry, key, view, now, limit)]
+        return proved, [pair for pair in found if pair not in proved]
+
+    def _is_proved(self, entry: Entry, key: str, view: View, now: float, limit_s: float) -> bool:
+        if not entry.native:
+            return False
+        if entry.sure and 0 <= now - entry.committed < _SURE_S:
+            return True
+        keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
+        seen = max((view.proved(native_of(self.scheduler, entry, each)) for each in keys), default=0.0)
+        return seen > 0 and now - seen <= limit_s
 
     def hold(self, ids: Sequence[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
@@ -274,8 +410,13 @@ class BatchSchedulerExecutor(JobExecutor):
         self.scheduler.release(self._natives(ids))
 
     def _natives(self, ids: Sequence[str]) -> Sequence[str]:
-        found = [self._find(job_id) for job_id in ids]
-        return [entry.native if key in ("", "*") else native_of(self.scheduler, entry, key) for entry, key in found]
+        proved, others = self._proved([self._find(job_id) for job_id in ids])
+        for entry, _ in others:
+            raise UnknownJob(
+                f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
+                hint=f"`psij-run status {entry.id}` tells what is known",
+            )
+        return [self._whole_native(entry, key) for entry, key in proved]
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
@@ -382,19 +523,44 @@ def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
 
 
 def summary(statuses: Sequence[JobStatus]) -> JobStatus:
-    """The status of an array as a whole: its least advanced element's while it runs, its worst one's at the end."""
+    """The status of an array as a whole: its least advanced element's while it runs, its worst one's at the end.
+
+    It began with the first of them, ends with the last, and has the nodes of all.
+    """
     counts: dict[str, int] = {}
     for status in statuses:
         counts[status.state.name] = counts.get(status.state.name, 0) + 1
     text = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
     running = [status for status in statuses if not status.final]
+    starts = [status.started for status in statuses if status.started is not None]
+    whole = JobStatus(
+        message=text, started=min(starts, default=None), nodes=_all_nodes(statuses),
+        attempt=max(status.attempt for status in statuses),
+    )  # fmt: skip
     if running:
         active = any(status.state is JobState.ACTIVE or status.final for status in statuses)
         state = JobState.ACTIVE if active else max(status.state for status in statuses)
-        return JobStatus(state, message=text)
+        return replace(whole, state=state, held=not active and all(status.held for status in statuses))
     worst = next((s for s in statuses if s.state is JobState.FAILED), None)
-    worst = worst or next((s for s in statuses if s.state is JobState.CANCELED), None)
-    return replace(worst or statuses[0], message=text)
+    worst = worst or next((s for s in statuses if s.state is JobState.CANCELED), None) or statuses[0]
+    ends = [status.ended for status in statuses if status.ended is not None]
+    return replace(
+        worst, message=text, started=whole.started, ended=max(ends, default=None), nodes=whole.nodes,
+        attempt=whole.attempt,
+    )  # fmt: skip
+
+
+def _all_nodes(statuses: Sequence[JobStatus]) -> str:
+    """The nodes of all of them, each once, as a host list."""
+    told = dict.fromkeys(status.nodes for status in statuses if status.nodes)
+    if len(told) < 2:
+        return next(iter(told), "")
+    from .resources.hostlist import compress, expand
+
+    try:
+        return compress(list(dict.fromkeys(name for text in told for name in expand(text))))
+    except AllocationError:  # no host list: as they were told
+        return ",".join(told)
 
 
 def _alike(job: Job) -> str:

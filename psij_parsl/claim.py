@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,17 +18,17 @@ ABANDONED = "abandoned"  # the claim of a submission that we gave up
 def abandon(entry: Entry) -> str:
     """Make sure that a submission which was never seen will not run; returns the id that did start, else ''.
 
-    The claim is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
+    An array has one claim for all its elements, in its own folder.
     """
-    for key in entry.keys:
-        owner = claim(entry.element_folder(key), ABANDONED)
-        if owner != ABANDONED:
-            return owner
-    return ""
+    owner = claim(entry.folder, ABANDONED)
+    return "" if owner == ABANDONED else owner
 
 
 def claim(folder: Path, native: str) -> str:
-    """Take the claim in a job's folder for that id; returns the id that has it, which may be an earlier one."""
+    """Take the claim in a submission's folder for that id; returns the id that has it, which may be an earlier one.
+
+    It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
+    """
     try:
         os.symlink(native, private_folder(folder) / "claim")
     except FileExistsError:
@@ -55,15 +56,18 @@ class ExitFile:
     detail: str = ""
 
     @classmethod
-    def read(cls, folder: Path, native: str) -> ExitFile | None:
-        """The exit file that the job of that id left in a folder; None if there is none, or none that is whole."""
+    def read(cls, folder: Path, native: str, same_id: Callable[[str, str], bool] = str.__eq__) -> ExitFile | None:
+        """The exit file that the job of that id left in a folder; None if there is none, or none that is whole.
+
+        `same_id` tells whether two spellings are of one id.
+        """
         try:
             with open(os.path.join(folder, "exit"), encoding="utf-8") as file:
                 words = file.read().split()
             found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
         except (OSError, ValueError, IndexError):
             return None
-        if found.native != native:
+        if not same_id(found.native, native):
             return None
         return replace(found, detail=_setup(folder)) if found.stage == "setup" else found
 

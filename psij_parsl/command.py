@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
+from pathlib import Path
 
 from .errors import Unavailable
 
@@ -74,9 +75,21 @@ class CommandRunner:
         self.keep_env = tuple(keep_env)
         self.timeout_s = timeout_s
 
-    def __call__(self, argv: Sequence[str], *, timeout_s: float | None = None, cwd: str | None = None) -> Output:
-        """Run a command. Raises `Unavailable` when it is not installed; a time-out is an `Output` with rc None."""
-        return self.start(argv, cwd=cwd, stdin=subprocess.DEVNULL).finish(timeout_s=timeout_s or self.timeout_s)
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        cwd: str | None = None,
+        stdin: Path | None = None,
+    ) -> Output:
+        """Run a command, with that file as its input or with none.
+
+        Raises `Unavailable` when it is not installed; a time-out is an `Output` with rc None.
+        """
+        with open(stdin or os.devnull, "rb") as file:
+            started = self.start(argv, cwd=cwd, stdin=file.fileno())
+        return started.finish(timeout_s=timeout_s or self.timeout_s)
 
     def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int = subprocess.PIPE) -> Started:
         """Start a command that waits for its input, so that its own start-up overlaps with our work."""

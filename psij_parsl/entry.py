@@ -18,8 +18,11 @@ from .states import JobState, JobStatus
 class Entry:
     """One submission: a job, or a job array. Times are seconds since the epoch.
 
-    `native` is '' until the manager has given an id. `ended` holds the final status by array index ('' for a job
-    that is no array).
+    `native` is '' until the manager has given an id; `sure`: it stood alone in the manager's answer. `elements` are
+    the ids of an array's elements where these are no function of `native`. `born` is the manager's own time of the
+    submission, as noted when a record was first proved to be ours. `ended` holds the final status by array index
+    ('' for a job that is no array), `dropped` that of failed jobs which the manager was told to forget. `unsent` are
+    the keys in `cancelled` of which the manager was not told yet.
     """
 
     id: str
@@ -38,16 +41,17 @@ class Entry:
     cancelled: Mapping[str, float] = field(default_factory=dict)
     ended: Mapping[str, JobStatus] = field(default_factory=dict)
     twins: tuple[str, ...] = ()  # ids of second copies that the manager made of it
+    attached: bool = False  # submitted by somebody else
+    sure: bool = False
+    elements: tuple[str, ...] = ()
+    born: float | None = None
+    unsent: tuple[str, ...] = ()
+    dropped: Mapping[str, JobStatus] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         """Where its script, output, claim and exit file lie."""
         return Path(self.place)
-
-    @property
-    def tag(self) -> str:
-        """What the manager is given to know the submission by."""
-        return f"psij:{self.id}"
 
     @property
     def keys(self) -> Sequence[str]:
@@ -73,12 +77,23 @@ class Entry:
         return key in self.cancelled or "*" in self.cancelled
 
     def cancel_unsent(self, key: str) -> bool:
-        """Whether that was asked while the manager's id was not known yet, so that the manager was not told."""
-        return any(self.cancelled.get(asked, self.committed) < self.committed for asked in (key, "*"))
+        """Whether the manager was not told: its id was not known yet, or no record of it had been seen."""
+        return any(
+            asked in self.unsent or self.cancelled.get(asked, self.committed) < self.committed for asked in (key, "*")
+        )
 
     def element_folder(self, key: str) -> Path:
         """Where that element's claim, exit file and output lie."""
         return self.folder / key if key else self.folder
+
+
+NAMED = "cluster="  # before the name of a cluster, where one was chosen, at the end of `Entry.cluster`
+
+
+def cluster_in(key: str) -> str:
+    """The name of the cluster that was chosen, in `Entry.cluster`; '' if none was."""
+    before, found, name = key.rpartition(NAMED)
+    return name if found and (not before or before.endswith("|")) else ""
 
 
 # ---- lines ---------------------------------------------------------------------------------------------------
@@ -119,13 +134,23 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
         return
     entry = made(entries, job_id)
     if kind == "native":
-        entries[job_id] = replace(entry, native=event["native"], committed=event["t"])
+        entries[job_id] = replace(
+            entry, native=event["native"], committed=event["t"], sure=bool(event.get("sure")),
+            elements=tuple(event.get("elements", ())), cluster=event.get("cluster", entry.cluster),
+        )  # fmt: skip
+    elif kind == "born":
+        entries[job_id] = replace(entry, born=float(event["t"]))
+    elif kind == "drop":
+        entries[job_id] = replace(entry, dropped={**entry.dropped, event["k"]: JobStatus.from_dict(event["s"])})
     elif kind == "end":
         ended = dict(entry.ended)
         ended.setdefault(event["k"], JobStatus.from_dict(event["s"]))
         entries[job_id] = replace(entry, ended=ended)
     elif kind == "cancel":
-        entries[job_id] = replace(entry, cancelled={**entry.cancelled, event["k"]: event["t"]})
+        unsent = {*entry.unsent, event["k"]} if event.get("unsent") else set(entry.unsent) - {event["k"]}
+        entries[job_id] = replace(
+            entry, cancelled={**entry.cancelled, event["k"]: event["t"]}, unsent=tuple(sorted(unsent))
+        )
     elif kind == "uncancel":
         left = {key: asked for key, asked in entry.cancelled.items() if key != event["k"]}
         entries[job_id] = replace(entry, cancelled=left)
@@ -136,6 +161,11 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
 
 
 _FIELDS = frozenset(Entry.__dataclass_fields__)
+_LISTS = ("array", "twins", "elements", "unsent")
+_STATUSES = ("ended", "dropped")
+_PLAIN = (
+    "site", "cluster", "name", "command", "native", "owner", "run", "intended", "committed", "attached", "sure", "born",
+)  # fmt: skip
 _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 
 
@@ -147,17 +177,17 @@ def plain_status(status: JobStatus) -> dict[str, Any]:
 def plain(entry: Entry) -> dict[str, Any]:
     """A record as data for its line."""
     data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "place": entry.place}
-    for name in ("site", "cluster", "name", "command", "native", "owner", "run", "intended", "committed"):
+    for name in _PLAIN:
         if value := getattr(entry, name):
             data[name] = value
-    if entry.array:
-        data["array"] = list(entry.array)
-    if entry.twins:
-        data["twins"] = list(entry.twins)
+    for name in _LISTS:
+        if value := getattr(entry, name):
+            data[name] = list(value)
     if entry.cancelled:
         data["cancelled"] = dict(entry.cancelled)
-    if entry.ended:
-        data["ended"] = {key: plain_status(status) for key, status in entry.ended.items()}
+    for name in _STATUSES:
+        if value := getattr(entry, name):
+            data[name] = {key: plain_status(status) for key, status in value.items()}
     return data
 
 
@@ -166,9 +196,10 @@ def from_plain(data: Mapping[str, Any]) -> Entry:
     known = dict(data)
     for key in known.keys() - _FIELDS:  # "e", and what a later version may add
         del known[key]
-    for name in ("array", "twins"):
+    for name in _LISTS:
         if name in known:
             known[name] = tuple(known[name])
-    if "ended" in known:
-        known["ended"] = {key: JobStatus.from_dict(status) for key, status in known["ended"].items()}
+    for name in _STATUSES:
+        if name in known:
+            known[name] = {key: JobStatus.from_dict(status) for key, status in known[name].items()}
     return Entry(**known)

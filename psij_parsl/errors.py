@@ -100,23 +100,39 @@ class SchedulerError(Error):
 
 
 class Rejected(SchedulerError):
-    """A refusal that stays one. `limit` names the parameter that was over a limit, where that can be told."""
+    """A refusal that stays one. `limit` names the parameter that was over a limit, where that can be told.
 
-    def __init__(self, message: str, *, hint: str = "", output: str = "", limit: str = "") -> None:
+    `answered`: the manager's server said so, not the command by itself.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", output: str = "", limit: str = "", answered: bool = False
+    ) -> None:
         super().__init__(message, hint=hint, output=output)
         self.limit = limit
+        self.answered = answered
 
 
 class Unavailable(SchedulerError):
-    """No usable answer. It says nothing about any job; asking again may help."""
+    """No usable answer. It says nothing about any job; asking again may help, unless it is `permanent`."""
+
+    def __init__(self, message: str, *, hint: str = "", output: str = "", permanent: bool = False) -> None:
+        super().__init__(message, hint=hint, output=output)
+        self.permanent = permanent
 
 
 class Ambiguous(SchedulerError):
-    """A submit that was cut short: the manager may create the job yet. `job_id` is ours, where it has one."""
+    """What was asked was cut short: the manager may do it yet, or have done it. `job_id` is ours, where it has one.
 
-    def __init__(self, message: str, *, hint: str = "", output: str = "", job_id: str = "") -> None:
+    `unknown`: the manager said something that nobody foresaw, most likely a refusal.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", output: str = "", job_id: str = "", unknown: bool = False
+    ) -> None:
         super().__init__(message, hint=hint, output=output)
         self.job_id = job_id
+        self.unknown = unknown
 
 
 class Unsupported(Error):

@@ -69,6 +69,7 @@ class Submission:
     stdout: Path | None
     stderr: Path | None
     executor: JobExecutor
+    manager_log: Path | None = None  # what the resource manager itself has written
 
     def __repr__(self) -> str:
         return f"Submission(id={self.id!r}, native_id={self.native_id!r}, name={self.name!r})"
@@ -103,8 +104,9 @@ def failure(submission: Submission, status: JobStatus) -> JobFailed:
     """The error that explains a bad end."""
     kind = LostJob if status.reason is EndReason.LOST else JobFailed
     text = f"job {submission.id} ({submission.name}) ended {status.describe()}"
-    if submission.stderr and (last := tail(submission.stderr)):
-        text += f"\n--- the end of {submission.stderr}\n{last}"
+    for path in (submission.stderr, submission.manager_log):
+        if path is not None and (last := tail(path)):
+            text += f"\n--- the end of {path}\n{last}"
     hint = status.reason.hint if status.reason else f"its folder is {submission.folder}"
     return kind(text, hint=hint, status=status)
 

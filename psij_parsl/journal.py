@@ -142,21 +142,39 @@ class Journal:
         reach("intended")
         return entry
 
-    def commit(self, entry: Entry, native: str) -> Entry:
-        """Record the id that the manager gave."""
+    def commit(
+        self, entry: Entry, native: str, *, sure: bool = False, elements: Sequence[str] = (), cluster: str = ""
+    ) -> Entry:
+        """Record the id that the manager gave, and what else of an `Entry` is known with it."""
         reach("submitted")
         now = time.time()
-        self._append([{"e": "native", "id": entry.id, "native": native, "t": now}])
+        known = {"sure": sure, "elements": list(elements), "cluster": cluster}
+        told = {name: value for name, value in known.items() if value}
+        self._append([{"e": "native", "id": entry.id, "native": native, "t": now, **told}])
         reach("committed")
-        return replace(entry, native=native, committed=now)
+        return replace(
+            entry, native=native, committed=now, sure=sure, elements=tuple(elements), cluster=cluster or entry.cluster
+        )
+
+    def born(self, times: Mapping[str, float]) -> None:
+        """Record the manager's own time of submission of these jobs, by our ids."""
+        self._append([{"e": "born", "id": job_id, "t": born} for job_id, born in times.items()])
+
+    def dropping(self, entry: Entry, key: str, status: JobStatus) -> None:
+        """Record that the manager is about to be told to forget a failed job, which ended with that status."""
+        self._append([{"e": "drop", "id": entry.id, "k": key, "s": plain_status(status)}], durable=True)
 
     def forget(self, ids: Iterable[str]) -> None:
         """Take records away: a submission that the manager refused, or one that is cleaned up."""
         self._append([{"e": "gone", "id": job_id} for job_id in ids])
 
-    def cancel_asked(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Record that these (id, element key) were asked to be cancelled; '*' means every element."""
-        self._append([{"e": "cancel", "id": job_id, "k": key, "t": time.time()} for job_id, key in keys])
+    def cancel_asked(self, keys: Iterable[tuple[str, str]], *, sent: bool = True) -> None:
+        """Record that these (id, element key) were asked to be cancelled; '*' means every element.
+
+        With `sent` False the manager will be told once it shows the job.
+        """
+        unsent = {} if sent else {"unsent": True}
+        self._append([{"e": "cancel", "id": job_id, "k": key, "t": time.time(), **unsent} for job_id, key in keys])
 
     def cancel_failed(self, keys: Iterable[tuple[str, str]]) -> None:
         """Take back `cancel_asked`: the manager was not told, and how they end has another reason."""

@@ -18,18 +18,47 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
+from .entry import NAMED
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
-from .states import JobStatus, signal_name
+from .states import EndReason, JobStatus, signal_name
 
 log = logging.getLogger(__name__)
 
+OUR_ID = re.compile(r"[0-9a-z]{10}|JOB")  # the journal's; JOB is what `render` shows
+UNSTARTED = "jobs that were cancelled before they started"
+UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started"
+
 
 class Record(NamedTuple):
-    """One job in a manager's answer. `tag` is what we put on it at submission, if the manager gives it back."""
+    """One job in a manager's answer.
+
+    `tag` is what we put on it at submission, as the manager gives it back; `output` the path to which the manager
+    writes its own log, which carries our tag too; `submitted` the manager's own time of submission, in seconds since
+    the epoch; `cluster` where the job is, if the answer says. `moved`: it was handed on to another server, and what
+    this one says is no word about how it is. `leftover`: it has failed for certain, as `status` says, and stays in
+    the manager's books, where it could be started again, until it is dropped.
+    """
 
     id: str
     status: JobStatus
     tag: str = ""
+    submitted: float | None = None
+    output: str = ""
+    cluster: str = ""
+    moved: bool = False
+    leftover: bool = False
+
+
+class Accepted(NamedTuple):
+    """What a submit command that ended well printed: the `ids` that it may have meant, the likeliest first.
+
+    `alone`: nothing else was printed, so it needs no proof. `elements` are the ids of an array's
+    elements, in their order, where these are no function of the array's own id.
+    """
+
+    ids: Sequence[str]
+    alone: bool
+    elements: Sequence[str] = ()
 
 
 class Wish(NamedTuple):
@@ -59,37 +88,52 @@ class Query:
     """A question, and how to read the answer one record at a time.
 
     `parse` returns None for a record that tells nothing, and may raise for one that it cannot read: that one
-    alone is lost. `answers` are the exit codes with which the output counts as an answer.
+    alone is lost. `answers` are the exit codes with which the output counts as an answer. A query with a `name` that
+    was said to be never answered here is not asked again.
     """
 
     argv: Sequence[str]
     parse: Callable[[Any], Any]
     split: Callable[[str], Iterable[Any]] = str.splitlines
     answers: Collection[int] = (0,)
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Complaint:
     """An error text of the manager, and what it means.
 
-    `transient`: asking again may help. `accepted`: the request may have been taken all the same. `limit`: the
-    parameter that was at fault. `permanent` on a history query: this machine has none and never will.
+    `transient`: asking again may help, and what was asked has certainly not been done. `accepted`: it may have been
+    done all the same. `limit`: the parameter that was at fault. `permanent` of a query: it will never be answered
+    on this machine. `client`: the command itself complains, and the server was not asked.
     """
 
     pattern: str
     transient: bool = False
     accepted: bool = False
     permanent: bool = False
+    client: bool = False
     limit: str = ""
     hint: str = ""
 
 
 @dataclass
 class Answer:
-    """What the manager knows: records by id. `unheard` are ids that could not be asked about just now."""
+    """What the manager knows: records by `Scheduler.plain_id`, of live jobs before those of history.
+
+    `past` has all that history told of an id, for ids begin again. `unheard` are ids that could not be asked about
+    just now, `queries` counts the commands that it took.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
+    past: dict[str, list[Record]] = field(default_factory=dict)
     unheard: frozenset[str] = frozenset()
+    queries: int = 1
+    plain_id: Callable[[str], str] = str
+
+    def of(self, job_id: str) -> Record | None:
+        """The record of that id, in whatever spelling; None if there is none."""
+        return self.records.get(self.plain_id(job_id))
 
 
 class Scheduler(ABC):
@@ -114,18 +158,54 @@ class Scheduler(ABC):
     poll_s: ClassVar[float] = 15.0
     #: Seconds after which the manager may know of a start or an end that shows in a job's folder, and is asked.
     signs_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
-    #: A command that submits the script on its standard input, where the manager has one: see `waiting`.
-    stdin_argv: ClassVar[Sequence[str]] = ()
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
-
     #: How many elements a job array may have.
     array_max: ClassVar[int] = 1000
 
-    def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:
-        """`home` is our state directory, for a manager that keeps its own state there."""
+    # How it takes a submission
+
+    #: The command that submits a script reads it from its standard input, where it cannot be given a file.
+    script_on_stdin: ClassVar[bool] = False
+    #: The script must be executable.
+    executable_script: ClassVar[bool] = False
+    #: What its own refusals of a submission look like, where `complaints` also fit other texts; '' where they do not.
+    refusal: ClassVar[str] = ""
+    #: How our tag is written so that the manager gives it back unchanged: a text with {} for our id.
+    tag_form: ClassVar[str] = "psij:{}"
+    #: The kinds of dependencies that it knows. Where there is only afterany, the script sees to the others.
+    dependencies: ClassVar[Collection[str]] = ("afterok", "afterany", "afternotok", "after")
+    #: Whether a job can be sent to another cluster, named by the parameter `cluster`.
+    names_clusters: ClassVar[bool] = False
+
+    # How its jobs end
+
+    #: Seconds for which it may not know a job before that is lost.
+    grace_s: ClassVar[float] = 120.0
+    #: What it keeps no record of, once it is over: `UNSTARTED` or `UNSTARTED_ELEMENTS`.
+    forgets: ClassVar[str] = ""
+    #: Whether it may tell 0 of a job that ended otherwise. Then the exit file is waited for, `exit_lag_s` seconds.
+    zero_may_lie: ClassVar[bool] = False
+    exit_lag_s: ClassVar[float] = 60.0
+    #: Whether the count of starts in a record is the one that the script sees.
+    counts_attempts: ClassVar[bool] = True
+    #: Exit codes that it takes for orders of its own. The script ends with 1 in their place.
+    own_codes: ClassVar[Collection[int]] = ()
+    #: Lines of its log that tell why it ended a job: a pattern, and what it means.
+    log_signs: ClassVar[Sequence[tuple[str, EndReason]]] = ()
+    #: Whether its history is dear, so that a job that left an exit file is not asked about.
+    history_is_dear: ClassVar[bool] = False
+
+    def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
+        """`home` is our state directory, for a manager that keeps its own state there.
+
+        `cluster` is the cluster that all commands are for, '' for the one that they take by themselves.
+        """
         self.run: Runner = run or CommandRunner(keep_env=self.keep_env)
+        self.cluster_name = cluster
+        self.queries = 0  # how many questions were asked
         self._warned: set[str] = set()
+        self._never: set[str] = set()  # the names of queries that will never be answered
 
     # ---- what the platform says: pure functions ----------------------------------------------------------
 
@@ -133,9 +213,22 @@ class Scheduler(ABC):
     def submit_argv(self, script: Path) -> Sequence[str]:
         """The command that submits a script."""
 
+    def waiting_argv(self, tag: str) -> Sequence[str]:
+        """A command that submits the script on its standard input, where the manager has one: see `waiting`."""
+        return ()
+
     @abstractmethod
     def job_id(self, stdout: str) -> str:
         """The id in what that command printed; '' if there is none."""
+
+    def job_ids(self, stdout: str) -> Sequence[str]:
+        """All texts in it that may be the id, the likeliest first: a site's notices have numbers too."""
+        found = self.job_id(stdout)
+        return [found] if re.fullmatch(r"(?=.*\d)\S+", found) else []
+
+    def element_ids(self, stdout: str, count: int) -> Sequence[str]:
+        """The ids of an array's elements in what that command printed, where they are no function of its own id."""
+        return ()
 
     @abstractmethod
     def live(self) -> Query:
@@ -153,8 +246,17 @@ class Scheduler(ABC):
         """The ids of which a cancel command said that they have ended, where it takes that for an error."""
         return set()
 
+    def elements_query(self, ids: Sequence[str]) -> Query | None:
+        """A further question about the elements of arrays that `live` shows as a whole; None where there are none.
+
+        `ids` are those of our own open submissions.
+        """
+        return None
+
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """Questions about jobs that are no longer live; the first that gets an answer counts.
+
+        An answer may have several records of one id, where ids have begun again.
 
         `since` is the time, in seconds since the epoch, before which none of them was submitted.
         """
@@ -200,6 +302,32 @@ class Scheduler(ABC):
         """The opposite of `element`: the id of the submission that an element's id belongs to."""
         return element_id.partition("_")[0]
 
+    def plain_id(self, job_id: str) -> str:
+        """An id as all its spellings have it (with or without the server's domain, ...): ids are compared so."""
+        return job_id
+
+    def same_id(self, one: str, other: str) -> bool:
+        """Whether two ids are of one job."""
+        return one == other or self.plain_id(one) == self.plain_id(other)
+
+    def spoken(self, job_id: str) -> str:
+        """An id as the manager's commands for its cluster take it."""
+        return job_id
+
+    def named_cluster(self, job_id: str) -> str:
+        """The cluster that is part of an id, '' where it says none."""
+        return ""
+
+    def tag(self, our_id: str) -> str:
+        """What the manager is given to know a submission by."""
+        return self.tag_form.format(our_id)
+
+    def tagged(self, tag: str) -> str:
+        """The opposite of `tag`: our id, '' for what is no tag of ours."""
+        before, _, after = self.tag_form.partition("{}")
+        middle = tag[len(before) : len(tag) - len(after)]
+        return middle if tag == f"{before}{middle}{after}" and OUR_ID.fullmatch(middle) else ""
+
     def cluster(self, environ: Any) -> str:
         """What tells this manager's cluster from others that the user can reach; '' for the only one."""
         return "|".join(f"{name}={environ[name]}" for name in sorted(self.keep_env) if environ.get(name))
@@ -212,40 +340,55 @@ class Scheduler(ABC):
         """What such variables say; `parameters` are the platform's that are known otherwise."""
         return ()
 
+    def cluster_key(self, environ: Any) -> str:
+        """`cluster`, with the name of the cluster that all commands are for."""
+        key = self.cluster(environ)
+        return "|".join(filter(None, (key, f"{NAMED}{self.cluster_name}"))) if self.cluster_name else key
+
     # ---- the verbs ---------------------------------------------------------------------------------------
 
-    def waiting(self) -> Started | None:
+    def waiting(self, tag: str) -> Started | None:
         """The submit command, started and waiting for a script, so that its start-up costs no time of its own.
 
         What it is given must be given whole: killed halfway, nobody may leave it with a part of a script. Hence
         `qsub` writes it in one step, into a pipe that holds it all. Without a script it does nothing.
         """
-        if not self.stdin_argv or not isinstance(self.run, CommandRunner):
+        argv = self.waiting_argv(tag)
+        if not argv or not isinstance(self.run, CommandRunner):
             return None
-        return self.run.start(self.stdin_argv, cwd="/")  # a directory that the job's node has too
+        return self.run.start(argv, cwd="/")  # a directory that the job's node has too
 
-    def qsub(self, script: Path, *, waiting: Started | None = None, timeout_s: float = 60.0) -> str:
-        """Submit a script and return the manager's id for it, an opaque string.
+    def qsub(self, script: Path, *, timeout_s: float = 60.0) -> str:
+        """Submit a script and return the manager's id for it, an opaque string. Raises as `submit` does."""
+        answer = self.submit(script, timeout_s=timeout_s)
+        if len(answer.ids) > 1:
+            raise Ambiguous(f"the answer has several ids: {', '.join(answer.ids)}", hint="its words are kept")
+        return answer.ids[0]
 
-        A transient refusal is tried again, with growing pauses. Raises `Rejected` when the manager refuses,
-        `Unavailable` when it cannot be reached and certainly has not taken the job, and `Ambiguous` when it may
-        have: the caller must look for the job before it submits again.
+    def submit(
+        self, script: Path, *, waiting: Started | None = None, array: int = 0, timeout_s: float = 60.0
+    ) -> Accepted:
+        """Submit a script, of an array of so many elements or of a plain job (0), and return what was answered.
+
+        What certainly has not arrived is tried again, with growing pauses. Raises `Rejected` when the manager
+        refuses, `Unavailable` when it cannot be reached and certainly has not taken the job, and `Ambiguous` when
+        it may have: the caller must look for the job before it submits again.
         """
         argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
         while True:
             if waiting is not None and waiting.holds(script.stat().st_size):
                 output = waiting.finish(script.read_bytes(), timeout_s=timeout_s)
+            elif self.script_on_stdin:
+                output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent), stdin=script)
             else:
                 output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
             waiting = None
-            if output.rc == 0 and (job_id := self.job_id(output.stdout)):
-                return job_id
-            error = self.judge(output, "submit the job")
-            if output.rc == 0:
-                raise Ambiguous(
-                    f"{argv[0]} ended well but printed no job id", output=output.said, hint="its words are kept"
-                )
+            ids = self.job_ids(output.stdout)
+            if output.rc == 0 and ids:
+                elements = self.element_ids(output.stdout, array) if array else ()
+                return Accepted(ids, output.stdout.strip() == ids[0], elements)
+            error = self._unsubmitted(output, ids)
             if not isinstance(error, Unavailable):
                 raise error
             try:
@@ -253,47 +396,86 @@ class Scheduler(ABC):
             except StopIteration:
                 raise error from None
 
-    def qstat(self, vanished_from: Callable[[Collection[str]], Collection[str]], since: float = 0.0) -> Answer:
+    def _unsubmitted(self, output: Output, ids: Sequence[str]) -> SchedulerError:
+        """What a submit command that gave no sure id means: only its own words make a refusal certain."""
+        if output.rc == 0:
+            return Ambiguous(
+                f"{output.argv[0]} ended well but printed no job id", output=output.said, hint="its words are kept"
+            )
+        error = self.judge(output, "submit the job")
+        if isinstance(error, Ambiguous):
+            return error
+        if ids:
+            return Ambiguous(
+                f"{output.argv[0]} failed, and yet printed {ids[0]}: {_first_line(output)}", output=output.said
+            )
+        certain = self._complaint(output.said) is not None
+        if isinstance(error, Rejected) and not (certain and re.search(self.refusal, output.said)):
+            return Ambiguous(error.message, output=error.output, hint=error.hint, unknown=True)
+        return error
+
+    def qstat(
+        self, vanished_from: Callable[[Mapping[str, Record]], Collection[str]], since: float = 0.0,
+        arrays: Sequence[str] = (),
+    ) -> Answer:  # fmt: skip
         """Ask about all of the user's jobs, then history about those that are gone.
 
-        `vanished_from(seen)` is called with the ids in the live answer and says which others to look up.
-        Raises `Unavailable` when there was no usable answer: then nothing is known about any job.
+        `vanished_from(live)` is called with the live records by id and says which others to look up. `arrays` are
+        the ids of open arrays, for managers whose answer shows them as a whole. Raises `Unavailable` when there was
+        no usable answer: then nothing is known about any job.
         """
+        before = self.queries
         live, unread = self._ask(self.live())
-        records = {record.id: record for record in live}
-        missing = [job_id for job_id in vanished_from(records.keys()) if job_id not in records]
+        records = {self.plain_id(record.id): record for record in live}
+        if arrays and (query := self.elements_query(arrays)) is not None:
+            elements, torn = self._ask(query)
+            unread += torn
+            records |= {self.plain_id(record.id): record for record in elements}
+        answer = Answer(records, plain_id=self.plain_id)
         unheard: set[str] = set()
-        for ids in chunks(missing, self.chunk):
+        for ids in chunks(list(vanished_from(records)), self.chunk):
             found, silent = self._from_history(ids, since)
-            records.update(found)
+            for record in found:
+                answer.past.setdefault(self.plain_id(record.id), []).append(record)
             # A job that is not found may be what nobody could tell us, or what we could not read.
             unheard.update(
-                job_id for job_id in ids
-                if job_id not in found and (silent is None or any(job_id in text for text in (*unread, *silent)))
+                job_id for job_id in ids if self.plain_id(job_id) not in answer.past
+                and (silent is None or any(job_id in text for text in (*unread, *silent)))
             )  # fmt: skip
-        return Answer(records, frozenset(unheard))
+        for job_id, past in answer.past.items():
+            records.setdefault(job_id, past[-1])
+        answer.unheard, answer.queries = frozenset(unheard), self.queries - before
+        return answer
 
-    def _from_history(self, ids: Sequence[str], since: float) -> tuple[dict[str, Record], Sequence[str] | None]:
+    def _from_history(self, ids: Sequence[str], since: float) -> tuple[list[Record], Sequence[str] | None]:
         """Records of vanished jobs, and the texts that could not be read; None if history did not answer just now."""
         silent = False
+        wanted = {self.plain_id(job_id) for job_id in ids}
         for query in self.history(ids, since):
+            if query.name in self._never:
+                continue
             try:
-                wanted = set(ids)
                 past, unread = self._ask(query)
-                return {record.id: record for record in past if record.id in wanted}, None if silent else unread
+                return [r for r in past if self.plain_id(r.id) in wanted], None if silent else unread
             except Unavailable as error:
-                permanent = any(c.permanent and re.search(c.pattern, error.output) for c in self.complaints)
-                silent = silent or not permanent
-                self.warn_once(f"history: {error.message}" if not permanent else "")
-        return {}, None if silent else ()
+                silent = silent or not error.permanent
+                if error.permanent and query.name:
+                    self._never.add(query.name)
+                self.warn_once(f"history: {error.message}" if not error.permanent else "")
+        return [], None if silent else ()
 
     def qdel(self, ids: Collection[str]) -> set[str]:
         """Cancel jobs; those already ended are fine. Returns the ids that the manager does not know."""
         unknown: set[str] = set()
         for group in chunks(sorted(ids), self.chunk):
             output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
-            unknown |= self.unknown_ids(output) & set(group)
+            unknown |= self._meant(self.unknown_ids(output), group)
         return unknown
+
+    def _meant(self, said: Collection[str], ids: Collection[str]) -> set[str]:
+        """Those of the ids that a command named, in whatever spelling."""
+        plain = {self.plain_id(each) for each in said}
+        return {job_id for job_id in ids if self.plain_id(job_id) in plain}
 
     def hold(self, ids: Collection[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
@@ -345,12 +527,18 @@ class Scheduler(ABC):
 
     def _ask(self, query: Query) -> tuple[list[Any], list[str]]:
         """As `ask`, and the texts of the records that could not be read."""
+        self.queries += 1
         output = self.run(query.argv)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
+            complaint = self._complaint(output.said) if output.rc is not None else None
+            never = complaint is not None and complaint.permanent
             raise Unavailable(
                 f"{query.argv[0]} gave no answer: {_first_line(output)}",
                 output=output.said,
-                hint="states stay as they were; it is asked again later",
+                hint=complaint.hint
+                if complaint is not None and never
+                else "states stay as they were; it is asked again later",
+                permanent=never,
             )
         return self._read(query, output)
 
@@ -386,17 +574,19 @@ class Scheduler(ABC):
             )
         if output.rc < 0:
             return Ambiguous(f"{name} was killed by {signal_name(-output.rc)}", output=said, hint="see who did that")
-        for complaint in self.complaints:
-            if not re.search(complaint.pattern, said):
-                continue
-            if complaint.accepted:
-                return Ambiguous(f"{name}: {_first_line(output)}", output=said, hint=complaint.hint)
-            if complaint.transient:
-                return Unavailable(f"could not {doing}: {_first_line(output)}", output=said, hint=complaint.hint)
-            return Rejected(
-                f"could not {doing}: {_first_line(output)}", output=said, limit=complaint.limit, hint=complaint.hint
-            )
-        return Rejected(f"could not {doing}: {_first_line(output)}", output=said)
+        complaint = self._complaint(said)
+        text = f"could not {doing}: {_first_line(output)}"
+        if complaint is None:
+            return Rejected(text, output=said)
+        if complaint.accepted:
+            return Ambiguous(f"{name}: {_first_line(output)}", output=said, hint=complaint.hint)
+        if complaint.transient:
+            return Unavailable(text, output=said, hint=complaint.hint)
+        server = bool(complaint.limit) and not complaint.client
+        return Rejected(text, output=said, limit=complaint.limit, hint=complaint.hint, answered=server)
+
+    def _complaint(self, said: str) -> Complaint | None:
+        return next((each for each in self.complaints if re.search(each.pattern, said)), None)
 
     def warn_once(self, text: str) -> None:
         """Say a thing once per executor, however often it is seen."""
@@ -415,10 +605,12 @@ class Scheduler(ABC):
         output = self.run(argv, cwd=cwd) if cwd else self.run(argv)
         if output.rc != 0:
             error = self.judge(output, doing)
-            if isinstance(error, Rejected) and (self.unknown_ids(output) | self.ended_ids(output)) & set(tolerate):
+            if isinstance(error, Rejected) and self._meant(
+                self.unknown_ids(output) | self.ended_ids(output), tolerate
+            ):
                 return output
             if isinstance(error, Ambiguous):
-                raise Unavailable(error.message, output=error.output, hint=error.hint or "try again in a minute")
+                raise Ambiguous(error.message, output=error.output, hint=error.hint or "try again in a minute")
             raise error
         return output
 

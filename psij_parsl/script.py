@@ -171,6 +171,7 @@ def requests(job: Job) -> dict[str, Any]:
 
 def given(
     job: Job, *, job_id: str, tag: str, folder: Path, launch: str, after: Sequence[str],
+    guards: Sequence[tuple[str, Sequence[str]]], exit_lag_s: float, own_codes: Collection[int],
     environment_file: bool, elements: bool, node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The core's own words for the template: see `template.GIVEN`."""
@@ -182,7 +183,9 @@ def given(
     return {
         **shape,
         "id": job_id, "tag": tag, "folder": str(folder), "job_name": slug(job.display_name),
-        "after": list(after), "array": indices(job.array), "hold": job.hold,
+        "after": list(after), "guards": Raw(_guard_lines(guards), "guards") if guards else "",
+        "exit_lag_s": round(exit_lag_s),
+        "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "", "array": indices(job.array), "hold": job.hold,
         "directory": str(job.directory), "stdin": str(job.stdin or "/dev/null"),
         "stdout": str(job.stdout or ""), "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
@@ -215,16 +218,29 @@ def _case(patterns: Sequence[str]) -> Raw | str:
     return Raw(" \\\n        ".join(lines), "patterns") if patterns else ""
 
 
+def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Shell lines that end the job unless those that it comes after ended as it asks."""
+    return "\n".join(
+        f"psij_follows {shlex.join([kind, *folders])} || psij_end 125 dependency" for kind, folders in guards
+    )
+
+
 def render(
     template: type[JobTemplate], job: Job, *, job_id: str, tag: str, folder: Path, default_launcher: str,
-    launch: Launch | None = None, after: Sequence[str] = (), environment_file: bool = True, elements: bool = False,
+    launch: Launch | None = None, after: Sequence[str] = (), guards: Sequence[tuple[str, Sequence[str]]] = (),
+    exit_lag_s: float = 60.0, own_codes: Collection[int] = (), environment_file: bool = True, elements: bool = False,
     node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    """The submission script. `node_settings` and `stopgaps`: see `Scheduler.node_env`. Raises `InvalidRequest` for whatever the platform cannot be asked for."""
+    """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for.
+
+    `guards` are pairs of a kind of dependency and the folders of the jobs whose exit files it looks at, for which it
+    waits `exit_lag_s` seconds. `node_settings` and `stopgaps`: see `Scheduler.node_env`.
+    """
     template.refuse_unexpressed(requests(job))
     words = given(
         job, job_id=job_id, tag=tag, folder=folder, launch=launch_text(job, default_launcher, folder, launch), after=after,
-        environment_file=environment_file, elements=elements, node_settings=node_settings, stopgaps=stopgaps,
+        guards=guards, exit_lag_s=exit_lag_s, own_codes=own_codes, environment_file=environment_file, elements=elements,
+        node_settings=node_settings, stopgaps=stopgaps,
     )  # fmt: skip
     return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
 
@@ -252,7 +268,7 @@ def _beside(job: Job) -> str:
 def write(
     folder: Path, script: str, job: Job, *, drop: Sequence[str], cluster: str = "", elements: Sequence[Job] = (),
     environ: Mapping[str, str], keep: Collection[str] = (), site: str = "", site_file: str = "",
-    given: Mapping[str, str] | None = None, look: bool = False,
+    given: Mapping[str, str] | None = None, look: bool = False, executable: bool = False,
 ) -> Path:  # fmt: skip
     """Write a job's files, readable by their owner only; returns the script's path.
 
@@ -285,5 +301,5 @@ def write(
         from .binding import text
 
         write_new(folder / _WRAPPER, text())
-    write_new(folder / "script.sh", script)
+    write_new(folder / "script.sh", script, mode=0o700 if executable else 0o600)
     return folder / "script.sh"

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .claim import ABANDONED, claimed_by
 from .command import Started
-from .entry import Entry
-from .errors import Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob, nearest
+from .entry import Entry, cluster_in
+from .errors import Ambiguous, Error, InvalidRequest, Rejected, SchedulerError, Unavailable, UnknownJob, nearest
+from .identity import bearers_of
 from .job import Job
+from .journal import Journal
+from .scheduler import Accepted
 from .signals import should_exit
 from .states import JobState
-from .tracking import native_of, settle_twins
+from .tracking import give_up, native_of, settle_copies
 
 if TYPE_CHECKING:
     from .batch import BatchSchedulerExecutor
@@ -23,29 +28,80 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DEPENDENCIES = ("afterok", "afterany", "afternotok", "after")
+_ANY_END = "afterany"
 
 
 def send(executor: BatchSchedulerExecutor, entry: Entry, script: Path, waiting: Started | None) -> Entry:
     """Give the script of a recorded submission to the manager: exactly once, however it answers.
 
     `waiting` is the manager's command if it was started already. Returns the entry with the manager's id. When the
-    manager refused, or was never reached, nothing of the submission is left.
+    manager refused for certain, or was never reached, nothing of the submission is left.
     """
     deadline = time.monotonic() + executor.patience_s
     try:
-        native = executor.scheduler.qsub(script, waiting=waiting)
+        answer = executor.scheduler.submit(script, waiting=waiting, array=len(entry.array))
     except Ambiguous as error:
+        if error.unknown:
+            return _looked_for_once(executor, entry, script, error, deadline)
         log.warning("%s; looking for job %s before it is sent again", error.message, entry.id)
         return _settle(executor, entry, script, error, deadline)
-    except Error:  # refused, or never reached: nothing of it exists
+    except Error as error:  # refused, or never reached: nothing of it exists
         _withdraw(executor, entry)
+        if isinstance(error, Rejected) and error.answered:
+            executor.snapshot.answered()
         raise
-    return executor.journal.commit(entry, native)
+    executor.snapshot.answered()
+    return _committed(executor, entry, script, answer, deadline)
+
+
+def _committed(
+    executor: BatchSchedulerExecutor, entry: Entry, script: Path, answer: Accepted, deadline: float
+) -> Entry:
+    """The entry with the id that was answered. Where that is in doubt, the tag decides."""
+    scheduler = executor.scheduler
+    native, sure = answer.ids[0], answer.alone
+    if not sure:
+        with suppress(SchedulerError):  # not now: the next answer about all jobs will tell
+            if found := _by_tag(executor, entry):
+                native, sure = found, True
+        if not sure and len(answer.ids) > 1:
+            doubt = Ambiguous(f"the answer has several ids: {', '.join(answer.ids)}")
+            return _settle(executor, entry, script, doubt, deadline)
+    named = scheduler.named_cluster(native)
+    cluster = executor.at(named).cluster if named and named != cluster_in(entry.cluster) else ""
+    return executor.journal.commit(entry, native, sure=sure, elements=answer.elements, cluster=cluster)
 
 
 def _withdraw(executor: BatchSchedulerExecutor, entry: Entry) -> None:
+    """Leave nothing of a submission that has certainly not arrived. The claim goes last: without it nothing runs."""
     executor.journal.forget([entry.id])
-    shutil.rmtree(entry.folder, ignore_errors=True)
+    gone = entry.folder.with_name(f".{entry.folder.name}.withdrawn")
+    try:
+        entry.folder.rename(gone)
+    except OSError:
+        gone = entry.folder
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _looked_for_once(
+    executor: BatchSchedulerExecutor, entry: Entry, script: Path, error: Ambiguous, deadline: float
+) -> Entry:
+    """After words that nobody foresaw, most likely a refusal: one look, and if it is not there it never runs."""
+    try:
+        native = _by_tag(executor, entry)
+    except SchedulerError:
+        return _settle(executor, entry, script, error, deadline)
+    if native:
+        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, native)
+        return executor.journal.commit(entry, native, sure=True)
+    return _given_up(executor, entry, Rejected(error.message, hint=error.hint, output=error.output))
+
+
+def _given_up(executor: BatchSchedulerExecutor, entry: Entry, error: SchedulerError) -> Entry:
+    """See to it that a submission never runs, and raise; or find that it does run, and return it."""
+    if give_up(executor.journal, executor.scheduler, entry, error.message):
+        raise error
+    return executor.journal.get(entry.id)
 
 
 def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first: Ambiguous, deadline: float) -> Entry:
@@ -64,17 +120,19 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
             return executor.journal.commit(entry, executor.scheduler.whole(claim))
         try:
             if native := _by_tag(executor, entry):
-                return executor.journal.commit(entry, native)
+                return executor.journal.commit(entry, native, sure=True)
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since >= executor.settle_s:
-                return executor.journal.commit(entry, executor.scheduler.qsub(script))
-        except Unavailable:
+                answer = executor.scheduler.submit(script, array=len(entry.array))
+                return _committed(executor, entry, script, answer, deadline)
+        except Unavailable as error:
+            if error.permanent:
+                break
             silent_since = None  # only time in which the manager answered counts
         except Ambiguous:
             silent_since = None
-        except SchedulerError:
-            _withdraw(executor, entry)
-            raise
+        except SchedulerError as error:  # refused now, but what was sent before may come to life yet
+            return _given_up(executor, entry, error)
         should_exit(min(pause, 5.0))
         pause *= 1.5
     raise Ambiguous(
@@ -85,19 +143,37 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
 
 
 def _by_tag(executor: BatchSchedulerExecutor, entry: Entry) -> str:
-    found = {
-        executor.scheduler.whole(r.id)
-        for r in executor.scheduler.ask(executor.scheduler.live())
-        if r.tag == entry.tag
-    }
+    """The manager's id of what bears our tag, '' if nothing does."""
+    scheduler = executor.scheduler
+    found: set[str] = set()
+    live: set[str] = set()
+    for record in scheduler.ask(scheduler.live()):
+        if entry.id in bearers_of(scheduler, record):
+            found.add(scheduler.whole(record.id))
+            if not record.status.final:
+                live.add(scheduler.whole(record.id))
     if len(found) > 1:
-        return settle_twins(executor.journal, executor.scheduler, entry, found).native
+        return settle_copies(executor.journal, scheduler, entry, found, live=live, proved=False).native
     return next(iter(found), "")
 
 
-def dependencies(executor: BatchSchedulerExecutor, job: Job) -> list[str]:
-    """What a job is to come after, in the manager's ids. Raises `InvalidRequest` for one that can never be met."""
+class Followed(NamedTuple):
+    """What a job is to come after: words for the manager, and what its own script looks at.
+
+    `told` are `kind:id` in the manager's ids, `guards` pairs of a kind and the folders of a job whose exit files tell
+    how it ended, for a manager that knows any end only.
+    """
+
+    told: list[str]
+    guards: list[tuple[str, list[str]]]
+
+
+def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
+    """What a job is to come after. Raises `InvalidRequest` for what can never be met, or cannot be asked for."""
+    scheduler = executor.scheduler
+    known = scheduler.dependencies
     told: list[str] = []
+    guards: list[tuple[str, list[str]]] = []
     for text in job.after:
         kind, colon, name = text.partition(":")
         if not colon:
@@ -106,7 +182,13 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> list[str]:
             raise InvalidRequest(f"unknown kind of dependency {kind!r}", hint=nearest(kind, _DEPENDENCIES))
         try:
             chosen = executor.journal.find([name], elements=False)
-        except UnknownJob:
+        except UnknownJob as error:
+            if kind not in known:
+                raise InvalidRequest(
+                    f"{executor.platform.name} knows no {kind}, and job {name} was not submitted from here: how it"
+                    " ended could not be told",
+                    hint=f"say {_ANY_END}:{name}, or submit it with psij-run too",
+                ) from error
             told.append(f"{kind}:{name}")  # the manager's own id of a job that is not ours
             continue
         for entry, key in chosen:
@@ -123,12 +205,27 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> list[str]:
                         hint=f"`psij-run info {name}` tells how it ended",
                     )
             elif entry.native:
-                told.append(
-                    f"{kind}:{entry.native if key in ('', '*') else native_of(executor.scheduler, entry, key)}"
-                )
+                native = entry.native if key in ("", "*") else native_of(scheduler, entry, key)
+                told.append(f"{kind if kind in known else _ANY_END}:{scheduler.spoken(native)}")
+                if kind not in known and kind != "after":
+                    keys = entry.keys if key in ("", "*") else [key]
+                    guards.append((kind, [str(entry.element_folder(each)) for each in keys]))
             else:
                 raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
-    return told
+    return Followed(told, guards)
+
+
+def unmet(journal: Journal, after: Sequence[str]) -> str:
+    """The first job that one was to come after and that ended otherwise than asked; '' if there is none."""
+    for text in after:
+        kind, colon, name = text.partition(":")
+        try:
+            chosen = journal.find([name if colon else text], elements=False)
+        except Error:
+            continue
+        if any(_met(kind if colon else "afterok", entry, key) == "never" for entry, key in chosen):
+            return f"job {name if colon else text}"
+    return ""
 
 
 def _met(kind: str, entry: Entry, key: str) -> str:

@@ -34,11 +34,19 @@ _LONGEST_PAUSE_S = 300.0
 
 @dataclass(frozen=True)
 class View:
-    """One state of the snapshot. Times are seconds since the epoch; `asked` is before the question was sent."""
+    """One state of the snapshot. Times are seconds since the epoch; `asked` is before the question was sent.
+
+    `missing` tells since when a job, or its exit file, has been missed; `unproved` when those jobs whose records the
+    last answer did not show were last proved to be there. `queries` is how many commands the answer took, `clock` by
+    how many seconds the manager's clock is ahead of ours. `failure` is why there was no answer.
+    """
 
     asked: float = 0.0
     rows: Mapping[str, Any] = field(default_factory=dict)
     missing: Mapping[str, float] = field(default_factory=dict)
+    unproved: Mapping[str, float] = field(default_factory=dict)
+    queries: int = 1
+    clock: float = 0.0
     tokens: float = CAPACITY
     tokens_at: float = 0.0
     failures: int = 0
@@ -52,6 +60,19 @@ class View:
             return unpack(row) if row is not None else None
         except (KeyError, TypeError, ValueError):  # damaged, or of a later version: that row tells nothing
             return None
+
+    def age(self) -> str:
+        """How old what is known is, in words."""
+        if not self.asked:
+            return "nothing is known yet, it is asked again later"
+        since = time.strftime("%H:%M:%S", time.localtime(self.asked))
+        return f"states are as of {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
+
+    def proved(self, native_id: str) -> float:
+        """When the manager last showed that job, as a record that is ours; 0.0 for never."""
+        if native_id in self.unproved:
+            return self.unproved[native_id]
+        return self.asked if native_id in self.rows else 0.0
 
 
 def pack(status: JobStatus) -> list[Any]:
@@ -121,6 +142,36 @@ class QueueSnapshot:
                 return self.view()
         return self.view()
 
+    def ask(self, refresh: Callable[[View], View]) -> View:
+        """The snapshot, refreshed now, whatever that costs: the regular refreshes come the later.
+
+        Raises `Unavailable` when the manager does not answer, and then leaves the snapshot as it was.
+        """
+        with self._held():
+            view = self.view()
+            now = time.time()
+            fresh = refresh(view)
+            spent = self._tokens(view, now) - max(1, fresh.queries)
+            return self._write(replace(fresh, tokens=spent, tokens_at=now))
+
+    def put(self, native_id: str, status: JobStatus) -> None:
+        """Add what was just heard of a job."""
+        with self._held():
+            view = self.view()
+            unproved = {name: at for name, at in view.unproved.items() if name != native_id}
+            self._write(replace(view, rows={**view.rows, native_id: pack(status)}, unproved=unproved))
+
+    def answered(self) -> None:
+        """The manager has answered some other command: it is asked again in time, not after the pause."""
+        if self.view().failing_until > time.time():
+            with self._held():
+                self._write(replace(self.view(), failing_until=0.0))
+
+    def _held(self) -> Any:
+        if self._lock is None:
+            self._lock = lock(self.path.with_suffix(".lock"))
+        return locked(self._lock)
+
     def _tokens(self, view: View, now: float) -> float:
         if view.tokens_at > now + 1:  # the clock was set back
             return CAPACITY
@@ -138,12 +189,13 @@ class QueueSnapshot:
         now = time.time()
         paid = replace(view, tokens=self._tokens(view, now) - 1, tokens_at=now)
         try:
-            fresh = replace(
-                refresh(view), tokens=paid.tokens, tokens_at=now, failures=0, failing_until=0.0, failure=""
-            )
+            fresh = refresh(view)
+            fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
+            if fresh.failure and self._said != fresh.failure:
+                log.error("%s; how jobs ended is told by their exit files alone", fresh.failure)
             if view.failures:
                 log.warning("the resource manager answers again")
-            self._said = ""
+            self._said = fresh.failure
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
@@ -153,9 +205,12 @@ class QueueSnapshot:
             if self._said != error.message:
                 self._said = error.message
                 log.warning("%s; states stay as they were, it is asked again later", error.message)
+        return self._write(fresh)
+
+    def _write(self, view: View) -> View:
         private_folder(self.path.parent)
-        write_whole(self.path, json.dumps({name: getattr(fresh, name) for name in _FIELDS}, separators=(",", ":")))
-        return fresh
+        write_whole(self.path, json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":")))
+        return view
 
 
 def _view(data: Any) -> View:
@@ -163,7 +218,7 @@ def _view(data: Any) -> View:
     if not isinstance(data, dict) or not data.keys() <= _FIELDS:
         return View()
     for name, value in data.items():
-        kind = dict if name in ("rows", "missing") else str if name == "failure" else float | int
+        kind = dict if name in ("rows", "missing", "unproved") else str if name == "failure" else float | int
         if not isinstance(value, kind):
             return View()
     return View(**data)

@@ -68,6 +68,9 @@ GIVEN: Mapping[str, str] = {
     "launch": "a launch method: the shell lines before the command",
     "id": "the id of our record",
     "elements": "elements of an array, each with its own command",
+    "guards": "looks at the ends of other jobs, where the manager knows any end only",
+    "exit_lag_s": "for how many seconds an exit file may not be seen yet",
+    "own_codes": "exit codes that the manager takes for itself",
 }
 """What the core gives to templates: name -> what it is, worded to follow "the platform cannot ask for"."""
 

@@ -1,6 +1,8 @@
-"""What became of jobs: the manager's records, the exit files and our own journal put together.
+"""Asking the manager about all open jobs of a platform and cluster, and what follows from its answer.
 
-`refresh` asks the manager once for all open jobs of a platform and cluster; `resolve` decides about one.
+`refresh` asks once and decides about each job (see `verdict`), on records that were proved to be ours (see
+`identity`). It also finds submissions that were cut short, ends second copies, and tells the manager what it could
+not be told before.
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .claim import ExitFile, abandon, claim, claimed_by
+from .claim import ABANDONED, abandon, claim, claimed_by
 from .entry import Entry
-from .errors import SchedulerError
+from .errors import SchedulerError, Unavailable
 from .files import owner_gone
+from .identity import Whose, bearers_of, whose
 from .journal import Journal
+from .scheduler import Answer
 from .snapshot import View, pack
 from .states import EndReason, JobState, JobStatus
+from .verdict import Inquiry, resolve
 
 if TYPE_CHECKING:
     from .scheduler import Record, Scheduler
@@ -25,72 +30,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SUBMITTED = JobStatus(JobState.QUEUED)
-_STAGES = {
-    "directory": "its directory cannot be entered",
-    "stdin": "its input file cannot be read",
-    "stdout": "its output file cannot be written",
-    "stderr": "its error file cannot be written",
-    "element": "its array has no such element",
-    "setup": "its setup failed",
-}
 
 
-def _explained(exit_file: ExitFile) -> str:
-    return ": ".join(filter(None, (_STAGES[exit_file.stage], exit_file.detail)))
-
-
-def resolve(
-    entry: Entry, key: str, native: str, record: Record | None, before: JobStatus, *, heard: bool,
-    missing_since: float | None, now: float, grace_s: float,
-) -> tuple[JobStatus, float | None]:  # fmt: skip
-    """The status of one job, and since when the manager has not known it (None: it does).
-
-    `before` is the last status; `heard` is False when its history could not be asked about, and then it stays.
-    """
-    if record is not None:
-        status = before.then(record.status)
-        if status.state is JobState.FAILED and not status.reason:
-            status = _told_by_script(status, ExitFile.read(entry.element_folder(key), native))
-        return _canceled_if_asked(entry, key, status), None
-    # Gone from the manager's books. The exit file is the second source: of this id, and of no earlier attempt.
-    exit_file = ExitFile.read(entry.element_folder(key), native)
-    if exit_file is not None and exit_file.attempt >= before.attempt:
-        return _canceled_if_asked(entry, key, before.then(_from_exit_file(exit_file))), None
-    if not heard:
-        return before, missing_since
-    if entry.cancel_asked(key):
-        return replace(before, state=JobState.CANCELED, message="gone after it was asked to be cancelled"), None
-    since = now if missing_since is None else missing_since
-    if now - since >= grace_s:
-        message = f"{entry.platform} has not known it for {now - since:.0f} s, and it left no exit file"
-        return replace(before, state=JobState.FAILED, reason=EndReason.LOST, message=message, ended=now), since
-    return replace(before, message=f"{entry.platform} does not know it any more; looking again"), since
-
-
-def _told_by_script(status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
-    """A failure that our own script explains, where the manager only knows the exit code."""
-    if exit_file is None or exit_file.attempt < status.attempt:
-        return status
-    if exit_file.stage in _STAGES and status.exit_code == exit_file.code:
-        return replace(status, reason=EndReason.LAUNCH_FAILED, message=_explained(exit_file))
-    if status.exit_code is not None and exit_file.code % 128 == status.exit_code:
-        return replace(status, exit_code=exit_file.code)  # Slurm's accounting says 9 where the script ended with 137
-    return status
-
-
-def _from_exit_file(exit_file: ExitFile) -> JobStatus:
-    state = JobState.FAILED if exit_file.code else JobState.COMPLETED
-    reason = EndReason.LAUNCH_FAILED if exit_file.stage in _STAGES else None
-    message = _explained(exit_file) if reason else "as its exit file says"
-    return JobStatus(state, "", exit_file.code, None, reason, message, "", exit_file.attempt, None, exit_file.ended)
-
-
-def _canceled_if_asked(entry: Entry, key: str, status: JobStatus) -> JobStatus:
-    """A job that we were asked to cancel and that a signal ended was cancelled, whatever the manager calls it."""
-    by_signal = status.signal in (2, 9, 15) or status.exit_code in (130, 137, 143)
-    if status.state is JobState.FAILED and not status.reason and by_signal and entry.cancel_asked(key):
-        return replace(status, state=JobState.CANCELED)
-    return status
+def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
+    """The manager's id of one element."""
+    if not key:
+        return entry.native
+    if entry.elements:
+        return entry.elements[entry.keys.index(key)]
+    return scheduler.element(entry.native, int(key))
 
 
 def refresh(
@@ -98,122 +46,283 @@ def refresh(
 ) -> View:
     """Ask the manager about every open job and return the new view; ends go into the journal.
 
-    Raises `Unavailable` when the manager gave no answer: then nothing has changed.
+    Raises `Unavailable` when the manager gave no answer: then nothing has changed. From one that can never answer
+    nothing is heard, and the exit files count.
     """
     asked = time.time()  # before the journal is read: a job committed later is not expected
     entries = [
         entry for entry in journal.open_entries().values()
         if entry.platform == platform and entry.cluster == cluster
     ]  # fmt: skip
-    expected: dict[str, tuple[Entry, str]] = {}
-    for entry in entries:
-        if entry.native and not entry.array:
-            expected[entry.native] = entry, ""
-        elif entry.native:
-            expected.update(
-                {native_of(scheduler, entry, key): (entry, key) for key in entry.keys if key not in entry.ended}
-            )
+    return _Round(journal, scheduler, old, entries, asked, platform, grace_s, settle_s).view()
 
-    def vanished(seen: Collection[str]) -> list[str]:
-        return [native for native in expected if native not in seen]
 
-    oldest = min((entry.intended for entry in entries), default=asked)
-    answer = scheduler.qstat(vanished, since=oldest)
-    for old_entry, entry in _recover(
-        journal, scheduler, entries, expected, answer.records, asked=asked, settle_s=settle_s
-    ):  # its id is another one now, and the end of the old one is not its end
+class _Round:
+    """One question to the manager, and all that is done upon its answer. Whoever does it has the snapshot's lock."""
+
+    def __init__(
+        self, journal: Journal, scheduler: Scheduler, old: View, entries: list[Entry], asked: float, platform: str,
+        grace_s: float, settle_s: float,
+    ) -> None:  # fmt: skip
+        self.journal, self.scheduler, self.old, self.entries = journal, scheduler, old, entries
+        self.asked, self.platform, self.grace_s, self.settle_s = asked, platform, grace_s, settle_s
+        self.clock = old.clock
+        self.expected: dict[str, tuple[Entry, str, str]] = {}  # entry, element key and the manager's id, by plain id
+        self.records: dict[str, Record] = {}  # proved to be ours
+        self.answer = Answer()
+        self.born: dict[str, float] = {}
+        self.earliest = float("inf")  # submission, of all of ours that the answer shows
+        for entry in entries:
+            if entry.native:
+                self._expect(entry)
+
+    def _expect(self, entry: Entry) -> None:
         for key in entry.keys:
-            expected.pop(native_of(scheduler, old_entry, key), None)
-            if (native := native_of(scheduler, entry, key)) in answer.records:
-                expected[native] = (entry, key)
+            if key not in entry.ended:
+                native = native_of(self.scheduler, entry, key)
+                self.expected[self.scheduler.plain_id(native)] = entry, key, native
 
-    rows: dict[str, list[Any]] = {}
-    missing: dict[str, float] = {}
-    ends: dict[tuple[str, str], JobStatus] = {}
-    packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
-    for native, (entry, key) in expected.items():
-        record = answer.records.get(native)
-        if record is not None and not record.status.final:
-            row = packed.get(id(record.status))
-            if row is None:
-                row = packed[id(record.status)] = pack(record.status)
-            if row == old.rows.get(native):  # nothing new
-                rows[native] = row
-                continue
-            if record.status.state is JobState.UNKNOWN:
-                word = record.status.native
-                scheduler.warn_once(f"{platform} calls the state of a job {word!r}, which is not known here")
-        status, since = resolve(
-            entry, key, native, record, old.status(native) or _SUBMITTED, heard=native not in answer.unheard,
-            missing_since=old.missing.get(native), now=asked, grace_s=grace_s,
+    # ---- asking --------------------------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Ask, decide about every job, and tell the journal."""
+        failure = ""
+        oldest = min((entry.intended for entry in self.entries), default=self.asked)
+        arrays = [entry.native for entry in self.entries if entry.native and entry.array and not entry.elements]
+        try:
+            self.answer = self.scheduler.qstat(self._vanished, since=oldest, arrays=arrays)
+        except Unavailable as error:
+            if not error.permanent:
+                raise
+            failure = error.message
+            self.answer = Answer(unheard=frozenset(native for _, _, native in self.expected.values()))
+        self._take_past()
+        for before, after in self._recover():  # its id is another one now, and the end of the old one is not its end
+            for key in before.keys:
+                self.expected.pop(self.scheduler.plain_id(native_of(self.scheduler, before, key)), None)
+            self._expect(after)
+            self._take_shown(after)
+        self._note_births()
+        return replace(self._decided(), failure=failure, queries=max(1, self.answer.queries), clock=self.clock)
+
+    def _vanished(self, live: Mapping[str, Record]) -> list[str]:
+        """Take what is ours of the live records; the ids of which history is to be asked."""
+        missing = []
+        for plain, (entry, key, native) in self.expected.items():
+            record = live.get(plain)
+            if record is None or not self._take(plain, entry, native, record):
+                exit_first = self.scheduler.history_is_dear and self._inquiry(entry, key, native, None).exit_file(
+                    self.old.status(native) or _SUBMITTED
+                )
+                if not exit_first:
+                    missing.append(native)
+        return missing
+
+    def _take(self, plain: str, entry: Entry, native: str, record: Record) -> bool:
+        """Note a record as that of a job, if it is."""
+        attempt = 0
+        if record.tag != self.scheduler.tag(entry.id) or record.cluster:
+            row = self.old.status(native)
+            attempt = row.attempt if row is not None else 0
+            found = whose(self.scheduler, entry, record, attempt=attempt, clock=self.clock)
+            if found is Whose.STRANGER:
+                self.scheduler.warn_once(
+                    f"{self.platform}'s job {native} is not our job {entry.id}, which had that id: it is left alone"
+                )
+                return False
+        self.records[plain] = record
+        if record.submitted is not None:
+            if record.submitted < self.earliest:
+                self.earliest = record.submitted
+            if entry.born is None or (record.submitted > entry.born + 1.5 and not entry.array):
+                self.born[entry.id] = record.submitted
+                if entry.born is None and not entry.attached and max(attempt, record.status.attempt) == 0:
+                    self.clock = record.submitted - (entry.intended + (entry.committed or entry.intended)) / 2
+        return True
+
+    def _take_past(self) -> None:
+        """Of all that history told of an id, the last that is ours."""
+        for plain, past in self.answer.past.items():
+            if plain in self.expected and plain not in self.records:
+                entry, _, native = self.expected[plain]
+                for record in sorted(past, key=lambda each: each.submitted or 0.0, reverse=True):
+                    if self._take(plain, entry, native, record):
+                        break
+
+    def _take_shown(self, entry: Entry) -> None:
+        for key in entry.keys:
+            native = native_of(self.scheduler, entry, key)
+            plain = self.scheduler.plain_id(native)
+            if plain in self.answer.records:
+                self._take(plain, entry, native, self.answer.records[plain])
+
+    def _note_births(self) -> None:
+        known = {entry.id: entry.born for entry in self.entries}
+        self.journal.born({job_id: born for job_id, born in self.born.items() if known.get(job_id) != born})
+
+    # ---- deciding ------------------------------------------------------------------------------------------
+
+    def _decided(self) -> View:
+        rows: dict[str, list[Any]] = {}
+        missing: dict[str, float] = {}
+        unproved: dict[str, float] = {}
+        ends: dict[tuple[str, str], JobStatus] = {}
+        packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
+        for plain, (entry, key, native) in self.expected.items():
+            record = self.records.get(plain)
+            if record is not None and record.leftover:
+                record = self._drop(entry, key, record)
+            if record is not None and not record.status.final and not record.moved:
+                row = packed.get(id(record.status))
+                if row is None:
+                    row = packed[id(record.status)] = pack(record.status)
+                if row == self.old.rows.get(native):  # nothing new
+                    rows[native] = row
+                    continue
+                if record.status.state is JobState.UNKNOWN:
+                    word = record.status.native
+                    self.scheduler.warn_once(
+                        f"{self.platform} calls the state of a job {word!r}, which is not known here"
+                    )
+            elif record is None:
+                unproved[native] = self.old.proved(native)
+            status, since = resolve(self._inquiry(entry, key, native, record))
+            rows[native] = pack(status)
+            if since is not None and not status.final:
+                missing[native] = since
+            if status.final:
+                ends[entry.id, key] = status
+        self.journal.end(ends)
+        self._tell_unsent(ends)
+        return View(asked=self.asked, rows=rows, missing=missing, unproved=unproved)
+
+    def _inquiry(self, entry: Entry, key: str, native: str, record: Record | None) -> Inquiry:
+        return Inquiry(
+            self.scheduler, entry, key, native, record, self.old.status(native) or _SUBMITTED, self.asked,
+            heard=native not in self.answer.unheard, missing_since=self.old.missing.get(native), grace_s=self.grace_s,
+            witness=lambda: self.earliest <= (entry.born or entry.committed + self.clock),
+            unmet=lambda: self._unmet(entry),
         )  # fmt: skip
-        rows[native] = pack(status)
-        if since is not None and not status.final:
-            missing[native] = since
-        if status.final:
-            ends[entry.id, key] = status
-    journal.end(ends)
-    unsent = [
-        native for native, (entry, key) in expected.items()
-        if entry.cancelled and entry.cancel_unsent(key) and (entry.id, key) not in ends
-    ]  # fmt: skip
-    _cancel(scheduler, unsent)
-    return View(asked=asked, rows=rows, missing=missing)
 
+    def _unmet(self, entry: Entry) -> str:
+        """A job that this one was to follow and that ended otherwise, so that the manager has removed this one."""
+        from .sending import unmet
 
-def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
-    """The manager's id of one element."""
-    return scheduler.element(entry.native, int(key)) if key else entry.native
+        job = self.journal.job(entry)
+        return unmet(self.journal, job.after) if job is not None else ""
 
+    def _drop(self, entry: Entry, key: str, record: Record) -> Record:
+        """Have the manager forget a job that has failed and could be started again; until then it is held."""
+        held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
+        if entry.attached:
+            return record._replace(status=held, leftover=False)
+        self.journal.dropping(entry, key, record.status)
+        try:
+            self.scheduler.qdel([record.id])
+        except SchedulerError as error:
+            log.warning("%s", error)
+            return record._replace(status=held, leftover=False)
+        return record._replace(leftover=False)
 
-def _recover(
-    journal: Journal, scheduler: Scheduler, entries: Collection[Entry], expected: Collection[str],
-    records: Mapping[str, Record], *, asked: float, settle_s: float,
-) -> Iterator[tuple[Entry, Entry]]:  # fmt: skip
-    """Submissions that were cut short: found by their tag, or given up; and second copies of one, ended.
+    def _tell_unsent(self, ends: Collection[tuple[str, str]]) -> None:
+        """Cancel what was to be cancelled before the manager showed it."""
+        unsent = [
+            (entry, key, native) for plain, (entry, key, native) in self.expected.items()
+            if entry.cancelled and entry.cancel_unsent(key) and (entry.id, key) not in ends and plain in self.records
+        ]  # fmt: skip
+        if unsent and _cancel(self.scheduler, [native for _, _, native in unsent]):
+            self.journal.cancel_asked([(entry.id, key) for entry, key, _ in unsent if key in entry.unsent])
+            wholes = {entry.id for entry, _, _ in unsent if "*" in entry.unsent}
+            self.journal.cancel_asked([(job_id, "*") for job_id in wholes])
 
-    Gives the entries that got another id, before and after. One is given up after `settle_s` if its submitter is
-    gone; a submitter on another host, of whom nothing is known, has as long as its patience is by default.
-    """
-    by_tag: dict[str, set[str]] = {}
-    for record in records.values():
-        if record.id not in expected and record.tag.startswith("psij:"):
-            by_tag.setdefault(record.tag, set()).add(scheduler.whole(record.id))
-    for entry in entries:
-        natives = by_tag.get(entry.tag, set())
-        if entry.native and not natives:
-            continue
-        if len(natives | {entry.native} - {""}) > 1:
-            chosen = settle_twins(journal, scheduler, entry, natives | {entry.native} - {""})
-            if chosen.native != entry.native:
-                yield entry, chosen
-        elif natives and not entry.native:
-            yield entry, journal.commit(entry, natives.pop())
-        elif not entry.native and asked - entry.intended > settle_s:
-            gone = owner_gone(entry.owner)
-            if gone or (gone is None and asked - entry.intended > settle_s * 5):
-                give_up(journal, scheduler, entry)
+    # ---- submissions that were cut short, and second copies ------------------------------------------------
 
+    def _recover(self) -> Iterator[tuple[Entry, Entry]]:
+        """Submissions without a sure id: found by their tag, or given up; and second copies of one, ended.
 
-def settle_twins(journal: Journal, scheduler: Scheduler, entry: Entry, natives: Collection[str]) -> Entry:
-    """One submission that the manager holds twice: the one with the claim stays, the other is cancelled.
+        Gives the entries that got another id, before and after. One is given up after `settle_s` if its submitter
+        is gone; a submitter on another host, of whom nothing is known, has five times as long.
+        """
+        shown, live = self._bearers()
+        for entry in self.entries:
+            found = shown.pop(entry.id, set())
+            if entry.native and not found:
+                continue
+            if entry.native or len(found) > 1:
+                after = self._settled(entry, found, live.get(entry.id, set()))
+                if after.native != entry.native:
+                    yield entry, after
+            elif found:
+                yield entry, self.journal.commit(entry, found.pop())
+            elif self.asked - entry.intended > self.settle_s:
+                gone = owner_gone(entry.owner)
+                if gone or (gone is None and self.asked - entry.intended > self.settle_s * 5):
+                    give_up(self.journal, self.scheduler, entry)
+        self._end_abandoned(shown.keys() & live.keys(), live)
 
-    While none has it, the one that is to stay is given it: the other could start just before it is cancelled.
-    """
-    claims = (scheduler.whole(claimed_by(entry.element_folder(key))) for key in entry.keys)
-    chosen = next((claim for claim in claims if claim in natives), entry.native)
-    if chosen not in natives:
-        chosen = min(natives, key=lambda native: (len(native), native))
-    for key in entry.keys:
-        taken = scheduler.whole(
-            claim(entry.element_folder(key), native_of(scheduler, replace(entry, native=chosen), key))
+    def _bearers(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+        """The ids of submissions that bear our tags and are not expected, by our id: all, and those not ended."""
+        shown: dict[str, set[str]] = {}
+        live: dict[str, set[str]] = {}
+        for plain, record in self.answer.records.items():
+            if plain in self.expected:
+                continue
+            for job_id in bearers_of(self.scheduler, record):
+                whole = self.scheduler.whole(record.id)
+                shown.setdefault(job_id, set()).add(whole)
+                if not record.status.final:
+                    live.setdefault(job_id, set()).add(whole)
+        for entry in self.entries:  # an element that has ended is not expected, and yet no second copy
+            if entry.id in shown and entry.native:
+                same = {whole for whole in shown[entry.id] if self.scheduler.same_id(whole, entry.native)}
+                shown[entry.id] -= same
+                live.get(entry.id, set()).difference_update(same)
+                if not shown[entry.id]:
+                    del shown[entry.id]
+        return shown, live
+
+    def _settled(self, entry: Entry, found: Collection[str], live: Collection[str]) -> Entry:
+        """One submission that the manager shows under other ids than ours, or under several."""
+        proved = entry.native and any(
+            self.scheduler.plain_id(native_of(self.scheduler, entry, key)) in self.records for key in entry.keys
         )
-        if not entry.array and taken in natives:  # it came first
-            chosen = taken
-    others = sorted(set(natives) - {chosen})
-    if chosen != entry.native:
+        return settle_copies(self.journal, self.scheduler, entry, found, live=live, proved=bool(proved))
+
+    def _end_abandoned(self, ids: Collection[str], live: Mapping[str, Collection[str]]) -> None:
+        """Cancel copies of submissions that were withdrawn, which came to life after all; they would not run."""
+        for entry in self.journal.some(ids).values():
+            if not entry.open and claimed_by(entry.folder) == ABANDONED:
+                copies = sorted(set(live[entry.id]) - set(entry.twins))
+                if copies:
+                    log.warning(
+                        "job %s was given up and came all the same: %s is cancelled", entry.id, ", ".join(copies)
+                    )
+                    self.journal.twins(entry, copies)
+                    _cancel(self.scheduler, copies)
+
+
+def settle_copies(
+    journal: Journal, scheduler: Scheduler, entry: Entry, found: Collection[str], *, live: Collection[str],
+    proved: bool,
+) -> Entry:  # fmt: skip
+    """A submission that bears our tag under other ids than the recorded one, or under several: one stays.
+
+    `found` are those ids, `live` those of them that have not ended, `proved` is whether the recorded id is ours. The
+    one with the claim stays; while none has it, the one that is to stay is given it, for another could start just
+    before it is cancelled. What does not bear our tag is never cancelled.
+    """
+    holder = claimed_by(entry.folder)
+    owner = next((each for each in (*found, entry.native) if holder and each and scheduler.same_id(each, holder)), "")
+    chosen = owner or (entry.native if proved else min(found, key=lambda native: (len(native), native)))
+    if not owner:
+        taken = claim(entry.folder, scheduler.plain_id(chosen))
+        chosen = next((each for each in found if scheduler.same_id(each, taken)), chosen)
+    if not scheduler.same_id(chosen, entry.native):
+        copies = sorted(set(live) - {chosen} | ({entry.native} if proved else set()))
         entry = journal.commit(entry, chosen)
-    fresh = [native for native in others if native not in entry.twins]
+    else:
+        copies = sorted(set(live) - {chosen})
+    fresh = [native for native in copies if native not in entry.twins]
     if fresh:
         log.warning("job %s was submitted twice: %s stays, %s is cancelled", entry.id, chosen, ", ".join(fresh))
         journal.twins(entry, fresh)
@@ -221,21 +330,27 @@ def settle_twins(journal: Journal, scheduler: Scheduler, entry: Entry, natives: 
     return entry
 
 
-def _cancel(scheduler: Scheduler, natives: Collection[str]) -> None:
+def _cancel(scheduler: Scheduler, natives: Collection[str]) -> bool:
     try:
         scheduler.qdel(natives)
     except SchedulerError as error:
         log.warning("%s", error)
+        return False
+    return True
 
 
-def give_up(journal: Journal, scheduler: Scheduler, entry: Entry) -> None:
-    """A submission that nobody knows: see to it that it never runs, or find that it has."""
+def give_up(journal: Journal, scheduler: Scheduler, entry: Entry, why: str = "") -> bool:
+    """A submission that nobody knows: see to it that it never runs; False if it has begun, and is known by then.
+
+    Its record stays: a copy of it that shows up later is known by it, and cancelled.
+    """
     owner = abandon(entry)
     if owner:
         journal.commit(entry, scheduler.whole(owner))
-        return
+        return False
     status = JobStatus(
         JobState.FAILED, reason=EndReason.LAUNCH_FAILED, ended=time.time(),
-        message=f"its submission was cut short and {entry.platform} never had it; nothing of it ran",
+        message=why or f"its submission was cut short and {entry.platform} never had it; nothing of it ran",
     )  # fmt: skip
     journal.end({(entry.id, key): status for key in entry.keys})
+    return True

@@ -1,36 +1,10 @@
-"""Real module systems: Debian's environment-modules, and its Lmod unpacked beside it, for the two exclude each other."""
+"""What the tests of modules share: a prompt that has a module system, module files, and a stand-in for conda."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from pathlib import Path
-
-from tests.clusters import packages
-
-_LMOD_NEEDS = ("lua5.3", "lua-filesystem", "lua-json", "lua-posix", "lua-term", "tcl")
-_PLACE = "/usr/share/lmod"  # as its files say; they say ours instead
-
-
-def install(kind: str, folder: Path) -> Path:
-    """The init file for bash of "modules" or "lmod". Raises `packages.ManagerUnavailable` where there can be none."""
-    if kind == "modules":
-        packages.ensure(["environment-modules"])
-        return Path("/usr/share/modules/init/bash")
-    packages.ensure(_LMOD_NEEDS)
-    subprocess.run(
-        ["apt-get", "--quiet=2", "-o", "APT::Sandbox::User=root", "download", "lmod"],
-        cwd=folder,
-        check=True,
-        timeout=300,
-    )
-    (package,) = folder.glob("lmod_*.deb")
-    subprocess.run(["dpkg-deb", "--extract", str(package), str(folder)], check=True, timeout=60)
-    own = folder / "usr" / "share" / "lmod"
-    for path in own.rglob("*"):
-        if path.is_file() and not path.is_symlink() and _PLACE.encode() in (text := path.read_bytes()):
-            path.write_bytes(text.replace(_PLACE.encode(), os.fsencode(own)))
-    return own / "lmod" / "init" / "bash"
 
 
 def prompt(init: Path, modulefiles: Path) -> dict[str, str]:

@@ -72,7 +72,7 @@ assert executor.status(["7"])[0].state.name == "ACTIVE"
 @pytest.mark.parametrize("use", USES)
 def test_only_what_is_needed_is_loaded_for(use: str, tmp_path: Path) -> None:
     stand_in = tmp_path / "squeue"
-    stand_in.write_text("#!/bin/sh\necho '7|RUNNING|0|0|N/A|N/A|n1|(null)|None '\n")
+    stand_in.write_text("#!/bin/sh\necho '7|RUNNING|0|0|N/A|N/A|N/A|n1|(null)|/dev/null|None '\n")
     stand_in.chmod(0o755)
     code, allowed = USES[use]
     assert loaded_after(code, PATH=f"{tmp_path}:{os.environ['PATH']}") & set(HEAVY) <= allowed

@@ -14,7 +14,7 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.claim import ExitFile
 from psij_parsl.states import EndReason, JobState, JobStatus
-from psij_parsl.tracking import _from_exit_file, _told_by_script
+from psij_parsl.verdict import _by_script, _from_exit_file
 from tests.test_hostile_script import Ran, run
 
 ODD = 'it\'s "odd"\n$(touch /nowhere) \\ é\n'
@@ -217,7 +217,7 @@ def test_a_failed_setup_is_a_failed_launch_that_names_it(tmp_path: Path) -> None
     end = ExitFile.read(ran.folder, "7")
     assert end is not None
     message = "its setup failed: module_load_x (exit code 127)"
-    by_manager = _told_by_script(JobStatus(JobState.FAILED, exit_code=125), end)
+    by_manager = _by_script(JobStatus(JobState.FAILED, exit_code=125), end)
     for status in (by_manager, _from_exit_file(end)):
         assert (status.state, status.reason, status.message) == (
             JobState.FAILED, EndReason.LAUNCH_FAILED, message,

@@ -9,22 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters.packages import ManagerUnavailable
+from tests.clusters.modules import ModuleSystem
 from tests.clusters.slurm import SlurmCluster
 
 from . import helpers_modules as modules
 from .helpers_cli import here, psij  # noqa: F401 - `here` is for every test
 
 
-@pytest.fixture(scope="module", params=["modules", "lmod"])
-def init(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def init(module_command: ModuleSystem) -> Path:
     """The init file of a real module system."""
-    try:
-        return modules.install(request.param, tmp_path_factory.mktemp("modules"))
-    except ManagerUnavailable as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    return module_command.init
 
 
 @pytest.fixture

@@ -391,7 +391,7 @@ def test_after_repeated_failures_it_backs_off_and_says_why(local: Any, monkeypat
 
     local.submit("true", 1)
     monkeypatch.setattr("psij_parsl.parsl.backoff._PAUSES_S", (60.0, 300.0))
-    monkeypatch.setattr(local._executor.scheduler, "qsub", refused)
+    monkeypatch.setattr(local._executor.scheduler, "submit", refused)
     for _ in range(2):
         with pytest.raises(Rejected, match="Invalid account"):
             local.submit("true", 1)
@@ -415,7 +415,7 @@ def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
         raise Ambiguous("psij-local did not answer within 60 s")
 
     with monkeypatch.context() as patch:
-        patch.setattr(executor.scheduler, "qsub", silent)
+        patch.setattr(executor.scheduler, "submit", silent)
         job_id = local.submit("touch ran", 1)
     assert local.status([job_id])[0].state.name == "PENDING"
     monkeypatch.setattr("psij_parsl.parsl.provider._UNSENT_S", 0.0)
@@ -473,7 +473,7 @@ def test_many_blocks_are_cancelled_in_chunks(monkeypatch: pytest.MonkeyPatch, lo
     many = {f"{job_id}{n}": replace(entry, id=f"{job_id}{n}", native=str(n)) for n in range(1000)}
     with monkeypatch.context() as patch:
         patch.setattr(local._executor.journal, "entries", lambda: many)
-        patch.setattr(local._executor.journal, "cancel_asked", lambda keys: None)
+        patch.setattr(local._executor.journal, "cancel_asked", lambda keys, **settings: None)
         patch.setattr(local._executor.scheduler, "run", run)
         patch.setattr(local, "_blocks", many)
         assert local.cancel(list(many)) == [True] * 1000

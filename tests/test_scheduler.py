@@ -131,15 +131,27 @@ def test_a_refusal_is_final_and_names_the_limit(stand: Stand, commands: Commands
     assert caught.value.output == "sub: error:  too long\nnote"
 
 
-def test_a_refusal_that_nobody_foresaw_is_told_in_the_managers_words(
+def test_words_that_nobody_foresaw_are_told_and_leave_it_open_whether_the_job_was_taken(
     stand: Stand, commands: Commands, script: Path
 ) -> None:
     commands.put("sub", "echo 'moon is wrong' >&2; exit 3")
-    with pytest.raises(Rejected, match="moon is wrong"):
+    with pytest.raises(Ambiguous, match="moon is wrong") as caught:
         stand.qsub(script)
+    assert caught.value.unknown
     commands.put("sub", "exit 3")
-    with pytest.raises(Rejected, match="exit code 3, without a word"):
+    with pytest.raises(Ambiguous, match="exit code 3, without a word") as caught:
         stand.qsub(script)
+    assert caught.value.unknown
+
+
+def test_an_id_beside_a_failure_leaves_it_open_whether_the_job_was_taken(
+    stand: Stand, commands: Commands, script: Path
+) -> None:
+    commands.put("sub", "echo 17; echo 'hook: too long' >&2; exit 1")
+    with pytest.raises(Ambiguous, match="printed 17") as caught:
+        stand.qsub(script)
+    assert not caught.value.unknown
+    assert len(commands.calls("sub")) == 1
 
 
 def test_a_time_out_leaves_it_open_whether_the_job_was_taken(stand: Stand, commands: Commands, script: Path) -> None:
@@ -247,7 +259,7 @@ def test_exit_codes_with_which_an_answer_counts_are_the_platforms(stand: Stand, 
 def test_vanished_ids_are_looked_up_in_chunks(stand: Stand, commands: Commands) -> None:
     commands.put("stat", "echo 1 Q")
     commands.put("hist", 'for id in "$@"; do echo $id C; done; echo 99 C')
-    answer = stand.qstat(lambda seen: ["1", *(str(number) for number in range(10, 17))])
+    answer = stand.qstat(lambda live: [str(n) for n in (1, *range(10, 17)) if str(n) not in live])
     assert commands.calls("hist") == [["10", "11", "12"], ["13", "14", "15"], ["16"]]
     assert set(answer.records) == {
         "1",

@@ -29,9 +29,24 @@ ENDS = {
 GOING = {"psij:held": (Q, None, None), "psij:long": (A, None, None), "psij:wall": (A, None, None)}
 
 
+SUBMITTED = "2026-11-26T04:02:57"
+
+
 def printed(version: str, name: str) -> str:
     text = (Path(__file__).parent / "recorded" / f"slurm-{version}" / f"{name}.txt").read_text()
     return text.partition("#--stdout--\n")[2].partition("#--stderr--\n")[0]
+
+
+def squeue(version: str, name: str = "squeue-ours") -> list[str]:
+    """Recorded lines of squeue, with the columns that we have added since."""
+    lines = [line.split("|") for line in printed(version, name).splitlines()]
+    return ["|".join([*line[:4], SUBMITTED, *line[4:8], "/home/alice/out", line[8]]) for line in lines]
+
+
+def sacct(version: str) -> list[str]:
+    """Likewise of sacct."""
+    lines = [line.split("|") for line in printed(version, "sacct-ours").splitlines()]
+    return ["|".join([*line[:3], SUBMITTED, *line[3:]]) for line in lines]
 
 
 def told(records: list[Record | None]) -> dict[str, tuple[JobState, int | None, int | None]]:
@@ -44,21 +59,21 @@ def told(records: list[Record | None]) -> dict[str, tuple[JobState, int | None, 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_squeue_tells_how_each_job_is(version: str) -> None:
-    records = [read_squeue(line) for line in printed(version, "squeue-ours").splitlines()]
+    records = [read_squeue(line) for line in squeue(version)]
     assert told(records) == ENDS | GOING
-    ours = [record for record in records if record.tag]
+    ours = [record for record in records if record is not None and record.tag]
     assert [record.status.message for record in ours if record.status.final] == [""] * (len(ours) - len(GOING))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_job_cancelled_while_it_ran_is_told_so(version: str) -> None:
-    records = [read_squeue(line) for line in printed(version, "squeue-after-cancel").splitlines()]
+    records = [read_squeue(line) for line in squeue(version, "squeue-after-cancel")]
     assert told(records)["psij:long"] == (X, None, None)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_accounting_tells_how_each_job_ended(version: str) -> None:
-    records = [read_sacct(line) for line in printed(version, "sacct-ours").splitlines()]
+    records = [read_sacct(line) for line in sacct(version)]
     folded = {"psij:exit137": (F, 9, None)} if version == "24.11" else {}  # 25.11 subtracts nothing any more
     assert told(records) == ENDS | folded
 
@@ -72,22 +87,23 @@ def test_scontrol_tells_how_each_job_is(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_array_is_told_element_by_element(version: str) -> None:
-    for name, read in {
-        "squeue-ours": read_squeue,
-        "sacct-ours": read_sacct,
-        "scontrol-show-job": read_scontrol,
-    }.items():
-        records = [read(line) for line in printed(version, name).splitlines()]
+    answers = (
+        [read_squeue(line) for line in squeue(version)],
+        [read_sacct(line) for line in sacct(version)],
+        [read_scontrol(line) for line in printed(version, "scontrol-show-job").splitlines()],
+    )
+    for records in answers:
         found = {r.id: r.status.exit_code for r in records if r is not None and r.tag == "psij:array"}
         assert found == {"10_0": 0, "10_1": 1, "10_2": 0, "10_3": 1}
 
 
 def test_a_refused_submission_leaves_a_record_that_harms_no_other() -> None:
     """sbatch --mem=900G: refused, and 24.11 keeps it as FAILED 0:1, without tag, node or start."""
-    lines = printed("24.11", "squeue-ours").splitlines()
+    lines = squeue("24.11")
     record = read_squeue(next(line for line in lines if line.startswith("15|")))
+    assert record is not None
     assert (record.status.state, record.tag, record.status.nodes) == (F, "", "")
-    past = read_sacct(next(line for line in printed("24.11", "sacct-ours").splitlines() if line.startswith("15|")))
+    past = read_sacct(next(line for line in sacct("24.11") if line.startswith("15|")))
     assert past is not None
     assert (past.status.state, past.status.nodes) == (F, "")
 
@@ -104,7 +120,8 @@ def test_every_form_of_an_exit_status_is_read(text: str, meant: tuple[int | None
 
 @pytest.mark.parametrize("code", ["3:0", "0:9", "", "garbage"])
 def test_whatever_stands_for_the_exit_status_the_state_is_known(code: str) -> None:
-    record = read_squeue(f"7|RUNNING|{code}|0|2026-11-26T04:02:58|N/A|node01|psij:x|None")
+    record = read_squeue(f"7|RUNNING|{code}|0|{SUBMITTED}|2026-11-26T04:02:58|N/A|node01|psij:x|/dev/null|None")
+    assert record is not None
     assert (record.id, record.status.state) == ("7", A)
 
 
@@ -128,4 +145,4 @@ def test_no_comment_is_no_tag() -> None:
 
 def test_an_id_is_read_from_what_sbatch_of_any_version_prints() -> None:
     done = Output(("sbatch",), 0, "sbatch: warning\n14;one\n", "")
-    assert SlurmScheduler().job_id(done.stdout) == "14"
+    assert SlurmScheduler().job_id(done.stdout) == "14;one"

@@ -10,7 +10,8 @@ import pytest
 from psij_parsl import EndReason, JobState, JobStatus
 from psij_parsl.entry import Entry
 from psij_parsl.scheduler import Record
-from psij_parsl.tracking import resolve
+from psij_parsl.verdict import Inquiry, resolve
+from tests.test_scheduler import Stand
 
 NOW, GRACE = 1_000_000.0, 120.0
 QUEUED = JobStatus(JobState.QUEUED, "PENDING")
@@ -139,9 +140,12 @@ def test_the_status_of(tmp_path: Path, name: str) -> None:
     if case.exit_file:
         (tmp_path / "exit").write_text(case.exit_file + "\n")
     entry = Entry("j1", "slurm", str(tmp_path), native="7", cancelled=ASKED if case.asked else {})
+    record = None if case.record is None else Record("7", case.record)
     status, since = resolve(
-        entry, "", "7", None if case.record is None else Record("7", case.record), case.before, heard=case.heard,
-        missing_since=case.missing_since, now=NOW, grace_s=GRACE,
+        Inquiry(
+            Stand(), entry, "", "7", record, case.before, NOW, heard=case.heard, missing_since=case.missing_since,
+            grace_s=GRACE,
+        )
     )  # fmt: skip
     assert (status.state, status.exit_code, status.reason) == (case.state, case.exit_code, case.reason)
     assert case.says in status.message
@@ -153,17 +157,13 @@ def test_an_element_of_an_array_has_an_exit_file_of_its_own(tmp_path: Path) -> N
     (tmp_path / "3" / "exit").write_text("7_3 0 5 command 1\n")
     entry = Entry("j1", "slurm", str(tmp_path), native="7", array=(2, 3))
     for key, state in (("3", JobState.FAILED), ("2", JobState.ACTIVE)):
-        status, _ = resolve(
-            entry, key, f"7_{key}", None, RUNNING, heard=True, missing_since=None, now=NOW, grace_s=GRACE
-        )
+        status, _ = resolve(Inquiry(Stand(), entry, key, f"7_{key}", None, RUNNING, NOW, grace_s=GRACE))
         assert status.state is state
 
 
 def test_a_lost_job_says_what_to_do_and_when_it_was_noticed(tmp_path: Path) -> None:
-    status, _ = resolve(
-        Entry("j1", "slurm", str(tmp_path), native="7"), "", "7", None, RUNNING, heard=True,
-        missing_since=NOW - 500, now=NOW, grace_s=GRACE,
-    )  # fmt: skip
+    entry = Entry("j1", "slurm", str(tmp_path), native="7")
+    status, _ = resolve(Inquiry(Stand(), entry, "", "7", None, RUNNING, NOW, missing_since=NOW - 500, grace_s=GRACE))
     assert status.ended == NOW
     assert status.started == RUNNING.started
     assert status.reason
@@ -173,7 +173,5 @@ def test_a_lost_job_says_what_to_do_and_when_it_was_noticed(tmp_path: Path) -> N
 def test_an_end_that_was_known_stays_whatever_comes_later(tmp_path: Path) -> None:
     entry = Entry("j1", "slurm", str(tmp_path), native="7", cancelled=ASKED)
     for record in (Record("7", failed(9)), Record("7", RUNNING)):
-        status, _ = resolve(
-            entry, "", "7", record, DONE, heard=True, missing_since=None, now=NOW, grace_s=GRACE
-        )  # fmt: skip
+        status, _ = resolve(Inquiry(Stand(), entry, "", "7", record, DONE, NOW, grace_s=GRACE))
         assert status == DONE

@@ -43,7 +43,7 @@ def record(row: Mapping[str, Any]) -> Record:
         STATES.get(native, JobState.UNKNOWN), native, row["exit"] if own else None, row["signal"] if own else None,
         reason, text, row["host"], 0, row["started"], row["ended"], native == HELD,
     )  # fmt: skip
-    return Record(row["id"], status, row["tag"])
+    return Record(row["id"], status, row["tag"], row["submitted"])
 
 
 class LocalScheduler(Scheduler):
@@ -56,7 +56,10 @@ class LocalScheduler(Scheduler):
     node_env = ("*",)
     poll_s = 0.5
     signs_s = (0.05, 0.4, 1.5, 5.0)
-    complaints = (Complaint(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),)
+    complaints = (
+        Complaint(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),
+        Complaint(r""),  # it runs within this process: whatever it says, it has not taken the job
+    )
 
     def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:
         self.home = home or default_home()

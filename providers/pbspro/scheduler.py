@@ -43,12 +43,14 @@ class PBSProScheduler(Scheduler):
         "TMPDIR",
     )  # each job's own. A login shell runs before the script: what else is there may be a profile's
     poll_s = 15.0
+    zero_may_lie = True  # of a job that ran on while its mom was restarted with -p
+    counts_attempts = False  # PBS counts failed starts too
     chunk = 1000
     array_max = 10000
     complaints = (
         Complaint(r"invalid option -- 'E'", permanent=True),  # an old qstat: history is asked about everything
         Complaint(  # qsub's usage follows, which has every word
-            r"illegal -\w value|directive error|invalid option", hint="`psij-run render` shows what it refused"
+            r"illegal -\w value|directive error|invalid option|script contains|script file|[Cc]annot be used with", hint="`psij-run render` shows what it refused"
         ),
         Complaint(
             r"[Pp]remature end|End of [Ff]ile|Connection reset|Broken pipe|Communication failure",
@@ -94,6 +96,10 @@ class PBSProScheduler(Scheduler):
     def job_id(self, stdout: str) -> str:
         """`123.server`, or `123[].server` for an array; a site's own words may stand on lines before it."""
         return next((line for line in reversed(stdout.split()) if _ID.fullmatch(line)), "")
+
+    def plain_id(self, job_id: str) -> str:
+        """The server's name may have its domain or not."""
+        return job_id.partition(".")[0]
 
     def live(self) -> Query:
         return Query(["qstat", *_ALL], partial(read_job, owner=_user()), split=jobs)

@@ -5,17 +5,20 @@ States: https://slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES and slurm_
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.command import Output
+from psij_parsl.command import Output, Runner
+from psij_parsl.entry import cluster_in
+from psij_parsl.errors import InvalidRequest
 from psij_parsl.resources.hostlist import compress
-from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler, Wish
+from psij_parsl.scheduler import UNSTARTED_ELEMENTS, Complaint, Query, Queue, Record, Scheduler, Wish
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 _Q, _A, _C, _F, _X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -28,8 +31,9 @@ STATES: Mapping[str, JobState] = {
     "COMPLETED": _C,
     "FAILED": _F,
     "CANCELLED": _X,
-    "REVOKED": _X,
+    "REVOKED": JobState.UNKNOWN,
 }
+_MOVED = frozenset(("REVOKED",))  # a sibling cluster of a federation has it
 REASONS: Mapping[str, EndReason] = {
     "TIMEOUT": EndReason.TIMEOUT,
     "DEADLINE": EndReason.DEADLINE,
@@ -41,7 +45,14 @@ REASONS: Mapping[str, EndReason] = {
     "RECONFIG_FAIL": EndReason.LAUNCH_FAILED,
 }
 HELD_STATES = frozenset(("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"))
-HELD_REASONS = ("JobHeld", "job requeued in held state", "job_requeued_in_held_state")
+#: However a version writes it: JobHeldUser, JobHoldMaxRequeue, launch_failed_requeued_held, job requeued in held state.
+_HELD = re.compile(r"held|JobHoldMaxRequeue", re.IGNORECASE)
+#: Reasons that tell why a job ended. All others are why it waited, and stay when it is cancelled while it does.
+_ENDED_BY = re.compile(
+    r"TimeLimit|NodeDown|NodeFail\w*|OutOfMemory|DependencyNeverSatisfied|BadConstraints|SystemFailure|InvalidAccount"
+    r"|InvalidQOS|InactiveLimit|DeadLine|Deadline|Prolog\w*|launch.failed.*|AccountNotAllowed|\w*BurstBuffer\w*|Raised.*"
+    r"|Reservation\w*"
+)
 #: Reasons that say no more than the exit code and the signal. Before 23.02 a script that a signal ended had
 #: JobLaunchFailure, since then it has RaisedSignal:9(Killed).
 _EMPTY = re.compile(r"None|\(null\)|NonZeroExitCode|JobLaunchFailure|RaisedSignal:\d+(\(.*\))?")
@@ -57,22 +68,34 @@ def status(
     state = STATES.get(native, _F if reason else JobState.UNKNOWN)
     if state is _F and signal == _NEVER_STARTED:
         reason = EndReason.LAUNCH_FAILED
-    if state is _X and message.startswith("Dependency"):
+    if state is _X and message == "DependencyNeverSatisfied":  # "Dependency" alone is why it waited
         reason = EndReason.DEPENDENCY
+    if _EMPTY.fullmatch(message) or (state.final and not _ENDED_BY.fullmatch(message)):
+        message = ""
     own = state is _C or (state is _F and reason is None)  # the script's own end, not the manager's doing
     return JobStatus(
         state, native,
         exit_code=exit_code if own and not signal else None, signal=signal or None if own else None,
-        reason=reason, message="" if _EMPTY.fullmatch(message) else message, nodes=nodes, attempt=attempt,
+        reason=reason, message=message, nodes=nodes, attempt=attempt,
         started=_time(started) if state >= _A else None, ended=_time(ended) if state.final else None,
-        held=native in HELD_STATES or (state is _Q and message.startswith(HELD_REASONS)),
+        held=native in HELD_STATES or (state is _Q and _HELD.search(message) is not None),
     )  # fmt: skip
 
 
 def _time(text: str) -> float | None:
+    """`2026-11-26T04:02:58`, in this host's time zone; None for N/A, Unknown and None."""
+    hour = _hour(text[:13])
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:  # N/A, Unknown, None
+        return None if hour is None else hour + int(text[14:16]) * 60 + int(text[17:19])
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _hour(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(f"{text}:00:00").timestamp()
+    except ValueError:
         return None
 
 
@@ -103,24 +126,49 @@ def _wished(variable: str, text: str) -> str | None:
     return time_limit(text) if variable == "SBATCH_TIMELIMIT" else text
 
 
-_LIVE = ("JobArrayID", "State", "exit_code", "RestartCnt", "StartTime", "EndTime", "NodeList", "Comment")
+_LIVE = (
+    "JobArrayID", "State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment",
+    "StdOut",
+)  # fmt: skip
 
 
-def read_squeue(line: str) -> Record:
-    """A line of `live()`. The reason comes last, for it may hold anything."""
-    job_id, native, code, restarts, started, ended, nodes, tag, message = line.split("|", 8)
+def read_squeue(line: str, cluster: str = "") -> Record | None:
+    """A line of `live()`; None for one that names the cluster alone.
+
+    A foreign comment may hold anything, and so may the path that follows; the reason comes last.
+    """
+    if not line or line.startswith("CLUSTER: "):
+        return None
+    job_id, native, code, restarts, submitted, started, ended, nodes, tag, rest = line.split("|", 9)
+    output, _, message = rest.rpartition("|")
     found = status(native, *exit_status(code), _known(nodes), message.rstrip(), int(restarts or 0), started, ended)
-    return Record(job_id, found, _known(tag))
+    return Record(_at(job_id, cluster), found, _known(tag), _time(submitted), output, cluster, native in _MOVED)
 
 
-_PAST = "JobID,State,ExitCode,Start,End,NodeList,Comment,Reason"
+def _at(job_id: str, cluster: str) -> str:
+    """An id as it is kept: with the cluster, where one was named."""
+    return f"{job_id};{cluster}" if cluster else job_id
 
 
-def read_sacct(line: str) -> Record | None:
-    """A line of accounting. It lags behind squeue, so only an end counts."""
-    job_id, native, code, started, ended, nodes, tag, message = line.split("|", 7)
-    found = status(native.split()[0], *exit_status(code), _known(nodes), message, 0, started, ended)
-    return Record(job_id, found, _known(tag)) if found.final else None  # "CANCELLED by 1001": the first word
+_PAST = "JobID,State,ExitCode,Submit,Start,End,NodeList,Comment,Reason"
+_SUBMIT_LINE = "SubmitLine"  # since 21.08; our tag stands in it, whether or not the site keeps comments
+_TAG_IN_LINE = re.compile(r"--comment=(psij:\w+)")
+
+
+def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> Record | None:
+    """A line of accounting. It lags behind squeue, so only an end counts. `commanded`: the submit line is the last."""
+    if not line:
+        return None
+    job_id, native, code, submitted, started, ended, nodes, tag, message = line.split("|", 8)
+    if commanded:
+        message, _, command = message.partition("|")
+        told = _TAG_IN_LINE.search(command)
+        tag = told[1] if told else tag
+    native = native.split()[0]  # "CANCELLED by 1001"
+    found = status(native, *exit_status(code), _known(nodes), message, 0, started, ended)
+    if not found.final and native not in _MOVED:
+        return None
+    return Record(_at(job_id, cluster), found, _known(tag), _time(submitted), "", cluster, native in _MOVED)
 
 
 def fields(line: str) -> dict[str, str]:
@@ -129,7 +177,7 @@ def fields(line: str) -> dict[str, str]:
     return {key: value.strip() for key, value in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def read_scontrol(line: str) -> Record | None:
+def read_scontrol(line: str, cluster: str = "") -> Record | None:
     """A line of `scontrol -o show job`."""
     if not line.strip() or "JobId=" not in line:
         return None
@@ -141,7 +189,10 @@ def read_scontrol(line: str) -> Record | None:
         data["JobState"], *exit_status(data.get("ExitCode", "")), _known(data.get("NodeList", "")),
         data.get("Reason", ""), int(data.get("Restarts", 0)), data.get("StartTime", ""), data.get("EndTime", ""),
     )  # fmt: skip
-    return Record(job_id, found, _known(data.get("Comment", "")))
+    return Record(
+        _at(job_id, cluster), found, _known(data.get("Comment", "")), _time(data.get("SubmitTime", "")),
+        _known(data.get("StdOut", "")), cluster, data["JobState"] in _MOVED,
+    )  # fmt: skip
 
 
 def read_partition(line: str) -> Queue | None:
@@ -206,14 +257,38 @@ class SlurmScheduler(Scheduler):
     wish_env = tuple(WISHES)
     node_env = ("*",)  # a prolog's or a task prolog's
     stopgaps = ("TMPDIR=/tmp",)  # slurmd's, where the client has told none or one that is not on the node
-    stdin_argv = ("sbatch", "--parsable")
+    refusal = r"Batch job submission failed|^sbatch: (unrecognized|(error|fatal): )"
+    forgets = UNSTARTED_ELEMENTS  # a plain job that is cancelled while it waits leaves a record
+    names_clusters = True
+    log_signs = (
+        (r"(?P<text>Exceeded \w* ?memory limit.*|exceeded memory limit.*)", EndReason.OUT_OF_MEMORY),
+        (r"(?i)(?P<text>detected \d+ oom.?kill.*|oom.?kill event.*|some of (your|the step) (processes|tasks).*(killed|OOM).*)",
+         EndReason.OUT_OF_MEMORY),
+        (r"DUE TO TIME LIMIT", EndReason.TIMEOUT),
+        (r"DUE TO NODE FAILURE", EndReason.NODE_FAILURE),
+        (r"DUE TO PREEMPTION", EndReason.PREEMPTED),
+    )  # fmt: skip
     poll_s = 15.0
     complaints = (
+        Complaint(  # the question never left
+            r"connect failure|[Cc]onnection refused|Munge encode failed",
+            transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
+        ),
         Complaint(
-            r"Socket timed out|Zero Bytes were transmitted|Unexpected message received",
+            r"Socket timed out|Zero Bytes were transmitted|Unexpected message received|receive failure|send failure"
+            r"|shutdown failure|authentication error|Munge decode failed|Unable to contact slurm controller(?! \(connect failure\))"
+            r"|Communication (connection|message|shutdown) \w+",
             transient=True, accepted=True, hint="Slurm may have taken the job; it is looked for before it is sent again",
         ),
         Complaint(r"accounting storage is disabled", permanent=True),
+        Complaint(
+            r"(squeue|sacct|scontrol): .*(unrecognized option|invalid option|[Ii]nvalid field|[Ii]nvalid job format)",
+            permanent=True, hint="this Slurm is older than 20.11, and its squeue cannot be asked",
+        ),
+        Complaint(
+            r"unrecognized option|Unable to open file|Batch script (contains|is empty)|does not look like a batch script",
+            client=True, hint="`psij-run render` shows what it refused",
+        ),
         Complaint(
             r"establish.*config.*source|failed to fetch config|Unable to process configuration file",
             hint="Slurm's commands are here but know no cluster: set SLURM_CONF, or choose another --platform",
@@ -223,8 +298,7 @@ class SlurmScheduler(Scheduler):
             hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",
         ),
         Complaint(
-            r"Unable to contact slurm controller|[Cc]onnection refused|connect failure|authentication error"
-            r"|Munge|[Tt]emporarily|try again|Resource temporarily|backup controller|slurm_persist_conn",
+            r"[Tt]emporarily|try again|backup controller|slurm_persist_conn",
             transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
@@ -256,53 +330,104 @@ class SlurmScheduler(Scheduler):
         Complaint(r"reservation is invalid|[Ii]nvalid reservation", limit="reservation",
                   hint="`scontrol show reservation` lists them"),
         Complaint(r"[Ii]nvalid license", limit="licenses", hint="`scontrol show licenses` lists them"),
-        Complaint(r"--mail-type", limit="mail_type", hint="e.g. BEGIN, END, FAIL or ALL"),
+        Complaint(r"--mail-type", client=True, limit="mail_type", hint="e.g. BEGIN, END, FAIL or ALL"),
         Complaint(r"[Dd]ependency", limit="after", hint="see that the job which it is to follow exists"),
         Complaint(r"array", limit="array", hint="`scontrol show config | grep MaxArraySize` tells the limit"),
     )  # fmt: skip
 
+    def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
+        """A single name in $SLURM_CLUSTERS is as one that was given. Raises `InvalidRequest` for a list of names."""
+        super().__init__(run, home, cluster or os.environ.get("SLURM_CLUSTERS") or cluster_in(_parents(os.environ)))
+        if not re.fullmatch(r"[\w.-]*", self.cluster_name):
+            raise InvalidRequest(
+                f"{self.cluster_name!r} is not the name of one cluster of Slurm",
+                hint="choose one: where the job went would not be known, nor how it is there",
+            )
+
+    def _of_cluster(self) -> list[str]:
+        return ["-M", self.cluster_name] if self.cluster_name else []
+
     def submit_argv(self, script: Path) -> Sequence[str]:
-        return ["sbatch", "--parsable", str(script)]
+        return ["sbatch", "--parsable", *self._of_cluster(), f"--comment={self.tag(script.parent.name)}", str(script)]
+
+    def waiting_argv(self, tag: str) -> Sequence[str]:
+        return ["sbatch", "--parsable", *self._of_cluster(), f"--comment={tag}"]
 
     def job_id(self, stdout: str) -> str:
-        """`123`, or `123;cluster` in a federation; warnings may stand on lines before it."""
-        for line in reversed(stdout.splitlines()):
-            if match := re.fullmatch(r"(\d+)(;.*)?", line.strip()):
-                return match[1]
-        return ""
+        """`123`, or `123;cluster` where a cluster was chosen; a site's notices may stand on lines around it."""
+        return next(iter(self.job_ids(stdout)), "")
+
+    def job_ids(self, stdout: str) -> Sequence[str]:
+        """As `job_id`; what stands with its cluster is likelier than a number alone."""
+        lines = (line.strip() for line in stdout.splitlines())
+        found = dict.fromkeys(line for line in lines if re.fullmatch(r"\d+(;[\w.-]+)?", line))
+        return sorted(found, key=lambda job_id: ";" not in job_id)
+
+    def plain_id(self, job_id: str) -> str:
+        return job_id.partition(";")[0]
+
+    def spoken(self, job_id: str) -> str:
+        return job_id.partition(";")[0]
+
+    def named_cluster(self, job_id: str) -> str:
+        return job_id.partition(";")[2]
+
+    def element(self, job_id: str, index: int) -> str:
+        number, semicolon, cluster = job_id.partition(";")
+        return f"{number}_{index}{semicolon}{cluster}"
+
+    def whole(self, element_id: str) -> str:
+        number, semicolon, cluster = element_id.partition(";")
+        return f"{number.partition('_')[0]}{semicolon}{cluster}"
 
     def live(self) -> Query:
         columns = ",".join(f"{name}:|" for name in _LIVE) + ",Reason: "
-        return Query(["squeue", "-h", "-r", "--me", "-t", "all", "-O", columns], read_squeue)
+        argv = ["squeue", *self._of_cluster(), "-h", "-r", "--me", "-t", "all", "-O", columns]
+        return Query(argv, partial(read_squeue, cluster=self.cluster_name))
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
+        """Accounting with all records of an id that has begun again (-D), and what the controller still has."""
         start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86400)))
+        wanted = ",".join(map(self.spoken, ids))
+        sacct = [*self._of_cluster(), "-n", "-P", "-X", "-D", "-S", start, "-j", wanted, "-o"]
+        name = self.cluster_name
         return (
-            Query(["sacct", "-n", "-P", "-X", "-S", start, "-j", ",".join(ids), "-o", _PAST], read_sacct),
-            Query(["scontrol", "-o", "show", "job"], read_scontrol),
+            Query(
+                ["sacct", *sacct, f"{_PAST},{_SUBMIT_LINE}"],
+                partial(read_sacct, cluster=name, commanded=True),
+                name="submit lines",
+            ),
+            Query(["sacct", *sacct, _PAST], partial(read_sacct, cluster=name), name="accounting"),
+            Query(["scontrol", *self._of_cluster(), "-o", "show", "job"], partial(read_scontrol, cluster=name)),
         )
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
-        return ["scancel", "-v", *ids]  # silent about unknown ids without -v
+        return ["scancel", *self._of_cluster(), "-v", *map(self.spoken, ids)]  # silent about unknown ids without -v
 
     def unknown_ids(self, output: Output) -> set[str]:
         return set(re.findall(r"job id (\S+): Invalid job id", output.stderr))
 
     def hold_argv(self, ids: Sequence[str]) -> Sequence[str]:
-        return ["scontrol", "hold", ",".join(ids)]
+        return ["scontrol", *self._of_cluster(), "hold", ",".join(map(self.spoken, ids))]
 
     def release_argv(self, ids: Sequence[str]) -> Sequence[str]:
-        return ["scontrol", "release", ",".join(ids)]
+        return ["scontrol", *self._of_cluster(), "release", ",".join(map(self.spoken, ids))]
 
     def signal_argv(self, job_id: str, signal: str) -> Sequence[str]:
-        return ["scancel", "--batch", "--signal", signal, job_id]
+        return ["scancel", *self._of_cluster(), "--batch", "--signal", signal, self.spoken(job_id)]
 
     def extend_argv(self, job_id: str, minutes: int) -> Sequence[str]:
-        return ["scontrol", "update", f"JobId={job_id}", f"TimeLimit={minutes}"]
+        return ["scontrol", *self._of_cluster(), "update", f"JobId={self.spoken(job_id)}", f"TimeLimit={minutes}"]
 
     def release_nodes_argv(self, job_id: str, keep: Sequence[str]) -> Sequence[str]:
         """A running job shrinks to the nodes named. https://slurm.schedmd.com/faq.html#job_size"""
-        return ["scontrol", "update", f"JobId={job_id}", f"NodeList={compress(keep)}"]
+        return [
+            "scontrol",
+            *self._of_cluster(),
+            "update",
+            f"JobId={self.spoken(job_id)}",
+            f"NodeList={compress(keep)}",
+        ]
 
     def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
         """As the base says: SBATCH_ACCOUNT and its like."""
@@ -318,18 +443,23 @@ class SlurmScheduler(Scheduler):
         return found
 
     def end_query(self, job_id: str) -> Query:
-        return Query(["squeue", "-h", "-j", job_id, "-o", "%e"], _time)
+        return Query(["squeue", *self._of_cluster(), "-h", "-j", self.spoken(job_id), "-o", "%e"], _time)
 
     def queues_query(self) -> Query:
-        return Query(["scontrol", "-o", "show", "partition"], read_partition)
+        return Query(["scontrol", *self._of_cluster(), "-o", "show", "partition"], read_partition)
 
     def cluster(self, environ: Any) -> str:
-        """The cluster is told by its configuration file and the chosen cluster names, not by a token.
+        """The cluster is told by its configuration file, not by a token; that of a chosen name is added to it.
 
         On a job's nodes slurmd sets SLURM_CONF to a file of its own, so a job in a job is of the cluster that its
         parent was sent to; that of a parent which is not ours is taken for the one that login nodes need no
         variable for.
         """
         if "SLURMD_NODENAME" in environ and not environ.get("SLURM_CLUSTERS"):
-            return str(environ.get("PSIJ_JOB_CLUSTER", ""))
-        return "|".join(f"{name}={environ[name]}" for name in ("SLURM_CONF", "SLURM_CLUSTERS") if environ.get(name))
+            return _parents(environ).partition("cluster=")[0].rstrip("|")
+        return f"SLURM_CONF={environ['SLURM_CONF']}" if environ.get("SLURM_CONF") else ""
+
+
+def _parents(environ: Mapping[str, str]) -> str:
+    """The cluster key of the job that one stands in; '' outside of one, or in one that is not ours."""
+    return environ.get("PSIJ_JOB_CLUSTER", "") if "SLURMD_NODENAME" in environ else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..entry import Entry
+from ..entry import Entry, cluster_in
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..journal import Journal
 from ..states import JobState, JobStatus
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..snapshot import View
 
 Found = Sequence[tuple[Entry, str]]
+_LOG_LINES = 10  # of the manager's log, in what explains an end
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,12 @@ class Desk:
         return self.journal.find(selectors, elements=elements)
 
     def executor(self, entry: Entry) -> BatchSchedulerExecutor:
-        """The executor of a job's platform and site. Raises `PluginError` if the platform is gone."""
+        """The executor of a job's platform, site and cluster. Raises `PluginError` if the platform is gone."""
         key = entry.platform, entry.site
         if key not in self._executors:
             self._executors[key] = self._shared(self._made(entry))
-        return self._executors[key]
+        executor = self._executors[key]
+        return executor.at(named) if (named := cluster_in(entry.cluster)) else executor
 
     def _made(self, entry: Entry) -> BatchSchedulerExecutor:
         if entry.site:
@@ -137,9 +139,9 @@ class Desk:
 
     def groups(self, found: Found) -> list[tuple[BatchSchedulerExecutor, Found]]:
         """Jobs by the executor that can be asked about them; `complain` tells of those for which there is none."""
-        groups: dict[tuple[str, str], list[tuple[Entry, str]]] = {}
+        groups: dict[tuple[str, str, str], list[tuple[Entry, str]]] = {}
         for entry, key in found:
-            groups.setdefault((entry.platform, entry.site), []).append((entry, key))
+            groups.setdefault((entry.platform, entry.site, cluster_in(entry.cluster)), []).append((entry, key))
         told: list[tuple[BatchSchedulerExecutor, Found]] = []
         for group in groups.values():
             try:
@@ -187,8 +189,8 @@ class Desk:
         if executor.cluster == first.cluster:
             statuses, note = executor.statuses(group, urgent=urgent), ""
             view = executor.snapshot.view()
-            if view.failures and not all(status.final for status in statuses):
-                self.notes.append(f"{view.failure}; states stay as they were, it is asked again later")
+            if view.failure and not all(status.final for status in statuses):
+                self.notes.append(f"{view.failure}; {view.age()}")
         else:  # the client's own variables lead elsewhere: it cannot be asked
             from ..snapshot import QueueSnapshot
 
@@ -244,12 +246,21 @@ def exit_status(status: JobStatus) -> int:
 
 
 def told(row: Row) -> Error:
-    """A bad end, as an error says it."""
+    """A bad end, as an error says it: with the end of the manager's own log, where it has written one."""
     status = row.status
+    log = "" if row.entry.attached or (row.entry.array and row.key in ("", "*")) else _log_tail(row)
     if status.reason:
         hint = status.reason.hint
     elif status.state is JobState.CANCELED:
         hint = ""
     else:
         hint = f"`psij-run logs --stderr {row.id}` shows what it wrote; `psij-run info {row.id}` shows all about it"
-    return Error(f"job {row.id} ({row.entry.name}) ended {status.describe()}", hint=hint)
+    return Error(f"job {row.id} ({row.entry.name}) ended {status.describe()}{log}", hint=hint)
+
+
+def _log_tail(row: Row) -> str:
+    from ..executor import tail
+    from ..verdict import manager_log
+
+    last = tail(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
+    return f"\n--- {row.entry.platform} wrote\n{last}" if last else ""

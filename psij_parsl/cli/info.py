@@ -10,7 +10,9 @@ import typer
 
 from ..batch import outputs
 from ..claim import claimed_by
+from ..executor import tail
 from ..script import indices
+from ..verdict import manager_log
 from .arguments import AnyJobs, Json, needed
 from .desk import Desk, Row
 from .output import Column, Renderer, length, moment
@@ -25,8 +27,9 @@ _LINES = (
     Column("run_s", "ran", length), Column("nodes", "nodes"), Column("requeued", "requeued"),
     Column("cancel_asked", "cancel asked", moment), Column("twins", "second copies"), Column("folder", "folder"),
     Column("script", "script"), Column("stdout", "stdout"), Column("stderr", "stderr"),
-    Column("log", "manager's log"),
+    Column("log", "manager's log"), Column("log_end", "its end"),
 )  # fmt: skip
+_LOG_LINES = 10
 _SHAPE = {
     "num_nodes": "nodes", "ranks_per_node": "ranks per node", "cpus_per_rank": "cores per rank",
     "threads_per_core": "threads per core", "gpus_per_rank": "GPUs per rank", "memory_per_node": "MB per node",
@@ -65,7 +68,8 @@ def _record(desk: Desk, row: Row) -> dict[str, Any]:
         "requeued": row.status.attempt or None, "twins": list(entry.twins), "run": entry.run,
         "claim": claimed_by(entry.element_folder(key)),
         "cancel_asked": entry.cancelled.get(key) or entry.cancelled.get("*"),
-        "script": _existing(entry.folder / "script.sh"), "log": _existing(entry.folder / "manager.log"),
+        "script": _existing(entry.folder / "script.sh"), "log": _existing(manager_log(entry, key)),
+        "log_end": tail(manager_log(entry, key), _LOG_LINES) if row.status.final and not entry.attached else "",
         "command": None, "command_line": entry.command, "directory": None, "asked": "", "job": None,
         "array": indices(entry.array) if entry.array else "", "elements": "", "stdout": None, "stderr": None,
     }  # fmt: skip

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from ..batch import outputs
-from ..entry import Entry
 from ..errors import Error, InvalidRequest
 from ..signals import registered, should_exit
 from ..states import JobState, JobStatus
+from ..verdict import manager_log
 from .acts import all_final
 from .arguments import AnyJobs, needed
 from .desk import Desk, Found, Row
@@ -27,6 +27,7 @@ def logs(
     jobs: AnyJobs = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Show more as it comes, until its end.")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="Its stderr instead of its stdout.")] = False,
+    manager: Annotated[bool, typer.Option("--manager", help="What the resource manager itself wrote.")] = False,
     lines: Annotated[
         int | None, typer.Option("-n", "--lines", metavar="COUNT", help="The last COUNT lines.", show_default=False)
     ] = None,
@@ -35,9 +36,11 @@ def logs(
     out: Renderer = ctx.obj
     if lines is not None and lines < 0:
         raise InvalidRequest(f"-n {lines} is no number of lines", hint="-n takes a whole number, 0 or more")
+    if manager and stderr:
+        raise InvalidRequest("--stderr and --manager are two different files", hint="say one of them")
     desk = Desk()
     found = desk.find(needed(jobs, "logs"), elements=True)
-    rows = [(row, _file(desk, row.entry, row.key, stderr=stderr)) for row in desk.look(found, urgent=True)]
+    rows = [(row, _file(desk, row, stderr=stderr, manager=manager)) for row in desk.look(found, urgent=True)]
     if follow:
         return _follow(desk, found, [_tail(row, path, lines, label=len(rows) > 1) for row, path in rows])
     written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
@@ -63,7 +66,10 @@ def _tail(row: Row, path: Path, lines: int | None, *, label: bool = False) -> tu
     return tail, Sink(sys.stdout, f"[{row.id}] " if label else "")
 
 
-def _file(desk: Desk, entry: Entry, key: str, *, stderr: bool) -> Path:
+def _file(desk: Desk, row: Row, *, stderr: bool, manager: bool) -> Path:
+    entry, key = row.entry, row.key
+    if manager and not entry.attached:
+        return manager_log(entry, key)
     job = desk.journal.job(entry, key)
     if job is None:
         raise Error(
@@ -90,10 +96,9 @@ def _nothing(row: Row, path: Path) -> Error:
         return Error(
             f"job {row.id} was cancelled before it wrote anything", hint=f"`psij-run info {row.id}` tells more"
         )
-    manager = row.entry.folder / "manager.log"
     hint = f"`psij-run info {row.id}` tells more"
-    if manager.exists():
-        hint = f"what the resource manager wrote is in {manager}"
+    if manager_log(row.entry, row.key).exists():
+        hint = f"`psij-run logs --manager {row.id}` shows what the resource manager wrote"
     return Error(f"there is no {path}: job {row.id} ended {status.describe()}", hint=hint)
 
 

@@ -9,7 +9,11 @@ from parsl.jobs.states import JobState as ParslState
 from parsl.jobs.states import JobStatus as ParslStatus
 
 from ..entry import Entry
+from ..executor import tail
 from ..states import EndReason, JobState, JobStatus
+from ..verdict import manager_log
+
+_LOG_LINES = 5
 
 #: HELD and UNKNOWN are no states that Parsl's strategy counts: it would submit again every period.
 _STATES = {
@@ -36,12 +40,12 @@ def parsl_status(status: JobStatus, entry: Entry) -> ParslStatus:
     """The status of a block, with all that Parsl can hand on to a task's exception."""
     folder = Path(entry.folder)
     stdout, stderr = folder / "stdout", folder / "stderr"
-    log = folder / "manager.log"  # where the manager says what it did to the job
+    log = manager_log(entry)
     if status.final and not _holds(stderr) and _holds(log):
         stderr = log
     return ParslStatus(
         parsl_state(status),
-        message=_message(status, entry),
+        message=_message(status, entry, tail(log, _LOG_LINES) if status.final else ""),
         exit_code=status.exit_status,
         stdout_path=os.fspath(stdout),
         stderr_path=os.fspath(stderr),
@@ -55,7 +59,7 @@ def _holds(path: Path) -> bool:
         return False
 
 
-def _message(status: JobStatus, entry: Entry) -> str | None:
+def _message(status: JobStatus, entry: Entry, log: str) -> str | None:
     if status.state is JobState.COMPLETED:
         return None
     said = status.describe()
@@ -63,4 +67,5 @@ def _message(status: JobStatus, entry: Entry) -> str | None:
         return ", ".join(word for word in ("held" if status.held else "", status.message) if word) or None
     native = f", {entry.platform} job {entry.native}" if entry.native else ""
     hint = f"; {status.reason.hint}" if status.reason else ""
-    return f"block {entry.name} ({entry.id}{native}): {said}{hint}; its folder is {entry.folder}"
+    told = f"block {entry.name} ({entry.id}{native}): {said}{hint}; its folder is {entry.folder}"
+    return f"{told}; {entry.platform} wrote: {log}" if log else told

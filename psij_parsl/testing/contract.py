@@ -70,7 +70,9 @@ class PlatformContract:
         job = executor.submit(shell("exit 4"))
         job.wait(PATIENCE_S)
         answer = executor.scheduler.qstat(lambda seen: [job.native_id])
-        assert answer.records[job.native_id].status.exit_code == 4
+        record = answer.of(job.native_id)
+        assert record is not None
+        assert record.status.exit_code == 4
 
     def test_a_missing_directory_is_a_launch_failure(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         status = executor.submit(Job(command=["true"], directory=tmp_path / "none")).wait(PATIENCE_S)

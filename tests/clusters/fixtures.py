@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clusters import modules
 from tests.clusters.hosts import ClusterError
+from tests.clusters.modules import ModuleSystem
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import SlurmCluster, client_variables
 from tests.clusters.slurm_conf import SlurmSettings
@@ -33,16 +35,50 @@ def slurm_plain() -> Iterator[SlurmCluster]:
 def slurm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
     """Each kind of Slurm, as the one that Slurm's commands talk to; the test may leave it in any state."""
     cluster: SlurmCluster = request.getfixturevalue(f"slurm_{request.param}")
-    for name in client_variables(os.environ):
-        monkeypatch.delenv(name)
-    for name, value in cluster.env.items():
-        monkeypatch.setenv(name, value)
+    _talk_to(cluster, monkeypatch)
     yield cluster
     _leave_as_found(cluster)
 
 
-def _running(settings: SlurmSettings) -> Iterator[SlurmCluster]:
-    cluster = SlurmCluster(settings)
+@pytest.fixture(scope="module")
+def _pair_of_slurms() -> Iterator[tuple[SlurmCluster, SlurmCluster]]:
+    for one in _running(SlurmSettings(name="one", nodes=2)):
+        for two in _running(SlurmSettings(name="two", nodes=2), beside=one):
+            yield one, two
+
+
+@pytest.fixture
+def two_slurms(
+    _pair_of_slurms: tuple[SlurmCluster, SlurmCluster], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[SlurmCluster, SlurmCluster]]:
+    """The clusters "one" and "two" of one accounting; commands talk to "one", and with `-M two` to "two"."""
+    one, two = _pair_of_slurms
+    _talk_to(one, monkeypatch)
+    yield one, two
+    _leave_as_found(one, two)
+
+
+@pytest.fixture(params=["environment-modules", "lmod"])
+def module_command(request: pytest.FixtureRequest) -> ModuleSystem:
+    """Each real `module` command, installed: where its files are."""
+    try:
+        modules.install()
+    except ManagerUnavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return modules.module_system(request.param)
+
+
+def _talk_to(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in client_variables(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+
+
+def _running(settings: SlurmSettings, beside: SlurmCluster | None = None) -> Iterator[SlurmCluster]:
+    cluster = SlurmCluster(settings, beside=beside)
     try:
         cluster.start()
     except ManagerUnavailable as error:
@@ -53,13 +89,17 @@ def _running(settings: SlurmSettings) -> Iterator[SlurmCluster]:
     cluster.stop()
 
 
-def _leave_as_found(cluster: SlurmCluster) -> None:
+def _leave_as_found(*clusters: SlurmCluster) -> None:
+    """Heal and empty them; a later one may use the first one's services."""
     try:
-        cluster.heal()
-        cluster.cancel_all()
-        cluster.wait_idle()
+        for cluster in clusters:
+            cluster.heal()
+            cluster.cancel_all()
+            cluster.wait_idle()
     except ClusterError:
-        # The test that did it is told; the next one gets a new cluster.
-        cluster.stop()
-        cluster.start()
+        # The test that did it is told; the next one gets new clusters.
+        for cluster in reversed(clusters):
+            cluster.stop()
+        for cluster in clusters:
+            cluster.start()
         raise

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+#: Where what is made for the tests, and is worth keeping, lies on this machine.
+PLACE = Path(os.environ.get("PSIJ_TEST_ROOTS") or "/var/cache/psij-parsl-tests")
 _LISTS = Path("/var/lib/apt/lists")
 _LISTS_MAX_AGE = 24 * 3600.0  # seconds
 _POLICY = Path("/usr/sbin/policy-rc.d")
@@ -67,6 +69,19 @@ def ensure(packages: Sequence[str]) -> None:
             _apt("install", "--yes", "--no-install-recommends", *absent)
 
 
+def download(package: str, folder: Path) -> Path:
+    """Fetch a package's file into a folder, without installing it.
+
+    Raises:
+        ManagerUnavailable: apt has none.
+    """
+    with _one_at_a_time():
+        if _lists_are_old():
+            _apt("update")
+        _apt("-o", "APT::Sandbox::User=root", "download", package, folder=folder)
+    return next(folder.glob(f"{package}_*.deb"))
+
+
 def _lists_are_old() -> bool:
     # The files' own times are the mirror's, so only the directory tells when apt last looked.
     if not any(_LISTS.glob("*Packages*")):
@@ -74,11 +89,12 @@ def _lists_are_old() -> bool:
     return time.time() - _LISTS.stat().st_mtime > _LISTS_MAX_AGE
 
 
-def _apt(*arguments: str) -> None:
+def _apt(*arguments: str, folder: Path | None = None) -> None:
     command = ["apt-get", "--quiet=2", "-o", "DPkg::Lock::Timeout=300", *arguments]
     try:
         subprocess.run(
             command,
+            cwd=folder,
             env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -16,10 +16,12 @@ import atexit
 import itertools
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +37,7 @@ from tests.clusters.hosts import (
     new_directory,
     require_namespaces,
 )
+from tests.clusters.munge import MungeBetween, munge_between
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm_conf import Addresses, SlurmSettings
 from tests.clusters.slurm_daemons import SlurmDaemons, client_variables, slurmd
@@ -64,17 +67,31 @@ class SlurmCluster:
     Args:
         settings: what the cluster is like.
         directory: where everything of it lies. Default: a fresh one under /tmp. `stop()` removes it.
+        beside: a running cluster with accounting, whose munged and slurmdbd this one is to use: then each of the
+            two can be reached from the other's environment, by `-M NAME`. Stop this one first.
     """
 
-    def __init__(self, settings: SlurmSettings | None = None, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: SlurmSettings | None = None,
+        directory: Path | None = None,
+        *,
+        beside: SlurmCluster | None = None,
+    ) -> None:
         self.settings = settings or SlurmSettings()
         self._chosen_directory = directory
+        self._beside = beside
         self._running: SlurmDaemons | None = None
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """The nodes' names; each is also what `hostname` says there."""
         return self.settings.node_names
+
+    @property
+    def name(self) -> str:
+        """Its ClusterName, such as `-M` takes."""
+        return self.settings.cluster_name
 
     @property
     def directory(self) -> Path:
@@ -128,7 +145,7 @@ class SlurmCluster:
         install(accounting=self.settings.accounting)
         destroy_abandoned(_PREFIX)
         hosts = HostGroup(new_directory(_PREFIX, self._chosen_directory))
-        self._running = SlurmDaemons(hosts, self.settings)
+        self._running = SlurmDaemons(hosts, self.settings, None if self._beside is None else self._beside._daemons)
         atexit.register(self._stop_at_exit, os.getpid())
         try:
             self._running.start_all()
@@ -185,6 +202,31 @@ class SlurmCluster:
         """Start the controller, with the state that it left; return when it answers."""
         self._daemons.start_slurmctld()
 
+    def forget_everything(self) -> None:
+        """The controller loses its state: it knows no job, ends what runs, and gives out ids from 1 on again.
+
+        Return when all nodes are idle. What accounting has recorded stays there.
+        """
+        self._hosts.end_daemon("slurmctld", signal.SIGKILL)
+        shutil.rmtree(self.directory / "state")
+        (self.directory / "state").mkdir()
+        self.start_controller()
+        self.wait_idle()
+
+    @contextmanager
+    def munge_lost_before_answers(self, program: str = "sbatch", processes: int = 1) -> Iterator[MungeBetween]:
+        """Clients' munge socket goes away between question and answer: what was asked is done, and called refused.
+
+        With the `env` of what the block gets, the first so many processes of a program cannot read any answer; all
+        other programs, and later processes of this one, work as ever.
+        """
+        usual, path = self._daemons.munge_socket, self.directory / "run" / "munge-between.sock"
+        conf = self.directory / "etc" / "slurm-cut-off.conf"
+        text = (self.directory / "etc" / "slurm.conf").read_text()
+        conf.write_text(text.replace(f"AuthInfo=socket={usual}", f"AuthInfo=socket={path}"))
+        with munge_between(usual, path, program, processes, {"SLURM_CONF": str(conf)}) as between:
+            yield between
+
     def pause_controller(self) -> None:
         """The controller hangs: it takes connections and never answers."""
         self._hosts.pause("slurmctld")
@@ -228,12 +270,7 @@ class SlurmCluster:
         for name in self._hosts.paused_daemons():
             self._hosts.resume(name)
         daemons = self._daemons
-        # In this order: each needs those before it.
-        restart = {"munged": daemons.start_munged}
-        if self.settings.accounting:
-            restart |= {"mariadbd": daemons.start_mariadbd, "slurmdbd": daemons.start_slurmdbd}
-        restart |= {"slurmctld": daemons.start_slurmctld}
-        for name, start in restart.items():
+        for name, start in (daemons.services | {"slurmctld": daemons.start_slurmctld}).items():
             if self._hosts.daemon(name) is None:
                 start()
         self._daemons.wait_for_slurmctld()
@@ -291,6 +328,8 @@ class SlurmCluster:
     def _require_accounting(self) -> None:
         if not self.settings.accounting:
             raise ClusterError("this cluster was made without accounting")
+        if self._beside is not None:
+            raise ClusterError(f"the accounting is the cluster {self._beside.name}'s")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -308,7 +347,7 @@ def _parser() -> argparse.ArgumentParser:
         if setting.name == "accounting":
             up.add_argument(option, action=argparse.BooleanOptionalAction, default=setting.default, help=text)
         else:
-            up.add_argument(option, type=int, default=setting.default, help=text)
+            up.add_argument(option, type=type(setting.default), default=setting.default, help=text)
     down = verbs.add_parser("down", help="end a cluster and remove its directory")
     down.add_argument("--dir", type=Path, required=True, help="the directory that `up` said")
     verbs.add_parser("install", help="install the Debian packages")

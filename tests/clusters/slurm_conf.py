@@ -31,10 +31,11 @@ class SlurmSettings:
     message_timeout: int = field(default=15, metadata={"help": "seconds a client waits for a silent controller"})
     slurmd_timeout: int = field(default=60, metadata={"help": "seconds until a silent node is set down"})
     kill_wait: int = field(default=5, metadata={"help": "seconds from SIGTERM to SIGKILL"})
+    name: str = field(default="", metadata={"help": "ClusterName, in place of accounted or plain"})
 
     @property
     def cluster_name(self) -> str:
-        return "accounted" if self.accounting else "plain"
+        return self.name or ("accounted" if self.accounting else "plain")
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -43,12 +44,12 @@ class SlurmSettings:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the daemons listen: one loopback network per cluster, ports that were free when it started."""
+    """Where the daemons listen: a loopback network, and ports that were free when the cluster started."""
 
     network: str  # the first three numbers, such as "127.0.17"
     controller_port: int
     node_port: int  # the same on every node: each has an address of its own
-    accounting_port: int
+    accounting_port: int  # one for all clusters that share an accounting; they share the network, too
 
     @property
     def head(self) -> str:
@@ -58,17 +59,20 @@ class Addresses:
         return f"{self.network}.{number}"
 
 
-def config_files(directory: Path, settings: SlurmSettings, addresses: Addresses) -> dict[str, str]:
-    """All files of `etc/`, by name. Slurm looks for the others beside the one that SLURM_CONF names."""
+def config_files(directory: Path, settings: SlurmSettings, addresses: Addresses, services: Path) -> dict[str, str]:
+    """All files of `etc/`, by name. Slurm looks for the others beside the one that SLURM_CONF names.
+
+    `services` is the directory of the cluster whose munged, and slurmdbd if any, this one uses; or its own.
+    """
     files = {
-        "slurm.conf": _slurm_conf(directory, settings, addresses),
+        "slurm.conf": _slurm_conf(directory, settings, addresses, services),
         DAEMONS_CONF: _daemons_conf(directory),
         _TASK_PROLOG: _task_prolog(directory),
         "gres.conf": _gres_conf(directory, settings),
         # The daemons want to know a cgroup version even where, as here, nothing uses cgroups.
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
     }
-    if settings.accounting:
+    if settings.accounting and services == directory:
         files["slurmdbd.conf"] = _slurmdbd_conf(directory, addresses)
     return files
 
@@ -82,7 +86,7 @@ def munge_socket(directory: Path) -> Path:
     return directory / "run" / "munge.sock"
 
 
-def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses) -> str:
+def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses, services: Path) -> str:
     every_node = ",".join(settings.node_names)
     lines = [
         f"ClusterName={settings.cluster_name}",
@@ -91,7 +95,7 @@ def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses) 
         f"SlurmdPort={addresses.node_port}",
         "SlurmUser=root",
         "AuthType=auth/munge",
-        f"AuthInfo=socket={munge_socket(directory)}",
+        f"AuthInfo=socket={munge_socket(services)}",
         f"StateSaveLocation={directory}/state",
         f"SlurmdSpoolDir={directory}/spool/%n",
         f"TmpFS={directory}/tmpfs",
@@ -128,7 +132,7 @@ def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses) 
             "AccountingStorageType=accounting_storage/slurmdbd",
             f"AccountingStorageHost={addresses.head}",
             f"AccountingStoragePort={addresses.accounting_port}",
-            f"AccountingStoragePass={munge_socket(directory)}",
+            f"AccountingStoragePass={munge_socket(services)}",
             "AccountingStorageTRES=gres/gpu",
             "AccountingStorageEnforce=associations,limits,qos",
             "AccountingStoreFlags=job_comment,job_script",

@@ -9,7 +9,8 @@ import shutil
 import socket
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.clusters.hosts import ClusterError, CommandFailed, HostGroup
@@ -37,33 +38,48 @@ class SlurmDaemons:
     Args:
         hosts: where they run; they are ended, paused and found there, by the same names.
         settings: what the cluster is like.
+        beside: the daemons of the cluster whose munged, MariaDB and slurmdbd this one uses; default: its own.
     """
 
-    def __init__(self, hosts: HostGroup, settings: SlurmSettings) -> None:
+    def __init__(self, hosts: HostGroup, settings: SlurmSettings, beside: SlurmDaemons | None = None) -> None:
         self.hosts = hosts
         self.settings = settings
-        self.addresses = _free_addresses()
+        self.beside = beside
+        self.addresses = _free_addresses() if beside is None else _free_addresses_beside(beside.addresses)
 
     @property
     def client_env(self) -> dict[str, str]:
         return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf")}
 
+    @property
+    def munge_socket(self) -> Path:
+        return munge_socket(self._services_directory)
+
     def start_all(self) -> None:
         """Write the configuration and start everything, for the first time."""
         self._write_files()
         self.hosts.start_hosts([HEAD, *self.settings.node_names])
-        self.start_munged()
+        for start in self.services.values():
+            start()
         if self.settings.accounting:
-            self.start_mariadbd()
-            self.start_slurmdbd()
+            if self.beside is None:
+                self._make_controllers_reachable()
             self._add_associations()
         self.start_slurmctld()
         for node in self.settings.node_names:
             self._start_slurmd(node)
 
+    @property
+    def services(self) -> dict[str, Callable[[], None]]:
+        """What starts the daemons below the controller that are this cluster's own; each needs those before it."""
+        if self.beside is not None:
+            return {}
+        accounting = {"mariadbd": self.start_mariadbd, "slurmdbd": self.start_slurmdbd}
+        return {"munged": self.start_munged} | (accounting if self.settings.accounting else {})
+
     def start_munged(self) -> None:
         run, key = self.hosts.directory / "run", self.hosts.directory / "etc" / "munge.key"
-        socket_path = munge_socket(self.hosts.directory)
+        socket_path = self.munge_socket
         argv = ["munged", "--foreground", "--num-threads=4", f"--key-file={key}", f"--socket={socket_path}"]
         argv += [f"--pid-file={run}/munged.pid", f"--seed-file={run}/munged.seed"]
         # Force: it would refuse to live below /tmp, where everybody may write.
@@ -143,6 +159,10 @@ class SlurmDaemons:
             return False
         return True
 
+    @property
+    def _services_directory(self) -> Path:
+        return self.hosts.directory if self.beside is None else self.beside.hosts.directory
+
     def _write_files(self) -> None:
         directory = self.hosts.directory
         for name in ("etc", "log", "run", "state", "dev", "db", "tmpfs"):
@@ -150,7 +170,7 @@ class SlurmDaemons:
         for node in self.settings.node_names:
             (directory / "spool" / node).mkdir(parents=True)
         etc = directory / "etc"
-        for name, text in config_files(directory, self.settings, self.addresses).items():
+        for name, text in config_files(directory, self.settings, self.addresses, self._services_directory).items():
             (etc / name).write_text(text)
             (etc / name).chmod(FILE_MODES.get(name, 0o644))
         (etc / "hosts").write_text(hosts_file(self.settings, self.addresses, Path("/etc/hosts").read_text()))
@@ -161,12 +181,26 @@ class SlurmDaemons:
         for number in range(self.settings.gpus):
             os.mknod(gpu_device(directory, number), 0o666 | stat.S_IFCHR, null)
 
+    def _make_controllers_reachable(self) -> None:
+        """Let `-M` find the controllers: slurmdbd notes where their connections come from, which is 127.0.0.1.
+
+        A trigger, because it does so again at each start of a controller.
+        """
+        head = self.addresses.head
+        name = "new.control_host"
+        trigger = f"set {name} = if({name} = '127.0.0.1', '{head}', {name})"
+        self.run(
+            "mariadb", "--no-defaults", f"--socket={self.hosts.directory}/db/mariadb.sock", "slurm_acct_db",
+            stdin=f"create trigger reachable before update on cluster_table for each row {trigger};",
+        )  # fmt: skip
+
     def _add_associations(self) -> None:
         """root may charge every account and use every QOS."""
         accounts, qos = ",".join(ACCOUNTS), ",".join(QOS)
         commands = [f"add cluster {self.settings.cluster_name}"]
         commands += [f"add account {accounts} organization=tests description=tests"]
-        commands += [f"add qos {name}" for name in QOS if name != "normal"]  # which is there from the start
+        if self.beside is None:  # QOS are the accounting's, and normal is there from the start
+            commands += [f"add qos {name}" for name in QOS if name != "normal"]
         commands += [f"add user root account={accounts} defaultaccount={ACCOUNTS[0]} qos={qos}"]
         self.run("sacctmgr", "--immediate", "--quiet", stdin="\n".join([*commands, "quit", ""]))
 
@@ -203,6 +237,12 @@ def _free_addresses() -> Addresses:
         if all(_is_free(port + offset) for offset in range(3)):
             return Addresses(f"127.0.{2 + secrets.randbelow(250)}", port, port + 1, port + 2)
     raise ClusterError("no three free ports between 20000 and 30000")
+
+
+def _free_addresses_beside(others: Addresses) -> Addresses:
+    """The same network and accounting, with a controller and nodes on ports of their own."""
+    own = _free_addresses()
+    return replace(others, controller_port=own.controller_port, node_port=own.node_port)
 
 
 def _is_free(port: int) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -245,3 +247,57 @@ def test_the_hosts_policy_is_put_back_after_an_install(
         assert subprocess.run(["sh", str(policy)], check=False).returncode == 101
     assert (policy.read_text() if policy.exists() else None) == before
     assert not (tmp_path / "aside").exists()
+
+
+def test_each_of_two_clusters_of_one_accounting_is_reached_from_the_other(
+    two_slurms: tuple[SlurmCluster, SlurmCluster],
+) -> None:
+    one, two = two_slurms
+    submit(one, "--hold", "--wrap", "true")  # so that their ids differ
+    there = submit(one, "-M", "two", "--hold", "--job-name=sent", "--wrap", "true")
+    assert there.endswith(";two")
+    job = there.partition(";")[0]
+    assert two.run("squeue", "--noheader", f"--jobs={job}", "--format=%j").strip() == "sent"
+    assert one.run("squeue", "-M", "two", "--noheader", f"--jobs={job}", "--format=%j").split()[-1] == "sent"
+    one.run("scancel", "-M", "two", job)
+    assert comes_true(lambda: two.jobs() == [], 30.0)
+    assert len(one.jobs()) == 1
+    assert submit(two, "-M", "one", "--hold", "--wrap", "true").endswith(";one")
+
+
+def test_clusters_of_one_accounting_still_find_each_other_after_a_restart(
+    two_slurms: tuple[SlurmCluster, SlurmCluster],
+) -> None:
+    one, two = two_slurms
+    two.stop_controller()
+    two.start_controller()
+    assert submit(one, "-M", "two", "--wrap", "true").endswith(";two")
+    with pytest.raises(ClusterError, match="cluster one's"):
+        two.stop_accounting()
+
+
+def test_a_controller_that_forgets_everything_counts_from_1_again(slurm: SlurmCluster) -> None:
+    slurm.forget_everything()
+    first = submit(slurm, "--hold", "--job-name=mine", "--wrap", "true")
+    running = submit(slurm, "--wrap", "sleep 600")
+    wait_for_state(slurm, running, "RUNNING")
+    slurm.forget_everything()
+    assert slurm.jobs() == []
+    assert submit(slurm, "--hold", "--job-name=strangers", "--wrap", "true") == first == "1"
+
+
+def test_a_job_is_accepted_whose_sbatch_says_that_it_failed(slurm: SlurmCluster) -> None:
+    def sbatch(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        line = ["sbatch", "--hold", "--wrap", "true"]
+        return subprocess.run(line, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+
+    with slurm.munge_lost_before_answers() as lost:
+        first = sbatch(lost.env)
+        assert (first.returncode, first.stdout, len(slurm.jobs())) == (1, "", 1)
+        assert re.search("authentication error|receive failure", first.stderr), first.stderr
+        later = sbatch(lost.env)
+        assert (later.returncode, len(slurm.jobs()), lost.cut_off) == (0, 2, 1)
+        listed = subprocess.run(
+            ["squeue", "--noheader"], env={**os.environ, **lost.env}, capture_output=True, check=True
+        )
+        assert len(listed.stdout.splitlines()) == 2

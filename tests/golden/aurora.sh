@@ -23,25 +23,29 @@ if [ ! -d "$psij_root" ]; then
   echo "psij: $(hostname) does not see the job's folder $psij_root: the site's spool must be a shared directory" >&2
   exit 125
 fi
-mkdir -p -- "$psij_folder"
-
-# At most one execution: the first copy of this submission takes the claim, a requeue of the same id passes.
-if ! ln -sn -- "$psij_native" "$psij_folder/claim" 2>/dev/null; then
-  case $(readlink -- "$psij_folder/claim") in
-    "$psij_native") ;;
-    "") echo "psij: $(hostname) cannot write into $psij_folder: the site's spool must be a directory where it can" >&2
-        exit 125 ;;
-    *) echo "psij: this is a second copy of job JOB; $(readlink -- "$psij_folder/claim") has it: ending" >&2
-       exit 125 ;;
-  esac
-fi
-rm -f -- "$psij_folder/exit"
+[ -z "$psij_index" ] || mkdir -p -- "$psij_folder"
 
 psij_end() {  # code stage: leave the exit file, whole or not at all, and end with the same code
   printf '%s %s %s %s %s\n' "$psij_native" "$psij_attempt" "$1" "$2" "$(date +%s)" |
     dd of="$psij_folder/.exit" conv=fsync 2>/dev/null && mv -f -- "$psij_folder/.exit" "$psij_folder/exit"
   exit "$1"
 }
+psij_same() { [ "$1" = "$2" ] || [ "${1%%.*}" = "${2%%.*}" ]; }
+psij_claim() {  # folder id: take the claim in it
+  ln -sn -- "$2" "$1/claim" 2>/dev/null && return
+  psij_owner=$(readlink -- "$1/claim")
+  psij_same "$psij_owner" "$2" && return
+  if [ -z "$psij_owner" ]; then
+    echo "psij: $(hostname) cannot write into $1: the site's spool must be a directory where it can" >&2
+  else
+    echo "psij: this is a second copy of job JOB; $psij_owner has it: ending" >&2
+  fi
+  exit 125
+}
+# At most one execution: the first copy of this submission takes the claim, a requeue of the same id passes.
+psij_claim "$psij_root" "${PBS_JOBID/\[*\]/[]}"
+[ -z "$psij_index" ] || psij_claim "$psij_folder" "$psij_native"
+rm -f -- "$psij_folder/exit"
 
 export PSIJ_JOB_ID=JOB PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE=mpi
 export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
@@ -86,7 +90,7 @@ psij_look() {  # name=value...: what the manager's client was given. What else i
   local -A psij_given=()
   for psij_each; do psij_given[${psij_each%%=*}]=${psij_each#*=}; done
   for psij_each in $(compgen -e); do
-    [ "${psij_given[$psij_each]-}" != "${!psij_each}" ] || [ -z "${psij_given[$psij_each]+given}" ] || continue
+    [ "${psij_given[$psij_each]+is:}${psij_given[$psij_each]-}" != "is:${!psij_each}" ] || continue
     case $psij_each=${!psij_each} in
       TMPDIR=*) psij_node+=("$psij_each=${!psij_each}") ;;
     esac
@@ -104,7 +108,7 @@ psij_run() {  # prints the command's process id and its exit code: bash loses it
     . /home/me/state/jobs/JOB/environment
     if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
     unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
-      psij_command psij_signal psij_umask psij_node
+      psij_command psij_signal psij_owner psij_umask psij_node
     : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
 psij_launcher=
 while read -r psij_name; do
@@ -122,11 +126,11 @@ exec -- "$psij_launcher" -n 256 --ppn 1 --depth 1 --cpu-bind depth "$@"
   echo "code $?"
 }
 exec {psij_told}< <(psij_run "$@")
-psij_code=137  # should psij_run be killed
+psij_code=125 psij_stage=start  # until it has begun; without processes or open files it does not
 while read -r psij_word psij_number <&"$psij_told" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
   case $psij_word in
-    process) psij_command=$psij_number ;;
+    process) psij_command=$psij_number psij_code=137 psij_stage=command ;;  # 137: should psij_run be killed
     code) psij_code=$psij_number; break ;;
   esac
 done
-psij_end "$psij_code" command
+psij_end "$psij_code" "$psij_stage"

@@ -108,7 +108,7 @@ class Recorder:
         options = [option.replace("FAILED", self.ids.get("failed-exit3", "")) for option in case.options]
         script = f"#!/bin/bash\n{case.script}\n"
         self.ids[case.name] = self.cluster.run(
-            "sbatch", "--parsable", "--output=/dev/null", *options, stdin=script
+            "sh", "-c", 'printf %s "$0" | sbatch --parsable --output=/dev/null "$@"', script, *options
         ).strip()
 
     def wait_for(self, case: Case, states: str) -> None:
@@ -136,7 +136,7 @@ class Recorder:
         self.wait_for(case, case.recorded_in)
         time.sleep(1.5)  # until accounting has it too
         job_id = self.ids[case.name]
-        (accounting, controller) = self.ours.history([job_id], time.time())
+        accounting, *_, controller = self.ours.history([job_id], time.time())
         self.record(f"{case.name}.squeue", self.ours.live().argv, only=job_id)
         self.record(f"{case.name}.sacct", accounting.argv, only=job_id)
         self.record(f"{case.name}.scontrol", controller.argv, only=job_id)

@@ -1,0 +1,74 @@
+"""Whose record is it? An id is not a job: managers lose their books, count from 1 again, and have other clusters.
+
+A record is ours if it bears our tag, or if the manager's own time of its submission is the one that was noted when
+it was first proved ours. On the word of an id alone nothing is told of a job, and nothing is cancelled.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from .entry import cluster_in
+from .scheduler import OUR_ID
+
+if TYPE_CHECKING:
+    from .entry import Entry
+    from .scheduler import Record, Scheduler
+
+LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
+_NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
+_SAME_S = 1.5  # between two tellings of one time: managers round
+_HOUR_S = 3600.0
+
+
+class Whose(Enum):
+    """What a record with the id of one of our jobs is; the first two are ours."""
+
+    TAGGED = "it bears our tag"
+    KNOWN = "it was submitted when ours was"
+    STRANGER = "another job with our job's id"
+
+
+def whose(scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0) -> Whose:
+    """Whose record that is, which has the id of a job of ours.
+
+    `attempt` is how often the job was started as far as is known, `clock` by how many seconds the manager's clock is
+    ahead of ours.
+    """
+    named = cluster_in(entry.cluster)
+    if record.cluster and named and record.cluster != named:
+        return Whose.STRANGER
+    bearers = bearers_of(scheduler, record)
+    if bearers:
+        return Whose.TAGGED if entry.id in bearers else Whose.STRANGER
+    if record.submitted is None or (entry.attached and entry.born is None):
+        return Whose.KNOWN  # a manager that tells nothing: there is no more to be known
+    if entry.born is not None:
+        again = max(attempt, record.status.attempt) > 0 and record.submitted > entry.born
+        return Whose.KNOWN if again or _same(record.submitted, entry.born) else Whose.STRANGER
+    if record.output.rpartition("/")[2] not in ("", "null"):
+        return Whose.STRANGER  # its log goes elsewhere than ours
+    earliest, latest = entry.intended - _NEAR_S, (entry.committed or time.time()) + _NEAR_S
+    near = any(earliest <= told - clock <= latest for told in _readings(record.submitted))
+    return Whose.KNOWN if near else Whose.STRANGER
+
+
+def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
+    """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
+    found = {scheduler.tagged(record.tag)} if record.tag else set()
+    folder, _, name = record.output.rpartition("/")
+    if name.startswith(LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
+        found.add(parent)
+    return found - {""}
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) < _SAME_S
+
+
+def _readings(told: float) -> list[float]:
+    """The times that a time without a zone may be: two in the hour that is told twice, in autumn."""
+    words = time.localtime(told)[:6]
+    return [told, *(at for at in (told - _HOUR_S, told + _HOUR_S) if time.localtime(at)[:6] == words)]
