@@ -3,7 +3,8 @@
 Each copy knows its place from PSIJ_RANK, PSIJ_NUM_RANKS and PSIJ_LOCAL_RANK.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
@@ -70,15 +71,16 @@ class Fork(MPIRun):
     )
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
-    ) -> list[str]:
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        script: Mapping[str, Any] | None = None,
+    ) -> list[str]:  # fmt: skip
         """As the base says. Raises `InvalidRequest` for more than one node."""
         if shape.num_nodes > 1:
             raise InvalidRequest(
                 f"{shape.num_nodes} nodes cannot be reached by plain processes of one host",
                 hint="use one node, or a launcher that starts processes on other nodes",
             )
-        return super().argv(shape, mode=mode, stdin=stdin, name=name)
+        return super().argv(shape, mode=mode, stdin=stdin, name=name, script=script)
 
 
 launcher = Fork

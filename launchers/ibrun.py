@@ -3,7 +3,8 @@
 It begins with the first host of the job, always, so it cannot start a run on nodes that were assigned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
@@ -26,15 +27,16 @@ class Ibrun(MPIRun):
     )
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
-    ) -> list[str]:
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        script: Mapping[str, Any] | None = None,
+    ) -> list[str]:  # fmt: skip
         """As the base says. Raises `InvalidRequest` for hosts."""
         if hosts:
             raise InvalidRequest(
                 "ibrun cannot be told on which nodes to run: it begins with the first of the job",
                 hint="use --launcher mpiexec, or srun, in which steps can be placed",
             )
-        return super().argv(shape, mode=mode, stdin=stdin, name=name)
+        return super().argv(shape, mode=mode, stdin=stdin, name=name, script=script)
 
 
 launcher = Ibrun

@@ -27,6 +27,7 @@ class IntelMPI(MPIRun):
     per_node = (
         "mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}"
     )  # fmt: skip
+    own_name = True
     rank = ("PMI_RANK", "PMIX_RANK")
     local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
     mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first

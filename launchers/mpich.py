@@ -21,6 +21,7 @@ class Mpich(MPIRun):
     mpi = ("mpiexec", *_SHAPE)
     serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
     per_node = ("mpiexec", "-disable-auto-cleanup", *_RANKS, "-bind-to", "none", *_HOSTS)
+    own_name = True
     rank = ("PMI_RANK", "PMIX_RANK")
     local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
     mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first

@@ -1,62 +1,85 @@
 """The `mpiexec` that is first on PATH, whichever MPI's it is: that is found out where it runs, with modules loaded.
 
-Its words are those of the method whose launcher it turns out to be.
+Its words are those of the method whose launcher it turns out to be. PBS has a program of that name too, in a folder
+that is on PATH in its jobs: it hands on to the `mpiexec` of one MPI, and is passed over.
 """
 
-import shlex
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psij_parsl.errors import LaunchError
 from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
+from psij_parsl.mpirun_find import banner, check_text, everywhere, is_flavour, search_text, signs
 
 #: The methods that a program of this name may belong to. The last is taken for one that says nothing we know.
 FLAVOURS = ("openmpi", "intelmpi", "pals", "mpich")
+#: What a program says that belongs to none of them, and starts nothing by itself.
+_WRAPPER = "pbs_version"
+_WORDS = ("mpiexec", "-n", "{{ num_ranks }}", "{{ hosts }}")  # what all of them have in common
 
 
 class MpiExec(MPIRun):
-    """`mpiexec` without a label."""
+    """`mpiexec` without a label. `program` may be its other name, `mpirun`."""
 
     name = "mpiexec"
     program = "mpiexec"
+    mpi = serial = per_node = _WORDS
     speaks = ("openmpi", "mpich")
+    rank = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK", "PMIX_RANK")
+    local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK", "PALS_LOCAL_RANKID", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    mixes = ("mpi", "serial")
+    silent = ("serial",)  # as Open MPI's has to be; the others do not mind
     reach = "As the launcher that it turns out to be."
 
     def resolved(self, path: str | None = None) -> MPIRun:
         """The method that it is on this host. Raises `LaunchError` if there is none on PATH."""
-        from psij_parsl.mpirun_find import is_flavour
-
-        found = shutil.which(self.program, path=path)
-        if found is None:
-            raise LaunchError(
-                f"there is no {self.program!r} on PATH here",
-                hint="load a module with an MPI, or choose another --launcher",
-            )
-        methods = _methods()
-        return next((method for method in methods if is_flavour(method, found)), methods[-1]).called(
-            found, self.options
+        wrappers = []
+        for found in everywhere((self.program,), path):
+            if _WRAPPER in banner(found):
+                wrappers.append(found)
+                continue
+            methods = _methods()
+            method = next((method for method in methods if is_flavour(method, found)), methods[-1])
+            return method.called(method.call(found, path), self.options)
+        but = f" but PBS's own wrapper {wrappers[0]}" if wrappers else ""
+        raise LaunchError(
+            f"there is no {self.program!r} on PATH here{but}",
+            hint="load a module with an MPI, or choose another --launcher",
         )
 
+    def called(self, program: str, options: Sequence[str] = ()) -> MPIRun:
+        """As the base says; the name is that which is looked for."""
+        found = super().called(program, options)
+        found.program = program  # type: ignore[misc]  # of this one alone
+        return found
+
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
-    ) -> list[str]:
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        script: Mapping[str, Any] | None = None,
+    ) -> list[str]:  # fmt: skip
         """The words of the flavour that is found here."""
-        return self.resolved().argv(shape, mode=mode, hosts=hosts, stdin=stdin, name=name)
+        return self.resolved().argv(shape, mode=mode, hosts=hosts, stdin=stdin, name=name, script=script)
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """One command that asks the `mpiexec` where it runs, and becomes it with the words of its flavour."""
-        cases = []
+        """The words of the flavour that `lines` has found."""
+        return '"${psij_words[@]}"'
+
+    def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
+        """As the base says: whose it is, and its words."""
+        last, seen, words = FLAVOURS[-1], [f"*{_WRAPPER}*) ;;"], []
         for method in _methods():
-            told = method.called(self.program, self.options).text(
-                shape, mode=mode, hosts='"$psij_hosts"' if hosts else ""
-            )
-            signs = " | ".join(f"*{shlex.quote(sign)}*" for sign in method.banner)
-            cases.append(f'{signs if method.name != FLAVOURS[-1] else "*"}) exec {told} "$@" ;;')
-        body = "\n".join([f"case $({self.program} --version 2>&1) in", *cases, "esac"])
-        if hosts:
-            return f"sh -c {shlex.quote(f'psij_hosts=$1; shift{chr(10)}{body}')} {self.program} {hosts}"
-        return f"sh -c {shlex.quote(body)} {self.program}"
+            told = method.called(method.program, self.options)
+            sign = signs(method) if method.name != last else "*"
+            seen.append(f"{sign}) psij_launcher=$psij_name psij_flavour={method.name}; break ;;")
+            lines = told.prepared(shape, mode=mode, hosts=hosts)
+            text = f"psij_words=({told.text(shape, mode=mode, hosts=hosts)})"
+            words.append("\n".join(filter(None, (f"{method.name})", lines, f"{text} ;;"))))
+        found = [search_text((self.program,), seen, f"an {self.program}"), "case $psij_flavour in", *words, "esac"]
+        if mode == "mpi" and shape.num_ranks > 1:
+            openmpi, others = (check_text(_methods()[at], shape.num_ranks, self.program) for at in (0, -1))
+            found += ["case $psij_flavour in", f"openmpi)\n{openmpi} ;;", f"*)\n{others} ;;", "esac"]
+        return "\n".join(found)
 
 
 def _methods() -> list[MPIRun]:

@@ -4,18 +4,42 @@ Without names of hosts it takes those of the manager's allocation. That one copy
 is said in the environment, where a version that does not know the setting passes over it.
 """
 
+import os
+import shutil
+
+from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
 
 _GO_ON = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_state_base_error_non_zero_exit=0")
+# Its daemons on other nodes have an environment of their own, of which ranks get all that is not named.
+_NAMES = "{{ each('-x', env_names) }}"
 _HOSTS = ("{% if hosts %}--host{% endif %}", "{{ hosts }}")
 # Assigned hosts are told with as many slots as they have ranks of ours, and are not asked whether others run there.
 _SHAPE = (
     "-n", "{{ num_ranks }}", "--map-by",
     "ppr:{{ ranks_per_node }}:node:{% if hosts %}oversubscribe{% else %}pe={{ cpus_per_rank }}{% endif %}",
     *("{% if hosts %}" + word + "{% endif %}" for word in ("--bind-to", "none", "--host", "{{ slots or hosts }}")),
-    "{{ each('-x', env_names) }}",
+    "{% if all_slots %}--host{% endif %}", "{{ all_slots }}",
+    _NAMES,
 )  # fmt: skip
-_UNBOUND = ("-n", "{{ num_ranks }}", "--map-by", "ppr:{{ ranks_per_node }}:node", "--bind-to", "none", *_HOSTS)
+_SYSTEM = ("/usr/bin", "/bin")
+_CALL = """case $psij_launcher in
+/usr/bin/* | /bin/*) [ "$(type -P "${psij_launcher##*/}")" != "$psij_launcher" ] || psij_launcher=${psij_launcher##*/} ;;
+esac"""
+_SLOTS = """psij_slots=
+[ -n "${SLURM_JOB_ID:-}" ] || psij_slots=$(awk -v own="$(uname -n)" '{
+  split($1, name, "."); split(own, ours, ".")
+  printf "%%s%%s:%(ranks)d", (NR > 1 ? "," : ""), (name[1] == ours[1] ? own : $1) }' "$PSIJ_NODEFILE")"""
+_UNBOUND = (
+    "-n",
+    "{{ num_ranks }}",
+    "--map-by",
+    "ppr:{{ ranks_per_node }}:node",
+    "--bind-to",
+    "none",
+    *_HOSTS,
+    _NAMES,
+)
 
 
 class OpenMPI(MPIRun):
@@ -29,6 +53,7 @@ class OpenMPI(MPIRun):
     mpi = ("mpirun", *_SHAPE)
     serial = (*_GO_ON, "mpirun", *_SHAPE)
     per_node = (*_GO_ON, "mpirun", *_UNBOUND)
+    own_name = True
     rank = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
     local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK",)
     # Told to go on, it forgets the copies' exit codes; and in any mode version 5 waits for ever where a rank was killed
@@ -41,6 +66,24 @@ class OpenMPI(MPIRun):
         "mpirun ends its ranks on SIGTERM and SIGINT, and hands USR1 and USR2 on. Its daemons on other nodes end"
         " their ranks when mpirun is gone; on its own node the kernel does (parent-death signal), or our sweep."
     )
+
+    def call(self, found: str, path: str | None = None) -> str:
+        """As the base says: by its name where that will do and it is the system's.
+
+        Called by its path, it puts its own folder first on the ranks' PATH; for one that is elsewhere it has to, or
+        its daemons would not be found on other nodes.
+        """
+        folder, name = os.path.split(found)
+        return name if folder in _SYSTEM and shutil.which(name, path=path) == found else found
+
+    def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:
+        """As the base says: what `call` says, and the nodes by name.
+
+        It asks Slurm for them by itself, always; PBS and others only where it was built with their library.
+        """
+        if shape.num_nodes < 2 or hosts or mode == "per_node":
+            return _CALL
+        return f"{_CALL}\n{_SLOTS % {'ranks': shape.ranks_per_node}}"
 
 
 launcher = OpenMPI

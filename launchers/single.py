@@ -1,6 +1,7 @@
 """No launcher: the command itself, once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
@@ -18,8 +19,9 @@ class Single(MPIRun):
     reach = "The rank is the launcher."
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
-    ) -> list[str]:
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        script: Mapping[str, Any] | None = None,
+    ) -> list[str]:  # fmt: skip
         """No words at all. Raises `InvalidRequest` for more than one rank."""
         if shape.num_ranks > 1:
             raise InvalidRequest(

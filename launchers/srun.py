@@ -64,7 +64,7 @@ class Srun(MPIRun):
         "SLURM_THREADS_PER_CORE", "SLURM_GPUS", "SLURM_GPUS_PER_*", "SLURM_GPU_BIND", "SLURM_GRES", "SLURM_STEP_*",
         "SLURM_STEPID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_TASK_PID", "SLURM_MEM_PER_*",
         "SLURM_HINT", "SLURM_EXACT", "SLURM_EXCLUSIVE", "SLURM_STDINMODE", "SLURM_LABELIO", "SLURM_PMI*",
-        "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*",
+        "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*", "SLURM_EXPORT_ENV",
     )  # fmt: skip
     mixes = ("mpi",)  # it gives the highest: 143 of those that it ended, and not what the first one had said
     settings = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
@@ -73,7 +73,7 @@ class Srun(MPIRun):
         " ended with scancel, by us or, when we were killed too, by the guard."
     )
 
-    def lines(self, shape: Resources, *, mode: str = "mpi") -> str:
+    def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """As the base says: the choice of the PMI."""
         said = any(option.startswith("--mpi=") for option in self.options)
         return "" if mode != "mpi" or shape.num_ranks < 2 or said else _WIRED

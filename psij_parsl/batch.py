@@ -51,14 +51,16 @@ class BatchSchedulerExecutor(JobExecutor):
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
     before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site
-    says of its launcher, `cluster` the name of another of the manager's clusters. Raises `InvalidRequest` for one
-    that the platform cannot name.
+    says of its launcher, `site_file` the path of the site's file if somebody named it, `node_environment` patterns of
+    variables that its nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the
+    manager's clusters. Raises `InvalidRequest` for one that the platform cannot name.
     """
 
     def __init__(
         self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
         launcher: str = "", poll_s: float | None = None, grace_s: float | None = None, settle_s: float = 30.0,
         patience_s: float = 600.0, run: str = "", launch: Launch | None = None, cluster: str = "",
+        site_file: str = "", node_environment: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
@@ -78,6 +80,8 @@ class BatchSchedulerExecutor(JobExecutor):
         self.spool, self.site, self.run = spool, site, run
         self.launcher = launcher or self.platform.launcher
         self.launch = launch
+        self.site_file = site_file
+        self.node_settings = (*self.scheduler.node_env, *node_environment)
         self.grace_s = self.scheduler.grace_s if grace_s is None else grace_s
         self.settle_s, self.patience_s = settle_s, patience_s
         self.cluster = self.scheduler.cluster_key(os.environ)
@@ -152,6 +156,7 @@ class BatchSchedulerExecutor(JobExecutor):
             self.platform.template_class, job, job_id=job_id, tag=self.scheduler.tag(job_id), folder=folder,
             after=after.told, guards=after.guards, exit_lag_s=self.scheduler.exit_lag_s, own_codes=self.scheduler.own_codes, default_launcher=self.launcher,
             launch=self.launch, elements=elements,
+            node_settings=self.node_settings, stopgaps=self.scheduler.stopgaps,
         )  # fmt: skip
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
@@ -186,8 +191,9 @@ class BatchSchedulerExecutor(JobExecutor):
             return None
         try:
             script = write(
-                folder, text, job, drop=self.scheduler.drop_env, cluster=self.cluster, elements=elements,
-                environ=os.environ, executable=self.scheduler.executable_script,
+                folder, text, job, drop=self.scheduler.drop_env, keep=self.scheduler.wish_env, cluster=self.cluster,
+                elements=elements, environ=os.environ, executable=self.scheduler.executable_script, site=self.site,
+                site_file=self.site_file, given=self.scheduler.given(os.environ), look=bool(self.node_settings),
             )  # fmt: skip
             entry = self.journal.intend(entry, job, elements)
         except BaseException:

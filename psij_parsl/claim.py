@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .entry import Entry
 from .files import private_folder
 
+_LONGEST = 4096  # characters of a setup's text that are read
+_SHOWN = 160
 ABANDONED = "abandoned"  # the claim of a submission that we gave up
 
 
@@ -44,13 +46,14 @@ def claimed_by(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class ExitFile:
-    """What a job's script left at its end: whose end it was, and how it came."""
+    """What a job's script left at its end: whose end it was, and how it came. `detail` is of a setup that failed."""
 
     native: str
     attempt: int
     code: int
     stage: str
     ended: float
+    detail: str = ""
 
     @classmethod
     def read(cls, folder: Path, native: str, same_id: Callable[[str, str], bool] = str.__eq__) -> ExitFile | None:
@@ -64,4 +67,18 @@ class ExitFile:
             found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
         except (OSError, ValueError, IndexError):
             return None
-        return found if same_id(found.native, native) else None
+        if not same_id(found.native, native):
+            return None
+        return replace(found, detail=_setup(folder)) if found.stage == "setup" else found
+
+
+def _setup(folder: Path) -> str:
+    """The text of the setup that failed, and how; '' where nobody can tell."""
+    try:
+        with open(os.path.join(folder, "setup"), encoding="utf-8", errors="replace") as file:
+            code, _, text = file.read(_LONGEST).partition("\n")
+    except OSError:
+        return ""
+    how = f"exit code {code}" if code.isdigit() else "it ended the shell, or became another program"
+    shown = " ".join(text.split())
+    return f"{shown[:_SHOWN]}{'...' if len(shown) > _SHOWN else ''} ({how})"

@@ -53,7 +53,8 @@ class Resources:
 class Job(Resources):
     """A job's specification. Pure data: a job that was submitted is a `Submission`.
 
-    Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
+    `setup` is kept as a tuple of texts. Each is run by the job's shell, and its exit code is looked at: see
+    docs/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
     `stderr` default to files in the job's own folder; with `stdout` given and `stderr` not, both go to
     `stdout`. Each array element appends its index to them: `out.txt.7`.
     """
@@ -73,7 +74,8 @@ class Job(Resources):
     array: tuple[int, ...] = ()  # indices of a job array
     after: Sequence[str] = ()  # ids of ours or the manager's that must end well first
     hold: bool = False  # submitted, but not to start before it is released
-    setup: str = ""  # shell text run before the command, e.g. module loads
+    setup: str | Sequence[str] = ()  # shell texts run before the command, e.g. module loads; one text is one of them
+    setup_may_fail: bool = False  # go on after one that failed; else the command is not started
     launcher: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -109,6 +111,12 @@ class Job(Resources):
             path = getattr(self, name)
             if path is not None:
                 put(name, Path(os.path.abspath(directory / path)))
+        setup = (self.setup,) if isinstance(self.setup, str) else self.setup
+        if not isinstance(setup, Sequence) or not all(isinstance(text, str) for text in setup):
+            raise InvalidRequest(
+                f"setup={self.setup!r} is neither a text nor a list of texts", hint="e.g. setup=['module load x']"
+            )
+        put("setup", tuple(text for text in setup if text.strip()))
         put("environment", {str(key): str(value) for key, value in self.environment.items()})
         for name in self.environment:
             if not name.isidentifier() or not name.isascii():
@@ -145,7 +153,7 @@ class Job(Resources):
     def _texts(self) -> list[tuple[str, str]]:
         paths = [(str(getattr(self, n)), n) for n in ("directory", "stdin", "stdout", "stderr") if getattr(self, n)]
         values = ((value, f"environment variable {key}") for key, value in self.environment.items())
-        return [*paths, *values, (self.setup, "setup")]
+        return [*paths, *values, *((text, "setup") for text in self.setup)]
 
     def __repr__(self) -> str:
         """Without environment values, which may be secret."""

@@ -49,6 +49,7 @@ WORDS: Mapping[str, str] = {
     "stdin": "whether there is input for rank 0",
     "name": "a name by which the manager knows this run, or none",
     "env_names": "variables that ranks on other nodes must be given",
+    "all_slots": "in a job script, nodes of the allocation that have to be named, each with its ranks; or none",
 }
 MODES = ("mpi", "serial", "per_node")
 #: What the ranks of an outer run know themselves by: a run that inherited it would take itself for that rank.
@@ -62,6 +63,8 @@ OUTER_RUN = (
     "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "OMPI_MCA_mpi_oversubscribe", "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
     "PRTE_LAUNCHED", "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_CPUS", "PSIJ_GPUS", "PSIJ_RUN",
 )  # fmt: skip
+#: Variables that ranks on any node have as the caller has them, whatever the launcher's daemons there have.
+CALLERS = ("PATH", "LD_LIBRARY_PATH")
 #: The words that say on which nodes a run is to be.
 _PLACES = ("hosts", "slots", "nids")
 
@@ -91,6 +94,8 @@ class MPIRun:
     speaks: ClassVar[Sequence[str]] = ("*",)
     #: Whether it can be told the hosts, and leaves cores and GPUs to us. Else it manages the nodes by itself.
     exact: ClassVar[bool] = True
+    #: Whether it knows its own host by what gethostname() says, and would reach for another name of it by ssh.
+    own_name: ClassVar[bool] = False
     #: Whether it reaches this host only.
     local: ClassVar[bool] = False
     #: Variables in which a rank finds its number, and its number on its node: the first that is set.
@@ -154,11 +159,13 @@ class MPIRun:
         return plan(self, job, nodes, io=io, bind=bind, **settings)
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
-    ) -> list[str]:
+        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        script: Mapping[str, Any] | None = None,
+    ) -> list[str]:  # fmt: skip
         """The words before the command, for a run of that shape; without `hosts`, over the whole allocation.
 
-        Raises `InvalidRequest` when this method cannot start such a run.
+        `script` are values of words that only a job script has. Raises `InvalidRequest` when this method cannot
+        start such a run.
         """
         words = getattr(self, mode, ())
         if not words:
@@ -180,23 +187,47 @@ class MPIRun:
             "slots": ",".join(f"{host}:{shape.ranks_per_node}" for host in named),
             "nids": ",".join(host.lstrip("nid").lstrip("0") or "0" for host in named),
             "stdin": stdin or bool(getattr(shape, "stdin", None)),
-            "env_names": sorted(getattr(shape, "environment", ())), "name": name,
+            "env_names": sorted(getattr(shape, "environment", ())), "name": name, "all_slots": "", **(script or {}),
         }  # fmt: skip
         return [*rendered(words, values), *self.options]
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """The same for a job script: shell text, over the whole allocation.
+        """The same for a job script: shell text, over the whole allocation, to stand behind `lines`.
 
         `hosts` is shell text, such as "$hosts", that gives the nodes' names with commas where the script runs.
+        Variables that the ranks are to be given are named if they are set there.
         """
-        words = self.argv(shape, mode=mode, hosts=[_HOSTS] if hosts else ())
-        return " ".join(shlex.quote(word).replace(_HOSTS, hosts) for word in words)
+        names = sorted({*CALLERS, *getattr(shape, "environment", ())})
+        script: dict[str, Any] = {"env_names": [f"{_IF_SET}{name}" for name in names]}
+        if shape.num_nodes > 1 and not hosts:
+            script["all_slots"] = _SLOTS
+        method = self.called(_LAUNCHER) if self.finder(mode) else self
+        return _shell(method.argv(shape, mode=mode, hosts=[_HOSTS] if hosts else (), script=script), hosts)
 
-    def lines(self, shape: Resources, *, mode: str = "mpi") -> str:
-        """Shell lines for a job script, to be run before `text`, where "$@" is the command; '' for none."""
+    def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
+        """Shell lines (bash) for a job script, to be run before `text`, where "$@" is the command; '' for none.
+
+        They find the launcher on PATH, as `locate` does for a run that is started at once, and end the script with
+        127 where there is none, or 125 where it does not serve the program.
+        """
         from .mpirun_find import check_text
 
-        return check_text(self, shape.num_ranks) if mode == "mpi" else ""
+        check = check_text(self, shape.num_ranks) if mode == "mpi" else ""
+        return "\n".join(filter(None, (self.finder(mode), self.prepared(shape, mode=mode, hosts=hosts), check)))
+
+    def call(self, found: str, path: str | None = None) -> str:
+        """How to call its launcher, which was found there on that PATH."""
+        return found
+
+    def finder(self, mode: str) -> str:
+        """Shell lines that set psij_launcher to the launcher's path; '' where its name will do."""
+        from .mpirun_find import find_text
+
+        return find_text(self) if self.banner and self.program in getattr(self, mode) else ""
+
+    def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:
+        """Further shell lines that `text` needs, now that the launcher is found."""
+        return ""
 
     def resolved(self, path: str | None = None) -> MPIRun:
         """The method that this one is on this host, with that PATH: itself, but for a name that several MPIs have."""
@@ -226,7 +257,27 @@ class MPIRun:
         return ()
 
 
-_HOSTS = "psij-hosts-known-there"  # stands for the names while words are quoted; no shell changes it
+# These stand for what is known only where a script runs, while words are quoted; no shell changes them.
+_HOSTS = "psij-hosts-known-there"
+_SLOTS = "psij-slots-known-there"
+_LAUNCHER = "psij-launcher-found-there"
+_IF_SET = "psij-if-set-there:"
+
+
+def _shell(words: Sequence[str], hosts: str) -> str:
+    """Words as shell text. An option and its value stand together where the value may turn out not to be there."""
+    said: list[str] = []
+    for word in words:
+        if word.startswith(_IF_SET) and said:
+            name = word.removeprefix(_IF_SET)
+            said.append(f"${{{name}+{said.pop()} {name}}}")
+        elif word == _SLOTS and said:
+            said.append(f'${{psij_slots:+{said.pop()} "$psij_slots"}}')
+        elif word == _LAUNCHER:
+            said.append('"$psij_launcher"')
+        else:
+            said.append(shlex.quote(word).replace(_HOSTS, hosts).replace(_IF_SET, ""))
+    return " ".join(said)
 
 
 def _check(what: str, words: Sequence[str], *, shaped: bool) -> None:

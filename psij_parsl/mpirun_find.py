@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -48,16 +48,22 @@ def is_flavour(method: MPIRun | type[MPIRun], program: str) -> bool:
     return not method.banner or any(sign in banner(program) for sign in method.banner)
 
 
+def everywhere(names: Sequence[str], path: str | None) -> Iterator[str]:
+    """The programs of these names on that PATH: all of the first name, then all of the second."""
+    folders = dict.fromkeys((os.environ.get("PATH", os.defpath) if path is None else path).split(os.pathsep))
+    for name in names:
+        for folder in folders:
+            if found := shutil.which(name, path=folder or os.curdir):
+                yield found
+
+
 def locate(method: MPIRun, path: str | None) -> str:
     """The path of the method's launcher on that PATH: its alias where several MPIs are installed, else its name.
 
     Raises `LaunchError` if there is none, or only another MPI's of the same name.
     """
     others: list[str] = []
-    for name in (*method.aliases, method.program):
-        found = shutil.which(name, path=path)
-        if found is None:
-            continue
+    for found in everywhere((*method.aliases, method.program), path):
         if is_flavour(method, found):
             return found
         first = (banner(found).strip().splitlines() or ["nothing"])[0]
@@ -71,6 +77,32 @@ def locate(method: MPIRun, path: str | None) -> str:
         f"there is no program {method.program!r} on PATH here to start the ranks with",
         hint="load the module that brings it, or choose another --launcher",
     )
+
+
+def signs(method: MPIRun | type[MPIRun]) -> str:
+    """What its launcher says of itself, as patterns of a shell's `case`."""
+    return " | ".join(f"*{shlex.quote(sign)}*" for sign in method.banner)
+
+
+def find_text(method: MPIRun) -> str:
+    """`locate` as lines of bash, which set psij_launcher; they end the script with 127 where there is none."""
+    return search_text(
+        (*method.aliases, method.program), [f"{signs(method)}) psij_launcher=$psij_name; break ;;"],
+        f"the launcher of {method.name}",
+    )  # fmt: skip
+
+
+def search_text(names: Sequence[str], cases: Sequence[str], what: str) -> str:
+    """Lines of bash that look at each program of these names, by what it says of itself, until one will do."""
+    said = shlex.quote(f"psij: {what} is not on PATH here: load its module, or choose another --launcher")
+    return "\n".join(
+        [
+            "psij_launcher=", "while read -r psij_name; do",
+            '  case $("$psij_name" --version 2>&1 </dev/null) in', *(f"  {case}" for case in cases), "  esac",
+            f'done <<<"$(type -ap {shlex.join(names)})"',
+            f'[ -n "$psij_launcher" ] || {{ echo {said} >&2; exit 127; }}',
+        ]
+    )  # fmt: skip
 
 
 class Linked(NamedTuple):
@@ -118,8 +150,11 @@ def alone(found: Linked, num_ranks: int, why: str, remedy: str) -> LaunchError:
     )
 
 
-def check_text(method: MPIRun, num_ranks: int) -> str:
-    """The same check as lines of shell, for a job script whose "$@" is the command; '' where it cannot fail."""
+def check_text(method: MPIRun, num_ranks: int, name: str = "") -> str:
+    """The same check as lines of shell, for a job script whose "$@" is the command; '' where it cannot fail.
+
+    `name` is what people know the launcher by, if not by the method's.
+    """
     if num_ranks < 2 or "*" in method.speaks:
         return ""
     cases = []
@@ -127,7 +162,7 @@ def check_text(method: MPIRun, num_ranks: int) -> str:
         act = ":"
         if mpi not in method.speaks:
             said = (
-                f" is built with {NAMES[mpi]}, and the launcher {method.name} does not serve that: it would be"
+                f" is built with {NAMES[mpi]}, and the launcher {name or method.name} does not serve that: it would be"
                 f" {num_ranks} runs of one rank each; choose --launcher {mpi}, or --mode serial"
             )
             act = f'echo "psij: $1"{shlex.quote(said)} >&2; exit 125'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from .command import client_environment, matcher
 from .errors import InvalidRequest
 from .files import home, private_folder
 from .job import Job
-from .mpirun import OUTER_RUN, MPIRun
+from .mpirun import CALLERS, OUTER_RUN, MPIRun
 from .mpirun_find import Linked, linked, locate
 from .rankio import RankIO
+from .resources.host import is_here
+from .resources.host import name as host_name
 from .run import GRACE_S, Command, Run
 
 _NAME = "psij-{}"
@@ -50,9 +53,10 @@ def plan(
     if mode == "mpi":
         environment |= method.wiring(program, job.num_ranks, environment)
     if method.program and not os.path.isabs(method.program):
-        method = method.called(locate(method, path))
+        method = method.called(method.call(locate(method, path), path))
     told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
-    argv = method.argv(told, mode=mode, hosts=[node.name for node in placed], stdin=str(io.stdin) == "-", name=name)
+    hosts = [host_name() if method.own_name and is_here(node.name) else node.name for node in placed]
+    argv = method.argv(told, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
     exact = bool(placed) and bind and method.exact
     codes = private_folder(home(environment) / "runs") / mark if mode in method.mixes else None
     wrapper = Wrapper(
@@ -66,12 +70,28 @@ def plan(
     )  # fmt: skip
     words = [*argv, *wrapper.words(job), *job.command]
     if job.setup:
-        words = ["bash", "-c", f'{job.setup}\nexec "$@"', "psij-setup", *words]
+        words = ["bash", "-c", _setup(job), "psij-setup", *words]
     command = Command(
         argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
         end=method.ending(name, environment), codes=codes, together=mode == "mpi",
     )  # fmt: skip
     return Run(command, grace_s=grace_s)
+
+
+def _setup(job: Job) -> str:
+    """Shell text that runs the job's setup and becomes "$@", as the script of a job does; 125 if it fails."""
+    lines = ["trap 'echo \"psij: the setup has ended the shell, and nothing is started\" >&2; exit 125' EXIT"]
+    for text in job.setup:
+        lines.append(f"eval {shlex.quote(text)} </dev/null >&2; psij_code=$?")
+        said = shlex.quote(f": {text}")
+        if job.setup_may_fail:
+            failed = f'echo "psij: failed with exit code $psij_code, and the run goes on"{said} >&2'
+        else:
+            failed = (
+                f'{{ echo "psij: the setup failed with exit code $psij_code"{said} >&2; trap - EXIT; exit 125; }}'
+            )
+        lines.append(f'[ "$psij_code" = 0 ] || {failed}')
+    return "\n".join([*lines, "trap - EXIT", 'exec "$@"'])
 
 
 def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[str, str]:
@@ -85,13 +105,11 @@ def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[s
 
 
 def _names(environment: Mapping[str, str]) -> Sequence[str]:
-    """Variables of the user's that shape a rank, and that ranks on other nodes must be given too."""
-    return [name for name in THREADS if name in environment]
+    """Variables by which the caller shapes a rank, and that ranks on other nodes must be given too."""
+    return [name for name in (*CALLERS, *THREADS) if name in environment]
 
 
 def _reachable(method: MPIRun, placed: Placed) -> None:
-    from .resources.host import is_here
-
     for node in placed:
         if method.local and not is_here(node.name):
             raise InvalidRequest(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from .command import CommandRunner, Output, Runner, Started, backoff
+from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
 from .entry import NAMED
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
 from .states import EndReason, JobStatus, signal_name
@@ -60,6 +60,17 @@ class Accepted(NamedTuple):
     ids: Sequence[str]
     alone: bool
     elements: Sequence[str] = ()
+
+
+class Wish(NamedTuple):
+    """What a variable of the manager's own says of jobs: a job's field or a parameter of the platform, and its value.
+
+    `value` is None where the variable cannot be followed.
+    """
+
+    variable: str
+    name: str = ""
+    value: str | None = None
 
 
 class Queue(NamedTuple):
@@ -135,6 +146,13 @@ class Scheduler(ABC):
     keep_env: ClassVar[Sequence[str]] = ()
     #: Patterns of variables that belong to a job of this manager and never leak into another one.
     drop_env: ClassVar[Sequence[str]] = ()
+    #: Variables of the user's that say what a job is to have, as `wished` reads them: a job that submits finds them too.
+    wish_env: ClassVar[Sequence[str]] = ()
+    #: Patterns of variables that its nodes set for a job, and that win over those of the submitting shell. "*": all that
+    #: the script finds and the client was not given, or given otherwise; not where a login shell runs before it.
+    node_env: ClassVar[Sequence[str]] = ()
+    #: What it sets only so that there is something: NAME=VALUE, or a pattern of it.
+    stopgaps: ClassVar[Sequence[str]] = ()
     #: What it says when it says no, most telling first.
     complaints: ClassVar[Sequence[Complaint]] = ()
     #: Seconds between two status queries of one user, where the site says nothing.
@@ -327,6 +345,14 @@ class Scheduler(ABC):
     def cluster(self, environ: Any) -> str:
         """What tells this manager's cluster from others that the user can reach; '' for the only one."""
         return "|".join(f"{name}={environ[name]}" for name in sorted(self.keep_env) if environ.get(name))
+
+    def given(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment that its commands get, which is all that it knows of ours."""
+        return client_environment(self.keep_env, environ)
+
+    def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
+        """What such variables say; `parameters` are the platform's that are known otherwise."""
+        return ()
 
     def cluster_key(self, environ: Any) -> str:
         """`cluster`, with the name of the cluster that all commands are for."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,16 @@ NEVER_INHERITED = (
     "_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "psij_*", "PSIJ_JOB_*", "PSIJ_NATIVE_ID", "PSIJ_NODEFILE",
     "PSIJ_ARRAY_INDEX", "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_PARSL_FAULT", "PMI_*", "PMIX_*",
     "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
+    "PSIJ_SITE", "PSIJ_SITE_FILE",
 )  # fmt: skip
+#: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
+#: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
+NEVER_THE_NODES = (
+    "PATH", "LD_LIBRARY_PATH", "MANPATH", "MODULEPATH", "LOADEDMODULES", "_LMFILES_*", "LMOD_*", "_ModuleTable*",
+    "__LMOD_*", "__MODULES_*", "CONDA_*", "LANG", "LC_*", "HOME", "OMP_NUM_THREADS",
+)  # fmt: skip
+#: Words that call a module system.
+_MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -35,10 +46,18 @@ def slug(name: str, limit: int = 200) -> str:
     return text if text[:1].isalpha() else f"job_{text}"[:limit]
 
 
-def inherited(drop: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The submitting environment without shell functions and without `drop`, the manager's own job variables."""
+def inherited(
+    drop: Sequence[str], environ: Mapping[str, str] = os.environ, keep: Collection[str] = ()
+) -> dict[str, str]:
+    """The submitting environment without shell functions and without `drop`, the manager's own job variables.
+
+    `keep` are names that `drop` may match and that stay.
+    """
     dropped = matcher((*NEVER_INHERITED, *BASH_OWN, *drop))
-    return {name: value for name, value in environ.items() if _NAME.fullmatch(name) and not dropped.fullmatch(name)}
+    return {
+        name: value for name, value in environ.items()
+        if _NAME.fullmatch(name) and (name in keep or not dropped.fullmatch(name))
+    }  # fmt: skip
 
 
 def umask() -> int:
@@ -46,6 +65,29 @@ def umask() -> int:
     now = os.umask(0o077)  # it can only be read by setting it; what another thread makes meanwhile is the owner's own
     os.umask(now)
     return now
+
+
+def _set_by_client(given: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Shell text that takes away what the manager's client alone was given, and handed on to the job."""
+    own = {name: value for name, value in given.items() if name not in environ and name in _CLIENTS_OWN}
+    return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())
+
+
+_CLIENTS_OWN = ("LC_ALL",)  # for its messages
+
+
+def calls_a_shell(job: Job) -> bool:
+    """Whether a shell is what the job runs: bash or sh, by name, through env, or as a script's interpreter."""
+    program = shutil.which(job.command[0], path=job.environment.get("PATH")) or job.command[0]
+    try:
+        with open(os.path.join(job.directory or "", program), "rb") as file:
+            head = file.readline(256).decode(errors="replace")
+    except OSError:
+        head = ""
+    words = head[2:].split() if head.startswith("#!") else list(job.command)
+    if os.path.basename(words[0] if words else "") == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return bool(words) and os.path.basename(words[0]) in ("bash", "sh")
 
 
 def exports(environment: Mapping[str, str]) -> str:
@@ -73,8 +115,8 @@ def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = No
     name, mode = job.launcher or default, job.job_mode or "mpi"
     known = launch if name == default else None
     method = find_launcher(name)(options=known.options, lines=known.lines()) if known else find_launcher(name)()
-    lines = [thread_lines(job.cpus_per_rank), method.lines(job, mode=mode)]
     told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
+    lines = [thread_lines(job.cpus_per_rank), method.lines(told, mode=mode)]
     words = [method.text(told, mode=mode)]
     codes = _CODES if mode in method.silent else ""
     if codes or (job.gpus_per_rank and method.exact):  # it shows each rank all GPUs of its node
@@ -130,7 +172,7 @@ def requests(job: Job) -> dict[str, Any]:
 def given(
     job: Job, *, job_id: str, tag: str, folder: Path, launch: str, after: Sequence[str],
     guards: Sequence[tuple[str, Sequence[str]]], exit_lag_s: float, own_codes: Collection[int],
-    environment_file: bool, elements: bool,
+    environment_file: bool, elements: bool, node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The core's own words for the template: see `template.GIVEN`."""
     shape = {
@@ -149,10 +191,31 @@ def given(
         "inherit_environment": job.inherit_environment,
         "environment_file": str(folder / "environment") if environment_file else "",
         "elements": str(folder / "elements") if elements else "",
-        "setup": Raw(job.setup.rstrip("\n"), "setup"),
+        "setup": [text.rstrip("\n") for text in job.setup], "setup_may_fail": job.setup_may_fail,
+        "functions": bool(job.setup) or elements or calls_a_shell(job),
+        "module_files": any(_MODULE.search(text) for text in job.setup),
+        **_node_settings(node_settings, stopgaps, inherit=job.inherit_environment),
+        "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch, "launch"),
     }  # fmt: skip
+
+
+def _node_settings(patterns: Sequence[str], stopgaps: Sequence[str], *, inherit: bool) -> dict[str, Any]:
+    """The branches of the script's `case` over names and values; what is never the node's only where it may match."""
+    never = matcher(NEVER_THE_NODES)
+    wide = any("*" in name or "?" in name for name in patterns)
+    names = [f"{name}=*" for name in patterns if not never.fullmatch(name)] if inherit else []
+    return {
+        "node_settings": _case(names),
+        "node_never": _case([*(f"{name}=*" for name in NEVER_THE_NODES if wide), *stopgaps]) if names else "",
+    }
+
+
+def _case(patterns: Sequence[str]) -> Raw | str:
+    """The patterns of one branch of a shell's `case`, in lines of a readable length; '' for none."""
+    lines = textwrap.wrap(" | ".join(patterns), 100, break_long_words=False, break_on_hyphens=False)
+    return Raw(" \\\n        ".join(lines), "patterns") if patterns else ""
 
 
 def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -166,16 +229,18 @@ def render(
     template: type[JobTemplate], job: Job, *, job_id: str, tag: str, folder: Path, default_launcher: str,
     launch: Launch | None = None, after: Sequence[str] = (), guards: Sequence[tuple[str, Sequence[str]]] = (),
     exit_lag_s: float = 60.0, own_codes: Collection[int] = (), environment_file: bool = True, elements: bool = False,
+    node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for.
 
     `guards` are pairs of a kind of dependency and the folders of the jobs whose exit files it looks at, for which it
-    waits `exit_lag_s` seconds.
+    waits `exit_lag_s` seconds. `node_settings` and `stopgaps`: see `Scheduler.node_env`.
     """
     template.refuse_unexpressed(requests(job))
     words = given(
         job, job_id=job_id, tag=tag, folder=folder, launch=launch_text(job, default_launcher, folder, launch), after=after,
         guards=guards, exit_lag_s=exit_lag_s, own_codes=own_codes, environment_file=environment_file, elements=elements,
+        node_settings=node_settings, stopgaps=stopgaps,
     )  # fmt: skip
     return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
 
@@ -202,15 +267,34 @@ def _beside(job: Job) -> str:
 
 def write(
     folder: Path, script: str, job: Job, *, drop: Sequence[str], cluster: str = "", elements: Sequence[Job] = (),
-    environ: Mapping[str, str], executable: bool = False,
+    environ: Mapping[str, str], keep: Collection[str] = (), site: str = "", site_file: str = "",
+    given: Mapping[str, str] | None = None, look: bool = False, executable: bool = False,
 ) -> Path:  # fmt: skip
     """Write a job's files, readable by their owner only; returns the script's path.
 
-    `cluster` is left in the job's environment, so that jobs which it submits are of the same.
+    `cluster`, `site` and `site_file` are left in the job's environment, so that jobs which it submits are of the
+    same, and `launch` in it knows its nodes. `given` is what the manager's client gets of our environment; with
+    `look` the script has been told to see by it what the node has set, and lets that win.
     """
-    told = {"PSIJ_JOB_CLUSTER": cluster} if cluster else {}
-    environment = {**(inherited(drop, environ) if job.inherit_environment else {}), **told, **job.environment}
-    write_new(folder / "environment", f"umask {umask():04o}\n{exports(environment)}")
+    told = {"PSIJ_SITE": site, "PSIJ_SITE_FILE": site_file}
+    if site and not job.inherit_environment:
+        told["PSIJ_PARSL_SITE_PATH"] = environ.get("PSIJ_PARSL_SITE_PATH", "")  # where it may be described
+    none = [name for name, value in told.items() if not value and name not in job.environment]
+    lines = [_set_by_client(given or {}, environ)]
+    if job.inherit_environment:
+        elsewhere = ("PSIJ_RUN_SITE", "PSIJ_RUN_CONFIG", *(("PSIJ_RUN_PLATFORM",) if site else ()))
+        if look:
+            lines.append(f"psij_look {shlex.join(f'{name}={value}' for name, value in (given or {}).items())}\n")
+        own = {*told, *job.environment}
+        ours = inherited((*drop, *elsewhere), environ, keep)
+        lines.append(exports({name: value for name, value in ours.items() if name not in own}))
+        if look:
+            lines.append('[ "${#psij_node[@]}" = 0 ] || export "${psij_node[@]}"\n')
+    lines.append(f"unset {' '.join(none)}\n" if none else "")
+    told["PSIJ_JOB_CLUSTER"] = cluster
+    lines.append(exports({name: value for name, value in told.items() if value}))
+    lines.append(exports(job.environment))
+    write_new(folder / "environment", "".join(lines))
     if elements:
         write_new(folder / "elements", element_text(elements))
     if _wrapped(job):

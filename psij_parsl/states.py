@@ -34,7 +34,9 @@ class EndReason(Enum):
     OUT_OF_MEMORY = "it used more memory than it had: ask for more with --mem, or use fewer ranks per node"
     NODE_FAILURE = "a node died under it, which is not the job's fault: submit it again"
     PREEMPTED = "a more urgent job took its place: submit it again, or use a queue that is not preempted"
-    LAUNCH_FAILED = "it never started: see that its directory, input and output files exist where it runs"
+    LAUNCH_FAILED = (
+        "it never started: see to its setup, and that its directory, input and output files exist where it runs"
+    )
     DEADLINE = "it could not end before its deadline"
     DEPENDENCY = "a job that it was to follow did not end as required: look at that one with `psij-run info`"
     DUPLICATE = "a second copy of the same submission, ended before it did anything: nothing is to be done"

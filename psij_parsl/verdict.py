@@ -176,7 +176,9 @@ def _by_script(status: JobStatus, exit_file: ExitFile) -> JobStatus:
     if exit_file.stage not in STAGES:
         return status
     reason = EndReason.DEPENDENCY if exit_file.stage == "dependency" else EndReason.LAUNCH_FAILED
-    return replace(status, reason=reason, message=STAGES[exit_file.stage])
+    return replace(
+        status, reason=reason, message=": ".join(filter(None, (STAGES[exit_file.stage], exit_file.detail)))
+    )
 
 
 def _by_log(about: Inquiry, status: JobStatus) -> JobStatus:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,14 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PSIJ_SPOOL", str(tmp_path / "state" / "jobs"))  # frontier asks for it
     (tmp_path / "app").touch(mode=0o755)
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """A script says the umask of whoever submits it."""
+    old = os.umask(0o022)
+    yield
+    os.umask(old)
 
 
 @pytest.mark.parametrize("site", [*MACHINES, *GENERIC])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,8 @@ from psij_parsl.mpirun import MPIRun
 from psij_parsl.mpirun_choice import choose
 from psij_parsl.mpirun_find import banner, linked, locate
 from psij_parsl.registry import launcher, launchers
+from psij_parsl.resources.node import Node
+from psij_parsl.run_plan import plan
 from psij_parsl.script import launch_text
 from psij_parsl.sites import find
 
@@ -162,6 +166,21 @@ def test_variables_that_other_nodes_must_be_given_are_named_without_their_values
     words = launcher("openmpi")().argv(job, hosts=HOSTS)
     assert words[-4:] == ["-x", "B", "-x", "SECRET"]
     assert "a b" not in str(words)
+    text = launcher("openmpi")().text(job)
+    assert text.endswith("${B+-x B} ${LD_LIBRARY_PATH+-x LD_LIBRARY_PATH} ${PATH+-x PATH} ${SECRET+-x SECRET}")
+
+
+def test_a_variable_that_is_not_set_is_not_named(put: PutProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("mpirun", BANNERS["openmpi"][0])
+    method = launcher("openmpi")()
+    text = f'{method.lines(ONE, mode="serial")}\n{method.text(ONE)} "$@"'
+    for environ, names in (({}, ["PATH"]), ({"LD_LIBRARY_PATH": ""}, ["LD_LIBRARY_PATH", "PATH"])):
+        done = subprocess.run(
+            ["bash", "-c", text, "x", "a b"], env={"PATH": os.environ["PATH"], **environ}, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        assert re.findall(r"-x (\S+)", done.stdout) == names
+        assert done.stdout.endswith(" a b\n")
 
 
 def test_input_goes_to_the_first_rank_alone() -> None:
@@ -257,19 +276,124 @@ def test_the_mpiexec_on_path_is_known_by_what_it_says(name: str, put: PutProgram
         assert found.argv(WIDE, hosts=HOSTS) == [str(path) if word == program else word for word in expected]
 
 
+def in_script(
+    method: MPIRun, shape: Resources, mode: str = "mpi", hosts: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What the launcher of a job script was started with, where the launchers are those of `put`."""
+    lines, text = method.lines(shape, mode=mode, hosts=hosts), method.text(shape, mode=mode, hosts=hosts)
+    return subprocess.run(
+        ["bash", "-c", f'hosts=n1,n2\n{lines}\nexec -- {text} "$@"', "script", "/bin/sh", "a b"],
+        env={**os.environ, "SLURM_JOB_ID": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", BANNERS)
 @pytest.mark.parametrize("hosts", ["", '"$hosts"'])
 def test_in_a_script_that_is_found_out_where_it_runs(name: str, hosts: str, put: PutProgram) -> None:
-    put("mpiexec", BANNERS[name][0])
-    text = launcher("mpiexec")(options=["-v"]).text(WIDE, hosts=hosts)
-    done = subprocess.run(
-        ["bash", "-c", f'hosts=n1,n2; {text} "$@"', "script", "a.out", "a b"],
-        capture_output=True,
-        text=True,
-        check=True,
+    path = put("mpiexec", BANNERS[name][0])
+    method = launcher(name)(options=["-v"])
+    wanted = method.argv(WIDE, hosts=["n1,n2"] if hosts else ())
+    done = in_script(launcher("mpiexec")(options=["-v"]), WIDE, hosts=hosts)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = (
+        done.stdout.replace(" -x PATH", "").replace("n1,n2 ", "n1,n2:4 " if name == "openmpi" else "n1,n2 ").split()
     )
-    said = launcher(name)(options=["-v"]).text(WIDE, hosts="n1,n2" if hosts else "").replace("mpirun", "mpiexec")
-    assert done.stdout.split("mpiexec", 1)[1] == f"{said.split('mpiexec', 1)[1]} a.out a b\n"
+    assert said == [str(path), *wanted[1:], "/bin/sh", "a", "b"]
+
+
+PBS_WRAPPER = "pbs_version = 23.06.06"
+
+
+@pytest.mark.parametrize("name", BANNERS)
+@pytest.mark.parametrize("as_what", ["mpiexec", "its own name"])
+def test_pbs_own_wrapper_is_passed_over(
+    name: str, as_what: str, put: PutProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = launcher(name).program if as_what != "mpiexec" else "mpiexec"
+    found = put(program, BANNERS[name][0])
+    pbs = tmp_path / "pbs"
+    pbs.mkdir()
+    (pbs / program).write_text(f"#!/bin/sh\necho {PBS_WRAPPER}\n")
+    (pbs / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{pbs}:{os.environ['PATH']}")
+    method = launcher(name if as_what != "mpiexec" else "mpiexec")()
+    assert in_script(method, WIDE).stdout.split()[0] == str(found)
+    if name == "openmpi" and as_what == "mpiexec":
+        assert method.resolved().argv(WIDE)[0] == str(found)
+        return
+    used = plan(method, Job(command=["/bin/sh"], job_mode="serial")).command.argv
+    assert str(found) in used[:4]  # behind `env` and its words
+
+
+def test_pbs_own_wrapper_alone_is_no_mpiexec(put: PutProgram) -> None:
+    put("mpiexec", PBS_WRAPPER)
+    with pytest.raises(LaunchError, match="no 'mpiexec' on PATH here but PBS's own wrapper /"):
+        launcher("mpiexec")().resolved()
+    done = in_script(launcher("mpiexec")(), WIDE)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert "an mpiexec is not on PATH here" in done.stderr
+
+
+@pytest.mark.parametrize("name", BANNERS)
+def test_a_script_and_a_run_use_the_same_program(name: str, put: PutProgram) -> None:
+    """Several MPIs of one name: the alias of its own, or the one further on PATH that is of this method."""
+    method = launcher(name)()
+    other = "mpich" if name != "mpich" else "openmpi"
+    put(method.program, BANNERS[other][0])
+    done = in_script(method, WIDE)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert f"the launcher of {name} is not on PATH here" in done.stderr
+    further = Path(os.environ["PATH"].partition(":")[0]).parent / "further bin"
+    further.mkdir()
+    own = put(method.program, BANNERS[name][0])
+    own.rename(further / method.program)
+    put(method.program, BANNERS[other][0])
+    os.environ["PATH"] += f":{further}"
+    assert in_script(method, WIDE).stdout.startswith(f"{further / method.program} ")
+    assert locate(method, None) == str(further / method.program)
+    for alias in method.aliases[:1]:
+        own = put(alias, BANNERS[name][0])
+        assert in_script(method, WIDE).stdout.split()[0] == str(own) == locate(method, None)
+
+
+def test_this_host_is_called_as_it_calls_itself(monkeypatch: pytest.MonkeyPatch, put: PutProgram) -> None:
+    own = socket.gethostname()
+    nodes = [Node("elsewhere.cluster", (0, 1)), Node(f"{own.partition('.')[0]}.cluster.example", (0, 1))]
+    job = Job(command=["/bin/sh"], num_nodes=2, job_mode="serial")
+    for name in ("openmpi", "mpich", "intelmpi", "pals", "srun"):
+        method = launcher(name)()
+        put(method.program, BANNERS.get(name, [""])[0])
+        words = {word.rpartition("=")[2] for word in plan(method, job, nodes).command.argv}
+        called = {"elsewhere.cluster," + own, f"elsewhere.cluster:1,{own}:1"}
+        assert bool(words & called) == method.own_name
+        assert (f"elsewhere.cluster,{nodes[1].name}" in words) != method.own_name
+
+
+def test_open_mpi_is_told_the_nodes_where_it_does_not_ask_slurm(put: PutProgram, tmp_path: Path) -> None:
+    put("mpirun", BANNERS["openmpi"][0])
+    put("awk", "")
+    os.unlink(Path(os.environ["PATH"].partition(":")[0]) / "awk")
+    for name in ("awk", "uname"):
+        (Path(os.environ["PATH"].partition(":")[0]) / name).symlink_to(f"/usr/bin/{name}")
+    own = socket.gethostname()
+    (tmp_path / "nodes").write_text(f"n1.cluster.example\n{own.partition('.')[0]}.cluster.example\n")
+    environ = {"PSIJ_NODEFILE": str(tmp_path / "nodes"), "PATH": os.environ["PATH"]}
+    for name in ("openmpi", "mpiexec"):
+        method = launcher(name)()
+        put(method.program, BANNERS["openmpi"][0])
+        text = f'{method.lines(WIDE, mode="serial")}\n{method.text(WIDE, mode="serial")} "$@"'
+        done = subprocess.run(
+            ["bash", "-c", text, "x", "sh"], env=environ, capture_output=True, text=True, check=True
+        )
+        assert f"--host n1.cluster.example:4,{own}:4 " in done.stdout
+        done = subprocess.run(
+            ["bash", "-c", text, "x", "sh"],
+            env={**environ, "SLURM_JOB_ID": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "--host" not in done.stdout
 
 
 def test_a_launcher_of_another_mpi_is_not_taken_for_it(put: PutProgram) -> None:
@@ -299,7 +423,14 @@ def test_a_host_alone_needs_no_mpi_for_what_is_none(put: PutProgram) -> None:
 
 def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) -> None:
     laptop = find("laptop")
-    usual = {"slurm": "srun", "pbspro": "mpich", "pbs": "mpiexec", "lsf": "jsrun", "flux": "flux", "cobalt": "aprun"}
+    usual = {
+        "slurm": "srun",
+        "pbspro": "mpiexec",
+        "pbs": "mpiexec",
+        "lsf": "jsrun",
+        "flux": "flux",
+        "cobalt": "aprun",
+    }
     assert {name: choose(laptop, platform=name).name for name in usual} == usual
 
 

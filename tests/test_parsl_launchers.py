@@ -144,8 +144,9 @@ def test_every_launch_method_says_one_process_per_node() -> None:
         "srun": "srun --mpi=none --kill-on-bad-exit=0 --overlap --cpu-bind=none --nodes=3 --ntasks=3"
         " --ntasks-per-node=1",
         "openmpi": "env OMPI_MCA_orte_abort_on_non_zero_status=0 PRTE_MCA_state_base_error_non_zero_exit=0"
-        ' mpirun -n 3 --map-by ppr:1:node --bind-to none --host "$h"',
-        "mpich": 'mpiexec -disable-auto-cleanup -n 3 -ppn 1 -bind-to none -hosts "$h"',
+        ' "$psij_launcher" -n 3 --map-by ppr:1:node --bind-to none --host "$h"'
+        " ${LD_LIBRARY_PATH+-x LD_LIBRARY_PATH} ${PATH+-x PATH}",
+        "mpich": '"$psij_launcher" -disable-auto-cleanup -n 3 -ppn 1 -bind-to none -hosts "$h"',
     }
 
 

@@ -160,7 +160,8 @@ def test_a_site_fills_in_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (job.ranks_per_node, job.cpus_per_rank, job.environment) == (1, 64, {"SITE": "big"})
     assert job.parameters == {"constraint": "hbm", "gpus_per_node": 4, "requeue": False}
     text = provider.script("pool", 1, "n")
-    assert text.index("module load base") < text.index("activate me") < text.index("srun")
+    assert job.setup == ("module load base",)
+    assert text.index("activate me") < text.index("srun")
     with pytest.raises(InvalidRequest, match="must say its project"):
         SlurmProvider(site="big")
     with pytest.raises(InvalidRequest, match="2 nodes"):
@@ -510,6 +511,32 @@ def test_node_init_runs_before_the_workers_in_their_own_shell(local: Any, tmp_pa
     with made_local(tmp_path, worker_init="export A=1", node_init="export B=$((A + 1))") as provider:
         assert ended(provider, provider.submit('echo "$A $B"; exit 3', 1)).stdout == "1 2\n"
         assert ended(provider, provider.submit("exit 3", 1)).exit_code == 3
+
+
+def test_a_worker_init_goes_on_after_a_failure_and_warns(local: Any, tmp_path: Path) -> None:
+    init = "false\nls /no/such \\\n  | cat\nexport A=1\n(exit 4)\n"
+    with made_local(tmp_path, worker_init=init) as provider:
+        status = ended(provider, provider.submit("false; echo $A", 1))
+    assert (status.exit_code, status.stdout) == (0, "1\n")
+    warned = [line for line in status.stderr.splitlines() if line.startswith("psij: ")]
+    said = "psij: worker_init goes on after exit code"
+    assert warned == [f"{said} 1: false", f"{said} 4: ( exit 4 )"]
+
+
+@pytest.mark.parametrize("may_fail", [False, True])
+def test_a_sites_setup_that_fails_is_the_blocks_failure(
+    may_fail: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = "[defaults]\nsetup_may_fail = true\n" if may_fail else ""
+    (tmp_path / "mine.toml").write_text(f'platform = "local"\nsetup = ["true", "no-such-module"]\n{default}')
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
+    with made_local(tmp_path, site="mine") as provider:
+        status = ended(provider, provider.submit("echo ran", 1))
+    if may_fail:
+        assert (status.exit_code, status.stdout) == (0, "ran\n")
+    else:
+        assert status.state.name == "FAILED"
+        assert "its setup failed: no-such-module (exit code 127)" in status.message
 
 
 def test_a_worker_init_that_uses_modules_finds_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

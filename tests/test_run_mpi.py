@@ -285,3 +285,39 @@ def test_usr1_reaches_every_rank(mpi: MPI, out: Path, comes_true: Until) -> None
         started.signal(signal.SIGUSR1)
         assert started.wait(60) == 0, out.read_text()
     assert out.read_text().count("got") == 2 * len(CORES)
+
+
+# ---- what ranks on other nodes find ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(places: tuple[Hosts, Path], tmp_path: Path) -> Mapping[str, str]:
+    """Makes the launchers start their daemons as ssh does: with PATH and libraries of that node's own."""
+    hosts, _ = places
+    agent = tmp_path / "agent"
+    agent.write_text(f'#!/bin/sh\nunset LD_LIBRARY_PATH\nPATH=/usr/bin:/bin HERE=daemon exec {hosts.agent} "$@"\n')
+    agent.chmod(0o755)
+    return {name: str(agent) for name, value in hosts.environment.items() if value == str(hosts.agent)}
+
+
+@pytest.mark.parametrize("library", [True, False])
+@pytest.mark.parametrize("mode", ["serial", "mpi"])
+def test_ranks_on_every_node_have_the_callers_path_and_libraries(
+    mode: str, library: bool, mpi: MPI, elsewhere: Mapping[str, str], out: Path, tmp_path: Path
+) -> None:
+    mine = f"{tmp_path}/my bin:{mpi.environment['PATH']}"
+    environ = {**mpi.environment, **elsewhere, "PATH": mine}
+    libraries = environ.get("LD_LIBRARY_PATH", "")
+    if library:
+        environ["LD_LIBRARY_PATH"] = libraries = f"{tmp_path}/lib:{libraries}".rstrip(":")
+    command = ["sh", "-c", 'echo "$(hostname)|$PATH|${LD_LIBRARY_PATH-}"']
+    job = Job(command=command, num_nodes=2, job_mode=mode)
+    err = tmp_path / "err"
+    with mpi.method(job, nodes("node02", "node03"), io=RankIO(stdout=out, stderr=err), environ=environ) as started:
+        assert started.wait(60) == 0, (out.read_text(), err.read_text())
+    told = {line.split("|")[0]: line.split("|")[1:] for line in out.read_text().splitlines()}
+    assert told.keys() == {"node02", "node03"}
+    for name, (path, found) in told.items():
+        assert (name, path) == (name, mine)
+        assert libraries in found  # Intel's mpiexec adds its own
+    assert "WARNING" not in err.read_text()  # Open MPI's of variables that are not set

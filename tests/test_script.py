@@ -43,7 +43,7 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
         """#!/bin/bash
 #SBATCH --job-name=a_run_n_1
 #SBATCH --comment=psij:j1
-#SBATCH --output=/spool/j1/manager.log
+#SBATCH --output=/spool/j1/manager.log.%a
 #SBATCH --open-mode=append
 #SBATCH --nodes=3
 #SBATCH --ntasks-per-node=4
@@ -169,7 +169,7 @@ def test_a_jobs_own_value_wins_over_the_inherited(tmp_path: Path) -> None:
         drop=(),
         environ={"A": "0", "B": "2"},
     )
-    assert exported(tmp_path) == ["export A=1", "export B=2"]
+    assert sorted(exported(tmp_path)) == ["export A=1", "export B=2"]
 
 
 def test_files_are_the_owners_alone_and_never_overwritten(tmp_path: Path) -> None:

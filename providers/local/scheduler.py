@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.command import Output, Runner, client_environment
+from psij_parsl.command import Output, Runner
 from psij_parsl.files import home as default_home
 from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler
 from psij_parsl.states import EndReason, JobState, JobStatus
@@ -53,6 +53,7 @@ class LocalScheduler(Scheduler):
     keep_env = ("PSIJ_LOCAL_*",)
     drop_env = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT",
                 "PSIJ_LOCAL_END", "PSIJ_LOCAL_TOKEN")  # fmt: skip
+    node_env = ("*",)
     poll_s = 0.5
     signs_s = (0.05, 0.4, 1.5, 5.0)
     complaints = (
@@ -65,11 +66,13 @@ class LocalScheduler(Scheduler):
         super().__init__(run or self._run)
 
     def _run(self, argv: Sequence[str], *, timeout_s: float | None = None, cwd: str | None = None) -> Output:
-        environ = client_environment(self.keep_env)
-        environ["PSIJ_PARSL_HOME"] = str(self.home)  # where its state lies, unless PSIJ_LOCAL_HOME says another place
         began = time.monotonic()
-        rc, out, errors = manager.main(argv[1:], environ=environ, cwd=cwd)
+        rc, out, errors = manager.main(argv[1:], environ=self.given(os.environ), cwd=cwd)
         return Output(tuple(argv), rc, out, errors, time.monotonic() - began)
+
+    def given(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """As the base says, with where its state lies, unless PSIJ_LOCAL_HOME says another place."""
+        return {**super().given(environ), "PSIJ_PARSL_HOME": str(self.home)}
 
     def submit_argv(self, script: Path) -> Sequence[str]:
         return ["psij-local", "submit", "--output", str(script.parent / "manager.log"), str(script)]

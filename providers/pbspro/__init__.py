@@ -6,7 +6,7 @@ platform = Platform(
     "pbspro",
     __name__,
     summary="PBS Professional and OpenPBS: qsub, qstat, qdel",
-    launcher="mpich",
+    launcher="mpiexec",
     scheduler="scheduler:PBSProScheduler",
     template="template:PBSProTemplate",
     allocation="allocation:allocation",

@@ -37,8 +37,11 @@ class PBSProScheduler(Scheduler):
     keep_env = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT", "PBS_PRIMARY", "PBS_SECONDARY", "PBS_EXEC", "PBS_HOME")
     drop_env = (
         "PBS_JOB*", "PBS_O_*", "PBS_ARRAY_*", "PBS_NODE*", "PBS_ENVIRONMENT", "PBS_QUEUE", "PBS_TASKNUM",
-        "PBS_MOMPORT", "ENVIRONMENT", "NCPUS", "TMPDIR",  # PBS makes each job a TMPDIR of its own
+        "PBS_MOMPORT", "ENVIRONMENT", "NCPUS",
     )  # fmt: skip
+    node_env = (
+        "TMPDIR",
+    )  # each job's own. A login shell runs before the script: what else is there may be a profile's
     poll_s = 15.0
     zero_may_lie = True  # of a job that ran on while its mom was restarted with -p
     counts_attempts = False  # PBS counts failed starts too

@@ -18,7 +18,7 @@ from psij_parsl.command import Output, Runner
 from psij_parsl.entry import cluster_in
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.resources.hostlist import compress
-from psij_parsl.scheduler import UNSTARTED_ELEMENTS, Complaint, Query, Queue, Record, Scheduler
+from psij_parsl.scheduler import UNSTARTED_ELEMENTS, Complaint, Query, Queue, Record, Scheduler, Wish
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 _Q, _A, _C, _F, _X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -113,6 +113,17 @@ def exit_status(text: str) -> tuple[int | None, int]:
 def _known(text: str) -> str:
     """A field's text; '' for the words by which Slurm says that there is none."""
     return "" if text in ("(null)", "None assigned", "N/A") else text
+
+
+def _wished(variable: str, text: str) -> str | None:
+    """The value that one of sbatch's variables gives; None for one that we have no word for."""
+    if variable == "SBATCH_EXCLUSIVE":
+        return "yes" if text in ("", "exclusive") else None  # not user, mcs, topo
+    if variable in ("SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"):
+        return "no" if variable == "SBATCH_NO_REQUEUE" else "yes"
+    if variable == "SBATCH_MEM_PER_NODE" and text == "0":  # all of it
+        return None
+    return time_limit(text) if variable == "SBATCH_TIMELIMIT" else text
 
 
 _LIVE = (
@@ -214,12 +225,44 @@ def _minutes(text: str) -> int | None:
         return None
 
 
+def time_limit(text: str) -> str | None:
+    """A time limit as Slurm reads it, in minutes: 30 or 30:00 are minutes; None for one without end.
+
+    https://slurm.schedmd.com/sbatch.html#OPT_time
+    """
+    if text.upper() in ("UNLIMITED", "INFINITE", "-1"):
+        return None
+    days, dash, clock = text.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdecimal() for part in (*parts, days or "0")) or len(parts) > 3:
+        return text  # whoever reads it says what is wrong with it
+    numbers = [*map(int, parts), 0, 0][: 3 if dash or len(parts) == 3 else 2]
+    hours, minutes, seconds = numbers if len(numbers) == 3 else (0, *numbers)
+    return str(-(-((int(days or 0) * 24 + hours) * 3600 + minutes * 60 + seconds) // 60))
+
+
+#: sbatch's input variables (https://slurm.schedmd.com/sbatch.html#SECTION_INPUT-ENVIRONMENT-VARIABLES): what each says.
+WISHES: Mapping[str, str] = {
+    "SBATCH_ACCOUNT": "project", "SBATCH_PARTITION": "queue", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "wall_time_min",
+    "SBATCH_CONSTRAINT": "constraint", "SBATCH_RESERVATION": "reservation", "SBATCH_EXCLUSIVE": "exclusive",
+    "SBATCH_GRES": "gres", "SBATCH_MEM_PER_NODE": "memory_per_node", "SBATCH_THREADS_PER_CORE": "threads_per_core",
+    "SBATCH_JOB_NAME": "name", "SBATCH_REQUEUE": "requeue", "SBATCH_NO_REQUEUE": "requeue",
+}  # fmt: skip
+#: What sbatch does with these is our own affair: how it talks, where it writes, what it hands on.
+_NO_WISH = re.compile(
+    r"SBATCH_(DEBUG|EXPORT|EXPORT_FILE|GET_USER_ENV|IGNORE_PBS|INPUT|OUTPUT|ERROR|OPEN_MODE|WAIT|\w+_BIND(_\w+)?)"
+)
+
+
 class SlurmScheduler(Scheduler):
     """Slurm's command line."""
 
     commands = ("sbatch", "squeue", "scancel")
     keep_env = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
     drop_env = ("SLURM_*", "SLURMD_*", "SBATCH_*", "SRUN_*", "SQUEUE_*", "SACCT_*", "SALLOC_*")
+    wish_env = tuple(WISHES)
+    node_env = ("*",)  # a prolog's or a task prolog's
+    stopgaps = ("TMPDIR=/tmp",)  # slurmd's, where the client has told none or one that is not on the node
     refusal = r"Batch job submission failed|^sbatch: (unrecognized|(error|fatal): )"
     forgets = UNSTARTED_ELEMENTS  # a plain job that is cancelled while it waits leaves a record
     names_clusters = True
@@ -394,6 +437,19 @@ class SlurmScheduler(Scheduler):
             f"JobId={self.spoken(job_id)}",
             f"NodeList={compress(keep)}",
         ]
+
+    def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
+        """As the base says: SBATCH_ACCOUNT and its like."""
+        found = []
+        for variable in sorted(environ):
+            if not variable.startswith("SBATCH_") or _NO_WISH.fullmatch(variable):
+                continue
+            name, value = WISHES.get(variable, ""), _wished(variable, environ[variable])
+            if parameters.get("queue_as") == "qos":  # then a queue is a QOS, and there is no word for a partition
+                name = {"SBATCH_QOS": "queue", "SBATCH_PARTITION": ""}.get(variable, name)
+            if environ[variable] or value:
+                found.append(Wish(variable, name, value if name else None))
+        return found
 
     def end_query(self, job_id: str) -> Query:
         return Query(["squeue", *self._of_cluster(), "-h", "-j", self.spoken(job_id), "-o", "%e"], _time)

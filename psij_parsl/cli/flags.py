@@ -100,9 +100,11 @@ FLAGS: tuple[Flag, ...] = (
         variable=True, complete="launchers",
     ),
     Flag(
-        "setup", ("--setup",), "SHELL", "Shell line before the command, e.g. 'module load x'. Repeatable.", list,
+        "setup", ("--setup",), "SHELL",
+        "Shell text before the command, which is not started if it fails, e.g. 'module load x'. Repeatable.", list,
         many=True,
     ),
+    Flag("setup_may_fail", ("--setup-may-fail",), "", "Start the command even if a setup has failed.", switch=True),
     Flag("hold", ("--hold",), "", "Do not start before `psij-run release`.", switch=True),
     Flag(
         "site", ("--site",), "NAME", "Site to submit to (default: the one that this host is).", variable=True,

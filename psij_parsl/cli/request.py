@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
 from .flags import FLAGS, Chosen, Flag, shown
+
+if TYPE_CHECKING:
+    from ..scheduler import Wish
 
 ENVIRONMENT = "the environment"
 _WHERE = ("site", "config", "platform")
@@ -29,6 +32,26 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Layer:
         {flag.name: environ[flag.environ] for flag in FLAGS if flag.variable and environ.get(flag.environ)},
         ENVIRONMENT,
     )
+
+
+def from_manager(wishes: Sequence[Wish], parameters: Container[str], stronger: Chosen) -> tuple[list[Layer], str]:
+    """What the manager's own variables say (SBATCH_ACCOUNT), and a remark on what comes from them; '' for none.
+
+    `parameters` are those that the platform has, `stronger` what was said otherwise.
+    """
+    layers, taken, unread = [], [], []
+    flags = {field: name for name, field in _FIELDS.items()}
+    for variable, name, value in wishes:
+        flag = flags.get(name, "")
+        if value is None or not (flag or name in parameters):
+            unread.append(variable)
+            continue
+        layers.append(Layer({flag: value} if flag else {"parameters": [f"{name}={value}"]}, variable))
+        if flag not in stronger if flag else name not in stronger.get("parameters", {}):
+            taken.append(f"{shown(flag) if flag else f'-X {name}'} {value} from {variable}")
+    said = [f"the environment says {', '.join(taken)}"] if taken else []
+    said += [f"{', '.join(unread)} {'is' if len(unread) == 1 else 'are'} not followed"] if unread else []
+    return layers, "; ".join(said)
 
 
 def merge(layers: Sequence[Layer]) -> Chosen:
@@ -80,7 +103,9 @@ def fields(chosen: Chosen, *, site_ranks_per_node: int | None = None) -> dict[st
     if environment := {**chosen.get("env_file", {}), **chosen.get("env", {})}:
         told["environment"] = environment
     if "setup" in chosen:
-        told["setup"] = "\n".join(chosen["setup"])
+        told["setup"] = tuple(chosen["setup"])
+    if chosen.get("setup_may_fail"):
+        told["setup_may_fail"] = True
     return told
 
 

@@ -22,7 +22,7 @@ from .jobscript import JobScript, copy_of, flags, keep, recognised
 from .options import Chosen, job_flags, own_words
 from .output import Renderer
 from .remarks import remarks
-from .request import Layer, check_parameters, fields, from_environment, merge
+from .request import Layer, check_parameters, fields, from_environment, from_manager, merge
 
 if TYPE_CHECKING:
     from ..sites import Finding
@@ -59,7 +59,8 @@ class Order:
 def order(
     ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str] | None, *, here: bool = True
 ) -> Order:  # fmt: skip
-    """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the site's defaults.
+    """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the manager's own
+    variables over the site's defaults.
 
     `here`: its program must be on this host, for it is submitted from here; else that is only a remark.
     """
@@ -76,8 +77,15 @@ def order(
     merged = merge(layers)
     place = desk.place(merged)
     defaults = place.site.default_fields() if place.site else {}
-    told = fields(merged, site_ranks_per_node=defaults.get("ranks_per_node"))
     platform = place.executor.platform
+    known = {**(place.site.parameters if place.site else {}), **merged.get("parameters", {})}
+    wishes = place.executor.scheduler.wished(os.environ, known)
+    if wishes:
+        weaker, remark = from_manager(wishes, platform.template_class.params, merged)
+        merged = merge([*layers, *weaker])
+        if remark:
+            out.note(remark)
+    told = fields(merged, site_ranks_per_node=defaults.get("ranks_per_node"))
     if told.get("parameters"):
         check_parameters(told["parameters"], platform.name, platform.template_class)
     kept = None

@@ -41,7 +41,7 @@ def text(
         *(f"export {key}={shlex.quote(value)}\n" for key, value in exports.items()),
         f"unset {' '.join(forget)}\n" if forget else "",
         modules(worker_init),
-        _lines(worker_init),
+        _warned(worker_init),
         f'command -v process_worker_pool.py >/dev/null || export PATH="$PATH":{shlex.quote(scripts)}\n',
     ]
     return "".join(lines) + (guarded(launched, watchdog) if watchdog else _lines(launched))
@@ -49,6 +49,14 @@ def text(
 
 def _lines(shell: str) -> str:
     return f"{shell.rstrip()}\n" if shell.strip() else ""
+
+
+def _warned(worker_init: str) -> str:
+    """The user's text, with a warning of each command in it that fails: as Parsl has it, the block goes on."""
+    if not worker_init.strip():
+        return ""
+    said = """psij: worker_init goes on after exit code $?: $BASH_COMMAND"""
+    return f"trap 'echo \"{said}\" >&2' ERR\n{_lines(worker_init)}trap - ERR\n"
 
 
 def modules(shell: str) -> str:

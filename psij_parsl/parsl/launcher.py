@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import shlex
 from typing import Any
 
@@ -21,12 +20,14 @@ from ..job import Resources
 from ..mpirun import MPIRun
 from ..registry import launcher as find_launcher
 
-#: The nodes of the allocation, each once, with commas: ours, PBS's and its kin's, Slurm's, else this host.
+#: The nodes of the allocation, each once, with commas: ours, PBS's and its kin's, Slurm's, else this host. This host
+#: is called as it calls itself: by another name, Open MPI would reach it by ssh.
 HOSTS = """psij_hosts=$(
   if [ -r "${PSIJ_NODEFILE:-}" ]; then cat -- "$PSIJ_NODEFILE"
   elif [ -r "${PBS_NODEFILE:-}" ]; then cat -- "$PBS_NODEFILE"
   elif [ -n "${SLURM_JOB_NODELIST:-}" ]; then scontrol show hostnames "$SLURM_JOB_NODELIST"
-  else hostname; fi | awk '!seen[$0]++' | paste -s -d , -
+  else hostname; fi | awk -v own="$(uname -n)" '!seen[$0]++ {
+    split($0, name, "."); split(own, ours, "."); print name[1] == ours[1] ? own : $0 }' | paste -s -d , -
 )
 """
 
@@ -59,18 +60,18 @@ class MPIRunLauncher(Launcher):
     def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:
         """The text. Raises `InvalidRequest` when the method cannot start that many."""
         shape = Resources(num_nodes=nodes_per_block, ranks_per_node=tasks_per_node)
-        text = self._text(find_launcher(self.launcher)(), shape)
-        said = f"echo {shlex.quote(f'psij: {text}')} >&2\n" if self.debug else ""
-        hosts = HOSTS if '"$psij_hosts"' in text else ""
-        return f"{hosts}{said}set -- bash -c {shlex.quote(command)}\n{text}\n"
-
-    def _text(self, method: MPIRun, shape: Resources, program: str = "") -> str:
+        method = self._method()
         mode = "per_node" if method.per_node else "serial"
-        named = any("hosts" in word for word in getattr(method, mode))
-        text = method.text(shape, mode=mode, hosts='"$psij_hosts"' if named else "")
-        if program:
-            text = re.sub(rf"(^|\s){re.escape(method.program)}(?=\s)", rf"\1{program}", text, count=1)
-        return " ".join([text, *map(shlex.quote, _words(self.overrides)), '"$@"']).lstrip()
+        hosts = '"$psij_hosts"' if any("hosts" in word for word in getattr(method, mode)) else ""
+        text = " ".join([method.text(shape, mode=mode, hosts=hosts), *map(shlex.quote, _words(self.overrides))])
+        lines = method.lines(shape, mode=mode, hosts=hosts)
+        told = text if not lines else f"{lines}\n{text}"
+        said = f"echo {shlex.quote(f'psij: {told}')} >&2\n" if self.debug else ""
+        before = "".join(filter(None, (HOSTS if hosts else "", said)))
+        return f'{before}set -- bash -c {shlex.quote(command)}\n{lines}\n{text} "$@"\n'.replace("\n\n", "\n")
+
+    def _method(self) -> MPIRun:
+        return find_launcher(self.launcher)()
 
 
 def _words(overrides: str) -> list[str]:
@@ -88,20 +89,15 @@ class SrunLauncher(MPIRunLauncher):
 
 
 class MpiExecLauncher(MPIRunLauncher):
-    """The `mpiexec` that is first on PATH where the block runs: Open MPI's, or else MPICH's or one of its kin."""
+    """The `mpiexec` that is first on PATH where the block runs, whichever MPI's it is."""
 
     program = "mpiexec"
 
     def __init__(self, *, overrides: str = "", debug: bool = False) -> None:
-        super().__init__("mpich", overrides=overrides, debug=debug)
+        super().__init__("mpiexec", overrides=overrides, debug=debug)
 
-    def _text(self, method: MPIRun, shape: Resources, program: str = "") -> str:
-        hydra = super()._text(method, shape, self.program)
-        openmpi = super()._text(find_launcher("openmpi")(), shape, self.program)
-        return (
-            f"case $({self.program} --version 2>&1) in\n"
-            f"*'Open MPI'* | *OpenRTE* | *PRTE*) {openmpi} ;;\n*) {hydra} ;;\nesac"
-        )
+    def _method(self) -> MPIRun:
+        return super()._method().called(self.program)
 
 
 class MpiRunLauncher(MpiExecLauncher):

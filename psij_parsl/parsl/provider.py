@@ -56,7 +56,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     the name of a launch method) is not given: `serial` one worker pool on each node, `mpi` and `script` one on the
     first node. `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are asked for and told to the workers;
     without cores a block has whole nodes where the platform can ask for that. `worker_init` is shell text run once
-    in the block's script, `node_init` once on each node before its workers. `site` names a site that fills in the
+    in the block's script, which warns of a command in it that fails and goes on, `node_init` once on each node before its workers. `site` names a site that fills in the
     rest. With `watchdog_s` a block ends itself when the workflow has been unreachable for that many seconds.
     All further arguments are the platform's own parameters (`psij-run platform show NAME`); the spellings of Parsl
     in `spellings.SAME` are accepted. Raises `InvalidRequest` for whatever is unknown or cannot be asked for.
@@ -143,10 +143,9 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         launched = before + text_of(self.launcher, launch, tasks_per_node, self.num_nodes, folder)
         if self.node_init and self.job_mode != "serial" and self.num_nodes > 1:
             launched = self._elsewhere() + launched
-        setup = self._shape.site.setup if self._shape.site is not None else ()
         return block.text(
             launched, name=name, exports=self._shape.exports, forget=self.forget,
-            worker_init="\n".join([*setup, self.worker_init]), scripts=sysconfig.get_path("scripts"),
+            worker_init=self.worker_init, scripts=sysconfig.get_path("scripts"),
             watchdog=block.watch(command, self.watchdog_s or 0.0),
         )  # fmt: skip
 

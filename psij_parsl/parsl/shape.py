@@ -79,8 +79,14 @@ class BlockShape:
         return Job(
             command=["bash", "-c", command], num_nodes=self.num_nodes, wall_time_min=self.wall_time_min,
             queue=self.queue, project=self.project, job_mode="script", name=name, parameters=parameters,
-            environment=dict(self.site.environment) if self.site is not None else {}, **ranks,
+            **self._of_site(), **ranks,
         )  # fmt: skip
+
+    def _of_site(self) -> dict[str, Any]:
+        if self.site is None:
+            return {}
+        may_fail = self.site.default_fields().get("setup_may_fail", False)
+        return {"environment": dict(self.site.environment), "setup": self.site.setup, "setup_may_fail": may_fail}
 
     @property
     def method(self) -> str:

@@ -45,22 +45,36 @@ def find(
 ) -> Site:
     """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
 
-    `placing`: jobs go there, so if it is `laptop` although a resource manager is here, a warning is logged.
-    Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
+    Inside a job $PSIJ_SITE is the job's own; where a file had been named for it, $PSIJ_SITE_FILE is its path, and it
+    counts if it is to be read here. `placing`: jobs go there, so if it is `laptop` although a resource manager is
+    here, a warning is logged. Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
     """
     catalogue = Catalogue(environ)
     if file is not None:
-        return catalogue.load(catalogue.add(Path(os.path.abspath(os.path.expanduser(file)))))
+        return _from_file(catalogue, os.path.abspath(os.path.expanduser(file)))
     if name:
         return catalogue.site(name)
     if named := environ.get("PSIJ_SITE"):
-        return catalogue.site(named, asked_by="$PSIJ_SITE")
+        path = environ.get("PSIJ_SITE_FILE", "")
+        if path and os.access(path, os.R_OK):
+            site = _from_file(catalogue, path)
+            if site.name == named:
+                return site
+            catalogue = Catalogue(environ)
+        if not environ.get("PSIJ_JOB_ID") or catalogue.top(named) is not None:
+            return catalogue.site(named, asked_by="$PSIJ_SITE")
+        where = f"its file {path}" if path else "its file"
+        log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
     seen = _look(catalogue, environ)
     if seen.site is not None:
         return catalogue.site(seen.site.name)
     if placing and seen.remark:
         log.warning("%s", seen.remark)
     return catalogue.site(Laptop.name) if catalogue.top(Laptop.name) else Laptop()
+
+
+def _from_file(catalogue: Catalogue, path: str) -> Site:
+    return catalogue.load(catalogue.add(Path(path))).named_by(path)
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:

@@ -50,6 +50,12 @@ def _variable(name: str) -> str:
     return name
 
 
+def _variables(pattern: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_*?]+", pattern):
+        raise ValueError("must be the name of an environment variable, or a pattern such as SCRATCH*")
+    return pattern
+
+
 def _identifier(name: str) -> str:
     if not name.isidentifier():
         raise ValueError("cannot be a parameter's name: letters, digits and _ only")
@@ -147,6 +153,9 @@ class Defaults(_Table):
     project: Word | None = Field(default=None, description="project or allocation that is charged")
     job_mode: Literal["script", "serial", "mpi"] | None = Field(
         default=None, description="how the script starts the command"
+    )
+    setup_may_fail: StrictBool | None = Field(
+        default=None, description="start the command even if a text of the setup has failed"
     )
 
 
@@ -272,7 +281,13 @@ class SiteModel(Site, _Table):
     parameters: Parameters = Field(
         default_factory=dict, description="values for the platform's own parameters, as -X gives them"
     )
-    setup: tuple[StrictStr, ...] = Field(default=(), description="shell lines run in each job before its command")
+    setup: tuple[StrictStr, ...] = Field(
+        default=(), description="shell texts run in each job before its command, which is not started if one fails"
+    )
+    node_environment: tuple[Annotated[StrictStr, AfterValidator(_variables)], ...] = Field(
+        default=(),
+        description="variables that its nodes set for a job and that win over those of the submitting shell: SCRATCH*",
+    )
     environment: Variables = Field(
         default_factory=dict, repr=False, description="environment variables of each job, taken as they stand"
     )
@@ -287,6 +302,7 @@ class SiteModel(Site, _Table):
     node: Node | None = Field(default=None, description="the hardware of its nodes")
 
     _origins: Mapping[Key, str] = PrivateAttr(default_factory=dict)
+    _file: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _agrees(self) -> SiteModel:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from ..errors import InvalidRequest, SiteError, nearest
 from ..job import Job
@@ -43,6 +43,7 @@ FLAGS: Mapping[str, str] = {
     "hold": "--hold",
     "launcher": "--launcher",
     "setup": "--setup",
+    "setup_may_fail": "--setup-may-fail",
     "stdin": "-i/--input",
     "stdout": "-o/--output",
     "stderr": "-e/--error",
@@ -84,10 +85,22 @@ class Site:
         spool: str | None
         parameters: Mapping[str, Any]
         setup: tuple[str, ...]
+        node_environment: tuple[str, ...]
         environment: Mapping[str, str]
         required: tuple[str, ...]
         forbidden: tuple[str, ...]
         queues: Mapping[str, Queue]
+        _file: str
+
+    @property
+    def file(self) -> str:
+        """The path of the site file, if it was named by a person and is in none of the layers; else ''."""
+        return self._file
+
+    def named_by(self, file: str) -> Self:
+        """The same site, which knows the path that it was read from."""
+        self._file = file
+        return self
 
     def default_fields(self) -> dict[str, Any]:
         """The fields of a job that the site fills in where the user says nothing."""
@@ -117,6 +130,7 @@ class Site:
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
         settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        settings |= {"site_file": self.file, "node_environment": self.node_environment}
         if overrides.get("launcher", self.launcher) == self.launcher:
             settings["launch"] = self.launch
         return BatchSchedulerExecutor(**{**settings, **overrides})
@@ -154,7 +168,8 @@ class Site:
         job = {**self.default_fields(), **said}
         job["parameters"] = {**self.parameters, **said.get("parameters", {})}
         job["environment"] = {**self.environment, **said.get("environment", {})}
-        job["setup"] = "\n".join(text for text in (*self.setup, said.get("setup", "")) if text)
+        own = said.get("setup", ())
+        job["setup"] = (*self.setup, *((own,) if isinstance(own, str) else own))
         known = {**job["parameters"], **{name: value for name, value in job.items() if name in _JOB}}
         if lacking := [name for name in self.required if known.get(name) in (None, "", (), [])]:
             raise InvalidRequest(
@@ -199,10 +214,12 @@ class Bare(Site):
     spool = None
     parameters: Mapping[str, Any] = {}
     setup = ()
+    node_environment = ()
     environment: Mapping[str, str] = {}
     required = ()
     forbidden = ()
     queues: Mapping[str, Queue] = {}
+    _file = ""
 
     def default_fields(self) -> dict[str, Any]:
         return {}
@@ -231,7 +248,7 @@ class Generic(Bare):
     KEYS = ("name", "description", "url", "platform", "launcher", "detect")
 
     def __init__(self, file: SiteFile) -> None:
-        self._file, self._said = file, {"name": file.name, **file.data}
+        self._source, self._said = file, {"name": file.name, **file.data}
         for key in self.KEYS[:-1]:
             if key in self._said:
                 setattr(self, key, self._said[key])
@@ -247,9 +264,9 @@ class Generic(Bare):
 
     def origin(self, key: str | Sequence[str | int]) -> str:
         whole = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
-        if line := self._file.lines.get(whole):
-            return f"{self._file.path}:{line}"
-        return str(self._file.path) if whole == ("name",) else "default"
+        if line := self._source.lines.get(whole):
+            return f"{self._source.path}:{line}"
+        return str(self._source.path) if whole == ("name",) else "default"
 
     def rows(self) -> list[Row]:
         return [Row(key, self._said[key], self.origin(key)) for key in self.KEYS if key in self._said]

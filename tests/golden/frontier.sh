@@ -10,6 +10,7 @@
 #SBATCH --account=X
 #SBATCH --gpus-per-node=8
 # psij-parsl job JOB. Above: options for the resource manager. Below: plain bash; the node needs nothing else.
+set +Ceu +o pipefail  # what a profile or BASH_ENV may have left on
 psij_root=/home/me/state/jobs/JOB
 psij_native="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
 psij_attempt="${SLURM_RESTART_COUNT:-0}"
@@ -54,10 +55,17 @@ psij_stdin=/dev/null
 psij_stdout=$psij_folder/stdout
 psij_stderr=$psij_folder/stderr
 set -- ./app
+psij_umask=0022
+psij_make() {  # file: empty it. A file of the user's is made by the user's umask; what is in our folder is private.
+  case $1 in
+    "$psij_folder"/*) : >"$1" ;;
+    *) (umask "$psij_umask" && : >"$1") ;;
+  esac
+}
 if ! cd -- "$psij_directory"; then psij_end 125 directory; fi
 if ! : <"$psij_stdin"; then psij_end 125 stdin; fi
-if ! : >"$psij_stdout"; then psij_end 125 stdout; fi
-if [ "$psij_stderr" != "$psij_stdout" ] && ! : >"$psij_stderr"; then psij_end 125 stderr; fi
+if ! psij_make "$psij_stdout"; then psij_end 125 stdout; fi
+if [ "$psij_stderr" != "$psij_stdout" ] && ! psij_make "$psij_stderr"; then psij_end 125 stderr; fi
 
 # A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
 # the job by the manager itself; this one stays to record how the command took them.
@@ -67,6 +75,22 @@ for psij_signal in USR1 USR2 HUP; do
 done
 trap : TERM INT
 
+psij_node=()
+psij_look() {  # name=value...: what the manager's client was given. What else is here, the node has set for this job.
+  local psij_each
+  local -A psij_given=()
+  for psij_each; do psij_given[${psij_each%%=*}]=${psij_each#*=}; done
+  for psij_each in $(compgen -e); do
+    [ "${psij_given[$psij_each]+is:}${psij_given[$psij_each]-}" != "is:${!psij_each}" ] || continue
+    case $psij_each=${!psij_each} in
+      PATH=* | LD_LIBRARY_PATH=* | MANPATH=* | MODULEPATH=* | LOADEDMODULES=* | _LMFILES_*=* | LMOD_*=* | \
+        _ModuleTable*=* | __LMOD_*=* | __MODULES_*=* | CONDA_*=* | LANG=* | LC_*=* | HOME=* | \
+        OMP_NUM_THREADS=* | TMPDIR=/tmp) ;;
+      *=*) psij_node+=("$psij_each=${!psij_each}") ;;
+    esac
+  done
+}
+
 psij_run() {  # prints the command's process id and its exit code: bash loses it when a signal meets its own `wait`
   trap '' INT QUIT TERM USR1 USR2 HUP
   (
@@ -74,10 +98,11 @@ psij_run() {  # prints the command's process id and its exit code: bash loses it
     echo "process $BASHPID"
     exec >&2
     # The environment is the command's: what it does to PATH, IFS or bash itself must not cost us the exit file.
+    umask "$psij_umask"
     . /home/me/state/jobs/JOB/environment
     if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
     unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
-      psij_command psij_signal psij_owner
+      psij_command psij_signal psij_owner psij_umask psij_node
     : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=7 OMP_NUM_THREADS=7 MKL_NUM_THREADS=7 OPENBLAS_NUM_THREADS=7 NUMEXPR_NUM_THREADS=7
 if [ -z "${SLURM_MPI_TYPE:-}" ]; then
   case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
