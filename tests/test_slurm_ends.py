@@ -235,7 +235,7 @@ NESTED = """
 import subprocess
 from psij_parsl import BatchSchedulerExecutor, Job
 inner = BatchSchedulerExecutor("slurm", poll_s=0.4).submit(Job(command=["env"], name="inner"))
-print(inner.id)
+print(inner.id, flush=True)
 subprocess.run("env")
 """
 

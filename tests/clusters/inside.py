@@ -88,15 +88,15 @@ class Room:
         own = {"PATH": _PATH, "HOME": "/root", "PIP_CONFIG_FILE": "/root/pip.conf"}
         return {"LANG": "C.UTF-8", **{name: os.environ[name] for name in names}, **own}
 
-    def run(self, argv: Sequence[str]) -> None:
-        """Run a command there that has to work.
+    def run(self, argv: Sequence[str]) -> str:
+        """Run a command there that has to work; what it said.
 
         Raises:
             ManagerUnavailable: it did not.
         """
         told = " ".join(argv)
         try:
-            subprocess.run(
+            done = subprocess.run(
                 self.command(argv), env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace", timeout=_TIMEOUT, check=True,
             )  # fmt: skip
@@ -105,6 +105,7 @@ class Room:
             raise ManagerUnavailable(f"{self.root}: {told} ended with {error.returncode}:\n{tail}") from error
         except subprocess.TimeoutExpired as error:
             raise ManagerUnavailable(f"{self.root}: {told} did not end within {_TIMEOUT:.0f} s") from error
+        return done.stdout
 
 
 @contextmanager

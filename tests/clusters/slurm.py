@@ -318,7 +318,7 @@ class SlurmCluster:
             self.start_node(node)
         if self.settings.accounting:
             # A controller that lost touch tries again only every 10 s; a new one, with its state, at once.
-            if not comes_true(self._accounting_knows_all, 1.0):
+            if not comes_true(lambda: self._daemons.works("sdiag") and self._accounting_knows_all(), 1.0):
                 self.stop_controller()
                 self.start_controller()
             self._hosts.wait(self._accounting_knows_all, 60.0, "slurmdbd to hear what it missed")
