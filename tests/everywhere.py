@@ -21,7 +21,7 @@ from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.roots import Release, release
 
 _LIMIT = 4200.0  # seconds, for one run of pytest
-_PYTEST = ["python", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
+_PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
 #: What Slurm 26.05 has to show; on 24.11 it is every test that needs a Slurm.
 _BRIEF = (
     "tests/test_slurm_answers.py", "tests/test_slurm_ends.py", "tests/contract", "tests/clusters",
