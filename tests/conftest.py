@@ -10,6 +10,8 @@ from time import monotonic, sleep
 import pytest
 
 from tests import unseen
+from tests.clusters.packages import ManagerUnavailable
+from tests.clusters.slurm import installed_release
 
 pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures"]
 
@@ -34,8 +36,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         unseen.tidy()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the longest files first."""
+#: Who uses one of these tests on whatever Slurm, or `module`, the machine has.
+_REAL = {"slurm", "slurm_accounting", "slurm_plain", "two_slurms", "module_command"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--only-slurm", action="store_true", help="only the tests that need a Slurm or a module command")
+
+
+def pytest_report_header() -> str:
+    """Which Slurm this is about."""
+    try:
+        return f"slurm: {installed_release()}"
+    except ManagerUnavailable:
+        return "slurm: none yet"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin the longest files first; leave out what no Slurm is needed for, if that is wanted."""
+    if config.getoption("--only-slurm"):
+        left_out = [item for item in items if _REAL.isdisjoint(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 

@@ -14,7 +14,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
 from psij_parsl.errors import JobFailed, Rejected
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
-from tests.clusters.slurm import SlurmCluster
+from tests.clusters.slurm import SlurmCluster, installed_version
 from tests.helpers_cli import psij
 from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, program, ran, shell
 
@@ -235,7 +235,7 @@ NESTED = """
 import subprocess
 from psij_parsl import BatchSchedulerExecutor, Job
 inner = BatchSchedulerExecutor("slurm", poll_s=0.4).submit(Job(command=["env"], name="inner"))
-print(inner.id)
+print(inner.id, flush=True)
 subprocess.run("env")
 """
 
@@ -283,6 +283,38 @@ def test_a_job_in_a_job_is_of_the_same_cluster_though_slurmd_sets_slurm_conf(
     environ: dict[str, str], key: str
 ) -> None:
     assert SlurmScheduler().cluster(environ) == key
+
+
+# ---- what Slurm alone says, of jobs that have no exit file of ours: its words differ by version -----------------
+
+
+def attached(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, text: str, output: str = "/dev/null"
+) -> JobStatus:
+    """How a plain script ended, by Slurm's own word."""
+    native = slurm.run("sbatch", "--parsable", f"--output={output}", "--wrap", text).strip()
+    return executor.attach(native).wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "number"),
+    [("exit 3", 3, None), ("exit 137", 137, None), ("kill -9 $$", None, 9), ("kill -11 $$", None, 11)],
+)
+def test_codes_and_signals_of_a_plain_script_are_read_from_slurm(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, text: str, code: int | None, number: int | None
+) -> None:
+    status = attached(executor, slurm, text)
+    assert (status.state, status.exit_code, status.signal) == (JobState.FAILED, code, number)
+    assert "Raised" not in status.describe()
+
+
+def test_an_output_path_that_is_not_there_is_made_since_23_02(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    made = installed_version() >= (23, 2)
+    status = attached(executor, slurm, "true", f"{tmp_path}/none/such/out")
+    assert status.state is (JobState.COMPLETED if made else JobState.FAILED)
+    assert (tmp_path / "none" / "such" / "out").exists() is made
 
 
 # ---- signals -------------------------------------------------------------------------------------------------
