@@ -98,26 +98,16 @@ def _state_directory() -> Iterator[Check]:
 
 
 def _journal() -> Iterator[Check]:
-    import json
-
     from ..journal import Journal
     from .clean import orphans
 
     journal = Journal()
-    entries = journal.entries()
-    unread = 0
-    if journal.path.exists():
-        for line in journal.path.read_bytes().splitlines():
-            try:
-                unread += not isinstance(json.loads(line or b"{}"), dict)
-            except ValueError:
-                unread += 1
-    open_ = sum(entry.open for entry in entries.values())
-    yield Check("journal", "ok", f"{len(entries)} jobs, {open_} of them open")
-    if unread:
-        text = f"{unread} lines of {journal.path} cannot be read"
+    yield Check("journal", "ok", f"{len(journal.entries())} jobs, {len(journal.open_entries())} of them open")
+    if unread := journal.damage():
+        lines = "1 line" if unread == 1 else f"{unread} lines"
+        text = f"{lines} of {journal.path}, or of the folder `closed` beside it, cannot be read"
         yield Check("journal", "warning", text, "the others are not harmed")
-    if loose := orphans(journal, entries.values()):
+    if loose := orphans(journal):
         yield Check("journal", "warning", f"{len(loose)} folders belong to no job, e.g. {loose[0]}", "psij-run clean")
 
 
