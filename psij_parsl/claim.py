@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .entry import Entry
-from .files import private_folder
+from .files import private_folder, read_plain, telling
 
+_EXIT_MOST = 4096  # bytes of an exit file that are read
 ABANDONED = "abandoned"  # the claim of a submission that we gave up
 
 
@@ -25,12 +26,14 @@ def abandon(entry: Entry) -> str:
 def claim(folder: Path, native: str) -> str:
     """Take the claim in a submission's folder for that id; returns the id that has it, which may be an earlier one.
 
-    It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
+    It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS. Where something
+    else stands in its place, no script can take it: nothing of the job will run.
     """
-    try:
-        os.symlink(native, private_folder(folder) / "claim")
-    except FileExistsError:
-        return os.readlink(folder / "claim")
+    with telling(folder):
+        try:
+            os.symlink(native, private_folder(folder) / "claim")
+        except FileExistsError:
+            return claimed_by(folder) or ABANDONED
     return native
 
 
@@ -59,9 +62,9 @@ class ExitFile:
         `same_id` tells whether two spellings are of one id.
         """
         try:
-            with open(os.path.join(folder, "exit"), encoding="utf-8") as file:
-                words = file.read().split()
+            words = read_plain(folder / "exit", _EXIT_MOST).decode().split()
             found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
         except (OSError, ValueError, IndexError):
             return None
-        return found if same_id(found.native, native) else None
+        sensible = 0 <= found.attempt < 2**31 and 0 <= found.code < 256 and 0 <= found.ended < 1e11
+        return found if sensible and same_id(found.native, native) else None

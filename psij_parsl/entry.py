@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import owner_gone
-from .states import JobState, JobStatus, sound
+from .states import EndReason, JobState, JobStatus, sound
 
 
 @dataclass(frozen=True)
@@ -231,15 +231,27 @@ def _checked(event: dict[str, Any]) -> dict[str, Any] | Entry:
         _path(event[name])
     if "\0" in event["place"]:
         raise ValueError("no path")
+    if "array" not in event and "ended" not in event:
+        return event
     array, ended = event.get("array", []), event.get("ended", {})
-    if isinstance(array, list) and isinstance(ended, dict) and all(map(_usual, ended.values())):
+    kinds = isinstance(array, list) and isinstance(ended, dict)
+    if kinds and all(map(_usual, ended.values())) and (not array or not ended) and (array or ended.keys() <= {""}):
         return event
     return from_plain(event)  # how much of it has ended must be known for certain
 
 
 def _usual(status: Any) -> bool:
-    """Whether that is a status, looked at quickly: `from_plain` looks at all of it."""
-    return isinstance(status, dict) and status.get("state") in _ENDS
+    """Whether that is surely a final status, looked at quickly: `from_plain` looks at the others."""
+    if not isinstance(status, dict) or not isinstance(status.get("state"), str) or status["state"] not in _ENDS:
+        return False
+    for name, value in status.items():
+        kind = type(value)
+        if name in _TIMES or (kind is int and name in _NUMBERS):
+            if (kind is not int and kind is not float) or not 0 <= value < 1e9 * (10 if name in _TIMES else 1):
+                return False
+        elif kind is not str or name not in _TEXTS or (name == "reason" and value not in EndReason.__members__):
+            return False
+    return True
 
 
 def valid(entry: Entry) -> bool:
@@ -247,7 +259,7 @@ def valid(entry: Entry) -> bool:
     try:
         for name, value in vars(entry).items():
             if name in _STATUSES:
-                if not all(entry.has(key) and sound(status) for key, status in value.items()):
+                if not all(entry.has(key) and sound(status) and status.final for key, status in value.items()):
                     return False
             elif value is not None or name != "born":
                 _READ[name](value)
@@ -302,7 +314,7 @@ def _statuses(value: Mapping[Any, Any]) -> dict[str, JobStatus]:
             status = data if isinstance(data, JobStatus) else JobStatus.from_dict(data)
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
-        if sound(status):
+        if sound(status) and status.final:
             read[_text(key)] = status
     return read
 
@@ -318,7 +330,10 @@ def _of_kind(default: Any) -> Callable[[Any], Any]:
     return {str: _text, float: _number, tuple: _texts}.get(type(default), read)
 
 
-_ENDS = frozenset(state.name for state in JobState)
+_ENDS = frozenset(state.name for state in JobState if state.final)
+_TEXTS = frozenset(("state", "native", "reason", "message", "nodes"))
+_NUMBERS = frozenset(("exit_code", "signal", "attempt"))
+_TIMES = frozenset(("started", "ended"))
 _READ: Mapping[str, Callable[[Any], Any]] = {
     name: _of_kind(each.default_factory() if each.default_factory is not MISSING else each.default)
     for name, each in Entry.__dataclass_fields__.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import random
 import socket
@@ -23,7 +24,7 @@ from typing import Any
 
 from .errors import JournalError, Unavailable
 from .files import lock, locked, private_folder, read_json, tried, write_whole
-from .states import EndReason, JobState, JobStatus
+from .states import EndReason, JobState, JobStatus, sound
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +88,13 @@ def pack(status: JobStatus) -> list[Any]:
 def unpack(row: list[Any]) -> JobStatus:
     """The inverse of `pack`."""
     state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
-    return JobStatus(
+    status = JobStatus(
         JobState(state), native, exit_code, signal, EndReason[reason] if reason else None, message, nodes, attempt,
         started, ended, held,
     )  # fmt: skip
+    if not sound(status):
+        raise ValueError("a status of wrong kinds")
+    return status
 
 
 class QueueSnapshot:
@@ -219,8 +223,14 @@ def _view(data: Any) -> View:
         return View()
     for name, value in data.items():
         kind = dict if name in ("rows", "missing", "unproved") else str if name == "failure" else float | int
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             return View()
+    if not all(isinstance(since, float | int) and 0 <= since < 1e11 for since in data.get("missing", {}).values()):
+        return View()
+    if not all(0 <= data.get(name, 0) < 1e11 for name in ("asked", "tokens", "tokens_at", "failing_until")):
+        return View()
+    if not 0 <= data.get("failures", 0) < 1e6:
+        return View()
     return View(**data)
 
 
