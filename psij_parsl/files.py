@@ -281,12 +281,14 @@ def _acquired(lock: Any, timeout_s: float) -> bool:
 
 
 @contextmanager
-def tried(lock: Any) -> Iterator[bool]:
-    """Hold a lock if nobody else does: tells whether we have it, and never waits."""
+def tried(lock: Any, *, named: bool = False) -> Iterator[bool]:
+    """Hold a lock if nobody else does: tells whether we have it, and never waits. `named` as for `locked`."""
     if not _acquired(lock, 0):
         yield False
         return
     try:
+        if named:
+            _sign(lock)
         yield True
     finally:
         lock.release()
