@@ -131,6 +131,9 @@ def _platforms() -> Iterator[Check]:
         except Error as error:
             yield Check(what, "broken", error.message, error.hint, _trace(error) if error.__cause__ else "")
             continue
+        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
+            yield Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
+            continue
         yield Check(what, "ok", f"answers in {time.monotonic() - began:.2f} s, {len(jobs)} jobs of yours")
 
 
