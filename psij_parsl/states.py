@@ -138,7 +138,7 @@ def sound(status: JobStatus) -> bool:
         and isinstance(status.reason, EndReason | None)
         and all(isinstance(text, str) for text in (status.native, status.message, status.nodes))
         and all(number is None or (type(number) is int and abs(number) < 2**32) for number in numbers)
-        and all(time is None or (isinstance(time, int | float) and 0 <= time < 1e11) for time in times)
+        and all(time is None or (isinstance(time, int | float) and 0 <= time <= 1e11) for time in times)
         and isinstance(status.held, bool)
         and type(status.attempt) is int
         and 0 <= status.attempt < 2**32
