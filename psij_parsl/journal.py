@@ -209,6 +209,9 @@ class Journal:
         if not isinstance(job_id, str):
             raise TypeError("no id")
         before = self._entries.get(job_id)
+        if kind == "again":
+            self._gone.add(job_id)  # the one in a segment
+            event = {**event, "e": "job"}
         if kind == "gone":
             self._gone.add(job_id)
             if self._entries.pop(job_id, None) is not None and isinstance(before, bytes):
@@ -226,7 +229,6 @@ class Journal:
             raise ValueError("of a wrong kind")
         if kind == "job":
             self._latest = job_id
-            self._gone.discard(job_id)
         if after is not before:
             if isinstance(before, bytes):
                 self._packed -= len(before)
@@ -333,8 +335,8 @@ class Journal:
         )
 
     def born(self, times: Mapping[str, float]) -> None:
-        """Record the manager's own time of submission of these jobs, by our ids."""
-        self._append([{"e": "born", "id": job_id, "t": born} for job_id, born in times.items()])
+        """Record the manager's own time of submission of these jobs, by our ids; as `end` where that cannot be."""
+        self._learnt([{"e": "born", "id": job_id, "t": born} for job_id, born in times.items()])
 
     def dropping(self, entry: Entry, key: str, status: JobStatus) -> None:
         """Record that the manager is about to be told to forget a failed job, which ended with that status."""
@@ -372,7 +374,10 @@ class Journal:
 
     def twins(self, entry: Entry, natives: Sequence[str]) -> None:
         """Record second copies of a submission, which were ended."""
-        self._append([{"e": "twin", "id": entry.id, "natives": list(natives)}])
+        if entry.open:
+            self._append([{"e": "twin", "id": entry.id, "natives": list(natives)}])
+        else:  # its record may be in a segment, which is never changed: a new one takes its place
+            self._append([{"e": "again", **plain(replace(entry, twins=(*entry.twins, *natives)))}])
 
     def end(self, ends: Mapping[tuple[str, str], JobStatus]) -> None:
         """Record final statuses by (id, element key). One that is recorded already stays.
@@ -386,13 +391,16 @@ class Journal:
             for (job_id, key), status in ends.items()
             if job_id in known and key not in known[job_id].ended
         ]
+        self._learnt(events)
+
+    def _learnt(self, events: Sequence[Mapping[str, Any]]) -> None:
         try:
             self._append(events)
             self._said = ""
         except JournalError as error:
             if self._said != error.message:
                 self._said = error.message
-                log.warning("the end of a job could not be written down, a later look will do that: %s", error)
+                log.warning("what was learnt could not be written down, a later look will do that: %s", error)
 
     def _append(self, events: Sequence[Mapping[str, Any]], *, durable: bool = False) -> None:
         if not events:
@@ -445,9 +453,9 @@ class Journal:
             job_id: record for job_id, record in records.items()
             if isinstance(record, bytes) and job_id != latest and may_hold(job_id, record)
         }  # fmt: skip
-        stay, rewritten, marks = without(shelf, gone - records.keys())
-        kept = [line_of(record) for job_id, record in records.items() if job_id not in moved]
-        kept += [json.dumps({"e": "gone", "id": job_id}, separators=(",", ":")).encode() for job_id in sorted(marks)]
+        stay, rewritten, marks = without(shelf, gone, moved.keys())
+        kept = [json.dumps({"e": "gone", "id": job_id}, separators=(",", ":")).encode() for job_id in sorted(marks)]
+        kept += [line_of(record) for job_id, record in records.items() if job_id not in moved]
         if 2 * sum(len(line) + 1 for line in kept) > offset:
             return
         made_now: list[Segment] = []

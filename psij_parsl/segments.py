@@ -309,11 +309,14 @@ def _write(folder: Path, ids: Sequence[str], records: Mapping[str, bytes]) -> Se
     return Segment(path, ids[0], ids[-1], int(min(times)), ceil(max(times)), len(ids))
 
 
-def without(shelf: Shelf, gone: Collection[str]) -> tuple[list[Segment], dict[str, bytes], set[str]]:
+def without(
+    shelf: Shelf, gone: Collection[str], again: Collection[str] = ()
+) -> tuple[list[Segment], dict[str, bytes], set[str]]:
     """What to do about forgotten records: the segments that stay, the lines of those that do not, the marks to keep.
 
-    A segment of which a tenth is gone is written anew without them; in the others they go on being passed over. All
-    are written anew where a record may be in two places.
+    A segment of which a tenth is gone is written anew without them, and so is one that has an older record of those
+    that are to be written `again`; in the others they go on being passed over. All are written anew where a record may
+    be in two places.
     """
     stay: list[Segment] = []
     lines: dict[str, bytes] = {}
@@ -322,7 +325,7 @@ def without(shelf: Shelf, gone: Collection[str]) -> tuple[list[Segment], dict[st
         return stay, {entry.id: line_of(entry) for entry in shelf.merged()}, marks
     for segment in shelf.segments:
         here = segment.ids() & set(gone) if any(segment.first <= job_id <= segment.last for job_id in gone) else set()
-        if len(here) * 10 < segment.count or not here:
+        if not here or (len(here) * 10 < segment.count and here.isdisjoint(again)):
             stay.append(segment)
             marks |= here
         else:

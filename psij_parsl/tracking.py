@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .claim import ABANDONED, abandon, claim, claimed_by
 from .entry import Entry
-from .errors import SchedulerError, Unavailable
+from .errors import JournalError, SchedulerError, Unavailable
 from .files import owner_gone
 from .identity import Whose, bearers_of, whose
 from .journal import Journal
@@ -97,7 +97,9 @@ class _Round:
             failure = error.message
             self.answer = Answer(unheard=frozenset(native for _, _, native in self.expected.values()))
         self._take_past()
-        for before, after in self._recover():  # its id is another one now, and the end of the old one is not its end
+        for before, after in _as_far_as_recorded(
+            self._recover()
+        ):  # its id is another one now, and the end of the old one is not its end
             for key in before.keys:
                 self.expected.pop(self.scheduler.plain_id(native_of(self.scheduler, before, key)), None)
             self._expect(after)
@@ -216,10 +218,10 @@ class _Round:
         held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
         if entry.attached:
             return record._replace(status=held, leftover=False)
-        self.journal.dropping(entry, key, record.status)
         try:
+            self.journal.dropping(entry, key, record.status)
             self.scheduler.qdel([record.id])
-        except SchedulerError as error:
+        except (JournalError, SchedulerError) as error:
             log.warning("%s", error)
             return record._replace(status=held, leftover=False)
         return record._replace(leftover=False)
@@ -231,9 +233,12 @@ class _Round:
             if entry.cancelled and entry.cancel_unsent(key) and (entry.id, key) not in ends and plain in self.records
         ]  # fmt: skip
         if unsent and _cancel(self.scheduler, [native for _, _, native in unsent]):
-            self.journal.cancel_asked([(entry.id, key) for entry, key, _ in unsent if key in entry.unsent])
             wholes = {entry.id for entry, _, _ in unsent if "*" in entry.unsent}
-            self.journal.cancel_asked([(job_id, "*") for job_id in wholes])
+            keys = [(entry.id, key) for entry, key, _ in unsent if key in entry.unsent]
+            try:
+                self.journal.cancel_asked([*keys, *((job_id, "*") for job_id in wholes)])
+            except JournalError as error:  # it is sent once more, then
+                log.warning("%s", error)
 
     # ---- submissions that were cut short, and second copies ------------------------------------------------
 
@@ -299,6 +304,14 @@ class _Round:
                     )
                     self.journal.twins(entry, copies)
                     _cancel(self.scheduler, copies)
+
+
+def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[Entry, Entry]]:
+    """What was recovered until something of it could not be written down: the rest is left to a later look."""
+    try:
+        yield from found
+    except JournalError as error:
+        log.warning("%s", error)
 
 
 def settle_copies(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,24 @@ def test_what_no_longer_counts_is_removed_once_nobody_can_be_reading_it(home: Pa
     named = json.loads(journal.path.read_text().splitlines()[0])["segments"]
     assert {segment.path.name for segment in segments(home)} == set(named)
     assert len(Journal(home).entries()) == 120
+
+
+def test_a_second_copy_of_a_job_that_ended_long_ago_is_added_to_its_record(home: Path, small: None) -> None:
+    journal = Journal(home)
+    ended = closed(journal, 60)
+    first = ended[3]
+    assert first.id in {name for segment in segments(home) for name in segment.ids()}
+    journal.twins(first, ["77"])
+    expected = replace(first, twins=("77",))
+    for _ in range(3):
+        for reader in (journal, Journal(home)):
+            assert reader.get(first.id) == expected
+            assert len(reader.entries()) == len(list(reader.entries().values()))
+            assert reader.find([first.id]) == [(expected, "")]
+            assert reader.find(["last"])[0][0].id != first.id
+        closed(journal, 60)
+    ids = [name for segment in Journal(home).entries()._shelf.segments for name in segment.ids()]
+    assert ids.count(first.id) == 1
 
 
 def test_segments_are_never_changed(home: Path, small: None) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..batch import outputs
+from ..entry import Entry
 from ..errors import Error, InvalidRequest
 from ..signals import registered, should_exit
 from ..states import JobState, JobStatus
