@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,11 @@ def sane(words: tuple[str, ...]) -> None:
         assert done.stderr.startswith("psij-run: ")
 
 
+def steady(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Records without what a look at the manager adds to them."""
+    return {job_id: replace(entry, born=None) for job_id, entry in entries.items()}
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_dirty_lines_cost_themselves_only_in_every_verb(home: Path, jobs: list[str], seed: int) -> None:
     rng = random.Random(seed)
@@ -101,13 +107,13 @@ def test_dirty_lines_cost_themselves_only_in_every_verb(home: Path, jobs: list[s
     journal.twins(victim, ["8"])
     journal.end({(victim.id, key): DONE for key in victim.keys[:1]})
     good = journal.path.read_bytes()[len(before) :].splitlines()
-    known = Journal(home).some(jobs)
+    known = steady(Journal(home).some(jobs))
     assert len(known) == 3
     with open(journal.path, "ab") as log:
         for _ in range(30):
             log.write(dirt(rng.choice(good), rng) + b"\n")
     names = {victim.id, *jobs} | {name for name in Journal(home).open_entries() if name.isalnum()}
-    assert Journal(home).some(jobs) == known
+    assert steady(Journal(home).some(jobs)) == known
     rows = json.loads(psij_here("list", "--all", "--json").stdout)
     assert {row["id"] for row in rows} >= set(jobs)
     for words in READERS:
@@ -115,7 +121,7 @@ def test_dirty_lines_cost_themselves_only_in_every_verb(home: Path, jobs: list[s
     for words in NAMING:
         for name in (jobs[0], victim.id, "last", rng.choice(sorted(names))):
             sane((*words, name))
-    assert Journal(home).some(jobs) == known
+    assert steady(Journal(home).some(jobs)) == known
     late = add(Journal(home), native="77777")
     assert Journal(home).find(["77777"]) == [(late, "")]
 

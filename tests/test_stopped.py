@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from psij_parsl.journal import Journal
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import COMMAND, here, psij
 from tests.helpers_slurm import PATIENCE_S, Shims
-from tests.test_journal import add, in_small_disk, python
+from tests.test_journal import add, in_small_disk, output, python
 
 __all__ = ["here"]
 
@@ -286,22 +287,20 @@ def test_a_state_directory_or_a_spool_of_another_user_is_refused(home: Path, tmp
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="as root, all directories above are root's own")
-def test_a_directory_above_that_others_can_write_is_refused_up_to_one_that_is_roots_or_sticky(tmp_path: Path) -> None:
-    above = tmp_path / "above"
-    home = above / "between" / "state"
-    home.mkdir(parents=True)
-    for path in (above, above / "between", home):
-        os.chown(path, 65534, 65534)
-    above.chmod(0o777)
-    code = (
-        "os.setegid(65534); os.seteuid(65534)\n"
-        "try:\n    print(len(Journal(Path(sys.argv[1])).entries()))\n"
-        "except JournalError as error:\n    print(error.message)\n"
-    )
-    for path in [tmp_path, *tmp_path.parents]:
-        if path.stat().st_mode & 0o077 == 0:
-            path.chmod(0o711)
-    out, errors = python(code, home).communicate(timeout=60)
-    assert f"others can write to {above}" in out, errors
-    above.chmod(0o1777)
-    assert python(code, home).communicate(timeout=60)[0] == "0\n"
+def test_a_directory_above_that_others_can_write_is_refused_up_to_one_that_is_roots_or_sticky() -> None:
+    with tempfile.TemporaryDirectory() as place:  # not pytest's, which other users may not enter
+        os.chmod(place, 0o755)
+        above = Path(place, "above")
+        home = above / "between" / "state"
+        home.mkdir(parents=True)
+        for path in (above, above / "between", home):
+            os.chown(path, 65534, 65534)
+        above.chmod(0o777)
+        code = (
+            "os.setegid(65534); os.seteuid(65534)\n"
+            "try:\n    print(len(Journal(Path(sys.argv[1])).entries()))\n"
+            "except JournalError as error:\n    print(error.message)\n"
+        )
+        assert f"others can write to {above}" in output(python(code, home))
+        above.chmod(0o1777)
+        assert output(python(code, home)) == "0\n"
