@@ -212,10 +212,11 @@ class BatchSchedulerExecutor(JobExecutor):
         return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
 
     def _refresh(self, old: View) -> View:
-        return refresh(
-            self.journal, self.scheduler, old, platform=self.platform.name, cluster=self.cluster,
-            grace_s=self.grace_s, settle_s=self.settle_s * 4,
-        )  # fmt: skip
+        with self.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
+            return refresh(
+                self.journal, self.scheduler, old, platform=self.platform.name, cluster=self.cluster,
+                grace_s=self.grace_s, settle_s=self.settle_s * 4,
+            )  # fmt: skip
 
     def _statuses(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
         groups = self._by_cluster(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import PluginError
+from .errors import Error, PluginError
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -55,9 +55,13 @@ class Platform:
         module, _, attribute = where.partition(":")
         try:
             return getattr(importlib.import_module(f".{module}", self.package), attribute)
-        except (ImportError, AttributeError) as error:
+        except Error:
+            raise
+        except BaseException as error:  # someone else's code may raise anything, an exit too
+            if self.package.startswith("psij_parsl.") and not isinstance(error, ImportError | AttributeError):
+                raise
             raise PluginError(
-                f"the {which} of platform {self.name!r} ({self.package}.{where}) cannot be loaded: {error}",
+                f"the {which} of platform {self.name!r} ({self.package}.{where}) cannot be loaded: {_told(error)}",
                 hint="`psij-run doctor` shows the whole error",
             ) from error
 
@@ -70,3 +74,7 @@ class Platform:
     def template_class(self) -> type[JobTemplate]:
         found: type[JobTemplate] = self.part("template")
         return found
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"

@@ -98,8 +98,11 @@ def _load(kind: str, name: str, package: str, group: str, attribute: str) -> Any
         known = [*_builtin(package), *plugins]
         raise PluginError(f"there is no {kind} {name!r}", hint=nearest(name, known))
     try:
-        return plugins[name].load()
-    except Exception as error:  # someone else's code: whatever it raises, it must not spoil the others
+        found = plugins[name].load()
+        if kind == "platform" and not isinstance(found, Platform):
+            raise TypeError(f"it is no Platform but a {type(found).__name__}")
+        return found
+    except BaseException as error:  # someone else's code: whatever it raises, an exit too, must not spoil the others
         raise PluginError(
             f"the {kind} {name!r} ({plugins[name].value}) cannot be loaded: {type(error).__name__}: {error}",
             hint="`psij-run doctor` shows the whole error",

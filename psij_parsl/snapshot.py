@@ -11,19 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .errors import JournalError, Unavailable
-from .files import lock, locked, private_folder, read_json, tried, write_whole
-from .states import EndReason, JobState, JobStatus
+from .files import holder, holder_stopped, lock, locked, private_folder, read_json, tried, write_whole
+from .states import EndReason, JobState, JobStatus, sound
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +91,13 @@ def pack(status: JobStatus) -> list[Any]:
 def unpack(row: list[Any]) -> JobStatus:
     """The inverse of `pack`."""
     state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
-    return JobStatus(
+    status = JobStatus(
         JobState(state), native, exit_code, signal, EndReason[reason] if reason else None, message, nodes, attempt,
         started, ended, held,
     )  # fmt: skip
+    if not sound(status):
+        raise ValueError("a status of wrong kinds")
+    return status
 
 
 class QueueSnapshot:
@@ -106,7 +111,9 @@ class QueueSnapshot:
         self._view = View()
         self._mutex = threading.Lock()
         self._lock: Any = None
+        self._second: Any = None  # for whoever asks while the first one's holder is stopped
         self._said = ""
+        self._remarks: set[str] = set()
 
     def view(self) -> View:
         """The snapshot as it is on disk."""
@@ -130,19 +137,25 @@ class QueueSnapshot:
         view = self.view()
         if not self._due(view, urgent):
             return view
-        if self._lock is None:
-            self._lock = lock(self.path.with_suffix(".lock"))
-        with tried(self._lock) as ours:
+        self._make_locks()
+        with tried(self._lock, named=True) as ours:
             if ours:
-                view = self.view()
-                return self._refresh(view, refresh) if self._due(view, urgent) else view
+                return self._refreshed(refresh, urgent)
+        stopped = holder_stopped(self._lock)
+        if stopped:  # it may stay so for hours: the next in row asks in its place
+            self._say(f"the process that was to ask does not go on: {holder(self._lock)}")
+            with tried(self._second, named=True) as ours:
+                if ours:
+                    return self._refreshed(refresh, urgent)
         if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
-            try:
-                with locked(self._lock):
-                    return self.view()
-            except JournalError:  # whoever asks has not been answered for a minute
-                return self.view()
+            with suppress(JournalError), locked(self._second if stopped else self._lock):
+                return self.view()  # else whoever asks has not been answered for a minute
         return self.view()
+
+    def _refreshed(self, refresh: Callable[[View], View], urgent: float) -> View:
+        """With the lock in our hands: the answer of who had it just now, or a new one."""
+        view = self.view()
+        return self._refresh(view, refresh) if self._due(view, urgent) else view
 
     def ask(self, refresh: Callable[[View], View], *, since: float) -> View:
         """The snapshot as of `since` or later, refreshed whatever that costs: the regular refreshes come the later.
@@ -171,10 +184,21 @@ class QueueSnapshot:
             with self._held():
                 self._write(replace(self.view(), failing_until=0.0))
 
-    def _held(self) -> Any:
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock, or the next one in row while its holder is stopped."""
+        self._make_locks()
+        with tried(self._lock, named=True) as ours:
+            if ours:
+                yield
+                return
+        with locked(self._second if holder_stopped(self._lock) else self._lock, named=True):
+            yield
+
+    def _make_locks(self) -> None:
         if self._lock is None:
             self._lock = lock(self.path.with_suffix(".lock"))
-        return locked(self._lock)
+            self._second = lock(self.path.with_suffix(".lock2"))
 
     def _tokens(self, view: View, now: float) -> float:
         if view.tokens_at > now + 1:  # the clock was set back
@@ -204,6 +228,9 @@ class QueueSnapshot:
                 failure=error.message,
             )  # fmt: skip
         self.complain(fresh)
+        other = self.view()
+        if other.asked not in (view.asked, fresh.asked) and other.asked > fresh.asked:
+            return other  # we were stopped meanwhile, and somebody else has asked since
         return self._write(fresh)
 
     def complain(self, view: View) -> None:
@@ -217,9 +244,18 @@ class QueueSnapshot:
             log.error("%s; how jobs ended is told by their exit files alone", view.failure)
 
     def _write(self, view: View) -> View:
-        private_folder(self.path.parent)
-        write_whole(self.path, json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":")))
+        try:
+            private_folder(self.path.parent)
+            text = json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":"))
+            write_whole(self.path, text)
+        except JournalError as error:  # a full disk: the answer is known all the same
+            self._say(f"{error}; what the manager says is not kept")
         return view
+
+    def _say(self, text: str) -> None:
+        if text not in self._remarks:
+            self._remarks.add(text)
+            log.warning("%s", text)
 
 
 def _view(data: Any) -> View:
@@ -228,8 +264,14 @@ def _view(data: Any) -> View:
         return View()
     for name, value in data.items():
         kind = dict if name in ("rows", "missing", "unproved") else str if name == "failure" else float | int
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             return View()
+    times = [data.get(name, 0) for name in ("asked", "tokens_at", "failing_until")]
+    times += [since for name in ("missing", "unproved") for since in data.get(name, {}).values()]
+    if not all(isinstance(since, float | int) and 0 <= since < 1e11 for since in times):
+        return View()
+    if not (-1e6 < data.get("tokens", 0) < 1e6 and 0 <= data.get("failures", 0) < 1e6):
+        return View()
     return View(**data)
 
 

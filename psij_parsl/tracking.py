@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .claim import ABANDONED, abandon, claim, claimed_by
 from .entry import Entry, element_id
-from .errors import SchedulerError, Unavailable
+from .errors import JournalError, SchedulerError, Unavailable
 from .files import owner_gone
 from .identity import Whose, bearers_of, whose
 from .journal import Journal
@@ -109,7 +109,9 @@ class _Round:
             failure = error.message
             self.answer = Answer(unheard=frozenset(each.native for each in self.expected.values()))
         self._take_past()
-        for before, after in self._recover():  # its id is another one now, and the end of the old one is not its end
+        for before, after in _as_far_as_recorded(
+            self._recover()
+        ):  # its id is another one now, and the end of the old one is not its end
             for key in before.keys:
                 self.expected.pop(element_id(before, key), None)
                 self.records.pop(element_id(before, key), None)
@@ -243,10 +245,10 @@ class _Round:
         held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
         if entry.attached:
             return record._replace(status=held, leftover=False)
-        self.journal.dropping(entry, key, record.status)
         try:
+            self.journal.dropping(entry, key, record.status)
             self.scheduler.qdel([record.id])
-        except SchedulerError as error:
+        except (JournalError, SchedulerError) as error:
             log.warning("%s", error)
             return record._replace(status=held, leftover=False)
         return record._replace(leftover=False)
@@ -261,7 +263,10 @@ class _Round:
         if unsent and _cancel(self.scheduler, [each.native for each in unsent]):
             told = {(each.entry.id, each.key) for each in unsent if each.key in each.entry.unsent}
             told |= {(each.entry.id, "*") for each in unsent if "*" in each.entry.unsent}
-            self.journal.cancel_asked(told)
+            try:
+                self.journal.cancel_asked(told)
+            except JournalError as error:  # it is sent once more, then
+                log.warning("%s", error)
 
     # ---- submissions that were cut short, and second copies ------------------------------------------------
 
@@ -325,6 +330,14 @@ class _Round:
                     )
                     self.journal.twins(entry, copies)
                     _cancel(self.scheduler, copies)
+
+
+def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[Entry, Entry]]:
+    """What was recovered until something of it could not be written down: the rest is left to a later look."""
+    try:
+        yield from found
+    except JournalError as error:
+        log.warning("%s", error)
 
 
 def settle_copies(

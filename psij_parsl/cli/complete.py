@@ -42,7 +42,7 @@ def every_job(ctx: typer.Context) -> Iterator[Offer]:
     """The newest hundred jobs, ended ones included."""
     from ..journal import Journal
 
-    for entry in list(Journal().entries().values())[:-101:-1]:
+    for entry in reversed(Journal().recent(count=100).values()):
         yield entry.id, entry.name
     yield "last", "the newest job"
 

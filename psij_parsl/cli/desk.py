@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,10 +180,28 @@ class Desk:
                 rows[row.entry.id, row.key] = row
         return [rows[entry.id, key] for entry, key in found]
 
+    def rows(self, chosen: Iterable[Entry], going: Iterable[Entry]) -> Iterator[Row]:
+        """Each of `chosen`, an array as a whole, as it is now; of those that have ended one at a time is held.
+
+        `going` are those among them that have not ended: they are looked at first, all together.
+        """
+        found = [(entry, "*" if entry.array else "") for entry in going]
+        looked = {row.entry.id: row for row in self.look(found)} if found else {}
+        return (
+            looked.get(entry.id) or Row(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
+            for entry in chosen
+        )
+
     def _look(self, group: Found, *, urgent: bool) -> list[Row]:
         first = group[0][0]
-        if all(not entry.open and key in ("", "*") for entry, key in group):  # the journal knows it all
-            return [Row(entry, key, _recorded(entry, key), entry.native) for entry, key in group]
+        ended = {(entry.id, key) for entry, key in group if not entry.open and key in ("", "*")}
+        if ended:  # the journal knows it all
+            rest = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
+            rows = {(row.entry.id, row.key): row for row in self._look(rest, urgent=urgent)} if rest else {}
+            return [
+                rows.get((entry.id, key)) or Row(entry, key, _recorded(entry, key), entry.native)
+                for entry, key in group
+            ]
         try:
             executor = self.executor(first)
         except PluginError as error:

@@ -119,26 +119,16 @@ def _state_directory() -> Iterator[Check]:
 
 
 def _journal() -> Iterator[Check]:
-    import json
-
     from ..journal import Journal
     from .clean import orphans
 
     journal = Journal()
-    entries = journal.entries()
-    unread = 0
-    if journal.path.exists():
-        for line in journal.path.read_bytes().splitlines():
-            try:
-                unread += not isinstance(json.loads(line or b"{}"), dict)
-            except ValueError:
-                unread += 1
-    open_ = sum(entry.open for entry in entries.values())
-    yield Check("journal", "ok", f"{len(entries)} jobs, {open_} of them open")
-    if unread:
-        text = f"{unread} lines of {journal.path} cannot be read"
+    yield Check("journal", "ok", f"{len(journal.entries())} jobs, {len(journal.open_entries())} of them open")
+    if unread := journal.damage():
+        lines = "1 line" if unread == 1 else f"{unread} lines"
+        text = f"{lines} of {journal.path}, or of the folder `closed` beside it, cannot be read"
         yield Check("journal", "warning", text, "the others are not harmed")
-    if loose := orphans(journal, entries.values()):
+    if loose := orphans(journal):
         yield Check("journal", "warning", f"{len(loose)} folders belong to no job, e.g. {loose[0]}", "psij-run clean")
 
 
@@ -199,6 +189,8 @@ def _platform(name: str, found: Platform | PluginError, users: str) -> Check:
         return Check(what, "ok", f"installed, and not used here: {error.message}")
     except Error as error:
         return Check(what, "broken", error.message, error.hint, _trace(error) if error.__cause__ else "")
+    except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
+        return Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
     return Check(what, "ok", f"answers in {time.monotonic() - began:.2f} s, {len(jobs)} jobs of yours")
 
 

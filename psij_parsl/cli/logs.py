@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..batch import outputs
+from ..entry import Entry
 from ..errors import Error, InvalidRequest
 from ..signals import registered, should_exit
 from ..states import JobState, JobStatus
@@ -73,10 +74,33 @@ def _file(desk: Desk, row: Row, *, stderr: bool, manager: bool) -> Path:
     job = desk.journal.job(entry, key)
     if job is None:
         raise Error(
-            f"nothing is known of the output of job {entry.id}: it was not submitted from here",
+            f"nothing is known of the output of job {entry.id}: {_unknown(entry)}",
             hint=f"`psij-run info {entry.id}` shows what is known",
         )
-    return outputs(entry.element_folder(key), key, job)[1 if stderr else 0]
+    path = outputs(entry.element_folder(key), key, job)[1 if stderr else 0]
+    if path.exists() and not path.is_file():
+        raise Error(
+            f"{path}, where job {entry.id} writes, is no file that can be shown again: it is {_kind(path)}",
+            hint="whoever reads from there has what it wrote; submit with -o FILE to keep it",
+        )
+    return path
+
+
+def _unknown(entry: Entry) -> str:
+    """Why it is not known where a job writes."""
+    if not entry.folder.is_dir():
+        return f"its folder {entry.folder} is gone"
+    if os.path.lexists(entry.folder / "job.json"):
+        return f"{entry.folder / 'job.json'} cannot be read"
+    return "it was not submitted from here"
+
+
+def _kind(path: Path) -> str:
+    kinds = (
+        (path.is_dir, "a directory"), (path.is_fifo, "a pipe"), (path.is_socket, "a socket"),
+        (path.is_char_device, "a device"), (path.is_block_device, "a disk"),
+    )  # fmt: skip
+    return next((word for is_one, word in kinds if is_one()), "something else")
 
 
 def _nothing(row: Row, path: Path) -> Error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import Error
@@ -47,8 +47,8 @@ class Renderer(ABC):
         self._noted: set[str] = set()
 
     @abstractmethod
-    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
-        """A list of things; `empty` is what to say to people when there are none."""
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+        """A list of things, each looked at once; `empty` is what to say to people when there are none."""
 
     @abstractmethod
     def record(self, data: Data, shown: Sequence[Column]) -> None:
@@ -76,23 +76,25 @@ class Renderer(ABC):
 class People(Renderer):
     """Aligned text; colours on a terminal only, and not with NO_COLOR."""
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
-        if not rows:
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+        cells: list[list[str]] = [[] for _ in columns]
+        for row in rows:
+            for column, texts in zip(columns, cells, strict=True):
+                texts.append(column.show(row.get(column.key)).replace("\n", " "))
+        if not cells[0]:
             if empty:
                 self.note(empty)
             return
-        shown = []
-        for at, column in enumerate(columns):
-            cells = [column.show(row.get(column.key)).replace("\n", " ") for row in rows]
-            if at == 0 or any(cells):  # a column that says nothing takes no room
-                shown.append([column.title, *cells])
+        shown = [  # a column that says nothing takes no room
+            [column.title, *texts]
+            for at, (column, texts) in enumerate(zip(columns, cells, strict=True)) if at == 0 or any(texts)
+        ]  # fmt: skip
         lines = zip(*map(_padded, shown), strict=True)
         room = self._columns()
-        if room or self._coloured(self.out):
-            text = [self._line(line, room, head=not number) for number, line in enumerate(lines)]
-        else:
-            text = ["  ".join(line).rstrip() for line in lines]
-        self.out.write("\n".join(text) + "\n")
+        fancy = room or self._coloured(self.out)
+        for number, line in enumerate(lines):
+            text = self._line(line, room, head=not number) if fancy else "  ".join(line).rstrip()
+            self.out.write(text + "\n")
 
     def _line(self, cells: Sequence[str], room: int, *, head: bool) -> str:
         """A line for a terminal: in colours, and cut at its right edge."""
@@ -145,8 +147,14 @@ class Json(Renderer):
 
     json = True
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
-        self._write(self.out, list(rows))
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+        import json
+
+        before = "["
+        for row in rows:
+            self.out.write(before + json.dumps(row, default=str))
+            before = ", "
+        self.out.write("]\n" if before == ", " else "[]\n")
 
     def record(self, data: Data, shown: Sequence[Column]) -> None:
         self._write(self.out, data)
@@ -167,13 +175,14 @@ class Json(Renderer):
         stream.write(json.dumps(data, default=str) + "\n")
 
 
-def _padded(cells: Sequence[str]) -> list[str]:
+def _padded(cells: Sequence[str]) -> Iterator[str]:
     """The cells of a column, all as wide as the widest."""
     if all(map(str.isascii, cells)):
         width = max(map(len, cells))
-        return [cell.ljust(width) for cell in cells]
+        return (cell.ljust(width) for cell in cells)
     widths = list(map(_width, cells))
-    return [cell + " " * (max(widths) - width) for cell, width in zip(cells, widths, strict=True)]
+    widest = max(widths)
+    return (cell + " " * (widest - width) for cell, width in zip(cells, widths, strict=True))
 
 
 def _width(text: str) -> int:

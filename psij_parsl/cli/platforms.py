@@ -56,6 +56,8 @@ def list_platforms(ctx: typer.Context, json: Json = False) -> int:
             row |= {"summary": found.summary, **_abilities(found)}
         except Error as error:
             row["error"] = error.message
+        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
+            row["error"] = f"{type(error).__name__}: {error}"
         rows.append(row)
     out.table(_LIST, rows)
     return 0

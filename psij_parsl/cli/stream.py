@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, TextIO
 
 from .output import length, plain
@@ -43,7 +44,9 @@ class Tail:
                 return b""  # an old file of that name, which the job has not opened yet
             self._before = None
         try:
-            with open(self.path, "rb", buffering=0) as file:  # opened anew: NFS then looks again
+            with open(self.path, "rb", buffering=0, opener=at_once) as file:  # opened anew: NFS then looks again
+                if not S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return b""
                 if os.fstat(file.fileno()).st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
@@ -60,9 +63,14 @@ class Tail:
             self._offset = start_of_last(self.path, last_lines)
 
 
+def at_once(path: str, flags: int) -> int:
+    """Opens a file, as `open` wants it, without waiting for whoever may write to a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def start_of_last(path: Path, lines: int) -> int:
     """The offset at which the last so many lines of a file begin. Reads from its end."""
-    if not path.exists():
+    if not path.is_file():
         return 0
     with open(path, "rb") as file:
         at = size = file.seek(0, os.SEEK_END)

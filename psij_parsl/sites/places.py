@@ -101,7 +101,7 @@ def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             yield Layer(f"plug-in {point.name}", _directory(point.load()))
-        except Exception as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
+        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
             said = (
                 f"the sites of plug-in {point.name} ({point.value}) cannot be found: {type(error).__name__}: {error}"
             )
