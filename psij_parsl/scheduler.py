@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from .bounds import MEMORY_MB, Bounds
 from .command import CommandRunner, Output, Runner, Started, backoff
 from .entry import NAMED
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
@@ -143,6 +144,8 @@ class Scheduler(ABC):
     signs_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
+    #: MB that the processes of one question may have in memory, where the site says nothing.
+    query_memory_mb: int = MEMORY_MB
     #: How many elements a job array may have.
     array_max: ClassVar[int] = 1000
 
@@ -516,7 +519,9 @@ class Scheduler(ABC):
     def _ask(self, query: Query) -> tuple[list[Any], list[str]]:
         """As `ask`, and the texts of the records that could not be read."""
         self.queries += 1
-        output = self.run(query.argv)
+        # Only a question is bounded: what submits may hand its own limits on to the job.
+        bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
+        output = self.run(query.argv, **bounds)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
             complaint = self._complaint(output.said) if output.rc is not None else None
             never = complaint is not None and complaint.permanent
@@ -611,6 +616,8 @@ def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def _first_line(output: Output) -> str:
     """The most telling line of a command's words: the last error line, else the first line."""
+    if output.over:
+        return f"{output.over}, and was ended"
     if output.rc is None:
         return f"no answer within {output.seconds:.0f} s"
     lines = [line.strip() for line in output.said.splitlines() if line.strip()]

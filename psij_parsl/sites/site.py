@@ -81,6 +81,7 @@ class Site:
         launcher: str | None
         launch: Launch | None
         poll_min: float | None
+        query_memory: int | None
         spool: str | None
         parameters: Mapping[str, Any]
         setup: tuple[str, ...]
@@ -116,7 +117,7 @@ class Site:
         from ..batch import BatchSchedulerExecutor
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
-        settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        settings |= {"poll_s": self.poll_min, "spool": self._spool(), "query_memory_mb": self.query_memory}
         if overrides.get("launcher", self.launcher) == self.launcher:
             settings["launch"] = self.launch
         return BatchSchedulerExecutor(**{**settings, **overrides})
@@ -196,6 +197,7 @@ class Bare(Site):
     launcher: str | None = None
     launch = None
     poll_min = None
+    query_memory = None
     spool = None
     parameters: Mapping[str, Any] = {}
     setup = ()
