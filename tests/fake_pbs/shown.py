@@ -79,6 +79,11 @@ def in_full(job_id: str, said: Record) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def servers() -> Record:
+    """`qstat -Bf -F json`."""
+    return {SERVER: {"server_state": "Active", "server_host": SERVER, "default_queue": "workq"}}
+
+
 def queues() -> Record:
     """`qstat -Qf -F json`."""
     found: Record = {}
