@@ -32,7 +32,6 @@ def executor(pbspro: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def long_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every proof that an id is ours were too old to count."""
     monkeypatch.setattr("psij_parsl.batch._SURE_S", 0.0)
-    monkeypatch.setattr("psij_parsl.batch._PROOF_S", 0.0)
 
 
 def deleted(pbs: FakePBS) -> set[str]:
@@ -117,6 +116,7 @@ def test_a_strangers_job_with_our_id_is_not_told_and_not_cancelled(
     assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
     pbs.lose_all()
     other = pbs.run("qsub", "--", "/bin/sleep", "30").strip()
+    pbs.change(other, ctime=time.time() + 60)
     assert other == job.native_id
     done = psij_here("cancel", job.id)
     assert "Traceback" not in done.stderr
@@ -169,6 +169,7 @@ def test_an_array_whose_controller_forgot_it_is_lost_and_the_others_runs_on(
     assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
     pbs.lose_all()
     other = pbs.run("qsub", "-J", "0-1", "--", "/bin/sleep", "30").strip()
+    pbs.change(other, "1[0].head", "1[1].head", ctime=time.time() + 60)
     assert other == job.native_id
     job.cancel()
     assert job.wait(PATIENCE_S).reason is EndReason.LOST

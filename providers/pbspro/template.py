@@ -131,7 +131,9 @@ def depend(after: list[str]) -> str:
     """
     kinds: dict[str, list[str]] = {}
     for text in after:
-        kind, _, job_id = text.partition(":")
+        kind, colon, job_id = text.partition(":")
+        if not colon:
+            kind, job_id = "afterok", text
         if not _JOB_ID.fullmatch(job_id):
             raise InvalidRequest(
                 f"after={job_id!r} is refused: it must be the id of a job of PBS, such as 123.server",
