@@ -182,7 +182,7 @@ def test_a_signal_ends_a_job_that_does_not_take_it_as_pbs_tells(executor: BatchS
 def test_a_cancel_on_a_dead_node_is_carried_out_later_and_the_way_out_is_told(
     executor: BatchSchedulerExecutor, pbs: FakePBS, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first, second = (executor.submit(shell("sleep 60", num_nodes=2)) for _ in range(2))
+    first, second = (executor.submit(shell("sleep 60", cpus_per_rank=8)) for _ in range(2))  # a node each
     comes_true(lambda: all(job.status().state is JobState.ACTIVE for job in (first, second)))
     pbs.control(down_nodes=["node01"])
     assert first.status().state is JobState.ACTIVE
