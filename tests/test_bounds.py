@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, Job, JobState
+from psij_parsl import BatchSchedulerExecutor, Job, JobState, site
 from psij_parsl.bounds import Bounds
 from psij_parsl.command import CommandRunner
 from psij_parsl.errors import Unavailable
@@ -139,6 +139,14 @@ def test_the_memory_of_a_query_is_the_platforms_or_the_executors(pbs: FakePBS) -
     (pbs.bin / "qstat").write_text("#!/bin/bash\n" + HOG.format(python=sys.executable) + "hog\n")
     with pytest.raises(Unavailable, match="more than 64 MB of memory, and was ended"):
         executor.scheduler.qstat(lambda seen: [])
+
+
+def test_a_site_says_how_much_memory_a_query_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
+    (tmp_path / "mine.toml").write_text('platform = "pbspro"\nquery_memory = "2 GB"\n')
+    scheduler = site("mine").executor().scheduler
+    assert isinstance(scheduler, Scheduler)
+    assert scheduler.query_memory_mb == 2048
 
 
 def limits(job_limits: str) -> dict[str, str]:

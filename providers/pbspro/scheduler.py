@@ -79,7 +79,7 @@ class PBSProScheduler(Scheduler):
         ),
         Complaint(
             r"[Pp]remature end|End of [Ff]ile|Connection (reset|timed out)|Broken pipe|Communication failure"
-            r"|[Pp]rotocol error|No reply|timed out",
+            r"|[Pp]rotocol error|timed out",
             transient=True, accepted=True, hint="PBS may have taken it; it is looked for before it is sent again",
         ),
         Complaint(
