@@ -50,23 +50,25 @@ class BatchSchedulerExecutor(JobExecutor):
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
-    before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site
-    says of its launcher, `site_file` the path of the site's file if somebody named it, `node_environment` patterns of
-    variables that its nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the
-    manager's clusters. Raises `InvalidRequest` for one that the platform cannot name.
+    before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
+    memory that one query may take, in MB (default: the platform's). `launch` is what a site says of its launcher,
+    `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
+    nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the manager's
+    clusters. Raises `InvalidRequest` for one that the platform cannot name.
     """
 
     def __init__(
         self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
         launcher: str = "", poll_s: float | None = None, grace_s: float | None = None, settle_s: float = 30.0,
         patience_s: float = 600.0, run: str = "", launch: Launch | None = None, cluster: str = "",
-        site_file: str = "", node_environment: Sequence[str] = (),
+        site_file: str = "", node_environment: Sequence[str] = (), query_memory_mb: int | None = None,
     ) -> None:  # fmt: skip
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
         self._settings: dict[str, Any] = {
             "home": home, "spool": spool, "site": site, "launcher": launcher, "poll_s": poll_s, "grace_s": grace_s,
             "settle_s": settle_s, "patience_s": patience_s, "run": run, "launch": launch,
+            "site_file": site_file, "node_environment": node_environment, "query_memory_mb": query_memory_mb,
         }  # fmt: skip
         self._others: dict[str, BatchSchedulerExecutor] = {}  # for other clusters, by their names
         scheduler = self.platform.scheduler_class
@@ -77,6 +79,8 @@ class BatchSchedulerExecutor(JobExecutor):
             )
         named: dict[str, Any] = {"cluster": cluster} if cluster else {}
         self.scheduler = scheduler(home=self.journal.home, **named)
+        if query_memory_mb is not None:
+            self.scheduler.query_memory_mb = query_memory_mb
         self.spool, self.site, self.run = spool, site, run
         self.launcher = launcher or self.platform.launcher
         self.launch = launch

@@ -197,7 +197,7 @@ def boot_id() -> str:
         return ""
 
 
-STATE, SESSION, STARTED = 0, 3, 19  #: Fields of `process_status`.
+STATE, GROUP, SESSION, STARTED, RESIDENT = 0, 2, 3, 19, 21  #: Fields of `process_status`; memory in pages.
 
 
 def process_status(pid: int) -> list[bytes]:

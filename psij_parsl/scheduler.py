@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from .bounds import MEMORY_MB, Bounds
 from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
 from .entry import NAMED
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 OUR_ID = re.compile(r"[0-9a-z]{10}|JOB")  # the journal's; JOB is what `render` shows
 UNSTARTED = "jobs that were cancelled before they started"
 UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started"
+_QUESTIONS = 20  # about what is gone, in one answer; whoever is left over is asked about next time
 
 
 class Record(NamedTuple):
@@ -161,6 +163,8 @@ class Scheduler(ABC):
     signs_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
+    #: MB that the processes of one question may have in memory, where the site says nothing.
+    query_memory_mb: int = MEMORY_MB
     #: How many elements a job array may have.
     array_max: ClassVar[int] = 1000
 
@@ -260,12 +264,20 @@ class Scheduler(ABC):
         """The ids of which a cancel command said that they have ended, where it takes that for an error."""
         return set()
 
+    def later_ids(self, output: Output) -> set[str]:
+        """The ids of which a cancel command said that their nodes do not answer, and that it will be done later."""
+        return set()
+
     def elements_query(self, ids: Sequence[str]) -> Query | None:
         """A further question about the elements of arrays that `live` shows as a whole; None where there are none.
 
-        `ids` are those of our own open submissions.
+        `ids` are some of our own open submissions, which it shows: a group that `grouped` has made.
         """
         return None
+
+    def grouped(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The ids in groups, each for one question about its elements, or about what became of it."""
+        return chunks(ids, self.chunk)
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """Questions about jobs that are no longer live; the first that gets an answer counts.
@@ -441,13 +453,17 @@ class Scheduler(ABC):
         before = self.queries
         live, unread = self._ask(self.live())
         records = {self.plain_id(record.id): record for record in live}
-        if arrays and (query := self.elements_query(arrays)) is not None:
-            elements, torn = self._ask(query)
-            unread += torn
-            records |= {self.plain_id(record.id): record for record in elements}
+        for group in self.grouped([each for each in arrays if self.plain_id(each) in records]):
+            if (query := self.elements_query(group)) is not None:
+                elements, torn = self._ask(query)
+                unread += torn
+                records |= {self.plain_id(record.id): record for record in elements}
         answer = Answer(records, plain_id=self.plain_id)
         unheard: set[str] = set()
-        for ids in chunks(list(vanished_from(records)), self.chunk):
+        for number, ids in enumerate(self.grouped(list(vanished_from(records)))):
+            if number >= _QUESTIONS:
+                unheard.update(ids)
+                continue
             found, silent = self._from_history(ids, since)
             for record in found:
                 answer.past.setdefault(self.plain_id(record.id), []).append(record)
@@ -473,8 +489,6 @@ class Scheduler(ABC):
                 return [r for r in past if self.plain_id(r.id) in wanted], None if silent else unread
             except Unavailable as error:
                 silent = silent or not error.permanent
-                if error.permanent and query.name:
-                    self._never.add(query.name)
                 self.warn_once(f"history: {error.message}" if not error.permanent else "")
         return [], None if silent else ()
 
@@ -484,6 +498,10 @@ class Scheduler(ABC):
         for group in chunks(sorted(ids), self.chunk):
             output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
             unknown |= self._meant(self.unknown_ids(output), group)
+            for job_id in sorted(self._meant(self.later_ids(output), group)):
+                complaint = self._complaint(output.said)
+                hint = complaint.hint if complaint is not None else output.said
+                self.warn_once(f"{job_id} is out of reach just now, and is cancelled when that is over; {hint}")
         return unknown
 
     def _meant(self, said: Collection[str], ids: Collection[str]) -> set[str]:
@@ -542,10 +560,14 @@ class Scheduler(ABC):
     def _ask(self, query: Query) -> tuple[list[Any], list[str]]:
         """As `ask`, and the texts of the records that could not be read."""
         self.queries += 1
-        output = self.run(query.argv)
+        # Only a question is bounded: what submits may hand its own limits on to the job.
+        bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
+        output = self.run(query.argv, **bounds)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
             complaint = self._complaint(output.said) if output.rc is not None else None
             never = complaint is not None and complaint.permanent
+            if never and query.name:
+                self._never.add(query.name)
             raise Unavailable(
                 f"{query.argv[0]} gave no answer: {_first_line(output)}",
                 output=output.said,
@@ -623,6 +645,8 @@ class Scheduler(ABC):
                 self.unknown_ids(output) | self.ended_ids(output), tolerate
             ):
                 return output
+            if isinstance(error, Unavailable) and self._meant(self.later_ids(output), tolerate):
+                return output
             if isinstance(error, Ambiguous):
                 raise Ambiguous(error.message, output=error.output, hint=error.hint or "try again in a minute")
             raise error
@@ -637,8 +661,15 @@ def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def _first_line(output: Output) -> str:
     """The most telling line of a command's words: the last error line, else the first line."""
+    if output.over:
+        return f"{output.over}, and was ended"
     if output.rc is None:
         return f"no answer within {output.seconds:.0f} s"
     lines = [line.strip() for line in output.said.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or [f"exit code {output.rc}, without a word"])[-1 if errors else 0]
+    if errors := [line for line in lines if "error" in line.lower()]:
+        return errors[-1]
+    if own := [line for line in lines if line.startswith(f"{output.argv[0]}: ")]:
+        return own[0]  # what stands before it is the system's word, which names nobody
+    if lines and ":" not in lines[0]:
+        return ": ".join(lines[:2])
+    return lines[0] if lines else f"exit code {output.rc}, without a word"

@@ -101,6 +101,8 @@ class _Round:
         failure = ""
         oldest = min((entry.intended for entry in self.entries), default=self.asked)
         arrays = [entry.native for entry in self.entries if entry.native and entry.array and not entry.elements]
+        wholes = {e.native: self.scheduler.whole(e.native) for e in self.entries if e.attached}
+        arrays += [whole for native, whole in wholes.items() if whole != native]  # an element that was attached
         try:
             self.answer = self.scheduler.qstat(self._vanished, since=oldest, arrays=arrays)
         except Unavailable as error:

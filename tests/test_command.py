@@ -20,22 +20,6 @@ from psij_parsl.files import STATE, process_start, process_status
 Put = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Makes a command out of bash text, first on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def make(name: str, text: str) -> Path:
-        path = folder / name
-        path.write_text(f"#!/bin/bash\n{text}\n")
-        path.chmod(0o755)
-        return path
-
-    return make
-
-
 def alive(pid: int) -> bool:
     return process_start(pid) != ""
 

@@ -273,6 +273,9 @@ class SiteModel(Site, _Table):
     poll_min: Seconds | None = Field(
         default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
     )
+    query_memory: Memory | None = Field(
+        default=None, description="memory that one query of the manager may take: '2 GB'; a bare number is MB"
+    )
     spool: StrictStr | None = Field(
         default=None,
         description="directory for jobs' folders that compute nodes can write; ~ and $VARIABLES are expanded",

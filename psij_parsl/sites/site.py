@@ -82,6 +82,7 @@ class Site:
         launcher: str | None
         launch: Launch | None
         poll_min: float | None
+        query_memory: int | None
         spool: str | None
         parameters: Mapping[str, Any]
         setup: tuple[str, ...]
@@ -129,7 +130,7 @@ class Site:
         from ..batch import BatchSchedulerExecutor
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
-        settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        settings |= {"poll_s": self.poll_min, "spool": self._spool(), "query_memory_mb": self.query_memory}
         settings |= {"site_file": self.file, "node_environment": self.node_environment}
         if overrides.get("launcher", self.launcher) == self.launcher:
             settings["launch"] = self.launch
@@ -211,6 +212,7 @@ class Bare(Site):
     launcher: str | None = None
     launch = None
     poll_min = None
+    query_memory = None
     spool = None
     parameters: Mapping[str, Any] = {}
     setup = ()
