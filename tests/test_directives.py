@@ -108,6 +108,13 @@ class TestParsl:
             SlurmProvider(scheduler_options=f"#SBATCH --switches=2\n#SBATCH {said}")
         assert re.search("-X cluster=NAME|what sbatch prints", caught.value.message)
 
+    def test_the_clusters_of_parsls_provider_are_one_cluster(self) -> None:
+        from psij_parsl.providers import SlurmProvider
+
+        assert SlurmProvider(clusters="two").parameters["cluster"] == "two"
+        with pytest.raises(InvalidRequest, match="must be the name of one cluster"):
+            SlurmProvider(clusters="one,two")
+
     def options(self) -> Iterator[str]:
         yield from (
             "-q a@b",
