@@ -122,12 +122,15 @@ class Campaign:
                 os.read(go_reader, 1)
                 os.write(sayer, act().encode())
                 code = 0
+            except BaseException as error:  # noqa: BLE001 - told by the parent
+                os.write(sayer, f"!{type(error).__name__}: {error}".encode()[:4000])
             finally:
                 os._exit(code)
         os.close(go_reader)
         os.close(sayer)
         tracer = self._traced(child, at_syscall) if at_syscall else None
-        os.write(go, b"x")
+        with contextlib.suppress(BrokenPipeError):  # it is dead
+            os.write(go, b"x")
         if not at_syscall:
             time.sleep(after_s)
             os.kill(child, signal.SIGKILL)
@@ -137,7 +140,9 @@ class Campaign:
             text = pipe.read().decode()
         if tracer is not None:
             tracer.wait(LONGEST_S)
-        if verb == "submit" and text:
+        if text.startswith("!"):
+            self.fault(f"{verb} failed: {text[1:]}")
+        elif verb == "submit" and text:
             self.told.add(text)
         return os.WIFSIGNALED(status)
 
@@ -148,7 +153,9 @@ class Campaign:
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + LONGEST_S
-        while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
+        while "TracerPid:\t0\n" in (status := Path(f"/proc/{child}/status").read_text()):
+            if "State:\tZ" in status:  # killed at once, in the call in which it waited for us
+                break
             if tracer.poll() is not None or time.monotonic() > deadline:
                 os.kill(child, signal.SIGKILL)
                 raise RuntimeError("strace cannot be attached: see /proc/sys/kernel/yama/ptrace_scope")
