@@ -95,7 +95,7 @@ class Campaign:
     def foreign(self) -> str:
         """A job that was submitted without us; its id."""
         script = self.runs.parent / "foreign.sh"
-        script.write_text("#!/bin/bash\nsleep 2\n")
+        script.write_text("#!/bin/bash\nsleep 0.2\n")
         script.chmod(0o700)
         native = self.executor.scheduler.qsub(script)
         self.attached[native] = "COMPLETED"
@@ -259,6 +259,12 @@ class Campaign:
         self.found.jobs = len(entries)
         return self.found
 
+    def end(self) -> None:
+        """Cancel what still goes on."""
+        if going := list(self.executor.journal.open_entries()):
+            self.executor.cancel(going)
+            self.executor.wait(going, LONGEST_S)
+
     def _check(self, entry: Entry, executions: int) -> None:
         status = entry.ended.get("")
         if status is None:
@@ -356,9 +362,11 @@ def main() -> int:
         print("strace is not installed: all are killed at random instants")
     with tempfile.TemporaryDirectory(dir=options.place) as folder:
         place = Path(folder)
+        os.environ.setdefault("PSIJ_LOCAL_CORES_TOTAL", "16")  # so that few jobs wait for one another
         campaign = Campaign(place / "kills", options.platform, options.seed)
         campaign.run(options.kills, time.monotonic() + options.minutes * 60, trace=trace)
-        found = campaign.check()
+        found = campaign.check(max(120.0, options.kills * 0.5))
+        campaign.end()
         told = supervisors(place / "supervisors", options.supervisors, options.seed)
     figures = {f"killed: {way}": float(count) for way, count in sorted(found.killed.items())}
     figures |= {f"done before: {way}": float(count) for way, count in sorted(found.missed.items())}
