@@ -95,7 +95,7 @@ class Campaign:
     def foreign(self) -> str:
         """A job that was submitted without us; its id."""
         script = self.runs.parent / "foreign.sh"
-        script.write_text("#!/bin/bash\nsleep 2\n")
+        script.write_text("#!/bin/bash\nsleep 0.2\n")
         script.chmod(0o700)
         native = self.executor.scheduler.qsub(script)
         self.attached[native] = "COMPLETED"
@@ -122,12 +122,15 @@ class Campaign:
                 os.read(go_reader, 1)
                 os.write(sayer, act().encode())
                 code = 0
+            except BaseException as error:  # noqa: BLE001 - told by the parent
+                os.write(sayer, f"!{type(error).__name__}: {error}".encode()[:4000])
             finally:
                 os._exit(code)
         os.close(go_reader)
         os.close(sayer)
         tracer = self._traced(child, at_syscall) if at_syscall else None
-        os.write(go, b"x")
+        with contextlib.suppress(BrokenPipeError):  # it is dead
+            os.write(go, b"x")
         if not at_syscall:
             time.sleep(after_s)
             os.kill(child, signal.SIGKILL)
@@ -137,7 +140,9 @@ class Campaign:
             text = pipe.read().decode()
         if tracer is not None:
             tracer.wait(LONGEST_S)
-        if verb == "submit" and text:
+        if text.startswith("!"):
+            self.fault(f"{verb} failed: {text[1:]}")
+        elif verb == "submit" and text:
             self.told.add(text)
         return os.WIFSIGNALED(status)
 
@@ -148,7 +153,9 @@ class Campaign:
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + LONGEST_S
-        while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
+        while "TracerPid:\t0\n" in (status := Path(f"/proc/{child}/status").read_text()):
+            if "State:\tZ" in status:  # killed at once, in the call in which it waited for us
+                break
             if tracer.poll() is not None or time.monotonic() > deadline:
                 os.kill(child, signal.SIGKILL)
                 raise RuntimeError("strace cannot be attached: see /proc/sys/kernel/yama/ptrace_scope")
@@ -252,6 +259,12 @@ class Campaign:
         self.found.jobs = len(entries)
         return self.found
 
+    def end(self) -> None:
+        """Cancel what still goes on."""
+        if going := list(self.executor.journal.open_entries()):
+            self.executor.cancel(going)
+            self.executor.wait(going, LONGEST_S)
+
     def _check(self, entry: Entry, executions: int) -> None:
         status = entry.ended.get("")
         if status is None:
@@ -349,9 +362,11 @@ def main() -> int:
         print("strace is not installed: all are killed at random instants")
     with tempfile.TemporaryDirectory(dir=options.place) as folder:
         place = Path(folder)
+        os.environ.setdefault("PSIJ_LOCAL_CORES_TOTAL", "16")  # so that few jobs wait for one another
         campaign = Campaign(place / "kills", options.platform, options.seed)
         campaign.run(options.kills, time.monotonic() + options.minutes * 60, trace=trace)
-        found = campaign.check()
+        found = campaign.check(max(120.0, options.kills * 0.5))
+        campaign.end()
         told = supervisors(place / "supervisors", options.supervisors, options.seed)
     figures = {f"killed: {way}": float(count) for way, count in sorted(found.killed.items())}
     figures |= {f"done before: {way}": float(count) for way, count in sorted(found.missed.items())}

@@ -18,12 +18,11 @@ from psij_parsl.errors import Error
 ROOT = Path(__file__).parent.parent
 KILLS = """
 import json, sys, time
-from dataclasses import asdict
 from pathlib import Path
 from bench.kills import Campaign, VERBS, shutil
 campaign = Campaign(Path(sys.argv[1]), "local", int(sys.argv[2]))
 campaign.run(int(sys.argv[3]), time.monotonic() + 300, trace=shutil.which("strace") is not None)
-print(json.dumps(asdict(campaign.check())))
+print(json.dumps(vars(campaign.check())))
 """
 
 
