@@ -71,7 +71,7 @@ class MpiExec(MPIRun):
         for method in _methods():
             told = method.called(method.program, self.options)
             sign = signs(method) if method.name != last else "*"
-            seen.append(f"{sign}) psij_launcher=$psij_name psij_flavour={method.name}; break ;;")
+            seen.append(f"{sign}) psij_flavour={method.name}; break 2 ;;")
             lines = told.prepared(shape, mode=mode, hosts=hosts)
             text = f"psij_words=({told.text(shape, mode=mode, hosts=hosts)})"
             words.append("\n".join(filter(None, (f"{method.name})", lines, f"{text} ;;"))))

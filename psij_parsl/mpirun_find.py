@@ -49,10 +49,9 @@ def is_flavour(method: MPIRun | type[MPIRun], program: str) -> bool:
 
 
 def everywhere(names: Sequence[str], path: str | None) -> Iterator[str]:
-    """The programs of these names on that PATH: all of the first name, then all of the second."""
-    folders = dict.fromkeys((os.environ.get("PATH", os.defpath) if path is None else path).split(os.pathsep))
-    for name in names:
-        for folder in folders:
+    """The programs of these names in the folders of that PATH: all of the first folder, then all of the second."""
+    for folder in dict.fromkeys((os.environ.get("PATH", os.defpath) if path is None else path).split(os.pathsep)):
+        for name in names:
             if found := shutil.which(name, path=folder or os.curdir):
                 yield found
 
@@ -87,19 +86,25 @@ def signs(method: MPIRun | type[MPIRun]) -> str:
 def find_text(method: MPIRun) -> str:
     """`locate` as lines of bash, which set psij_launcher; they end the script with 127 where there is none."""
     return search_text(
-        (*method.aliases, method.program), [f"{signs(method)}) psij_launcher=$psij_name; break ;;"],
+        (*method.aliases, method.program), [f"{signs(method)}) break 2 ;;"],
         f"the launcher of {method.name}",
     )  # fmt: skip
 
 
 def search_text(names: Sequence[str], cases: Sequence[str], what: str) -> str:
-    """Lines of bash that look at each program of these names, by what it says of itself, until one will do."""
+    """Lines of bash that look, as `everywhere` does, at what each program says of itself, until one will do.
+
+    `cases` are branches, in which `break 2` says that this one will.
+    """
     said = shlex.quote(f"psij: {what} is not on PATH here: load its module, or choose another --launcher")
     return "\n".join(
         [
-            "psij_launcher=", "while read -r psij_name; do",
-            '  case $("$psij_name" --version 2>&1 </dev/null) in', *(f"  {case}" for case in cases), "  esac",
-            f'done <<<"$(type -ap {shlex.join(names)})"',
+            "while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do",
+            f"  for psij_launcher in {shlex.join(names)}; do",
+            "    psij_launcher=${psij_folder:-.}/$psij_launcher",
+            '    [ -f "$psij_launcher" ] && [ -x "$psij_launcher" ] || continue',
+            '    case $("$psij_launcher" --version 2>&1 </dev/null) in', *(f"    {case}" for case in cases), "    esac",
+            '  done', 'done <<<"$PATH:"',
             f'[ -n "$psij_launcher" ] || {{ echo {said} >&2; exit 127; }}',
         ]
     )  # fmt: skip

@@ -352,7 +352,10 @@ def test_a_script_and_a_run_use_the_same_program(name: str, put: PutProgram) -> 
     assert in_script(method, WIDE).stdout.startswith(f"{further / method.program} ")
     assert locate(method, None) == str(further / method.program)
     for alias in method.aliases[:1]:
-        own = put(alias, BANNERS[name][0])
+        (further / alias).symlink_to(further / method.program)  # beside it, its own name is the surer one
+        assert in_script(method, WIDE).stdout.startswith(f"{further / alias} ")
+        assert locate(method, None) == str(further / alias)
+        own = put(alias, BANNERS[name][0])  # what comes first on PATH was put there on purpose
         assert in_script(method, WIDE).stdout.split()[0] == str(own) == locate(method, None)
 
 

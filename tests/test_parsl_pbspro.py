@@ -90,7 +90,7 @@ def test_b23_b27_a_workflow_over_nodes_has_each_once_and_knows_its_share(
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "mpiexec"
     fake.write_text(
-        '#!/bin/bash\nfor word; do [ "$last" != -hosts ] || hosts=$word; last=$word; done\n'
+        '#!/bin/bash\nif [ "$1" = --version ]; then echo HYDRA build details; exit; fi\nfor word; do [ "$last" != -hosts ] || hosts=$word; last=$word; done\n'
         'while [ "$1" != bash ]; do shift; done\n'
         'for host in ${hosts//,/ }; do HOST=$host "$@" & done\nwait\n'
     )

@@ -110,12 +110,15 @@ psij_run() {  # prints the command's process id and its exit code: bash loses it
     unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
       psij_command psij_signal psij_owner psij_umask psij_node
     : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
-psij_launcher=
-while read -r psij_name; do
-  case $("$psij_name" --version 2>&1 </dev/null) in
-  *'mpiexec version'* | *PALS*) psij_launcher=$psij_name; break ;;
-  esac
-done <<<"$(type -ap mpiexec)"
+while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do
+  for psij_launcher in mpiexec; do
+    psij_launcher=${psij_folder:-.}/$psij_launcher
+    [ -f "$psij_launcher" ] && [ -x "$psij_launcher" ] || continue
+    case $("$psij_launcher" --version 2>&1 </dev/null) in
+    *'mpiexec version'* | *PALS*) break 2 ;;
+    esac
+  done
+done <<<"$PATH:"
 [ -n "$psij_launcher" ] || { echo 'psij: the launcher of pals is not on PATH here: load its module, or choose another --launcher' >&2; exit 127; }
 case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
 *libmpich.so* | *libmpi.so.12* | *libmpi_cray.so* | *libmpi_gnu* | *libmpi_intel.so* | *libmpicxx.so.12*) : ;;
