@@ -18,6 +18,8 @@ from typing import Any
 
 from .errors import JournalError
 
+#: What the system says when a process, a user or the host has no more of something.
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 _LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
 
 
@@ -88,6 +90,7 @@ def telling(path: Path) -> Iterator[None]:
             errno.EDQUOT: "your quota is used up: make room, or set PSIJ_PARSL_HOME to another disk",
             errno.EACCES: "set PSIJ_PARSL_HOME to a directory that you can write to",
             errno.EROFS: "the file system is read-only: set PSIJ_PARSL_HOME to another one",
+            errno.EMFILE: "this process may open too few files: ulimit -n 1024",
             errno.ENOTDIR: "a file stands where a directory should be: set PSIJ_PARSL_HOME to another place",
         }.get(error.errno or 0, "set PSIJ_PARSL_HOME to a directory that works")
         raise JournalError(f"cannot write {error.filename or path}: {error.strerror}", hint=hint) from error

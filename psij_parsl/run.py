@@ -22,8 +22,9 @@ from typing import IO, Any, Self
 
 from .binding import script
 from .errors import InvalidRequest, LaunchError
-from .files import SESSION, STARTED, STATE, process_status
+from .files import SESSION, SHORT, STARTED, STATE, process_status
 from .rankio import RankIO, last_lines
+from .signals import fresh
 
 MARK = "PSIJ_RUN"
 GRACE_S = 10.0
@@ -94,7 +95,7 @@ class Run:
                     guarded(guard)
                 self._process = subprocess.Popen(
                     command.argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=command.directory,
-                    env={**command.environment, MARK: command.mark}, start_new_session=True,
+                    env={**command.environment, MARK: command.mark}, start_new_session=True, preexec_fn=fresh(),
                 )  # fmt: skip
             except (OSError, ValueError) as error:
                 self._finish_guard()
@@ -132,6 +133,7 @@ class Run:
             ["/bin/sh", "-c", _guard_text(), "psij-guard", command.mark, *command.end],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
             env={name: value for name, value in command.environment.items() if name != MARK}, start_new_session=True,
+            preexec_fn=fresh(),
         )  # fmt: skip
         return self._guard.pid
 
@@ -264,7 +266,7 @@ class Run:
         with suppress(OSError):
             return subprocess.Popen(
                 self.command.end, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=self.command.environment, start_new_session=True,
+                env=self.command.environment, start_new_session=True, preexec_fn=fresh(),
             )  # fmt: skip
         return None
 
@@ -377,6 +379,8 @@ def _why(error: OSError | ValueError, command: Command) -> LaunchError:
         )
     reason = getattr(error, "strerror", None) or str(error)
     hint = "its arguments and environment are too long for this system" if "too long" in reason else ""
+    if getattr(error, "errno", None) in SHORT:
+        hint = "`ulimit -a` shows how many processes and open files you may have"
     return LaunchError(f"{program!r} cannot be started: {reason}", hint=hint)
 
 
