@@ -110,7 +110,7 @@ def boot_id() -> str:
         return ""
 
 
-STATE, SESSION, STARTED = 0, 3, 19  #: Fields of `process_status`.
+STATE, SESSION, STARTED, STATUS = 0, 3, 19, 49  #: Fields of `process_status`.
 
 
 def process_status(pid: int) -> list[bytes]:
