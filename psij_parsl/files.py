@@ -22,6 +22,8 @@ from .signals import should_exit
 
 log = logging.getLogger(__name__)
 
+#: What the system says when a process, a user or the host has no more of something.
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 _SAY_AFTER_S = 3.0  # how long one waits for a lock before it is said who has it
 _LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
 
@@ -178,6 +180,7 @@ def telling(path: Path) -> Iterator[None]:
             errno.EDQUOT: "your quota is used up: make room, or set PSIJ_PARSL_HOME to another disk",
             errno.EACCES: "set PSIJ_PARSL_HOME to a directory that you can write to",
             errno.EROFS: "the file system is read-only: set PSIJ_PARSL_HOME to another one",
+            errno.EMFILE: "this process may open too few files: ulimit -n 1024",
             errno.ENOTDIR: "a file stands where a directory should be: set PSIJ_PARSL_HOME to another place",
         }.get(error.errno or 0, "set PSIJ_PARSL_HOME to a directory that works")
         raise JournalError(f"cannot write {error.filename or path}: {error.strerror}", hint=hint) from error
@@ -197,7 +200,14 @@ def boot_id() -> str:
         return ""
 
 
-STATE, GROUP, SESSION, STARTED, RESIDENT = 0, 2, 3, 19, 21  #: Fields of `process_status`; memory in pages.
+STATE, GROUP, SESSION, STARTED, RESIDENT, STATUS = (
+    0,
+    2,
+    3,
+    19,
+    21,
+    49,
+)  #: Fields of `process_status`; memory in pages.
 
 
 def process_status(pid: int) -> list[bytes]:

@@ -133,7 +133,8 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
             silent_since = None
         except SchedulerError as error:  # refused now, but what was sent before may come to life yet
             return _given_up(executor, entry, error)
-        should_exit(min(pause, 5.0))
+        if should_exit(min(pause, 5.0)):  # it stays in the journal, for whoever asks next
+            break
         pause *= 1.5
     raise Ambiguous(
         f"nobody knows yet whether the manager has taken job {entry.id}: {first.message}",

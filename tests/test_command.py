@@ -109,6 +109,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(
 ) -> None:
     put("hang", f"echo $$ >{tmp_path}/pid; exec sleep 300")
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever our own parent ignores
         "from psij_parsl.command import CommandRunner\n"
         "started = CommandRunner().start(['hang'])\n"
         f"open({str(tmp_path / 'started')!r}, 'w').close()\n"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, LaunchError
 from ..job import Job, Resources
-from ..signals import received_signal, registered
+from ..signals import kept, received_signal, registered
 from ..validators import duration, non_negative_int, one_of, positive_int
 from .flags import FLAGS, Chosen, Flag, parsed
 from .output import Renderer
@@ -219,7 +219,7 @@ def _watched(run: Run) -> int:
 
 @contextmanager
 def _handling(handler: Any) -> Iterator[None]:
-    earlier = {number: signal.signal(number, handler) for number in _FORWARDED}
+    earlier = {number: signal.signal(number, handler) for number in _FORWARDED if not kept(number)}
     try:
         yield
     finally:

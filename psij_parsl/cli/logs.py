@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGINT
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ import typer
 from ..batch import outputs
 from ..entry import Entry
 from ..errors import Error, InvalidRequest
-from ..signals import registered, should_exit
+from ..signals import received_signal, registered, should_exit
 from ..states import JobState, JobStatus
 from ..verdict import manager_log
 from .acts import all_final
@@ -126,6 +127,11 @@ def _nothing(row: Row, path: Path) -> Error:
     return Error(f"there is no {path}: job {row.id} ended {status.describe()}", hint=hint)
 
 
+def gone(pump: Pump) -> OSError | None:
+    """Why there is nobody to show anything to."""
+    return pump.error or (pump.lost[0][1] if pump.lost else None)
+
+
 def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int:
     pump = Pump(tails, Spinner(sys.stderr))
     pump.start()
@@ -134,17 +140,17 @@ def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int
         waiting = [status for status in statuses if status.state < JobState.ACTIVE]
         text = f"{waiting[0].state.name} {waiting[0].message}" if waiting else ""
         pump.waiting = text if len(waiting) == len(statuses) else None
-        return all_final(statuses) or pump.error is not None
+        return all_final(statuses) or gone(pump) is not None
 
-    try:
-        with registered():
+    with registered():
+        try:
             for executor, group in desk.groups(found):
                 executor.watch(group, done)
-                if should_exit():
-                    return 130
-    finally:
-        pump.waiting = None
-        pump.finish()
-    if pump.error:
-        raise pump.error
-    return 0
+                if should_exit() or gone(pump):
+                    break
+        finally:
+            pump.waiting = None
+            pump.finish()
+        if error := gone(pump):
+            raise error
+        return 128 + (received_signal() or SIGINT) if should_exit() else 0

@@ -6,6 +6,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import Error
@@ -66,6 +67,12 @@ class Renderer(ABC):
     def error(self, error: Error) -> None:
         """What went wrong and what to do next, on stderr."""
 
+    def _say(self, text: str) -> None:
+        """Write to stderr. That it is closed or full can be told to nobody."""
+        with suppress(OSError):
+            self.err.write(text)
+            self.err.flush()
+
     def note_once(self, text: str) -> bool:
         """Whether that remark is new."""
         new = text not in self._noted
@@ -121,12 +128,12 @@ class People(Renderer):
 
     def note(self, text: str) -> None:
         if self.note_once(text):
-            self.err.write(f"psij-run: {plain(text)}\n")
+            self._say(f"psij-run: {plain(text)}\n")
 
     def error(self, error: Error) -> None:
-        self.err.write(f"psij-run: {plain(error.message)}\n")
+        self._say(f"psij-run: {plain(error.message)}\n")
         if error.hint:
-            self.err.write(f"hint: {plain(error.hint)}\n")
+            self._say(f"hint: {plain(error.hint)}\n")
 
     def colour(self, text: str, code: str) -> str:
         """The text in that colour, where the output has colours."""
@@ -157,22 +164,23 @@ class Json(Renderer):
         self.out.write("]\n" if before == ", " else "[]\n")
 
     def record(self, data: Data, shown: Sequence[Column]) -> None:
-        self._write(self.out, data)
+        self.out.write(_json(data))
 
     def answer(self, text: str, data: Data) -> None:
-        self._write(self.out, data)
+        self.out.write(_json(data))
 
     def note(self, text: str) -> None:
         if self.note_once(text):
-            self._write(self.err, {"note": text})
+            self._say(_json({"note": text}))
 
     def error(self, error: Error) -> None:
-        self._write(self.err, {"error": error.message, "hint": error.hint, "code": error.exit_status})
+        self._say(_json({"error": error.message, "hint": error.hint, "code": error.exit_status}))
 
-    def _write(self, stream: TextIO, data: Any) -> None:
-        import json
 
-        stream.write(json.dumps(data, default=str) + "\n")
+def _json(data: Any) -> str:
+    import json
+
+    return json.dumps(data, default=str) + "\n"
 
 
 def _padded(cells: Sequence[str]) -> Iterator[str]:

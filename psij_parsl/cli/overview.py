@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import ne
+from signal import SIGINT
 
-from ..signals import registered, should_exit
+from ..signals import received_signal, registered, should_exit
 from .desk import Desk, Found, Row
 from .output import Column, Renderer, length
 
@@ -74,4 +75,4 @@ def _watch(desk: Desk, out: Renderer, found: Found) -> int:
             for executor, group in groups:  # a wait that also looks early at signs of an end
                 executor.watch(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
             if should_exit(0.0 if groups else _WATCH_S):
-                return 130
+                return 128 + (received_signal() or SIGINT)
