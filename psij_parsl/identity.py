@@ -11,14 +11,13 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .entry import cluster_in
+from .entry import LOG, cluster_in
 from .scheduler import OUR_ID
 
 if TYPE_CHECKING:
     from .entry import Entry
     from .scheduler import Record, Scheduler
 
-LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
 _SAME_S = 1.5  # between two tellings of one time: managers round
 _HOUR_S = 3600.0

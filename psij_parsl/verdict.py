@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .claim import ExitFile, claimed_by
-from .entry import Entry
+from .entry import LOG, Entry
 from .executor import tail
-from .identity import LOG
 from .scheduler import UNSTARTED, UNSTARTED_ELEMENTS
 from .states import EndReason, JobState, JobStatus
 

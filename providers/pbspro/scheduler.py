@@ -20,6 +20,7 @@ from pathlib import Path
 
 from psij_parsl.command import Output
 from psij_parsl.formatters import hms
+from psij_parsl.platform_tools import UNREACHABLE
 from psij_parsl.scheduler import Complaint, Query, Scheduler
 
 from .records import jobs, queues, read_end, read_job, read_queue
@@ -62,8 +63,7 @@ class PBSProScheduler(Scheduler):
             transient=True, accepted=True, hint="PBS may have taken it; it is looked for before it is sent again",
         ),
         Complaint(
-            r"cannot connect to server|Couldn't connect to cluster|[Cc]onnection refused|Unable to authenticate"
-            r"|[Ii]nvalid credential|cannot allocate|[Tt]ry again|timed out",
+            rf"{UNREACHABLE}|[Ii]nvalid credential|cannot allocate|[Tt]ry again|timed out",
             transient=True, hint="PBS's server does not answer; `qstat -B` shows when it does again",
         ),
         Complaint(
