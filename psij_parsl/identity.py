@@ -50,7 +50,10 @@ def whose(
         return Whose.KNOWN  # a manager that tells nothing: there is no more to be known
     if entry.born is not None:
         again = max(attempt, record.status.attempt) > 0 and record.submitted > entry.born
-        return Whose.KNOWN if again or _same(record.submitted, entry.born) else Whose.STRANGER
+        if again or _same(record.submitted, entry.born):
+            return Whose.KNOWN
+        if not record.whole:  # the elements of such an array come one after the other
+            return Whose.STRANGER
     if (
         tagged
         or record.foreign

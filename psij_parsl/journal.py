@@ -279,6 +279,8 @@ class Journal:
             return [(entries[selector], None)]
         if selector in natives:
             return [(_the_one(selector, natives[selector]), None)]
+        for array in (entry for known in natives.values() for entry in known if selector in entry.elements):
+            return [(array, [array.keys[array.elements.index(selector)]])]
         base, _, index = selector.rpartition("_")
         entry = latest if base == "last" else entries.get(base)
         if entry is None and base in natives:

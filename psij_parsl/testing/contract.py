@@ -265,6 +265,7 @@ class PlatformContract:
     ) -> None:
         script = tmp_path / "theirs.sh"
         script.write_text("#!/bin/bash\nsleep 1\nexit 5\n")
+        script.chmod(0o700)
         attached = executor.attach(executor.scheduler.qsub(script))
         status = attached.wait(PATIENCE_S)
         assert (status.state, status.exit_code) == (JobState.FAILED, 5)
