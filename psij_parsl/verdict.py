@@ -76,6 +76,12 @@ class Inquiry:
             return found if found.attempt >= status.attempt else None
         return found if status.started is None or found.ended >= status.started - _LAG_S else None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether its exit file tells all: not where a signal ended it, for then only the manager knows why."""
+        found = self.exit_file(self.before)
+        return found is not None and found.code not in _KILLED
+
 
 def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
     """The status of one job, and since when its record, or its exit file, has been missed (None: it has not)."""
@@ -86,6 +92,8 @@ def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
     if not status.final:
         return status, None
     exit_file = about.exit_file(status)
+    if status.state is JobState.CANCELED and about.key in about.entry.dropped:
+        return before.then(about.entry.dropped[about.key]), None  # by us, when it had failed
     if status.reason is EndReason.LOST and exit_file is not None:
         status = replace(_from_exit_file(exit_file), native=status.native, nodes=status.nodes, started=status.started)
     elif status.state is JobState.COMPLETED:
@@ -103,17 +111,17 @@ def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
 def _gone(about: Inquiry) -> tuple[JobStatus, float | None]:
     """A job that is not in the manager's books, or no longer its own."""
     entry, key, before = about.entry, about.key, about.before
-    if key in entry.dropped:
-        return before.then(entry.dropped[key]), None
     exit_file = about.exit_file(before)
     if exit_file is not None:
-        return _canceled_if_asked(about, before.then(_from_exit_file(exit_file))), None
+        return _canceled_if_asked(about, _by_log(about, before.then(_from_exit_file(exit_file)))), None
+    if key in entry.dropped:
+        return before.then(entry.dropped[key]), None
     if about.record is not None:  # moved: where it is now, it may wait and run for long
         return replace(before, message=about.record.status.message or "moved to another server"), None
     if not about.heard:
         return before, about.missing_since
     if entry.cancel_asked(key) and not entry.cancel_unsent(key):
-        return replace(before, state=JobState.CANCELED, message="gone after it was asked to be cancelled"), None
+        return _ended(about, JobState.CANCELED, None, "gone after it was asked to be cancelled"), None
     since = about.now if about.missing_since is None else about.missing_since
     started = before.state >= JobState.ACTIVE or _claimed(about)
     if not started and (name := about.unmet()):
