@@ -26,7 +26,7 @@ from .sending import dependencies, send
 from .signals import should_exit
 from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
-from .tracking import handles, native_of, refresh
+from .tracking import handles, merely_held, native_of, refresh
 from .verdict import manager_log
 from .whose import refuse_foreign
 
@@ -303,6 +303,8 @@ class BatchSchedulerExecutor(JobExecutor):
         found = answer.of(native_id)
         if found is None:
             raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
+        if found.leftover:
+            found = merely_held(found)
         known = self.journal.some(bearers_of(self.scheduler, found))
         if known:  # ours, under an id that we have not been told
             return self._handle(next(iter(known.values())), "")

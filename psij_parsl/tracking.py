@@ -54,6 +54,12 @@ Copies = dict[str, list["Record"]]
 """Records that bear one tag of ours, by the id of the submission that they are of."""
 
 
+def merely_held(record: Record) -> Record:
+    """A job that has failed and stays in the manager's books, as it is until it has been dropped."""
+    held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
+    return record._replace(status=held, leftover=False)
+
+
 def whole_of(scheduler: Scheduler, record: Record) -> str:
     """The id of the submission that a record is of."""
     return record.whole or scheduler.whole(record.id)
@@ -165,8 +171,7 @@ class _Round:
             record = live.get(each.plain)
             if record is not None and self._take(job_id, each, record, tagged=self.old.tagged):
                 continue
-            before = self.old.status(job_id) or _SUBMITTED
-            if not self.scheduler.history_is_dear or self._inquiry(job_id, each, None).exit_file(before) is None:
+            if not (self.scheduler.history_is_dear and self._inquiry(job_id, each, None).ended_by_itself):
                 missing.append(each.native)
         return missing
 
@@ -227,6 +232,7 @@ class _Round:
         missing: dict[str, float] = {}
         unproved: dict[str, float] = {}
         ends: dict[tuple[str, str], JobStatus] = {}
+        others: set[str] = set()
         packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
         for job_id, each in self.expected.items():
             record = self.records.get(job_id)
@@ -250,7 +256,10 @@ class _Round:
             rows[job_id] = pack(status)
             if since is not None and not status.final:
                 missing[job_id] = since
-            if status.final:
+            if status.final and (each.entry.id in others or self._other_copy(each.entry, status)):
+                others.add(each.entry.id)
+                rows[job_id] = self.old.rows.get(job_id) or pack(_SUBMITTED)
+            elif status.final:
                 ends[each.entry.id, each.key] = status
         self.journal.end(ends)
         self._tell_unsent(ends)
@@ -274,16 +283,29 @@ class _Round:
 
     def _drop(self, entry: Entry, key: str, record: Record) -> Record:
         """Have the manager forget a job that has failed and could be started again; until then it is held."""
-        held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
+        held = merely_held(record)
         if entry.attached:
-            return record._replace(status=held, leftover=False)
+            return held
         self.journal.dropping(entry, key, record.status)
         try:
             self.scheduler.qdel([record.id])
         except SchedulerError as error:
             log.warning("%s", error)
-            return record._replace(status=held, leftover=False)
+            return held
         return record._replace(leftover=False)
+
+    def _other_copy(self, entry: Entry, status: JobStatus) -> bool:
+        """Whether a job that failed is a second copy, of one that was over before it was seen: that one is the job."""
+        owner = "" if status.state is not JobState.FAILED or entry.attached else claimed_by(entry.folder)
+        if owner in ("", ABANDONED) or self.scheduler.same_id(owner, entry.native):
+            return False
+        whole = self.scheduler.whole(owner)
+        if self.scheduler.same_id(whole, entry.native):
+            return False
+        elements = elements_of(self.scheduler, replace(entry, elements=()), ())
+        self.journal.twins(entry, [entry.native])
+        self.journal.commit(entry, whole, elements=elements)
+        return True
 
     def _tell_unsent(self, ends: Collection[tuple[str, str]]) -> None:
         """Cancel what was to be cancelled before the manager showed it."""
