@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, Job
-from psij_parsl.errors import InvalidRequest
+import psij_parsl.providers
+from psij_parsl import BatchSchedulerExecutor, Job, registry
+from psij_parsl.errors import InvalidRequest, PluginError
 from psij_parsl.platform_tools import UNREACHABLE, array_range
 from psij_parsl.providers.local.template import LocalTemplate
 from psij_parsl.providers.pbspro.template import PBSProTemplate
@@ -76,3 +77,17 @@ def test_what_a_manager_has_not_is_refused_with_its_own_sentence(asked: dict[str
     with pytest.raises(InvalidRequest, match=said) as caught:
         BatchSchedulerExecutor("local").render(Job(command=["true"], **asked))  # type: ignore[arg-type]
     assert "--platform or --site" in caught.value.hint
+
+
+def test_a_folder_that_names_no_platform_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`providers/oar` with an allocation alone is no broken platform; one with a fault is."""
+    for name, text in {"partial": '"""For its allocation."""\n', "faulty": "import no_such\nplatform = 1\n"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+        (tmp_path / name / "allocation.py").write_text("")
+    monkeypatch.setattr(psij_parsl.providers, "__path__", [*psij_parsl.providers.__path__, str(tmp_path)])
+    found = dict(registry.platforms(plugins=False))
+    assert set(found) == {"local", "pbspro", "slurm", "faulty"}
+    assert isinstance(found["faulty"], PluginError)
+    with pytest.raises(PluginError, match="there is no platform 'partial'"):
+        registry.platform("partial")
