@@ -26,7 +26,7 @@ from .sending import dependencies, send
 from .signals import should_exit
 from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
-from .tracking import native_of, refresh
+from .tracking import handles, merely_held, native_of, refresh
 from .verdict import manager_log
 from .whose import refuse_foreign
 
@@ -187,7 +187,7 @@ class BatchSchedulerExecutor(JobExecutor):
 
         entry = Entry(
             job_id, self.platform.name, str(folder), self.site, self.cluster, job.display_name, job.command_line[:200],
-            job.array, run=self.run,
+            tuple(sorted(job.array)), run=self.run,
         )  # fmt: skip
         # Whatever is wrong with the job is said by the rendering, before anything is written.
         text = self._script(job, job_id, folder, bool(elements))
@@ -308,6 +308,8 @@ class BatchSchedulerExecutor(JobExecutor):
         found = answer.of(native_id)
         if found is None:
             raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
+        if found.leftover:
+            found = merely_held(found)
         known = self.journal.some(bearers_of(self.scheduler, found))
         if known:  # ours, under an id that we have not been told
             return self._handle(next(iter(known.values())), "")
@@ -351,7 +353,7 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _cancel_here(self, found: _Found) -> None:
         proved, others = self._proved(found)
-        sent = {self._cancel_key(entry, key): self._whole_native(entry, key) for entry, key in proved}
+        sent = {self._cancel_key(entry, key): handles(self.scheduler, entry, key) for entry, key in proved}
         self.journal.cancel_asked(sent)
         self.journal.cancel_asked([self._cancel_key(entry, key) for entry, key in others], sent=False)
         for entry, _ in others:
@@ -362,7 +364,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 )  # fmt: skip
         if sent:
             try:
-                self.scheduler.qdel(list(sent.values()))
+                self.scheduler.qdel([native for natives in sent.values() for native in natives])
                 self.snapshot.answered()
             except Ambiguous:  # it may have been heard
                 raise
@@ -373,9 +375,6 @@ class BatchSchedulerExecutor(JobExecutor):
     @staticmethod
     def _cancel_key(entry: Entry, key: str) -> tuple[str, str]:
         return entry.id, "*" if key in ("", "*") else key
-
-    def _whole_native(self, entry: Entry, key: str) -> str:
-        return entry.native if key in ("", "*") else native_of(self.scheduler, entry, key)
 
     def _proved(self, found: _Found) -> tuple[_Found, _Found]:
         """Those that the manager is proved to have, under the ids that we know; and the others.
@@ -419,7 +418,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
                 hint=f"`psij-run status {entry.id}` tells what is known",
             )
-        return [self._whole_native(entry, key) for entry, key in proved]
+        return [native for entry, key in proved for native in handles(self.scheduler, entry, key)]
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

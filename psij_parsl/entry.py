@@ -15,6 +15,8 @@ from typing import Any
 from .files import owner_gone
 from .states import EndReason, JobState, JobStatus, sound
 
+LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
+
 
 @dataclass(frozen=True)
 class Entry:

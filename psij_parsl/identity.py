@@ -11,14 +11,13 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .entry import cluster_in
+from .entry import LOG, cluster_in
 from .scheduler import OUR_ID
 
 if TYPE_CHECKING:
     from .entry import Entry
     from .scheduler import Record, Scheduler
 
-LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
 _SAME_S = 1.5  # between two tellings of one time: managers round
 _HOUR_S = 3600.0
@@ -51,7 +50,10 @@ def whose(
         return Whose.KNOWN  # a manager that tells nothing: there is no more to be known
     if entry.born is not None:
         again = max(attempt, record.status.attempt) > 0 and record.submitted > entry.born
-        return Whose.KNOWN if again or _same(record.submitted, entry.born) else Whose.STRANGER
+        if again or _same(record.submitted, entry.born):
+            return Whose.KNOWN
+        if not record.whole:  # the elements of such an array come one after the other
+            return Whose.STRANGER
     if (
         tagged
         or record.foreign

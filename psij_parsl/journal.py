@@ -541,7 +541,8 @@ class _Look:
             return [(latest, None)]
         entry = self._known(selector) or self._native(selector)
         if entry is not None:
-            return [(entry, None)]
+            lone = selector != entry.native and selector in entry.elements
+            return [(entry, [entry.keys[entry.elements.index(selector)]] if lone else None)]
         base, _, index = selector.rpartition("_")
         entry = None
         if base:
@@ -573,8 +574,9 @@ class _Look:
         if self._by_native is None:
             self._by_native = {}
             for job_id in self._live:
-                if (entry := made(self._live, job_id)).native:
-                    self._by_native.setdefault(entry.native, []).append(entry)
+                entry = made(self._live, job_id)
+                for known in filter(None, dict.fromkeys((entry.native, *entry.elements))):
+                    self._by_native.setdefault(known, []).append(entry)
         entries = list(filter(self._asked, self._by_native.get(native, ())))
         if not any(entry.open for entry in entries):
             entries += filter(None, [self._shelf.native(native, self._asked)])

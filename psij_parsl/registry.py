@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -50,10 +51,24 @@ def launchers() -> Iterator[tuple[str, type[MPIRun] | PluginError]]:
 
 
 def _builtin(package: str) -> list[str]:
+    """What is in that package. In `providers` a folder is a platform if its `__init__.py` names one.
+
+    Others have a part alone, such as the allocation of a manager whose jobs cannot be submitted yet.
+    """
     return sorted(
         module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
-        if not module.name.startswith("_")
+        if not module.name.startswith("_") and (not module.ispkg or _names_a_platform(module))
     )  # fmt: skip
+
+
+def _names_a_platform(module: pkgutil.ModuleInfo) -> bool:
+    """Whether a package gives `platform` its value, as its text has it: it is not imported, and may be broken."""
+    path = os.path.join(getattr(module.module_finder, "path", ""), module.name, "__init__.py")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return re.search(r"^platform\b.*=", file.read(), re.MULTILINE) is not None
+    except OSError:  # in a zip, say
+        return True
 
 
 def any_plugin(group: str) -> bool:

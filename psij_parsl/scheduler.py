@@ -38,7 +38,8 @@ class Record(NamedTuple):
     writes its own log, which carries our tag too; `submitted` the manager's own time of submission, in seconds since
     the epoch; `cluster` where the job is, if the answer says. `moved`: it was handed on to another server, and what
     this one says is no word about how it is. `leftover`: it has failed for certain, as `status` says, and stays in
-    the manager's books, where it could be started again, until it is dropped.
+    the manager's books, where it could be started again, until it is dropped. Of an array's element whose id is no
+    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0.
     """
 
     id: str
@@ -50,6 +51,8 @@ class Record(NamedTuple):
     moved: bool = False
     leftover: bool = False
     foreign: bool = False
+    whole: str = ""
+    place: int | None = None
 
 
 class Accepted(NamedTuple):
@@ -244,9 +247,21 @@ class Scheduler(ABC):
         found = self.job_id(stdout)
         return [found] if re.fullmatch(r"(?=.*\d)\S+", found) else []
 
+    def says_only(self, stdout: str, job_id: str) -> bool:
+        """Whether what that command printed is that id and the manager's own words: then it needs no proof."""
+        return stdout.strip() == job_id
+
     def element_ids(self, stdout: str, count: int) -> Sequence[str]:
-        """The ids of an array's elements in what that command printed, where they are no function of its own id."""
+        """The ids of an array's elements in what that command printed, where they are no function of its own id.
+
+        A platform that writes this one gives `Record.whole` and `Record.place` too.
+        """
         return ()
+
+    @property
+    def lone_elements(self) -> bool:
+        """Whether each element of an array has an id that is no function of the array's own."""
+        return type(self).element_ids is not Scheduler.element_ids
 
     @abstractmethod
     def live(self) -> Query:
@@ -413,7 +428,8 @@ class Scheduler(ABC):
             ids = self.job_ids(output.stdout)
             if output.rc == 0 and ids:
                 elements = self.element_ids(output.stdout, array) if array else ()
-                return Accepted(ids, output.stdout.strip() == ids[0], elements)
+                elements = elements if len(elements) == array else ()  # those that it did not say are told later
+                return Accepted(ids, self.says_only(output.stdout, ids[0]), elements)
             error = self._unsubmitted(output, ids)
             if not isinstance(error, Unavailable):
                 raise error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,9 +36,48 @@ def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
     """The manager's id of one element."""
     if not key:
         return entry.native
-    if entry.elements:
-        return entry.elements[entry.keys.index(key)]
-    return scheduler.element(entry.native, int(key))
+    known = entry.elements[entry.array.index(int(key))] if entry.elements else ""
+    return known or scheduler.element(entry.native, int(key))
+
+
+def handles(scheduler: Scheduler, entry: Entry, key: str) -> list[str]:
+    """The ids by which the manager's commands reach one element, or with '' or '*' all that have not ended."""
+    if key not in ("", "*"):
+        return [native_of(scheduler, entry, key)]
+    if any(entry.elements):
+        return [native for each, native in zip(entry.keys, entry.elements, strict=True)
+                if native and each not in entry.ended]  # fmt: skip
+    return [entry.native]
+
+
+Copies = dict[str, list["Record"]]
+"""Records that bear one tag of ours, by the id of the submission that they are of."""
+
+
+def merely_held(record: Record) -> Record:
+    """A job that has failed and stays in the manager's books, as it is until it has been dropped."""
+    held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
+    return record._replace(status=held, leftover=False)
+
+
+def whole_of(scheduler: Scheduler, record: Record) -> str:
+    """The id of the submission that a record is of."""
+    return record.whole or scheduler.whole(record.id)
+
+
+def elements_of(scheduler: Scheduler, entry: Entry, records: Iterable[Record]) -> tuple[str, ...]:
+    """The ids of an array's elements where they are no function of its own, '' for those that are not known yet.
+
+    Records tell them; and so do, of elements that are not in the manager's books any more, the claims they left.
+    """
+    if not (entry.array and scheduler.lone_elements):
+        return ()
+    placed = {record.place: record.id for record in records if record.place is not None}
+    known = entry.elements or ("",) * len(entry.array)
+    return tuple(
+        native or placed.get(place) or claimed_by(entry.element_folder(key))
+        for place, (native, key) in enumerate(zip(known, entry.keys, strict=True))
+    )
 
 
 def refresh(
@@ -100,7 +139,8 @@ class _Round:
         """Ask, decide about every job, and tell the journal."""
         failure = ""
         oldest = min((entry.intended for entry in self.entries), default=self.asked)
-        arrays = [entry.native for entry in self.entries if entry.native and entry.array and not entry.elements]
+        lone = self.scheduler.lone_elements
+        arrays = [entry.native for entry in self.entries if entry.native and entry.array and not lone]
         wholes = {e.native: self.scheduler.whole(e.native) for e in self.entries if e.attached}
         arrays += [whole for native, whole in wholes.items() if whole != native]  # an element that was attached
         try:
@@ -135,8 +175,7 @@ class _Round:
             record = live.get(each.plain)
             if record is not None and self._take(job_id, each, record, tagged=self.old.tagged):
                 continue
-            before = self.old.status(job_id) or _SUBMITTED
-            if not self.scheduler.history_is_dear or self._inquiry(job_id, each, None).exit_file(before) is None:
+            if not (self.scheduler.history_is_dear and self._inquiry(job_id, each, None).ended_by_itself):
                 missing.append(each.native)
         return missing
 
@@ -197,6 +236,7 @@ class _Round:
         missing: dict[str, float] = {}
         unproved: dict[str, float] = {}
         ends: dict[tuple[str, str], JobStatus] = {}
+        others: set[str] = set()
         packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
         for job_id, each in self.expected.items():
             record = self.records.get(job_id)
@@ -220,7 +260,10 @@ class _Round:
             rows[job_id] = pack(status)
             if since is not None and not status.final:
                 missing[job_id] = since
-            if status.final:
+            if status.final and (each.entry.id in others or self._other_copy(each.entry, status)):
+                others.add(each.entry.id)
+                rows[job_id] = self.old.rows.get(job_id) or pack(_SUBMITTED)
+            elif status.final:
                 ends[each.entry.id, each.key] = status
         self.journal.end(ends)
         self._tell_unsent(ends)
@@ -244,16 +287,29 @@ class _Round:
 
     def _drop(self, entry: Entry, key: str, record: Record) -> Record:
         """Have the manager forget a job that has failed and could be started again; until then it is held."""
-        held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
+        held = merely_held(record)
         if entry.attached:
-            return record._replace(status=held, leftover=False)
+            return held
         try:
             self.journal.dropping(entry, key, record.status)
             self.scheduler.qdel([record.id])
         except (JournalError, SchedulerError) as error:
             log.warning("%s", error)
-            return record._replace(status=held, leftover=False)
+            return held
         return record._replace(leftover=False)
+
+    def _other_copy(self, entry: Entry, status: JobStatus) -> bool:
+        """Whether a job that failed is a second copy, of one that was over before it was seen: that one is the job."""
+        owner = "" if status.state is not JobState.FAILED or entry.attached else claimed_by(entry.folder)
+        if owner in ("", ABANDONED) or self.scheduler.same_id(owner, entry.native):
+            return False
+        whole = self.scheduler.whole(owner)
+        if self.scheduler.same_id(whole, entry.native):
+            return False
+        elements = elements_of(self.scheduler, replace(entry, elements=()), ())
+        self.journal.twins(entry, [entry.native])
+        self.journal.commit(entry, whole, elements=elements)
+        return True
 
     def _tell_unsent(self, ends: Collection[tuple[str, str]]) -> None:
         """Cancel what was to be cancelled before the manager showed it."""
@@ -278,60 +334,75 @@ class _Round:
         Gives the entries that got another id, before and after. One is given up after `settle_s` if its submitter
         is gone; a submitter on another host, of whom nothing is known, has five times as long.
         """
-        shown, live = self._bearers()
+        shown = self._bearers()
         for entry in self.entries:
-            found = shown.pop(entry.id, set())
+            found = shown.pop(entry.id, {})
             if entry.native and not found:
+                after = self._learned(entry)
+                if after is not entry:
+                    yield entry, after
                 continue
             if entry.native or len(found) > 1:
-                after = self._settled(entry, found, live.get(entry.id, set()))
+                after = self._settled(entry, found)
                 if after.native != entry.native:
                     yield entry, after
             elif found:
-                yield entry, self.journal.commit(entry, found.pop())
+                whole, records = found.popitem()
+                yield entry, self.journal.commit(entry, whole, elements=elements_of(self.scheduler, entry, records))
             elif self.asked - entry.intended > self.settle_s:
                 gone = owner_gone(entry.owner)
                 if gone or (gone is None and self.asked - entry.intended > self.settle_s * 5):
                     give_up(self.journal, self.scheduler, entry)
-        self._end_abandoned(shown.keys() & live.keys(), live)
+        self._end_abandoned(shown)
 
-    def _bearers(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-        """The ids of submissions that bear our tags and are not expected, by our id: all, and those not ended."""
-        shown: dict[str, set[str]] = {}
-        live: dict[str, set[str]] = {}
+    def _bearers(self) -> dict[str, Copies]:
+        """What bears our tags and is not expected, by our id."""
+        shown: dict[str, Copies] = {}
         for plain, record in self.answer.records.items():
             if plain in self.plain:
                 continue
             for job_id in bearers_of(self.scheduler, record):
-                whole = self.scheduler.whole(record.id)
-                shown.setdefault(job_id, set()).add(whole)
-                if not record.status.final:
-                    live.setdefault(job_id, set()).add(whole)
+                whole = whole_of(self.scheduler, record)
+                shown.setdefault(job_id, {}).setdefault(whole, []).append(record)
         for entry in self.entries:  # an element that has ended is not expected, and yet no second copy
             if entry.id in shown and entry.native:
-                same = {whole for whole in shown[entry.id] if self.scheduler.same_id(whole, entry.native)}
-                shown[entry.id] -= same
-                live.get(entry.id, set()).difference_update(same)
+                for whole in [whole for whole in shown[entry.id] if self.scheduler.same_id(whole, entry.native)]:
+                    del shown[entry.id][whole]
                 if not shown[entry.id]:
                     del shown[entry.id]
-        return shown, live
+        return shown
 
-    def _settled(self, entry: Entry, found: Collection[str], live: Collection[str]) -> Entry:
+    def _learned(self, entry: Entry) -> Entry:
+        """An array with the ids of further elements of it, which only now have been told."""
+        if not (entry.array and self.scheduler.lone_elements) or all(entry.elements or [""]):
+            return entry
+        told = [
+            record for record in self.answer.records.values()
+            if record.whole and self.scheduler.same_id(record.whole, entry.native)
+            and whose(self.scheduler, entry, record, clock=self.clock) is not Whose.STRANGER
+        ]  # fmt: skip
+        elements = elements_of(self.scheduler, entry, told)
+        if elements == (entry.elements or ("",) * len(elements)):
+            return entry
+        return self.journal.commit(entry, entry.native, sure=entry.sure, elements=elements)
+
+    def _settled(self, entry: Entry, found: Copies) -> Entry:
         """One submission that the manager shows under other ids than ours, or under several."""
         proved = any(element_id(entry, key) in self.records for key in entry.keys)
-        return settle_copies(self.journal, self.scheduler, entry, found, live=live, proved=proved)
+        return settle_copies(self.journal, self.scheduler, entry, found, proved=proved)
 
-    def _end_abandoned(self, ids: Collection[str], live: Mapping[str, Collection[str]]) -> None:
+    def _end_abandoned(self, shown: Mapping[str, Copies]) -> None:
         """Cancel copies of submissions that were withdrawn, which came to life after all; they would not run."""
-        for entry in self.journal.some(ids).values():
+        for entry in self.journal.some(shown.keys()).values():
             if not entry.open and claimed_by(entry.folder) == ABANDONED:
-                copies = sorted(set(live[entry.id]) - set(entry.twins))
+                alive = {whole: ids for whole, records in shown[entry.id].items() if (ids := _alive(whole, records))}
+                copies = sorted(alive.keys() - set(entry.twins))
                 if copies:
                     log.warning(
                         "job %s was given up and came all the same: %s is cancelled", entry.id, ", ".join(copies)
                     )
                     self.journal.twins(entry, copies)
-                    _cancel(self.scheduler, copies)
+                    _cancel(self.scheduler, [native for whole in copies for native in alive[whole]])
 
 
 def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[Entry, Entry]]:
@@ -342,16 +413,21 @@ def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[
         log.warning("%s", error)
 
 
-def settle_copies(
-    journal: Journal, scheduler: Scheduler, entry: Entry, found: Collection[str], *, live: Collection[str],
-    proved: bool,
-) -> Entry:  # fmt: skip
+def _alive(whole: str, records: Iterable[Record]) -> list[str]:
+    """The ids by which the manager's commands reach what has not ended of a submission."""
+    return list(dict.fromkeys(
+        record.id if record.whole else whole for record in records if not record.status.final
+    ))  # fmt: skip
+
+
+def settle_copies(journal: Journal, scheduler: Scheduler, entry: Entry, found: Copies, *, proved: bool) -> Entry:
     """A submission that bears our tag under other ids than the recorded one, or under several: one stays.
 
-    `found` are those ids, `live` those of them that have not ended, `proved` is whether the recorded id is ours. The
-    one with the claim stays; while none has it, the one that is to stay is given it, for another could start just
-    before it is cancelled. What does not bear our tag is never cancelled.
+    `proved` is whether the recorded id is ours. The one with the claim stays; while none has it, the one that is to
+    stay is given it, for another could start just before it is cancelled. What does not bear our tag is never
+    cancelled.
     """
+    alive = {whole: _alive(whole, records) for whole, records in found.items()}
     holder = claimed_by(entry.folder)
     owner = next((each for each in (*found, entry.native) if holder and each and scheduler.same_id(each, holder)), "")
     chosen = owner or (entry.native if proved else min(found, key=lambda native: (len(native), native)))
@@ -359,15 +435,16 @@ def settle_copies(
         taken = claim(entry.folder, scheduler.plain_id(chosen))
         chosen = next((each for each in found if scheduler.same_id(each, taken)), chosen)
     if not scheduler.same_id(chosen, entry.native):
-        copies = sorted(set(live) - {chosen} | ({entry.native} if proved else set()))
-        entry = journal.commit(entry, chosen)
-    else:
-        copies = sorted(set(live) - {chosen})
-    fresh = [native for native in copies if native not in entry.twins]
+        if proved:
+            alive[entry.native] = handles(scheduler, entry, "")
+        fresh_elements = elements_of(scheduler, replace(entry, elements=()), found.get(chosen, ()))
+        entry = journal.commit(entry, chosen, elements=fresh_elements)
+    fresh = sorted(alive.keys() - {chosen, *entry.twins})
     if fresh:
         log.warning("job %s was submitted twice: %s stays, %s is cancelled", entry.id, chosen, ", ".join(fresh))
         journal.twins(entry, fresh)
-        _cancel(scheduler, fresh)  # should that fail: they end at their claim in any case
+        if ids := [native for whole in fresh for native in alive[whole]]:
+            _cancel(scheduler, ids)  # should that fail: they end at their claim in any case
     return entry
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .claim import ExitFile, claimed_by
-from .entry import Entry
+from .entry import LOG, Entry
 from .executor import tail
-from .identity import LOG
 from .scheduler import UNSTARTED, UNSTARTED_ELEMENTS
 from .states import EndReason, JobState, JobStatus
 
@@ -78,6 +77,12 @@ class Inquiry:
             return found if found.attempt >= status.attempt else None
         return found if status.started is None or found.ended >= status.started - _LAG_S else None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether its exit file tells all: not where a signal ended it, for then only the manager knows why."""
+        found = self.exit_file(self.before)
+        return found is not None and found.code not in _KILLED
+
 
 def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
     """The status of one job, and since when its record, or its exit file, has been missed (None: it has not)."""
@@ -119,7 +124,7 @@ def _gone(about: Inquiry) -> tuple[JobStatus, float | None]:
     if not about.heard:
         return before, about.missing_since
     if entry.cancel_asked(key) and not entry.cancel_unsent(key):
-        return replace(before, state=JobState.CANCELED, message="gone after it was asked to be cancelled"), None
+        return _ended(about, JobState.CANCELED, None, "gone after it was asked to be cancelled"), None
     since = about.now if about.missing_since is None else about.missing_since
     started = before.state >= JobState.ACTIVE or _claimed(about)
     if not started and (name := about.unmet()):

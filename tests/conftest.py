@@ -13,7 +13,7 @@ from tests import unseen
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import installed_release
 
-pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures"]
+pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.oddq.fixtures"]
 
 #: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
 LONGEST = (

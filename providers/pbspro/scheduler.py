@@ -25,6 +25,7 @@ from pathlib import Path
 from psij_parsl.command import Output
 from psij_parsl.errors import Unavailable
 from psij_parsl.formatters import hms
+from psij_parsl.platform_tools import UNREACHABLE
 from psij_parsl.scheduler import UNSTARTED, Answer, Complaint, Query, Queue, Record, Scheduler, chunks
 from psij_parsl.states import EndReason
 
@@ -76,8 +77,7 @@ class PBSProScheduler(Scheduler):
             r"illegal -\w value|directive error|invalid option|script contains|script file|[Cc]annot be used with", hint="`psij-run render` shows what it refused"
         ),
         Complaint(  # the question never left
-            r"cannot connect to server|Couldn't connect to cluster|[Cc]onnection refused|Unable to authenticate"
-            r"|[Ii]nvalid credential",
+            rf"{UNREACHABLE}|[Ii]nvalid credential",
             transient=True, hint="PBS's server does not answer; `qstat -B` shows when it does again",
         ),
         Complaint(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import gcd
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.parameters import Parameter
+from psij_parsl.platform_tools import array_range
 from psij_parsl.quoting import shell_quote
 from psij_parsl.template import JobTemplate
 from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool
@@ -51,6 +51,7 @@ class PBSProTemplate(JobTemplate):
     """`#PBS` lines from a job."""
 
     template_file = "job.sh.j2"
+    log_folders = r"[^^:\x80-\U0010ffff]+"  # ^ begins a word of PBS's own, and a colon ends a host
     optional_params = (
         Parameter("place", "scatter", [matching(_PLACE, "a placement such as scatter or pack:excl")],
                   "how chunks are spread over hosts; scatter: each on a host of its own"),
@@ -96,32 +97,6 @@ def refuse_other_server(queue: object) -> None:
             f"queue={queue!r} is refused: it must be a queue of the server that is asked for its jobs",
             hint=f"set PBS_SERVER={server or 'NAME'} in the environment, and say {name or 'the queue'}",
         )
-
-
-def array_range(indices: str) -> str:
-    """What `-J` takes, `0-9` or `0-20:5`, and after a blank the indices themselves where it holds others too.
-
-    PBS knows ranges alone, of two elements or more. The others end as soon as they begin; `InvalidRequest` where
-    they would be the greater part.
-    """
-    wanted = [number for span in indices.split(",") for number in _span(span)]
-    first, last = wanted[0], wanted[-1]
-    if first == last:
-        return f"{first}-{first + 1} {first}"
-    step = gcd(*(number - first for number in wanted))
-    size = (last - first) // step + 1
-    if size > 2 * len(wanted) + 10:
-        raise InvalidRequest(
-            f"PBS arrays are ranges, and the array {indices} would need one of {size} elements for {len(wanted)}",
-            hint="number the elements without gaps, or submit it in parts",
-        )
-    text = f"{first}-{last}" + (f":{step}" if step > 1 else "")
-    return text if size == len(wanted) else f"{text} {','.join(map(str, wanted))}"
-
-
-def _span(text: str) -> range:
-    first, _, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)
 
 
 def depend(after: list[str]) -> str:
