@@ -550,33 +550,32 @@ def test_the_documented_example_shows_as_it_was_written(cluster: Site, host: Hos
         "url = 'https://example.org/cluster'  # F:3\n"
         "platform = 'slurm'  # F:4\n"
         "launcher = 'srun'  # F:5\n"
-        "launch.options = ['--mpi=pmix']  # F:28\n"
+        "launch.options = ['--mpi=pmix']  # F:27\n"
         "poll_min = 30.0  # F:6\n"
         "spool = '$HOME/.psij'  # F:7\n"
-        "defaults.wall_time_min = 30  # F:19\n"
-        "defaults.queue = 'short'  # F:18\n"
-        "parameters.constraint = 'rome'  # F:22\n"
+        "defaults.wall_time_min = 30  # F:18\n"
+        "defaults.queue = 'short'  # F:17\n"
+        "parameters.constraint = 'rome'  # F:21\n"
         "setup = ['module load python']  # F:8\n"
-        "node_environment = ['SCRATCH*']  # F:9\n"
-        "environment.OMP_PLACES = 'cores'  # F:25\n"
+        "environment.OMP_PLACES = 'cores'  # F:24\n"
         "detect = [{'env': {'CLUSTER_NAME': 'example'}}, "
-        "{'hostname': 'login\\\\d+\\\\.cluster\\\\.example\\\\.org'}]  # F:12\n"
-        "required = ['project']  # F:10\n"
-        "forbidden = ['memory_per_node']  # F:11\n"
-        "queues.short.max_nodes = 4  # F:31\n"
-        "queues.short.max_wall_time_min = 60  # F:32\n"
-        "queues.short.strict = True  # F:33\n"
-        "queues.long.max_nodes = 64  # F:36\n"
-        "queues.long.max_wall_time_min = 2880  # F:37\n"
-        "node.cpus = 128  # F:40\n"
-        "node.threads_per_core = 2  # F:41\n"
-        "node.gpus = ['0', '1', '2', '3']  # F:42\n"
-        "node.memory = 524288  # F:43\n"
-        "node.blocked = '0,64'  # F:44\n"
-        "node.gpu_cpus.0 = '48-63,112-127'  # F:45\n"
-        "node.gpu_cpus.1 = '32-47,96-111'  # F:45\n"
-        "node.gpu_cpus.2 = '16-31,80-95'  # F:45\n"
-        "node.gpu_cpus.3 = '1-15,65-79'  # F:45\n"
+        "{'hostname': 'login\\\\d+\\\\.cluster\\\\.example\\\\.org'}]  # F:11\n"
+        "required = ['project']  # F:9\n"
+        "forbidden = ['memory_per_node']  # F:10\n"
+        "queues.short.max_nodes = 4  # F:30\n"
+        "queues.short.max_wall_time_min = 60  # F:31\n"
+        "queues.short.strict = True  # F:32\n"
+        "queues.long.max_nodes = 64  # F:35\n"
+        "queues.long.max_wall_time_min = 2880  # F:36\n"
+        "node.cpus = 128  # F:39\n"
+        "node.threads_per_core = 2  # F:40\n"
+        "node.gpus = ['0', '1', '2', '3']  # F:41\n"
+        "node.memory = 524288  # F:42\n"
+        "node.blocked = '0,64'  # F:43\n"
+        "node.gpu_cpus.0 = '48-63,112-127'  # F:44\n"
+        "node.gpu_cpus.1 = '32-47,96-111'  # F:44\n"
+        "node.gpu_cpus.2 = '16-31,80-95'  # F:44\n"
+        "node.gpu_cpus.3 = '1-15,65-79'  # F:44\n"
     )
 
 
@@ -604,11 +603,11 @@ def test_what_is_required_and_what_is_forbidden_is_said_with_its_flag(cluster: S
     path = host.layers["user"] / "cluster.toml"
     with pytest.raises(InvalidRequest) as error:
         complete(cluster, project=None)
-    assert str(error.value) == (f"a job on cluster must say its project (give -A/--account; {path}:10 asks for it)")
+    assert str(error.value) == (f"a job on cluster must say its project (give -A/--account; {path}:9 asks for it)")
     with pytest.raises(InvalidRequest) as error:
         complete(cluster, memory_per_node=5)
     assert str(error.value) == (
-        f"a job on cluster must not ask for memory_per_node (leave out --mem; {path}:11 forbids it)"
+        f"a job on cluster must not ask for memory_per_node (leave out --mem; {path}:10 forbids it)"
     )
 
 
@@ -635,16 +634,16 @@ def test_limits_refuse_or_warn_and_say_what_would_do(cluster: Site, host: Host) 
         Finding(
             "refuse",
             "queue short takes at most 4 nodes, and the job asks for 5",
-            f"long would take it; see {path}:31",
+            f"long would take it; see {path}:30",
         ),
         Finding(
             "refuse",
             "queue short lets jobs run 60 minutes at most, and the job asks for 61",
-            f"long would take it; see {path}:32",
+            f"long would take it; see {path}:31",
         ),
     ]
     assert cluster.check(complete(cluster, queue="long", num_nodes=65)) == [
-        Finding("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:36")
+        Finding("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:35")
     ]
     assert cluster.check(complete(cluster, queue="lon")) == [
         Finding("warn", "cluster has no queue 'lon' that we know", "did you mean 'long'?")
