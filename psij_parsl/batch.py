@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SURE_S = 60.0  # how long an id that stood alone in the answer to a submit is proof, where nobody answers
+_SURE_S = 60.0  # how long an id that stood alone in the answer to a submit is proof
+_PROOF_S = 600.0  # likewise a record that was proved to be ours
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
 _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
@@ -379,8 +380,9 @@ class BatchSchedulerExecutor(JobExecutor):
     def _proved(self, found: _Found) -> tuple[_Found, _Found]:
         """Those that the manager is proved to have, under the ids that we know; and the others.
 
-        An id is not a job: by now it may be another one's. So the manager is asked first. Where it does not answer, an
-        id that it gave alone, a minute ago at most, is proof, and else that it once showed a record of ours.
+        An id is not a job: by now it may be another one's. So the manager is asked first. Where its answer shows no job
+        of that id, or none is to be had, an id that it gave alone a minute ago at most is proof, and a record of ours
+        that it has shown in the last ten; without an answer an older one.
         """
         if not any(entry.native for entry, _ in found):
             return [], found
@@ -398,8 +400,9 @@ class BatchSchedulerExecutor(JobExecutor):
         for entry, key in found:
             keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
             seen = max((view.proved(element_id(entry, each)) for each in keys), default=0.0)
-            sure = entry.sure and 0 <= now - entry.committed < _SURE_S and view.asked < entry.committed
-            if entry.native and (seen >= now or (silent and (seen or sure))):
+            sure = entry.sure and 0 <= now - entry.committed < _SURE_S
+            known = seen >= now - _PROOF_S or sure or (silent and seen > 0)
+            if entry.native and known and not any(element_id(entry, each) in view.strangers for each in keys):
                 proved.append((entry, key))
         return proved, [pair for pair in found if pair not in proved]
 

@@ -17,7 +17,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from .states import EndReason, JobState, JobStatus, sound
 
 log = logging.getLogger(__name__)
 
+_AGAIN = "the resource manager answers again"
 CAPACITY = 10.0  # early refreshes in a row
 _STRETCH = 1.25  # how much later regular ones come while the budget is not whole
 _LONGEST_PAUSE_S = 300.0
@@ -40,7 +41,7 @@ class View:
 
     `rows` are statuses by our ids of jobs and elements, in the form of `pack`.
     `missing` tells since when a job, or its exit file, has been missed; `unproved` when those jobs whose records the
-    last answer did not show were last proved to be there. `queries` is how many commands the answer took, `clock` by
+    last answer did not show were last proved to be there, `strangers` which of them have an id that another job has. `queries` is how many commands the answer took, `clock` by
     how many seconds the manager's clock is ahead of ours, `tagged` whether it gives our tags back. `failure` is why there was no answer.
     """
 
@@ -48,6 +49,7 @@ class View:
     rows: Mapping[str, Any] = field(default_factory=dict)
     missing: Mapping[str, float] = field(default_factory=dict)
     unproved: Mapping[str, float] = field(default_factory=dict)
+    strangers: Sequence[str] = ()
     queries: int = 1
     clock: float = 0.0
     tagged: bool = False
@@ -168,6 +170,9 @@ class QueueSnapshot:
             if since <= view.asked <= now:  # another process has asked meanwhile
                 return view
             fresh = refresh(view)
+            if view.failures:
+                log.warning(_AGAIN)
+            self._said = fresh.failure
             spent = self._tokens(view, now) - max(1, fresh.queries)
             return self._write(replace(fresh, tokens=spent, tokens_at=now))
 
@@ -220,7 +225,7 @@ class QueueSnapshot:
             fresh = refresh(view)
             fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
             if view.failures:
-                log.warning("the resource manager answers again")
+                log.warning(_AGAIN)
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
@@ -263,8 +268,9 @@ def _view(data: Any) -> View:
     if not isinstance(data, dict) or not data.keys() <= _FIELDS:
         return View()
     for name, value in data.items():
-        kind = dict if name in ("rows", "missing", "unproved") else str if name == "failure" else float | int
-        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
+        if not isinstance(value, _KINDS.get(name, float | int)) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
             return View()
     times = [data.get(name, 0) for name in ("asked", "tokens_at", "failing_until")]
     times += [since for name in ("missing", "unproved") for since in data.get(name, {}).values()]
@@ -275,4 +281,7 @@ def _view(data: Any) -> View:
     return View(**data)
 
 
+_KINDS: Mapping[str, Any] = {
+    "rows": dict, "missing": dict, "unproved": dict, "strangers": list, "failure": str,
+}  # fmt: skip
 _FIELDS = frozenset(View.__dataclass_fields__)

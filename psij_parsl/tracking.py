@@ -119,6 +119,7 @@ class _Round:
         self.plain: set[str] = set()  # the ids of all of them, as `Scheduler.plain_id` has them
         self.records: dict[str, Record] = {}  # proved to be ours, by our ids
         self.answer = Answer()
+        self.strangers: set[str] = set()  # our ids of jobs whose ids other jobs have by now
         self.born: dict[str, float] = {}
         self.earliest = float("inf")  # submission, of all of ours that the answer shows
         for entry in entries:
@@ -190,6 +191,7 @@ class _Round:
                 self.scheduler.warn_once(
                     f"{self.platform}'s job {each.native} is not our job {entry.id}, which had that id: it is left alone"
                 )
+                self.strangers.add(job_id)
                 return False
             self.tagged = self.tagged or found is Whose.TAGGED
         else:

@@ -276,7 +276,7 @@ def test_a_job_submitted_inside_a_job_has_nothing_of_its_parent(
         ({"SLURM_CONF": "/run/slurm/conf/slurm.conf", "SLURMD_NODENAME": "n1"}, ""),
         ({"SLURM_CONF": "/run/slurm/conf/slurm.conf", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": "SLURM_CONF=/a"},
          "SLURM_CONF=/a"),
-        ({"SLURM_CLUSTERS": "other", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": ""}, "SLURM_CLUSTERS=other"),
+        ({"SLURM_CLUSTERS": "other", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": ""}, ""),  # the name apart
     ],
 )  # fmt: skip
 def test_a_job_in_a_job_is_of_the_same_cluster_though_slurmd_sets_slurm_conf(

@@ -217,7 +217,7 @@ def test_a_submission_that_was_accepted_and_answered_with_an_error_is_one_job(
     """The client's munge socket goes away between question and answer."""
     log = tmp_path / "log"
     executor = BatchSchedulerExecutor("slurm", poll_s=0.3, settle_s=5.0)
-    with slurm.munge_lost_before_answers("sbatch", processes=5) as between:
+    with slurm.munge_lost_before_answers(processes=5) as between:
         with monkeypatch.context() as patch:
             for name, value in between.env.items():
                 patch.setenv(name, value)
