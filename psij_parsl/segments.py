@@ -14,7 +14,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -37,7 +37,7 @@ _NAME = re.compile(r"([0-9a-z]+)-([0-9a-z]+)-(\d{1,12})-(\d{1,12})-(\d{1,9})-[0-
 _LINE = re.compile(rb'^\{"e":"job","id":"([0-9a-z]+)"[^\n]*', re.MULTILINE)
 _IDS = re.compile(rb'^\{"e":"job","id":"([0-9a-z]+)"', re.MULTILINE)
 _INTENDED = re.compile(rb'[,{]"intended":([0-9.e+]+)')
-_ROOT = re.compile(rb'^\{"e":"job","id":"([0-9a-z]+)"[^\n]*?,"place":("(?:[^"\\\n]|\\.)*)/', re.MULTILINE)
+_ROOT = re.compile(rb'\{"e":"job","id":"[0-9a-z]+","platform":"[^"\\\n]*","place":"([^"\\\n]*(?:\\.[^"\\\n]*)*)/')
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Shelf:
     """The ended records in these segments, but for those that are `gone` (forgotten) or still `live` (in the log)."""
 
     segments: Sequence[Segment] = ()
-    gone: Container[str] = frozenset()
-    live: Container[str] = frozenset()
+    gone: Collection[str] = frozenset()
+    live: Collection[str] = frozenset()
     exact: bool = True  # no record is in two places
 
     def some(self, ids: Iterable[str]) -> dict[str, Entry]:
@@ -172,10 +172,10 @@ class Shelf:
         ids: set[str] = set()
         roots: set[bytes] = set()
         for segment in self.segments:
-            for job_id, root in _ROOT.findall(segment.read()):
-                ids.add(job_id.decode())
-                roots.add(root)
-        return {job_id for job_id in ids if self._counts(job_id)}, set(filter(None, map(_string, roots)))
+            text = segment.read()
+            ids.update(map(bytes.decode, _IDS.findall(text)))
+            roots.update(_ROOT.findall(text))
+        return ids.difference(self.gone, self.live), set(filter(None, map(_string, roots)))
 
     def ids(self) -> set[str]:
         """All ids."""
@@ -222,9 +222,9 @@ class Shelf:
 
 
 def _string(text: bytes) -> str:
-    """The text that JSON without its closing quote means; '' if it is damaged."""
+    """The text that JSON between quotes means; '' if it is damaged."""
     try:
-        return str(json.loads(text + b'"'))
+        return str(json.loads(b'"' + text + b'"'))
     except ValueError:
         return ""
 
