@@ -46,8 +46,12 @@ def whose(
     bearers = bearers_of(scheduler, record)
     if bearers:
         return Whose.TAGGED if entry.id in bearers else Whose.STRANGER
-    if record.submitted is None or (entry.attached and entry.born is None):
-        return Whose.KNOWN  # a manager that tells nothing: there is no more to be known
+    if entry.attached and (entry.born is None or record.submitted is None):
+        return Whose.KNOWN
+    if (
+        record.submitted is None
+    ):  # a manager that tells nothing: there is no more to be known than whether it gives tags
+        return Whose.STRANGER if tagged else Whose.KNOWN
     if entry.born is not None:
         again = max(attempt, record.status.attempt) > 0 and record.submitted > entry.born
         if again or _same(record.submitted, entry.born):

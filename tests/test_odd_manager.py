@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import sleep
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
+from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
+from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, Unavailable
+from psij_parsl.identity import Whose, whose
+from psij_parsl.scheduler import Record
 from psij_parsl.testing import PlatformContract
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.oddq.manager_of import Oddq
@@ -462,3 +466,13 @@ def test_a_job_that_somebody_deleted_before_it_started_needs_a_witness(
         (JobState.CANCELED, None) if witness else (JobState.FAILED, EndReason.LOST)
     )
     assert "started" in status.message
+
+
+@pytest.mark.parametrize(("tagged", "found"), [(True, Whose.STRANGER), (False, Whose.KNOWN)])
+def test_without_a_time_a_record_without_a_tag_is_ours_only_where_no_record_has_one(
+    oddly: Oddly, tagged: bool, found: Whose
+) -> None:
+    entry = Entry("0123456789", "oddq", "/spool/0123456789", native="7", intended=100.0, committed=101.0)
+    record = Record("7", JobStatus(JobState.ACTIVE))
+    assert whose(oddly().scheduler, entry, record, tagged=tagged) is found
+    assert whose(oddly().scheduler, replace(entry, attached=True), record, tagged=tagged) is Whose.KNOWN

@@ -299,7 +299,8 @@ class PlatformContract:
         script.chmod(0o700)
         theirs = executor.scheduler.qsub(script)
         hasty = self._hasty(executor)
-        ours = hasty.submit(Job(command=["true"]))
+        ours = hasty.submit(shell("sleep 2"))
+        comes_true(lambda: hasty.status([ours.id], urgent=True)[0].state is JobState.ACTIVE)  # seen, with its tag
         ended(ours)
         journal = hasty.journal
         job_id, folder = journal.prepare()
