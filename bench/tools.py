@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import platform
@@ -11,6 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import unseen
+
+SLURM_CONF = os.environ.get("SLURM_CONF")
+if unseen.hide():  # the host's own resource managers and sites, which would take what is to run here
+    atexit.register(unseen.tidy)
+    unseen.forget_settings()
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -30,7 +37,8 @@ def interleaved(contestants: Mapping[str, Callable[[], object]], rounds: int) ->
 @contextmanager
 def slurm(**settings: object) -> Iterator[None]:
     """The Slurm that $SLURM_CONF names, else one of the test suite's own, for as long as it is needed."""
-    if os.environ.get("SLURM_CONF"):
+    if SLURM_CONF:
+        os.environ |= {"SLURM_CONF": SLURM_CONF, "PATH": unseen.path_before()}
         yield
         return
     from tests.clusters.slurm import SlurmCluster, SlurmSettings, install

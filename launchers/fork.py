@@ -11,13 +11,14 @@ from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
 
 # Run as: bash -c TEXT psij-fork RANKS COMMAND... The first copy gets the input; the exit code is that of the first
-# copy which is seen to fail. What is named psij_* is in nobody's environment.
+# copy which is seen to fail. A shell has what it starts with `&` ignore INT and QUIT, which a copy takes back. What is named psij_* is in nobody's environment.
 _START = """psij_n=$1; shift; psij_pids= psij_code=0 psij_told= psij_tick=
 trap 'psij_told=1; kill -s TERM $psij_pids 2>/dev/null' TERM INT
 for psij_s in HUP USR1 USR2; do trap 'kill -s '"$psij_s"' $psij_pids 2>/dev/null' "$psij_s"; done
+psij_copy() { trap - INT QUIT; exec "$@"; }
 for ((psij_r = 0; psij_r < psij_n; psij_r++)); do
   export PSIJ_RANK=$psij_r PSIJ_LOCAL_RANK=$psij_r PSIJ_NUM_RANKS=$psij_n
-  if [ "$psij_r" = 0 ]; then "$@" <&0 & else "$@" </dev/null & fi
+  if [ "$psij_r" = 0 ]; then psij_copy "$@" <&0 & else psij_copy "$@" </dev/null & fi
   psij_pids="$psij_pids $!"
 done
 [ -z "$psij_told" ] || kill -s TERM $psij_pids 2>/dev/null

@@ -26,6 +26,7 @@ class Mpich(MPIRun):
     local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
     mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
     tells_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
+    waits_in_vain = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
     # In a Slurm job its proxies are a step of their own, beside those of other runs.
     settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     reach = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .command import Started
-from .entry import Entry, cluster_in
+from .entry import Entry, cluster_in, element_id
 from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
 from .files import lock, locked
@@ -26,16 +26,16 @@ from .sending import dependencies, send
 from .signals import should_exit
 from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
-from .tracking import native_of, refresh
+from .tracking import handles, merely_held, native_of, refresh
 from .verdict import manager_log
+from .whose import refuse_foreign
 
 if TYPE_CHECKING:
     from .sites.model import Launch
 
 log = logging.getLogger(__name__)
 
-_PROOF_S = 600.0  # how long a record that was proved ours proves that its id is
-_SURE_S = 60.0  # likewise for an id that stood alone in the answer to a submit
+_SURE_S = 60.0  # how long an id that stood alone in the answer to a submit is proof, where nobody answers
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
 _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
@@ -50,23 +50,25 @@ class BatchSchedulerExecutor(JobExecutor):
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
-    before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `launch` is what a site
-    says of its launcher, `site_file` the path of the site's file if somebody named it, `node_environment` patterns of
-    variables that its nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the
-    manager's clusters. Raises `InvalidRequest` for one that the platform cannot name.
+    before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
+    memory that one query may take, in MB (default: the platform's). `launch` is what a site says of its launcher,
+    `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
+    nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the manager's
+    clusters. Raises `InvalidRequest` for one that the platform cannot name.
     """
 
     def __init__(
         self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
         launcher: str = "", poll_s: float | None = None, grace_s: float | None = None, settle_s: float = 30.0,
         patience_s: float = 600.0, run: str = "", launch: Launch | None = None, cluster: str = "",
-        site_file: str = "", node_environment: Sequence[str] = (),
+        site_file: str = "", node_environment: Sequence[str] = (), query_memory_mb: int | None = None,
     ) -> None:  # fmt: skip
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
         self._settings: dict[str, Any] = {
             "home": home, "spool": spool, "site": site, "launcher": launcher, "poll_s": poll_s, "grace_s": grace_s,
             "settle_s": settle_s, "patience_s": patience_s, "run": run, "launch": launch,
+            "site_file": site_file, "node_environment": node_environment, "query_memory_mb": query_memory_mb,
         }  # fmt: skip
         self._others: dict[str, BatchSchedulerExecutor] = {}  # for other clusters, by their names
         scheduler = self.platform.scheduler_class
@@ -77,6 +79,8 @@ class BatchSchedulerExecutor(JobExecutor):
             )
         named: dict[str, Any] = {"cluster": cluster} if cluster else {}
         self.scheduler = scheduler(home=self.journal.home, **named)
+        if query_memory_mb is not None:
+            self.scheduler.query_memory_mb = query_memory_mb
         self.spool, self.site, self.run = spool, site, run
         self.launcher = launcher or self.platform.launcher
         self.launch = launch
@@ -108,9 +112,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _for(self, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
         """The executor for the cluster that a job's parameter `cluster` names, and the job without it."""
-        if "cluster" not in job.parameters or "cluster" in self.platform.template_class.params:
+        if "cluster" not in job.parameters or "cluster" not in self.platform.template_class.places:
             return self, job
-        name = str(job.parameters["cluster"] or "")
+        name = self.platform.template_class.params["cluster"].convert(job.parameters["cluster"])
         rest = {key: value for key, value in job.parameters.items() if key != "cluster"}
         return self.at(name) if name else self, job.with_(parameters=rest)
 
@@ -162,6 +166,7 @@ class BatchSchedulerExecutor(JobExecutor):
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
         """Submit; `elements` are the jobs of an array that differ in what they run."""
         executor, job = self._for(job)
+        refuse_foreign(executor.scheduler, executor.journal.home)
         elements = [executor._for(each)[1] for each in elements]
         while True:
             job_id, folder = executor.journal.prepare(executor.spool)
@@ -182,7 +187,7 @@ class BatchSchedulerExecutor(JobExecutor):
 
         entry = Entry(
             job_id, self.platform.name, str(folder), self.site, self.cluster, job.display_name, job.command_line[:200],
-            job.array, run=self.run,
+            tuple(sorted(job.array)), run=self.run,
         )  # fmt: skip
         # Whatever is wrong with the job is said by the rendering, before anything is written.
         text = self._script(job, job_id, folder, bool(elements))
@@ -211,10 +216,11 @@ class BatchSchedulerExecutor(JobExecutor):
         return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
 
     def _refresh(self, old: View) -> View:
-        return refresh(
-            self.journal, self.scheduler, old, platform=self.platform.name, cluster=self.cluster,
-            grace_s=self.grace_s, settle_s=self.settle_s * 4,
-        )  # fmt: skip
+        with self.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
+            return refresh(
+                self.journal, self.scheduler, old, platform=self.platform.name, cluster=self.cluster,
+                grace_s=self.grace_s, settle_s=self.settle_s * 4,
+            )  # fmt: skip
 
     def _statuses(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
         groups = self._by_cluster(found)
@@ -247,7 +253,7 @@ class BatchSchedulerExecutor(JobExecutor):
             return entry.ended[key]
         if not entry.native:
             return JobStatus(JobState.NEW, message="being submitted")
-        status = view.status(native_of(self.scheduler, entry, key))
+        status = view.status(element_id(entry, key))
         if status is None:  # submitted after the manager was last asked
             return JobStatus(JobState.QUEUED, message="submitted")
         return status
@@ -270,6 +276,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
         Else an answer that is no older than `known_s` seconds will do.
         """
+        groups = self._by_cluster(found)
+        if len(groups) == 1 and groups[0][0] is not self:
+            return groups[0][0].look(found, before, known_s=known_s)
         return self._statuses(found, urgent=self._hinted(found, before), known_s=known_s)
 
     def list(self) -> Sequence[Submission]:
@@ -299,6 +308,8 @@ class BatchSchedulerExecutor(JobExecutor):
         found = answer.of(native_id)
         if found is None:
             raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
+        if found.leftover:
+            found = merely_held(found)
         known = self.journal.some(bearers_of(self.scheduler, found))
         if known:  # ours, under an id that we have not been told
             return self._handle(next(iter(known.values())), "")
@@ -313,7 +324,7 @@ class BatchSchedulerExecutor(JobExecutor):
         if found.status.final:
             self.journal.end({(entry.id, ""): found.status})
         else:
-            self.snapshot.put(native_id, found.status)
+            self.snapshot.put(entry.id, found.status)
         return self._handle(self.journal.get(entry.id), "")
 
     def _handle(self, entry: Entry, key: str, job: Job | None = None) -> Submission:
@@ -342,7 +353,7 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _cancel_here(self, found: _Found) -> None:
         proved, others = self._proved(found)
-        sent = {self._cancel_key(entry, key): self._whole_native(entry, key) for entry, key in proved}
+        sent = {self._cancel_key(entry, key): handles(self.scheduler, entry, key) for entry, key in proved}
         self.journal.cancel_asked(sent)
         self.journal.cancel_asked([self._cancel_key(entry, key) for entry, key in others], sent=False)
         for entry, _ in others:
@@ -353,7 +364,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 )  # fmt: skip
         if sent:
             try:
-                self.scheduler.qdel(list(sent.values()))
+                self.scheduler.qdel([native for natives in sent.values() for native in natives])
                 self.snapshot.answered()
             except Ambiguous:  # it may have been heard
                 raise
@@ -365,41 +376,32 @@ class BatchSchedulerExecutor(JobExecutor):
     def _cancel_key(entry: Entry, key: str) -> tuple[str, str]:
         return entry.id, "*" if key in ("", "*") else key
 
-    def _whole_native(self, entry: Entry, key: str) -> str:
-        return entry.native if key in ("", "*") else native_of(self.scheduler, entry, key)
-
     def _proved(self, found: _Found) -> tuple[_Found, _Found]:
         """Those that the manager is proved to have, under the ids that we know; and the others.
 
-        An id is not a job: by now it may be another one's. An id that was just given is proof for a minute, a record
-        of ours in the manager's answer for ten; else it is asked once more.
+        An id is not a job: by now it may be another one's. So the manager is asked first. Where it does not answer, an
+        id that it gave alone, a minute ago at most, is proof, and else that it once showed a record of ours.
         """
-        view = self.snapshot.view()
+        if not any(entry.native for entry, _ in found):
+            return [], found
         now = time.time()
-        if any(not self._is_proved(entry, key, view, now, _PROOF_S) for entry, key in found if entry.native):
-            try:
-                view = self.snapshot.ask(self._refresh)
-                limit = now - view.asked + 1.0
-            except Unavailable as error:
-                limit = now  # whenever it was
-                log.warning("%s; what is cancelled was seen before", error.message)
-            fresh = self.journal.some({entry.id for entry, _ in found})
-            found = [
-                (fresh.get(entry.id, entry), key) for entry, key in found if not fresh.get(entry.id, entry).over(key)
-            ]
-        else:
-            limit = _PROOF_S
-        proved = [(entry, key) for entry, key in found if self._is_proved(entry, key, view, now, limit)]
+        silent = False
+        try:
+            view = self.snapshot.ask(self._refresh, since=now)
+        except Unavailable as error:
+            silent, view = True, self.snapshot.view()
+            log.warning("%s; what is cancelled was seen %s", error.message, _seen(view))
+        fresh = self.journal.some({entry.id for entry, _ in found})
+        found = [(fresh.get(entry.id, entry), key) for entry, key in found]
+        found = [(entry, key) for entry, key in found if not entry.over(key)]
+        proved = []
+        for entry, key in found:
+            keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
+            seen = max((view.proved(element_id(entry, each)) for each in keys), default=0.0)
+            sure = entry.sure and 0 <= now - entry.committed < _SURE_S and view.asked < entry.committed
+            if entry.native and (seen >= now or (silent and (seen or sure))):
+                proved.append((entry, key))
         return proved, [pair for pair in found if pair not in proved]
-
-    def _is_proved(self, entry: Entry, key: str, view: View, now: float, limit_s: float) -> bool:
-        if not entry.native:
-            return False
-        if entry.sure and 0 <= now - entry.committed < _SURE_S:
-            return True
-        keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
-        seen = max((view.proved(native_of(self.scheduler, entry, each)) for each in keys), default=0.0)
-        return seen > 0 and now - seen <= limit_s
 
     def hold(self, ids: Sequence[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
@@ -416,7 +418,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
                 hint=f"`psij-run status {entry.id}` tells what is known",
             )
-        return [self._whole_native(entry, key) for entry, key in proved]
+        return [native for entry, key in proved for native in handles(self.scheduler, entry, key)]
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
@@ -429,14 +431,21 @@ class BatchSchedulerExecutor(JobExecutor):
         self, found: _Found, done: Callable[[_Statuses], bool], *,
         timeout: float | None = None,
     ) -> bool:  # fmt: skip
-        """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave."""
+        """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave.
+
+        While the manager does not answer, it is said once how old the news is.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
+        groups = self._by_cluster(found)
+        if len(groups) == 1 and groups[0][0] is not self:
+            return groups[0][0].watch(found, done, timeout=timeout)
         pause, most = _TICK_S
         statuses = self._statuses(found)
         while not done(statuses):
             left = most if deadline is None else deadline - time.monotonic()
             if left <= 0 or should_exit(max(0.0, min(pause, left))):
                 return False
+            self.snapshot.complain(self.snapshot.view())
             pause = min(most, pause * 1.5)
             statuses = self._statuses(found, urgent=self._hinted(found, statuses))
         return True
@@ -512,6 +521,10 @@ class BatchSchedulerExecutor(JobExecutor):
             log.exception("a status callback failed for job %s", submission.id)
 
 
+def _seen(view: View) -> str:
+    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when it was submitted"
+
+
 def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
     """Where an element's stdout and stderr go."""
     if not job.stdout and not job.stderr:
@@ -558,7 +571,7 @@ def _all_nodes(statuses: Sequence[JobStatus]) -> str:
     from .resources.hostlist import compress, expand
 
     try:
-        return compress(list(dict.fromkeys(name for text in told for name in expand(text))))
+        return compress(sorted({name for text in told for name in expand(text)}))
     except AllocationError:  # no host list: as they were told
         return ",".join(told)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .entry import Entry
-from .files import private_folder
+from .files import private_folder, read_plain, telling
 
-_LONGEST = 4096  # characters of a setup's text that are read
+_LONGEST = 4096  # bytes of a setup's text that are read
 _SHOWN = 160
+_EXIT_MOST = 4096  # bytes of an exit file that are read
 ABANDONED = "abandoned"  # the claim of a submission that we gave up
 
 
@@ -27,12 +28,14 @@ def abandon(entry: Entry) -> str:
 def claim(folder: Path, native: str) -> str:
     """Take the claim in a submission's folder for that id; returns the id that has it, which may be an earlier one.
 
-    It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS.
+    It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS. Where something
+    else stands in its place, no script can take it: nothing of the job will run.
     """
-    try:
-        os.symlink(native, private_folder(folder) / "claim")
-    except FileExistsError:
-        return os.readlink(folder / "claim")
+    with telling(folder):
+        try:
+            os.symlink(native, private_folder(folder) / "claim")
+        except FileExistsError:
+            return claimed_by(folder) or ABANDONED
     return native
 
 
@@ -62,12 +65,12 @@ class ExitFile:
         `same_id` tells whether two spellings are of one id.
         """
         try:
-            with open(os.path.join(folder, "exit"), encoding="utf-8") as file:
-                words = file.read().split()
+            words = read_plain(folder / "exit", _EXIT_MOST).decode().split()
             found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
         except (OSError, ValueError, IndexError):
             return None
-        if not same_id(found.native, native):
+        sensible = 0 <= found.attempt < 2**31 and 0 <= found.code < 256 and 0 <= found.ended < 1e11
+        if not sensible or not same_id(found.native, native):
             return None
         return replace(found, detail=_setup(folder)) if found.stage == "setup" else found
 
@@ -75,10 +78,10 @@ class ExitFile:
 def _setup(folder: Path) -> str:
     """The text of the setup that failed, and how; '' where nobody can tell."""
     try:
-        with open(os.path.join(folder, "setup"), encoding="utf-8", errors="replace") as file:
-            code, _, text = file.read(_LONGEST).partition("\n")
-    except OSError:
+        said = read_plain(folder / "setup", _LONGEST).decode("utf-8", "replace")
+    except (OSError, ValueError):
         return ""
+    code, _, text = said.partition("\n")
     how = f"exit code {code}" if code.isdigit() else "it ended the shell, or became another program"
     shown = " ".join(text.split())
     return f"{shown[:_SHOWN]}{'...' if len(shown) > _SHOWN else ''} ({how})"

@@ -5,13 +5,17 @@ A line is one event in JSON: `job` has the whole record, the others change a par
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .files import owner_gone
-from .states import JobState, JobStatus
+from .states import EndReason, JobState, JobStatus, sound
+
+LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class Entry:
         """Whether any element has not been seen to end."""
         return len(self.ended) < len(self.array or ("",))
 
+    def has(self, key: str) -> bool:
+        """Whether it has that element; '' means a job that is no array."""
+        if not self.array or not key.isdecimal():
+            return not self.array and not key
+        return self.array[0] <= int(key) <= self.array[-1] or int(key) in self.array
+
     def over(self, key: str) -> bool:
         """Whether that element has ended; '' and '*' mean all of it."""
         return not self.open if key in ("", "*") else key in self.ended
@@ -87,6 +97,11 @@ class Entry:
         return self.folder / key if key else self.folder
 
 
+def element_id(entry: Entry, key: str) -> str:
+    """Our id of one element; '' and '*' are the submission as a whole."""
+    return f"{entry.id}_{key}" if key not in ("", "*") else entry.id
+
+
 NAMED = "cluster="  # before the name of a cluster, where one was chosen, at the end of `Entry.cluster`
 
 
@@ -99,8 +114,8 @@ def cluster_in(key: str) -> str:
 # ---- lines ---------------------------------------------------------------------------------------------------
 
 
-Records = dict[str, "Entry | dict[str, Any]"]
-"""By id; a record stays the data of its line until it is looked at."""
+Records = dict[str, "Entry | dict[str, Any] | bytes"]
+"""By id. A record stays the data of its line until it is looked at; one that has ended is kept as its line."""
 
 
 def made(entries: Records, job_id: str) -> Entry:
@@ -108,27 +123,40 @@ def made(entries: Records, job_id: str) -> Entry:
     record = entries[job_id]
     if isinstance(record, Entry):
         return record
-    try:
-        entry = from_plain(record)
-    except (AttributeError, KeyError, TypeError, ValueError):  # damaged: what is left of it stays known
-        entry = Entry(job_id, str(record["platform"]), str(record["place"]))
-    entries[job_id] = entry
+    if isinstance(record, bytes):  # one of the many that have ended: not kept, for the room that it takes
+        return from_line(record)
+    entry = entries[job_id] = from_plain(record)
     return entry
 
 
-def is_open(record: Entry | dict[str, Any]) -> bool:
+def is_open(record: Entry | dict[str, Any] | bytes) -> bool:
     """`Entry.open` without making one."""
+    if isinstance(record, bytes):
+        return False
     if isinstance(record, Entry):
         return record.open
     return len(record.get("ended", ())) < len(record.get("array") or ("",))
+
+
+def line_of(record: Entry | dict[str, Any] | bytes) -> bytes:
+    """The line that holds all of a record, without its end."""
+    if isinstance(record, bytes):
+        return record
+    data = plain(record) if isinstance(record, Entry) else record
+    known = {"e": "job", "id": data["id"], **data}  # first of all, so that a search finds them
+    return json.dumps(known, separators=(",", ":")).encode()
+
+
+def from_line(line: bytes) -> Entry:
+    """The inverse of `line_of`, for a line that was looked at before."""
+    return from_plain(json.loads(line))
 
 
 def apply(entries: Records, event: dict[str, Any]) -> None:
     """Change the records as one line says. What a later version may write is passed over."""
     kind, job_id = event.get("e"), event.get("id", "")
     if kind == "job":
-        if "platform" in event and "place" in event:  # a line that makes sense
-            entries[job_id] = event
+        entries[job_id] = _checked(event)
         return
     if job_id not in entries:
         return
@@ -156,11 +184,8 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
         entries[job_id] = replace(entry, cancelled=left)
     elif kind == "twin":
         entries[job_id] = replace(entry, twins=(*entry.twins, *event["natives"]))
-    elif kind == "gone":
-        del entries[job_id]
 
 
-_FIELDS = frozenset(Entry.__dataclass_fields__)
 _LISTS = ("array", "twins", "elements", "unsent")
 _STATUSES = ("ended", "dropped")
 _PLAIN = (
@@ -192,14 +217,134 @@ def plain(entry: Entry) -> dict[str, Any]:
 
 
 def from_plain(data: Mapping[str, Any]) -> Entry:
-    """The inverse of `plain`."""
-    known = dict(data)
-    for key in known.keys() - _FIELDS:  # "e", and what a later version may add
-        del known[key]
-    for name in _LISTS:
-        if name in known:
-            known[name] = tuple(known[name])
-    for name in _STATUSES:
-        if name in known:
-            known[name] = {key: JobStatus.from_dict(status) for key, status in known[name].items()}
-    return Entry(**known)
+    """The inverse of `plain`. What is of a wrong kind counts as not said; what a later version adds is passed over."""
+    known = {}
+    for name, value in data.items():
+        read = _READ.get(name)
+        if read is not None:
+            try:
+                known[name] = read(value)
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+                continue
+    entry = Entry(**known)
+    if entry.ended and not all(map(entry.has, entry.ended)):
+        entry = replace(entry, ended={key: status for key, status in entry.ended.items() if entry.has(key)})
+    return entry
+
+
+def _checked(event: dict[str, Any]) -> dict[str, Any] | Entry:
+    """A record's line, if it says whose it is. Raises `ValueError`; what else is wrong with it counts as not said."""
+    for name in ("id", "platform", "place"):
+        _path(event[name])
+    if "\0" in event["place"]:
+        raise ValueError("no path")
+    if "array" not in event and "ended" not in event:
+        return event
+    array, ended = event.get("array", []), event.get("ended", {})
+    kinds = isinstance(array, list) and isinstance(ended, dict)
+    if kinds and all(map(_usual, ended.values())) and (not array or not ended) and (array or ended.keys() <= {""}):
+        return event
+    return from_plain(event)  # how much of it has ended must be known for certain
+
+
+def _usual(status: Any) -> bool:
+    """Whether that is surely a final status, looked at quickly: `from_plain` looks at the others."""
+    if not isinstance(status, dict) or not isinstance(status.get("state"), str) or status["state"] not in _ENDS:
+        return False
+    for name, value in status.items():
+        kind = type(value)
+        if name in _TIMES or (kind is int and name in _NUMBERS):
+            if (kind is not int and kind is not float) or not 0 <= value < 1e9 * (10 if name in _TIMES else 1):
+                return False
+        elif kind is not str or name not in _TEXTS or (name == "reason" and value not in EndReason.__members__):
+            return False
+    return True
+
+
+def valid(entry: Entry) -> bool:
+    """Whether all its fields are of their kind, after a change that a line has made."""
+    try:
+        for name, value in vars(entry).items():
+            if name in _STATUSES:
+                if not all(entry.has(key) and sound(status) and status.final for key, status in value.items()):
+                    return False
+            elif value is not None or name != "born":
+                _READ[name](value)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _path(value: Any) -> str:
+    """A text that may be part of a path; `UnicodeEncodeError`, a `ValueError`, for what no file can be named."""
+    text = _text(value)
+    text.encode("utf-8", "surrogateescape")
+    return text
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _number(value: Any) -> float:
+    """A time in seconds, from 1970 to the year 5000 or so."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError("not a number")
+    if not 0 <= value < 1e11:
+        raise ValueError("not a time")
+    return value
+
+
+def _indices(value: Any) -> tuple[int, ...]:
+    if not all(type(index) is int and 0 <= index < 2**31 for index in value):
+        raise TypeError("not indices")
+    return tuple(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError("not a list")
+    return tuple(map(_text, value))
+
+
+def _numbers(value: Mapping[Any, Any]) -> dict[str, float]:
+    return {_text(key): _number(number) for key, number in value.items()}
+
+
+def _statuses(value: Mapping[Any, Any]) -> dict[str, JobStatus]:
+    """Final statuses; those that are none are left out."""
+    read = {}
+    for key, data in value.items():
+        try:
+            status = data if isinstance(data, JobStatus) else JobStatus.from_dict(data)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue
+        if sound(status) and status.final:
+            read[_text(key)] = status
+    return read
+
+
+def _of_kind(default: Any) -> Callable[[Any], Any]:
+    """How a field with that default is read, of which nothing more is known."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, type(default)):
+            raise TypeError(f"not a {type(default).__name__}")
+        return value
+
+    return {str: _text, float: _number, tuple: _texts}.get(type(default), read)
+
+
+_ENDS = frozenset(state.name for state in JobState if state.final)
+_TEXTS = frozenset(("state", "native", "reason", "message", "nodes"))
+_NUMBERS = frozenset(("exit_code", "signal", "attempt"))
+_TIMES = frozenset(("started", "ended"))
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    name: _of_kind(each.default_factory() if each.default_factory is not MISSING else each.default)
+    for name, each in Entry.__dataclass_fields__.items()
+} | {
+    "id": _text, "platform": _text, "place": _path, "array": _indices, "twins": _texts, "cancelled": _numbers,
+    "ended": _statuses, "dropped": _statuses, "born": _number,
+}  # fmt: skip

@@ -18,7 +18,8 @@
     ├── Unsupported       4   this platform has no such operation
     ├── JobFailed         1   raised by `Submission.result()`; .status says how it ended
     │   └── LostJob       5   it ended and nobody knows how
-    └── LaunchError     125   a command could not be started
+    ├── LaunchError     125   a command could not be started
+    └── Unwritten         6   all was done, and stdout does not take the answer
 """
 
 from __future__ import annotations
@@ -161,6 +162,12 @@ class LaunchError(Error):
     """A command could not be started."""
 
     exit_status = 125
+
+
+class Unwritten(Error):
+    """What was asked for has been done, and our stdout does not take the answer."""
+
+    exit_status = 6
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -96,7 +96,7 @@ class Submission:
         if not status.final:
             raise TimeoutError(f"job {self.id} is still {status.state.name} after {timeout} s")
         if status.state is JobState.COMPLETED:
-            return self.stdout.read_text(errors="surrogateescape") if self.stdout and self.stdout.exists() else ""
+            return self.stdout.read_text(errors="surrogateescape") if self.stdout and self.stdout.is_file() else ""
         raise failure(self, status)
 
 
@@ -114,6 +114,8 @@ def failure(submission: Submission, status: JobStatus) -> JobFailed:
 def tail(path: Path, lines: int = _TAIL_LINES) -> str:
     """The last lines of a file, read from its end; '' if there is none."""
     try:
+        if not path.is_file():  # a pipe, which would be waited for
+            return ""
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 16384))

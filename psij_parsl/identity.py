@@ -6,21 +6,22 @@ it was first proved ours. On the word of an id alone nothing is told of a job, a
 
 from __future__ import annotations
 
+import re
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .entry import cluster_in
+from .entry import LOG, cluster_in
 from .scheduler import OUR_ID
 
 if TYPE_CHECKING:
     from .entry import Entry
     from .scheduler import Record, Scheduler
 
-LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
 _SAME_S = 1.5  # between two tellings of one time: managers round
 _HOUR_S = 3600.0
+_ODD = re.compile(r"[^!-~]|[\\^%]")  # in a folder to which a manager may not be able to write its log
 
 
 class Whose(Enum):
@@ -31,11 +32,13 @@ class Whose(Enum):
     STRANGER = "another job with our job's id"
 
 
-def whose(scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0) -> Whose:
+def whose(
+    scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0, tagged: bool = False
+) -> Whose:  # fmt: skip
     """Whose record that is, which has the id of a job of ours.
 
     `attempt` is how often the job was started as far as is known, `clock` by how many seconds the manager's clock is
-    ahead of ours.
+    ahead of ours, `tagged` whether records of this kind are known to bear our tags.
     """
     named = cluster_in(entry.cluster)
     if record.cluster and named and record.cluster != named:
@@ -47,9 +50,16 @@ def whose(scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 
         return Whose.KNOWN  # a manager that tells nothing: there is no more to be known
     if entry.born is not None:
         again = max(attempt, record.status.attempt) > 0 and record.submitted > entry.born
-        return Whose.KNOWN if again or _same(record.submitted, entry.born) else Whose.STRANGER
-    if record.output.rpartition("/")[2] not in ("", "null"):
-        return Whose.STRANGER  # its log goes elsewhere than ours
+        if again or _same(record.submitted, entry.born):
+            return Whose.KNOWN
+        if not record.whole:  # the elements of such an array come one after the other
+            return Whose.STRANGER
+    if (
+        tagged
+        or record.foreign
+        or (record.output and not (record.output.endswith("/dev/null") and _ODD.search(entry.place)))
+    ):
+        return Whose.STRANGER  # ours would bear its tag; or its log goes elsewhere than ours
     earliest, latest = entry.intended - _NEAR_S, (entry.committed or time.time()) + _NEAR_S
     near = any(earliest <= told - clock <= latest for told in _readings(record.submitted))
     return Whose.KNOWN if near else Whose.STRANGER

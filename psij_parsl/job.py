@@ -96,6 +96,9 @@ class Job(Resources):
         put("command", tuple(os.fspath(word) for word in self.command))
         if not self.command or not self.command[0]:
             raise InvalidRequest("there is no command to run", hint="say it after `--`, e.g. -- hostname")
+        for name in ("environment", "parameters"):
+            if not isinstance(given := getattr(self, name), Mapping):
+                raise InvalidRequest(f"{name}={given!r} is no mapping", hint=f"pass {name}={{'NAME': 'value'}}")
         for name in ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core", "wall_time_min"):
             _whole(self, name, least=1)
         _whole(self, "gpus_per_rank", least=0)
@@ -133,6 +136,9 @@ class Job(Resources):
         for text, what in (*((word, "argument") for word in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
+        for name in ("name", "queue", "project", "launcher"):
+            if not isinstance(given := getattr(self, name), str | None):
+                raise InvalidRequest(f"{name}={given!r} is no text", hint=f"say {str(given)!r}")
         lists = {"array": "its indices, e.g. array=range(10)", "after": f"after=[{self.after!r}]"}
         for name, meant in lists.items():
             if isinstance(given := getattr(self, name), str) or not isinstance(given, Sequence):

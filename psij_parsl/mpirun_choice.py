@@ -33,12 +33,34 @@ def choose(
     if site is None or isinstance(site, str):
         from .sites import find
 
-        site = find(site, environ=environ)
+        found = find(site, environ=environ, placing=False)
+        site = found if site else fitting(found, platform or _here(environ), environ)
     name = launcher or site.launcher or _usual(platform or _here(environ), program, environ)
     method = find_launcher(name)
     if site.launch is None or (site.launcher and name != site.launcher):
         return method(options=options)  # another one than the site speaks of
     return method(options=(*site.launch.options, *options), lines=site.launch.lines())
+
+
+def fitting(site: Site, platform: str, environ: Mapping[str, str] = os.environ) -> Site:
+    """The site by which a run is started in an allocation of that platform, where nobody has named one.
+
+    On a host that is in no allocation of its manager's, such as a login node, that manager's launcher would ask for
+    one: there it is the site of a host alone.
+    """
+    from .sites import Laptop
+
+    return Laptop() if site.platform != platform and not environ.get("PSIJ_SITE") and _alone(platform) else site
+
+
+def _alone(platform: str) -> bool:
+    """Whether that is no allocation of a manager, or one of a manager that is embedded in this host."""
+    if platform in _DEFAULTS:
+        return False
+    try:
+        return not find_platform(platform).scheduler_class.commands
+    except PluginError:
+        return True
 
 
 def _here(environ: Mapping[str, str]) -> str:
@@ -51,12 +73,8 @@ def _usual(platform: str, program: str, environ: Mapping[str, str]) -> str:
     """The platform's default method; on a host alone that of the program's MPI, or of whatever MPI there is."""
     if platform in _DEFAULTS:
         return _DEFAULTS[platform]
-    try:
-        manager = find_platform(platform)
-        if manager.scheduler_class.commands:  # without any of its own it is an embedded one: a host like any other
-            return manager.launcher
-    except PluginError:  # no manager at all
-        pass
+    if not _alone(platform):
+        return find_platform(platform).launcher
     path = environ.get("PATH", os.defpath)
     mpi = linked(program).mpi if program else "?"
     if mpi in NAMES:

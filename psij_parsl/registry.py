@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -50,10 +51,24 @@ def launchers() -> Iterator[tuple[str, type[MPIRun] | PluginError]]:
 
 
 def _builtin(package: str) -> list[str]:
+    """What is in that package. In `providers` a folder is a platform if its `__init__.py` names one.
+
+    Others have a part alone, such as the allocation of a manager whose jobs cannot be submitted yet.
+    """
     return sorted(
         module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
-        if not module.name.startswith("_")
+        if not module.name.startswith("_") and (not module.ispkg or _names_a_platform(module))
     )  # fmt: skip
+
+
+def _names_a_platform(module: pkgutil.ModuleInfo) -> bool:
+    """Whether a package gives `platform` its value, as its text has it: it is not imported, and may be broken."""
+    path = os.path.join(getattr(module.module_finder, "path", ""), module.name, "__init__.py")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return re.search(r"^platform\b.*=", file.read(), re.MULTILINE) is not None
+    except OSError:  # in a zip, say
+        return True
 
 
 def any_plugin(group: str) -> bool:
@@ -98,8 +113,11 @@ def _load(kind: str, name: str, package: str, group: str, attribute: str) -> Any
         known = [*_builtin(package), *plugins]
         raise PluginError(f"there is no {kind} {name!r}", hint=nearest(name, known))
     try:
-        return plugins[name].load()
-    except Exception as error:  # someone else's code: whatever it raises, it must not spoil the others
+        found = plugins[name].load()
+        if kind == "platform" and not isinstance(found, Platform):
+            raise TypeError(f"it is no Platform but a {type(found).__name__}")
+        return found
+    except BaseException as error:  # someone else's code: whatever it raises, an exit too, must not spoil the others
         raise PluginError(
             f"the {kind} {name!r} ({plugins[name].value}) cannot be loaded: {type(error).__name__}: {error}",
             hint="`psij-run doctor` shows the whole error",

@@ -22,14 +22,16 @@ from typing import IO, Any, Self
 
 from .binding import script
 from .errors import InvalidRequest, LaunchError
-from .files import SESSION, STARTED, STATE, process_status
+from .files import SESSION, SHORT, STARTED, STATE, STATUS, process_status
 from .rankio import RankIO, last_lines
+from .signals import fresh
 
 MARK = "PSIJ_RUN"
 GRACE_S = 10.0
 _SWEEP_S = 5.0  # how long a killed process may take to be gone
 _LEFT_S = 1.0  # what a run leaves behind is asked to end, and killed after this
 _LOOK_S = 1.0  # how often one looks whether a rank has failed, where the launcher may leave the others running
+_ALONE_S = 5.0  # how long a launcher may take to notice that a daemon of its own could not be started
 _END_S = 20.0  # for the method's own command
 
 
@@ -40,6 +42,7 @@ class Command:
     `end` is a command that ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
     `codes` is a file in which ranks that failed leave their exit codes, where the launcher would forget or mix them.
     `together`: one failure ends them all, and if the launcher does not, we do, after the grace.
+    `watch_children`: a child of the launcher that fails is a daemon for which it may wait for ever.
     """
 
     argv: Sequence[str]
@@ -49,6 +52,7 @@ class Command:
     end: Sequence[str] = ()
     codes: Path | None = None
     together: bool = True
+    watch_children: bool = False
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -65,6 +69,7 @@ class Run:
         self._process: subprocess.Popen[bytes] | None = None
         self._since = 0
         self._guard: subprocess.Popen[bytes] | None = None
+        self._alone_since: float | None = None
 
     def __repr__(self) -> str:
         state = "not started" if self._process is None else "running" if self.returncode is None else self.returncode
@@ -94,7 +99,7 @@ class Run:
                     guarded(guard)
                 self._process = subprocess.Popen(
                     command.argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=command.directory,
-                    env={**command.environment, MARK: command.mark}, start_new_session=True,
+                    env={**command.environment, MARK: command.mark}, start_new_session=True, preexec_fn=fresh(),
                 )  # fmt: skip
             except (OSError, ValueError) as error:
                 self._finish_guard()
@@ -132,6 +137,7 @@ class Run:
             ["/bin/sh", "-c", _guard_text(), "psij-guard", command.mark, *command.end],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
             env={name: value for name, value in command.environment.items() if name != MARK}, start_new_session=True,
+            preexec_fn=fresh(),
         )  # fmt: skip
         return self._guard.pid
 
@@ -150,7 +156,10 @@ class Run:
         return self.returncode
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait for the end, up to so many seconds (None: for ever). The exit code, or None when the time is up."""
+        """Wait for the end, up to so many seconds (None: for ever). The exit code, or None when the time is up.
+
+        Raises `LaunchError` where the launcher waits for ranks on a host on which it could start nothing.
+        """
         process = self._started()
         if self.returncode is not None:
             return self.returncode
@@ -158,6 +167,13 @@ class Run:
         while not _ends(process, self._turn(deadline)):
             if self._overdue():
                 return self.kill()
+            if (code := self._alone()) is not None:
+                self.kill()
+                self.returncode = 125
+                raise LaunchError(
+                    f"{self._launcher} could not start its daemon on a host of the run (exit code {code}) and waited for"
+                    " it; the run was ended", hint="its own words say which host: can you reach it with ssh from here?",
+                )  # fmt: skip
             if deadline is not None and time.monotonic() >= deadline:
                 return None
         self._ended(process.wait())
@@ -166,7 +182,7 @@ class Run:
     def _turn(self, deadline: float | None) -> float | None:
         """How long to wait at a time: not longer than a failed rank may go unnoticed."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if self.command.codes is None or not self.command.together:
+        if not self.command.watch_children and (self.command.codes is None or not self.command.together):
             return left
         return _LOOK_S if left is None else min(_LOOK_S, left)
 
@@ -258,13 +274,26 @@ class Run:
             return time.time() - command.codes.stat().st_mtime > self.grace_s
         return False
 
+    @property
+    def _launcher(self) -> str:
+        return os.path.basename(self.command.argv[0])
+
+    def _alone(self) -> int | None:
+        """The exit code of a daemon that failed a while ago, while the launcher waits for it in vain."""
+        code = failed_child(self.pid) if self.command.watch_children else None
+        if code is None:
+            self._alone_since = None
+            return None
+        self._alone_since = self._alone_since or time.monotonic()
+        return code if time.monotonic() - self._alone_since >= _ALONE_S else None
+
     def _end_elsewhere(self) -> subprocess.Popen[bytes] | None:
         if not self.command.end:
             return None
         with suppress(OSError):
             return subprocess.Popen(
                 self.command.end, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=self.command.environment, start_new_session=True,
+                env=self.command.environment, start_new_session=True, preexec_fn=fresh(),
             )  # fmt: skip
         return None
 
@@ -324,6 +353,20 @@ def processes(mark: str, session: int, since: int = 0) -> Iterator[int]:
             continue  # it has ended, or is somebody else's
 
 
+def failed_child(pid: int) -> int | None:
+    """The exit code of a child of that process that has failed, while it was not asked how it ended; None if none has.
+
+    128 + the number for a signal. Known where the kernel lists children (Linux).
+    """
+    with suppress(OSError, IndexError, ValueError):
+        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
+            words = process_status(int(child))
+            if words[STATE] == b"Z" and (status := int(words[STATUS])):
+                code = os.waitstatus_to_exitcode(status)
+                return 128 - code if code < 0 else code
+    return None
+
+
 def _read(path: str) -> bytes:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -377,6 +420,8 @@ def _why(error: OSError | ValueError, command: Command) -> LaunchError:
         )
     reason = getattr(error, "strerror", None) or str(error)
     hint = "its arguments and environment are too long for this system" if "too long" in reason else ""
+    if getattr(error, "errno", None) in SHORT:
+        hint = "`ulimit -a` shows how many processes and open files you may have"
     return LaunchError(f"{program!r} cannot be started: {reason}", hint=hint)
 
 

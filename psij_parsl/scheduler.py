@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from .bounds import MEMORY_MB, Bounds
 from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
 from .entry import NAMED
 from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 OUR_ID = re.compile(r"[0-9a-z]{10}|JOB")  # the journal's; JOB is what `render` shows
 UNSTARTED = "jobs that were cancelled before they started"
 UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started"
+_QUESTIONS = 20  # about what is gone, in one answer; whoever is left over is asked about next time
 
 
 class Record(NamedTuple):
@@ -36,7 +38,8 @@ class Record(NamedTuple):
     writes its own log, which carries our tag too; `submitted` the manager's own time of submission, in seconds since
     the epoch; `cluster` where the job is, if the answer says. `moved`: it was handed on to another server, and what
     this one says is no word about how it is. `leftover`: it has failed for certain, as `status` says, and stays in
-    the manager's books, where it could be started again, until it is dropped.
+    the manager's books, where it could be started again, until it is dropped. Of an array's element whose id is no
+    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0.
     """
 
     id: str
@@ -47,6 +50,9 @@ class Record(NamedTuple):
     cluster: str = ""
     moved: bool = False
     leftover: bool = False
+    foreign: bool = False
+    whole: str = ""
+    place: int | None = None
 
 
 class Accepted(NamedTuple):
@@ -160,6 +166,8 @@ class Scheduler(ABC):
     signs_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
+    #: MB that the processes of one question may have in memory, where the site says nothing.
+    query_memory_mb: int = MEMORY_MB
     #: How many elements a job array may have.
     array_max: ClassVar[int] = 1000
 
@@ -175,7 +183,7 @@ class Scheduler(ABC):
     tag_form: ClassVar[str] = "psij:{}"
     #: The kinds of dependencies that it knows. Where there is only afterany, the script sees to the others.
     dependencies: ClassVar[Collection[str]] = ("afterok", "afterany", "afternotok", "after")
-    #: Whether a job can be sent to another cluster, named by the parameter `cluster`.
+    #: Whether a job can be sent to another cluster, which the template's parameter `cluster` names.
     names_clusters: ClassVar[bool] = False
 
     # How its jobs end
@@ -195,6 +203,19 @@ class Scheduler(ABC):
     log_signs: ClassVar[Sequence[tuple[str, EndReason]]] = ()
     #: Whether its history is dear, so that a job that left an exit file is not asked about.
     history_is_dear: ClassVar[bool] = False
+
+    # Whose its commands are: see `whose`
+
+    #: The manager's name for people, as in "PBS Pro's qsub".
+    product: ClassVar[str] = ""
+    #: Commands that tell whose they are and change nothing, the submit command first; what ours say (a pattern).
+    probes: ClassVar[Sequence[Sequence[str]]] = ()
+    probe_answer: ClassVar[str] = ""
+    #: A command that ends well only where this host's client knows its cluster; () if the first probe does.
+    cluster_argv: ClassVar[Sequence[str]] = ()
+    #: Other managers have commands of these names: it is seen whose they are before the first submission.
+    shared_names: ClassVar[bool] = False
+    whose_known = False
 
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
         """`home` is our state directory, for a manager that keeps its own state there.
@@ -226,9 +247,21 @@ class Scheduler(ABC):
         found = self.job_id(stdout)
         return [found] if re.fullmatch(r"(?=.*\d)\S+", found) else []
 
+    def says_only(self, stdout: str, job_id: str) -> bool:
+        """Whether what that command printed is that id and the manager's own words: then it needs no proof."""
+        return stdout.strip() == job_id
+
     def element_ids(self, stdout: str, count: int) -> Sequence[str]:
-        """The ids of an array's elements in what that command printed, where they are no function of its own id."""
+        """The ids of an array's elements in what that command printed, where they are no function of its own id.
+
+        A platform that writes this one gives `Record.whole` and `Record.place` too.
+        """
         return ()
+
+    @property
+    def lone_elements(self) -> bool:
+        """Whether each element of an array has an id that is no function of the array's own."""
+        return type(self).element_ids is not Scheduler.element_ids
 
     @abstractmethod
     def live(self) -> Query:
@@ -246,12 +279,20 @@ class Scheduler(ABC):
         """The ids of which a cancel command said that they have ended, where it takes that for an error."""
         return set()
 
+    def later_ids(self, output: Output) -> set[str]:
+        """The ids of which a cancel command said that their nodes do not answer, and that it will be done later."""
+        return set()
+
     def elements_query(self, ids: Sequence[str]) -> Query | None:
         """A further question about the elements of arrays that `live` shows as a whole; None where there are none.
 
-        `ids` are those of our own open submissions.
+        `ids` are some of our own open submissions, which it shows: a group that `grouped` has made.
         """
         return None
+
+    def grouped(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The ids in groups, each for one question about its elements, or about what became of it."""
+        return chunks(ids, self.chunk)
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """Questions about jobs that are no longer live; the first that gets an answer counts.
@@ -387,7 +428,8 @@ class Scheduler(ABC):
             ids = self.job_ids(output.stdout)
             if output.rc == 0 and ids:
                 elements = self.element_ids(output.stdout, array) if array else ()
-                return Accepted(ids, output.stdout.strip() == ids[0], elements)
+                elements = elements if len(elements) == array else ()  # those that it did not say are told later
+                return Accepted(ids, self.says_only(output.stdout, ids[0]), elements)
             error = self._unsubmitted(output, ids)
             if not isinstance(error, Unavailable):
                 raise error
@@ -427,13 +469,17 @@ class Scheduler(ABC):
         before = self.queries
         live, unread = self._ask(self.live())
         records = {self.plain_id(record.id): record for record in live}
-        if arrays and (query := self.elements_query(arrays)) is not None:
-            elements, torn = self._ask(query)
-            unread += torn
-            records |= {self.plain_id(record.id): record for record in elements}
+        for group in self.grouped([each for each in arrays if self.plain_id(each) in records]):
+            if (query := self.elements_query(group)) is not None:
+                elements, torn = self._ask(query)
+                unread += torn
+                records |= {self.plain_id(record.id): record for record in elements}
         answer = Answer(records, plain_id=self.plain_id)
         unheard: set[str] = set()
-        for ids in chunks(list(vanished_from(records)), self.chunk):
+        for number, ids in enumerate(self.grouped(list(vanished_from(records)))):
+            if number >= _QUESTIONS:
+                unheard.update(ids)
+                continue
             found, silent = self._from_history(ids, since)
             for record in found:
                 answer.past.setdefault(self.plain_id(record.id), []).append(record)
@@ -459,8 +505,6 @@ class Scheduler(ABC):
                 return [r for r in past if self.plain_id(r.id) in wanted], None if silent else unread
             except Unavailable as error:
                 silent = silent or not error.permanent
-                if error.permanent and query.name:
-                    self._never.add(query.name)
                 self.warn_once(f"history: {error.message}" if not error.permanent else "")
         return [], None if silent else ()
 
@@ -470,6 +514,10 @@ class Scheduler(ABC):
         for group in chunks(sorted(ids), self.chunk):
             output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
             unknown |= self._meant(self.unknown_ids(output), group)
+            for job_id in sorted(self._meant(self.later_ids(output), group)):
+                complaint = self._complaint(output.said)
+                hint = complaint.hint if complaint is not None else output.said
+                self.warn_once(f"{job_id} is out of reach just now, and is cancelled when that is over; {hint}")
         return unknown
 
     def _meant(self, said: Collection[str], ids: Collection[str]) -> set[str]:
@@ -528,10 +576,14 @@ class Scheduler(ABC):
     def _ask(self, query: Query) -> tuple[list[Any], list[str]]:
         """As `ask`, and the texts of the records that could not be read."""
         self.queries += 1
-        output = self.run(query.argv)
+        # Only a question is bounded: what submits may hand its own limits on to the job.
+        bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
+        output = self.run(query.argv, **bounds)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
             complaint = self._complaint(output.said) if output.rc is not None else None
             never = complaint is not None and complaint.permanent
+            if never and query.name:
+                self._never.add(query.name)
             raise Unavailable(
                 f"{query.argv[0]} gave no answer: {_first_line(output)}",
                 output=output.said,
@@ -609,6 +661,8 @@ class Scheduler(ABC):
                 self.unknown_ids(output) | self.ended_ids(output), tolerate
             ):
                 return output
+            if isinstance(error, Unavailable) and self._meant(self.later_ids(output), tolerate):
+                return output
             if isinstance(error, Ambiguous):
                 raise Ambiguous(error.message, output=error.output, hint=error.hint or "try again in a minute")
             raise error
@@ -623,8 +677,15 @@ def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def _first_line(output: Output) -> str:
     """The most telling line of a command's words: the last error line, else the first line."""
+    if output.over:
+        return f"{output.over}, and was ended"
     if output.rc is None:
         return f"no answer within {output.seconds:.0f} s"
     lines = [line.strip() for line in output.said.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or [f"exit code {output.rc}, without a word"])[-1 if errors else 0]
+    if errors := [line for line in lines if "error" in line.lower()]:
+        return errors[-1]
+    if own := [line for line in lines if line.startswith(f"{output.argv[0]}: ")]:
+        return own[0]  # what stands before it is the system's word, which names nobody
+    if lines and ":" not in lines[0]:
+        return ": ".join(lines[:2])
+    return lines[0] if lines else f"exit code {output.rc}, without a word"

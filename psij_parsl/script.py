@@ -37,6 +37,7 @@ NEVER_THE_NODES = (
 )  # fmt: skip
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
+_SHAPE = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -162,8 +163,7 @@ def values(job: Job) -> dict[str, Any]:
 def requests(job: Job) -> dict[str, Any]:
     """What this job asks beyond the ordinary, for the check that the template can say it."""
     plain = Resources()
-    names = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
-    asked = {name: getattr(job, name) for name in names if getattr(job, name) != getattr(plain, name)}
+    asked = {name: getattr(job, name) for name in _SHAPE if getattr(job, name) != getattr(plain, name)}
     if job.num_nodes > 1:
         asked["num_nodes"] = job.num_nodes
     return {**asked, **{name: value for name in ("queue", "after", "array", "hold") if (value := getattr(job, name))}}
@@ -175,17 +175,12 @@ def given(
     environment_file: bool, elements: bool, node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The core's own words for the template: see `template.GIVEN`."""
-    shape = {
-        name: getattr(job, name)
-        for name in ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node",
-                     "num_ranks", "cores_per_node")
-    }  # fmt: skip
     return {
-        **shape,
+        **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
         "id": job_id, "tag": tag, "folder": str(folder), "job_name": slug(job.display_name),
         "after": list(after), "guards": Raw(_guard_lines(guards), "guards") if guards else "",
         "exit_lag_s": round(exit_lag_s),
-        "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "", "array": indices(job.array), "hold": job.hold,
+        "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "", "array": indices(job.array), "indices": sorted(job.array), "hold": job.hold,
         "directory": str(job.directory), "stdin": str(job.stdin or "/dev/null"),
         "stdout": str(job.stdout or ""), "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
@@ -236,12 +231,14 @@ def render(
     `guards` are pairs of a kind of dependency and the folders of the jobs whose exit files it looks at, for which it
     waits `exit_lag_s` seconds. `node_settings` and `stopgaps`: see `Scheduler.node_env`.
     """
+    template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
     template.refuse_unexpressed(requests(job))
     words = given(
         job, job_id=job_id, tag=tag, folder=folder, launch=launch_text(job, default_launcher, folder, launch), after=after,
         guards=guards, exit_lag_s=exit_lag_s, own_codes=own_codes, environment_file=environment_file, elements=elements,
         node_settings=node_settings, stopgaps=stopgaps,
     )  # fmt: skip
+    words["log"] = template.log_path(str(folder))
     return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
 
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,7 @@ from .journal import Journal
 from .scheduler import Accepted
 from .signals import should_exit
 from .states import JobState
-from .tracking import give_up, native_of, settle_copies
+from .tracking import Copies, elements_of, give_up, handles, settle_copies, whole_of
 
 if TYPE_CHECKING:
     from .batch import BatchSchedulerExecutor
@@ -59,17 +60,17 @@ def _committed(
 ) -> Entry:
     """The entry with the id that was answered. Where that is in doubt, the tag decides."""
     scheduler = executor.scheduler
-    native, sure = answer.ids[0], answer.alone
+    native, sure, elements = answer.ids[0], answer.alone, answer.elements
     if not sure:
         with suppress(SchedulerError):  # not now: the next answer about all jobs will tell
             if found := _by_tag(executor, entry):
-                native, sure = found, True
+                native, sure, elements = found.native, True, found.elements
         if not sure and len(answer.ids) > 1:
             doubt = Ambiguous(f"the answer has several ids: {', '.join(answer.ids)}")
             return _settle(executor, entry, script, doubt, deadline)
     named = scheduler.named_cluster(native)
     cluster = executor.at(named).cluster if named and named != cluster_in(entry.cluster) else ""
-    return executor.journal.commit(entry, native, sure=sure, elements=answer.elements, cluster=cluster)
+    return executor.journal.commit(entry, native, sure=sure, elements=elements, cluster=cluster)
 
 
 def _withdraw(executor: BatchSchedulerExecutor, entry: Entry) -> None:
@@ -88,12 +89,12 @@ def _looked_for_once(
 ) -> Entry:
     """After words that nobody foresaw, most likely a refusal: one look, and if it is not there it never runs."""
     try:
-        native = _by_tag(executor, entry)
+        found = _by_tag(executor, entry)
     except SchedulerError:
         return _settle(executor, entry, script, error, deadline)
-    if native:
-        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, native)
-        return executor.journal.commit(entry, native, sure=True)
+    if found:
+        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, found.native)
+        return executor.journal.commit(entry, found.native, sure=True, elements=found.elements)
     return _given_up(executor, entry, Rejected(error.message, hint=error.hint, output=error.output))
 
 
@@ -119,8 +120,8 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
         if claim:
             return executor.journal.commit(entry, executor.scheduler.whole(claim))
         try:
-            if native := _by_tag(executor, entry):
-                return executor.journal.commit(entry, native, sure=True)
+            if found := _by_tag(executor, entry):
+                return executor.journal.commit(entry, found.native, sure=True, elements=found.elements)
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since >= executor.settle_s:
                 answer = executor.scheduler.submit(script, array=len(entry.array))
@@ -133,7 +134,8 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
             silent_since = None
         except SchedulerError as error:  # refused now, but what was sent before may come to life yet
             return _given_up(executor, entry, error)
-        should_exit(min(pause, 5.0))
+        if should_exit(min(pause, 5.0)):  # it stays in the journal, for whoever asks next
+            break
         pause *= 1.5
     raise Ambiguous(
         f"nobody knows yet whether the manager has taken job {entry.id}: {first.message}",
@@ -142,19 +144,18 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
     )  # fmt: skip
 
 
-def _by_tag(executor: BatchSchedulerExecutor, entry: Entry) -> str:
-    """The manager's id of what bears our tag, '' if nothing does."""
+def _by_tag(executor: BatchSchedulerExecutor, entry: Entry) -> Entry | None:
+    """The submission with the manager's ids of what bears our tag; None if nothing does."""
     scheduler = executor.scheduler
-    found: set[str] = set()
-    live: set[str] = set()
+    found: Copies = {}
     for record in scheduler.ask(scheduler.live()):
         if entry.id in bearers_of(scheduler, record):
-            found.add(scheduler.whole(record.id))
-            if not record.status.final:
-                live.add(scheduler.whole(record.id))
+            found.setdefault(whole_of(scheduler, record), []).append(record)
     if len(found) > 1:
-        return settle_copies(executor.journal, scheduler, entry, found, live=live, proved=False).native
-    return next(iter(found), "")
+        return settle_copies(executor.journal, scheduler, entry, found, proved=False)
+    for whole, records in found.items():
+        return replace(entry, native=whole, elements=elements_of(scheduler, entry, records))
+    return None
 
 
 class Followed(NamedTuple):
@@ -184,35 +185,48 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
             chosen = executor.journal.find([name], elements=False)
         except UnknownJob as error:
             if kind not in known:
-                raise InvalidRequest(
-                    f"{executor.platform.name} knows no {kind}, and job {name} was not submitted from here: how it"
-                    " ended could not be told",
-                    hint=f"say {_ANY_END}:{name}, or submit it with psij-run too",
-                ) from error
+                raise _untold(executor, kind, name) from error
             told.append(f"{kind}:{name}")  # the manager's own id of a job that is not ours
             continue
         for entry, key in chosen:
-            if (entry.platform, entry.cluster) != (executor.platform.name, executor.cluster):
-                where = entry.platform if entry.platform != executor.platform.name else f"another {entry.platform}"
-                raise InvalidRequest(
-                    f"job {name} belongs to {where}, and a job of {executor.platform.name} cannot come after it",
-                    hint="submit both to one manager, or wait for the first: `psij-run wait`",
-                )
+            if entry.attached and kind not in known and not entry.over(key):
+                raise _untold(executor, kind, name)
             if met := _met(kind, entry, key):
                 if met == "never":
                     raise InvalidRequest(
                         f"job {name} has ended, but not as {kind} asks, so this job could never start",
                         hint=f"`psij-run info {name}` tells how it ended",
                     )
+            elif (entry.platform, entry.cluster) != (executor.platform.name, executor.cluster):
+                where = entry.platform if entry.platform != executor.platform.name else f"another {entry.platform}"
+                if named := cluster_in(entry.cluster):
+                    where = f"the cluster {named}"
+                raise InvalidRequest(
+                    f"job {name} belongs to {where}, and a job of {executor.platform.name} cannot come after it",
+                    hint="submit both to one manager, or wait for the first: `psij-run wait`",
+                )
             elif entry.native:
-                native = entry.native if key in ("", "*") else native_of(scheduler, entry, key)
-                told.append(f"{kind if kind in known else _ANY_END}:{scheduler.spoken(native)}")
+                if entry.array and scheduler.lone_elements and not all(entry.elements or [""]):
+                    raise InvalidRequest(
+                        f"{executor.platform.name} has not told all elements of job {name} yet",
+                        hint="try again in a moment",
+                    )
+                asked = kind if kind in known else _ANY_END
+                told += [f"{asked}:{scheduler.spoken(native)}" for native in handles(scheduler, entry, key)]
                 if kind not in known and kind != "after":
                     keys = entry.keys if key in ("", "*") else [key]
                     guards.append((kind, [str(entry.element_folder(each)) for each in keys]))
             else:
                 raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
     return Followed(told, guards)
+
+
+def _untold(executor: BatchSchedulerExecutor, kind: str, name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{executor.platform.name} knows no {kind}, and job {name} was not submitted from here: how it ended could not"
+        " be told",
+        hint=f"say {_ANY_END}:{name}, or submit it with psij-run too",
+    )
 
 
 def unmet(journal: Journal, after: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""When to leave: SIGINT and SIGTERM turned into a question that long-running code can ask.
+"""When to leave: SIGINT, SIGTERM and SIGHUP turned into a question that long-running code can ask.
 
 Used by waits, `psij-run run`, `launch` and watchdogs. Importing this module installs nothing::
 
@@ -6,7 +6,11 @@ Used by waits, `psij-run run`, `launch` and watchdogs. Importing this module ins
         while not should_exit(wait_s=5):   # an interruptible sleep
             ...
 
-The first signal sets a flag; a second SIGINT ends the process at once, as its default action would.
+The first signal sets a flag; a second SIGINT ends the process at once, as its default action would. A SIGHUP that
+our parent had us ignore (nohup) stays ignored; an ignored SIGINT does not, for a shell has its background commands
+ignore it, and what runs long is to hand it on all the same.
+
+`fresh` gives what we start the signals that a program of a new shell has, whatever our own parent did.
 """
 
 from __future__ import annotations
@@ -21,7 +25,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_WATCHED = (signal.SIGINT, signal.SIGTERM)
+_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+#: Python ignores these itself, and `subprocess` takes that back.
+_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class _Flag:
@@ -36,6 +44,7 @@ class _Flag:
         self.received: int | None = None
         self.earlier: dict[int, Any] = {}
         self.earlier_alarm = -1
+        self.on_first: Callable[[], None] | None = None
         self.on_second: Callable[[], None] | None = None
         self.asked, self.ask = _pipe()
         self.alarm, self.raise_alarm = _pipe()
@@ -75,6 +84,8 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         return
     if flag.received is None:
         flag.set(number)
+        if flag.on_first is not None:
+            flag.on_first()
     elif number == signal.SIGINT:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
@@ -84,10 +95,38 @@ def _handle(number: int, _frame: FrameType | None) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callable[[], None]:
-    """Handle SIGINT and SIGTERM from now on; returns a call that puts the earlier handlers back.
+def kept(number: int) -> bool:
+    """Whether a signal is to stay ignored, here and in what we start: SIGHUP under nohup."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
-    `on_second` runs just before a second SIGINT ends the process: a last word, nothing long.
+
+def fresh() -> Callable[[], None] | None:
+    """What a child of ours is to do before it becomes another program (`preexec_fn`); None if that is nothing.
+
+    It takes the signals back that we ignore (but see `kept`) and those that are blocked: both are inherited, a shell
+    script can never trap what was ignored when it began, and a rank could not be told to end.
+    """
+    ignored = [
+        number for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_PYTHONS}
+        if signal.getsignal(number) is signal.SIG_IGN and not kept(number)
+    ]  # fmt: skip
+    if not ignored and not signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+        return None
+
+    def take_back() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    return take_back
+
+
+def register_handlers(
+    *, on_first: Callable[[], None] | None = None, on_second: Callable[[], None] | None = None
+) -> Callable[[], None]:
+    """Handle SIGINT, SIGTERM and SIGHUP from now on; returns a call that puts the earlier handlers back.
+
+    `on_first` runs when the first signal comes, `on_second` just before a second SIGINT ends the process: a word, nothing long.
     Must be called in the main thread (Python's rule; ValueError elsewhere). Registering again while
     registered is one registration more: undo them in reverse order.
     """
@@ -95,10 +134,10 @@ def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callabl
     if threading.current_thread() is not threading.main_thread():
         raise ValueError("signal handlers can only be registered in the main thread")
     before, flag = _flag, _Flag()
-    flag.on_second = on_second
-    flag.earlier = {number: signal.getsignal(number) for number in _WATCHED}
+    flag.on_first, flag.on_second = on_first, on_second
+    flag.earlier = {number: signal.getsignal(number) for number in _WATCHED if not kept(number)}
     _flag = flag
-    for number in _WATCHED:
+    for number in flag.earlier:
         signal.signal(number, _handle)
     flag.earlier_alarm = signal.set_wakeup_fd(flag.raise_alarm, warn_on_full_buffer=False)
     if flag.earlier_alarm != -1 and before is None:
@@ -120,9 +159,11 @@ def register_handlers(*, on_second: Callable[[], None] | None = None) -> Callabl
 
 
 @contextmanager
-def registered(*, on_second: Callable[[], None] | None = None) -> Iterator[None]:
+def registered(
+    *, on_first: Callable[[], None] | None = None, on_second: Callable[[], None] | None = None
+) -> Iterator[None]:
     """`register_handlers` for the length of a block."""
-    restore = register_handlers(on_second=on_second)
+    restore = register_handlers(on_first=on_first, on_second=on_second)
     try:
         yield
     finally:
@@ -130,7 +171,7 @@ def registered(*, on_second: Callable[[], None] | None = None) -> Iterator[None]
 
 
 def should_exit(wait_s: float = 0.0) -> bool:
-    """Whether SIGINT or SIGTERM has come since `register_handlers`; sleeps up to `wait_s` seconds for one.
+    """Whether one of these signals has come since `register_handlers`; sleeps up to `wait_s` seconds for one.
 
     Without registered handlers it is a plain sleep that answers False.
     """

@@ -11,19 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .errors import JournalError, Unavailable
-from .files import lock, locked, private_folder, read_json, tried, write_whole
-from .states import EndReason, JobState, JobStatus
+from .files import holder, holder_stopped, lock, locked, private_folder, read_json, tried, write_whole
+from .states import EndReason, JobState, JobStatus, sound
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +38,10 @@ _LONGEST_PAUSE_S = 300.0
 class View:
     """One state of the snapshot. Times are seconds since the epoch; `asked` is before the question was sent.
 
+    `rows` are statuses by our ids of jobs and elements, in the form of `pack`.
     `missing` tells since when a job, or its exit file, has been missed; `unproved` when those jobs whose records the
     last answer did not show were last proved to be there. `queries` is how many commands the answer took, `clock` by
-    how many seconds the manager's clock is ahead of ours. `failure` is why there was no answer.
+    how many seconds the manager's clock is ahead of ours, `tagged` whether it gives our tags back. `failure` is why there was no answer.
     """
 
     asked: float = 0.0
@@ -47,15 +50,16 @@ class View:
     unproved: Mapping[str, float] = field(default_factory=dict)
     queries: int = 1
     clock: float = 0.0
+    tagged: bool = False
     tokens: float = CAPACITY
     tokens_at: float = 0.0
     failures: int = 0
     failing_until: float = 0.0
     failure: str = ""
 
-    def status(self, native_id: str) -> JobStatus | None:
+    def status(self, job_id: str) -> JobStatus | None:
         """The status of that job as of `asked`; None if it was not among those known then."""
-        row = self.rows.get(native_id)
+        row = self.rows.get(job_id)
         try:
             return unpack(row) if row is not None else None
         except (KeyError, TypeError, ValueError):  # damaged, or of a later version: that row tells nothing
@@ -66,13 +70,13 @@ class View:
         if not self.asked:
             return "nothing is known yet, it is asked again later"
         since = time.strftime("%H:%M:%S", time.localtime(self.asked))
-        return f"states are as of {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
+        return f"states stay as they were at {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
 
-    def proved(self, native_id: str) -> float:
+    def proved(self, job_id: str) -> float:
         """When the manager last showed that job, as a record that is ours; 0.0 for never."""
-        if native_id in self.unproved:
-            return self.unproved[native_id]
-        return self.asked if native_id in self.rows else 0.0
+        if job_id in self.unproved:
+            return self.unproved[job_id]
+        return self.asked if job_id in self.rows else 0.0
 
 
 def pack(status: JobStatus) -> list[Any]:
@@ -87,10 +91,13 @@ def pack(status: JobStatus) -> list[Any]:
 def unpack(row: list[Any]) -> JobStatus:
     """The inverse of `pack`."""
     state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
-    return JobStatus(
+    status = JobStatus(
         JobState(state), native, exit_code, signal, EndReason[reason] if reason else None, message, nodes, attempt,
         started, ended, held,
     )  # fmt: skip
+    if not sound(status):
+        raise ValueError("a status of wrong kinds")
+    return status
 
 
 class QueueSnapshot:
@@ -104,7 +111,9 @@ class QueueSnapshot:
         self._view = View()
         self._mutex = threading.Lock()
         self._lock: Any = None
+        self._second: Any = None  # for whoever asks while the first one's holder is stopped
         self._said = ""
+        self._remarks: set[str] = set()
 
     def view(self) -> View:
         """The snapshot as it is on disk."""
@@ -128,38 +137,46 @@ class QueueSnapshot:
         view = self.view()
         if not self._due(view, urgent):
             return view
-        if self._lock is None:
-            self._lock = lock(self.path.with_suffix(".lock"))
-        with tried(self._lock) as ours:
+        self._make_locks()
+        with tried(self._lock, named=True) as ours:
             if ours:
-                view = self.view()
-                return self._refresh(view, refresh) if self._due(view, urgent) else view
+                return self._refreshed(refresh, urgent)
+        stopped = holder_stopped(self._lock)
+        if stopped:  # it may stay so for hours: the next in row asks in its place
+            self._say(f"the process that was to ask does not go on: {holder(self._lock)}")
+            with tried(self._second, named=True) as ours:
+                if ours:
+                    return self._refreshed(refresh, urgent)
         if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
-            try:
-                with locked(self._lock):
-                    return self.view()
-            except JournalError:  # whoever asks has not been answered for a minute
-                return self.view()
+            with suppress(JournalError), locked(self._second if stopped else self._lock):
+                return self.view()  # else whoever asks has not been answered for a minute
         return self.view()
 
-    def ask(self, refresh: Callable[[View], View]) -> View:
-        """The snapshot, refreshed now, whatever that costs: the regular refreshes come the later.
+    def _refreshed(self, refresh: Callable[[View], View], urgent: float) -> View:
+        """With the lock in our hands: the answer of who had it just now, or a new one."""
+        view = self.view()
+        return self._refresh(view, refresh) if self._due(view, urgent) else view
+
+    def ask(self, refresh: Callable[[View], View], *, since: float) -> View:
+        """The snapshot as of `since` or later, refreshed whatever that costs: the regular refreshes come the later.
 
         Raises `Unavailable` when the manager does not answer, and then leaves the snapshot as it was.
         """
         with self._held():
             view = self.view()
             now = time.time()
+            if since <= view.asked <= now:  # another process has asked meanwhile
+                return view
             fresh = refresh(view)
             spent = self._tokens(view, now) - max(1, fresh.queries)
             return self._write(replace(fresh, tokens=spent, tokens_at=now))
 
-    def put(self, native_id: str, status: JobStatus) -> None:
+    def put(self, job_id: str, status: JobStatus) -> None:
         """Add what was just heard of a job."""
         with self._held():
             view = self.view()
-            unproved = {name: at for name, at in view.unproved.items() if name != native_id}
-            self._write(replace(view, rows={**view.rows, native_id: pack(status)}, unproved=unproved))
+            unproved = {name: at for name, at in view.unproved.items() if name != job_id}
+            self._write(replace(view, rows={**view.rows, job_id: pack(status)}, unproved=unproved))
 
     def answered(self) -> None:
         """The manager has answered some other command: it is asked again in time, not after the pause."""
@@ -167,10 +184,21 @@ class QueueSnapshot:
             with self._held():
                 self._write(replace(self.view(), failing_until=0.0))
 
-    def _held(self) -> Any:
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock, or the next one in row while its holder is stopped."""
+        self._make_locks()
+        with tried(self._lock, named=True) as ours:
+            if ours:
+                yield
+                return
+        with locked(self._second if holder_stopped(self._lock) else self._lock, named=True):
+            yield
+
+    def _make_locks(self) -> None:
         if self._lock is None:
             self._lock = lock(self.path.with_suffix(".lock"))
-        return locked(self._lock)
+            self._second = lock(self.path.with_suffix(".lock2"))
 
     def _tokens(self, view: View, now: float) -> float:
         if view.tokens_at > now + 1:  # the clock was set back
@@ -191,26 +219,43 @@ class QueueSnapshot:
         try:
             fresh = refresh(view)
             fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
-            if fresh.failure and self._said != fresh.failure:
-                log.error("%s; how jobs ended is told by their exit files alone", fresh.failure)
             if view.failures:
                 log.warning("the resource manager answers again")
-            self._said = fresh.failure
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
                 paid, asked=min(view.asked, now), failures=view.failures + 1, failing_until=time.time() + pause,
                 failure=error.message,
             )  # fmt: skip
-            if self._said != error.message:
-                self._said = error.message
-                log.warning("%s; states stay as they were, it is asked again later", error.message)
+        self.complain(fresh)
+        other = self.view()
+        if other.asked not in (view.asked, fresh.asked) and other.asked > fresh.asked:
+            return other  # we were stopped meanwhile, and somebody else has asked since
         return self._write(fresh)
 
+    def complain(self, view: View) -> None:
+        """Say once why there is no answer, whichever process it was that asked, and how old the news is."""
+        if view.failure == self._said:
+            return
+        self._said = view.failure
+        if view.failure and view.failures:
+            log.warning("%s; %s", view.failure, view.age())
+        elif view.failure:
+            log.error("%s; how jobs ended is told by their exit files alone", view.failure)
+
     def _write(self, view: View) -> View:
-        private_folder(self.path.parent)
-        write_whole(self.path, json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":")))
+        try:
+            private_folder(self.path.parent)
+            text = json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":"))
+            write_whole(self.path, text)
+        except JournalError as error:  # a full disk: the answer is known all the same
+            self._say(f"{error}; what the manager says is not kept")
         return view
+
+    def _say(self, text: str) -> None:
+        if text not in self._remarks:
+            self._remarks.add(text)
+            log.warning("%s", text)
 
 
 def _view(data: Any) -> View:
@@ -219,8 +264,14 @@ def _view(data: Any) -> View:
         return View()
     for name, value in data.items():
         kind = dict if name in ("rows", "missing", "unproved") else str if name == "failure" else float | int
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             return View()
+    times = [data.get(name, 0) for name in ("asked", "tokens_at", "failing_until")]
+    times += [since for name in ("missing", "unproved") for since in data.get(name, {}).values()]
+    if not all(isinstance(since, float | int) and 0 <= since < 1e11 for since in times):
+        return View()
+    if not (-1e6 < data.get("tokens", 0) < 1e6 and 0 <= data.get("failures", 0) < 1e6):
+        return View()
     return View(**data)
 
 

@@ -131,6 +131,22 @@ class JobStatus:
         return cls(**known)
 
 
+def sound(status: JobStatus) -> bool:
+    """Whether every part of a status that was read somewhere is of its kind."""
+    numbers = (status.exit_code, status.signal)
+    times = (status.started, status.ended)
+    return (
+        isinstance(status.state, JobState)
+        and isinstance(status.reason, EndReason | None)
+        and all(isinstance(text, str) for text in (status.native, status.message, status.nodes))
+        and all(number is None or (type(number) is int and abs(number) < 2**32) for number in numbers)
+        and all(time is None or (isinstance(time, int | float) and 0 <= time <= 1e11) for time in times)
+        and isinstance(status.held, bool)
+        and type(status.attempt) is int
+        and 0 <= status.attempt < 2**32
+    )
+
+
 def signal_name(number: int) -> str:
     """9 -> SIGKILL; an unknown number stays one."""
     try:

@@ -15,10 +15,13 @@ minutes, memory is MB, with a filter for each manager's way to write them (`form
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from .checks import check_places, check_uses
+from .entry import LOG
 from .errors import InvalidRequest, TemplateError, nearest
 from .flatten import flatten
 from .parameters import Parameter, one_of, positive_int, word
@@ -48,8 +51,10 @@ GIVEN: Mapping[str, str] = {
     "job_name": "a job name: a slug within the manager's rules",
     "tag": "a tag that the job can be searched for by",
     "folder": "the job's folder, with script, output and exit file",
+    "log": "the file for the manager's own log; /dev/null where an option line cannot name it",
     "after": "dependencies: native ids of jobs that must end well first",
     "array": "job arrays: the indices",
+    "indices": "job arrays: each index, in order",
     "hold": "jobs that wait to be released",
     "directory": "the working directory",
     "inherit_environment": "the submitting environment",
@@ -88,6 +93,19 @@ _RESERVED = frozenset(
 )
 
 
+class Refuse(NamedTuple):
+    """What a manager cannot be asked for, although its template says it.
+
+    `when` is given the job's shape and all parameters, with their defaults, by their names, and `text` may have them
+    in braces: `Refuse(lambda asked: asked["num_nodes"] > 1, "has one node, not {num_nodes}", "ask for one")` says "the
+    NAME platform has one node, not 2".
+    """
+
+    when: Callable[[Mapping[str, Any]], object]
+    text: str
+    hint: str = "leave it out, or choose another platform"
+
+
 class JobTemplate:
     """Base of all job templates. Subclassing raises TemplateError for a template that would not do as it
     says.
@@ -102,6 +120,12 @@ class JobTemplate:
     template_str: ClassVar[str | None] = None
     template_file: ClassVar[str | None] = None
     optional_params: ClassVar[Iterable[Parameter | Mapping[str, Any]]] = ()
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Declared parameters that say where the script is sent, and do not stand in it."""
+    refusals: ClassVar[Sequence[Refuse]] = ()
+    """What is refused, with a sentence of its own."""
+    log_folders: ClassVar[str] = r".+"
+    """A pattern of the folders that an option line can name, of those that `directive_quote` takes."""
     abstract: ClassVar[bool] = True
 
     params: ClassVar[Mapping[str, Parameter]] = {}
@@ -124,7 +148,8 @@ class JobTemplate:
             check_places(tree)
             cls._code = generated(tree, label(cls))
             cls.uses = cls._code.uses
-            check_uses(cls.uses, FIXED, cls.params, GIVEN)
+            said = {name: each for name, each in cls.params.items() if name not in cls.places}
+            check_uses(cls.uses, FIXED, said, GIVEN)
         except TemplateError as error:
             raise TemplateError(f"{cls.__qualname__} ({label(cls)}): {error.message}", hint=error.hint) from error
 
@@ -172,6 +197,30 @@ class JobTemplate:
                 raise TemplateError(f"the core gives no {name!r} to templates", hint=nearest(name, GIVEN))
             values[name] = wrap(name, _ID.convert(value) if name == _ID.name else value)
         return cls._code.render(values, Quoting(cls.directive_quote))
+
+    @classmethod
+    def log_path(cls, folder: str) -> str:
+        """The file to which the manager writes its own log; /dev/null where an option line cannot name it."""
+        try:
+            cls.directive_quote(folder)
+        except ValueError:
+            return os.devnull
+        return f"{folder}/{LOG}" if re.fullmatch(cls.log_folders, folder) else os.devnull
+
+    @classmethod
+    def refuse(cls, asked: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest for the first of `refusals` that is true of what is asked."""
+        values = {
+            **{name: parameter.default for name, parameter in cls.params.items()},
+            **{
+                name: cls.params[name].convert(value) if name in cls.params else value
+                for name, value in asked.items()
+            },
+        }
+        for refusal in cls.refusals:
+            if refusal.when(values):
+                said = refusal.text.format(**values)
+                raise InvalidRequest(f"the {platform_name(cls)} platform {said}", hint=refusal.hint)
 
     @classmethod
     def refuse_unexpressed(cls, request: Mapping[str, Any]) -> None:

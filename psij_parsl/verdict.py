@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .claim import ExitFile, claimed_by
-from .entry import Entry
+from .entry import LOG, Entry
 from .executor import tail
-from .identity import LOG
 from .scheduler import UNSTARTED, UNSTARTED_ELEMENTS
 from .states import EndReason, JobState, JobStatus
 
@@ -36,6 +35,7 @@ STAGES = {
     "dependency": "a job that it was to follow did not end as required",
 }
 _LAG_S = 2.0  # between the clock of a node and the manager's
+_LATE_S = 60.0  # after which a manager's time of an end is not the end's
 _CLAIMED = 2.0  # how much longer a job that has started may be unknown
 _KILLED = (130, 137, 143)
 
@@ -77,6 +77,12 @@ class Inquiry:
             return found if found.attempt >= status.attempt else None
         return found if status.started is None or found.ended >= status.started - _LAG_S else None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether its exit file tells all: not where a signal ended it, for then only the manager knows why."""
+        found = self.exit_file(self.before)
+        return found is not None and found.code not in _KILLED
+
 
 def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
     """The status of one job, and since when its record, or its exit file, has been missed (None: it has not)."""
@@ -87,6 +93,8 @@ def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
     if not status.final:
         return status, None
     exit_file = about.exit_file(status)
+    if status.state is JobState.CANCELED and about.key in about.entry.dropped:
+        return before.then(about.entry.dropped[about.key]), None  # by us, when it had failed
     if status.reason is EndReason.LOST and exit_file is not None:
         status = replace(_from_exit_file(exit_file), native=status.native, nodes=status.nodes, started=status.started)
     elif status.state is JobState.COMPLETED:
@@ -98,28 +106,32 @@ def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
         status = _by_log(about, _told_by_script(about, status, exit_file))
     elif status.reason is EndReason.OUT_OF_MEMORY and not status.message:
         status = replace(status, message=_sign(about)[1])
+    if exit_file is not None and status.ended is not None and status.ended - exit_file.ended > _LATE_S:
+        status = replace(status, ended=exit_file.ended)  # the manager was away, and tells when it came back
     return _canceled_if_asked(about, status), None
 
 
 def _gone(about: Inquiry) -> tuple[JobStatus, float | None]:
     """A job that is not in the manager's books, or no longer its own."""
     entry, key, before = about.entry, about.key, about.before
-    if key in entry.dropped:
-        return before.then(entry.dropped[key]), None
     exit_file = about.exit_file(before)
     if exit_file is not None:
-        return _canceled_if_asked(about, before.then(_from_exit_file(exit_file))), None
+        return _canceled_if_asked(about, _by_log(about, before.then(_from_exit_file(exit_file)))), None
+    if key in entry.dropped:
+        return before.then(entry.dropped[key]), None
     if about.record is not None:  # moved: where it is now, it may wait and run for long
         return replace(before, message=about.record.status.message or "moved to another server"), None
     if not about.heard:
         return before, about.missing_since
     if entry.cancel_asked(key) and not entry.cancel_unsent(key):
-        return replace(before, state=JobState.CANCELED, message="gone after it was asked to be cancelled"), None
+        return _ended(about, JobState.CANCELED, None, "gone after it was asked to be cancelled"), None
     since = about.now if about.missing_since is None else about.missing_since
     started = before.state >= JobState.ACTIVE or _claimed(about)
     if not started and (name := about.unmet()):
         message = f"{entry.platform} removed it: {name} did not end as required"
         return _ended(about, JobState.CANCELED, EndReason.DEPENDENCY, message), None
+    if started and (told := _sign(about, before))[0]:
+        return _ended(about, JobState.FAILED, *told), None
     if about.now - since < about.grace_s * (_CLAIMED if started and before.state < JobState.ACTIVE else 1.0):
         return replace(before, message=f"{entry.platform} does not know it any more; looking again"), since
     forgotten = (UNSTARTED, UNSTARTED_ELEMENTS) if key else (UNSTARTED,)
@@ -184,6 +196,10 @@ def _by_script(status: JobStatus, exit_file: ExitFile) -> JobStatus:
 def _by_log(about: Inquiry, status: JobStatus) -> JobStatus:
     """A job that was killed, as the manager's own log says why."""
     killed = bool(status.signal) or status.exit_code is None or status.exit_code in _KILLED
+    if about.record is None and status.exit_code:
+        killed = (
+            True  # the manager has no word of its own about it, and a command may end as it likes when it is told
+        )
     if status.reason or not killed:
         return status
     reason, line = _sign(about, status)

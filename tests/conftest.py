@@ -9,19 +9,55 @@ from time import monotonic, sleep
 
 import pytest
 
-pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures"]
+from tests import unseen
+from tests.clusters.packages import ManagerUnavailable
+from tests.clusters.slurm import installed_release
+
+pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.oddq.fixtures"]
 
 #: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
 LONGEST = (
     "test_parsl_slurm", "test_launch", "test_concurrent_submits", "test_parsl_local", "test_run_mpi",
-    "test_parsl_own_tests", "test_launch_slurm", "test_adding_a_platform", "test_slurm_answers", "test_local_manager",
+    "test_parsl_own_tests", "test_launch_slurm", "test_unseen", "test_adding_a_platform", "test_slurm_answers", "test_local_manager",
     "test_slurm_ends", "test_concurrent_polling", "test_platforms", "test_hostile", "test_slurm_cluster",
 )  # fmt: skip
-_OURS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT", "PBS_")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the longest files first."""
+_HIDDEN = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test sees the host's own resource managers."""
+    config.stash[_HIDDEN] = unseen.hide()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.stash[_HIDDEN]:
+        unseen.tidy()
+
+
+#: Who uses one of these tests on whatever Slurm, or `module`, the machine has.
+_REAL = {"slurm", "slurm_accounting", "slurm_plain", "two_slurms", "module_command"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--only-slurm", action="store_true", help="only the tests that need a Slurm or a module command")
+
+
+def pytest_report_header() -> str:
+    """Which Slurm this is about."""
+    try:
+        return f"slurm: {installed_release()}"
+    except ManagerUnavailable:
+        return "slurm: none yet"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin the longest files first; leave out what no Slurm is needed for, if that is wanted."""
+    if config.getoption("--only-slurm"):
+        left_out = [item for item in items if _REAL.isdisjoint(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
@@ -29,8 +65,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty state directory, and nothing of the developer's own settings."""
-    for name in [name for name in os.environ if name.startswith(_OURS)]:
+    for name in [name for name in os.environ if unseen.is_setting(name)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PSIJ_PARSL_SYSROOT", unseen.sysroot())
     path = tmp_path_factory.mktemp("home") / "state"
     monkeypatch.setenv("PSIJ_PARSL_HOME", str(path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(path.parent / "config"))
@@ -60,3 +97,19 @@ def no_state_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         del os.environ["XDG_STATE_HOME"]
     else:
         os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Makes a command out of bash text, first on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def make(name: str, text: str) -> Path:
+        path = folder / name
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    return make

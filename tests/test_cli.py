@@ -323,6 +323,43 @@ def test_doctor_finds_all_in_order() -> None:
         assert text in done.stdout
 
 
+RAISING = (
+    "raise SystemExit(0)",
+    "raise KeyboardInterrupt",
+    "raise GeneratorExit",
+    "raise RuntimeError('no')",
+    "platform = 5",
+)
+IN_A_PART = """
+from psij_parsl import Platform
+platform = Platform("fake", "fakes", scheduler="parts:Scheduler", template="parts:Template")
+"""
+
+
+@pytest.mark.parametrize("text", [*RAISING, "part: raise SystemExit(0)", "part: raise KeyboardInterrupt"])
+def test_a_plugin_that_ends_or_raises_anything_spoils_no_other(tmp_path: Path, text: str) -> None:
+    info = tmp_path / "plugins" / "fake-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: fake\nVersion: 1.0\n")
+    points = "[psij_parsl.platforms]\nfake = fakes:platform\n[psij_parsl.launchers]\nfake = fakes:launcher\n"
+    (info / "entry_points.txt").write_text(points)
+    package = info.parent / "fakes"
+    package.mkdir()
+    within = text.startswith("part: ")
+    (package / "__init__.py").write_text(IN_A_PART if within else text + "\n")
+    (package / "parts.py").write_text(text.removeprefix("part: ") + "\n")
+    done = psij("platform", "list", "--json", PYTHONPATH=str(info.parent))
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["fake"]["error"]
+    assert rows["local"]["installed"]
+    doctor = psij("doctor", "--json", PATH="/nowhere", PYTHONPATH=str(info.parent))
+    found = {check["what"]: check for check in json.loads(doctor.stdout)}
+    assert found["platform fake"]["state"] == "broken"
+    assert found["platform local"]["state"] == "ok"
+    assert "launchers" in found
+
+
 def test_doctor_shows_what_is_broken_with_its_traceback(broken_plugin: Path) -> None:
     done = psij("doctor", PATH="/nowhere", PYTHONPATH=str(broken_plugin))
     assert done.returncode == 3

@@ -20,22 +20,6 @@ from psij_parsl.files import STATE, process_start, process_status
 Put = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Makes a command out of bash text, first on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def make(name: str, text: str) -> Path:
-        path = folder / name
-        path.write_text(f"#!/bin/bash\n{text}\n")
-        path.chmod(0o755)
-        return path
-
-    return make
-
-
 def alive(pid: int) -> bool:
     return process_start(pid) != ""
 
@@ -125,6 +109,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(
 ) -> None:
     put("hang", f"echo $$ >{tmp_path}/pid; exec sleep 300")
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever our own parent ignores
         "from psij_parsl.command import CommandRunner\n"
         "started = CommandRunner().start(['hang'])\n"
         f"open({str(tmp_path / 'started')!r}, 'w').close()\n"

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,19 +131,24 @@ def test_ids_are_new_sorted_by_time_and_never_mistaken_for_a_managers(home: Path
     assert sorted(job_id[:6] for job_id in ids) == [job_id[:6] for job_id in ids]
 
 
+def consistent(entry: Entry) -> Entry:
+    """With ends of elements that it has."""
+    return replace(entry, ended={key: status for key, status in entry.ended.items() if key in entry.keys})
+
+
 STATUS = st.builds(
-    JobStatus, st.sampled_from(JobState), st.text(max_size=8), st.none() | st.integers(0, 255),
+    JobStatus, st.sampled_from([state for state in JobState if state.final]), st.text(max_size=8), st.none() | st.integers(0, 255),
     st.none() | st.integers(1, 64), st.none() | st.sampled_from(EndReason), st.text(max_size=8), st.text(max_size=8),
     st.integers(0, 5), st.none() | st.floats(0, 1e10), st.none() | st.floats(0, 1e10), st.booleans(),
 )  # fmt: skip
 ENTRY = st.builds(
-    Entry, st.from_regex(r"[a-z]{10}", fullmatch=True), st.text(max_size=8), st.text(min_size=1, max_size=8),
+    Entry, st.from_regex(r"[a-z]{10}", fullmatch=True), st.text(max_size=8), st.text("ab/é .", min_size=1, max_size=8),
     site=st.text(max_size=8), name=st.text(max_size=20), command=st.text(max_size=20), native=st.text(max_size=8),
     array=st.lists(st.integers(0, 9), unique=True).map(tuple), owner=st.text(max_size=8),
     intended=st.floats(0, 1e10), committed=st.floats(0, 1e10),
     cancelled=st.dictionaries(st.sampled_from(["*", "", "3"]), st.floats(0, 1e10)),
     ended=st.dictionaries(st.sampled_from(["", "0", "3"]), STATUS), twins=st.lists(st.text(max_size=5)).map(tuple),
-)  # fmt: skip
+).map(consistent)  # fmt: skip
 
 
 @given(entry=ENTRY)
@@ -415,7 +421,7 @@ fill(disk, leave=40 * 1024)
 for number in range(10):
     journal.cancel_asked([(ids[1], str(number))] * 40)
 assert journal.path.stat().st_size > 256 * 1024
-assert sorted(path.name for path in (disk / "state").iterdir()) == ["jobs", "journal.jsonl", "journal.lock"]
+assert not (disk / "state" / "journal.new").exists() and not list((disk / "state").glob("closed/*"))
 assert len(Journal(disk / "state").entries()) == 300
 assert len(Journal(disk / "state").get(ids[1]).cancelled) == 10
 print("fine")
@@ -463,7 +469,7 @@ def test_a_lock_that_is_not_to_be_had_is_one_sentence_and_no_wait_where_none_is_
 def test_folders_and_files_are_their_owners_alone(home: Path) -> None:
     add(Journal(home), native="1")
     for path in (home, home / "jobs", *home.rglob("*")):
-        assert path.stat().st_mode & 0o077 == 0, path
+        assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
 
 
 # ---- selectors -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.sites import find
-from tests.helpers_cli import COMMAND, psij_here
+from tests.helpers_cli import psij_here
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -191,17 +191,6 @@ def test_elsewhere_no_machine_is_detected() -> None:
     done = psij_here("site", "detect")
     assert done.stdout == "laptop\n"
     assert "--site" in done.stderr
-
-
-def test_a_cluster_that_nobody_described_is_known_by_its_managers_configuration() -> None:
-    """In a mount namespace of its own, where /run holds what "configless" Slurm leaves there."""
-    script = 'mount -t tmpfs none /run && mkdir -p /run/slurm/conf && touch /run/slurm/conf/slurm.conf && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", *COMMAND, "site", "detect"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "slurm\n"), done.stderr
-    assert "/run/slurm/conf/slurm.conf exists" in done.stderr
 
 
 def test_values_that_cannot_work_together_are_told(tmp_path: Path) -> None:

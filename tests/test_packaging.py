@@ -143,7 +143,7 @@ def test_the_wheels_metadata_says_what_it_is(built: tuple[Path, Path]) -> None:
     assert "\nLicense-Expression: MIT\n" in metadata
     assert "\n# " in metadata  # the README
     points = wheel.read(f"{info}/entry_points.txt").decode()
-    assert "psij-run = psij_parsl.cli:main" in points
+    assert "psij-run = psij_parsl.cli:program" in points
     assert [name for name in wheel.namelist() if name.endswith("/licenses/LICENSE")]
     assert {name.split("/")[0] for name in wheel.namelist()} == {"psij_parsl", info}
 

@@ -18,6 +18,7 @@ import pytest
 from psij_parsl.claim import ABANDONED, claimed_by
 from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable
 from psij_parsl.states import EndReason, JobState, JobStatus
+from tests import unseen
 from tests.helpers_parsl import PARSL_IS_UNTIDY, ended, until
 
 pytestmark = [*PARSL_IS_UNTIDY]
@@ -547,7 +548,7 @@ def test_a_worker_init_that_uses_modules_finds_the_function(tmp_path: Path, monk
 
 
 def test_the_pool_is_found_without_activate(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("PATH", unseen.plain_path())
     status = ended(local, local.submit("type -p process_worker_pool.py", 1))
     assert status.stdout.strip() == f"{Path(sys.executable).parent}/process_worker_pool.py"
 

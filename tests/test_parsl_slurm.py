@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import unseen
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_parsl import (
     ON_SLURM,
@@ -39,7 +40,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 @pytest.fixture(autouse=True)
 def nobody_activated_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+    monkeypatch.setenv("PATH", unseen.plain_path())
 
 
 def newest(provider: Any) -> Any:

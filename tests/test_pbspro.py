@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
-from psij_parsl.errors import InvalidRequest, Rejected, Unavailable
+from psij_parsl.errors import InvalidRequest, Rejected
 from psij_parsl.providers.pbspro.allocation import allocation
 from psij_parsl.providers.pbspro.template import array_range, depend
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
@@ -179,16 +179,28 @@ def test_a_signal_ends_a_job_that_does_not_take_it_as_pbs_tells(executor: BatchS
     assert (status.state, status.signal) == (JobState.FAILED, 10)
 
 
-def test_a_job_under_a_dead_node_stays_running_and_the_way_out_is_told(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+def test_a_cancel_on_a_dead_node_is_carried_out_later_and_the_way_out_is_told(
+    executor: BatchSchedulerExecutor, pbs: FakePBS, caplog: pytest.LogCaptureFixture
 ) -> None:
+    first, second = (executor.submit(shell("sleep 60", cpus_per_rank=8)) for _ in range(2))  # a node each
+    comes_true(lambda: all(job.status().state is JobState.ACTIVE for job in (first, second)))
+    pbs.control(down_nodes=["node01"])
+    assert first.status().state is JobState.ACTIVE
+    assert executor.cancel([first.id, second.id]) == [True, True]
+    [said] = [line for line in caplog.messages if "out of reach" in line]
+    assert said.startswith(f"{first.native_id} ")
+    assert "qdel -W force" in said
+    assert executor.journal.get(first.id).cancel_asked("")
+    assert ended(second) is JobState.CANCELED
+    assert executor.status([first.id], urgent=True)[0].state is JobState.ACTIVE
+    pbs.control(down_nodes=[])
+    assert ended(first) is JobState.CANCELED
+
+
+def test_a_job_under_a_dead_node_can_be_removed_by_force(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
     job = executor.submit(shell("sleep 60"))
     comes_true(lambda: job.status().state is JobState.ACTIVE)
     pbs.control(down_nodes=["node01"])
-    assert job.status().state is JobState.ACTIVE
-    with pytest.raises(Unavailable) as caught:
-        job.cancel()
-    assert "qdel -W force" in caught.value.hint
     pbs.run("qdel", "-W", "force", job.native_id)
     assert ended(job) is JobState.CANCELED
 
@@ -218,6 +230,7 @@ def test_queues_and_limits_are_told(executor: BatchSchedulerExecutor) -> None:
     queues = {queue.name: queue for queue in executor.scheduler.queues()}
     assert (queues["small"].max_nodes, queues["large"].min_nodes, queues["workq"].minutes) == (2, 3, 60)
     assert [name for name, queue in queues.items() if not queue.up] == ["closed", "stopped"]
+    assert [name for name, queue in queues.items() if queue.default] == ["workq"]
 
 
 def test_refusals_name_what_was_at_fault(executor: BatchSchedulerExecutor) -> None:

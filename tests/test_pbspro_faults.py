@@ -141,22 +141,3 @@ def test_a_record_without_a_state_harms_its_own_job_alone() -> None:
 def test_another_users_jobs_are_passed_over() -> None:
     assert read_job(("1.head", {"job_state": "R", "Job_Owner": "bob@head"}), owner="alice") is None
     assert read_job(("1.head", {"job_state": "R", "Job_Owner": "alice@head"}), owner="alice") is not None
-
-
-def test_qstat_is_never_given_many_ids(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
-    made = [executor.submit(Job(command=["true"], hold=True)) for _ in range(25)]
-    pbs.forget(*(job.native_id for job in made))
-    executor.status([job.id for job in made], urgent=True)
-    some = executor.submit(Job(command=["true"]))
-    ended(some)
-    ids = [sum(word[:1].isdigit() for word in call) for call in pbs.calls("qstat")]
-    assert max(ids) <= 20
-    assert any("-x" in call and not number for call, number in zip(pbs.calls("qstat"), ids, strict=True))
-
-
-def test_one_question_serves_all_jobs(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
-    made = executor.submit_many([Job(command=["true"], hold=True, name=str(i)) for i in range(50)])
-    before = len(pbs.calls("qstat"))
-    executor.status([job.id for job in made], urgent=True)
-    assert len(pbs.calls("qstat")) <= before + 1
-    made[0].cancel()

@@ -60,6 +60,12 @@ CASES: Mapping[str, Expected] = {
     "killed-by-signal11": Expected(F, 139, nodes="node01"),  # a shell's word for it: PBS saw the script exit
     "killed-by-signal9": Expected(F, 137, nodes="node01"),
     "killed-by-usr1": Expected(F, None, 10, nodes="node01"),
+    "memory-exceeded": Expected(F, reason=EndReason.OUT_OF_MEMORY, says="exceeded resource mem", nodes="node02"),
+    # After `pbs_mom -p` PBS says 0 of all of them: our exit file says 3 of the last, and the first never ended by itself.
+    "mom-killed-all-processes-killed-restarted-with-p": Expected(C, 0, nodes="node04"),
+    "mom-killed-restarted-with-p": Expected(X, says="terminated", nodes="node04"),
+    "mom-killed-then-restarted": Expected(C, 0, nodes="node03"),
+    "mom-restarted-with-p": Expected(C, 0, nodes="node04"),
     "never-can-run": Expected(Q, says="Can Never Run: Insufficient amount of resource: mem"),
     "node-killed": Expected(A, nodes="node04"),  # PBS goes on calling it running, for as long as was looked
     "node-killed-later": Expected(A, nodes="node04"),
@@ -282,6 +288,7 @@ def test_no_answer_is_no_information(name: str) -> None:
         ("cancel-ok", "23.head", False), ("cancel-already-finished", "23.head", False),
         ("cancel-nonexistent", "999999.head", True), ("array-cancel-one", "40[4].head", False),
         ("cancel-mixed", "99999.head", True), ("cancel-mixed", "239.head", False),
+        ("cancel-on-dead-node", "68.head", False),  # PBS does it later
     ],
 )  # fmt: skip
 def test_cancelling_what_has_ended_is_fine_and_what_is_unknown_is_told(name: str, job_id: str, unknown: bool) -> None:
@@ -290,7 +297,7 @@ def test_cancelling_what_has_ended_is_fine_and_what_is_unknown_is_told(name: str
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("cancel-on-dead-node", "qdel -W force"), ("server-down.qdel", "qstat -B"), ("server-hung.qdel", "")],
+    [("server-down.qdel", "qstat -B"), ("server-hung.qdel", "")],
 )
 def test_a_cancel_that_did_not_get_through_is_told(name: str, hint: str) -> None:
     with pytest.raises((Unavailable, Ambiguous), match="qdel|could not cancel") as caught:
@@ -309,6 +316,21 @@ def test_the_queues_and_their_limits() -> None:
     assert list(queues) == ["workq", "short", "closed", "stopped"]
 
 
+def test_the_default_queue_is_the_servers_word() -> None:
+    def answer(argv: Sequence[str]) -> Output:
+        return recorded("info.qstat-Bf-json" if "-B" in argv else "info.qstat-Qf-json").output
+
+    assert [q.name for q in PBSProScheduler(run=Replay(answer)).queues() if q.default] == ["workq"]
+
+
+@pytest.mark.parametrize("name", ["server-down.qsub", "server-down.qdel", "server-down.qstat-Qf"])
+def test_the_line_that_names_the_server_is_part_of_the_error(name: str) -> None:
+    said, command = recorded(name).output, name.partition(".")[2].partition("-")[0]
+    error = scheduler(name).judge(Output((command,), said.rc, "", said.stderr), "ask")
+    assert isinstance(error, Unavailable)
+    assert error.message.endswith(("cannot connect to server head (errno=15010)", "connect to cluster: head"))
+
+
 def test_a_job_in_a_queue_that_does_not_run_and_one_that_never_can_are_queued_with_the_reason() -> None:
     for name in ("never-can-run", "queued-queue-stopped"):
         [piece] = jobs(recorded(f"{name}.qstat-f-json-x").output.stdout)
@@ -317,17 +339,25 @@ def test_a_job_in_a_queue_that_does_not_run_and_one_that_never_can_are_queued_wi
         assert record.status.describe().startswith("QUEUED, ")
 
 
-def test_a_qstat_that_cannot_group_ids_is_asked_about_everything() -> None:
+def test_a_qstat_that_cannot_group_ids_is_asked_about_one_by_one_and_never_about_everything() -> None:
     nothing = recorded("server-down.qstat-json").output.stdout
 
     def answer(argv: Sequence[str]) -> Output:
         if "-E" in argv:
             return Output(tuple(argv), 2, "", "qstat: invalid option -- 'E'\nusage: ...")
         past = recorded("failed-exit3.qstat-f-json-x").output.stdout
-        return Output(tuple(argv), 0, past if "-x" in argv else nothing, "")
+        return Output(tuple(argv), 0, past if "27.head" in argv else nothing, "")
 
     replay = Replay(answer)
-    found = PBSProScheduler(run=replay).qstat(lambda seen: ["27.head", "999.head"])
+    scheduler = PBSProScheduler(run=replay)
+    found = scheduler.qstat(lambda seen: ["27.head", "999.head"])
     assert found.records["27"].status.exit_code == 3
-    assert found.unheard == frozenset()
-    assert [sum(word.endswith(".head") for word in call) for call in replay.calls] == [0, 2, 0]
+    assert (found.unheard, found.queries) == (frozenset(), 5)
+    asked = [[word for word in call if word.endswith(".head")] for call in replay.calls]
+    assert asked == [[], ["27.head", "999.head"], [], ["27.head"], ["999.head"]]
+    replay.calls.clear()
+    many = [f"{number}.head" for number in range(100, 150)]
+    found = scheduler.qstat(lambda seen: many)
+    assert found.unheard == frozenset(many[20:])  # for the next time
+    assert [sum(word.endswith(".head") for word in call) for call in replay.calls] == [0, *[1] * 20]
+    assert not [call for call in replay.calls if "-x" in call and not call[-1].endswith(".head")]

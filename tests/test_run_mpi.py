@@ -321,3 +321,18 @@ def test_ranks_on_every_node_have_the_callers_path_and_libraries(
         assert (name, path) == (name, mine)
         assert libraries in found  # Intel's mpiexec adds its own
     assert "WARNING" not in err.read_text()  # Open MPI's of variables that are not set
+
+
+@pytest.mark.parametrize("mode", ["mpi", "serial"])
+def test_a_host_on_which_nothing_can_be_started_ends_the_run(mpi: MPI, mode: str, tmp_path: Path) -> None:
+    """The agent that stands for ssh knows no node09, and says 255. Hydra's mpiexec would wait for it for ever."""
+    io = RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err")
+    job = Job(command=["sleep", "1"], num_nodes=2, ranks_per_node=1, job_mode=mode)
+    with mpi.run(job, nodes("node01", "node09"), tmp_path, io=io) as started:
+        if mpi.method.waits_in_vain:
+            with pytest.raises(LaunchError, match="could not start its daemon .* [(]exit code 255[)]"):
+                started.wait(120)
+        code = started.wait(120)
+        assert remaining(started) == []
+    assert code not in (0, None)
+    assert "no host node09" in (tmp_path / "err").read_text()

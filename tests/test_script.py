@@ -43,7 +43,7 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
         """#!/bin/bash
 #SBATCH --job-name=a_run_n_1
 #SBATCH --comment=psij:j1
-#SBATCH --output=/spool/j1/manager.log
+#SBATCH --output=/spool/j1/manager.log.%a
 #SBATCH --open-mode=append
 #SBATCH --nodes=3
 #SBATCH --ntasks-per-node=4

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, in real processes that get real signals."""
+"""SIGINT, SIGTERM and SIGHUP, in real processes that get real signals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from psij_parsl import signals
 from psij_parsl.signals import received_signal, register_handlers, registered, should_exit
 
 HEAD = """
-import os, signal, sys, threading, time
-from psij_parsl.signals import received_signal, register_handlers, registered, should_exit
+import os, signal, subprocess, sys, threading, time
+from psij_parsl.signals import fresh, received_signal, register_handlers, registered, should_exit
 def ready(): print("ready", flush=True)
 """
 
@@ -43,7 +43,7 @@ class Child:
         return self.process.returncode, out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_wakes_a_sleeper_and_tells_its_number(number: int) -> None:
     child = Child("with registered():\n ready()\n print(should_exit(60), received_signal(), should_exit())")
     began = time.monotonic()
@@ -111,6 +111,7 @@ def test_an_interrupt_after_a_termination_request_ends_at_once() -> None:
 
 def test_the_earlier_handlers_are_put_back() -> None:
     child = Child(
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us may have it ignored\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('own handler'), sys.exit(5)))\n"
         "with registered(): pass\n"
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
@@ -222,3 +223,60 @@ def test_a_long_call_that_a_signal_interrupts_goes_on() -> None:
     )
     child.send(signal.SIGTERM)
     assert child.end() == (0, "b'x' True\n")
+
+
+# ---- what our parent did -----------------------------------------------------------------------------------------
+
+
+def test_a_hangup_that_our_parent_has_us_ignore_stays_ignored() -> None:
+    child = Child(
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with registered():\n ready(); print(should_exit(2), received_signal(), flush=True)\n"
+        "assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN"
+    )
+    child.send(signal.SIGHUP)
+    assert child.end() == (0, "False None\n")
+
+
+def test_an_interrupt_that_our_parent_has_us_ignore_is_heard() -> None:
+    """A shell has its background commands ignore it: but what we stand for is to hear of it."""
+    child = Child(
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with registered():\n ready(); print(should_exit(60), received_signal(), flush=True)\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN"
+    )
+    child.send(signal.SIGINT)
+    assert child.end() == (0, f"True {int(signal.SIGINT)}\n")
+
+
+def test_the_first_signal_is_told_of_at_once() -> None:
+    child = Child(
+        "with registered(on_first=lambda: print('heard', flush=True)):\n ready()\n"
+        " end = time.monotonic() + 60\n while not should_exit() and time.monotonic() < end: pass\n print('left')"
+    )
+    child.send(signal.SIGTERM)
+    assert child.end() == (0, "heard\nleft\n")
+
+
+def said(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", HEAD + code], check=True, stdout=subprocess.PIPE, text=True, timeout=60
+    ).stdout
+
+
+@pytest.mark.parametrize("where", ["", "threading.Thread(target=start).start()"])
+def test_what_we_start_has_no_signal_ignored_or_blocked_but_an_ignored_hangup(where: str) -> None:
+    code = (
+        "for n in (1, 2, 3, 10, 13, 17): signal.signal(n, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15, 40])\n"
+        "def start():\n subprocess.Popen(['grep', 'Sig[BI]', '/proc/self/status'], preexec_fn=fresh())\n"
+        f"{where or 'start()'}"
+    )
+    assert said(code) == (f"SigBlk:\t{0:016x}\nSigIgn:\t{1:016x}\n")
+
+
+def test_where_nothing_is_ignored_or_blocked_nothing_is_done() -> None:
+    code = (
+        "signal.signal(2, signal.default_int_handler); signal.pthread_sigmask(signal.SIG_SETMASK, [])\nprint(fresh())"
+    )
+    assert said(code) == "None\n"

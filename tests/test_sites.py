@@ -19,11 +19,16 @@ from psij_parsl import sites
 from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
 from psij_parsl.resources import Hardware
-from psij_parsl.sites import Finding, Laptop, Site, places
+from psij_parsl.sites import Finding, Laptop, Site
+from psij_parsl.sites.load import Catalogue
 from psij_parsl.sites.places import PACKAGE
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ["aurora", "frontier", "laptop", "lumi", "pbspro", "perlmutter", "polaris", "slurm"]
+SITE_KEYS = (
+    "name", "description", "url", "platform", "launcher", "launch", "poll_min", "spool", "parameters", "setup",
+    "environment", "required", "forbidden", "queues",
+)  # fmt: skip
 Write = Callable[..., Path]
 
 
@@ -33,9 +38,13 @@ class Host:
     def __init__(self, base: Path) -> None:
         self.layers = {name: base / name for name in ("system", "first", "second", "user", "elsewhere")}
         self.layers["user"] = base / "config" / "psij_parsl" / "sites"
+        self.root = base / "root"
+        self.layers["system"] = self.root / "etc" / "psij_parsl" / "sites"
         for path in self.layers.values():
             path.mkdir(parents=True)
         self.environ = {
+            "PATH": os.environ["PATH"],
+            "PSIJ_PARSL_SYSROOT": str(self.root),
             "XDG_CONFIG_HOME": str(base / "config"),
             "PSIJ_PARSL_SITE_PATH": f"{self.layers['first']}:{self.layers['second']}:{base / 'absent'}",
         }
@@ -61,7 +70,6 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host(tmp_path)
-    monkeypatch.setattr(places, "SYSTEM", made.layers["system"])
     monkeypatch.setattr(socket, "gethostname", lambda: "login1.example.org")
     return made
 
@@ -244,7 +252,7 @@ def test_all_faults_are_told_at_once_with_line_key_and_nearest_name(host: Host) 
         "  X:20: detect.0.hostname: must be a regular expression: missing ), unterminated subpattern at position 0,"
         " not '('",
         "  X:22: detect.1.file: must be an absolute path, not 'relative'",
-        "  X:23: detect.2: must have exactly one of env, hostname, file",
+        "  X:23: detect.2: must have exactly one of env, hostname, file, manager",
     ]
 
 
@@ -257,7 +265,7 @@ def test_all_faults_are_told_at_once_with_line_key_and_nearest_name(host: Host) 
         ('platform = "slurm"\nparameters.a-b = 3', ":2: parameters.a-b: cannot be a parameter's name"),
         ('platform = "slurm"\nname = 3', ":2: name: must be text, not 3"),
         ('platform = "slurm"\nextends = ["x"]', ":2: extends: must be text, not a list"),
-        ('platform = "slurm"\ndetect = [{}]', ":2: detect.0: must have exactly one of env, hostname, file"),
+        ('platform = "slurm"\ndetect = [{}]', ":2: detect.0: must have exactly one of env, hostname, file, manager"),
         (
             'platform = "slurm"\n[queues.q]\nmin_nodes = 3\nmax_nodes = 2',
             ":2: queues.q: has min_nodes 3 above max_nodes 2",
@@ -357,7 +365,8 @@ def test_a_file_of_another_user_is_refused(host: Host, monkeypatch: pytest.Monke
 
 
 def test_environment_comes_before_host_name_before_file(host: Host) -> None:
-    host.write("first", "by-file", f'platform = "slurm"\ndetect = [{{file = "{host.layers["first"]}"}}]')
+    (host.root / "opt").mkdir()
+    host.write("first", "by-file", 'platform = "slurm"\ndetect = [{file = "/opt"}]')
     assert host.detected() == "by-file"
     host.write("first", "by-host", "platform = 'slurm'\ndetect = [{hostname = 'login\\d[.]example[.]org'}]")
     assert host.detected() == "by-host"
@@ -423,6 +432,25 @@ def test_signs_in_an_odd_place_are_seen(host: Host) -> None:
         "user", "mine", "platform = 'slurm'\nsetup = [\n'''\n[x]\n''']\ndetect = [\n{hostname = '.*'}]\n[defaults]"
     )
     assert host.detected() == "mine"
+
+
+@pytest.mark.parametrize("name", ["slurm", "pbspro"])
+def test_a_site_made_without_pydantic_is_the_same(host: Host, name: str) -> None:
+    from psij_parsl.sites.faults import validated
+
+    catalogue = Catalogue(host.environ)
+    file = catalogue.top(name)
+    assert file is not None
+    found, same = catalogue.site(name), validated(file, catalogue._content(file, ()))
+    assert type(found).__name__ == "Generic"
+    assert found.rows() == same.rows()
+    assert found.default_fields() == same.default_fields()
+    for key in SITE_KEYS:
+        assert getattr(found, key) == getattr(same, key), key
+    for key in ("name", "platform", "launcher", "spool", "queues.x.max_nodes"):
+        assert found.origin(key) == same.origin(key)
+    code = f"import sys; from psij_parsl.sites import find; find({name!r}); assert 'pydantic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # ---- the fallback ------------------------------------------------------------------------------------------

@@ -273,7 +273,8 @@ def test_accounting_knows_the_end_of_a_job_that_the_queue_has_forgotten(
 def test_when_slurm_has_forgotten_a_job_its_folder_tells_what_became_of_it(
     forgetful: SlurmCluster, monkeypatch: pytest.MonkeyPatch, comes_true: ComesTrue, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SLURM_CONF", forgetful.env["SLURM_CONF"])
+    for name, value in forgetful.env.items():
+        monkeypatch.setenv(name, value)
     executor = BatchSchedulerExecutor("slurm", poll_s=0.3, grace_s=1.0, settle_s=0.1)
     # One whose submitter died before it knew the id, and that nobody looked for while Slurm knew it.
     text = f"BatchSchedulerExecutor('slurm').submit(Job(command=['bash', '-c', 'echo x >>{tmp_path}/log; exit 4']))"

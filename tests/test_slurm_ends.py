@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
-from psij_parsl.errors import Rejected
+from psij_parsl.errors import JobFailed, Rejected
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
-from tests.clusters.slurm import SlurmCluster
-from tests.helpers_slurm import PATIENCE_S, finish, impatient, program, ran, shell
+from tests.clusters.slurm import SlurmCluster, installed_version
+from tests.helpers_cli import psij
+from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, program, ran, shell
 
 ComesTrue = Callable[..., None]
 
@@ -234,7 +235,7 @@ NESTED = """
 import subprocess
 from psij_parsl import BatchSchedulerExecutor, Job
 inner = BatchSchedulerExecutor("slurm", poll_s=0.4).submit(Job(command=["env"], name="inner"))
-print(inner.id)
+print(inner.id, flush=True)
 subprocess.run("env")
 """
 
@@ -284,6 +285,38 @@ def test_a_job_in_a_job_is_of_the_same_cluster_though_slurmd_sets_slurm_conf(
     assert SlurmScheduler().cluster(environ) == key
 
 
+# ---- what Slurm alone says, of jobs that have no exit file of ours: its words differ by version -----------------
+
+
+def attached(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, text: str, output: str = "/dev/null"
+) -> JobStatus:
+    """How a plain script ended, by Slurm's own word."""
+    native = slurm.run("sbatch", "--parsable", f"--output={output}", "--wrap", text).strip()
+    return executor.attach(native).wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "number"),
+    [("exit 3", 3, None), ("exit 137", 137, None), ("kill -9 $$", None, 9), ("kill -11 $$", None, 11)],
+)
+def test_codes_and_signals_of_a_plain_script_are_read_from_slurm(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, text: str, code: int | None, number: int | None
+) -> None:
+    status = attached(executor, slurm, text)
+    assert (status.state, status.exit_code, status.signal) == (JobState.FAILED, code, number)
+    assert "Raised" not in status.describe()
+
+
+def test_an_output_path_that_is_not_there_is_made_since_23_02(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    made = installed_version() >= (23, 2)
+    status = attached(executor, slurm, "true", f"{tmp_path}/none/such/out")
+    assert status.state is (JobState.COMPLETED if made else JobState.FAILED)
+    assert (tmp_path / "none" / "such" / "out").exists() is made
+
+
 # ---- signals -------------------------------------------------------------------------------------------------
 
 
@@ -309,3 +342,76 @@ def test_the_code_of_a_command_that_takes_its_end_well_is_told(
     comes_true(lambda: printed.exists() and printed.read_text() == "ready\n")
     slurm.run("scancel", "--full", "--signal=TERM", job.native_id)
     assert job.wait(PATIENCE_S).exit_code == 9
+
+
+# ---- the manager's word and the exit file together -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [3, 137])
+def test_an_exit_file_that_says_another_code_than_slurms_0_is_believed(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, comes_true: ComesTrue, code: int
+) -> None:
+    job = executor.submit(Job(command=["true"]))
+    asked = ("squeue", "-h", "-t", "all", "-j", job.native_id, "-o", "%T")
+    comes_true(lambda: slurm.run(*asked).strip() == "COMPLETED")
+    words = (job.folder / "exit").read_text().split()
+    (job.folder / "exit").write_text(" ".join([*words[:2], str(code), *words[3:]]) + "\n")
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.exit_code) == (JobState.FAILED, code)
+
+
+def test_a_squeue_that_can_never_answer_is_an_error_and_the_exit_file_counts(
+    executor: BatchSchedulerExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Before 20.02 it knows no --me."""
+    shims = Shims(tmp_path / "shims")
+    monkeypatch.setenv("PATH", shims.path)
+    shims.put("squeue", "echo \"squeue: unrecognized option '--me'\" >&2; exit 1")
+    good, bad = executor.submit(Job(command=["true"])), executor.submit(shell("exit 3"))
+    assert good.wait(PATIENCE_S).state is JobState.COMPLETED
+    assert bad.wait(PATIENCE_S).exit_code == 3
+    assert "told by their exit files alone" in caplog.text
+    assert "unrecognized option" in caplog.text
+    shims.take_away("squeue")
+
+
+def test_the_managers_own_log_is_part_of_every_explanation(executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
+    """A node on which the script cannot run says so there, and nowhere else."""
+    job = executor.submit(shell("echo from the job >&2; exit 3"))
+    job.wait(PATIENCE_S)
+    with open(job.folder / "manager.log", "a") as log:
+        log.write("slurmstepd: error: Detected 1 oom_kill event in StepId=1.batch.\n")
+    with pytest.raises(JobFailed, match=r"(?s)from the job.*oom_kill event"):
+        job.result()
+    waited = psij("wait", job.id)
+    assert waited.returncode == 3
+    assert "oom_kill event" in waited.stderr
+    assert "oom_kill event" in psij("info", job.id).stdout
+    assert "oom_kill event" in psij("logs", "--manager", job.id).stdout
+
+
+def test_a_killed_job_is_out_of_memory_where_slurms_log_says_so(
+    executor: BatchSchedulerExecutor, slurm: SlurmCluster, comes_true: ComesTrue
+) -> None:
+    job = executor.submit(shell("kill -9 $$"))
+    asked = ("squeue", "-h", "-t", "all", "-j", job.native_id, "-o", "%T")
+    comes_true(lambda: slurm.run(*asked).strip() == "FAILED")
+    with open(job.folder / "manager.log", "a") as log:
+        log.write("slurmstepd: error: Exceeded job memory limit at some point.\n")
+    status = job.wait(PATIENCE_S)
+    assert status.reason is EndReason.OUT_OF_MEMORY
+    assert "Exceeded job memory limit" in status.message
+
+
+def test_an_array_is_as_long_as_all_of_it_and_each_element_has_a_log_of_its_own(
+    executor: BatchSchedulerExecutor,
+) -> None:
+    job = executor.submit(shell("sleep $((PSIJ_ARRAY_INDEX * 2))", array=(0, 1, 2)))
+    status = job.wait(PATIENCE_S)
+    assert status.started
+    assert status.ended
+    assert 4 <= status.ended - status.started < 60
+    assert {path.name for path in job.folder.glob("manager.log*")} == {f"manager.log.{n}" for n in range(3)}

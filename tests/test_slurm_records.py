@@ -353,6 +353,31 @@ def test_a_state_that_waits_for_a_release_is_held(native: str) -> None:
     assert status(native, 0, 0, "", "", 0, "", "").held
 
 
+@pytest.mark.parametrize(
+    "reason",
+    ["JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held", "launch_failed_requeued_held",
+     "job requeued in held state", "job_requeued_in_held_state"],
+)  # fmt: skip
+def test_held_is_held_however_it_is_spelled(reason: str) -> None:
+    assert status("PENDING", 0, 0, "", reason, 0, "", "").held
+    assert not status("RUNNING", 0, 0, "", reason, 0, "", "").held
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Dependency", "Priority", "Resources", "JobHeldUser", "BeginTime", "JobArrayTaskLimit", "QOSMaxCpuPerUser"],
+)
+@pytest.mark.parametrize("native", ["CANCELLED", "FAILED", "COMPLETED"])
+def test_why_a_job_waited_is_no_reason_of_its_end(native: str, reason: str) -> None:
+    found = status(native, 1, 0, "", reason, 0, "", "")
+    assert (found.reason, found.message) == (None, "")
+
+
+def test_a_dependency_that_could_never_be_met_is_the_reason_of_an_end() -> None:
+    found = status("CANCELLED", 0, 0, "", "DependencyNeverSatisfied", 0, "", "")
+    assert found.reason is EndReason.DEPENDENCY
+
+
 def test_a_state_that_nobody_knows_is_unknown_and_keeps_its_word() -> None:
     found = status("HIBERNATING", 0, 0, "", "", 0, "", "")
     assert (found.state, found.native) == (JobState.UNKNOWN, "HIBERNATING")

@@ -52,6 +52,14 @@ _OF_A_JOB = (
 _DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
 
 
+def _place(cwd: str | None) -> str:
+    """The working directory; the root where it was removed, for most commands need none."""
+    try:
+        return os.path.abspath(cwd or ".")
+    except FileNotFoundError:
+        return "/"
+
+
 def main(
     argv: Sequence[str],
     *,
@@ -70,7 +78,7 @@ def main(
             return 0, f"{__doc__ or ''}\n", ""
         if verb not in _VERBS:
             raise UsageError(f"unknown command {verb}; the commands are {', '.join(_VERBS)}")
-        command = _Command(os.environ if environ is None else environ, os.path.abspath(cwd or "."), stdin)
+        command = _Command(os.environ if environ is None else environ, _place(cwd), stdin)
         _VERBS[verb](command, words)
     except UsageError as error:
         return 2, "", f"{error}\n"

@@ -1,6 +1,6 @@
 """PBS Professional and OpenPBS. https://help.altair.com/2024.1.0/PBS%20Professional/PBSUserGuide2024.1.pdf"""
 
-from psij_parsl.platform import Platform
+from psij_parsl.platform import Platform, Signs
 
 platform = Platform(
     "pbspro",
@@ -11,4 +11,7 @@ platform = Platform(
     template="template:PBSProTemplate",
     allocation="allocation:allocation",
     provider="provider:PBSProProvider",
+    command="qsub",
+    # PBS_JOBDIR is set in jobs of PBS Pro and not in those of Torque, whose configuration is /var/spool/torque.
+    signs=Signs(variables=("PBS_CONF_FILE", "PBS_JOBDIR"), files=("/etc/pbs.conf",)),
 )

@@ -19,9 +19,10 @@ from psij_parsl.states import EndReason, JobState, JobStatus
 Attributes = Mapping[str, Any]
 
 STATES: Mapping[str, JobState] = {
-    **dict.fromkeys("QHWTM", JobState.QUEUED),  # queued, held, waiting, in transit, moved to another server
+    **dict.fromkeys("QHWTM", JobState.QUEUED),  # queued, held, waiting, in transit, moved (see `MOVED`)
     **dict.fromkeys("RBESU", JobState.ACTIVE),  # running, array begun, exiting, suspended
 }
+MOVED = "M"  # to another server: what this one says is no word about how it is
 ENDED = frozenset("FX")  # finished; an element of an array that still goes on
 DELETED = 91  # the substate of a job that somebody deleted
 #: Exit statuses below 0 are PBS's own (job.h, JOB_EXEC_*).
@@ -33,6 +34,7 @@ REASONS: Mapping[int, EndReason] = {
 }
 _WORDS: Mapping[int, str] = {-24: "used more CPUs at once than it asked for", -25: "used more CPU time than its CPUs"}
 _SIGNALS = 256  # exit statuses above are signals
+_HOPELESS = re.compile(r"too many failed attempts to run")  # after 20 starts that failed; it stays in state H
 TAG = "PSIJ_JOB_TAG"  # the variable by which we find a job again
 
 
@@ -99,9 +101,20 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> Record | N
         get("exec_host", ""), int(get("run_count", 0)), get("stime", ""), get("obittime", ""), get("Hold_Types", ""),
         get("depend", ""),
     )  # fmt: skip
+    if found is None:
+        return None
     variables = get("Variable_List", {})
     tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
-    return None if found is None else Record(job_id, found, tag)
+    return Record(
+        job_id, found, tag, _time(str(get("ctime", ""))), _path(str(get("Output_Path", ""))),
+        moved=found.native == MOVED, leftover=found.native == "H" and found.final,
+    )  # fmt: skip
+
+
+def _path(text: str) -> str:
+    """The path in `host:/path`."""
+    host, colon, path = text.partition(":")
+    return path if colon and "/" not in host else text
 
 
 @lru_cache(maxsize=32768)
@@ -111,6 +124,8 @@ def status(
 ) -> JobStatus | None:  # fmt: skip
     """A status from PBS's own words; None where they say nothing about how the job is."""
     message = _message(comment)
+    if letter == "H" and "s" in holds and _HOPELESS.search(comment):
+        return JobStatus(JobState.FAILED, letter, reason=EndReason.LAUNCH_FAILED, message=message)
     if letter not in ENDED:
         state = STATES.get(letter, JobState.UNKNOWN)
         held = letter == "H" and any(kind in holds for kind in "uop")
@@ -196,6 +211,17 @@ def queues(text: str) -> Iterator[tuple[str, Attributes]]:
     """Each queue of `qstat -Qf -F json`."""
     found, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
     yield from found.get("Queue", {}).items()
+
+
+def servers(text: str) -> Iterator[Attributes]:
+    """Each server of `qstat -Bf -F json`."""
+    found, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
+    yield from found.get("Server", {}).values()
+
+
+def read_default_queue(said: Attributes) -> str | None:
+    """The queue of jobs that name none."""
+    return said.get("default_queue")
 
 
 def read_queue(piece: tuple[str, Attributes]) -> Queue:

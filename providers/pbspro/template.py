@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import gcd
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.parameters import Parameter
+from psij_parsl.platform_tools import array_range
 from psij_parsl.quoting import shell_quote
 from psij_parsl.template import JobTemplate
-from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool, word
+from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool
 
 #: Resources that we say ourselves; a line that says one again would win over it, or qsub would refuse the script.
 OURS = frozenset(("walltime", "select", "place", "nodes", "ncpus", "mem", "filesystems"))
 _PAIR = re.compile(r"([A-Za-z]\w*)=([A-Za-z0-9_.:+@%/-]+)")
+_GROUPS = r"[A-Za-z0-9_.+-]+(@[A-Za-z0-9.-]+)?(,[A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)*"  # -W takes `name=` after a comma
+_JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?(@[\w.-]+)?")
 _PLACE = r"(free|pack|scatter|vscatter)(:(excl|exclhost|shared))?(:group=\w+)?"
 
 
 def resource(value: object) -> str:
     """A resource of the whole job, `name=value`, as `-l` takes it."""
     text = _pair(value)
-    if text.partition("=")[0] in OURS:
+    if text.partition("=")[0].lower() in OURS:  # to PBS, names are the same in any case
         raise ValueError(f"must not say {text.partition('=')[0]}, which has a flag or a parameter of its own")
     return text
 
@@ -30,10 +32,12 @@ def resource(value: object) -> str:
 def chunk_resource(value: object) -> str:
     """A resource of each chunk, `name=value`."""
     text = _pair(value)
-    if text.partition("=")[0] in ("ncpus", "mpiprocs", "ngpus", "mem"):
+    if text.partition("=")[0].lower() in ("ncpus", "mpiprocs", "ngpus", "mem"):
         raise ValueError(f"must not say {text.partition('=')[0]}, which comes from the job's shape")
     if "+" in text:
         raise ValueError("must not hold +, which begins another chunk")
+    if ":" in text:
+        raise ValueError("must not hold :, which begins another resource")
     return text
 
 
@@ -47,6 +51,7 @@ class PBSProTemplate(JobTemplate):
     """`#PBS` lines from a job."""
 
     template_file = "job.sh.j2"
+    log_folders = r"[^^:\x80-\U0010ffff]+"  # ^ begins a word of PBS's own, and a colon ends a host
     optional_params = (
         Parameter("place", "scatter", [matching(_PLACE, "a placement such as scatter or pack:excl")],
                   "how chunks are spread over hosts; scatter: each on a host of its own"),
@@ -61,7 +66,7 @@ class PBSProTemplate(JobTemplate):
                   "what the project is to PBS: its account (-A) or its project (-P)"),
         Parameter("rerunnable", None, [str2bool], "whether PBS may start it again after its node died"),
         Parameter("priority", None, [matching(r"-?\d{1,4}", "a whole number, -1024 to 1023")], "among your own jobs"),
-        Parameter("group_list", None, [word], "group that the job runs as"),
+        Parameter("group_list", None, [matching(_GROUPS, "groups, e.g. chem or chem@host")], "group that the job runs as"),
         Parameter("mail_events", None, [matching(r"n|[abe]{1,3}", "n, or letters of abe")],
                   "when mail is sent, e.g. ae: a aborted, b begun, e ended"),
         Parameter("mail_user", None, [matching(r"[\w.+@,-]+", "addresses")], "whom it is sent to"),
@@ -75,6 +80,7 @@ class PBSProTemplate(JobTemplate):
     @classmethod
     def render(cls, *, given: Mapping[str, Any] | None = None, **parameters: Any) -> str:
         """As the base says. Array indices become one range, the dependencies one word, as qsub takes them."""
+        refuse_other_server(parameters.get("queue"))
         words = dict(given or {})
         if words.get("array"):
             words["array"] = array_range(words["array"])
@@ -83,36 +89,30 @@ class PBSProTemplate(JobTemplate):
         return super().render(given=words, **parameters)
 
 
-def array_range(indices: str) -> str:
-    """What `-J` takes, `0-9` or `0-20:5`, and after a blank the indices themselves where it holds others too.
-
-    PBS knows ranges alone, of two elements or more. The others end as soon as they begin; `InvalidRequest` where
-    they would be the greater part.
-    """
-    wanted = [number for span in indices.split(",") for number in _span(span)]
-    first, last = wanted[0], wanted[-1]
-    if first == last:
-        return f"{first}-{first + 1} {first}"
-    step = gcd(*(number - first for number in wanted))
-    size = (last - first) // step + 1
-    if size > 2 * len(wanted) + 10:
+def refuse_other_server(queue: object) -> None:
+    """Raise `InvalidRequest` for a queue of another server, where nobody would ask for the job."""
+    name, at, server = str(queue or "").partition("@")
+    if at:
         raise InvalidRequest(
-            f"PBS arrays are ranges, and the array {indices} would need one of {size} elements for {len(wanted)}",
-            hint="number the elements without gaps, or submit it in parts",
+            f"queue={queue!r} is refused: it must be a queue of the server that is asked for its jobs",
+            hint=f"set PBS_SERVER={server or 'NAME'} in the environment, and say {name or 'the queue'}",
         )
-    text = f"{first}-{last}" + (f":{step}" if step > 1 else "")
-    return text if size == len(wanted) else f"{text} {','.join(map(str, wanted))}"
-
-
-def _span(text: str) -> range:
-    first, _, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)
 
 
 def depend(after: list[str]) -> str:
-    """`afterok:1.server:2.server,afterany:3.server`: each kind once."""
+    """`afterok:1.server:2.server,afterany:3.server`: each kind once.
+
+    Raises `InvalidRequest` for what is no id: behind a comma, `-W` takes further attributes.
+    """
     kinds: dict[str, list[str]] = {}
     for text in after:
-        kind, _, job_id = text.partition(":")
+        kind, colon, job_id = text.partition(":")
+        if not colon:
+            kind, job_id = "afterok", text
+        if not _JOB_ID.fullmatch(job_id):
+            raise InvalidRequest(
+                f"after={job_id!r} is refused: it must be the id of a job of PBS, such as 123.server",
+                hint="several dependencies are given one by one",
+            )
         kinds.setdefault(kind, []).append(job_id)
     return ",".join(":".join((kind, *ids)) for kind, ids in kinds.items())

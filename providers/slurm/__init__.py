@@ -1,6 +1,6 @@
 """Slurm 20.11 and later. https://slurm.schedmd.com/man_index.html"""
 
-from psij_parsl.platform import Platform
+from psij_parsl.platform import Platform, Signs
 
 platform = Platform(
     "slurm",
@@ -11,4 +11,13 @@ platform = Platform(
     template="template:SlurmTemplate",
     allocation="allocation:allocation",
     provider="provider:SlurmProvider",
-)
+    command="sbatch",
+    signs=Signs(
+        variables=("SLURM_CONF", "SLURM_JOB_ID"),
+        files=(
+            "/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf", "/opt/slurm/etc/slurm.conf",
+            "/usr/local/etc/slurm.conf", "/run/slurm/conf/slurm.conf",  # the last is the copy of a "configless" node
+        ),
+        beside=("../etc/slurm.conf", "../etc/slurm/slurm.conf", "slurm.conf"),
+    ),
+)  # fmt: skip

@@ -153,6 +153,8 @@ def _at(job_id: str, cluster: str) -> str:
 _PAST = "JobID,State,ExitCode,Submit,Start,End,NodeList,Comment,Reason"
 _SUBMIT_LINE = "SubmitLine"  # since 21.08; our tag stands in it, whether or not the site keeps comments
 _TAG_IN_LINE = re.compile(r"--comment=(psij:\w+)")
+#: How we submit, where something on the way took the tag out of it.
+_OUR_LINE = re.compile(r"(\S*/)?sbatch --parsable( -M \S+)?( --comment=\S*)?( \S.*/script\.sh)?")
 
 
 def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> Record | None:
@@ -160,15 +162,19 @@ def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> Reco
     if not line:
         return None
     job_id, native, code, submitted, started, ended, nodes, tag, message = line.split("|", 8)
+    foreign = False
     if commanded:
         message, _, command = message.partition("|")
         told = _TAG_IN_LINE.search(command)
         tag = told[1] if told else tag
+        foreign = bool(command) and not _OUR_LINE.fullmatch(command)
     native = native.split()[0]  # "CANCELLED by 1001"
     found = status(native, *exit_status(code), _known(nodes), message, 0, started, ended)
     if not found.final and native not in _MOVED:
         return None
-    return Record(_at(job_id, cluster), found, _known(tag), _time(submitted), "", cluster, native in _MOVED)
+    return Record(
+        _at(job_id, cluster), found, _known(tag), _time(submitted), "", cluster, native in _MOVED, foreign=foreign
+    )
 
 
 def fields(line: str) -> dict[str, str]:
@@ -269,6 +275,9 @@ class SlurmScheduler(Scheduler):
         (r"DUE TO PREEMPTION", EndReason.PREEMPTED),
     )  # fmt: skip
     poll_s = 15.0
+    product = "Slurm"
+    probes = (("sbatch", "--version"), ("squeue", "--version"))  # which since 22.05 fail where no cluster is known
+    probe_answer = r"^slurm\S* \d+\.\d+"
     complaints = (
         Complaint(  # the question never left
             r"connect failure|[Cc]onnection refused|Munge encode failed",
@@ -338,7 +347,7 @@ class SlurmScheduler(Scheduler):
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
         """A single name in $SLURM_CLUSTERS is as one that was given. Raises `InvalidRequest` for a list of names."""
         super().__init__(run, home, cluster or os.environ.get("SLURM_CLUSTERS") or cluster_in(_parents(os.environ)))
-        if not re.fullmatch(r"[\w.-]*", self.cluster_name):
+        if not re.fullmatch(r"([A-Za-z0-9_][\w.-]*)?", self.cluster_name) or self.cluster_name == "all":
             raise InvalidRequest(
                 f"{self.cluster_name!r} is not the name of one cluster of Slurm",
                 hint="choose one: where the job went would not be known, nor how it is there",

@@ -4,26 +4,51 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 
 from psij_parsl.parameters import Parameter
 from psij_parsl.template import JobTemplate
 from psij_parsl.validators import list_of, matching, non_negative_int, one_of, str2bool, word
 
-#: What we say ourselves; a directive that says it again would win over it.
-OURS = frozenset((
-    "array", "chdir", "comment", "cpus-per-task", "dependency", "error", "export", "input", "job-name", "nodes",
-    "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "partition", "account", "time", "wrap",
-))  # fmt: skip
+_JOB = "it is said by the job itself"
+_ANSWER = "psij-run reads what sbatch prints"
+#: Options of sbatch that are no job options here, and the way that works: what we say ourselves (a directive that says
+#: it again would win over ours), and what changes what sbatch does, where it sends the job, or what it prints.
+WAYS: Mapping[str, str] = {
+    "account": "say -A", "array": "say --array", "chdir": "say -D", "cluster-constraint": "say -X cluster=NAME",
+    "clusters": "say -X cluster=NAME", "comment": "psij-run knows the job by it", "cpus-per-task": "say -c",
+    "dependency": "say -d", "error": "say -e", "export": "say --env or --no-env", "export-file": "say --env",
+    "get-user-env": "a line in --setup can source a profile", "gid": "it would be another's job",
+    "help": "ask sbatch itself", "hold": "say --hold", "ignore-pbs": _JOB, "input": "say -i", "job-name": "say -J",
+    "nodes": "say -N", "ntasks": "say -n", "ntasks-per-node": "say --ntasks-per-node", "open-mode": _JOB,
+    "output": "say -o", "parsable": _ANSWER, "partition": "say -q",
+    "propagate": "a line in --setup can set limits, with ulimit", "quiet": _ANSWER,
+    "test-only": "`psij-run render` shows what would be submitted", "time": "say -t", "uid": "it would be another's job",
+    "usage": "ask sbatch itself", "verbose": _ANSWER, "version": "ask sbatch itself",
+    "wait": "`psij-run run` and `psij-run wait` wait for a job's end", "wrap": _JOB,
+}  # fmt: skip
+_SHORT: Mapping[str, str] = {
+    "A": "account", "a": "array", "D": "chdir", "M": "clusters", "c": "cpus-per-task", "d": "dependency", "e": "error",
+    "h": "help", "H": "hold", "i": "input", "J": "job-name", "N": "nodes", "n": "ntasks", "o": "output",
+    "p": "partition", "Q": "quiet", "t": "time", "v": "verbose", "V": "version", "W": "wait",
+}  # fmt: skip
 
 
 def directive(value: object) -> str:
-    """A further option of sbatch, such as `--mail-type=END`: one plain word."""
+    """A further option of sbatch, such as `--mail-type=END`: one plain word.
+
+    sbatch takes any beginning of an option's name that is no other option's: so none of `WAYS` may begin so.
+    """
     text = str(value).removeprefix("#SBATCH").strip()
-    match = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_.,:;@%+/&|*\[\]()=-]+)?", text)
-    if match is None:
+    said = re.match(r"--?([A-Za-z][A-Za-z0-9-]*)", text)
+    if said is not None:
+        begun = [name for name in WAYS if name.startswith(said[1])] if text.startswith("--") else []
+        name = said[1] if said[1] in begun else next(iter(begun), "")
+        name = name or ("" if text.startswith("--") else _SHORT.get(said[1][0], ""))
+        if name:
+            raise ValueError(f"must not say --{name}: {WAYS[name]}")
+    if re.fullmatch(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_.,:;@%+/&|*\[\]()=-]+)?", text) is None:
         raise ValueError("must be one long option of sbatch in plain characters, such as --switches=2")
-    if match[1] in OURS:
-        raise ValueError(f"--{match[1]} is set by psij-parsl itself; use its own option for it")
     return text
 
 
@@ -31,7 +56,14 @@ class SlurmTemplate(JobTemplate):
     """`#SBATCH` lines from a job. https://slurm.schedmd.com/sbatch.html"""
 
     template_file = "job.sh.j2"
+    places = frozenset(("cluster",))
     optional_params = (
+        Parameter(
+            "cluster",
+            None,
+            [matching(r"[A-Za-z0-9_][\w.-]*", "the name of one cluster")],
+            "another cluster of this Slurm, to which the job is sent",
+        ),
         Parameter("queue_as", "partition", [one_of("partition", "qos")], "what the site calls a queue"),
         Parameter("qos", None, [word], "quality of service"),
         Parameter("constraint", None, [matching(r"[\w.&|,*()\[\]-]+", "node features")], "features, e.g. gpu&hbm80g"),

@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from errno import EPIPE
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
 from .output import Json, People, Renderer
+from .stdio import Lost
 from .usage import is_usage, usage
 
 
@@ -109,8 +111,8 @@ OURS = 125
 
 _HELP = "Submit, watch, cancel and collect jobs the same way on every machine."
 _EXITS = (
-    "Exit codes: 0, 2 usage, 3 site or configuration, 4 refused by the resource manager, 5 lost. `run` and `wait`"
-    " give the job's own (128+signal; 143 if it was cancelled), 124 on --timeout, and 125 for any error of ours."
+    "Exit codes: 0, 2 usage, 3 site or configuration, 4 refused by the resource manager, 5 lost, 6 done but"
+    " stdout could not be written. `run` and `wait` give the job's own (128+signal; 143 if it was cancelled), 124 on --timeout, and 125 for any error of ours."
 )
 
 
@@ -128,21 +130,32 @@ def run(words: list[str]) -> int:
     except Error as error:
         if isinstance(error, Unavailable | Ambiguous) and not error.hint:
             error.hint = "`psij-run doctor` tells whether the resource manager is in order"
-        error.exit_status = OURS if name in FOREGROUND else error.exit_status
-        out.error(error)
-        return error.exit_status
+        return _failed(error, name, out)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # who read our output has left: so do we, as others do at SIGPIPE
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+    except (BrokenPipeError, Lost) as error:
+        return left_unwritten(error, words)
     except Exception as error:
         if os.environ.get("PSIJ_PARSL_DEBUG"):
             raise
         from .crash import describe
 
-        out.error(describe(error, words))
-        return OURS if name in FOREGROUND else 1
+        return _failed(describe(error, words), name, out)
+
+
+def _failed(error: Error, name: str, out: Renderer) -> int:
+    error.exit_status = OURS if name in FOREGROUND else error.exit_status
+    out.error(error)
+    return error.exit_status
+
+
+def left_unwritten(error: OSError, words: Sequence[str]) -> int:
+    """Our stdout does not take what we write: the exit code, after the sentence."""
+    if error.errno == EPIPE:  # who read our output has left: so do we, as others do at SIGPIPE
+        return 141
+    from .stdio import unwritten
+
+    return _failed(unwritten(error), words[0] if words else "", _renderer(words))
 
 
 def _renderer(words: Sequence[str]) -> Renderer:

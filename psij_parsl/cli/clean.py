@@ -6,15 +6,16 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Annotated
 
 import typer
 
 from ..entry import Entry
 from ..errors import InvalidRequest
-from ..journal import Journal
+from ..journal import Journal, owner_of
 from .arguments import AnyJobs, Json, age
 from .desk import Desk
 from .output import Renderer
@@ -44,16 +45,16 @@ def clean(
     desk = Desk()
     if not jobs:  # some may have ended since anybody looked
         desk.look([(entry, "*" if entry.array else "") for entry in desk.journal.open_entries().values()])
-    everything = desk.journal.entries()
     limit = time.time() - age(older_than, "--older-than")
     if jobs:
         chosen = _named(desk, jobs, force=force)
     else:
-        chosen = [entry for entry in everything.values() if not entry.open and _ended(entry) <= limit]
+        chosen = [entry for entry in desk.journal.aged(limit) if not entry.open and _ended(entry) <= limit]
     gone = {entry.id for entry in chosen}
-    remaining = [entry for entry in everything.values() if entry.id not in gone]
-    folders = [entry.folder for entry in chosen]
-    loose = [] if jobs else [*orphans(desk.journal, everything.values()), *_scripts(desk.journal, remaining, limit)]
+    folders = [
+        entry.folder for entry in chosen if entry.folder.name == entry.id
+    ]  # of no other name: a damaged record
+    loose = [] if jobs else _loose(desk.journal, gone, limit)
     size = sum(map(_size, (*folders, *loose)))
     if not dry_run:
         for path in (*folders, *loose):
@@ -93,34 +94,61 @@ def _ended(entry: Entry) -> float:
     return max((*ends, entry.committed, entry.intended))
 
 
-def orphans(journal: Journal, entries: Iterable[Entry]) -> list[Path]:
-    """Job folders that no record names, old enough that no submission can be at work on them."""
-    known = {entry.folder for entry in entries}
-    roots = {journal.home / "jobs", *(folder.parent for folder in known)}
+def _loose(journal: Journal, gone: Container[str], limit: float) -> list[Path]:
+    """What belongs to no job."""
+    ids, roots = journal.places()
+    return [*_orphans(journal, ids, roots, limit), *_scripts(journal, gone, roots, limit)]
+
+
+def orphans(journal: Journal) -> list[Path]:
+    """Job folders of ours that no record names, old enough that no submission can be at work on them."""
+    return _orphans(journal, *journal.places())
+
+
+def _orphans(journal: Journal, ids: Container[str], roots: Iterable[str], limit: float = 0.0) -> list[Path]:
+    """Those among these folders; `roots` are the places to look in.
+
+    A folder is ours if it says so. One that says nothing is another state directory's, or of an earlier version, and
+    stays, unless there is nothing in it. One whose job has started and not ended stays until it is older than `limit`
+    too (seconds since the epoch): its record may have been damaged.
+    """
     found = []
-    for root in roots:
+    for root in {os.path.join(journal.home, "jobs"), *roots}:
         try:
-            children = [Path(item.path) for item in os.scandir(root) if item.is_dir(follow_symlinks=False)]
+            with os.scandir(root) as items:
+                names = [item.name for item in items if item.name not in ids and _ID.fullmatch(item.name)]
         except OSError:
             continue
-        for path in children:
-            if path not in known and _ID.fullmatch(path.name) and time.time() - path.stat().st_mtime > _ORPHAN_S:
-                found.append(path)
+        found += [path for name in names if _orphaned(path := Path(root, name), journal.identity, limit)]
     return sorted(found)
 
 
-def _scripts(journal: Journal, remaining: Sequence[Entry], limit: float) -> list[Path]:
-    """Copies of job scripts that no remaining job runs."""
-    roots = {journal.home, *(entry.folder.parent for entry in remaining)}
-    copies = [path for root in roots for path in (root / "scripts").glob("*.sh") if path.stat().st_mtime <= limit]
+def _orphaned(path: Path, identity: str, limit: float) -> bool:
+    try:
+        stat = path.lstat()
+        if not S_ISDIR(stat.st_mode) or stat.st_uid != os.geteuid() or time.time() - stat.st_mtime <= _ORPHAN_S:
+            return False
+        if owner_of(path) != identity:
+            return not os.listdir(path)
+        going = os.path.lexists(path / "claim") and not os.path.lexists(path / "exit")
+        return not going or stat.st_mtime <= limit
+    except OSError:  # it has just gone
+        return False
+
+
+def _scripts(journal: Journal, gone: Container[str], roots: Iterable[str], limit: float) -> list[Path]:
+    """Copies of job scripts that no remaining job runs. Each use of a copy makes it new, so only old jobs may."""
+    roots = {str(journal.home), *journal.places()[1]}
+    copies = [path for root in roots for path in Path(root, "scripts").glob("*.sh") if path.stat().st_mtime <= limit]
     if not copies:
         return []
+    remaining = (entry for entry in journal.aged(limit + _ORPHAN_S) if entry.id not in gone)
     used = {word for entry in remaining if (job := journal.job(entry)) is not None for word in job.command}
     return [path for path in copies if str(path) not in used]
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def every_job(ctx: typer.Context) -> Iterator[Offer]:
     """The newest hundred jobs, ended ones included."""
     from ..journal import Journal
 
-    for entry in list(Journal().entries().values())[:-101:-1]:
+    for entry in reversed(Journal().recent(count=100).values()):
         yield entry.id, entry.name
     yield "last", "the newest job"
 
@@ -79,7 +79,7 @@ def parameters(ctx: typer.Context) -> Iterator[Offer]:
     """Parameters of the platform that the words before name."""
     from .desk import Desk
 
-    executor = Desk().place(ctx.params).executor
+    executor = Desk().place(ctx.params, placing=False).executor
     for name, parameter in executor.platform.template_class.params.items():
         yield f"{name}=", parameter.help
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..entry import Entry, cluster_in
+from ..entry import Entry, cluster_in, element_id
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..journal import Journal
 from ..states import JobState, JobStatus
@@ -83,8 +83,11 @@ class Desk:
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
-    def place(self, chosen: Mapping[str, Any]) -> Place:
-        """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or this host's name lead to."""
+    def place(self, chosen: Mapping[str, Any], *, placing: bool = True) -> Place:
+        """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or this host's signs lead to.
+
+        `placing`: a job goes there, so it is said if that is this host although a resource manager is here.
+        """
         platform, site_name, file = chosen.get("platform"), chosen.get("site"), chosen.get("config")
         from ..batch import BatchSchedulerExecutor
 
@@ -92,7 +95,7 @@ class Desk:
             return Place(self._shared(BatchSchedulerExecutor(platform)))
         from ..sites import find
 
-        site = find(site_name, Path(file) if file else None)
+        site = find(site_name, Path(file) if file else None, placing=placing)
         if platform and site.platform != platform:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"
@@ -177,10 +180,28 @@ class Desk:
                 rows[row.entry.id, row.key] = row
         return [rows[entry.id, key] for entry, key in found]
 
+    def rows(self, chosen: Iterable[Entry], going: Iterable[Entry]) -> Iterator[Row]:
+        """Each of `chosen`, an array as a whole, as it is now; of those that have ended one at a time is held.
+
+        `going` are those among them that have not ended: they are looked at first, all together.
+        """
+        found = [(entry, "*" if entry.array else "") for entry in going]
+        looked = {row.entry.id: row for row in self.look(found)} if found else {}
+        return (
+            looked.get(entry.id) or Row(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
+            for entry in chosen
+        )
+
     def _look(self, group: Found, *, urgent: bool) -> list[Row]:
         first = group[0][0]
-        if all(not entry.open and key in ("", "*") for entry, key in group):  # the journal knows it all
-            return [Row(entry, key, _recorded(entry, key), entry.native) for entry, key in group]
+        ended = {(entry.id, key) for entry, key in group if not entry.open and key in ("", "*")}
+        if ended:  # the journal knows it all
+            rest = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
+            rows = {(row.entry.id, row.key): row for row in self._look(rest, urgent=urgent)} if rest else {}
+            return [
+                rows.get((entry.id, key)) or Row(entry, key, _recorded(entry, key), entry.native)
+                for entry, key in group
+            ]
         try:
             executor = self.executor(first)
         except PluginError as error:
@@ -195,7 +216,7 @@ class Desk:
             from ..snapshot import QueueSnapshot
 
             snapshot = QueueSnapshot(self.journal.home, first.platform, first.cluster, executor.snapshot.interval_s)
-            statuses = [_last_known(executor, snapshot.view(), entry, key) for entry, key in group]
+            statuses = [_last_known(snapshot.view(), entry, key) for entry, key in group]
             note = f"last known; it is on another cluster ({first.cluster or 'the default one'})"
         fresh = self.journal.some({entry.id for entry, _ in group})
         return [
@@ -225,9 +246,9 @@ def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
     return summary(statuses)
 
 
-def _last_known(executor: BatchSchedulerExecutor, view: View, entry: Entry, key: str) -> JobStatus:
+def _last_known(view: View, entry: Entry, key: str) -> JobStatus:
     keys = entry.keys if key in ("", "*") else [key]
-    seen = {each: view.status(_native(executor, entry, each)) for each in keys if entry.native}
+    seen = {each: view.status(element_id(entry, each)) for each in keys if entry.native}
     return _of_all([entry.ended.get(each) or seen.get(each) or _recorded(entry, each) for each in keys])
 
 

@@ -8,16 +8,23 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ..errors import Error, PluginError
+from ..errors import Error, PluginError, SchedulerError
 from ..files import home, is_private, lock, locked, private_folder, write_whole
 from .arguments import Json
+from .complete import sites
 from .output import Column, Renderer
 
+if TYPE_CHECKING:
+    from ..platform import Platform
+
 _COLUMNS = (Column("state", "STATE"), Column("what", "WHAT"), Column("text", "FOUND"), Column("hint", "HINT"))
+_MOST_IDS = 5  # named in one line
 _LITTLE_ROOM = 100 * 1024 * 1024  # bytes
 _PACKAGES = ("psij-parsl", "typer", "jinja2", "pydantic", "filelock", "parsl")
 
@@ -32,13 +39,27 @@ class Check(NamedTuple):
     details: str = ""
 
 
-def doctor(ctx: typer.Context, json: Json = False) -> int:
-    """See whether all is in order; exit with 3 if not."""
+def doctor(
+    ctx: typer.Context,
+    site: Annotated[
+        str | None,
+        typer.Option(
+            "--site", metavar="NAME", help="For jobs of this site (default: that where they go).",
+            show_default=False, autocompletion=sites,
+        ),
+    ] = None,
+    json: Json = False,
+) -> int:  # fmt: skip
+    """See whether all is in order; exit with 3 if not.
+
+    A resource manager counts where jobs go to it: by the site that is chosen here, or jobs that are open.
+    """
     out: Renderer = ctx.obj
-    found = [
-        check for look in (_python, _state_directory, _journal, _platforms, _sites, _launchers)
-        for check in _guarded(look)
-    ]  # fmt: skip
+    looks: dict[str, Callable[[], Iterator[Check]]] = {
+        "python": _python, "state directory": _state_directory, "journal": _journal, "sites": partial(_sites, site),
+        "platforms": partial(_platforms, site), "launchers": _launchers,
+    }  # fmt: skip
+    found = [check for what, look in looks.items() for check in _guarded(what, look)]
     out.table(_COLUMNS, [check._asdict() for check in found])
     if not out.json:
         for check in found:
@@ -47,11 +68,11 @@ def doctor(ctx: typer.Context, json: Json = False) -> int:
     return 3 if any(check.state == "broken" for check in found) else 0
 
 
-def _guarded(look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+def _guarded(what: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
         yield from look()
     except Exception as error:  # noqa: BLE001 - whatever breaks here is what the doctor was called for
-        yield Check(look.__name__.strip("_"), "broken", f"{type(error).__name__}: {error}", "", _trace(error))
+        yield Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
 
 
 def _trace(error: BaseException) -> str:
@@ -98,60 +119,115 @@ def _state_directory() -> Iterator[Check]:
 
 
 def _journal() -> Iterator[Check]:
-    import json
-
     from ..journal import Journal
     from .clean import orphans
 
     journal = Journal()
-    entries = journal.entries()
-    unread = 0
-    if journal.path.exists():
-        for line in journal.path.read_bytes().splitlines():
-            try:
-                unread += not isinstance(json.loads(line or b"{}"), dict)
-            except ValueError:
-                unread += 1
-    open_ = sum(entry.open for entry in entries.values())
-    yield Check("journal", "ok", f"{len(entries)} jobs, {open_} of them open")
-    if unread:
-        text = f"{unread} lines of {journal.path} cannot be read"
+    yield Check("journal", "ok", f"{len(journal.entries())} jobs, {len(journal.open_entries())} of them open")
+    if unread := journal.damage():
+        lines = "1 line" if unread == 1 else f"{unread} lines"
+        text = f"{lines} of {journal.path}, or of the folder `closed` beside it, cannot be read"
         yield Check("journal", "warning", text, "the others are not harmed")
-    if loose := orphans(journal, entries.values()):
+    if loose := orphans(journal):
         yield Check("journal", "warning", f"{len(loose)} folders belong to no job, e.g. {loose[0]}", "psij-run clean")
 
 
-def _platforms() -> Iterator[Check]:
+def _platforms(site: str | None) -> Iterator[Check]:
     from ..registry import platforms
-    from .platforms import bounded, missing_commands
 
+    users = _users(site)
     for name, found in platforms():
-        what = f"platform {name}"
-        try:
-            if isinstance(found, PluginError):
-                raise found
-            missing = missing_commands(found)
-            found.template_class  # noqa: B018 - it is checked when it is loaded
-            if missing:
-                yield Check(what, "ok", f"not here: {', '.join(missing)} not on PATH")
-                continue
-            scheduler = bounded(found)
-            began = time.monotonic()
-            jobs = list(scheduler.ask(scheduler.live()))
-        except Error as error:
-            yield Check(what, "broken", error.message, error.hint, _trace(error) if error.__cause__ else "")
-            continue
-        yield Check(what, "ok", f"answers in {time.monotonic() - began:.2f} s, {len(jobs)} jobs of yours")
+        yield _platform(name, found, users.pop(name, ""))
+    for name, by in users.items():
+        yield Check(
+            f"platform {name}", "broken", f"not installed, needed by {by}", "install the package that brings it"
+        )
 
 
-def _sites() -> Iterator[Check]:
-    from ..sites import detect, installed
+def _users(site: str | None) -> dict[str, str]:
+    """Who uses each platform: the place where new jobs go, and jobs that are open."""
+    from ..journal import Journal
+
+    users: dict[str, list[str]] = {}
+    try:
+        platform, user, _ = _place(site)
+        users[platform] = [user]
+    except Error:  # told by `_sites`
+        pass
+    open_: dict[str, list[str]] = {}
+    for entry in Journal().open_entries().values():
+        open_.setdefault(entry.platform, []).append(entry.id)
+    for platform, ids in open_.items():
+        more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
+        users.setdefault(platform, []).append(
+            f"the open job{'s' * (len(ids) > 1)} {', '.join(ids[:_MOST_IDS])}{more}"
+        )
+    return {platform: " and ".join(names) for platform, names in users.items()}
+
+
+def _platform(name: str, found: Platform | PluginError, users: str) -> Check:
+    """How one is. What nobody uses is no fault: its client may be installed and know no cluster."""
+    from .platforms import bounded, missing_commands, not_ours
+
+    what = f"platform {name}"
+    try:
+        if isinstance(found, PluginError):
+            raise found
+        missing = missing_commands(found)
+        found.template_class  # noqa: B018 - it is checked when it is loaded
+        absent = f"{', '.join(missing)} not on PATH" if missing else not_ours(found)
+        if absent and users:
+            return Check(what, "broken", f"{absent}, needed by {users}", "load the module that brings its commands")
+        if absent:
+            return Check(what, "ok", f"not here: {absent}")
+        scheduler = bounded(found)
+        began = time.monotonic()
+        jobs = list(scheduler.ask(scheduler.live()))
+    except SchedulerError as error:
+        if users or name == "local":
+            return Check(what, "broken", f"{error.message}; used by {users}" if users else error.message, error.hint)
+        return Check(what, "ok", f"installed, and not used here: {error.message}")
+    except Error as error:
+        return Check(what, "broken", error.message, error.hint, _trace(error) if error.__cause__ else "")
+    except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
+        return Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
+    return Check(what, "ok", f"answers in {time.monotonic() - began:.2f} s, {len(jobs)} jobs of yours")
+
+
+def _place(site: str | None) -> tuple[str, str, str]:
+    """Where new jobs go: the platform, what they use it by, and what there is to remark."""
+    from ..sites import find, look
+    from .request import from_environment
+
+    chosen = {} if site else from_environment().chosen
+    named = site or chosen.get("site")
+    if file := chosen.get("config"):
+        there = find(None, Path(file))
+        return there.platform, f"the site {there.name}, by PSIJ_RUN_CONFIG", ""
+    if not named and (platform := chosen.get("platform")):
+        return platform, "your jobs, by PSIJ_RUN_PLATFORM", ""
+    if named or (named := os.environ.get("PSIJ_SITE")):
+        by = "--site" if site else "PSIJ_RUN_SITE" if "site" in chosen else "PSIJ_SITE"
+        return find(named).platform, f"the site {named}, by {by}", ""
+    seen = look()
+    if seen.site is not None:
+        return find(seen.site.name).platform, f"the site {seen.site.name}: {seen.site.sign}", ""
+    there = find(placing=False)
+    return there.platform, "no site is recognised: jobs run on this host", seen.remark
+
+
+def _sites(site: str | None) -> Iterator[Check]:
+    from ..sites import installed
 
     for name, found in installed().items():
         if isinstance(found, Error):
             yield Check(f"site {name}", "broken", found.message, found.hint)
-    here = detect()
-    yield Check("site", "ok", f"{here.name}, by {here.sign}" if here else "none recognised: jobs run on this host")
+    try:
+        _, text, remark = _place(site)
+    except Error as error:
+        yield Check("site", "broken", error.message, error.hint)
+        return
+    yield Check("site", "warning", remark) if remark else Check("site", "ok", text.removeprefix("the site "))
 
 
 def _launchers() -> Iterator[Check]:

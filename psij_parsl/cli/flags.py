@@ -107,7 +107,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("setup_may_fail", ("--setup-may-fail",), "", "Start the command even if a setup has failed.", switch=True),
     Flag("hold", ("--hold",), "", "Do not start before `psij-run release`.", switch=True),
     Flag(
-        "site", ("--site",), "NAME", "Site to submit to (default: found by this host's name).", variable=True,
+        "site", ("--site",), "NAME", "Site to submit to (default: the one that this host is).", variable=True,
         complete="sites",
     ),
     Flag(

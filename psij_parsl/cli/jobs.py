@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from ..entry import Entry
 from ..errors import InvalidRequest
 from . import overview
 from .arguments import Json, Selectors, age
@@ -44,9 +46,16 @@ def list_jobs(
     if count is not None and count < 1:
         raise InvalidRequest(f"-n {count} asks for no jobs at all", hint="-n takes a whole number above 0")
     desk = Desk()
-    after = time.time() - age(since, "--since") if since else 0.0
-    recorded = desk.journal.entries() if everything or since else desk.journal.open_entries()
-    chosen = [entry for entry in recorded.values() if entry.intended >= after]
-    found = [(entry, "*" if entry.array else "") for entry in chosen[-count if count else 0 :]]
-    overview.show(out, desk, desk.look(found))
+    journal = desk.journal
+    going: Iterable[Entry] = journal.open_entries().values()
+    chosen: Iterable[Entry]
+    if since or (everything and count):
+        after = time.time() - age(since, "--since") if since else 0.0
+        chosen = journal.recent(after=after, count=count or 0).values()
+        going = [entry for entry in chosen if entry.open]
+    elif everything:
+        chosen = journal.entries().values()
+    else:
+        chosen = going = list(going)[-count if count else 0 :]
+    overview.show(out, desk, desk.rows(chosen, going))
     return 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, LaunchError
 from ..job import Job, Resources
-from ..signals import received_signal, registered
+from ..signals import kept, received_signal, registered
 from ..validators import duration, non_negative_int, one_of, positive_int
 from .flags import FLAGS, Chosen, Flag, parsed
 from .output import Renderer
@@ -79,11 +79,14 @@ class _Launch:
     """One run that we stand for."""
 
     def __init__(self, out: Renderer, said: Mapping[str, Any], command: list[str]) -> None:
+        from ..mpirun_choice import fitting
         from ..resources import NodeResources
 
         self.out, self.said = out, said
         self.site = _site(said)
         self.resources: NodeResources = NodeResources.discover(hardware=self.site.hardware())
+        if "site" not in said and "config" not in said:
+            self.site = fitting(self.site, self.resources.allocation.platform)
         self.job = self._job(command)
         self.method = self._method()
 
@@ -216,7 +219,7 @@ def _watched(run: Run) -> int:
 
 @contextmanager
 def _handling(handler: Any) -> Iterator[None]:
-    earlier = {number: signal.signal(number, handler) for number in _FORWARDED}
+    earlier = {number: signal.signal(number, handler) for number in _FORWARDED if not kept(number)}
     try:
         yield
     finally:
@@ -227,4 +230,4 @@ def _handling(handler: Any) -> Iterator[None]:
 def _site(said: Mapping[str, Any]) -> Site:
     from ..sites import find
 
-    return find(said.get("site"), Path(said["config"]) if "config" in said else None)
+    return find(said.get("site"), Path(said["config"]) if "config" in said else None, placing=False)

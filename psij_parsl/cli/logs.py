@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGINT
 from typing import Annotated
 
 import typer
 
 from ..batch import outputs
+from ..entry import Entry
 from ..errors import Error, InvalidRequest
-from ..signals import registered, should_exit
+from ..signals import received_signal, registered, should_exit
 from ..states import JobState, JobStatus
 from ..verdict import manager_log
 from .acts import all_final
@@ -73,10 +75,33 @@ def _file(desk: Desk, row: Row, *, stderr: bool, manager: bool) -> Path:
     job = desk.journal.job(entry, key)
     if job is None:
         raise Error(
-            f"nothing is known of the output of job {entry.id}: it was not submitted from here",
+            f"nothing is known of the output of job {entry.id}: {_unknown(entry)}",
             hint=f"`psij-run info {entry.id}` shows what is known",
         )
-    return outputs(entry.element_folder(key), key, job)[1 if stderr else 0]
+    path = outputs(entry.element_folder(key), key, job)[1 if stderr else 0]
+    if path.exists() and not path.is_file():
+        raise Error(
+            f"{path}, where job {entry.id} writes, is no file that can be shown again: it is {_kind(path)}",
+            hint="whoever reads from there has what it wrote; submit with -o FILE to keep it",
+        )
+    return path
+
+
+def _unknown(entry: Entry) -> str:
+    """Why it is not known where a job writes."""
+    if not entry.folder.is_dir():
+        return f"its folder {entry.folder} is gone"
+    if os.path.lexists(entry.folder / "job.json"):
+        return f"{entry.folder / 'job.json'} cannot be read"
+    return "it was not submitted from here"
+
+
+def _kind(path: Path) -> str:
+    kinds = (
+        (path.is_dir, "a directory"), (path.is_fifo, "a pipe"), (path.is_socket, "a socket"),
+        (path.is_char_device, "a device"), (path.is_block_device, "a disk"),
+    )  # fmt: skip
+    return next((word for is_one, word in kinds if is_one()), "something else")
 
 
 def _nothing(row: Row, path: Path) -> Error:
@@ -102,6 +127,11 @@ def _nothing(row: Row, path: Path) -> Error:
     return Error(f"there is no {path}: job {row.id} ended {status.describe()}", hint=hint)
 
 
+def gone(pump: Pump) -> OSError | None:
+    """Why there is nobody to show anything to."""
+    return pump.error or (pump.lost[0][1] if pump.lost else None)
+
+
 def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int:
     pump = Pump(tails, Spinner(sys.stderr))
     pump.start()
@@ -110,17 +140,17 @@ def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int
         waiting = [status for status in statuses if status.state < JobState.ACTIVE]
         text = f"{waiting[0].state.name} {waiting[0].message}" if waiting else ""
         pump.waiting = text if len(waiting) == len(statuses) else None
-        return all_final(statuses) or pump.error is not None
+        return all_final(statuses) or gone(pump) is not None
 
-    try:
-        with registered():
+    with registered():
+        try:
             for executor, group in desk.groups(found):
                 executor.watch(group, done)
-                if should_exit():
-                    return 130
-    finally:
-        pump.waiting = None
-        pump.finish()
-    if pump.error:
-        raise pump.error
-    return 0
+                if should_exit() or gone(pump):
+                    break
+        finally:
+            pump.waiting = None
+            pump.finish()
+        if error := gone(pump):
+            raise error
+        return 128 + (received_signal() or SIGINT) if should_exit() else 0

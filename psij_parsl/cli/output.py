@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import Error
@@ -47,8 +48,8 @@ class Renderer(ABC):
         self._noted: set[str] = set()
 
     @abstractmethod
-    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
-        """A list of things; `empty` is what to say to people when there are none."""
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+        """A list of things, each looked at once; `empty` is what to say to people when there are none."""
 
     @abstractmethod
     def record(self, data: Data, shown: Sequence[Column]) -> None:
@@ -66,6 +67,12 @@ class Renderer(ABC):
     def error(self, error: Error) -> None:
         """What went wrong and what to do next, on stderr."""
 
+    def _say(self, text: str) -> None:
+        """Write to stderr. That it is closed or full can be told to nobody."""
+        with suppress(OSError):
+            self.err.write(text)
+            self.err.flush()
+
     def note_once(self, text: str) -> bool:
         """Whether that remark is new."""
         new = text not in self._noted
@@ -76,23 +83,25 @@ class Renderer(ABC):
 class People(Renderer):
     """Aligned text; colours on a terminal only, and not with NO_COLOR."""
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
-        if not rows:
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+        cells: list[list[str]] = [[] for _ in columns]
+        for row in rows:
+            for column, texts in zip(columns, cells, strict=True):
+                texts.append(column.show(row.get(column.key)).replace("\n", " "))
+        if not cells[0]:
             if empty:
                 self.note(empty)
             return
-        shown = []
-        for at, column in enumerate(columns):
-            cells = [column.show(row.get(column.key)).replace("\n", " ") for row in rows]
-            if at == 0 or any(cells):  # a column that says nothing takes no room
-                shown.append([column.title, *cells])
+        shown = [  # a column that says nothing takes no room
+            [column.title, *texts]
+            for at, (column, texts) in enumerate(zip(columns, cells, strict=True)) if at == 0 or any(texts)
+        ]  # fmt: skip
         lines = zip(*map(_padded, shown), strict=True)
         room = self._columns()
-        if room or self._coloured(self.out):
-            text = [self._line(line, room, head=not number) for number, line in enumerate(lines)]
-        else:
-            text = ["  ".join(line).rstrip() for line in lines]
-        self.out.write("\n".join(text) + "\n")
+        fancy = room or self._coloured(self.out)
+        for number, line in enumerate(lines):
+            text = self._line(line, room, head=not number) if fancy else "  ".join(line).rstrip()
+            self.out.write(text + "\n")
 
     def _line(self, cells: Sequence[str], room: int, *, head: bool) -> str:
         """A line for a terminal: in colours, and cut at its right edge."""
@@ -119,12 +128,12 @@ class People(Renderer):
 
     def note(self, text: str) -> None:
         if self.note_once(text):
-            self.err.write(f"psij-run: {plain(text)}\n")
+            self._say(f"psij-run: {plain(text)}\n")
 
     def error(self, error: Error) -> None:
-        self.err.write(f"psij-run: {plain(error.message)}\n")
+        self._say(f"psij-run: {plain(error.message)}\n")
         if error.hint:
-            self.err.write(f"hint: {plain(error.hint)}\n")
+            self._say(f"hint: {plain(error.hint)}\n")
 
     def colour(self, text: str, code: str) -> str:
         """The text in that colour, where the output has colours."""
@@ -145,35 +154,43 @@ class Json(Renderer):
 
     json = True
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Data], *, empty: str = "") -> None:
-        self._write(self.out, list(rows))
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+        import json
+
+        before = "["
+        for row in rows:
+            self.out.write(before + json.dumps(row, default=str))
+            before = ", "
+        self.out.write("]\n" if before == ", " else "[]\n")
 
     def record(self, data: Data, shown: Sequence[Column]) -> None:
-        self._write(self.out, data)
+        self.out.write(_json(data))
 
     def answer(self, text: str, data: Data) -> None:
-        self._write(self.out, data)
+        self.out.write(_json(data))
 
     def note(self, text: str) -> None:
         if self.note_once(text):
-            self._write(self.err, {"note": text})
+            self._say(_json({"note": text}))
 
     def error(self, error: Error) -> None:
-        self._write(self.err, {"error": error.message, "hint": error.hint, "code": error.exit_status})
-
-    def _write(self, stream: TextIO, data: Any) -> None:
-        import json
-
-        stream.write(json.dumps(data, default=str) + "\n")
+        self._say(_json({"error": error.message, "hint": error.hint, "code": error.exit_status}))
 
 
-def _padded(cells: Sequence[str]) -> list[str]:
+def _json(data: Any) -> str:
+    import json
+
+    return json.dumps(data, default=str) + "\n"
+
+
+def _padded(cells: Sequence[str]) -> Iterator[str]:
     """The cells of a column, all as wide as the widest."""
     if all(map(str.isascii, cells)):
         width = max(map(len, cells))
-        return [cell.ljust(width) for cell in cells]
+        return (cell.ljust(width) for cell in cells)
     widths = list(map(_width, cells))
-    return [cell + " " * (max(widths) - width) for cell, width in zip(cells, widths, strict=True)]
+    widest = max(widths)
+    return (cell + " " * (widest - width) for cell, width in zip(cells, widths, strict=True))
 
 
 def _width(text: str) -> int:

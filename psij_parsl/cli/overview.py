@@ -7,11 +7,12 @@ the rest of an answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import ne
+from signal import SIGINT
 
-from ..signals import registered, should_exit
+from ..signals import received_signal, registered, should_exit
 from .desk import Desk, Found, Row
 from .output import Column, Renderer, length
 
@@ -30,7 +31,8 @@ def status(out: Renderer, selectors: Sequence[str], *, elements: bool = False, w
     found = desk.find(selectors or ["all"], elements=elements)
     if watch:
         return _watch(desk, out, found)
-    show(out, desk, desk.look(found, urgent=True))
+    rows = desk.look(found, urgent=True)
+    show(out, desk, rows)
     return 0
 
 
@@ -42,14 +44,14 @@ def direct(out: Renderer, words: Sequence[str]) -> int | None:
     return status(out, selectors, elements="--elements" in words, watch="--watch" in words)
 
 
-def show(out: Renderer, desk: Desk, rows: list[Row]) -> None:
+def show(out: Renderer, desk: Desk, rows: Iterable[Row]) -> None:
     """These jobs as a table, and what is to be said beside it."""
     now = time.time()
     for note in desk.notes:
         out.note(note)
-    new = not desk.journal.path.exists()
+    new = desk.journal.new
     empty = "no jobs yet; `psij-run submit -- hostname` would be one" if new else "no open jobs"
-    out.table(COLUMNS, [row.data(now) for row in rows], empty=empty)
+    out.table(COLUMNS, (row.data(now) for row in rows), empty=empty)
 
 
 def _watch(desk: Desk, out: Renderer, found: Found) -> int:
@@ -73,4 +75,4 @@ def _watch(desk: Desk, out: Renderer, found: Found) -> int:
             for executor, group in groups:  # a wait that also looks early at signs of an end
                 executor.watch(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
             if should_exit(0.0 if groups else _WATCH_S):
-                return 130
+                return 128 + (received_signal() or SIGINT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from ..registry import platform as find_platform
 from ..registry import platforms as installed
 from ..scheduler import Queue, Scheduler
 from ..validators import describe
+from ..whose import ask, foreign
 from .arguments import Json
 from .complete import platforms
 from .output import Column, Renderer
@@ -44,7 +44,7 @@ _QUEUES = (
 def list_platforms(ctx: typer.Context, json: Json = False) -> int:
     """List platforms: installed or not, and what each can.
 
-    A broken plug-in is shown with its error.
+    A broken plug-in is shown with its error, and so are commands of the same names that are another manager's.
     """
     out: Renderer = ctx.obj
     rows = []
@@ -56,6 +56,8 @@ def list_platforms(ctx: typer.Context, json: Json = False) -> int:
             row |= {"summary": found.summary, **_abilities(found)}
         except Error as error:
             row["error"] = error.message
+        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
+            row["error"] = f"{type(error).__name__}: {error}"
         rows.append(row)
     out.table(_LIST, rows)
     return 0
@@ -63,12 +65,20 @@ def list_platforms(ctx: typer.Context, json: Json = False) -> int:
 
 def _abilities(platform: Platform) -> dict[str, Any]:
     missing = missing_commands(platform)
-    return {"installed": not missing, "missing": missing, "can": can(platform)}
+    error = "" if missing else not_ours(platform)
+    return {"installed": not missing and not error, "missing": missing, "can": can(platform), "error": error}
 
 
 def missing_commands(platform: Platform) -> list[str]:
     """The commands of a resource manager that are not on PATH."""
     return [command for command in platform.scheduler_class.commands if shutil.which(command) is None]
+
+
+def not_ours(platform: Platform) -> str:
+    """That a command of a platform's name is known as another manager's, as a sentence; '' if it is not."""
+    scheduler = bounded(platform)
+    other = foreign(ask(scheduler), scheduler.product)
+    return other.not_of(scheduler.product) if other else ""
 
 
 def can(platform: Platform) -> list[str]:
@@ -102,11 +112,11 @@ def show(
         }
         for fixed, declared in ((True, FIXED), (False, template.params)) for each in declared.values()
     ]  # fmt: skip
-    queues = _queues(platform, record["missing"])
+    queues = _queues(platform) if record["installed"] else []
     if out.json:
         out.record({**record, "parameters": parameters, "queues": [queue._asdict() for queue in queues]}, ())
         return 0
-    lines = ("name", "summary", "package", "launcher", "installed", "missing", "can")
+    lines = ("name", "summary", "package", "launcher", "installed", "missing", "error", "can")
     out.record(record, [Column(key, key) for key in lines])
     out.out.write("\nfixed parameters, each with a flag of its own\n")
     flag = Column("flag", "FLAG")
@@ -125,9 +135,7 @@ _FLAGS = {
 }  # fmt: skip
 
 
-def _queues(platform: Platform, missing: Sequence[str]) -> list[Queue]:
-    if missing:
-        return []
+def _queues(platform: Platform) -> list[Queue]:
     try:
         return bounded(platform).queues()
     except Error:  # it cannot say, or does not answer: the rest is shown all the same

@@ -6,20 +6,23 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 import typer
 
 from ..batch import outputs
-from ..errors import Error
+from ..errors import Ambiguous, Error
 from ..executor import Submission
-from ..signals import received_signal, registered, should_exit
+from ..signals import kept, received_signal, registered, should_exit
 from ..states import JobState, JobStatus
 from .acts import all_final
+from .app import OURS
 from .arguments import CommandWords
 from .desk import Desk, Found, Row, exit_status, told
 from .options import Chosen, job_flags
 from .output import Renderer
+from .stdio import unwritten
 from .stream import Pump, Sink, Spinner, Tail
 from .submit import Order, order
 
@@ -50,17 +53,22 @@ class _Foreground:
         self.submission: Submission | None = None
         self.found: Found = ()
         self.statuses: Sequence[JobStatus] = ()
+        self.told_of = 0
         self.spinner = Spinner(sys.stderr, quiet=out.json)
         self.pump = Pump((), self.spinner)
 
     def run(self) -> int:
-        with registered(on_second=self._last_words):
+        with registered(on_first=self._heard, on_second=self._last_words):
             job = self.order.job
             old = [Tail(path) for path in (job.stdout, job.stderr) if path is not None and not job.array]
             if self.spinner.active:
                 self.spinner.draw(f"submitting {job.display_name}")
             try:
                 self.submission = self.order.submit()
+            except Ambiguous as error:
+                if not should_exit() or not error.job_id:
+                    raise
+                return self._cancel_unknown(error.job_id)
             finally:
                 self.spinner.clear()
             if self.verbose:
@@ -79,7 +87,8 @@ class _Foreground:
                 self.pump.finish()
             if self.pump.error:
                 raise self.pump.error
-            return self._ended()
+            self._tell_of_lost()
+            return self._ended() or (OURS if self.pump.lost else 0)
 
     def _pairs(self, old: dict[os.PathLike[str], Tail]) -> list[tuple[Tail, Sink]]:
         pairs = []
@@ -97,7 +106,22 @@ class _Foreground:
         self.pump.waiting = self._words(waiting[0]) if len(waiting) == len(statuses) else None
         if self.pump.waiting is None:
             self.spinner.clear()
+        self._tell_of_lost()
         return all_final(statuses) or self.pump.error is not None
+
+    def _tell_of_lost(self) -> None:
+        """Once, of a stream of ours that takes no more: the job is not ended for that, for its files have it all."""
+        for sink, error in self.pump.lost[self.told_of :]:
+            self.told_of += 1
+            job = self.submission.id if self.submission else ""
+            ended = all_final(self.statuses)
+            told = unwritten(
+                error, f"job {job} {'has ended' if ended else 'runs on'}",
+                f"`psij-run logs {'--stderr ' if sink.name == 'stderr' else ''}{job}` shows what it {'wrote' if ended else 'writes'}",
+                stream=sink.name,
+            )  # fmt: skip
+            told.exit_status = OURS
+            self.out.error(told)
 
     def _words(self, status: JobStatus) -> str:
         said = "held" if status.held else status.message
@@ -105,6 +129,20 @@ class _Foreground:
         return f"job {self.submission.id if self.submission else ''} {status.state.name}{reason}"
 
     # ---- leaving early -------------------------------------------------------------------------------------
+
+    def _heard(self) -> None:
+        """The first signal: what it does is said at once where the manager may take long to let us do it."""
+        if self.submission is None:
+            _say("the job is cancelled once it is submitted; Ctrl-C once more leaves at once")
+
+    def _cancel_unknown(self, job_id: str) -> int:
+        """Nobody knows yet whether the manager has the job: see that it is cancelled if it turns out to."""
+        self.executor.cancel([job_id])
+        name = self.executor.platform.name
+        self.out.note(
+            f"nobody knows yet whether {name} has job {job_id}: if it has, it is cancelled when it shows up"
+        )
+        return 128 + (received_signal() or signal.SIGINT)
 
     def _cancel(self) -> None:
         """After Ctrl-C, or when nobody reads our output any more: cancel the job and wait for its end."""
@@ -116,6 +154,8 @@ class _Foreground:
             self.out.note(f"cancelling job {self.submission.id}; Ctrl-C once more leaves at once")
         with registered():  # the signal that came is used up; the next one is the second
             signal.signal(signal.SIGINT, self._leave)
+            if not kept(signal.SIGHUP):
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closing terminal's comes twice: its shell's as well
             try:
                 self.executor.cancel_found(self.desk.find([self.submission.id]))
             except Error:
@@ -140,15 +180,15 @@ class _Foreground:
     def _last_words(self) -> None:
         """What is still there when we leave at once."""
         if self.submission is None:
-            text = "psij-run: left while the job was being submitted; `psij-run list` shows whether it was\n"
+            text = "left while the job was being submitted; `psij-run list` shows whether it was"
         else:
             still = [s.state.name for s in self.statuses if not s.final] or ["QUEUED"]
             job = self.submission
             text = (
-                f"psij-run: job {job.id} ({self.executor.platform.name} {job.native_id}) is still {still[0]};"
-                f" `psij-run cancel {job.id}` ends it\n"
+                f"job {job.id} ({self.executor.platform.name} {job.native_id}) is still {still[0]};"
+                f" `psij-run cancel {job.id}` ends it"
             )
-        os.write(2, text.encode())
+        _say(text)
 
     # ---- its end -------------------------------------------------------------------------------------------
 
@@ -172,3 +212,9 @@ class _Foreground:
         error = told(row)
         error.exit_status = exit_status(row.status)
         return error
+
+
+def _say(text: str) -> None:
+    """A word from within a signal handler, which may have interrupted another one."""
+    with suppress(OSError):
+        os.write(2, f"psij-run: {text}\n".encode())

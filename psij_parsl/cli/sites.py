@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidRequest, SiteError, TemplateError, nearest
-from ..sites import Site, detect, find, installed
+from ..sites import Site, detect, find, installed, look
 from .arguments import Json
 from .complete import sites
 from .output import Column, Renderer
@@ -76,13 +76,15 @@ def show(
 def detect_site(ctx: typer.Context, json: Json = False) -> int:
     """Tell which site this host is, and by what sign."""
     out: Renderer = ctx.obj
-    here = detect()
-    if here is None:
-        out.note("no site is recognised here, so jobs run on this host; --site or PSIJ_SITE names another one")
-    name, sign = (here.name, here.sign) if here else (find().name, "")
-    out.answer(name, {"name": name, "sign": sign})
-    if sign:
+    seen = look()
+    if seen.site is not None:
+        name, sign = seen.site
         out.note(sign)
+    else:
+        name, sign = find(placing=False).name, ""
+        none = "no site is recognised here, so jobs run on this host; --site or PSIJ_SITE names another one"
+        out.note(seen.remark or none)
+    out.answer(name, {"name": name, "sign": sign, "remark": seen.remark})
     return 0
 
 
@@ -105,7 +107,7 @@ def check(
 
 def _named(name: str | None) -> Site:
     """The site of that name, or of that file."""
-    return find(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else find(name)
+    return find(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else find(name, placing=False)
 
 
 def _spread(row: Mapping[str, Any]) -> list[dict[str, Any]]:

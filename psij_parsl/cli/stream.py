@@ -6,11 +6,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from errno import EPIPE
+from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, TextIO
 
 from .output import length, plain
+from .stdio import lost
 
 _CHUNK = 1 << 20
 _TICK_S = 0.05
@@ -43,7 +47,9 @@ class Tail:
                 return b""  # an old file of that name, which the job has not opened yet
             self._before = None
         try:
-            with open(self.path, "rb", buffering=0) as file:  # opened anew: NFS then looks again
+            with open(self.path, "rb", buffering=0, opener=at_once) as file:  # opened anew: NFS then looks again
+                if not S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return b""
                 if os.fstat(file.fileno()).st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
@@ -60,9 +66,14 @@ class Tail:
             self._offset = start_of_last(self.path, last_lines)
 
 
+def at_once(path: str, flags: int) -> int:
+    """Opens a file, as `open` wants it, without waiting for whoever may write to a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def start_of_last(path: Path, lines: int) -> int:
     """The offset at which the last so many lines of a file begin. Reads from its end."""
-    if not path.exists():
+    if not path.is_file():
         return 0
     with open(path, "rb") as file:
         at = size = file.seek(0, os.SEEK_END)
@@ -96,8 +107,13 @@ class Sink:
         self._label = label.encode()
         self._rest = b""
 
+    @property
+    def name(self) -> str:
+        """What people call the stream."""
+        return "stderr" if self._stream is sys.stderr else "stdout"
+
     def write(self, data: bytes) -> None:
-        """Write all of it, at once."""
+        """Write all of it, at once. Raises `OSError` where the stream does not take it, or something before it."""
         if self._label:
             *lines, self._rest = (self._rest + data).split(b"\n")
             data = b"".join(self._label + line + b"\n" for line in lines)
@@ -113,6 +129,8 @@ class Sink:
         self._stream.flush()
         self._file.write(data)
         self._file.flush()
+        if error := lost(self._stream):
+            raise error
 
 
 class Spinner:
@@ -140,21 +158,28 @@ class Spinner:
             room = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: nobody has told
         except (OSError, ValueError):
             room = 80
-        self._stream.write(f"\r\x1b[K{line[: room - 1]}")
-        self._stream.flush()
+        self._put(f"\r\x1b[K{line[: room - 1]}")
 
     def clear(self) -> None:
         """Take the line away."""
         if self._drawn:
             self._drawn = ""
-            self._stream.write("\r\x1b[K")
+            self._put("\r\x1b[K")
+
+    def _put(self, text: str) -> None:
+        try:
+            self._stream.write(text)
             self._stream.flush()
+        except OSError:  # the terminal is gone
+            self.active = False
 
 
 class Pump(threading.Thread):
     """Copies files to our own streams while they grow, from a thread, so that a slow manager holds up nothing.
 
-    `waiting` is what the spinner says until there is output; None for no spinner.
+    `waiting` is what the spinner says until there is output; None for no spinner. `error`: who read our output has
+    left, and there is nothing more to do. `lost`: streams that take no more for another reason, such as a full disk;
+    what else there is goes on.
     """
 
     def __init__(self, pairs: Sequence[tuple[Tail, Sink]], spinner: Spinner | None = None) -> None:
@@ -162,7 +187,8 @@ class Pump(threading.Thread):
         self.pairs = pairs
         self.spinner = spinner
         self.waiting: str | None = None
-        self.error: OSError | None = None  # whoever read our output has left
+        self.error: OSError | None = None
+        self.lost: list[tuple[Sink, OSError]] = []
         self._last_round = threading.Event()
 
     def run(self) -> None:
@@ -178,17 +204,29 @@ class Pump(threading.Thread):
             if self.spinner is not None:
                 self.spinner.clear()
             for _, sink in self.pairs:
-                sink.close()
+                if not self._is_lost(sink):
+                    self._guarded(sink, sink.close)
         except OSError as error:
             self.error = error
 
     def _copy(self) -> None:
         for tail, sink in self.pairs:
-            while data := tail.read():
+            while not self._is_lost(sink) and (data := tail.read()):
                 if self.spinner is not None:
                     self.spinner.clear()
                     self.spinner.active = False  # it has begun, whatever the manager has told so far
-                sink.write(data)
+                self._guarded(sink, partial(sink.write, data))
+
+    def _guarded(self, sink: Sink, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if error.errno == EPIPE:
+                raise
+            self.lost.append((sink, error))
+
+    def _is_lost(self, sink: Sink) -> bool:
+        return any(sink.name == each.name for each, _ in self.lost)
 
     def finish(self) -> None:
         """Copy what is left and end; to be called once nothing more is written to the files."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Error, InvalidRequest, Rejected, nearest
+from ..errors import Error, InvalidRequest, Rejected, Unwritten, nearest
 from ..executor import Submission
 from ..job import Job
 from .arguments import CommandWords
@@ -23,8 +23,10 @@ from .options import Chosen, job_flags, own_words
 from .output import Renderer
 from .remarks import remarks
 from .request import Layer, check_parameters, fields, from_environment, from_manager, merge
+from .stdio import unwritten
 
 if TYPE_CHECKING:
+    from ..batch import BatchSchedulerExecutor
     from ..sites import Finding
 
 
@@ -160,23 +162,46 @@ def submit(
     ordered = order(ctx, desk, chosen, command)
     if dry_run:
         return _render(out, ordered, verbose="verbose" in chosen)
-    submission = ordered.submit()
+    submission = _submitted(out, ordered)
     executor = ordered.place.executor
-    out.answer(
-        submission.id,
-        {
-            "id": submission.id, "native_id": submission.native_id, "folder": str(submission.folder),
-            "platform": executor.platform.name, "site": executor.site, "name": submission.name,
-        },
-    )  # fmt: skip
-    out.out.flush()
+    lost = _answer(out, executor, submission)
+    if lost is not None:
+        out.error(lost)
     if "verbose" in chosen:
         out.note(f"{executor.platform.name} calls it {submission.native_id}; its folder is {submission.folder}")
-    if not wait:
-        return 0
-    from .acts import wait_for
+    code = 0
+    if wait:
+        from .acts import wait_for
 
-    return wait_for(out, desk, [submission.id])
+        code = wait_for(out, desk, [submission.id])
+    return code or (lost.exit_status if lost is not None else 0)
+
+
+def _submitted(out: Renderer, ordered: Order) -> Submission:
+    try:
+        return ordered.submit()
+    except KeyboardInterrupt:
+        out.note("interrupted while the job was being submitted; `psij-run list` shows whether it was")
+        raise
+
+
+def _answer(out: Renderer, executor: BatchSchedulerExecutor, submission: Submission) -> Unwritten | None:
+    """Print the id. The job is submitted, so where stdout does not take it, the error has it."""
+    try:
+        out.answer(
+            submission.id,
+            {
+                "id": submission.id, "native_id": submission.native_id, "folder": str(submission.folder),
+                "platform": executor.platform.name, "site": executor.site, "name": submission.name,
+            },
+        )  # fmt: skip
+        out.out.flush()
+    except OSError as error:
+        return unwritten(
+            error, f"job {submission.id} was submitted ({executor.platform.name} calls it {submission.native_id})",
+            f"do not submit it again: `psij-run status {submission.id}` shows it",
+        )  # fmt: skip
+    return None
 
 
 @job_flags

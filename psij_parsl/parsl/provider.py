@@ -164,11 +164,12 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             "platform": self.platform, "run": this_owner(), "patience_s": _PATIENCE_S,
             "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
         }  # fmt: skip
-        if self._shape.site is not None:
-            return self._shape.site.executor(**settings)
         from ..batch import BatchSchedulerExecutor
 
-        return BatchSchedulerExecutor(**settings)
+        site = self._shape.site
+        executor = site.executor(**settings) if site is not None else BatchSchedulerExecutor(**settings)
+        cluster = self.parameters.get("cluster") if "cluster" in self.platform.template_class.places else None
+        return executor.at(str(cluster)) if cluster else executor
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl.auto") -> str:
         """Submit a block and return our id for it. Raises `SchedulerError` or `InvalidRequest` with the reason.

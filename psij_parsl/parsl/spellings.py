@@ -16,6 +16,7 @@ SAME: Mapping[str, str] = {
     "partition": "queue",
     "account": "project",
     "cpus_per_node": "cores_per_node",
+    "clusters": "cluster",
 }
 """Parsl's word -> ours, where they mean the same."""
 
@@ -26,7 +27,6 @@ NEEDLESS: Mapping[str, str] = {
     "cmd_timeout": "every command is bounded in time, and what was cut short is looked for",
     "status_batch_size": "ids go to the manager in groups that it bears",
     "regex_job_id": "the manager's answer is read by its platform",
-    "clusters": "set SLURM_CLUSTERS in the environment of the workflow",
     "request_by_nodes": "nodes are always asked for",
     "bsub_redirection": "the script is submitted as its platform does it",
     "cores_per_block": "say cores_per_node and num_nodes",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import AllocationError, Unavailable
@@ -157,9 +158,12 @@ def flux(environ: Mapping[str, str], run: Runner | None = None) -> Allocation | 
         return None
     job_id = environ.get("FLUX_JOB_ID", "")
     argv = ["flux", "job", "info", job_id, "R"] if job_id else ["flux", "resource", "R"]
+    from ..bounds import Bounds
     from ..command import CommandRunner
 
-    runner = run or CommandRunner(keep_env=("FLUX_*", "LUA_*", "PYTHONPATH"), timeout_s=20.0)
+    runner = run or partial(
+        CommandRunner(keep_env=("FLUX_*", "LUA_*", "PYTHONPATH"), timeout_s=20.0), bounds=Bounds()
+    )
     try:
         output = runner(argv)
     except Unavailable as error:

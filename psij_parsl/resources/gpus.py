@@ -60,9 +60,10 @@ def asked(run: Runner | None = None, which: Callable[[str], object] = shutil.whi
     for argv, read in TOOLS:
         if not which(argv[0]):
             continue
+        from ..bounds import Bounds
         from ..command import CommandRunner
 
-        output = (run or CommandRunner(timeout_s=_PATIENCE_S))(argv)
+        output = run(argv) if run else CommandRunner(timeout_s=_PATIENCE_S)(argv, bounds=Bounds())
         if output.rc == 0 and (ids := read(output.stdout)):
             return ids
     return ()

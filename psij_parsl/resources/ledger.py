@@ -203,6 +203,8 @@ class Ledger:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
+                if getattr(error, "errno", None) in files.SHORT:  # that is our own want, and no damage
+                    raise
                 log.warning("the ledger %s is damaged (%s); going on from the one before", path, error)
                 damaged = True
                 continue

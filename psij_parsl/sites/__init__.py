@@ -14,21 +14,40 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
-from .detect import Detected
-from .detect import detect as _detect
+from .detect import Detected, Look
+from .detect import look as _look
 from .load import Catalogue
 from .site import Finding, Laptop, Row, Site
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Detected", "Finding", "Laptop", "Row", "Site", "detect", "find", "installed", "json_schema"]
+__all__ = [
+    "Detected",
+    "Finding",
+    "Laptop",
+    "Look",
+    "Row",
+    "Site",
+    "detect",
+    "find",
+    "installed",
+    "json_schema",
+    "look",
+]
 
 
-def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Site:
+def find(
+    name: str | None = None,
+    file: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    placing: bool = True,
+) -> Site:
     """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
 
     Inside a job $PSIJ_SITE is the job's own; where a file had been named for it, $PSIJ_SITE_FILE is its path, and it
-    counts if it is to be read here. Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
+    counts if it is to be read here. `placing`: jobs go there, so if it is `laptop` although a resource manager is
+    here, a warning is logged. Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
     """
     catalogue = Catalogue(environ)
     if file is not None:
@@ -46,9 +65,11 @@ def find(name: str | None = None, file: Path | None = None, *, environ: Mapping[
             return catalogue.site(named, asked_by="$PSIJ_SITE")
         where = f"its file {path}" if path else "its file"
         log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
-    detected = _detect(catalogue, environ)
-    if detected is not None:
-        return catalogue.site(detected.name)
+    seen = _look(catalogue, environ)
+    if seen.site is not None:
+        return catalogue.site(seen.site.name)
+    if placing and seen.remark:
+        log.warning("%s", seen.remark)
     return catalogue.site(Laptop.name) if catalogue.top(Laptop.name) else Laptop()
 
 
@@ -58,7 +79,12 @@ def _from_file(catalogue: Catalogue, path: str) -> Site:
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:
     """The name of this host's site and the sign that it was recognised by, or None. Validates nothing."""
-    return _detect(Catalogue(environ), environ, hostname)
+    return look(environ=environ, hostname=hostname).site
+
+
+def look(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Look:
+    """As `detect`; where no site is recognised, also which resource managers are here all the same."""
+    return _look(Catalogue(environ), environ, hostname)
 
 
 def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | SiteError]:

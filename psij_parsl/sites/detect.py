@@ -1,4 +1,4 @@
-"""On which machine we are: by environment variables first, then by host name, then by a file.
+"""On which machine we are: by environment variables first, then by host name, then by a file, then by its manager.
 
 Only the signs are read, without validation, so that looking for a site is cheap on a host that has none.
 """
@@ -9,12 +9,12 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import SiteError
 from .load import Catalogue
-from .places import PACKAGE, SiteFile
+from .places import PACKAGE, SiteFile, under_root
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,15 @@ class Detected(NamedTuple):
     sign: str
 
 
-def detect(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None = None) -> Detected | None:
-    """The site of this host, or None.
+class Look(NamedTuple):
+    """The site that was recognised; if none was, `remark` tells which managers are here all the same."""
+
+    site: Detected | None
+    remark: str = ""
+
+
+def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None = None) -> Look:
+    """The site of this host, and what is here where there is none.
 
     A file of a higher layer wins over one of a lower layer. Raises `SiteError` where two sites of one layer have
     the same kind of sign here.
@@ -40,8 +47,30 @@ def detect(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | Non
             if sign := _sign(kind, rule.get(kind), environ, host):
                 found.setdefault(file.name, (file, sign))
         if found:
-            return _highest(catalogue, found)
-    return None
+            return Look(_highest(catalogue, found))
+    return _by_manager(catalogue, signs, environ)
+
+
+def _by_manager(
+    catalogue: Catalogue, signs: Sequence[tuple[SiteFile, dict[str, Any]]], environ: Mapping[str, str]
+) -> Look:
+    """By the manager that is at home here. Where several are, or one is here and not at home, nobody can tell."""
+    from .managers import at_home, remark
+
+    wanted: dict[str, list[SiteFile]] = {}
+    for file, rule in signs:
+        if isinstance(name := rule.get("manager"), str):
+            wanted.setdefault(name, []).append(file)
+    home, here = at_home(wanted, environ)
+    found = [(file, manager) for manager in home for file in wanted[manager.platform]]
+    best = max((catalogue.layers.index(file.layer) for file, _ in found), default=0)
+    top = [(file, manager) for file, manager in found if catalogue.layers.index(file.layer) == best]
+    if len({manager.platform for _, manager in top}) == 1:
+        return Look(_highest(catalogue, {file.name: (file, manager.about) for file, manager in top}))
+    sites = [(file.name, manager) for file, manager in top] or [
+        (file.name, manager) for manager in here if manager.platform for file in wanted[manager.platform]
+    ]
+    return Look(None, remark(sites, here, environ))
 
 
 def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
@@ -79,7 +108,8 @@ def _sign(kind: str, wanted: Any, environ: Mapping[str, str], host: str) -> str:
         except re.error:
             return ""
     if kind == "file" and isinstance(wanted, str):
-        return f"{wanted} exists" if os.path.isabs(wanted) and os.path.exists(wanted) else ""
+        there = os.path.isabs(wanted) and os.path.exists(under_root(wanted, environ))
+        return f"{wanted} exists" if there else ""
     return ""
 
 

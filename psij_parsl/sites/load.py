@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SiteError, nearest
 from .lines import Key
 from .places import PACKAGE, Layer, SiteFile, files, layers, read
-from .site import Laptop, Site
+from .site import Generic, Laptop, Site
 
 if TYPE_CHECKING:
     from .faults import Fault
@@ -90,6 +90,8 @@ class Catalogue:
         """The site of that file, validated. Raises `SiteError` with everything that is wrong with it."""
         if file.name == Laptop.name and file.layer.directory == PACKAGE:
             return Laptop()
+        if file.layer.directory == PACKAGE and not {*file.data} - {*Generic.KEYS}:
+            return Generic(file)
         from .faults import validated
 
         return validated(file, self._content(file, ()))

@@ -62,6 +62,12 @@ def _identifier(name: str) -> str:
     return name
 
 
+def _platform(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("must be a platform's name, such as slurm")
+    return name
+
+
 def _site_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError("must be a site's name: letters, digits, . _ and - only")
@@ -154,7 +160,7 @@ class Defaults(_Table):
 
 
 class Rule(_Table):
-    """One sign by which a site is known; exactly one of the three."""
+    """One sign by which a site is known; exactly one of the four."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -166,10 +172,14 @@ class Rule(_Table):
         default=None, description="absolute path of a file or directory that exists there and nowhere else"
     )
 
+    manager: Annotated[StrictStr, AfterValidator(_platform)] | None = Field(
+        default=None, description="platform whose resource manager is at home there: for any machine of its kind"
+    )
+
     @model_validator(mode="after")
     def _one(self) -> Rule:
         if len(self.model_fields_set) != 1:
-            raise ValueError("must have exactly one of env, hostname, file")
+            raise ValueError("must have exactly one of env, hostname, file, manager")
         return self
 
 
@@ -262,6 +272,9 @@ class SiteModel(Site, _Table):
     launch: Launch | None = Field(default=None, description="how runs are started inside a job")
     poll_min: Seconds | None = Field(
         default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
+    )
+    query_memory: Memory | None = Field(
+        default=None, description="memory that one query of the manager may take: '2 GB'; a bare number is MB"
     )
     spool: StrictStr | None = Field(
         default=None,

@@ -73,12 +73,18 @@ def layers(environ: Mapping[str, str]) -> Iterator[Layer | tuple[str, SiteError]
     """The directories that are searched, low to high; a plug-in without one gives its name and its error."""
     yield Layer("package", PACKAGE)
     yield from _plugins()
-    yield Layer("system", SYSTEM)
+    yield Layer("system", Path(under_root(str(SYSTEM), environ)))
     listed = [place for place in environ.get("PSIJ_PARSL_SITE_PATH", "").split(os.pathsep) if place]
     paths = dict.fromkeys(os.path.abspath(os.path.expanduser(place)) for place in listed)
     for path in reversed(paths):  # as in PATH, the first one wins
         yield Layer("PSIJ_PARSL_SITE_PATH", Path(path))
     yield Layer("user", user_directory(environ))
+
+
+def under_root(path: str, environ: Mapping[str, str]) -> str:
+    """Where an absolute path of this host is looked for: below $PSIJ_PARSL_SYSROOT, if that is set."""
+    root = environ.get("PSIJ_PARSL_SYSROOT")
+    return os.path.join(root, path.lstrip("/")) if root else path
 
 
 def user_directory(environ: Mapping[str, str]) -> Path:
@@ -95,7 +101,7 @@ def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             yield Layer(f"plug-in {point.name}", _directory(point.load()))
-        except Exception as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
+        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
             said = (
                 f"the sites of plug-in {point.name} ({point.value}) cannot be found: {type(error).__name__}: {error}"
             )

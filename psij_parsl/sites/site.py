@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..batch import BatchSchedulerExecutor
     from ..resources import Hardware
     from .model import Launch, Queue
+    from .places import SiteFile
 
 FLAGS: Mapping[str, str] = {
     "num_nodes": "-N/--nodes",
@@ -81,6 +82,7 @@ class Site:
         launcher: str | None
         launch: Launch | None
         poll_min: float | None
+        query_memory: int | None
         spool: str | None
         parameters: Mapping[str, Any]
         setup: tuple[str, ...]
@@ -128,7 +130,7 @@ class Site:
         from ..batch import BatchSchedulerExecutor
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
-        settings |= {"poll_s": self.poll_min, "spool": self._spool()}
+        settings |= {"poll_s": self.poll_min, "spool": self._spool(), "query_memory_mb": self.query_memory}
         settings |= {"site_file": self.file, "node_environment": self.node_environment}
         if overrides.get("launcher", self.launcher) == self.launcher:
             settings["launch"] = self.launch
@@ -203,16 +205,14 @@ class Site:
         return findings
 
 
-class Laptop(Site):
-    """The site of a host that no file describes: the same as `configs/laptop.toml`, without reading it."""
+class Bare(Site):
+    """A site that says nothing of its jobs. Made without pydantic, which takes longer than all the rest."""
 
-    name = "laptop"
-    description = "This host alone: jobs queue for its cores"
     url = ""
-    platform = "local"
-    launcher = None
+    launcher: str | None = None
     launch = None
     poll_min = None
+    query_memory = None
     spool = None
     parameters: Mapping[str, Any] = {}
     setup = ()
@@ -229,11 +229,49 @@ class Laptop(Site):
     def hardware(self) -> Hardware | None:
         return None
 
+
+class Laptop(Bare):
+    """The site of a host that no file describes: the same as `configs/laptop.toml`, without reading it."""
+
+    name = "laptop"
+    description = "This host alone: jobs queue for its cores"
+    platform = "local"
+
     def origin(self, key: str | Sequence[str | int]) -> str:
         return "built in" if key in ("name", "description", "platform") else "default"
 
     def rows(self) -> list[Row]:
         return [Row(key, getattr(self, key), "built in") for key in ("name", "description", "platform")]
+
+
+class Generic(Bare):
+    """Any machine of one manager, from a file of this package that says no more than these keys."""
+
+    KEYS = ("name", "description", "url", "platform", "launcher", "detect")
+
+    def __init__(self, file: SiteFile) -> None:
+        self._source, self._said = file, {"name": file.name, **file.data}
+        for key in self.KEYS[:-1]:
+            if key in self._said:
+                setattr(self, key, self._said[key])
+
+    def __repr__(self) -> str:
+        return f"Generic({self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Generic) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def origin(self, key: str | Sequence[str | int]) -> str:
+        whole = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
+        if line := self._source.lines.get(whole):
+            return f"{self._source.path}:{line}"
+        return str(self._source.path) if whole == ("name",) else "default"
+
+    def rows(self) -> list[Row]:
+        return [Row(key, self._said[key], self.origin(key)) for key in self.KEYS if key in self._said]
 
 
 def _beyond(queue: Queue, job: Job) -> Iterable[tuple[str, str]]:

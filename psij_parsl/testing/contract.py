@@ -9,16 +9,20 @@
         def executor(self):
             return BatchSchedulerExecutor("mine", poll_s=0.5)
 
-What the platform cannot be asked for (arrays, holding, following another job) is skipped, with the word for it.
+What the platform cannot be asked for (arrays, holding, following another job), and what the machine has not (a second
+node, GPUs), is skipped, with the word for it; a test of what is named in `must_have` is not.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +30,7 @@ import pytest
 
 from .. import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from ..errors import InvalidRequest, JobFailed, Rejected, UnknownJob
+from ..resources.hostlist import expand
 from .templates import sentinel_check
 from .tools import PATIENCE_S, comes_true, ended, needs, processes, shell
 
@@ -35,6 +40,10 @@ class PlatformContract:
 
     #: A value for each parameter whose rule asks for a certain form.
     samples: ClassVar[Mapping[str, object]] = {}
+    #: How many elements the largest array has.
+    array_size: int = 64
+    #: What must be there: "nodes" (two), "memory", "gpus".
+    must_have: ClassVar[Collection[str]] = ()
 
     @pytest.fixture(autouse=True)
     def own_state(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +94,36 @@ class PlatformContract:
         status = executor.submit(Job(command=["true"], stdout=tmp_path / "none" / "out")).wait(PATIENCE_S)
         assert (status.state, status.reason) == (JobState.FAILED, EndReason.LAUNCH_FAILED)
         assert "output" in status.message
+
+    @pytest.mark.parametrize("code", [99, 100, 137])
+    def test_an_exit_code_that_means_more_to_some_is_told_as_it_was(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path, code: int
+    ) -> None:
+        status = executor.submit(shell(f"echo ran >>{tmp_path}/log; exit {code}")).wait(PATIENCE_S)
+        assert (status.state, status.exit_status) == (JobState.FAILED, code)
+        assert (tmp_path / "log").read_text() == "ran\n"
+
+    # ---- what a job is given -------------------------------------------------------------------------------
+
+    def test_two_nodes_are_two(self, executor: BatchSchedulerExecutor) -> None:
+        job = self._has(executor, "nodes", shell('sort -u "$PSIJ_NODEFILE" | wc -l', num_nodes=2, job_mode="script"))
+        assert job.result(PATIENCE_S).split() == ["2"]
+
+    def test_memory_can_be_asked_for(self, executor: BatchSchedulerExecutor) -> None:
+        job = self._has(executor, "memory", shell("echo fine", memory_per_node=100, job_mode="script"))
+        assert job.result(PATIENCE_S) == "fine\n"
+
+    def test_gpus_can_be_asked_for(self, executor: BatchSchedulerExecutor) -> None:
+        job = self._has(executor, "gpus", shell("echo fine", gpus_per_rank=1, job_mode="script"))
+        assert job.result(PATIENCE_S) == "fine\n"
+
+    def _has(self, executor: BatchSchedulerExecutor, what: str, job: Job) -> Submission:
+        try:
+            return executor.submit(job)
+        except (InvalidRequest, Rejected) as error:
+            if what in self.must_have:
+                raise
+            pytest.skip(f"no {what} here: {error}")
 
     # ---- what a job starts with ----------------------------------------------------------------------------
 
@@ -226,6 +265,82 @@ class PlatformContract:
         with pytest.raises(InvalidRequest, match="never start"):
             executor.submit(Job(command=["true"], after=[first.id]))
 
+    def test_a_job_cancelled_while_it_waits_for_another_was_cancelled_and_no_more(
+        self, executor: BatchSchedulerExecutor
+    ) -> None:
+        needs(executor, "hold", "after")
+        first = executor.submit(Job(command=["true"], hold=True))
+        second = executor.submit(Job(command=["true"], after=[first.id]))
+        executor.status([second.id], urgent=True)
+        assert second.cancel()
+        status = second.wait(PATIENCE_S)
+        assert (status.state, status.reason) == (JobState.CANCELED, None)
+        first.cancel()
+
+    def test_a_job_that_somebody_else_kills_while_it_waits_is_cancelled(
+        self, executor: BatchSchedulerExecutor
+    ) -> None:
+        needs(executor, "hold")
+        hasty = self._hasty(executor)
+        witness = hasty.submit(Job(command=["true"], hold=True))
+        job = hasty.submit(Job(command=["true"], hold=True))
+        hasty.status([witness.id, job.id], urgent=True)
+        executor.scheduler.qdel([job.native_id])  # by the manager's own command: we are not told
+        status = job.wait(PATIENCE_S)
+        assert (status.state, status.reason) == (JobState.CANCELED, None)
+        witness.cancel()
+
+    def test_a_strangers_job_with_our_id_is_left_alone(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        """The manager lost its books, has counted from 1 again, and somebody's job has the id of ours."""
+        script = tmp_path / "theirs.sh"
+        script.write_text("#!/bin/bash\nsleep 300\n")
+        script.chmod(0o700)
+        theirs = executor.scheduler.qsub(script)
+        hasty = self._hasty(executor)
+        ours = hasty.submit(Job(command=["true"]))
+        ended(ours)
+        journal = hasty.journal
+        job_id, folder = journal.prepare()
+        journal.make_folder(folder)
+        entry = journal.intend(replace(journal.get(ours.id), id=job_id, place=str(folder), native="", ended={}))
+        entry = journal.commit(entry, theirs)
+        journal.born({job_id: entry.committed - 3600})
+        try:
+            hasty.cancel([job_id])
+            comes_true(lambda: hasty.status([job_id], urgent=True)[0].final)
+            status = hasty.status([job_id])[0]
+            assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
+            record = executor.scheduler.qstat(lambda seen: [theirs]).of(theirs)
+            assert record is not None
+            assert not record.status.final
+        finally:
+            executor.scheduler.qdel([theirs])
+
+    @staticmethod
+    def _hasty(executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
+        """One that waits not long for a job that its manager does not know."""
+        return BatchSchedulerExecutor(executor.platform, poll_s=executor.snapshot.interval_s, grace_s=1.0)
+
+    def test_notices_around_the_id_are_no_ids(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not executor.scheduler.commands:
+            pytest.skip(f"the {executor.platform.name} platform has no submit command")
+        name = executor.scheduler.submit_argv(tmp_path / "script.sh")[0]
+        shim = tmp_path / name
+        shim.write_text(
+            f'#!/bin/bash\necho "Welcome to head7."\necho "Down on 2026.11"\n{shutil.which(name)} "$@"\nrc=$?\n'
+            'echo "Balance 5.5; 2 jobs left"\nexit $rc\n'
+        )
+        shim.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        job = executor.submit(shell("echo $PSIJ_NATIVE_ID"))
+        assert executor.scheduler.same_id(job.result(PATIENCE_S).strip(), job.native_id)
+        assert len(executor.journal.entries()) == 1
+        assert not executor.journal.get(job.id).twins
+
     def test_an_array_runs_each_index_once(self, executor: BatchSchedulerExecutor) -> None:
         needs(executor, "array")
         indices = (0, 1, 2, 7)
@@ -237,6 +352,31 @@ class PlatformContract:
             element = executor.submission(f"{whole.id}_{index}")
             assert element.stdout is not None
             assert element.stdout.read_text() == f"{index}\n"
+
+    def test_a_large_array_beside_a_plain_job_runs_each_index_once(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        needs(executor, "array")
+        plain = executor.submit(shell("sleep 2; exit 5"))
+        whole = executor.submit(
+            shell(f"echo $PSIJ_ARRAY_INDEX >>{tmp_path}/log", array=range(self.array_size), stdout=Path("/dev/null"))
+        )
+        status = whole.wait(PATIENCE_S + self.array_size)
+        assert (status.state, status.message) == (JobState.COMPLETED, f"{self.array_size} COMPLETED")
+        assert sorted(map(int, (tmp_path / "log").read_text().split())) == [*range(self.array_size)]
+        assert plain.wait(PATIENCE_S).exit_code == 5
+
+    def test_an_array_began_with_its_first_element_and_ended_with_its_last(
+        self, executor: BatchSchedulerExecutor
+    ) -> None:
+        needs(executor, "array")
+        whole = executor.submit(shell("sleep $PSIJ_ARRAY_INDEX", array=(0, 3)))
+        status = whole.wait(PATIENCE_S)
+        first, last = executor.status([f"{whole.id}_0", f"{whole.id}_3"])
+        assert status.started == min((each.started for each in (first, last) if each.started), default=None)
+        assert status.ended == max((each.ended for each in (first, last) if each.ended), default=None)
+        told = [each.nodes for each in (first, last) if each.nodes]
+        assert set(expand(status.nodes) if told else ()) == {name for text in told for name in expand(text)}
 
     def test_many_alike_jobs_are_one_array(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         needs(executor, "array")
@@ -265,9 +405,35 @@ class PlatformContract:
     ) -> None:
         script = tmp_path / "theirs.sh"
         script.write_text("#!/bin/bash\nsleep 1\nexit 5\n")
+        script.chmod(0o700)
         attached = executor.attach(executor.scheduler.qsub(script))
         status = attached.wait(PATIENCE_S)
         assert (status.state, status.exit_code) == (JobState.FAILED, 5)
+
+    def test_attached_four_times_at_one_instant_it_is_one_job(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        script = tmp_path / "theirs.sh"
+        script.write_text("#!/bin/bash\nsleep 2\n")
+        script.chmod(0o700)
+        native = executor.scheduler.qsub(script)
+        others = [BatchSchedulerExecutor(executor.platform, poll_s=executor.snapshot.interval_s) for _ in range(4)]
+        with ThreadPoolExecutor(4) as threads:
+            made = list(threads.map(lambda each: each.attach(native).id, others))
+        assert len(set(made)) == 1
+        assert list(executor.journal.entries()) == [made[0]]
+        assert ended(executor.submission(made[0])) is JobState.COMPLETED
+
+    def test_an_attached_job_is_known_as_it_was_found(self, executor: BatchSchedulerExecutor) -> None:
+        needs(executor, "hold")
+        job = executor.submit(Job(command=["true"], hold=True))
+        executor.journal.forget([job.id])  # as if from another state directory
+        executor.status([executor.submit(Job(command=["true"])).id], urgent=True)  # a fresh snapshot without it
+        attached = executor.attach(job.native_id)
+        status = attached.status()
+        assert attached.id != job.id
+        assert (status.state, status.held) == (JobState.QUEUED, True)
+        attached.cancel()
 
     def test_an_unknown_id_is_said_to_be_unknown(self, executor: BatchSchedulerExecutor) -> None:
         with pytest.raises(UnknownJob):

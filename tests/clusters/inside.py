@@ -22,12 +22,18 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from tests.clusters.packages import PLACE, ManagerUnavailable
 
 REPOSITORY = Path(__file__).parents[2]
 CLONE = "/psij-parsl"  # where the copy of this clone lies in a root
+#: Runs a command in mounts and a process tree of its own, all of which is killed when who started it ends.
+APART = (
+    "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child",
+    "--propagation", "private",
+)  # fmt: skip
 _VENV = "/venv"
 _PATH = f"{_VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = (
@@ -77,10 +83,9 @@ class Room:
     def command(self, argv: Sequence[str]) -> list[str]:
         """The words that run a command there; it is killed, with all that it started, when who runs it ends."""
         words = [word for place, source in self.mounts.items() for word in (str(source), place)]
-        enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
         mode = "rw" if self.writable else "ro"
         shell = ["sh", "-e", "-c", _ENTER, "sh", str(self.root), mode, *words, "--", self.directory]
-        return ["setpriv", "--pdeathsig", "KILL", *enter, *shell, *argv]
+        return [*APART, *shell, *argv]
 
     def environment(self) -> dict[str, str]:
         """What a command gets to know of the caller's environment."""
@@ -88,15 +93,15 @@ class Room:
         own = {"PATH": _PATH, "HOME": "/root", "PIP_CONFIG_FILE": "/root/pip.conf"}
         return {"LANG": "C.UTF-8", **{name: os.environ[name] for name in names}, **own}
 
-    def run(self, argv: Sequence[str]) -> None:
-        """Run a command there that has to work.
+    def run(self, argv: Sequence[str]) -> str:
+        """Run a command there that has to work; what it said.
 
         Raises:
             ManagerUnavailable: it did not.
         """
         told = " ".join(argv)
         try:
-            subprocess.run(
+            done = subprocess.run(
                 self.command(argv), env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace", timeout=_TIMEOUT, check=True,
             )  # fmt: skip
@@ -105,6 +110,7 @@ class Room:
             raise ManagerUnavailable(f"{self.root}: {told} ended with {error.returncode}:\n{tail}") from error
         except subprocess.TimeoutExpired as error:
             raise ManagerUnavailable(f"{self.root}: {told} did not end within {_TIMEOUT:.0f} s") from error
+        return done.stdout
 
 
 @contextmanager
@@ -215,12 +221,9 @@ def _make_place(root: Path, place: str, *, is_folder: bool) -> None:
 
 def _pip_settings(path: Path) -> dict[str, Path]:
     """Write the settings of the host's pip to one file; return the files and folders that they name."""
-    shown = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, timeout=60
-    )
     sections: dict[str, list[str]] = {}
     values = [os.environ[name] for name in os.environ if name in _CERTIFICATES or name.startswith("PIP_")]
-    for line in shown.stdout.splitlines():
+    for line in _pip_config().splitlines():
         key, _, quoted = line.partition("=")
         section, _, name = key.partition(".")
         if quoted and not key.startswith(":env:"):
@@ -231,6 +234,12 @@ def _pip_settings(path: Path) -> dict[str, Path]:
     path.write_text("".join(f"[{section}]\n" + "\n".join(lines) + "\n" for section, lines in sections.items()))
     named = [_local(word) for value in values for word in value.split()]
     return {str(path): path for path in named if path.is_absolute() and path.exists()}
+
+
+@cache
+def _pip_config() -> str:
+    ask = [sys.executable, "-m", "pip", "config", "list"]
+    return subprocess.run(ask, capture_output=True, text=True, check=False, timeout=60).stdout
 
 
 def _local(word: str) -> Path:

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import unseen
+
 #: Where what is made for the tests, and is worth keeping, lies on this machine.
 PLACE = Path(os.environ.get("PSIJ_TEST_ROOTS") or "/var/cache/psij-parsl-tests")
 _LISTS = Path("/var/lib/apt/lists")
@@ -53,6 +55,7 @@ def ensure(packages: Sequence[str]) -> None:
     """
     absent = missing(packages)
     if not absent:
+        unseen.refresh()  # another process may have installed them
         return
     what = f"missing Debian packages: {' '.join(absent)}"
     if shutil.which("apt-get") is None:
@@ -67,6 +70,7 @@ def ensure(packages: Sequence[str]) -> None:
             if _lists_are_old():
                 _apt("update")
             _apt("install", "--yes", "--no-install-recommends", *absent)
+    unseen.refresh()
 
 
 def download(package: str, folder: Path) -> Path:

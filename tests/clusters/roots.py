@@ -102,10 +102,11 @@ def remove(what: Release) -> None:
 
 
 def _build(what: Release, root: Path) -> None:
-    packages.ensure(["debootstrap"])
+    if shutil.which("debootstrap") is None:
+        packages.ensure(["debootstrap"])
     bootstrap = ["debootstrap", "--variant=minbase", f"--include={','.join(_BASE)}", what.name, str(root), _mirror()]
     # In mounts of its own: what it mounts in there is gone when it is killed, and never removed with the folder.
-    _step(["unshare", "--mount", "--propagation", "private", *bootstrap])
+    _step([*inside.APART, "--mount-proc", *bootstrap])
     _forbid_starts(root)
     _apt_settings(root)
     with inside.bare(root) as room:

@@ -18,11 +18,14 @@ import os
 import shlex
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,7 +40,7 @@ from tests.clusters.hosts import (
     new_directory,
     require_namespaces,
 )
-from tests.clusters.munge import MungeBetween, munge_between
+from tests.clusters.lost_answers import Between, ControllerBetween, MungeBetween, standing
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm_conf import Addresses, SlurmSettings
 from tests.clusters.slurm_daemons import SlurmDaemons, client_variables, slurmd
@@ -59,6 +62,32 @@ def install(*, accounting: bool = True) -> None:
         ManagerUnavailable: they are missing and cannot be installed here.
     """
     packages.ensure(PACKAGES + (ACCOUNTING_PACKAGES if accounting else ()))
+
+
+@cache
+def installed_version() -> tuple[int, int]:
+    """The Slurm of this machine, such as (22, 5): a test whose expectation depends on it asks here.
+
+    Raises:
+        ManagerUnavailable: there is none.
+    """
+    return version_in(installed_release())
+
+
+@cache
+def installed_release() -> str:
+    """The same in Slurm's words, such as "22.05.8"; not of a client, which since 24.05 wants a slurm.conf first."""
+    try:
+        said = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ManagerUnavailable(f"slurmctld does not tell its version: {error}") from error
+    return said.split()[-1]
+
+
+def version_in(release: str) -> tuple[int, int]:
+    """(22, 5) for "22.05.8"."""
+    year, month = release.split(".")[:2]
+    return int(year), int(month)
 
 
 class SlurmCluster:
@@ -214,17 +243,28 @@ class SlurmCluster:
         self.wait_idle()
 
     @contextmanager
-    def munge_lost_before_answers(self, program: str = "sbatch", processes: int = 1) -> Iterator[MungeBetween]:
-        """Clients' munge socket goes away between question and answer: what was asked is done, and called refused.
+    def munge_lost_before_answers(self, processes: int = 1) -> Iterator[Between]:
+        """sbatch's munge socket goes away between question and answer: a job is accepted, and called refused.
 
-        With the `env` of what the block gets, the first so many processes of a program cannot read any answer; all
-        other programs, and later processes of this one, work as ever.
+        With the `env` of what the block gets, the first so many processes of sbatch cannot read the answer; all
+        other programs, and later processes of sbatch, work as ever. Where Slurm does not check answers (since
+        23.11), it is the connection that goes away.
         """
-        usual, path = self._daemons.munge_socket, self.directory / "run" / "munge-between.sock"
-        conf = self.directory / "etc" / "slurm-cut-off.conf"
-        text = (self.directory / "etc" / "slurm.conf").read_text()
-        conf.write_text(text.replace(f"AuthInfo=socket={usual}", f"AuthInfo=socket={path}"))
-        with munge_between(usual, path, program, processes, {"SLURM_CONF": str(conf)}) as between:
+        etc = self.directory / "etc"
+        text, env = (etc / "slurm.conf").read_text(), {"SLURM_CONF": str(etc / "slurm-cut-off.conf")}
+        between: Between
+        if installed_version() < (23, 11):
+            usual, path = self._daemons.munge_socket, self.directory / "run" / "munge-between.sock"
+            path.unlink(missing_ok=True)
+            between = MungeBetween(usual, path, "sbatch", processes, env)
+            text = text.replace(f"AuthInfo=socket={usual}", f"AuthInfo=socket={path}")
+        else:
+            host, usual_port = self.addresses.head, self.addresses.controller_port
+            listener = socket.create_server((host, 0))
+            text = text.replace(f"SlurmctldPort={usual_port}", f"SlurmctldPort={listener.getsockname()[1]}")
+            between = ControllerBetween((host, usual_port), listener, processes, env)
+        Path(env["SLURM_CONF"]).write_text(text)
+        with standing(between):
             yield between
 
     def pause_controller(self) -> None:
@@ -278,7 +318,7 @@ class SlurmCluster:
             self.start_node(node)
         if self.settings.accounting:
             # A controller that lost touch tries again only every 10 s; a new one, with its state, at once.
-            if not comes_true(self._accounting_knows_all, 1.0):
+            if not comes_true(lambda: self._daemons.works("sdiag") and self._accounting_knows_all(), 1.0):
                 self.stop_controller()
                 self.start_controller()
             self._hosts.wait(self._accounting_knows_all, 60.0, "slurmdbd to hear what it missed")

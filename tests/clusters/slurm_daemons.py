@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tests import unseen
 from tests.clusters.hosts import ClusterError, CommandFailed, HostGroup
 from tests.clusters.slurm_conf import (
     ACCOUNTS,
@@ -28,6 +29,7 @@ from tests.clusters.slurm_conf import (
     munge_socket,
 )
 
+_CONTROLLER_STARTS = 3
 # What a developer may have set for Slurm's commands, or a job that the tests run in.
 _CLIENT_VARIABLES = ("SLURM", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SINFO_", "SACCT", "SCANCEL_", "SCONTROL_")
 
@@ -49,7 +51,7 @@ class SlurmDaemons:
 
     @property
     def client_env(self) -> dict[str, str]:
-        return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf")}
+        return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf"), **unseen.slurm_environment()}
 
     @property
     def munge_socket(self) -> Path:
@@ -112,13 +114,27 @@ class SlurmDaemons:
         self.hosts.wait(lambda: self.works(*answers), 30.0, "slurmdbd to answer")
 
     def start_slurmctld(self) -> None:
-        """With all the state that it left (-R): else it would know nothing of its nodes for some seconds."""
-        self._start("slurmctld", HEAD, ["slurmctld", "-D", "-R"])
-        self._wait_for_listener("slurmctld", self.addresses.head, self.addresses.controller_port)
-        self.wait_for_slurmctld()
+        """With all the state that it left (-R): else it would know nothing of its nodes for some seconds.
+
+        Slurm 24.11.5 divides by zero now and then as it starts, if slurmdbd was started again before: tried again.
+        """
+        for _ in range(_CONTROLLER_STARTS):
+            self._start("slurmctld", HEAD, ["slurmctld", "-D", "-R"])
+            self.hosts.wait(lambda: self._slurmctld_has_ended() or self._slurmctld_answers(), 30.0, "the controller")
+            if not self._slurmctld_has_ended():
+                return
+        raise ClusterError(f"slurmctld ends as it starts, {_CONTROLLER_STARTS} times\n{self.hosts.logs()}")
 
     def wait_for_slurmctld(self) -> None:
-        self.hosts.wait(lambda: self.works("scontrol", "ping"), 30.0, "the controller to answer")
+        self.hosts.wait(self._slurmctld_answers, 30.0, "the controller to answer")
+
+    def _slurmctld_has_ended(self) -> bool:
+        return self.hosts.daemon("slurmctld") is None
+
+    def _slurmctld_answers(self) -> bool:
+        """Not before it listens: a command that comes too early tries again in seconds."""
+        there = _is_listening(self.addresses.head, self.addresses.controller_port)
+        return there and self.works("scontrol", "ping")
 
     def start_slurmd(self, node: str) -> None:
         self._start_slurmd(node)

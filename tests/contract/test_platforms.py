@@ -6,6 +6,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor
 from psij_parsl.testing import PlatformContract
+from tests.clusters.slurm import SlurmCluster
 from tests.fake_pbs.server import FakePBS
 
 
@@ -17,9 +18,12 @@ class TestLocal(PlatformContract):
 
 class TestSlurm(PlatformContract):
     samples = {"signal_before_end": "USR1@77", "directives": ["--switches=7"]}
+    must_have = ("nodes", "memory", "gpus")
 
     @pytest.fixture
-    def executor(self, slurm: object) -> BatchSchedulerExecutor:
+    def executor(self, slurm: SlurmCluster) -> BatchSchedulerExecutor:
+        if slurm.settings.accounting:
+            self.array_size = 600
         return BatchSchedulerExecutor("slurm", poll_s=0.5)
 
 
@@ -28,6 +32,8 @@ class TestPBSPro(PlatformContract):
         "chunk": ["system=polaris"], "resources": ["software=x"], "place": "pack:excl", "priority": "77",
         "mail_events": "ae", "filesystems": "home:eagle",
     }  # fmt: skip
+    must_have = ("nodes", "memory", "gpus")
+    array_size = 600
 
     @pytest.fixture
     def executor(self, pbs: FakePBS) -> BatchSchedulerExecutor:

@@ -67,7 +67,10 @@ def qsub(words: list[str]) -> int:
         made = next((other for other in state["jobs"].values() if ticket and other.get("ticket") == ticket), None)
         made = made or create(state, job)
         jobs.pump(state)
-    print(made["id"])
+    settings = control()
+    if settings["broken"]:
+        raise Refused(167, settings["broken"])
+    print(settings["answer"].format(id=made["id"]))
     return 0
 
 
@@ -124,6 +127,8 @@ def qstat(words: list[str]) -> int:
     except getopt.GetoptError as error:
         raise Refused(2, f"{error.msg}\nusage: \nqstat [-f] [-J] [-p] [-t] [-x] [-E] ...") from error
     flags = {flag for flag, _ in options}
+    if "-E" in flags and not control()["groups"]:
+        raise Refused(2, "invalid option -- 'E'\nusage: \nqstat [-f] [-J] [-p] [-t] [-x] ...")
     form = "json" if ("-F", "json") in options else "full" if "-f" in flags else "table"
     try:
         reach("qstat", 255)
@@ -131,6 +136,9 @@ def qstat(words: list[str]) -> int:
         if form == "json":
             print(shown.document({}))
         raise
+    if "-B" in flags:
+        print(shown.document({"Server": shown.servers()}))
+        return 0
     if "-Q" in flags:
         print(shown.document({"Queue": shown.queues()}) if form == "json" else shown.queue_table())
         return 0
@@ -156,6 +164,10 @@ def qstat(words: list[str]) -> int:
                 else:
                     found += [job, *(elements(state, job) if job["array"] and "-t" in flags else [])]
         else:
+            if "-t" in flags and never_ends(state, settings):
+                found = []
+                while True:  # seen: an array is linked to itself
+                    print(f'\t\t"{state["next"] - 1}[].{SERVER}":\t{{\n\t\t\t"job_state":\t"B"\n\t\t}},')
             for job in state["jobs"].values():
                 if job["index"] is None and ("-x" in flags or not finished(job)):
                     found += [job, *(elements(state, job) if job["array"] and "-t" in flags else [])]
@@ -166,6 +178,14 @@ def qstat(words: list[str]) -> int:
     text = shown.answer(found, form, settings)
     sys.stdout.write(text[: settings["truncate"]] if settings["truncate"] else text)
     return rc
+
+
+def never_ends(state: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether the newest job is an array, whoever's, of which very many elements have ended."""
+    newest = max(state["jobs"].values(), key=lambda job: int(job["seq"]), default=None)
+    if newest is None or (not newest["array"] and newest["index"] is None):
+        return False
+    return sum(finished(job) for job in state["jobs"].values() if job["seq"] == newest["seq"]) >= settings["loops_at"]
 
 
 # ---- the others ------------------------------------------------------------------------------------------------
@@ -209,6 +229,7 @@ def qdel(words: list[str]) -> int:
             jobs.end(job, None, deleted_by=user)
             job["comment"] = job["comment"].removesuffix(f" by {user}")
         elif set(job["hosts"]) & set(control()["down_nodes"]):
+            job["deleted_later"] = user
             raise Refused(222, f"Server could not connect to MOM {job['id']}")
         else:
             job["deleted_by"] = user

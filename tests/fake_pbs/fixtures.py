@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -13,7 +14,8 @@ from .server import FakePBS, running
 
 
 @pytest.fixture
-def pbs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakePBS]:
+def pbs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePBS]:
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # what a test changes ends up at this
     with running(tmp_path_factory.mktemp("pbs") / "server") as server:
         yield server
 

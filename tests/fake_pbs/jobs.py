@@ -14,7 +14,7 @@ from typing import Any
 
 from .state import NODES, QUEUES, SERVER, JobData, control, elements, finished, locked, root
 
-WALLTIME = -29
+WALLTIME, MEMORY = -29, -27
 
 
 def pump(state: dict[str, Any]) -> None:
@@ -24,7 +24,9 @@ def pump(state: dict[str, Any]) -> None:
         if job["queue"] in settings["vanish"] and not finished(job):
             del state["jobs"][job_id]
     for job in list(state["jobs"].values()):
-        if job["state"] == "H" and "s" in job["hold"]:
+        if job.get("deleted_later") and not set(job["hosts"]) & set(settings["down_nodes"]):
+            job["deleted_by"] = job.pop("deleted_later")
+        if job["state"] == "H" and "s" in job["hold"] and job["depend"]:
             depend(state, job)
     for job in list(state["jobs"].values()):
         if job["state"] == "Q" and not job["array"] and QUEUES[job["queue"]].get("started", True):
@@ -162,7 +164,11 @@ def mom(job_id: str) -> None:
         now = state["jobs"].get(job_id)
         if now is None or finished(now):  # removed by force
             return
-        status = WALLTIME if word else code if code >= 0 else 256 - code
+        status = code if code >= 0 else 256 - code
+        if word:
+            status = MEMORY if "mem" in word else WALLTIME
+        elif control()["zero"]:
+            status = 0
         if now.pop("rerun", False):
             now.update(state="Q", substate=10, hosts=[], session=0)
         else:
@@ -198,6 +204,10 @@ def watch(process: subprocess.Popen[bytes], job_id: str, log: Any) -> str:
         if not word and not asked and limit and now - began > limit:
             word = "exceeded resource walltime"
             log.write(f"=>> PBS: job killed: walltime {int(now - began)} exceeded limit {limit}\n".encode())
+            log.flush()
+        if not word and not asked and job_id in control()["over_memory"]:
+            word = "exceeded resource mem"
+            log.write(b"=>> PBS: job killed: mem 425280kb exceeded limit 51200kb\n")
             log.flush()
         if (word or asked) and not killing:
             killing = now

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands import COMMANDS
+from .state import locked
 
 PROGRAM = Path(__file__).parent
 
@@ -60,11 +61,20 @@ class FakePBS:
 
     def forget(self, *ids: str) -> None:
         """Take jobs out of its memory, history included."""
-        path = self.root / "state.json"
-        state = json.loads(path.read_text())
-        for job_id in ids:
-            del state["jobs"][job_id]
-        path.write_text(json.dumps(state))
+        with locked(self.root) as state:
+            for job_id in ids:
+                del state["jobs"][job_id]
+
+    def lose_all(self) -> None:
+        """As if its books were lost: no job is known, and ids begin at 1."""
+        with locked(self.root) as state:
+            state.update(next=1, jobs={})
+
+    def change(self, *ids: str, **attributes: Any) -> None:
+        """Change what it knows of jobs."""
+        with locked(self.root) as state:
+            for job_id in ids:
+                state["jobs"][job_id].update(attributes)
 
     def stop(self) -> None:
         """End all that runs under it."""

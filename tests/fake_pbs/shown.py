@@ -51,7 +51,8 @@ def record(job: JobData) -> Record:
         "depend": ",".join(f"{kind}:{each}@{SERVER}" for kind, each in job["depend"]) or None,
         "exec_host": job["exec_host"] or None, "exec_vnode": job["exec_vnode"] or None,
         "Hold_Types": job["hold"] if job["index"] is None else None, "Join_Path": "oe" if job["join"] else "n",
-        "Output_Path": f"{SERVER}:{job['output']}", "Priority": 0, "Rerunable": "True", "Resource_List": listed,
+        "Output_Path": f"{SERVER}:{job['output'] or job['home'] + '/' + job['name'] + '.o' + str(job['seq'])}",
+        "Priority": 0, "Rerunable": "True", "Resource_List": listed,
         "stime": date(job["stime"]) if job["stime"] else None, "obittime": date(job["obit"]) if job["obit"] else None,
         "substate": job["substate"], "Variable_List": job["variables"], "comment": job["comment"] or None,
         "run_count": job["run_count"] or None, "Exit_status": job["exit"], "Submit_arguments": job["arguments"],
@@ -77,6 +78,11 @@ def in_full(job_id: str, said: Record) -> str:
         else:
             lines.append(f"    {name} = {value}")
     return "\n".join(lines) + "\n\n"
+
+
+def servers() -> Record:
+    """`qstat -Bf -F json`."""
+    return {SERVER: {"server_state": "Active", "server_host": SERVER, "default_queue": "workq"}}
 
 
 def queues() -> Record:

@@ -26,6 +26,12 @@ CONTROL: dict[str, Any] = {
     "spoil": {},  # job id -> text in its JSON that is none
     "vanish": [],  # queues whose jobs are gone for good a moment after they were taken
     "many_ids_s": 0.5,  # what each id above the 50th costs qstat without -E
+    "groups": True,  # whether qstat knows -E
+    "loops_at": 500,  # with so many ended elements in the newest job, an array, `qstat -t` without ids never ends
+    "answer": "{id}",  # what qsub prints
+    "broken": "",  # what qsub says, with rc 167, in place of the id of the job that it has submitted
+    "zero": False,  # every job that ends by itself ended with 0, as after `pbs_mom -p`
+    "over_memory": [],  # jobs that are found to have more memory than they asked for
 }
 QUEUES: dict[str, dict[str, Any]] = {
     "workq": {"walltime": 3600, "default_walltime": 600},
@@ -55,11 +61,12 @@ def control() -> dict[str, Any]:
 
 
 @contextmanager
-def locked() -> Iterator[dict[str, Any]]:
+def locked(folder: Path | None = None) -> Iterator[dict[str, Any]]:
     """The state, for reading and changing; it is written back if the block ends well."""
-    with open(root() / "lock", "w") as lock:
+    folder = folder or root()
+    with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        path = root() / "state.json"
+        path = folder / "state.json"
         state = json.loads(path.read_text()) if path.exists() else {"next": 1, "jobs": {}}
         yield state
         path.with_suffix(".new").write_text(json.dumps(state))
@@ -74,6 +81,9 @@ def full_id(text: str) -> str | None:
     """`12` and `12.head` are 12.head; None for what is no id."""
     number, dot, rest = text.partition(".")
     digits = number.partition("[")[0]
+    rest = rest.rstrip(".")
+    if rest.startswith(f"{SERVER}."):  # with its domain
+        rest = SERVER
     if not digits.isdigit() or (dot and rest != SERVER):
         return None if not digits.isdigit() else f"{number}.{rest}"
     return f"{number}.{SERVER}"

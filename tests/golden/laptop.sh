@@ -103,9 +103,10 @@ esac
 exec -- bash -c 'psij_n=$1; shift; psij_pids= psij_code=0 psij_told= psij_tick=
 trap '"'"'psij_told=1; kill -s TERM $psij_pids 2>/dev/null'"'"' TERM INT
 for psij_s in HUP USR1 USR2; do trap '"'"'kill -s '"'"'"$psij_s"'"'"' $psij_pids 2>/dev/null'"'"' "$psij_s"; done
+psij_copy() { trap - INT QUIT; exec "$@"; }
 for ((psij_r = 0; psij_r < psij_n; psij_r++)); do
   export PSIJ_RANK=$psij_r PSIJ_LOCAL_RANK=$psij_r PSIJ_NUM_RANKS=$psij_n
-  if [ "$psij_r" = 0 ]; then "$@" <&0 & else "$@" </dev/null & fi
+  if [ "$psij_r" = 0 ]; then psij_copy "$@" <&0 & else psij_copy "$@" </dev/null & fi
   psij_pids="$psij_pids $!"
 done
 [ -z "$psij_told" ] || kill -s TERM $psij_pids 2>/dev/null

@@ -1,0 +1,154 @@
+"""The whole test command's runs of pytest: the whole suite beside Slurm 22.05, and Slurm's tests beside the others.
+
+Called by `tests/run`. Each run is in a root of its own (tests/clusters/roots.py): so none sees what this machine has
+of managers, and none changes it. The whole suite comes first and is shown as it goes; the others run beside it, for
+most tests wait, and are shown when they have ended. The last lines tell how each run went.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.clusters import inside, roots
+from tests.clusters.packages import ManagerUnavailable
+from tests.clusters.roots import Release, release
+
+_LIMIT = 4200.0  # seconds, for one run of pytest
+_PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
+#: What Slurm 26.05 has to show; on 24.11 it is every test that needs a Slurm.
+_BRIEF = (
+    "tests/test_slurm_answers.py", "tests/test_slurm_ends.py", "tests/contract", "tests/clusters",
+    "tests/test_parsl_slurm.py::test_readmes_example_with_another_machine_runs_on_two_nodes",
+)  # fmt: skip
+_TRIAL = """
+from tests.clusters.slurm import SlurmCluster, SlurmSettings
+for accounting in (False, True):
+    with SlurmCluster(SlurmSettings(accounting=accounting, nodes=1)) as cluster:
+        cluster.run("srun", "true")
+"""
+
+
+@dataclass
+class Run:
+    """One run of pytest, and how it went."""
+
+    where: Release
+    arguments: Sequence[str]
+    workers: str
+    show: Callable[[str], object]
+    slurm: str = ""
+    result: str = "not run"
+    failed: bool = True
+    output: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __call__(self) -> None:
+        """Make the root if it is not there, and run."""
+        began = time.monotonic()
+        try:
+            with inside.room(roots.make(self.where)) as room:
+                slurm = room.run(["slurmctld", "-V"]).split()[-1]
+                if self.where.moves:
+                    room.run(["python", "-c", _TRIAL])
+                self.slurm = slurm
+                self._run(room)
+        except ManagerUnavailable as error:
+            self.failed = not self.where.moves
+            self.result = f"{'skipped' if self.where.moves else 'impossible'}: {error}"
+        finally:
+            self.seconds = time.monotonic() - began
+
+    def _run(self, room: inside.Room) -> None:
+        command = room.command([*_PYTEST, "-n", self.workers, *self.arguments])
+        with subprocess.Popen(
+            command, env=room.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+        ) as process:  # fmt: skip
+            clock = threading.Timer(_LIMIT, process.kill)
+            clock.start()
+            assert process.stdout is not None
+            for line in process.stdout:
+                self.show(line)
+                self._read(line)
+            code = process.wait()
+            clock.cancel()
+        self.failed = code != 0
+        if self.result == "not run":
+            self.result = f"pytest ended with {code} and no summary"
+
+    def _read(self, line: str) -> None:
+        """Keep what pytest says in the end."""
+        found = re.search(r"(\d+ (?:passed|failed|skipped|error|deselected|rerun|xfail).*?) in \d", line)
+        if found:
+            self.result = found[1]
+
+
+def everywhere(workers: str) -> list[Run]:
+    """The whole suite on Debian 12, and beside it Slurm's tests on the other releases."""
+    whole = Run(release("22.05"), [], workers, print_now)
+    later: list[Run] = []
+    for name, what in (("24.11", ["--only-slurm"]), ("26.05", ["--only-slurm", *_BRIEF])):
+        run = Run(release(name), what, "2", lambda line: None)
+        run.show = run.output.append
+        later.append(run)
+    roots.make(whole.where)  # the others take a library from it
+
+    def one_after_the_other() -> None:
+        for run in later:
+            run()
+
+    beside = threading.Thread(target=one_after_the_other)
+    beside.start()
+    whole()
+    beside.join()
+    for run in later:
+        print(f"\n==== Slurm {run.where.slurm}, on Debian {run.where.name} ====")
+        print("".join(run.output), flush=True)
+    return [whole, *later]
+
+
+def print_now(text: str) -> None:
+    """Show a line at once, also where the output is a pipe."""
+    print(text, end="", flush=True)
+
+
+def on_this_host(arguments: Sequence[str], workers: str) -> int:
+    """pytest with the Slurm of this machine; its exit code."""
+    command = [sys.executable, *_PYTEST[1:], "-n", workers, *arguments]
+    return subprocess.run(command, cwd=inside.REPOSITORY, check=False).returncode
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Arguments go to pytest; $PSIJ_TEST_SLURM names one Slurm, 22.05, 24.11, 26.05 or "host"."""
+    chosen, workers = os.environ.get("PSIJ_TEST_SLURM", ""), os.environ.get("PSIJ_TEST_WORKERS") or "3"
+    if chosen == "host" or (arguments and not chosen):
+        return on_this_host(arguments, workers)
+    try:
+        if chosen:
+            runs = [Run(release(chosen), arguments or ["--only-slurm"], workers, print_now)]
+            runs[0]()
+        else:
+            runs = everywhere(workers)
+    except ManagerUnavailable as error:
+        print(f"tests/run: no root of Debian: {error}", file=sys.stderr)
+        if os.environ.get("CI") or chosen:
+            return 1
+        print("tests/run: so on this host alone, with the Slurm that it has", file=sys.stderr)
+        return on_this_host(arguments, workers)
+    print()
+    for run in runs:
+        word = "failed" if run.failed else "passed" if run.slurm else "skipped"
+        print(f"Slurm {run.slurm or run.where.slurm:8} {word:8} {run.seconds:5.0f} s  {run.result}")
+    return int(any(run.failed for run in runs))
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main(sys.argv[1:]))
