@@ -99,11 +99,11 @@ def search_text(names: Sequence[str], cases: Sequence[str], what: str) -> str:
     said = shlex.quote(f"psij: {what} is not on PATH here: load its module, or choose another --launcher")
     return "\n".join(
         [
-            "while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do",
+            "psij_limit=$(type -P timeout)", "while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do",
             f"  for psij_launcher in {shlex.join(names)}; do",
             "    psij_launcher=${psij_folder:-.}/$psij_launcher",
             '    [ -f "$psij_launcher" ] && [ -x "$psij_launcher" ] || continue',
-            '    case $("$psij_launcher" --version 2>&1 </dev/null) in', *(f"    {case}" for case in cases), "    esac",
+            '    case $(${psij_limit:+"$psij_limit" 10} "$psij_launcher" --version 2>&1 </dev/null) in', *(f"    {case}" for case in cases), "    esac",
             '  done', 'done <<<"$PATH:"',
             f'[ -n "$psij_launcher" ] || {{ echo {said} >&2; exit 127; }}',
         ]

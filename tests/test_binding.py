@@ -401,7 +401,8 @@ def test_a_script_tells_the_failure_of_a_copy_that_the_launcher_forgets(
     """As Open MPI does when it is told to go on. The mpirun here starts two copies and says 0 whatever they say."""
     fake = tmp_path / "mpirun"
     fake.write_text(
-        "#!/bin/bash\nwhile [ \"$1\" != sh ]; do shift; done\n"
+        '#!/bin/bash\n[ "$1" != --version ] || exec echo "mpirun (Open MPI) 5.0.11"\n'
+        "while [ \"$1\" != sh ]; do shift; done\n"
         "for r in 0 1; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_LOCAL_RANK=$r \"$@\" & done\nwait\nexit 0\n"
     )  # fmt: skip
     fake.chmod(0o755)

@@ -110,11 +110,12 @@ psij_run() {  # prints the command's process id and its exit code: bash loses it
     unset psij_root psij_native psij_attempt psij_index psij_folder psij_directory psij_stdout psij_stderr \
       psij_command psij_signal psij_owner psij_umask psij_node
     : "${PSIJ_THREADS=}"; [ "${OMP_NUM_THREADS-$PSIJ_THREADS}${MKL_NUM_THREADS-$PSIJ_THREADS}${OPENBLAS_NUM_THREADS-$PSIJ_THREADS}${NUMEXPR_NUM_THREADS-$PSIJ_THREADS}" != "$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS$PSIJ_THREADS" ] || export PSIJ_THREADS=2 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 NUMEXPR_NUM_THREADS=2
+psij_limit=$(type -P timeout)
 while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do
   for psij_launcher in mpiexec; do
     psij_launcher=${psij_folder:-.}/$psij_launcher
     [ -f "$psij_launcher" ] && [ -x "$psij_launcher" ] || continue
-    case $("$psij_launcher" --version 2>&1 </dev/null) in
+    case $(${psij_limit:+"$psij_limit" 10} "$psij_launcher" --version 2>&1 </dev/null) in
     *pbs_version*) ;;
     *'Open MPI'* | *OpenRTE* | *PRRTE* | *PRTE*) psij_flavour=openmpi; break 2 ;;
     *'Intel(R) MPI Library'*) psij_flavour=intelmpi; break 2 ;;
