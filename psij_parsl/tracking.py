@@ -167,6 +167,7 @@ class _Round:
             queries=max(1, self.answer.queries),
             clock=self.clock,
             tagged=self.tagged,
+            strangers=sorted(self.strangers - self.records.keys()),
         )
 
     def _vanished(self, live: Mapping[str, Record]) -> list[str]:
