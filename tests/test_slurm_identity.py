@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -163,8 +164,9 @@ def test_a_requeued_job_without_a_tag_is_still_ours(
     )
     comes_true(lambda: ran(log) == 1 and executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE)
     slurm.run("scontrol", "requeue", job.native_id)
-    # Slurm 22.05 starts it again on the node where the first one is still being ended, and then loses its script.
     comes_true(lambda: state_in_slurm(job.native_id) == "PENDING" and (job.folder / "exit").exists())
+    killed = time.time()
+    comes_true(lambda: time.time() > killed + 2.5)  # within a second slurmd 22.05 takes the new start for the old one
     slurm.run("scontrol", "update", f"JobId={job.native_id}", "StartTime=now")
     status = job.wait(PATIENCE_S)
     assert (status.state, status.exit_code, status.attempt, ran(log)) == (JobState.FAILED, 9, 1, 2)
