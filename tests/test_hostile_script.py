@@ -280,3 +280,22 @@ def test_the_words_of_elements_are_shell_that_a_shell_reads_back(values: list[tu
     for argument, value in values:
         assert f"export H={shlex.quote(value)}\n" in text
         assert f"set -- x {shlex.quote(argument)}" in text
+
+
+@pytest.mark.parametrize("limit", range(4, 14))
+def test_a_node_without_files_to_open_never_started_the_job(tmp_path: Path, limit: int) -> None:
+    """With ten descriptors bash cannot make the pipe to the command: no signal has ended it."""
+    (tmp_path / "work").mkdir()
+    job = Job(command=["touch", "ran"], directory=tmp_path / "work")
+    ran = run(tmp_path, job, bash=("bash", "-c", f'ulimit -n {limit}; exec bash "$0"'))
+    if (tmp_path / "work" / "ran").exists():
+        assert ran.code == 0
+        return
+    assert ran.code != 137
+    assert ran.exit_file is None or ran.exit_file.stage != "command"
+
+
+def test_ten_descriptors_are_too_few_and_the_exit_file_says_so(tmp_path: Path) -> None:
+    ran = run(tmp_path, Job(command=["true"]), bash=("bash", "-c", 'ulimit -n 10; exec bash "$0"'))
+    assert ran.exit_file is not None
+    assert (ran.code, ran.exit_file.stage) == (125, "start")
