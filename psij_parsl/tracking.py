@@ -121,7 +121,7 @@ class _Round:
         self.answer = Answer()
         self.strangers: set[str] = set()  # our ids of jobs whose ids other jobs have by now
         self.born: dict[str, float] = {}
-        self.earliest = float("inf")  # submission, of all of ours that the answer shows
+        self.earliest = float("inf")  # submission, of all of ours that the manager has at hand
         for entry in entries:
             if entry.native:
                 self._expect(entry)
@@ -181,8 +181,10 @@ class _Round:
                 missing.append(each.native)
         return missing
 
-    def _take(self, job_id: str, each: _Expected, record: Record, *, tagged: bool = False) -> bool:
-        """Note a record as that of a job, if it is."""
+    def _take(
+        self, job_id: str, each: _Expected, record: Record, *, tagged: bool = False, past: bool = False
+    ) -> bool:
+        """Note a record as that of a job, if it is; `past`: it is from the manager's history."""
         entry, attempt = each.entry, 0
         if record.tag != self.scheduler.tag(entry.id) or record.cluster:
             row = self.old.status(job_id)
@@ -199,7 +201,7 @@ class _Round:
             self.tagged = True
         self.records[job_id] = record
         if record.submitted is not None:
-            if record.submitted < self.earliest:
+            if record.submitted < self.earliest and not past:
                 self.earliest = record.submitted
             if entry.born is None or (record.submitted > entry.born + 1.5 and not entry.array):
                 self.born[entry.id] = record.submitted
@@ -219,7 +221,7 @@ class _Round:
             past = self.answer.past.get(each.plain, ()) if job_id not in self.records else ()
             ours_last = sorted(past, key=lambda record: (bool(bearing[id(record)]), record.submitted or 0.0))
             for record in reversed(ours_last):
-                if self._take(job_id, each, record, tagged=tagged):
+                if self._take(job_id, each, record, tagged=tagged, past=True):
                     break
 
     def _take_shown(self, entry: Entry) -> None:
