@@ -21,6 +21,7 @@ from .identity import bearers_of
 from .job import Job
 from .journal import Journal
 from .platform import Platform
+from .products import refuse_foreign
 from .registry import platform as find_platform
 from .sending import dependencies, send
 from .signals import should_exit
@@ -28,7 +29,6 @@ from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
 from .tracking import handles, merely_held, native_of, refresh
 from .verdict import manager_log
-from .whose import refuse_foreign
 
 if TYPE_CHECKING:
     from .sites.model import Launch

@@ -215,7 +215,7 @@ class Scheduler(ABC):
     cluster_argv: ClassVar[Sequence[str]] = ()
     #: Other managers have commands of these names: it is seen whose they are before the first submission.
     shared_names: ClassVar[bool] = False
-    whose_known = False
+    product_known = False
 
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
         """`home` is our state directory, for a manager that keeps its own state there.

@@ -17,9 +17,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, sites
 from psij_parsl.errors import Rejected
+from psij_parsl.products import BANNERS, ask, foreign
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
-from psij_parsl.whose import BANNERS, ask, foreign
 from tests.clusters.slurm import SlurmCluster
 from tests.fake_pbs.server import FakePBS
 from tests.helpers_cli import one_sentence_and_a_hint, psij, psij_here

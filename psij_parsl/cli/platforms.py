@@ -10,11 +10,11 @@ import typer
 from ..command import CommandRunner
 from ..errors import Error, PluginError
 from ..platform import Platform
+from ..products import ask, foreign
 from ..registry import platform as find_platform
 from ..registry import platforms as installed
 from ..scheduler import Queue, Scheduler
 from ..validators import describe
-from ..whose import ask, foreign
 from .arguments import Json
 from .complete import platforms
 from .output import Column, Renderer

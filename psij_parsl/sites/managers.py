@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PluginError, SchedulerError
+from ..products import ask, foreign, where
 from ..registry import platform as find_platform
 from ..registry import platforms
-from ..whose import ask, foreign, where
 from .places import under_root
 
 if TYPE_CHECKING:

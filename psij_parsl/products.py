@@ -90,7 +90,7 @@ def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
     Asked only of platforms whose names are shared, once for each executor; that a command is ours is remembered in
     the state directory for as long as its file is the same.
     """
-    if scheduler.whose_known or not scheduler.shared_names:
+    if scheduler.product_known or not scheduler.shared_names:
         return
     import json
 
@@ -117,7 +117,7 @@ def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
             rest = [(path, mark) for path, mark in remembered.items() if path not in new]
             kept = dict(rest[len(new) - _MOST_REMEMBERED :]) | new
             write_whole(private_folder(home) / file.name, json.dumps(kept))
-    scheduler.whose_known = True
+    scheduler.product_known = True
 
 
 def _product(scheduler: Scheduler, output: Output) -> str:
