@@ -71,11 +71,13 @@ def whose(
 
 def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
     """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
-    found = {scheduler.tagged(record.tag)} if record.tag else set()
+    found = set()
+    if record.tag and (tagged := scheduler.tagged(record.tag)):
+        found.add(tagged)
     folder, _, name = record.output.rpartition("/")
     if name.startswith(LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
         found.add(parent)
-    return found - {""}
+    return found
 
 
 def _same(one: float, other: float) -> bool:

@@ -127,10 +127,16 @@ class _Round:
                 self._expect(entry)
 
     def _expect(self, entry: Entry) -> None:
+        plain_id = self.scheduler.plain_id
+        if not entry.array:  # of these there may be many
+            plain = plain_id(entry.native)
+            self.expected[entry.id] = _Expected(entry, "", entry.native, plain)
+            self.plain.add(plain)
+            return
         for key in entry.keys:
             if key not in entry.ended:
                 native = native_of(self.scheduler, entry, key)
-                plain = self.scheduler.plain_id(native)
+                plain = plain_id(native)
                 self.expected[element_id(entry, key)] = _Expected(entry, key, native, plain)
                 self.plain.add(plain)
 
@@ -361,14 +367,16 @@ class _Round:
         self._end_abandoned(shown)
 
     def _bearers(self) -> dict[str, Copies]:
-        """What bears our tags and is not expected, by our id."""
+        """What bears our tags and is not expected, by our id; of jobs that have ended, only what has not."""
         shown: dict[str, Copies] = {}
+        mine = {entry.id for entry in self.entries}
         for plain, record in self.answer.records.items():
             if plain in self.plain:
                 continue
             for job_id in bearers_of(self.scheduler, record):
-                whole = whole_of(self.scheduler, record)
-                shown.setdefault(job_id, {}).setdefault(whole, []).append(record)
+                if job_id in mine or not record.status.final:
+                    whole = whole_of(self.scheduler, record)
+                    shown.setdefault(job_id, {}).setdefault(whole, []).append(record)
         for entry in self.entries:  # an element that has ended is not expected, and yet no second copy
             if entry.id in shown and entry.native:
                 for whole in [whole for whole in shown[entry.id] if self.scheduler.same_id(whole, entry.native)]:

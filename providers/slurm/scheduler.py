@@ -82,6 +82,7 @@ def status(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=32768)
 def _time(text: str) -> float | None:
     """`2026-11-26T04:02:58`, in this host's time zone; None for N/A, Unknown and None."""
     hour = _hour(text[:13])
@@ -99,6 +100,7 @@ def _hour(text: str) -> float | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def exit_status(text: str) -> tuple[int | None, int]:
     """Slurm's exit status as (exit code, signal); (None, 0) where it is not known.
 
@@ -137,12 +139,14 @@ def read_squeue(line: str, cluster: str = "") -> Record | None:
 
     A foreign comment may hold anything, and so may the path that follows; the reason comes last.
     """
-    if not line or line.startswith("CLUSTER: "):
+    if line.startswith("CLUSTER: ") or not line:
         return None
     job_id, native, code, restarts, submitted, started, ended, nodes, tag, rest = line.split("|", 9)
     output, _, message = rest.rpartition("|")
     found = status(native, *exit_status(code), _known(nodes), message.rstrip(), int(restarts or 0), started, ended)
-    return Record(_at(job_id, cluster), found, _known(tag), _time(submitted), output, cluster, native in _MOVED)
+    if cluster:
+        job_id = _at(job_id, cluster)
+    return Record(job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED)
 
 
 def _at(job_id: str, cluster: str) -> str:
