@@ -7,9 +7,11 @@ not be told before.
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,7 +95,21 @@ def refresh(
         entry for entry in journal.open_entries().values()
         if entry.platform == platform and entry.cluster == cluster
     ]  # fmt: skip
-    return _Round(journal, scheduler, old, entries, asked, platform, grace_s, settle_s).view()
+    with _uncollected():
+        return _Round(journal, scheduler, old, entries, asked, platform, grace_s, settle_s).view()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look through all that an answer is made of, again and again."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Expected(NamedTuple):
