@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,7 +72,8 @@ def test_two_hundred_psij_run_submits_at_once(slurm: SlurmCluster, home: Path) -
     ]
     ended = [finish(process, 400) for process in started]
     print(f"200 psij-run submit at once: {time.monotonic() - began:.1f} s")
-    assert {(code, said) for code, _, said in ended} == {(0, "")}
+    wait = re.compile(r"psij-run: waiting for the lock .*\n")  # a slow host's only remark
+    assert {(code, wait.sub("", said)) for code, _, said in ended} == {(0, "")}
     ids = {out.strip() for _, out, _ in ended}
     entries = Journal(home).entries()
     assert entries.keys() == ids

@@ -24,7 +24,7 @@ REFUSED = {
     "--help": "ask sbatch", "--usage": "ask sbatch", "--version": "ask sbatch", "-V": "ask sbatch", "-h": "ask sbatch",
     "--wrap=x": "by the job itself", "--wr=x": "by the job itself", "--export-file=/x": "--env", "--export=NONE": "--env",
     "--get-user-env": "profile", "--propagate": "ulimit", "--propagate=NOFILE": "ulimit", "--prop=ALL": "ulimit",
-    "--hold": "--hold", "-H": "--hold", "--uid=0": "another's", "--gid=0": "another's", "--job-name=x": "-J",
+    "--uid=0": "another's", "--gid=0": "another's", "--job-name=x": "-J",
     "--output=/x": "-o", "--out=/x": "-o", "-o/x": "-o", "--dependency=afterok:1": "-d", "--array=1-3": "--array",
     "#SBATCH --clusters=two": "-X cluster=NAME", "#SBATCH -M two": "-X cluster=NAME",
 }  # fmt: skip

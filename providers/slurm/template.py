@@ -19,7 +19,7 @@ WAYS: Mapping[str, str] = {
     "clusters": "say -X cluster=NAME", "comment": "psij-run knows the job by it", "cpus-per-task": "say -c",
     "dependency": "say -d", "error": "say -e", "export": "say --env or --no-env", "export-file": "say --env",
     "get-user-env": "a line in --setup can source a profile", "gid": "it would be another's job",
-    "help": "ask sbatch itself", "hold": "say --hold", "ignore-pbs": _JOB, "input": "say -i", "job-name": "say -J",
+    "help": "ask sbatch itself", "ignore-pbs": _JOB, "input": "say -i", "job-name": "say -J",
     "nodes": "say -N", "ntasks": "say -n", "ntasks-per-node": "say --ntasks-per-node", "open-mode": _JOB,
     "output": "say -o", "parsable": _ANSWER, "partition": "say -q",
     "propagate": "a line in --setup can set limits, with ulimit", "quiet": _ANSWER,
@@ -29,7 +29,7 @@ WAYS: Mapping[str, str] = {
 }  # fmt: skip
 _SHORT: Mapping[str, str] = {
     "A": "account", "a": "array", "D": "chdir", "M": "clusters", "c": "cpus-per-task", "d": "dependency", "e": "error",
-    "h": "help", "H": "hold", "i": "input", "J": "job-name", "N": "nodes", "n": "ntasks", "o": "output",
+    "h": "help", "i": "input", "J": "job-name", "N": "nodes", "n": "ntasks", "o": "output",
     "p": "partition", "Q": "quiet", "t": "time", "v": "verbose", "V": "version", "W": "wait",
 }  # fmt: skip
 

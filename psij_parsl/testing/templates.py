@@ -38,10 +38,11 @@ def sentinel_check(
 
     A parameter passes if it has an effect alone or beside the others. `given` replaces samples of the core's
     words, `values` gives a value for a parameter whose rule no sentinel meets. Raises AssertionError, naming
-    every parameter without effect, or without a value to try it with.
+    every parameter without effect, or without a value to try it with. Those that say where the script is sent
+    (`places`) do not stand in it.
     """
     words = {name: value for name, value in _SAMPLES.items() if name in cls.uses} | dict(given or {})
-    parameters = {**FIXED, **cls.params}
+    parameters = {**FIXED, **{name: each for name, each in cls.params.items() if name not in cls.places}}
     numbered = enumerate(parameters.values())
     tried = {parameter.name: _sentinel(number, parameter, values or {}) for number, parameter in numbered}
     silent = []
