@@ -85,6 +85,7 @@ def job(slurm: SlurmCluster, tmp_path: Path, comes_true: Until) -> Any:
     words = (word.partition("=") for word in environment.read_text().split("\0") if word)
     yield InJob(tmp_path, {name: value for name, _, value in words})
     slurm.run("scancel", number)
+    slurm.wait_idle()  # else the next one gets other nodes
 
 
 # ---- one run ------------------------------------------------------------------------------------------------------

@@ -183,6 +183,7 @@ def test_a_job_whose_node_dies_may_run_again_and_counts_once(
     found = executor.journal.find([job.id])
     assert executor.watch(found, lambda statuses: statuses[0].attempt == 1, timeout=PATIENCE_S)
     assert job.status().state <= JobState.ACTIVE
+    slurm.wait_for_messages()
     slurm.start_node("node03")
     slurm.run("scontrol", "update", f"JobId={job.native_id}", "StartTime=now")  # Slurm would wait two minutes
     status = job.wait(PATIENCE_S)

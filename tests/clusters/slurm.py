@@ -217,6 +217,19 @@ class SlurmCluster:
         """The node's slurmd dies, its jobs run on; the controller sees it after `slurmd_timeout` seconds."""
         self._hosts.end_daemon(slurmd(name), signal.SIGKILL)
 
+    def wait_for_messages(self) -> None:
+        """Wait until the controller has given up what it had to say to dead nodes, which takes it 11 s.
+
+        A node that is back before hears that its job has failed with it, and ends the job's next attempt.
+        """
+        words = ("Agent queue size:", "Agent count:")
+
+        def has_none() -> bool:
+            lines = [line for line in self.run("sdiag").splitlines() if line.startswith(words)]
+            return [line.split()[-1] for line in lines] == ["0"] * len(words)
+
+        self._hosts.wait(has_none, 60.0, "the controller to give its messages up")
+
     def start_node(self, name: str) -> None:
         """Start the node's slurmd, if it does not run, and wait until the controller uses the node again."""
         if self._hosts.daemon(slurmd(name)) is None:
