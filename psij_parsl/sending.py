@@ -90,7 +90,8 @@ def _looked_for_once(
     """After words that nobody foresaw, most likely a refusal: one look, and if it is not there it never runs."""
     try:
         found = _by_tag(executor, entry)
-    except SchedulerError:
+    except SchedulerError:  # whoever cannot be asked either may be no manager at all: the patience is shorter
+        deadline = min(deadline, time.monotonic() + executor.settle_s)
         return _settle(executor, entry, script, error, deadline)
     if found:
         log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, found.native)
