@@ -23,7 +23,7 @@ _SHAPE = (
     _NAMES,
 )  # fmt: skip
 _SYSTEM = ("/usr/bin", "/bin")
-_CALL = """case $psij_launcher in
+_CALL = """case $(readlink -f -- "$psij_launcher") in
 /usr/bin/* | /bin/*) [ "$(type -P "${psij_launcher##*/}")" != "$psij_launcher" ] || psij_launcher=${psij_launcher##*/} ;;
 esac"""
 _SLOTS = """psij_slots=
@@ -73,7 +73,7 @@ class OpenMPI(MPIRun):
         Called by its path, it puts its own folder first on the ranks' PATH; for one that is elsewhere it has to, or
         its daemons would not be found on other nodes.
         """
-        folder, name = os.path.split(found)
+        name, folder = os.path.basename(found), os.path.dirname(os.path.realpath(found))
         return name if folder in _SYSTEM and shutil.which(name, path=path) == found else found
 
     def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:

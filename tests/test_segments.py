@@ -357,11 +357,14 @@ def test_list_shows_the_same_with_and_without_segments(home: Path) -> None:
         shown[place].append(psij("list", "--all", PSIJ_PARSL_HOME=str(place)).stdout.splitlines())
     assert segments(home)
     assert not segments(home.parent / "log")
-    assert shown[home] == shown[home.parent / "log"]
     everything, newest, recent, going, table = shown[home]
-    assert [len(rows) for rows in (everything, newest, recent, going, table)] == [6000, 7, 399, 0, 6001]
+    again = shown[home.parent / "log"]
+    assert [everything, newest, going, table] == [again[0], again[1], *again[3:]]
+    assert [len(rows) for rows in (everything, newest, going, table)] == [6000, 7, 0, 6001]
     assert newest == everything[-7:]
-    assert recent == everything[-399:]
+    for rows in (recent, again[2]):  # one may have become too old since they were made
+        assert len(rows) in (398, 399)
+        assert rows == everything[-len(rows) :]
 
 
 def test_a_job_comes_after_one_that_ended_long_ago(home: Path, small: None) -> None:

@@ -67,11 +67,11 @@ def test_all_that_it_started_ends_with_who_started_it(room: inside.Room) -> None
         assert runner.stdin is not None
         runner.stdin.write(words)
         runner.stdin.close()
-        assert comes_true((room.folder / "tmp" / "ready").exists, 30.0)
+        assert comes_true((room.folder / "tmp" / "ready").exists, 120.0)
         inhabitants = [process for process in every_process() if _is_below(process.pid, room.root)]
         assert len(inhabitants) >= 2
         runner.send_signal(signal.SIGKILL)
-    assert comes_true(lambda: not any(process.alive for process in inhabitants), 30.0)
+    assert comes_true(lambda: not any(process.alive for process in inhabitants), 120.0)
 
 
 def _is_below(pid: int, root: Path) -> bool:
