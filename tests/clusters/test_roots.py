@@ -63,7 +63,8 @@ def test_all_that_it_started_ends_with_who_started_it(room: inside.Room) -> None
     code = "import json, subprocess, sys; subprocess.run(json.load(sys.stdin))"
     inner = f"setsid sleep 600 & echo >/tmp/ready; exec sleep 600 # {room.root}"
     words = json.dumps(room.command(["sh", "-c", inner]))
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True) as runner:
+    environ = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # the tests' own is of links
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True, env=environ) as runner:
         assert runner.stdin is not None
         runner.stdin.write(words)
         runner.stdin.close()
