@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl_tcp_if_include": "lo",
     "OMPI_MCA_oob_tcp_if_include": "lo", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
     "PRTE_ALLOW_RUN_AS_ROOT": "1", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_pml": "ob1",  # without UCX, whose start ends 1 of some dozens with a segmentation fault in Debian 13
+    "OMPI_MCA_pml": "ob1",  # without UCX: Debian 13's was seen to end in a segmentation fault
     "PMIX_MCA_ptl_tcp_if_include": "lo", "PMIX_MCA_gds": "hash", "HYDRA_IFACE": "lo",
     "FI_PROVIDER": "tcp", "FI_TCP_IFACE": "lo",
 }  # fmt: skip
