@@ -14,6 +14,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
 from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, Rejected
+from psij_parsl.providers.slurm.provider import SlurmProvider
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import psij
 from tests.helpers_slurm import PATIENCE_S, Shims, jobs_in_slurm, ran, shell
@@ -391,6 +392,23 @@ def test_the_command_line_names_a_cluster_and_arrays_and_dependencies_work_there
     crossing = psij("submit", "--platform", "slurm", "-d", open_.stdout.strip(), "--", "true")
     assert crossing.returncode == 2
     assert "cluster" in crossing.stderr or "another slurm" in crossing.stderr
+
+
+def test_a_block_of_parsl_goes_to_a_named_cluster(
+    two_slurms: tuple[SlurmCluster, SlurmCluster], tmp_path: Path, comes_true: ComesTrue
+) -> None:
+    provider = SlurmProvider(cluster="two", cores_per_node=1, wall_time_min=2)
+    provider.script_dir = str(tmp_path)
+    block = provider.submit("sleep 600", 1, "block")
+    comes_true(lambda: provider.status([block])[0].state.name == "RUNNING")
+    (entry,) = provider._executor.journal.entries().values()
+    number, _, name = entry.native.partition(";")
+    assert name == "two"
+    assert state_in_slurm(number, "-M", "two") == "RUNNING"
+    assert provider.cancel([block]) == [True]
+    comes_true(lambda: provider.status([block])[0].state.name == "CANCELLED")
+    with pytest.raises(InvalidRequest, match="clusters"):
+        SlurmProvider(scheduler_options="#SBATCH --clusters=two")
 
 
 def test_a_cluster_whose_controller_forgot_is_told_apart_too(
