@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl.errors import AllocationError
 from psij_parsl.resources.hostlist import compress, counts, expand, lines, numbers, pe_hostfile, slots
+from tests.clusters.slurm import SlurmCluster
 
 
 @pytest.mark.parametrize(
@@ -122,30 +118,17 @@ def test_neighbours_are_compressed_to_one_range(first: int, number: int, width: 
         assert compress(names).count("[") <= 1
 
 
-@pytest.fixture(scope="module")
-def scontrol(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration with which `scontrol` reads host lists; no controller is needed."""
-    if shutil.which("scontrol") is None:
-        pytest.skip("Slurm's commands are not installed")
-    conf: Path = tmp_path_factory.mktemp("slurm") / "slurm.conf"
-    conf.write_text("ClusterName=none\nSlurmctldHost=localhost\nNodeName=n1\nPartitionName=p Nodes=n1\n")
-    return conf
-
-
-def _hostnames(conf: Path, text: str) -> list[str]:
-    environment = {"PATH": os.environ["PATH"], "SLURM_CONF": str(conf)}
-    run = subprocess.run(["scontrol", "show", "hostnames", text], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.split()
+def _hostnames(slurm: SlurmCluster, text: str) -> list[str]:
+    return slurm.run("scontrol", "show", "hostnames", text).split()
 
 
 @given(text=_list())
 @settings(deadline=None, max_examples=100)
-def test_every_list_expands_as_slurm_expands_it(scontrol: Path, text: str) -> None:
-    assert list(expand(text)) == _hostnames(scontrol, text)
+def test_every_list_expands_as_slurm_expands_it(slurm_plain: SlurmCluster, text: str) -> None:
+    assert list(expand(text)) == _hostnames(slurm_plain, text)
 
 
 @given(names=st.lists(st.from_regex(r"[a-z]{1,3}[0-9]{1,4}", fullmatch=True), min_size=1, max_size=20))
 @settings(deadline=None, max_examples=50)
-def test_slurm_reads_what_we_compress(scontrol: Path, names: list[str]) -> None:
-    assert _hostnames(scontrol, compress(names)) == names
+def test_slurm_reads_what_we_compress(slurm_plain: SlurmCluster, names: list[str]) -> None:
+    assert _hostnames(slurm_plain, compress(names)) == names

@@ -281,9 +281,8 @@ def test_unforeseen_words_of_a_job_that_is_not_there_are_a_refusal_and_a_late_co
     assert state_in_slurm(keeper.native_id) == "PENDING"
 
 
+@pytest.mark.parametrize("slurm", ["accounting"], indirect=True)  # without it there are no accounts
 def test_a_wrong_account_costs_no_settling_time_and_leaves_nothing(slurm: SlurmCluster) -> None:
-    if not slurm.settings.accounting:
-        pytest.skip("accounts are enforced with accounting alone")
     executor = BatchSchedulerExecutor("slurm", settle_s=3600.0)
     with pytest.raises(Rejected) as caught:
         executor.submit(Job(command=["true"], project="nobody"))
