@@ -298,7 +298,7 @@ class BatchSchedulerExecutor(JobExecutor):
         """A handle for any job of the user that the manager knows."""
         with locked(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
             try:
-                return self._handle(*self._find(native_id))
+                return self.submission(native_id)
             except UnknownJob:
                 return self._attach(native_id)
 
@@ -332,7 +332,7 @@ class BatchSchedulerExecutor(JobExecutor):
         job = job or self.journal.job(entry, key)
         folder = entry.element_folder(key)
         stdout, stderr = outputs(folder, key, job) if job is not None and (key or not entry.array) else (None, None)
-        job_id = f"{entry.id}_{key}" if key else entry.id
+        job_id = element_id(entry, key)
         native = native_of(self.scheduler, entry, key) if entry.native else ""
         named = cluster_in(entry.cluster)
         executor = self.at(named) if self.scheduler.names_clusters else self

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .scheduler import Record, Scheduler
 
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
-_SAME_S = 1.5  # between two tellings of one time: managers round
+SAME_S = 1.5  # between two tellings of one time: managers round
 _HOUR_S = 3600.0
 _ODD = re.compile(r"[^!-~]|[\\^%]")  # in a folder to which a manager may not be able to write its log
 
@@ -81,7 +81,7 @@ def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
 
 
 def _same(one: float, other: float) -> bool:
-    return abs(one - other) < _SAME_S
+    return abs(one - other) < SAME_S
 
 
 def _readings(told: float) -> list[float]:

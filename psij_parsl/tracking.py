@@ -19,7 +19,7 @@ from .claim import ABANDONED, abandon, claim, claimed_by
 from .entry import Entry, element_id
 from .errors import JournalError, SchedulerError, Unavailable
 from .files import owner_gone
-from .identity import Whose, bearers_of, whose
+from .identity import SAME_S, Whose, bearers_of, whose
 from .journal import Journal
 from .scheduler import Answer
 from .snapshot import View, pack
@@ -225,7 +225,7 @@ class _Round:
         if record.submitted is not None:
             if record.submitted < self.earliest and not past:
                 self.earliest = record.submitted
-            if entry.born is None or (record.submitted > entry.born + 1.5 and not entry.array):
+            if entry.born is None or (record.submitted > entry.born + SAME_S and not entry.array):
                 self.born[entry.id] = record.submitted
                 if entry.born is None and not entry.attached and max(attempt, record.status.attempt) == 0:
                     self.clock = record.submitted - (entry.intended + (entry.committed or entry.intended)) / 2

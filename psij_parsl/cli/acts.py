@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..entry import element_id
 from ..errors import InvalidRequest
 from ..signals import received_signal, registered, should_exit
 from ..states import JobState, JobStatus
@@ -107,7 +108,7 @@ def cancel(
     rows = []
     for executor, group in desk.groups(found):
         for (entry, key), asked in zip(group, executor.cancel_found(group), strict=True):
-            name = f"{entry.id}_{key}" if key not in ("", "*") else entry.id
+            name = element_id(entry, key)
             rows.append({"id": name, "name": entry.name, "asked": asked})
             if not asked and not out.json:
                 out.note(f"job {name} has ended already")
@@ -140,7 +141,7 @@ def _change(out: Renderer, selectors: Sequence[str], *, hold: bool) -> int:
         if not entry.native:
             raise InvalidRequest(f"job {entry.id} is still being submitted", hint="try again in a moment")
     for executor, group in desk.groups(found):
-        ids = [f"{entry.id}_{key}" if key not in ("", "*") else entry.id for entry, key in group]
+        ids = [element_id(entry, key) for entry, key in group]
         (executor.hold if hold else executor.release)(ids)
     desk.complain()
     if out.json:

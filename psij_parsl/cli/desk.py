@@ -42,7 +42,7 @@ class Row:
     @property
     def id(self) -> str:
         """The id that people use for it."""
-        return f"{self.entry.id}_{self.key}" if self.key not in ("", "*") else self.entry.id
+        return element_id(self.entry, self.key)
 
     @property
     def why(self) -> str:
