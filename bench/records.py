@@ -113,24 +113,30 @@ class Cost(NamedTuple):
     held: float
 
 
+# A program's largest resident size begins with that of the process that started it: so a small one does.
+_STARTER = """
+import json, resource, subprocess, sys, time
+began = time.monotonic()
+done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+took, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([done.returncode, took, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+"""
+
+
 def cost(home: Path, words: Sequence[str], *, pinned: bool = False) -> Cost:
     """Run a command once. Raises `RuntimeError` if it fails."""
     held = Held(home / "journal.lock")
     cpu = {min(os.sched_getaffinity(0))}
     pin: Callable[[], None] | None = (lambda: os.sched_setaffinity(0, cpu)) if pinned else None
-    with held.watched(), tempfile.TemporaryFile() as errors:
-        began = time.monotonic()
-        child = subprocess.Popen(
-            [*COMMAND, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, preexec_fn=pin,
-            env={**os.environ, "PSIJ_PARSL_HOME": str(home)},
+    with held.watched():
+        starter = subprocess.run(
+            [sys.executable, "-S", "-E", "-c", _STARTER, *COMMAND, *words], preexec_fn=pin, capture_output=True,
+            text=True, check=True, env={**os.environ, "PSIJ_PARSL_HOME": str(home)},
         )  # fmt: skip
-        _, status, used = os.wait4(child.pid, 0)
-        took = time.monotonic() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            errors.seek(0)
-            raise RuntimeError(f"psij-run {' '.join(words)}: {child.returncode}: {errors.read().decode()[-2000:]}")
-    return Cost(took, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, held.longest)
+    code, took, cpu_s, memory = json.loads(starter.stdout)
+    if code:
+        raise RuntimeError(f"psij-run {' '.join(words)}: {code}: {starter.stderr[-2000:]}")
+    return Cost(took, cpu_s, memory, held.longest)
 
 
 def verbs(home: Path, count: int) -> dict[str, list[str]]:

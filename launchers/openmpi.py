@@ -23,7 +23,7 @@ _SHAPE = (
     _NAMES,
 )  # fmt: skip
 _SYSTEM = ("/usr/bin", "/bin")
-_CALL = """case $(readlink -f -- "$psij_launcher") in
+_CALL = """case $(readlink -f -- "$psij_launcher" 2>/dev/null || printf %s "$psij_launcher") in
 /usr/bin/* | /bin/*) [ "$(type -P "${psij_launcher##*/}")" != "$psij_launcher" ] || psij_launcher=${psij_launcher##*/} ;;
 esac"""
 _SLOTS = """psij_slots=

@@ -127,7 +127,7 @@ done <<<"$PATH:"
 [ -n "$psij_launcher" ] || { echo 'psij: an mpiexec is not on PATH here: load its module, or choose another --launcher' >&2; exit 127; }
 case $psij_flavour in
 openmpi)
-case $(readlink -f -- "$psij_launcher") in
+case $(readlink -f -- "$psij_launcher" 2>/dev/null || printf %s "$psij_launcher") in
 /usr/bin/* | /bin/*) [ "$(type -P "${psij_launcher##*/}")" != "$psij_launcher" ] || psij_launcher=${psij_launcher##*/} ;;
 esac
 psij_slots=
