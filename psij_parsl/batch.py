@@ -17,7 +17,7 @@ from .entry import Entry, cluster_in, element_id
 from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, Submission
 from .files import lock, locked
-from .identity import bearers_of
+from .identity import Whose, bearers_of, whose
 from .job import Job
 from .journal import Journal
 from .platform import Platform
@@ -31,6 +31,7 @@ from .tracking import handles, merely_held, native_of, refresh
 from .verdict import manager_log
 
 if TYPE_CHECKING:
+    from .scheduler import Record
     from .sites.model import Launch
 
 log = logging.getLogger(__name__)
@@ -295,25 +296,49 @@ class BatchSchedulerExecutor(JobExecutor):
         return self._handle(entry, "" if key == "*" else key)
 
     def attach(self, native_id: str) -> Submission:
-        """A handle for any job of the user that the manager knows."""
+        """A handle for any job of the user that the manager knows; of ours the one that we have.
+
+        Where the manager has another job by now under the id of one of ours, it is that other one.
+        """
         with locked(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
             try:
-                return self.submission(native_id)
+                entry, key = self._find(native_id)
             except UnknownJob:
-                return self._attach(native_id)
+                return self._attach(native_id, self._shown(native_id))
+            ours = self._handle(entry, "" if key == "*" else key)
+            if not entry.native or native_id in ("last", entry.id, element_id(entry, key)):
+                return ours
+            try:
+                found = self._shown(native_id)
+            except SchedulerError as error:
+                log.warning("%s; job %s is the one that is recorded", error, native_id)
+                return ours
+            view = self.snapshot.view()
+            if found is None or (
+                whose(self.scheduler, entry, found, clock=view.clock, tagged=view.tagged) is not Whose.STRANGER
+            ):
+                return ours
+            return self._attach(native_id, found)
 
-    def _attach(self, native_id: str) -> Submission:
+    def _shown(self, native_id: str) -> Record | None:
         plain = self.scheduler.plain_id(native_id)
         answer = self.scheduler.qstat(lambda live: [] if plain in live else [native_id])
         self.snapshot.answered()
-        found = answer.of(native_id)
+        return answer.of(native_id)
+
+    def _attach(self, native_id: str, found: Record | None) -> Submission:
         if found is None:
             raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
         if found.leftover:
             found = merely_held(found)
         known = self.journal.some(bearers_of(self.scheduler, found))
-        if known:  # ours, under an id that we have not been told
-            return self._handle(next(iter(known.values())), "")
+        if known:  # ours: an element of an array, or one whose id we have not been told
+            entry = next(iter(known.values()))
+            same_id = self.scheduler.same_id
+            keys = entry.keys if entry.array and entry.native else ()
+            return self._handle(
+                entry, next((key for key in keys if same_id(native_of(self.scheduler, entry, key), native_id)), "")
+            )
         job_id, folder = self.journal.prepare(self.spool)
         self.journal.make_folder(folder)
         entry = Entry(

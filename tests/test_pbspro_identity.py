@@ -127,6 +127,37 @@ def test_a_strangers_job_with_our_id_is_not_told_and_not_cancelled(
     assert pbs.jobs()[other]["state"] == "R"
 
 
+def test_attach_takes_the_managers_job_and_not_an_ended_one_of_ours_that_had_its_id(
+    executor: BatchSchedulerExecutor, pbs: FakePBS, long_after: None
+) -> None:
+    job = executor.submit(shell("exit 3"))
+    assert job.wait(PATIENCE_S).exit_code == 3
+    pbs.lose_all()
+    other = pbs.run("qsub", "--", "/bin/sleep", "30").strip()
+    pbs.change(other, ctime=time.time() + 60)
+    assert other == job.native_id
+    attached = executor.attach(other)
+    assert attached.id != job.id
+    assert attached.status().state is JobState.ACTIVE
+    assert executor.attach(other).id == attached.id
+    assert executor.attach(job.id).id == job.id
+    assert job.status().exit_code == 3
+
+
+def test_attach_of_an_array_of_ours_gives_the_handle_that_we_have(
+    executor: BatchSchedulerExecutor, pbs: FakePBS
+) -> None:
+    many = executor.submit(shell("sleep 600", array=(0, 1)))
+    before = len(executor.journal.entries())
+    assert executor.attach(many.native_id).id == many.id
+    assert executor.attach(many.native_id.replace("[]", "[1]")).id == f"{many.id}_1"
+    assert len(executor.journal.entries()) == before
+    pbs.control(server="down")
+    assert executor.attach(many.native_id).id == many.id  # nobody answers: what is recorded is believed
+    pbs.control(server="up")
+    many.cancel()
+
+
 def test_a_strangers_end_with_our_id_is_not_ours(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     pbs.lose_all()

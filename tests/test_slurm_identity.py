@@ -90,6 +90,11 @@ def test_after_a_loss_of_state_ours_is_lost_and_the_stranger_with_its_id_runs_on
     lost(job)
     assert state_in_slurm(stranger) == "RUNNING"
     assert cancels(shims) == []
+    attached = executor.attach(stranger)  # the manager's job, not the one of ours that had its id
+    assert (attached.native_id, executor.attach(stranger).id) == (stranger, attached.id)
+    assert attached.id != job.id
+    assert attached.status().state is JobState.ACTIVE
+    lost(job)
 
 
 @pytest.mark.parametrize("slurm", ["accounting"], indirect=True)
