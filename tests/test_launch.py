@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,6 +262,17 @@ def test_other_signals_are_handed_on(here: Path, comes_true: Until) -> None:
     comes_true(lambda: (here / "pid").exists())
     process.send_signal(signal.SIGUSR1)
     assert ended(process)[0] == 0
+
+
+def test_a_signal_that_comes_while_it_starts_is_handed_on_too(here: Path) -> None:
+    """The rank sends it itself, the moment that it runs, while each write of the launch takes its time."""
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace on this host")
+    (here / "rank").write_text("trap 'exit 0' USR1\nkill -USR1 $(<launch)\nwhile :; do sleep 0.05; done\n")
+    slow = ["strace", "-D", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:delay_enter=500000"]
+    words = [*slow, *LAUNCH, "--", "bash", "rank"]
+    done = subprocess.run(["bash", "-c", 'echo $$ >launch; exec "$@"', "-", *words], check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_a_python_script_does_the_same(here: Path) -> None:

@@ -57,8 +57,8 @@ OWN: tuple[Flag, ...] = (
 LAUNCH_FLAGS: tuple[Flag, ...] = (*(flag for flag in FLAGS if flag.name in _SHARED), *OWN)
 _TIMED_OUT = 124  # as timeout(1)
 _LOOK_S = 1.0
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_OTHERS = (signal.SIGUSR1, signal.SIGUSR2)  # that are handed on
 
 
 def launch(out: Renderer, chosen: Chosen, command: list[str] | None) -> int:
@@ -181,9 +181,11 @@ class _Launch:
         )  # fmt: skip
         if "verbose" in self.said:
             self._tell(assignment)
-        run.start(guarded=lambda pid: resources.hold_for(assignment, pid))
-        with run:
-            return _watched(run)
+        early: list[int] = []  # signals that came while it was being started
+        with _handling(lambda number, frame: early.append(number), _OTHERS):
+            run.start(guarded=lambda pid: resources.hold_for(assignment, pid))
+            with run:
+                return _watched(run, early)
 
     def _tell(self, assignment: Assignment) -> None:
         from ..binding import packed
@@ -193,7 +195,7 @@ class _Launch:
             self.out.note(f"{self.method.name} on {node.name}: cores {packed(node.cpus)}{gpus}")
 
 
-def _watched(run: Run) -> int:
+def _watched(run: Run, early: Sequence[int]) -> int:
     """Wait for the end of a run, handing signals on; one that asks to end it is followed by KILL after the grace."""
     ended_by: list[int] = []
     deadline: list[float] = []
@@ -205,9 +207,10 @@ def _watched(run: Run) -> int:
                 deadline[:] = [0.0]
             ended_by.append(number)
 
-    with _handling(hand_on):
-        if (number := received_signal()) is not None:  # before we listened
-            hand_on(number)
+    with _handling(hand_on, (*_ENDING, *_OTHERS)):
+        for number in (*early, received_signal()):  # before we listened
+            if number is not None:
+                hand_on(number)
         while (code := run.wait(_LOOK_S)) is None:
             if ended_by and not deadline:
                 deadline.append(time.monotonic() + run.grace_s)
@@ -218,8 +221,8 @@ def _watched(run: Run) -> int:
 
 
 @contextmanager
-def _handling(handler: Any) -> Iterator[None]:
-    earlier = {number: signal.signal(number, handler) for number in _FORWARDED if not kept(number)}
+def _handling(handler: Any, numbers: Sequence[int]) -> Iterator[None]:
+    earlier = {number: signal.signal(number, handler) for number in numbers if not kept(number)}
     try:
         yield
     finally:

@@ -186,7 +186,11 @@ def _folder(prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        with (PLACE / "runs.lock").open("w") as lock:
+            fcntl.flock(
+                lock, fcntl.LOCK_EX
+            )  # else another run takes it for one that is left, once half of it is gone
+            shutil.rmtree(folder)
         use.close()
 
 
