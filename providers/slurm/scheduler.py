@@ -394,8 +394,9 @@ class SlurmScheduler(Scheduler):
         return f"{number.partition('_')[0]}{semicolon}{cluster}"
 
     def live(self) -> Query:
+        """With `--all`, for without it squeue hides a user's own jobs in partitions that are hidden or closed to them."""
         columns = ",".join(f"{name}:|" for name in _LIVE) + ",Reason: "
-        argv = ["squeue", *self._of_cluster(), "-h", "-r", "--me", "-t", "all", "-O", columns]
+        argv = ["squeue", *self._of_cluster(), "--all", "-h", "-r", "--me", "-t", "all", "-O", columns]
         return Query(argv, partial(read_squeue, cluster=self.cluster_name))
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
@@ -411,7 +412,9 @@ class SlurmScheduler(Scheduler):
                 name="submit lines",
             ),
             Query(["sacct", *sacct, _PAST], partial(read_sacct, cluster=name), name="accounting"),
-            Query(["scontrol", *self._of_cluster(), "-o", "show", "job"], partial(read_scontrol, cluster=name)),
+            Query(
+                ["scontrol", *self._of_cluster(), "--all", "-o", "show", "job"], partial(read_scontrol, cluster=name)
+            ),
         )
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
@@ -456,7 +459,7 @@ class SlurmScheduler(Scheduler):
         return found
 
     def end_query(self, job_id: str) -> Query:
-        return Query(["squeue", *self._of_cluster(), "-h", "-j", self.spoken(job_id), "-o", "%e"], _time)
+        return Query(["squeue", *self._of_cluster(), "--all", "-h", "-j", self.spoken(job_id), "-o", "%e"], _time)
 
     def queues_query(self) -> Query:
         return Query(["scontrol", *self._of_cluster(), "-o", "show", "partition"], read_partition)
