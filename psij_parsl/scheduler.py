@@ -39,7 +39,8 @@ class Record(NamedTuple):
     the epoch; `cluster` where the job is, if the answer says. `moved`: it was handed on to another server, and what
     this one says is no word about how it is. `leftover`: it has failed for certain, as `status` says, and stays in
     the manager's books, where it could be started again, until it is dropped. Of an array's element whose id is no
-    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0.
+    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0. `alias` is
+    another id, as `Scheduler.plain_id` has it, by which the manager's commands reach the same job.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Record(NamedTuple):
     foreign: bool = False
     whole: str = ""
     place: int | None = None
+    alias: str = ""
 
 
 class Accepted(NamedTuple):

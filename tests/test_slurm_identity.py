@@ -92,6 +92,56 @@ def test_after_a_loss_of_state_ours_is_lost_and_the_stranger_with_its_id_runs_on
     assert cancels(shims) == []
 
 
+#: What others submit after a loss of state; its first id reaches all of it, the second an element or a part of it.
+OTHERS = {
+    "a plain job": ("--wrap", "sleep 600"),
+    "an array": ("--array", "0-3", "--wrap", "sleep 600"),
+    "a heterogeneous job": ("-N1", "--wrap", "sleep 600", ":", "-N1"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_cancel_reaches_a_strangers_array_or_an_element_or_part_of_it_by_our_id(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue, other: str
+) -> None:
+    slurm.forget_everything()
+    first = executor.submit(Job(command=["true"], hold=True))
+    second = executor.submit(Job(command=["true"], hold=True, array=(0, 1)))
+    assert [job.native_id for job in (first, second)] == ["1", "2"]
+    assert all(status.held for status in executor.status([first.id, second.id], urgent=True))
+    slurm.forget_everything()
+    watch_cancels(shims)
+    assert sbatch("-o", "/dev/null", *OTHERS[other]) == "1"
+    if other == "a plain job":
+        assert sbatch("-o", "/dev/null", *OTHERS[other]) == "2"
+    comes_true(lambda: set(slurm.run("squeue", "-h", "-o", "%T").split()) == {"RUNNING"})
+    done = psij("cancel", first.id, second.id)
+    assert done.returncode == 0, done.stderr
+    lost(first)
+    assert cancels(shims) == []
+    assert set(slurm.run("squeue", "-h", "-t", "all", "-o", "%T").split()) == {"RUNNING"}
+
+
+@one_slurm
+def test_after_a_requeue_and_a_loss_of_state_the_stranger_with_its_id_is_none_of_ours(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue
+) -> None:
+    """A requeue moves the time of submission; but the count of starts never falls."""
+    slurm.forget_everything()
+    job = executor.submit(shell("sleep 600"))
+    comes_true(lambda: executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE)
+    slurm.run("scontrol", "requeue", job.native_id)
+    comes_true(lambda: executor.status([job.id], urgent=True)[0].attempt == 1)
+    slurm.forget_everything()
+    watch_cancels(shims)
+    assert sbatch("-o", "/dev/null", "--wrap", "sleep 600") == job.native_id
+    comes_true(lambda: state_in_slurm(job.native_id) == "RUNNING")
+    assert psij("cancel", job.id).returncode == 0
+    assert job.wait(PATIENCE_S).native != "COMPLETED"
+    assert state_in_slurm(job.native_id) == "RUNNING"
+    assert cancels(shims) == []
+
+
 @pytest.mark.parametrize("slurm", ["accounting"], indirect=True)
 def test_an_id_that_began_again_is_told_apart_in_accounting(
     slurm: SlurmCluster, executor: BatchSchedulerExecutor, comes_true: ComesTrue

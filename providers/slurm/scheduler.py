@@ -129,7 +129,7 @@ def _wished(variable: str, text: str) -> str | None:
 
 
 _LIVE = (
-    "JobArrayID", "State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment",
+    "State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment",
     "StdOut",
 )  # fmt: skip
 
@@ -137,16 +137,19 @@ _LIVE = (
 def read_squeue(line: str, cluster: str = "") -> Record | None:
     """A line of `live()`; None for one that names the cluster alone.
 
-    A foreign comment may hold anything, and so may the path that follows; the reason comes last.
+    An element of an array has a number of its own, too, by which scancel knows it: 12_3/15. A foreign comment may hold
+    anything, and so may the path that follows; the reason comes last.
     """
     if line.startswith("CLUSTER: ") or not line:
         return None
     job_id, native, code, restarts, submitted, started, ended, nodes, tag, rest = line.split("|", 9)
+    job_id, _, number = job_id.partition("/")
     output, _, message = rest.rpartition("|")
     found = status(native, *exit_status(code), _known(nodes), message.rstrip(), int(restarts or 0), started, ended)
+    alias = number if number != job_id else ""
     if cluster:
         job_id = _at(job_id, cluster)
-    return Record(job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED)
+    return Record(job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED, alias=alias)
 
 
 def _at(job_id: str, cluster: str) -> str:
@@ -391,11 +394,11 @@ class SlurmScheduler(Scheduler):
 
     def whole(self, element_id: str) -> str:
         number, semicolon, cluster = element_id.partition(";")
-        return f"{number.partition('_')[0]}{semicolon}{cluster}"
+        return f"{re.split('[_+]', number)[0]}{semicolon}{cluster}"  # 12+1 is a part of a heterogeneous job
 
     def live(self) -> Query:
         """With `--all`, for without it squeue hides a user's own jobs in partitions that are hidden or closed to them."""
-        columns = ",".join(f"{name}:|" for name in _LIVE) + ",Reason: "
+        columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in _LIVE), "Reason: "))
         argv = ["squeue", *self._of_cluster(), "--all", "-h", "-r", "--me", "-t", "all", "-O", columns]
         return Query(argv, partial(read_squeue, cluster=self.cluster_name))
 
