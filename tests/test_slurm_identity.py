@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
+from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, Rejected
 from psij_parsl.providers.slurm.provider import SlurmProvider
@@ -370,6 +370,54 @@ def test_four_attaches_at_one_instant_make_one_record_and_keep_what_was_heard(
 
 
 @one_slurm
+def test_an_id_of_a_job_that_has_ended_may_be_attached_and_followed_as_another_job(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, comes_true: ComesTrue
+) -> None:
+    slurm.forget_everything()
+    job = executor.submit(shell("exit 0"))
+    assert job.wait(PATIENCE_S).state is JobState.COMPLETED
+    assert executor.attach(job.native_id).id == job.id
+    slurm.forget_everything()
+    stranger = sbatch("-o", "/dev/null", "--wrap", "sleep 600")
+    assert stranger == job.native_id
+    follower = executor.submit(Job(command=["true"], after=[f"afterok:{stranger}"]))
+    comes_true(lambda: state_in_slurm(stranger) == "RUNNING")
+    assert slurm.run("squeue", "-h", "-j", follower.native_id, "-o", "%T %r").split() == ["PENDING", "Dependency"]
+    attached = executor.attach(stranger)
+    assert attached.id != job.id
+    assert attached.status().state is JobState.ACTIVE
+    assert executor.attach(stranger).id == attached.id
+    assert executor.attach(job.id).status().state is JobState.COMPLETED
+
+
+@one_slurm
+def test_an_id_in_a_dependency_is_no_job_of_another_cluster(executor: BatchSchedulerExecutor) -> None:
+    """A home is shared by the login nodes of two machines, whose ids are alike."""
+    theirs = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
+    entry = Entry("0000000000", "slurm", "/nowhere/0000000000", cluster="SLURM_CONF=/elsewhere")
+    elsewhere = executor.journal.commit(executor.journal.intend(entry), theirs)
+    executor.journal.end({(elsewhere.id, ""): JobStatus(JobState.COMPLETED, "COMPLETED")})
+    follower = executor.submit(Job(command=["true"], after=[f"afterok:{theirs}"]))
+    executor.status([follower.id], urgent=True)
+    assert state_in_slurm(follower.native_id) == "PENDING"
+
+
+@one_slurm
+def test_the_library_touches_no_job_of_another_cluster_or_platform(
+    executor: BatchSchedulerExecutor, shims: Shims, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here its id is another job's."""
+    theirs = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
+    for number, (platform, cluster) in enumerate((("slurm", "SLURM_CONF=/elsewhere"), ("local", ""))):
+        entry = Entry(f"000000000{number}", platform, str(tmp_path / f"000000000{number}"), cluster=cluster)
+        executor.journal.commit(executor.journal.intend(entry), theirs, sure=True)
+        for verb in (executor.status, executor.cancel, executor.wait, executor.hold, executor.release):
+            with pytest.raises(InvalidRequest, match="another cluster|job of local"):
+                verb([entry.id])
+    assert state_in_slurm(theirs) == "PENDING"
+
+
+@one_slurm
 def test_a_cancel_asks_first_and_where_nobody_answers_an_older_proof_will_do(
     executor: BatchSchedulerExecutor, shims: Shims, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -486,6 +534,43 @@ def test_a_cluster_of_the_environment_is_as_one_that_was_named(
     monkeypatch.delenv("SLURM_CLUSTERS")
     assert BatchSchedulerExecutor("slurm", poll_s=0.3).wait([job.id], PATIENCE_S)
     assert psij("wait", job.id).returncode == 7
+
+
+def test_a_job_of_the_usual_cluster_is_not_looked_for_in_one_of_the_environment(
+    two_slurms: tuple[SlurmCluster, SlurmCluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor cancelled there, where another job has its id."""
+    job = BatchSchedulerExecutor("slurm").submit(Job(command=["true"], hold=True))
+    stranger = "0"
+    while int(stranger) < int(job.native_id):
+        stranger = sbatch("-M", "two", "--hold", "-o", "/dev/null", "--wrap", "true")
+    monkeypatch.setenv("SLURM_CLUSTERS", "two")
+    executor = BatchSchedulerExecutor("slurm")
+    for verb in (executor.wait, executor.cancel, executor.status):
+        with pytest.raises(InvalidRequest, match="another cluster"):
+            verb([job.id])
+    assert state_in_slurm(stranger, "-M", "two") == "PENDING"
+
+
+def test_jobs_of_a_named_cluster_are_attached_held_and_released_there(
+    two_slurms: tuple[SlurmCluster, SlurmCluster], comes_true: ComesTrue
+) -> None:
+    executor = BatchSchedulerExecutor("slurm", poll_s=0.3)
+    here, there = "0", "0"
+    while here != there or here == "0":
+        if int(here) <= int(there):
+            here = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
+        else:
+            there = sbatch("-M", "two", "--hold", "-o", "/dev/null", "--wrap", "sleep 600")
+    job = executor.attach(f"{there};two")
+    assert job.executor.cluster.endswith("cluster=two")
+    executor.release([job.id])
+    comes_true(lambda: state_in_slurm(there, "-M", "two") == "RUNNING")
+    assert state_in_slurm(here) == "PENDING"
+    assert job.cancel()
+    assert job.wait(PATIENCE_S).state is JobState.CANCELED
+    assert state_in_slurm(here) == "PENDING"
+    assert executor.attach(here).native_id == here
 
 
 @pytest.mark.parametrize("names", ["one,two", "all", "a b", "--help"])
