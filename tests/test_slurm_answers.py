@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
-from psij_parsl.errors import Unavailable
+from psij_parsl.errors import InvalidRequest, Unavailable
 from tests.clusters.slurm import SlurmCluster
 from tests.clusters.slurm_conf import SlurmSettings
 from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, program, ran, shell
@@ -296,6 +296,23 @@ def test_when_slurm_has_forgotten_a_job_its_folder_tells_what_became_of_it(
     assert orphan.wait(PATIENCE_S).exit_code == 4  # found by its claim
     assert executor.submission(orphan.id).native_id
     assert ran(tmp_path / "log") == 1
+
+
+def test_what_a_forgotten_job_was_to_be_followed_by_goes_by_how_it_ended(
+    forgetful: SlurmCluster, monkeypatch: pytest.MonkeyPatch, comes_true: ComesTrue
+) -> None:
+    """Nobody has asked since it ended. Slurm 24.11 refuses its id, 22.05 takes the dependency as met, whatever it was."""
+    for name, value in forgetful.env.items():
+        monkeypatch.setenv(name, value)
+    executor = BatchSchedulerExecutor("slurm", poll_s=60.0)
+    good, bad, worse = (executor.submit(shell(f"sleep 2; exit {code}")) for code in (0, 3, 4))
+    assert not good.status().final
+    comes_true(lambda: not forgetful.run("squeue", "-h", "-t", "all"), 60.0, "Slurm to forget")
+    assert len(executor.list()) == 3
+    with pytest.raises(InvalidRequest, match="not as afterok asks"):
+        executor.submit(Job(command=["true"], after=[f"afterok:{bad.id}"]))
+    for dependency in (f"afterok:{good.id}", f"afternotok:{worse.id}"):
+        assert executor.submit(Job(command=["true"], after=[dependency])).wait(PATIENCE_S).state is JobState.COMPLETED
 
 
 # ---- requeues ------------------------------------------------------------------------------------------------
