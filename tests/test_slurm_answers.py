@@ -176,7 +176,7 @@ def test_one_bad_record_harms_one_job(
     bad = running(executor, executor.submit(shell("sleep 300")))
     good = running(executor, executor.submit(shell("sleep 1; exit 3")))
     for name in ("squeue", "scontrol"):
-        shims.put(name, f'"$real" "$@" | sed -E "s/^(JobId=)?{bad.native_id}([| ]).*/{bad.native_id}\\2%%%/"')
+        shims.put(name, f'"$real" "$@" | sed -E "s/^(JobId=)?{bad.native_id}([/| ]).*/{bad.native_id}\\2%%%/"')
     assert good.wait(PATIENCE_S).exit_code == 3
     states = {status.state for status in answers(executor, bad, 8)}  # longer than the grace of two seconds
     assert states == {JobState.ACTIVE}
