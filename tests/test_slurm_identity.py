@@ -312,6 +312,27 @@ def test_words_that_nobody_foresaw_are_looked_into_once(
     assert ran(log) == 1
 
 
+NOTICES = {
+    "of an account": ("sbatch: account chem, qos normal", "Transport endpoint is not connected"),
+    "of a server that is away": ("sbatch: licenses: Connection refused", "Socket timed out on send/recv operation"),
+    "of a server that is away, as an error": ("sbatch: error: Connection refused", "Zero Bytes were transmitted"),
+}
+
+
+@one_slurm
+@pytest.mark.parametrize("notice", NOTICES)
+def test_a_notice_beside_an_error_does_not_make_a_refusal_of_what_was_accepted(
+    executor: BatchSchedulerExecutor, shims: Shims, tmp_path: Path, notice: str
+) -> None:
+    log, (line, words) = tmp_path / "log", NOTICES[notice]
+    failed = f"sbatch: error: Batch job submission failed: {words}"
+    shims.put("sbatch", f'"$real" "$@" >/dev/null; printf "%s\n" "{line}" "{failed}" >&2; exit 1')
+    job = executor.submit(shell(f"echo x >>{log}"))
+    assert job.wait(PATIENCE_S).state is JobState.COMPLETED
+    assert ran(log) == 1
+    assert list(jobs_in_slurm(executor.journal.home)) == [job.native_id]
+
+
 def test_unforeseen_words_of_a_job_that_is_not_there_are_a_refusal_and_a_late_copy_never_runs(
     executor: BatchSchedulerExecutor, shims: Shims, tmp_path: Path, comes_true: ComesTrue
 ) -> None:

@@ -287,7 +287,7 @@ class SlurmScheduler(Scheduler):
     probe_answer = r"^slurm\S* \d+\.\d+"
     complaints = (
         Complaint(  # the question never left
-            r"connect failure|[Cc]onnection refused|Munge encode failed",
+            r"connect failure|Munge encode failed",
             transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
@@ -314,7 +314,7 @@ class SlurmScheduler(Scheduler):
             hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",
         ),
         Complaint(
-            r"[Tt]emporarily|try again|backup controller|slurm_persist_conn",
+            r"[Tt]emporarily|try again|backup controller|slurm_persist_conn|[Cc]onnection refused",
             transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
