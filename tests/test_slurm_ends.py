@@ -72,6 +72,7 @@ def test_a_job_that_somebody_else_cancels_is_canceled(
     slurm.run("scancel", job.native_id)
     status = job.wait(PATIENCE_S)
     assert (status.state, status.native) == (JobState.CANCELED, "CANCELLED")
+    assert bool(status.started) is while_running
 
 
 def test_a_held_job_is_said_to_be_held(executor: BatchSchedulerExecutor) -> None:

@@ -63,7 +63,10 @@ _NEVER_STARTED = 53  # the signal that slurmd reports for a script it could not 
 def status(
     native: str, exit_code: int | None, signal: int, nodes: str, message: str, attempt: int, started: str, ended: str
 ) -> JobStatus:
-    """A status from Slurm's own words; `exit_code` and `signal` are the two halves of its exit status."""
+    """A status from Slurm's own words; `exit_code` and `signal` are the two halves of its exit status.
+
+    A job that ended without ever having had a node is said to have started when it ended: it never did.
+    """
     reason = REASONS.get(native)
     state = STATES.get(native, _F if reason else JobState.UNKNOWN)
     if state is _F and signal == _NEVER_STARTED:
@@ -72,12 +75,13 @@ def status(
         reason = EndReason.DEPENDENCY
     if _EMPTY.fullmatch(message) or (state.final and not _ENDED_BY.fullmatch(message)):
         message = ""
+    had_nodes = state >= _A and bool(nodes or not state.final)
     own = state is _C or (state is _F and reason is None)  # the script's own end, not the manager's doing
     return JobStatus(
         state, native,
         exit_code=exit_code if own and not signal else None, signal=signal or None if own else None,
         reason=reason, message=message, nodes=nodes, attempt=attempt,
-        started=_time(started) if state >= _A else None, ended=_time(ended) if state.final else None,
+        started=_time(started) if had_nodes else None, ended=_time(ended) if state.final else None,
         held=native in HELD_STATES or (state is _Q and _HELD.search(message) is not None),
     )  # fmt: skip
 
