@@ -268,6 +268,7 @@ class _Round:
         tagged = any(bearing.values())
         for job_id, each in self.expected.items():
             past = self.answer.past.get(each.plain, ()) if job_id not in self.records else ()
+            past = [record for record in past if not _outlived(each.entry, record)]
             ours_last = sorted(past, key=lambda record: (bool(bearing[id(record)]), record.submitted or 0.0))
             for record in reversed(ours_last):
                 if self._take(job_id, each, record, tagged=tagged, past=True):
@@ -459,6 +460,13 @@ class _Round:
                     )
                     self.journal.twins(entry, copies)
                     _cancel(self.scheduler, [native for whole in copies for native in alive[whole]])
+
+
+def _outlived(entry: Entry, record: Record) -> bool:
+    """Whether a record of history is of an earlier attempt than one that was seen: a requeue moved its submission."""
+    if entry.array or entry.born is None or record.submitted is None:
+        return False
+    return record.submitted < entry.born - SAME_S
 
 
 def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[Entry, Entry]]:

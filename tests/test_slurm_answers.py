@@ -346,6 +346,33 @@ def test_the_exit_file_of_an_earlier_attempt_is_not_believed(
     assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
 
 
+@with_accounting
+def test_the_end_of_an_earlier_attempt_in_accounting_is_none_and_that_of_the_last_one_is(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue, tmp_path: Path
+) -> None:
+    """Though squeue's line cannot be read just now: a comment that somebody broke in two is enough."""
+    log = tmp_path / "log"
+    text = f"echo x >>{log}; mkdir $PSIJ_JOB_FOLDER/exit; until [ -e {tmp_path}/go ]; do sleep 0.1; done; exit 6"
+    job = executor.submit(shell(text, parameters={"requeue": True, "nodelist": "node03"}))
+    comes_true(lambda: ran(log) == 1 and job.status().state is JobState.ACTIVE)
+    born = executor.journal.get(job.id).born
+    assert born is not None
+    time.sleep(max(0.0, born + 3.0 - time.time()))
+    slurm.kill_node("node03")
+    slurm.wait_for_messages()
+    slurm.start_node("node03")
+    slurm.run("scontrol", "update", f"JobId={job.native_id}", "StartTime=now")
+    comes_true(lambda: ran(log) == 2 and job.status().attempt == 1)
+    comes_true(lambda: "NODE_FAIL" in slurm.run("sacct", "-n", "-X", "-D", "-j", job.native_id, "-o", "State"))
+    shims.put("squeue", f'"$real" "$@" | sed -E "s/^{job.native_id}[/].*/{job.native_id}%%%/"')
+    assert {status.state for status in answers(executor, job, 4)} == {JobState.ACTIVE}
+    (tmp_path / "go").touch()
+    comes_true(lambda: "FAILED" in slurm.run("sacct", "-n", "-X", "-j", job.native_id, "-o", "State"))
+    shims.put("squeue", f'"$real" "$@" | grep -v "^{job.native_id}[/]"; exit 0')
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.exit_code) == (JobState.FAILED, 6)
+
+
 @both
 def test_a_requeued_job_that_is_cancelled_while_it_waits_is_canceled(
     slurm: SlurmCluster, executor: BatchSchedulerExecutor, comes_true: ComesTrue
