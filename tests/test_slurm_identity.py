@@ -149,7 +149,8 @@ def test_an_id_that_began_again_is_told_apart_in_accounting(
     """sacct knows both: ours, which ended with 3, and one that was COMPLETED under the same id later."""
     slurm.forget_everything()
     job = executor.submit(shell("exit 3"))
-    comes_true(lambda: slurm.run("sacct", "-n", "-X", "-j", job.native_id, "-o", "State").strip() == "FAILED")
+    asked = ("sacct", "-n", "-P", "-X", "-j", job.native_id, "-o", "JobID,State")  # it tells arrays of that id, too
+    comes_true(lambda: f"{job.native_id}|FAILED" in slurm.run(*asked).splitlines())
     slurm.forget_everything()
     while (stranger := sbatch("-o", "/dev/null", "--wrap", "true")) != job.native_id:
         assert int(stranger) < int(job.native_id)
