@@ -27,11 +27,11 @@ from .sending import dependencies, send
 from .signals import should_exit
 from .snapshot import CAPACITY, QueueSnapshot, View
 from .states import JobState, JobStatus
-from .tracking import handles, merely_held, native_of, refresh
+from .tracking import handles, merely_held, native_of, refresh, whole_of
 from .verdict import manager_log
 
 if TYPE_CHECKING:
-    from .scheduler import Record
+    from .scheduler import Answer
     from .sites.model import Launch
 
 log = logging.getLogger(__name__)
@@ -261,13 +261,30 @@ class BatchSchedulerExecutor(JobExecutor):
         return status
 
     def _by_cluster(self, found: _Found) -> list[tuple[BatchSchedulerExecutor, list[tuple[Entry, str]]]]:
-        """Records by the executor for their cluster, where the manager has several that are named."""
-        if not self.scheduler.names_clusters:
-            return [(self, list(found))]
+        """Records by the executor for their cluster, where the manager has several that are named.
+
+        Raises `InvalidRequest` for an open job of which this manager, or this cluster of it, cannot be asked: there its
+        id is another job's.
+        """
         groups: dict[str, list[tuple[Entry, str]]] = {}
         for entry, key in found:
-            groups.setdefault(cluster_in(entry.cluster), []).append((entry, key))
-        return [(self.at(name), group) for name, group in groups.items()]
+            name = cluster_in(entry.cluster) if self.scheduler.names_clusters else self.scheduler.cluster_name
+            groups.setdefault(name, []).append((entry, key))
+        told = [(self.at(name), group) for name, group in groups.items()]
+        for executor, group in told:
+            here = executor.platform.name, executor.cluster
+            far = next((entry for entry, _ in group if entry.open and (entry.platform, entry.cluster) != here), None)
+            if far is not None and far.platform != here[0]:
+                raise InvalidRequest(
+                    f"job {far.id} is a job of {far.platform}, and {here[0]} cannot be asked about it",
+                    hint=f'BatchSchedulerExecutor("{far.platform}") can',
+                )
+            if far is not None:
+                raise InvalidRequest(
+                    f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
+                    hint="set the environment as it was when the job was submitted",
+                )
+        return told
 
     def statuses(self, found: _Found, *, urgent: bool = False) -> _Statuses:
         """As `status`, for records of the journal that were found already."""
@@ -300,35 +317,68 @@ class BatchSchedulerExecutor(JobExecutor):
 
         Where the manager has another job by now under the id of one of ours, it is that other one.
         """
+        named = self.scheduler.named_cluster(native_id)
+        if named and named != self.scheduler.cluster_name:
+            return self.at(named).attach(native_id)
         with locked(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
-            try:
-                entry, key = self._find(native_id)
-            except UnknownJob:
-                return self._attach(native_id, self._shown(native_id))
-            ours = self._handle(entry, "" if key == "*" else key)
-            if not entry.native or native_id in ("last", entry.id, element_id(entry, key)):
-                return ours
-            try:
-                found = self._shown(native_id)
-            except SchedulerError as error:
-                log.warning("%s; job %s is the one that is recorded", error, native_id)
-                return ours
-            view = self.snapshot.view()
-            if found is None or (
-                whose(self.scheduler, entry, found, clock=view.clock, tagged=view.tagged) is not Whose.STRANGER
-            ):
-                return ours
-            return self._attach(native_id, found)
+            meant = self.meant(native_id)
+            if meant is None:
+                return self._attach(native_id)
+            entry, key = meant
+            return self._handle(entry, "" if key == "*" else key)
 
-    def _shown(self, native_id: str) -> Record | None:
+    def meant(self, name: str) -> tuple[Entry, str] | None:
+        """The job of ours that an id of ours or the manager's means, and its key; None if it is none of ours.
+
+        An id of the manager's may have been ours, and be another job's by now: so it is asked, unless the last answer
+        showed ours. Raises `Unavailable` where it does not answer, and ours has ended.
+        """
+        try:
+            entry, key = self._find(name)
+        except UnknownJob:
+            return None
+        here = (entry.platform, entry.cluster) == (self.platform.name, self.cluster)
+        native = native_of(self.scheduler, entry, "" if key == "*" else key) if here and entry.native else ""
+        if not native or not self.scheduler.same_id(native, name):
+            return entry, key
+        going = not entry.over(key)
+        view = self.snapshot.view()
+        first = element_id(entry, entry.keys[0] if key in ("", "*") else key)
+        recent = 0 <= time.time() - view.proved(first) < _PROOF_S and first not in view.unproved
+        if going and recent and first not in view.strangers:
+            return entry, key
+        try:
+            answer = self._asked(name)
+        except Unavailable:
+            if not going:
+                raise
+            return entry, key
+        found = answer.of(name)
+        if found is None:
+            return entry, key
+        known = entry.ended.get(entry.keys[0] if key in ("", "*") else key) or view.status(first) or JobStatus()
+        other = whose(
+            self.scheduler, entry, found, attempt=known.attempt, clock=view.clock, tagged=view.tagged,
+            past=self.scheduler.plain_id(name) in answer.past,
+        )  # fmt: skip
+        return None if other is Whose.STRANGER else (entry, key)
+
+    def _asked(self, native_id: str) -> Answer:
+        """What the manager tells of that id, also of its past."""
         plain = self.scheduler.plain_id(native_id)
         answer = self.scheduler.qstat(lambda live: [] if plain in live else [native_id])
         self.snapshot.answered()
-        return answer.of(native_id)
+        return answer
 
-    def _attach(self, native_id: str, found: Record | None) -> Submission:
+    def _attach(self, native_id: str) -> Submission:
+        answer = self._asked(native_id)
+        found = answer.of(native_id)
         if found is None:
-            raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint="psij-run list --all")
+            hint = "psij-run list --all"
+            same = (each.id for each in answer.records.values() if whole_of(self.scheduler, each) == native_id)
+            if (element := next(same, "")) != "":
+                hint = f"it is an array: attach its elements, as {element}"
+            raise UnknownJob(f"{self.platform.name} knows no job {native_id!r} of yours", hint=hint)
         if found.leftover:
             found = merely_held(found)
         known = self.journal.some(bearers_of(self.scheduler, found))
@@ -433,20 +483,28 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def hold(self, ids: Sequence[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
-        self.scheduler.hold(self._natives(ids))
+        for executor, natives in self._natives(ids):
+            executor.scheduler.hold(natives)
 
     def release(self, ids: Sequence[str]) -> None:
         """Let held jobs start."""
-        self.scheduler.release(self._natives(ids))
+        for executor, natives in self._natives(ids):
+            executor.scheduler.release(natives)
 
-    def _natives(self, ids: Sequence[str]) -> Sequence[str]:
-        proved, others = self._proved([self._find(job_id) for job_id in ids])
-        for entry, _ in others:
-            raise UnknownJob(
-                f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
-                hint=f"`psij-run status {entry.id}` tells what is known",
+    def _natives(self, ids: Sequence[str]) -> Sequence[tuple[BatchSchedulerExecutor, Sequence[str]]]:
+        """The manager's ids of those jobs, by the executor for their cluster."""
+        told = []
+        for executor, group in self._by_cluster([self._find(job_id) for job_id in ids]):
+            proved, others = executor._proved(group)
+            for entry, _ in others:
+                raise UnknownJob(
+                    f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
+                    hint=f"`psij-run status {entry.id}` tells what is known",
+                )
+            told.append(
+                (executor, [native for entry, key in proved for native in handles(self.scheduler, entry, key)])
             )
-        return [native for entry, key in proved for native in handles(self.scheduler, entry, key)]
+        return told
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

@@ -33,12 +33,14 @@ class Whose(Enum):
 
 
 def whose(
-    scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0, tagged: bool = False
+    scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0, tagged: bool = False,
+    past: bool = False,
 ) -> Whose:  # fmt: skip
     """Whose record that is, which has the id of a job of ours.
 
     `attempt` is how often the job was started as far as is known, `clock` by how many seconds the manager's clock is
-    ahead of ours, `tagged` whether records of this kind are known to bear our tags.
+    ahead of ours, `tagged` whether records of this kind are known to bear our tags; `past`: it is from history, which
+    may not count starts.
     """
     named = cluster_in(entry.cluster)
     if record.cluster and named and record.cluster != named:
@@ -53,17 +55,16 @@ def whose(
     ):  # a manager that tells nothing: there is no more to be known than whether it gives tags
         return Whose.STRANGER if tagged else Whose.KNOWN
     if entry.born is not None:
-        again = max(attempt, record.status.attempt) > 0 and record.submitted > entry.born
-        if again or _same(record.submitted, entry.born):
+        if _same(record.submitted, entry.born):
+            return Whose.KNOWN
+        starts = record.status.attempt if record.status.attempt >= attempt else 0  # it grows, and never falls
+        again = (max(attempt, starts) if past else starts) > 0 and record.submitted > entry.born
+        if again and (entry.attached or not (record.foreign or _logs_elsewhere(entry, record))):
             return Whose.KNOWN
         if not record.whole:  # the elements of such an array come one after the other
             return Whose.STRANGER
-    if (
-        tagged
-        or record.foreign
-        or (record.output and not (record.output.endswith("/dev/null") and _ODD.search(entry.place)))
-    ):
-        return Whose.STRANGER  # ours would bear its tag; or its log goes elsewhere than ours
+    if tagged or record.foreign or _logs_elsewhere(entry, record):
+        return Whose.STRANGER  # ours would bear its tag
     earliest, latest = entry.intended - _NEAR_S, (entry.committed or time.time()) + _NEAR_S
     near = any(earliest <= told - clock <= latest for told in _readings(record.submitted))
     return Whose.KNOWN if near else Whose.STRANGER
@@ -78,6 +79,11 @@ def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
     if name.startswith(LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
         found.add(parent)
     return found
+
+
+def _logs_elsewhere(entry: Entry, record: Record) -> bool:
+    """Whether the log of a record without our tag is told to go elsewhere than that of the job would."""
+    return bool(record.output) and not (record.output.endswith("/dev/null") and _ODD.search(entry.place) is not None)
 
 
 def _same(one: float, other: float) -> bool:

@@ -39,7 +39,8 @@ class Record(NamedTuple):
     the epoch; `cluster` where the job is, if the answer says. `moved`: it was handed on to another server, and what
     this one says is no word about how it is. `leftover`: it has failed for certain, as `status` says, and stays in
     the manager's books, where it could be started again, until it is dropped. Of an array's element whose id is no
-    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0.
+    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0. `alias` is
+    another id, as `Scheduler.plain_id` has it, by which the manager's commands reach the same job.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Record(NamedTuple):
     foreign: bool = False
     whole: str = ""
     place: int | None = None
+    alias: str = ""
 
 
 class Accepted(NamedTuple):
@@ -177,7 +179,8 @@ class Scheduler(ABC):
     script_on_stdin: ClassVar[bool] = False
     #: The script must be executable.
     executable_script: ClassVar[bool] = False
-    #: What its own refusals of a submission look like, where `complaints` also fit other texts; '' where they do not.
+    #: What a line of its own refusal of a submission looks like, where `complaints` also fit other texts; '' where they
+    #: do not.
     refusal: ClassVar[str] = ""
     #: How our tag is written so that the manager gives it back unchanged: a text with {} for our id.
     tag_form: ClassVar[str] = "psij:{}"
@@ -444,17 +447,26 @@ class Scheduler(ABC):
             return Ambiguous(
                 f"{output.argv[0]} ended well but printed no job id", output=output.said, hint="its words are kept"
             )
-        error = self.judge(output, "submit the job")
+        own = self._own_words(output.said)
+        error = self.judge(output, "submit the job", own)
         if isinstance(error, Ambiguous):
             return error
         if ids:
             return Ambiguous(
                 f"{output.argv[0]} failed, and yet printed {ids[0]}: {_first_line(output)}", output=output.said
             )
-        certain = self._complaint(output.said) is not None
-        if isinstance(error, Rejected) and not (certain and re.search(self.refusal, output.said)):
+        certain = self._complaint(own) is not None
+        if isinstance(error, Rejected) and not (certain and re.search(self.refusal, own, re.MULTILINE)):
             return Ambiguous(error.message, output=error.output, hint=error.hint, unknown=True)
         return error
+
+    def _own_words(self, said: str) -> str:
+        """The lines in which the submit command itself says no; all of them where none is known to be one.
+
+        A site's notices stand beside them, and may have any words: of accounts, of servers that refuse a connection.
+        """
+        lines = said.splitlines() if self.refusal else []
+        return "\n".join(line for line in lines if re.search(self.refusal, line)) or said
 
     def qstat(
         self, vanished_from: Callable[[Mapping[str, Record]], Collection[str]], since: float = 0.0,
@@ -616,8 +628,8 @@ class Scheduler(ABC):
             raise Unavailable(f"{query.argv[0]} printed nothing that can be read", output=output.stdout[:2000])
         return good, bad
 
-    def judge(self, output: Output, doing: str) -> SchedulerError:
-        """What a failed command means, as an error with the manager's own words."""
+    def judge(self, output: Output, doing: str, words: str = "") -> SchedulerError:
+        """What a failed command means, as an error with the manager's own words; `words` are those that count."""
         said = output.said
         name = output.argv[0]
         if output.rc is None:
@@ -626,7 +638,7 @@ class Scheduler(ABC):
             )
         if output.rc < 0:
             return Ambiguous(f"{name} was killed by {signal_name(-output.rc)}", output=said, hint="see who did that")
-        complaint = self._complaint(said)
+        complaint = self._complaint(words or said)
         text = f"could not {doing}: {_first_line(output)}"
         if complaint is None:
             return Rejected(text, output=said)

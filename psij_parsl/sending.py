@@ -182,11 +182,10 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
             kind, name = "afterok", text
         if kind not in _DEPENDENCIES:
             raise InvalidRequest(f"unknown kind of dependency {kind!r}", hint=nearest(kind, _DEPENDENCIES))
-        try:
-            chosen = executor.journal.find([name], elements=False)
-        except UnknownJob as error:
+        chosen = _named(executor, name)
+        if not chosen:
             if kind not in known:
-                raise _untold(executor, kind, name) from error
+                raise _untold(executor, kind, name)
             told.append(f"{kind}:{name}")  # the manager's own id of a job that is not ours
             continue
         for entry, key in chosen:
@@ -220,6 +219,28 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
             else:
                 raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
     return Followed(told, guards)
+
+
+def _named(executor: BatchSchedulerExecutor, name: str) -> list[tuple[Entry, str]]:
+    """The jobs of ours that a name in a dependency means. The manager is asked how those are that are open."""
+    here = executor.platform.name, executor.cluster
+    elsewhere = executor.scheduler.named_cluster(name) not in ("", executor.scheduler.cluster_name)
+    try:
+        chosen = executor.journal.find([name], elements=False, of=None if elsewhere else here)
+    except UnknownJob:
+        return []
+    if len(chosen) == 1 and not elsewhere and executor.meant(name) is None:
+        return []  # a job that is not ours has its id by now
+    going = [(entry, key) for entry, key in chosen if (entry.platform, entry.cluster) == here and not entry.over(key)]
+    if going:  # of one that has ended long ago the manager has forgotten how: it refuses its id, or takes it as met
+        executor.statuses(going, urgent=any(_seems_over(entry, key) for entry, key in going))
+    return [(executor.journal.get(entry.id), key) for entry, key in chosen]
+
+
+def _seems_over(entry: Entry, key: str) -> bool:
+    """Whether all of a job has left its exit file."""
+    keys = entry.keys if key in ("", "*") else [key]
+    return all((entry.element_folder(each) / "exit").exists() for each in keys)
 
 
 def _untold(executor: BatchSchedulerExecutor, kind: str, name: str) -> InvalidRequest:

@@ -195,13 +195,40 @@ class _Round:
     def _vanished(self, live: Mapping[str, Record]) -> list[str]:
         """Take what is ours of the live records; the ids of which history is to be asked."""
         missing = []
+        unseen = []
         for job_id, each in self.expected.items():
             record = live.get(each.plain)
             if record is not None and self._take(job_id, each, record, tagged=self.old.tagged):
                 continue
+            unseen.append((job_id, each))
             if not (self.scheduler.history_is_dear and self._inquiry(job_id, each, None).ended_by_itself):
                 missing.append(each.native)
+        self._note_strangers(live, unseen)
         return missing
+
+    def _note_strangers(self, live: Mapping[str, Record], unseen: Collection[tuple[str, _Expected]]) -> None:
+        """Jobs that are not shown, while the manager's commands would reach another one by their ids.
+
+        The id of a plain job may be that of an array by now, or of one of its elements, and the other way round.
+        """
+        reached: dict[str, list[Record]] = {}
+        plain_id, whole = self.scheduler.plain_id, self.scheduler.whole
+        if unseen:
+            for plain, record in live.items():
+                for name in {plain, plain_id(whole_of(self.scheduler, record)), record.alias}:
+                    reached.setdefault(name, []).append(record)
+        others: dict[tuple[str, str], bool] = {}  # by our id of a submission, and the manager's
+        for job_id, each in unseen:
+            for name in {each.plain, plain_id(each.entry.native), plain_id(whole(each.native))} & reached.keys():
+                known = each.entry.id, name
+                if known not in others:
+                    others[known] = any(
+                        whose(self.scheduler, each.entry, record, clock=self.clock, tagged=self.old.tagged)
+                        is Whose.STRANGER
+                        for record in reached[name]
+                    )
+                if others[known]:
+                    self.strangers.add(job_id)
 
     def _take(
         self, job_id: str, each: _Expected, record: Record, *, tagged: bool = False, past: bool = False
@@ -211,7 +238,7 @@ class _Round:
         if record.tag != self.scheduler.tag(entry.id) or record.cluster:
             row = self.old.status(job_id)
             attempt = row.attempt if row is not None else 0
-            found = whose(self.scheduler, entry, record, attempt=attempt, clock=self.clock, tagged=tagged)
+            found = whose(self.scheduler, entry, record, attempt=attempt, clock=self.clock, tagged=tagged, past=past)
             if found is Whose.STRANGER:
                 self.scheduler.warn_once(
                     f"{self.platform}'s job {each.native} is not our job {entry.id}, which had that id: it is left alone"
@@ -241,6 +268,7 @@ class _Round:
         tagged = any(bearing.values())
         for job_id, each in self.expected.items():
             past = self.answer.past.get(each.plain, ()) if job_id not in self.records else ()
+            past = [record for record in past if not _outlived(each.entry, record)]
             ours_last = sorted(past, key=lambda record: (bool(bearing[id(record)]), record.submitted or 0.0))
             for record in reversed(ours_last):
                 if self._take(job_id, each, record, tagged=tagged, past=True):
@@ -432,6 +460,13 @@ class _Round:
                     )
                     self.journal.twins(entry, copies)
                     _cancel(self.scheduler, [native for whole in copies for native in alive[whole]])
+
+
+def _outlived(entry: Entry, record: Record) -> bool:
+    """Whether a record of history is of an earlier attempt than one that was seen: a requeue moved its submission."""
+    if entry.array or entry.born is None or record.submitted is None:
+        return False
+    return record.submitted < entry.born - SAME_S
 
 
 def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[Entry, Entry]]:

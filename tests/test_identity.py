@@ -76,7 +76,20 @@ ADOPTED = replace(ENTRY, born=INTENT + 2)
 )
 def test_once_it_was_adopted_its_time_of_submission_decides(submitted: float, attempt: int, expected: Whose) -> None:
     assert judged(Record("7", replace(RUNNING, attempt=attempt), "", submitted), ADOPTED) is expected
-    assert judged(Record("7", RUNNING, "", submitted), ADOPTED, attempt=attempt) is expected
+    assert judged(Record("7", RUNNING, "", submitted), ADOPTED, attempt=attempt, past=True) is expected
+
+
+def test_a_record_that_was_started_less_often_than_ours_is_anothers_unless_it_is_from_history() -> None:
+    later = Record("7", RUNNING, "", INTENT + 900)
+    assert judged(later, ADOPTED, attempt=1) is Whose.STRANGER
+    assert judged(later, ADOPTED, attempt=1, past=True) is Whose.KNOWN
+    assert judged(later._replace(foreign=True), ADOPTED, attempt=1, past=True) is Whose.STRANGER
+
+
+def test_a_later_start_whose_log_goes_elsewhere_is_anothers_unless_it_was_attached() -> None:
+    again = Record("7", replace(RUNNING, attempt=2), "", INTENT + 900, "/home/x/slurm-7.out")
+    assert judged(again, ADOPTED, attempt=1) is Whose.STRANGER
+    assert judged(again, replace(ADOPTED, attached=True), attempt=1) is Whose.KNOWN
 
 
 def test_the_managers_clock_may_be_another() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
-from psij_parsl.errors import Unavailable
+from psij_parsl.errors import InvalidRequest, Unavailable
 from tests.clusters.slurm import SlurmCluster
 from tests.clusters.slurm_conf import SlurmSettings
 from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, program, ran, shell
@@ -176,7 +176,7 @@ def test_one_bad_record_harms_one_job(
     bad = running(executor, executor.submit(shell("sleep 300")))
     good = running(executor, executor.submit(shell("sleep 1; exit 3")))
     for name in ("squeue", "scontrol"):
-        shims.put(name, f'"$real" "$@" | sed -E "s/^(JobId=)?{bad.native_id}([| ]).*/{bad.native_id}\\2%%%/"')
+        shims.put(name, f'"$real" "$@" | sed -E "s/^(JobId=)?{bad.native_id}([/| ]).*/{bad.native_id}\\2%%%/"')
     assert good.wait(PATIENCE_S).exit_code == 3
     states = {status.state for status in answers(executor, bad, 8)}  # longer than the grace of two seconds
     assert states == {JobState.ACTIVE}
@@ -298,6 +298,23 @@ def test_when_slurm_has_forgotten_a_job_its_folder_tells_what_became_of_it(
     assert ran(tmp_path / "log") == 1
 
 
+def test_what_a_forgotten_job_was_to_be_followed_by_goes_by_how_it_ended(
+    forgetful: SlurmCluster, monkeypatch: pytest.MonkeyPatch, comes_true: ComesTrue
+) -> None:
+    """Nobody has asked since it ended. Slurm 24.11 refuses its id, 22.05 takes the dependency as met, whatever it was."""
+    for name, value in forgetful.env.items():
+        monkeypatch.setenv(name, value)
+    executor = BatchSchedulerExecutor("slurm", poll_s=60.0)
+    good, bad, worse = (executor.submit(shell(f"sleep 2; exit {code}")) for code in (0, 3, 4))
+    assert not good.status().final
+    comes_true(lambda: not forgetful.run("squeue", "-h", "-t", "all"), 60.0, "Slurm to forget")
+    assert len(executor.list()) == 3
+    with pytest.raises(InvalidRequest, match="not as afterok asks"):
+        executor.submit(Job(command=["true"], after=[f"afterok:{bad.id}"]))
+    for dependency in (f"afterok:{good.id}", f"afternotok:{worse.id}"):
+        assert executor.submit(Job(command=["true"], after=[dependency])).wait(PATIENCE_S).state is JobState.COMPLETED
+
+
 # ---- requeues ------------------------------------------------------------------------------------------------
 
 STUBBORN = "trap 'exit 0' TERM; echo ready; sleep 300 & wait"  # it takes its end for a good one
@@ -327,6 +344,33 @@ def test_the_exit_file_of_an_earlier_attempt_is_not_believed(
     shims.forget(job.native_id)  # and nobody remembers
     status = job.wait(PATIENCE_S)
     assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
+
+
+@with_accounting
+def test_the_end_of_an_earlier_attempt_in_accounting_is_none_and_that_of_the_last_one_is(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue, tmp_path: Path
+) -> None:
+    """Though squeue's line cannot be read just now: a comment that somebody broke in two is enough."""
+    log = tmp_path / "log"
+    text = f"echo x >>{log}; mkdir $PSIJ_JOB_FOLDER/exit; until [ -e {tmp_path}/go ]; do sleep 0.1; done; exit 6"
+    job = executor.submit(shell(text, parameters={"requeue": True, "nodelist": "node03"}))
+    comes_true(lambda: ran(log) == 1 and job.status().state is JobState.ACTIVE)
+    born = executor.journal.get(job.id).born
+    assert born is not None
+    time.sleep(max(0.0, born + 3.0 - time.time()))
+    slurm.kill_node("node03")
+    slurm.wait_for_messages()
+    slurm.start_node("node03")
+    slurm.run("scontrol", "update", f"JobId={job.native_id}", "StartTime=now")
+    comes_true(lambda: ran(log) == 2 and job.status().attempt == 1)
+    comes_true(lambda: "NODE_FAIL" in slurm.run("sacct", "-n", "-X", "-D", "-j", job.native_id, "-o", "State"))
+    shims.put("squeue", f'"$real" "$@" | sed -E "s/^{job.native_id}[/].*/{job.native_id}%%%/"')
+    assert {status.state for status in answers(executor, job, 4)} == {JobState.ACTIVE}
+    (tmp_path / "go").touch()
+    comes_true(lambda: "FAILED" in slurm.run("sacct", "-n", "-X", "-j", job.native_id, "-o", "State"))
+    shims.put("squeue", f'"$real" "$@" | grep -v "^{job.native_id}[/]"; exit 0')
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.exit_code) == (JobState.FAILED, 6)
 
 
 @both

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from tests.helpers_cli import psij
 from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, program, ran, shell
 
 ComesTrue = Callable[..., None]
+
+NOBODY = 65534  # an ordinary user
 
 with_accounting = pytest.mark.parametrize("slurm", ["accounting"], indirect=True)
 
@@ -67,6 +72,7 @@ def test_a_job_that_somebody_else_cancels_is_canceled(
     slurm.run("scancel", job.native_id)
     status = job.wait(PATIENCE_S)
     assert (status.state, status.native) == (JobState.CANCELED, "CANCELLED")
+    assert bool(status.started) is while_running
 
 
 def test_a_held_job_is_said_to_be_held(executor: BatchSchedulerExecutor) -> None:
@@ -96,6 +102,39 @@ def test_a_job_in_a_closed_partition_stays_queued_and_says_why(executor: BatchSc
     assert job.status().state is JobState.QUEUED
     job.cancel()
     assert job.wait(PATIENCE_S).state is JobState.CANCELED
+
+
+IN_HIDDEN = """
+executor = BatchSchedulerExecutor("slurm", poll_s=0.4, grace_s=1.0)
+job = executor.submit(Job(command=["sleep", "6"], queue="small", directory="/"))
+job.wait(60)
+held = executor.submit(Job(command=["true"], queue="small", directory="/", hold=True))
+time.sleep(1.0)
+told = executor.status([held.id], urgent=True)[0]
+executor.cancel([held.id])
+print(json.dumps([job.status().state.name, told.held, held.wait(60).state.name]))
+"""
+
+
+@pytest.mark.parametrize("slurm", ["plain"], indirect=True)
+def test_a_job_in_a_hidden_partition_is_seen_by_the_ordinary_user_whose_it_is(slurm: SlurmCluster) -> None:
+    """A queue that others are to fill, say, or one that the user's group may use no more. Root sees all of them."""
+    state = Path(tempfile.mkdtemp(dir="/tmp"))
+    os.chown(state, NOBODY, NOBODY)
+    slurm.run("scontrol", "update", "partitionname=small", "hidden=yes")
+    try:
+        places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(state))
+        code, said, errors = finish(
+            program(
+                f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); os.chdir('/')\n{IN_HIDDEN}",
+                env={**places, "PSIJ_PARSL_HOME": f"{state}/state", "PSIJ_PARSL_SYSROOT": "/", "PATH": os.defpath},
+            )
+        )
+    finally:
+        slurm.run("scontrol", "update", "partitionname=small", "hidden=no")
+        shutil.rmtree(state)
+    assert code == 0, errors
+    assert json.loads(said) == ["COMPLETED", True, "CANCELED"]
 
 
 def test_a_dependency_that_fails_is_the_reason(executor: BatchSchedulerExecutor) -> None:

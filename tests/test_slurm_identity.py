@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
+from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from psij_parsl.entry import Entry
-from psij_parsl.errors import InvalidRequest, Rejected
+from psij_parsl.errors import InvalidRequest, Rejected, UnknownJob
 from psij_parsl.providers.slurm.provider import SlurmProvider
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import psij
@@ -97,6 +97,56 @@ def test_after_a_loss_of_state_ours_is_lost_and_the_stranger_with_its_id_runs_on
     lost(job)
 
 
+#: What others submit after a loss of state; its first id reaches all of it, the second an element or a part of it.
+OTHERS = {
+    "a plain job": ("--wrap", "sleep 600"),
+    "an array": ("--array", "0-3", "--wrap", "sleep 600"),
+    "a heterogeneous job": ("-N1", "--wrap", "sleep 600", ":", "-N1"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_cancel_reaches_a_strangers_array_or_an_element_or_part_of_it_by_our_id(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue, other: str
+) -> None:
+    slurm.forget_everything()
+    first = executor.submit(Job(command=["true"], hold=True))
+    second = executor.submit(Job(command=["true"], hold=True, array=(0, 1)))
+    assert [job.native_id for job in (first, second)] == ["1", "2"]
+    assert all(status.held for status in executor.status([first.id, second.id], urgent=True))
+    slurm.forget_everything()
+    watch_cancels(shims)
+    assert sbatch("-o", "/dev/null", *OTHERS[other]) == "1"
+    if other == "a plain job":
+        assert sbatch("-o", "/dev/null", *OTHERS[other]) == "2"
+    comes_true(lambda: set(slurm.run("squeue", "-h", "-o", "%T").split()) == {"RUNNING"})
+    done = psij("cancel", first.id, second.id)
+    assert done.returncode == 0, done.stderr
+    lost(first)
+    assert cancels(shims) == []
+    assert set(slurm.run("squeue", "-h", "-t", "all", "-o", "%T").split()) == {"RUNNING"}
+
+
+@one_slurm
+def test_after_a_requeue_and_a_loss_of_state_the_stranger_with_its_id_is_none_of_ours(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue
+) -> None:
+    """A requeue moves the time of submission; but the count of starts never falls."""
+    slurm.forget_everything()
+    job = executor.submit(shell("sleep 600"))
+    comes_true(lambda: executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE)
+    slurm.run("scontrol", "requeue", job.native_id)
+    comes_true(lambda: executor.status([job.id], urgent=True)[0].attempt == 1)
+    slurm.forget_everything()
+    watch_cancels(shims)
+    assert sbatch("-o", "/dev/null", "--wrap", "sleep 600") == job.native_id
+    comes_true(lambda: state_in_slurm(job.native_id) == "RUNNING")
+    assert psij("cancel", job.id).returncode == 0
+    assert job.wait(PATIENCE_S).native != "COMPLETED"
+    assert state_in_slurm(job.native_id) == "RUNNING"
+    assert cancels(shims) == []
+
+
 @pytest.mark.parametrize("slurm", ["accounting"], indirect=True)
 def test_an_id_that_began_again_is_told_apart_in_accounting(
     slurm: SlurmCluster, executor: BatchSchedulerExecutor, comes_true: ComesTrue
@@ -104,7 +154,8 @@ def test_an_id_that_began_again_is_told_apart_in_accounting(
     """sacct knows both: ours, which ended with 3, and one that was COMPLETED under the same id later."""
     slurm.forget_everything()
     job = executor.submit(shell("exit 3"))
-    comes_true(lambda: slurm.run("sacct", "-n", "-X", "-j", job.native_id, "-o", "State").strip() == "FAILED")
+    asked = ("sacct", "-n", "-P", "-X", "-j", job.native_id, "-o", "JobID,State")  # it tells arrays of that id, too
+    comes_true(lambda: f"{job.native_id}|FAILED" in slurm.run(*asked).splitlines())
     slurm.forget_everything()
     while (stranger := sbatch("-o", "/dev/null", "--wrap", "true")) != job.native_id:
         assert int(stranger) < int(job.native_id)
@@ -267,6 +318,27 @@ def test_words_that_nobody_foresaw_are_looked_into_once(
     assert ran(log) == 1
 
 
+NOTICES = {
+    "of an account": ("sbatch: account chem, qos normal", "Transport endpoint is not connected"),
+    "of a server that is away": ("sbatch: licenses: Connection refused", "Socket timed out on send/recv operation"),
+    "of a server that is away, as an error": ("sbatch: error: Connection refused", "Zero Bytes were transmitted"),
+}
+
+
+@one_slurm
+@pytest.mark.parametrize("notice", NOTICES)
+def test_a_notice_beside_an_error_does_not_make_a_refusal_of_what_was_accepted(
+    executor: BatchSchedulerExecutor, shims: Shims, tmp_path: Path, notice: str
+) -> None:
+    log, (line, words) = tmp_path / "log", NOTICES[notice]
+    failed = f"sbatch: error: Batch job submission failed: {words}"
+    shims.put("sbatch", f'"$real" "$@" >/dev/null; printf "%s\n" "{line}" "{failed}" >&2; exit 1')
+    job = executor.submit(shell(f"echo x >>{log}"))
+    assert job.wait(PATIENCE_S).state is JobState.COMPLETED
+    assert ran(log) == 1
+    assert list(jobs_in_slurm(executor.journal.home)) == [job.native_id]
+
+
 def test_unforeseen_words_of_a_job_that_is_not_there_are_a_refusal_and_a_late_copy_never_runs(
     executor: BatchSchedulerExecutor, shims: Shims, tmp_path: Path, comes_true: ComesTrue
 ) -> None:
@@ -322,6 +394,63 @@ def test_four_attaches_at_one_instant_make_one_record_and_keep_what_was_heard(
     assert len(set(made)) == 1
     status = executors[0].status(made[:1])[0]
     assert (status.state, status.held) == (JobState.QUEUED, True)
+
+
+@one_slurm
+def test_an_id_of_a_job_that_has_ended_may_be_attached_and_followed_as_another_job(
+    slurm: SlurmCluster, executor: BatchSchedulerExecutor, comes_true: ComesTrue
+) -> None:
+    slurm.forget_everything()
+    job = executor.submit(shell("exit 0"))
+    assert job.wait(PATIENCE_S).state is JobState.COMPLETED
+    assert executor.attach(job.native_id).id == job.id
+    slurm.forget_everything()
+    stranger = sbatch("-o", "/dev/null", "--wrap", "sleep 600")
+    assert stranger == job.native_id
+    follower = executor.submit(Job(command=["true"], after=[f"afterok:{stranger}"]))
+    comes_true(lambda: state_in_slurm(stranger) == "RUNNING")
+    assert slurm.run("squeue", "-h", "-j", follower.native_id, "-o", "%T %r").split() == ["PENDING", "Dependency"]
+    attached = executor.attach(stranger)
+    assert attached.id != job.id
+    assert attached.status().state is JobState.ACTIVE
+    assert executor.attach(stranger).id == attached.id
+    assert executor.attach(job.id).status().state is JobState.COMPLETED
+
+
+@one_slurm
+def test_an_id_in_a_dependency_is_no_job_of_another_cluster(executor: BatchSchedulerExecutor) -> None:
+    """A home is shared by the login nodes of two machines, whose ids are alike."""
+    theirs = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
+    entry = Entry("0000000000", "slurm", "/nowhere/0000000000", cluster="SLURM_CONF=/elsewhere")
+    elsewhere = executor.journal.commit(executor.journal.intend(entry), theirs)
+    executor.journal.end({(elsewhere.id, ""): JobStatus(JobState.COMPLETED, "COMPLETED")})
+    follower = executor.submit(Job(command=["true"], after=[f"afterok:{theirs}"]))
+    executor.status([follower.id], urgent=True)
+    assert state_in_slurm(follower.native_id) == "PENDING"
+
+
+@one_slurm
+def test_the_library_touches_no_job_of_another_cluster_or_platform(
+    executor: BatchSchedulerExecutor, shims: Shims, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here its id is another job's."""
+    theirs = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
+    for number, (platform, cluster) in enumerate((("slurm", "SLURM_CONF=/elsewhere"), ("local", ""))):
+        entry = Entry(f"000000000{number}", platform, str(tmp_path / f"000000000{number}"), cluster=cluster)
+        executor.journal.commit(executor.journal.intend(entry), theirs, sure=True)
+        for verb in (executor.status, executor.cancel, executor.wait, executor.hold, executor.release):
+            with pytest.raises(InvalidRequest, match="another cluster|job of local"):
+                verb([entry.id])
+    assert state_in_slurm(theirs) == "PENDING"
+
+
+@one_slurm
+def test_an_array_of_others_is_attached_by_its_elements(executor: BatchSchedulerExecutor) -> None:
+    theirs = sbatch("--hold", "-a", "3-4", "-o", "/dev/null", "--wrap", "true")
+    with pytest.raises(UnknownJob) as refused:
+        executor.attach(theirs)
+    assert f"attach its elements, as {theirs}_3" in (refused.value.hint or "")
+    assert executor.attach(f"{theirs}_4").status().held
 
 
 @one_slurm
@@ -441,6 +570,43 @@ def test_a_cluster_of_the_environment_is_as_one_that_was_named(
     monkeypatch.delenv("SLURM_CLUSTERS")
     assert BatchSchedulerExecutor("slurm", poll_s=0.3).wait([job.id], PATIENCE_S)
     assert psij("wait", job.id).returncode == 7
+
+
+def test_a_job_of_the_usual_cluster_is_not_looked_for_in_one_of_the_environment(
+    two_slurms: tuple[SlurmCluster, SlurmCluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor cancelled there, where another job has its id."""
+    job = BatchSchedulerExecutor("slurm").submit(Job(command=["true"], hold=True))
+    stranger = "0"
+    while int(stranger) < int(job.native_id):
+        stranger = sbatch("-M", "two", "--hold", "-o", "/dev/null", "--wrap", "true")
+    monkeypatch.setenv("SLURM_CLUSTERS", "two")
+    executor = BatchSchedulerExecutor("slurm")
+    for verb in (executor.wait, executor.cancel, executor.status):
+        with pytest.raises(InvalidRequest, match="another cluster"):
+            verb([job.id])
+    assert state_in_slurm(stranger, "-M", "two") == "PENDING"
+
+
+def test_jobs_of_a_named_cluster_are_attached_held_and_released_there(
+    two_slurms: tuple[SlurmCluster, SlurmCluster], comes_true: ComesTrue
+) -> None:
+    executor = BatchSchedulerExecutor("slurm", poll_s=0.3)
+    here, there = "0", "0"
+    while here != there or here == "0":
+        if int(here) <= int(there):
+            here = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
+        else:
+            there = sbatch("-M", "two", "--hold", "-o", "/dev/null", "--wrap", "sleep 600")
+    job = executor.attach(f"{there};two")
+    assert job.executor.cluster.endswith("cluster=two")
+    executor.release([job.id])
+    comes_true(lambda: state_in_slurm(there, "-M", "two") == "RUNNING")
+    assert state_in_slurm(here) == "PENDING"
+    assert job.cancel()
+    assert job.wait(PATIENCE_S).state is JobState.CANCELED
+    assert state_in_slurm(here) == "PENDING"
+    assert executor.attach(here).native_id == here
 
 
 @pytest.mark.parametrize("names", ["one,two", "all", "a b", "--help"])

@@ -63,7 +63,10 @@ _NEVER_STARTED = 53  # the signal that slurmd reports for a script it could not 
 def status(
     native: str, exit_code: int | None, signal: int, nodes: str, message: str, attempt: int, started: str, ended: str
 ) -> JobStatus:
-    """A status from Slurm's own words; `exit_code` and `signal` are the two halves of its exit status."""
+    """A status from Slurm's own words; `exit_code` and `signal` are the two halves of its exit status.
+
+    A job that ended without ever having had a node is said to have started when it ended: it never did.
+    """
     reason = REASONS.get(native)
     state = STATES.get(native, _F if reason else JobState.UNKNOWN)
     if state is _F and signal == _NEVER_STARTED:
@@ -72,12 +75,13 @@ def status(
         reason = EndReason.DEPENDENCY
     if _EMPTY.fullmatch(message) or (state.final and not _ENDED_BY.fullmatch(message)):
         message = ""
+    had_nodes = state >= _A and bool(nodes or not state.final)
     own = state is _C or (state is _F and reason is None)  # the script's own end, not the manager's doing
     return JobStatus(
         state, native,
         exit_code=exit_code if own and not signal else None, signal=signal or None if own else None,
         reason=reason, message=message, nodes=nodes, attempt=attempt,
-        started=_time(started) if state >= _A else None, ended=_time(ended) if state.final else None,
+        started=_time(started) if had_nodes else None, ended=_time(ended) if state.final else None,
         held=native in HELD_STATES or (state is _Q and _HELD.search(message) is not None),
     )  # fmt: skip
 
@@ -129,7 +133,7 @@ def _wished(variable: str, text: str) -> str | None:
 
 
 _LIVE = (
-    "JobArrayID", "State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment",
+    "State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment",
     "StdOut",
 )  # fmt: skip
 
@@ -137,16 +141,19 @@ _LIVE = (
 def read_squeue(line: str, cluster: str = "") -> Record | None:
     """A line of `live()`; None for one that names the cluster alone.
 
-    A foreign comment may hold anything, and so may the path that follows; the reason comes last.
+    An element of an array has a number of its own, too, by which scancel knows it: 12_3/15. A foreign comment may hold
+    anything, and so may the path that follows; the reason comes last.
     """
     if line.startswith("CLUSTER: ") or not line:
         return None
     job_id, native, code, restarts, submitted, started, ended, nodes, tag, rest = line.split("|", 9)
+    job_id, _, number = job_id.partition("/")
     output, _, message = rest.rpartition("|")
     found = status(native, *exit_status(code), _known(nodes), message.rstrip(), int(restarts or 0), started, ended)
+    alias = number if number != job_id else ""
     if cluster:
         job_id = _at(job_id, cluster)
-    return Record(job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED)
+    return Record(job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED, alias=alias)
 
 
 def _at(job_id: str, cluster: str) -> str:
@@ -284,7 +291,7 @@ class SlurmScheduler(Scheduler):
     probe_answer = r"^slurm\S* \d+\.\d+"
     complaints = (
         Complaint(  # the question never left
-            r"connect failure|[Cc]onnection refused|Munge encode failed",
+            r"connect failure|Munge encode failed",
             transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
@@ -311,7 +318,7 @@ class SlurmScheduler(Scheduler):
             hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",
         ),
         Complaint(
-            r"[Tt]emporarily|try again|backup controller|slurm_persist_conn",
+            r"[Tt]emporarily|try again|backup controller|slurm_persist_conn|[Cc]onnection refused",
             transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
@@ -391,11 +398,12 @@ class SlurmScheduler(Scheduler):
 
     def whole(self, element_id: str) -> str:
         number, semicolon, cluster = element_id.partition(";")
-        return f"{number.partition('_')[0]}{semicolon}{cluster}"
+        return f"{re.split('[_+]', number)[0]}{semicolon}{cluster}"  # 12+1 is a part of a heterogeneous job
 
     def live(self) -> Query:
-        columns = ",".join(f"{name}:|" for name in _LIVE) + ",Reason: "
-        argv = ["squeue", *self._of_cluster(), "-h", "-r", "--me", "-t", "all", "-O", columns]
+        """With `--all`, for without it squeue hides a user's own jobs in partitions that are hidden or closed to them."""
+        columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in _LIVE), "Reason: "))
+        argv = ["squeue", *self._of_cluster(), "--all", "-h", "-r", "--me", "-t", "all", "-O", columns]
         return Query(argv, partial(read_squeue, cluster=self.cluster_name))
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
@@ -411,7 +419,9 @@ class SlurmScheduler(Scheduler):
                 name="submit lines",
             ),
             Query(["sacct", *sacct, _PAST], partial(read_sacct, cluster=name), name="accounting"),
-            Query(["scontrol", *self._of_cluster(), "-o", "show", "job"], partial(read_scontrol, cluster=name)),
+            Query(
+                ["scontrol", *self._of_cluster(), "--all", "-o", "show", "job"], partial(read_scontrol, cluster=name)
+            ),
         )
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
@@ -456,7 +466,7 @@ class SlurmScheduler(Scheduler):
         return found
 
     def end_query(self, job_id: str) -> Query:
-        return Query(["squeue", *self._of_cluster(), "-h", "-j", self.spoken(job_id), "-o", "%e"], _time)
+        return Query(["squeue", *self._of_cluster(), "--all", "-h", "-j", self.spoken(job_id), "-o", "%e"], _time)
 
     def queues_query(self) -> Query:
         return Query(["scontrol", *self._of_cluster(), "-o", "show", "partition"], read_partition)
