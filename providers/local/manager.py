@@ -42,6 +42,7 @@ from .store import Store, ended_at
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from .records import Job, State
 
@@ -168,7 +169,7 @@ class _Command:
         if "json" in options:
             self._print(rows, True)
         else:
-            self.out = "\n".join(_record(row) for row in rows)
+            self.out = "\n".join(map(_record, self._read(rows)))
 
     def _look(self) -> tuple[State, str]:
         """The state, mended first if that is due. A full disk does not keep anybody from looking."""
@@ -198,9 +199,19 @@ class _Command:
 
     def _print(self, rows: Sequence[str], as_json: bool) -> None:
         if as_json:
-            self.out = json.dumps([parse_row(row) for row in rows]) + "\n"
+            self.out = json.dumps(self._read(rows)) + "\n"
         else:
             self.out = "".join(f"{row}\n" for row in rows)
+
+    def _read(self, rows: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows as dictionaries; one that is damaged costs itself only."""
+        found = []
+        for row in rows:
+            try:
+                found.append(parse_row(row))
+            except ValueError:
+                self.errors += f"a damaged record is passed over: {row[:80]}\n"
+        return found
 
     # What changes jobs
 
@@ -322,9 +333,8 @@ class _Command:
         self.out = "".join(f"{name}={value}\n" for name, value in facts.items())
 
 
-def _record(row: str) -> str:
-    fields = parse_row(row).items()
-    return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields)
+def _record(fields: Mapping[str, Any]) -> str:
+    return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields.items())
 
 
 _VERBS: dict[str, Callable[[_Command, Sequence[str]], None]] = {
