@@ -37,7 +37,7 @@ from .options import SUBMIT, UsageError, directives, parse, seconds, signal_numb
 from .processes import Machine
 from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError, parse_row
 from .settings import Settings
-from .store import Store, ended_at
+from .store import Store, Waits, ended_at
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _OF_A_JOB = (
     "PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT", "PSIJ_LOCAL_END", TOKEN,
 )  # fmt: skip
 """A job that submits a job does not pass these on."""
+_BRIEFLY = 2.0  # seconds that who only looks waits for the lock
 _DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
 
 
@@ -67,11 +68,12 @@ def main(
     stdin: str = "",
     environ: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    waits: Waits | None = None,
 ) -> tuple[int, str, str]:
     """Run one command as if it were a process with these arguments, this input, environment and directory.
 
     Returns the return code, the standard output and the standard error. Never raises for what the user did. A
-    submitted job's environment is *environ*.
+    submitted job's environment is *environ*. *waits* is told of a lock that is not free.
     """
     try:
         verb, *words = argv or ["help"]
@@ -79,7 +81,7 @@ def main(
             return 0, f"{__doc__ or ''}\n", ""
         if verb not in _VERBS:
             raise UsageError(f"unknown command {verb}; the commands are {', '.join(_VERBS)}")
-        command = _Command(os.environ if environ is None else environ, _place(cwd), stdin)
+        command = _Command(os.environ if environ is None else environ, _place(cwd), stdin, waits)
         _VERBS[verb](command, words)
     except UsageError as error:
         return 2, "", f"{error}\n"
@@ -91,10 +93,10 @@ def main(
 
 
 class _Command:
-    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
         self.environ, self.cwd, self.stdin = environ, cwd, stdin
         self.settings = Settings(environ)
-        self.store = Store(self.settings)
+        self.store = Store(self.settings, waits)
         self.out = self.errors = ""
         self.failed = False
         self._indexed = (0, 0, 0)
@@ -172,12 +174,13 @@ class _Command:
             self.out = "\n".join(map(_record, self._read(rows)))
 
     def _look(self) -> tuple[State, str]:
-        """The state, mended first if that is due. A full disk does not keep anybody from looking."""
+        """The state, mended first if that is due. A full disk, or a stopped process that has the lock, does not keep
+        anybody from looking."""
         if not self.store.exists():
             return self.store.load(), ""
         if needs_work(self.store, self.store.load()):
             try:
-                with session(self.store):
+                with session(self.store, patience=_BRIEFLY):
                     pass
             except LocalError as error:
                 self.errors += f"{error}\n"
