@@ -415,7 +415,11 @@ class BatchSchedulerExecutor(JobExecutor):
         self.scheduler.release(self._natives(ids))
 
     def _natives(self, ids: Sequence[str]) -> Sequence[str]:
-        proved, others = self._proved([self._find(job_id) for job_id in ids])
+        found = [self._find(job_id) for job_id in ids]
+        proved, others = self._proved(found)
+        if found and not proved and not others:  # as has just turned out
+            names = ", ".join(element_id(entry, key) for entry, key in found[:3])
+            raise InvalidRequest(f"job {names} has ended", hint="only a job that waits can be held or released")
         for entry, _ in others:
             raise UnknownJob(
                 f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
