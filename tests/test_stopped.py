@@ -100,10 +100,15 @@ def test_a_submit_says_for_whom_it_waits_and_heeds_the_first_interrupt(home: Pat
 
 
 def test_who_only_looks_is_answered_while_the_local_managers_lock_is_held_by_a_stopped_process(home: Path) -> None:
-    job = psij("submit", "--", "sleep", "1").stdout.strip()
+    job = psij("submit", "--", "sleep", "600").stdout.strip()
     after = psij("submit", "-d", f"afterany:{job}", "--", "true").stdout.strip()
     journal = home / "local" / "journal"
+    deadline = time.monotonic() + 60
+    while not (found := re.search(rb'"by": \[.*?, (\d+), "\d+"\]', journal.read_bytes())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     with stopped_holder(home / "local" / "lock", HOLD_LOCAL) as process:
+        os.kill(int(found[1]), signal.SIGKILL)  # its supervisor: who looks would bury it and start the other one
         before = journal.read_bytes()
         began = time.monotonic()
         row = json.loads(psij("status", after, "--json").stdout)[0]
@@ -117,7 +122,8 @@ def test_who_only_looks_is_answered_while_the_local_managers_lock_is_held_by_a_s
             asked.communicate()
         assert journal.read_bytes() == before
         process.send_signal(signal.SIGKILL)
-    assert psij("wait", job, after).returncode == 0
+    assert psij("wait", job, after).returncode == 5
+    assert json.loads(psij("status", after, "--json").stdout)[0]["state"] == "COMPLETED"  # it was not cancelled
 
 
 def test_a_submit_goes_on_when_the_holder_does(home: Path) -> None:

@@ -101,7 +101,7 @@ class Store:
         Unlike a pid this is true across containers, but only within one boot: the caller looks at that.
         """
         try:
-            handle = os.open(self.file(job, "alive"), os.O_RDWR | os.O_CLOEXEC)
+            handle = os.open(self.file(job, "alive"), os.O_RDONLY | os.O_CLOEXEC)  # also where nothing can be written
         except FileNotFoundError:
             return False
         try:
