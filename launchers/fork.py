@@ -66,6 +66,7 @@ class Fork(MPIRun):
     speaks = ()  # no PMI at all
     rank = ("PSIJ_RANK",)
     local_rank = ("PSIJ_LOCAL_RANK",)
+    signals_groups = False
     reach = (
         "bash hands TERM (INT becomes TERM), HUP, USR1 and USR2 on to each copy. When bash was killed, the kernel"
         " ends the copies (parent-death signal), or our sweep does, or the guard's when we were killed too."

@@ -16,6 +16,7 @@ class Single(MPIRun):
     local = True
     speaks = ("mpich", "openmpi")  # one rank finds itself
     parent_stays = False
+    signals_groups = False
     reach = "The rank is the launcher."
 
     def argv(

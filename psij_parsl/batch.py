@@ -496,6 +496,9 @@ class BatchSchedulerExecutor(JobExecutor):
         told = []
         for executor, group in self._by_cluster([self._find(job_id) for job_id in ids]):
             proved, others = executor._proved(group)
+            if not proved and not others:  # as has just turned out
+                names = ", ".join(element_id(entry, key) for entry, key in group[:3])
+                raise InvalidRequest(f"job {names} has ended", hint="only a job that waits can be held or released")
             for entry, _ in others:
                 raise UnknownJob(
                     f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",

@@ -40,7 +40,8 @@ class Wrapper:
     the node. `threads` is for OpenMP and its kin; 0 sets nothing. `stay` "1": remain as the rank's parent, to tell a
     signal as 128+n; "abort": and end the whole run when it fails. `codes` is
     a file to which failing exit codes are added, `quiet`: which the launcher is then not told. `die`: let the kernel end the rank with its
-    parent. `watch`: tell when an MPI library is loaded to which the launch gives no means.
+    parent. `relay`: signals come to the wrapper alone, which hands them on where it stays. `watch`: tell when an MPI
+    library is loaded to which the launch gives no means.
     """
 
     rank: Sequence[str]
@@ -56,6 +57,7 @@ class Wrapper:
     codes: str = ""
     quiet: bool = False
     die: bool = False
+    relay: bool = False
     watch: bool = False
 
     def words(self, shape: Resources, file: str = "") -> list[str]:
@@ -65,13 +67,18 @@ class Wrapper:
             "ranks": shape.num_ranks, "per_node": shape.ranks_per_node, "split": self.split or "", "kind": self.kind,
             "threads": self.threads or "", "dir": self.directory, "label": self.io.label, "in": str(self.io.stdin or ""),
             "codes": self.codes, "quiet": self.quiet, "stay": self.stay,
-            "die": self.die, "watch": self.watch,
+            "die": self.die, "watch": self.watch, "relay": self._relays,
         }  # fmt: skip
         if self.io.per_rank:
             keys |= {"out": self.io.rank_stdout, "err": self.io.rank_stderr, "more": self.io.append}
         said = [f"{key}={1 if value is True else value}" for key, value in keys.items() if value]
         shell = [file] if file else ["-c", text(), "psij-rank"]
-        return ["sh", *shell, *said, *(f"row={row}" for row in self.rows), "--"]
+        return ["bash" if self._relays else "sh", *shell, *said, *(f"row={row}" for row in self.rows), "--"]
+
+    @property
+    def _relays(self) -> bool:
+        """Whether it stays and hands signals on, for which POSIX sh has no way."""
+        return self.relay and bool(self.stay or self.codes or self.io.label)
 
 
 @cache

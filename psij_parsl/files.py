@@ -183,7 +183,8 @@ def telling(path: Path) -> Iterator[None]:
             errno.EMFILE: "this process may open too few files: ulimit -n 1024",
             errno.ENOTDIR: "a file stands where a directory should be: set PSIJ_PARSL_HOME to another place",
         }.get(error.errno or 0, "set PSIJ_PARSL_HOME to a directory that works")
-        raise JournalError(f"cannot write {error.filename or path}: {error.strerror}", hint=hint) from error
+        where = error.filename2 or error.filename or path  # of a link or a renaming, that which was to be made
+        raise JournalError(f"cannot write {where}: {error.strerror}", hint=hint) from error
 
 
 def is_private(path: Path) -> bool:

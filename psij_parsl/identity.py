@@ -73,7 +73,7 @@ def whose(
 def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
     """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
     found = set()
-    if record.tag and (tagged := scheduler.tagged(record.tag)):
+    if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # no text: a stranger's
         found.add(tagged)
     folder, _, name = record.output.rpartition("/")
     if name.startswith(LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):

@@ -204,7 +204,8 @@ class Journal:
         if kind == "log":
             named = event.get("segments")
             self._named = [name for name in named if isinstance(name, str)] if isinstance(named, list) else None
-            self._latest = event.get("last", "")
+            latest = event.get("last")
+            self._latest = latest if isinstance(latest, str) else ""
             return
         if not isinstance(job_id, str):
             raise TypeError("no id")

@@ -109,6 +109,8 @@ class MPIRun:
     silent: ClassVar[Sequence[str]] = ()
     #: Whether each rank's parent is a process of the launcher that lives as long as the run.
     parent_stays: ClassVar[bool] = True
+    #: Whether a signal reaches each rank's process group, and so the rank below a wrapper that has stayed.
+    signals_groups: ClassVar[bool] = True
     #: Whether it waits for ever for a daemon of its own on another host whose start (by ssh, srun) has failed.
     waits_in_vain: ClassVar[bool] = False
     #: Patterns of variables by which an outer run would shape this one, beside OUTER_RUN; what the launcher needs.

@@ -1,7 +1,7 @@
 # Runs on a node, once in the place of each rank, and becomes the rank: POSIX sh, nothing else is needed there.
 # psij-rank KEY=VALUE... -- COMMAND...     What each key means stands beside its `case` below. binding.py writes them.
 psij_rows= psij_n=0 psij_ranks=1 psij_per_node=1 psij_out= psij_err= psij_label= psij_kind= psij_stay=
-psij_threads= psij_codes= psij_quiet= psij_in= psij_dir= psij_split= psij_watch= psij_lone= psij_die= psij_more='>'
+psij_threads= psij_codes= psij_quiet= psij_in= psij_dir= psij_split= psij_watch= psij_lone= psij_die= psij_relay= psij_more='>'
 psij_var() {  # the value of the first of these variables that is set
   for psij_v; do
     eval "psij_got=\${$psij_v-}"
@@ -56,6 +56,7 @@ while [ "$1" != -- ]; do
   codes=*) psij_codes=${1#*=} ;;                            # file to add a failing exit code to
   quiet=*) psij_quiet=1 ;;                                  # ... and then to say 0 to the launcher
   die=*) psij_die=1 ;;                                      # end with the process that started us
+  relay=*) psij_relay=1 ;;                                  # signals reach us alone and are to be handed on; in bash
   watch=*) psij_watch=1 ;;                                  # see whether an MPI library is loaded without means
   row=*)                                                    # NODE|cores of rank 0;of rank 1;...|its GPUs;...
     psij_rows="$psij_rows ${1#*=}" psij_n=$((psij_n + 1)) ;;
@@ -218,17 +219,47 @@ if [ -n "$psij_die" ] && setpriv --pdeathsig KILL true 2>/dev/null; then
   set -- setpriv --pdeathsig KILL -- "$@"
 fi
 [ -n "$psij_stay$psij_codes$psij_sed_o" ] || exec "$@"
-trap : TERM INT HUP USR1 USR2  # they reach the whole group; we stay to tell how the rank took them
-"$@"
-psij_e=$?
-if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then
-  [ -z "$psij_quiet" ] || psij_e=0
+psij_tell() {  # the launcher, or the file of exit codes, of a rank that failed
+  if [ "$psij_e" != 0 ] && [ -n "$psij_codes" ] && echo "$psij_e" 2>/dev/null >>"$psij_codes"; then
+    [ -z "$psij_quiet" ] || psij_e=0
+  fi
+}
+if [ -n "$psij_relay" ]; then  # signals reach us alone, so we hand them on: in bash, which can tell whom it has started
+  psij_run() {  # prints the rank's process id and its exit code: bash may lose it when a signal meets its own `wait`
+    trap '' TERM INT HUP QUIT USR1 USR2
+    (trap - TERM INT HUP QUIT USR1 USR2; echo "process $BASHPID"; eval 'exec "$@" <&3 >&4 3<&- 4>&-')
+    echo "code $?"
+  }
+  psij_pid= psij_early= psij_e=137
+  psij_hand() { if [ -n "$psij_pid" ]; then kill -s "$1" "$psij_pid" 2>/dev/null; else psij_early="$psij_early $1"; fi; }
+  for psij_s in TERM INT HUP USR1 USR2; do trap "psij_hand $psij_s" "$psij_s"; done
+  exec 3<&0 4>&1
+  eval 'exec {psij_told}< <(psij_run "$@") 3<&- 4>&-'
+  while read -r psij_k psij_v <&"$psij_told" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
+    case $psij_k in
+    process)
+      psij_pid=$psij_v
+      for psij_s in $psij_early; do kill -s "$psij_s" "$psij_pid" 2>/dev/null; done ;;
+    code) psij_e=$psij_v; break ;;
+    esac
+    psij_k=
+  done
+else
+  trap : TERM INT HUP USR1 USR2  # they reach the whole group; we stay to tell how the rank took them
+  "$@"
+  psij_e=$?
 fi
+psij_code=$psij_e
+psij_tell
 if [ -n "$psij_sed_o" ]; then  # who started us may end what we leave, so the last lines are to be out before
   trap '' PIPE
-  echo "$psij_last"; echo "$psij_last" >&2
+  echo "$psij_last" 2>/dev/null; echo "$psij_last" >&2
   exec >/dev/null 2>&1
-  while kill -0 "$psij_sed_o" || kill -0 "$psij_sed_e"; do wait "$psij_sed_o" "$psij_sed_e"; done
+  for psij_s in "$psij_sed_o" "$psij_sed_e"; do
+    while wait "$psij_s"; psij_k=$?; kill -0 "$psij_s"; do :; done
+    # It could not write: of a rank that ended well this must be told. Above 128: whoever read it has left.
+    [ "$psij_k" = 0 ] || [ "$psij_k" -gt 126 ] || [ "$psij_code" != 0 ] || { psij_code=125 psij_e=125; psij_tell; }
+  done
 fi
 if [ "$psij_e" != 0 ] && [ "$psij_stay" = abort ] && [ -n "${PMI_FD-}" ]; then  # the launcher ends us all at that
   bash -c 'echo "cmd=abort exitcode=$0" >&"$1"' "$psij_e" "$PMI_FD" 2>/dev/null

@@ -65,6 +65,7 @@ def plan(
         split=job.gpus_per_rank if bind and method.exact and not placed else 0,
         kind=gpu_kind(environment), threads=threads(job.cpus_per_rank, environment) if bind else 0,
         directory=str(job.directory), io=io, codes=str(codes or ""), quiet=mode in method.silent, mark=mark, die=method.parent_stays,
+        relay=not method.signals_groups,
         stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
         watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
     )  # fmt: skip

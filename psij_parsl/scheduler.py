@@ -611,7 +611,9 @@ class Scheduler(ABC):
         bad: list[str] = []
         try:
             pieces = list(query.split(output.stdout))
-        except ValueError as error:  # no document at all: the same, for the whole answer
+        except SchedulerError:
+            raise
+        except Exception as error:  # no document, or none of that form: the same as below, for the whole answer
             raise Unavailable(
                 f"{query.argv[0]} printed nothing that can be read: {error}", output=output.stdout[:2000]
             ) from error

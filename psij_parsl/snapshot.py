@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class QueueSnapshot:
         self.interval_s = interval_s
         self._seen: tuple[int, int, int] = (0, 0, 0)
         self._view = View()
+        self._unkept = View()  # what could not be written: for this process alone
         self._mutex = threading.Lock()
         self._lock: Any = None
         self._second: Any = None  # for whoever asks while the first one's holder is stopped
@@ -118,7 +119,11 @@ class QueueSnapshot:
         self._remarks: set[str] = set()
 
     def view(self) -> View:
-        """The snapshot as it is on disk."""
+        """The snapshot as it is on disk; what we have heard since and could not write there, if there is such."""
+        kept = self._on_disk()
+        return kept if kept.asked >= self._unkept.asked and kept.tokens_at >= self._unkept.tokens_at else self._unkept
+
+    def _on_disk(self) -> View:
         try:
             stat = os.stat(self.path)
         except OSError:
@@ -139,8 +144,13 @@ class QueueSnapshot:
         view = self.view()
         if not self._due(view, urgent):
             return view
-        self._make_locks()
-        with tried(self._lock, named=True) as ours:
+        with ExitStack() as held:
+            try:
+                self._make_locks()
+                ours = held.enter_context(tried(self._lock, named=True))
+            except JournalError as error:  # a file system that cannot be written: we ask for ourselves alone
+                self._say(f"{error.message}; what the manager says is not kept")
+                ours = True
             if ours:
                 return self._refreshed(refresh, urgent)
         stopped = holder_stopped(self._lock)
@@ -254,7 +264,8 @@ class QueueSnapshot:
             text = json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":"))
             write_whole(self.path, text)
         except JournalError as error:  # a full disk: the answer is known all the same
-            self._say(f"{error}; what the manager says is not kept")
+            self._say(f"{error.message}; what the manager says is not kept")
+            self._unkept = view
         return view
 
     def _say(self, text: str) -> None:

@@ -23,7 +23,7 @@ from .identity import SAME_S, Whose, bearers_of, whose
 from .journal import Journal
 from .scheduler import Answer
 from .snapshot import View, pack
-from .states import EndReason, JobState, JobStatus
+from .states import EndReason, JobState, JobStatus, sound
 from .verdict import Inquiry, resolve
 
 if TYPE_CHECKING:
@@ -312,6 +312,12 @@ class _Round:
             elif record is None:
                 unproved[job_id] = self.old.proved(job_id)
             status, since = resolve(self._inquiry(job_id, each, record))
+            if status.final and not sound(status):  # could not be written down: no word about how it is
+                self.scheduler.warn_once(
+                    f"{self.platform} tells an end of job {each.native} that makes no sense: {status}"
+                )
+                rows[job_id] = self.old.rows.get(job_id) or pack(_SUBMITTED)
+                continue
             rows[job_id] = pack(status)
             if since is not None and not status.final:
                 missing[job_id] = since

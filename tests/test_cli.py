@@ -7,9 +7,12 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from psij_parsl import BatchSchedulerExecutor
 
 from .helpers_cli import COMMAND, here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
 
@@ -94,6 +97,18 @@ def test_hold_release_and_dependencies() -> None:
     assert psij("release", first).returncode == 0
     assert psij("wait", first, second).returncode == 0
     assert Path("order").read_text() == "first\nsecond\n"
+
+
+def test_what_has_ended_since_anybody_looked_cannot_be_held() -> None:
+    job = psij("submit", "--", "true").stdout.strip()
+    executor = BatchSchedulerExecutor("local")
+    native = executor.submission(job).native_id
+    deadline = time.monotonic() + 60
+    while not any(record.status.final for record in executor.scheduler.ask(executor.scheduler.live())):
+        assert time.monotonic() < deadline, native
+        time.sleep(0.05)
+    done = psij("hold", job)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, f"psij-run: job {job} has ended")
 
 
 def test_wait_gives_up_after_its_timeout_and_cancel_ends_the_job() -> None:

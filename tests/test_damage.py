@@ -126,6 +126,17 @@ def test_dirty_lines_cost_themselves_only_in_every_verb(home: Path, jobs: list[s
     assert Journal(home).find(["77777"]) == [(late, "")]
 
 
+@pytest.mark.parametrize("last", [[1], {}, None, 3, "x"])
+def test_a_log_that_says_something_odd_of_the_last_job_stops_no_verb(
+    home: Path, jobs: list[str], last: object
+) -> None:
+    with open(home / "journal.jsonl", "ab") as log:
+        log.write(json.dumps({"e": "log", "segments": [], "last": last}).encode() + b"\n")
+    for words in (("status", "last"), ("info", "last"), ("list", "--all")):
+        sane(words)
+    assert psij_here("status", "last", "--json").returncode == 0
+
+
 def test_the_doctor_counts_what_cannot_be_read(home: Path, jobs: list[str]) -> None:
     journal = Journal(home)
     text = journal.path.read_text().splitlines()[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
+from psij_parsl.cli import clean
 from psij_parsl.journal import Journal, owner_of
 from tests.helpers_cli import here, psij, psij_here
 from tests.test_journal import DONE, add, output, python
@@ -96,6 +97,17 @@ def test_processes_that_begin_at_once_agree_whose_the_folders_are(home: Path) ->
     code = "print(Journal(Path(sys.argv[1])).identity)"
     told = {output(process) for process in [python(code, home) for _ in range(6)]}
     assert len(told) == 1
+
+
+def test_what_is_taken_by_another_clean_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "stdout").write_text("four")
+    monkeypatch.setattr("os.walk", lambda path: [(str(path), [], ["stdout", "gone"])])
+    assert clean._size(folder) == 4
+    assert clean._size(tmp_path / "gone") == 0
 
 
 def test_a_link_in_the_place_of_a_folder_is_not_followed(home: Path, tmp_path: Path) -> None:

@@ -464,6 +464,57 @@ def test_a_torn_record_harms_nothing(local: Manager) -> None:
     assert sorted(local.jobs()) == ["1", "2"]
 
 
+_WRONG = {
+    "since": "x", "limit": None, "state": 7, "by": 5, "starts": 1e400, "cancel": [], "ended": "now", "exit": "0", "reason": None,
+    "spec": 5, "index": 3, "nonce": {}, "started": True,
+}  # fmt: skip
+_NEW = {
+    "tag": 3,
+    "after": [4],
+    "array": "0-99999999999",
+    "cores": "1",
+    "id": "x",
+    "affinity": ["0"],
+    "umask": 1e400,
+    "name": None,
+}
+
+
+def test_damaged_lines_of_the_journal_cost_themselves_only(local: Manager) -> None:
+    held, gone = local.submit("true", "--hold"), local.submit("true")
+    local.ended(gone)
+    journal = local.home / "journal"
+    new = next(line["new"] for line in map(json.loads, journal.read_bytes().splitlines()) if "new" in line)
+    bad = [json.dumps({"id": held, field: value}) for field, value in _WRONG.items()]
+    bad += [
+        json.dumps({"id": held, "state": "RUNNING", "by": by}) for by in ([], [1, 2, 3, 4, 5], "abcde", ["h"] * 5)
+    ]
+    bad += [json.dumps({"new": {**new, "id": "77", field: value}}) for field, value in _NEW.items()]
+    bad += ['{"new": 3}', '{"id": ["1"]}', '{"version": 1, "next": 1e400, "history": [0, 0, 0]}', "[" * 200_000]
+    with journal.open("a") as file:
+        file.write("\n".join(bad) + "\n")
+    assert (local.state(held), local.state(gone)) == ("HELD", "DONE")
+    local.ok("release", held)
+    assert local.ended(held)["state"] == "DONE"
+    assert local.ended(local.submit("true"))["state"] == "DONE"
+    assert sorted(local.jobs()) == ["1", "2", "3"]
+
+
+def test_a_damaged_record_of_an_ended_job_is_passed_over(local: Manager) -> None:
+    first = local.submit("true")
+    local.ended(first)
+    rows = f"77|DONE|0|x\n78|DONE|zero||||||||\n79|{local.call('list')[1].partition('|')[2].strip()}\n"
+    (local.home / "ended.1").write_text(rows)
+    text = (local.home / "journal").read_text().splitlines()
+    head = json.dumps({"version": 1, "next": 90, "history": [1, len(rows), 3]})
+    (local.home / "journal").write_text("\n".join([head, *text[1:]]) + "\n")
+    for words in (["show", "--json"], ["show"]):
+        code, out, errors = local.call(*words, "77", "78", "79", first)
+        assert code == 0
+        assert (out.count("DONE"), errors.count("damaged")) == (2, 2)
+    assert local.state(first) == "DONE"
+
+
 def test_a_full_disk_is_an_error_and_corrupts_nothing(local: Manager) -> None:
     job = local.submit("true", "--hold")
     before = (local.home / "journal").read_bytes()

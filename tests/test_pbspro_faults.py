@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
+from psij_parsl.command import Output
 from psij_parsl.errors import Ambiguous, Unavailable
 from psij_parsl.providers.pbspro.records import jobs, read_job, recovered
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
@@ -126,6 +128,64 @@ def test_json_that_is_none_costs_nobody_anything(executor: BatchSchedulerExecuto
     assert answer.records[odd.native_id.partition(".")[0]].tag == f"psij:{odd.id}"
     odd.cancel()
     other.cancel()
+
+
+def answering(executor: BatchSchedulerExecutor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have qstat print that text from now on."""
+
+    def run(argv: Sequence[str], **settings: object) -> Output:
+        return Output(tuple(argv), 0, text, "")
+
+    monkeypatch.setattr(executor.scheduler, "run", run)
+
+
+@pytest.mark.parametrize("found", ["null", "[]", '"x"', "7", "[" * 100_000])
+def test_a_document_of_another_form_is_no_answer(
+    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    job = executor.submit(Job(command=["true"], hold=True))
+    before = job.status().state
+    with monkeypatch.context() as patch:
+        answering(executor, f'{{\n "Jobs": {found}\n}}\n', patch)
+        with pytest.raises(Unavailable):
+            executor.scheduler.qstat(lambda seen: [job.native_id])
+        assert executor.status([job.id], urgent=True)[0].state is before
+    job.cancel()
+
+
+@pytest.mark.parametrize("odd", [{"Exit_status": 2**40}, {"Exit_status": 1e300}])
+def test_an_end_that_makes_no_sense_is_none_and_is_not_written_down(
+    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch, odd: dict[str, object]
+) -> None:
+    """It could not be read again: the job stayed open, and each look added a line to the journal."""
+    job = executor.submit(Job(command=["true"], hold=True))
+    said = {"job_state": "F", "Variable_List": {"PSIJ_JOB_TAG": f"psij:{job.id}"}, **odd}
+    with monkeypatch.context() as patch:
+        answering(executor, json.dumps({"Jobs": {job.native_id: said}}, indent=1) + "\n", patch)
+        size = executor.journal.path.stat().st_size
+        for _ in range(3):
+            assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
+        assert executor.journal.path.stat().st_size == size
+    job.cancel()
+
+
+def test_a_tag_that_is_no_text_harms_nobody(
+    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PBS prints a variable's value as a number where it looks like one."""
+    job = executor.submit(Job(command=["true"], hold=True))
+    said = {"job_state": "R", "Variable_List": {"PSIJ_JOB_TAG": f"psij:{job.id}"}}
+    both = {job.native_id: said, "99999.head": {**said, "Variable_List": {"PSIJ_JOB_TAG": 5}}}
+    with monkeypatch.context() as patch:
+        answering(executor, json.dumps({"Jobs": both}, indent=1) + "\n", patch)
+        assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
+    job.cancel()
+
+
+@pytest.mark.parametrize("form", ["{}", "Notice: down on {Friday}\n{}", "{}Notice: down on {Friday}\n", "{} Bye.\n"])
+def test_what_a_wrapper_of_qstat_prints_around_its_answer_does_no_harm(form: str) -> None:
+    answer = '{\n "Jobs": {\n  "2.head": {\n   "job_state": "Q"\n  }\n }\n}\n'
+    assert dict(jobs(form.replace("{}", answer))) == {"2.head": {"job_state": "Q"}}
 
 
 def test_a_record_without_a_state_harms_its_own_job_alone() -> None:

@@ -128,6 +128,14 @@ def test_labelled_lines_are_all_there_at_the_end_however_slowly_they_are_labelle
         assert not left(run)
 
 
+@pytest.mark.parametrize(("script", "code"), [("echo hi", 125), ("echo hi; exit 3", 3), (":", 0)])
+@pytest.mark.parametrize("job_mode", ["mpi", "serial"])
+def test_labelled_output_that_nobody_takes_is_no_success(script: str, code: int, job_mode: str) -> None:
+    io = RankIO(stdout=Path("/dev/full"), label=True)
+    with fork(shell(script, 2, job_mode=job_mode), io=io) as run:
+        assert run.wait(20) == code
+
+
 def test_the_tail_of_a_long_file_is_read_from_its_end(tmp_path: Path) -> None:
     path = tmp_path / "long"
     path.write_text("".join(f"line {at}\n" for at in range(100_000)) + "no end")

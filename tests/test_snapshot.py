@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl import EndReason, JobState, JobStatus
-from psij_parsl.errors import Unavailable
+from psij_parsl import snapshot as snapshots
+from psij_parsl.errors import JournalError, Unavailable
 from psij_parsl.snapshot import CAPACITY, QueueSnapshot, View, pack, unpack
 
 STATUS = st.builds(
@@ -225,6 +226,29 @@ def test_pauses_grow_with_each_failure_up_to_a_limit(home: Path, manager: Manage
     assert manager.asked == 9
     for pause, middle in zip(pauses, (10, 20, 40, 80, 160, 300, 300, 300, 300), strict=True):
         assert 0.74 * middle < pause < 1.26 * middle
+
+
+@pytest.mark.parametrize("names", [["write_whole"], ["write_whole", "tried"]], ids=["full", "read-only"])
+def test_where_nothing_can_be_written_a_process_asks_for_itself_and_no_more_often(
+    home: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, names: list[str]
+) -> None:
+    manager.rows["7"] = pack(JobStatus(JobState.ACTIVE, "R"))
+    shared = snapshot(home, 10)
+
+    def cannot(*words: object, **settings: object) -> None:
+        raise JournalError("cannot write it: no")
+
+    for name in names:
+        monkeypatch.setattr(snapshots, name, cannot)
+    for _ in range(5):
+        assert shared.read(manager).status("7") == JobStatus(JobState.ACTIVE, "R")
+        assert shared.view().status("7") == JobStatus(JobState.ACTIVE, "R")
+    assert manager.asked == 1
+    assert [record.message for record in caplog.records] == ["cannot write it: no; what the manager says is not kept"]
+    monkeypatch.undo()
+    snapshot(home, 10).read(manager)
+    assert shared.read(manager) == snapshot(home, 10).view()
+    assert manager.asked == 2
 
 
 def test_an_answer_after_failures_is_said_and_forgets_them(

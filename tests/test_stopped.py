@@ -34,10 +34,19 @@ with locked(lock(Path(sys.argv[1])), named=True):
 """
 
 
+HOLD_LOCAL = """
+import fcntl
+file = open(sys.argv[1], "r+")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
 @contextmanager
-def stopped_holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+def stopped_holder(path: Path, how: str = HOLD) -> Iterator[subprocess.Popen[str]]:
     """A process that holds that lock and is stopped."""
-    process = python(HOLD, path)
+    process = python(how, path)
     assert process.stdout
     assert process.stdout.readline() == "held\n"
     process.send_signal(signal.SIGSTOP)
@@ -88,6 +97,33 @@ def test_a_submit_says_for_whom_it_waits_and_heeds_the_first_interrupt(home: Pat
         assert out == ""
     assert not Journal(home).entries()
     assert not list((home / "jobs").iterdir())
+
+
+def test_who_only_looks_is_answered_while_the_local_managers_lock_is_held_by_a_stopped_process(home: Path) -> None:
+    job = psij("submit", "--", "sleep", "600").stdout.strip()
+    after = psij("submit", "-d", f"afterany:{job}", "--", "true").stdout.strip()
+    journal = home / "local" / "journal"
+    deadline = time.monotonic() + 60
+    while not (found := re.search(rb'"by": \[.*?, (\d+), "\d+"\]', journal.read_bytes())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with stopped_holder(home / "local" / "lock", HOLD_LOCAL) as process:
+        os.kill(int(found[1]), signal.SIGKILL)  # its supervisor: who looks would bury it and start the other one
+        before = journal.read_bytes()
+        began = time.monotonic()
+        row = json.loads(psij("status", after, "--json").stdout)[0]
+        assert (row["state"], time.monotonic() - began < 20) == ("QUEUED", True)
+        for words in (["cancel", after], ["submit", "--", "true"]):
+            asked = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            assert asked.stderr
+            assert f"kill -CONT {process.pid}" in asked.stderr.readline()
+            asked.send_signal(signal.SIGINT)
+            assert asked.wait(20) == 130
+            asked.communicate()
+        assert journal.read_bytes() == before
+        process.send_signal(signal.SIGKILL)
+    assert psij("wait", job, after).returncode == 5
+    assert json.loads(psij("status", after, "--json").stdout)[0]["state"] == "COMPLETED"  # it was not cancelled
 
 
 def test_a_submit_goes_on_when_the_holder_does(home: Path) -> None:

@@ -34,10 +34,10 @@ _MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 
 
 @contextmanager
-def session(store: Store) -> Iterator[State]:
+def session(store: Store, **patience: float) -> Iterator[State]:
     """A transaction on an up-to-date state; afterwards the jobs that can start are started."""
     machine = Machine()
-    with store.transaction() as state:
+    with store.transaction(**patience) as state:
         settle(store, state, machine)
         yield state
         settle(store, state, machine)

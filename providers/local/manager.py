@@ -37,11 +37,12 @@ from .options import SUBMIT, UsageError, directives, parse, seconds, signal_numb
 from .processes import Machine
 from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError, parse_row
 from .settings import Settings
-from .store import Store, ended_at
+from .store import Store, Waits, ended_at
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from .records import Job, State
 
@@ -49,6 +50,7 @@ _OF_A_JOB = (
     "PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT", "PSIJ_LOCAL_END", TOKEN,
 )  # fmt: skip
 """A job that submits a job does not pass these on."""
+_BRIEFLY = 2.0  # seconds that who only looks waits for the lock
 _DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
 
 
@@ -66,11 +68,12 @@ def main(
     stdin: str = "",
     environ: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    waits: Waits | None = None,
 ) -> tuple[int, str, str]:
     """Run one command as if it were a process with these arguments, this input, environment and directory.
 
     Returns the return code, the standard output and the standard error. Never raises for what the user did. A
-    submitted job's environment is *environ*.
+    submitted job's environment is *environ*. *waits* is told of a lock that is not free.
     """
     try:
         verb, *words = argv or ["help"]
@@ -78,7 +81,7 @@ def main(
             return 0, f"{__doc__ or ''}\n", ""
         if verb not in _VERBS:
             raise UsageError(f"unknown command {verb}; the commands are {', '.join(_VERBS)}")
-        command = _Command(os.environ if environ is None else environ, _place(cwd), stdin)
+        command = _Command(os.environ if environ is None else environ, _place(cwd), stdin, waits)
         _VERBS[verb](command, words)
     except UsageError as error:
         return 2, "", f"{error}\n"
@@ -90,10 +93,10 @@ def main(
 
 
 class _Command:
-    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
         self.environ, self.cwd, self.stdin = environ, cwd, stdin
         self.settings = Settings(environ)
-        self.store = Store(self.settings)
+        self.store = Store(self.settings, waits)
         self.out = self.errors = ""
         self.failed = False
         self._indexed = (0, 0, 0)
@@ -168,15 +171,16 @@ class _Command:
         if "json" in options:
             self._print(rows, True)
         else:
-            self.out = "\n".join(_record(row) for row in rows)
+            self.out = "\n".join(map(_record, self._read(rows)))
 
     def _look(self) -> tuple[State, str]:
-        """The state, mended first if that is due. A full disk does not keep anybody from looking."""
+        """The state, mended first if that is due. A full disk, or a stopped process that has the lock, does not keep
+        anybody from looking."""
         if not self.store.exists():
             return self.store.load(), ""
         if needs_work(self.store, self.store.load()):
             try:
-                with session(self.store):
+                with session(self.store, patience=_BRIEFLY):
                     pass
             except LocalError as error:
                 self.errors += f"{error}\n"
@@ -198,9 +202,19 @@ class _Command:
 
     def _print(self, rows: Sequence[str], as_json: bool) -> None:
         if as_json:
-            self.out = json.dumps([parse_row(row) for row in rows]) + "\n"
+            self.out = json.dumps(self._read(rows)) + "\n"
         else:
             self.out = "".join(f"{row}\n" for row in rows)
+
+    def _read(self, rows: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows as dictionaries; one that is damaged costs itself only."""
+        found = []
+        for row in rows:
+            try:
+                found.append(parse_row(row))
+            except ValueError:
+                self.errors += f"a damaged record is passed over: {row[:80]}\n"
+        return found
 
     # What changes jobs
 
@@ -322,9 +336,8 @@ class _Command:
         self.out = "".join(f"{name}={value}\n" for name, value in facts.items())
 
 
-def _record(row: str) -> str:
-    fields = parse_row(row).items()
-    return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields)
+def _record(fields: Mapping[str, Any]) -> str:
+    return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields.items())
 
 
 _VERBS: dict[str, Callable[[_Command, Sequence[str]], None]] = {

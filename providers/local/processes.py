@@ -131,6 +131,24 @@ def send(pid: int, start: str, number: int) -> bool:
         os.close(handle)
 
 
+def holder(handle: int) -> str:
+    """Which process has the lock (flock) of an open file, as a sentence; '' where the system does not tell."""
+    about = os.fstat(handle)
+    place = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}".encode()
+    for line in _read("/proc/locks").splitlines():
+        words = line.split()  # 3: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF; "->" before FLOCK for one that waits
+        if len(words) > 5 and words[1] == b"FLOCK" and words[5] == place and words[4].isdigit() and int(words[4]):
+            pid = int(words[4])
+            if _state(pid) in (b"T", b"t"):
+                return f"process {pid} of this host holds it and is stopped: `kill -CONT {pid}` lets it go on"
+            return f"process {pid} of this host holds it"
+    return ""
+
+
+def _state(pid: int) -> bytes:
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].strip()[:1]
+
+
 def _is_supervisor(pid: int) -> bool:
     return _MARK in _read(f"/proc/{pid}/cmdline")
 

@@ -18,6 +18,7 @@ VERSION = 1
 QUEUED, HELD, STARTING, RUNNING = "QUEUED", "HELD", "STARTING", "RUNNING"
 DONE, FAILED, CANCELLED, TIMEOUT, LOST = "DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"
 ENDED = frozenset((DONE, FAILED, CANCELLED, TIMEOUT, LOST))
+_STATES = ENDED | {QUEUED, HELD, STARTING, RUNNING}
 COLUMNS = (
     "id", "state", "exit", "signal", "reason", "submitted", "started", "ended", "host", "tag", "name",
 )  # fmt: skip
@@ -30,6 +31,21 @@ _FRESH: dict[str, Any] = {
 }  # fmt: skip
 
 
+_TIME, _TEXT, _WHOLE = (int, float), (str,), (int,)
+_NOTHING = (type(None),)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "state": _TEXT, "limit": _TIME, "nonce": _TEXT, "since": _TIME, "starts": _WHOLE, "cancel": _TIME,
+    "by": (list, *_NOTHING), "started": (*_TIME, *_NOTHING), "ended": (*_TIME, *_NOTHING),
+    "exit": (*_WHOLE, *_NOTHING), "signal": (*_WHOLE, *_NOTHING), "reason": _TEXT,
+}  # fmt: skip
+_SPEC_KINDS: dict[str, tuple[type, ...]] = {
+    "affinity": (list,), "after": (list,), "array": _TEXT, "boot": _TEXT, "cores": _WHOLE, "cwd": _TEXT,
+    "held": (bool,), "host": _TEXT, "id": _TEXT, "kill_wait": _TIME, "limit": _TIME, "name": _TEXT, "output": _TEXT,
+    "script": (list,), "submitted": _TIME, "tag": _TEXT, "umask": _WHOLE,
+}  # fmt: skip
+_ELEMENTS = 1_000_000  # of an array, at most
+
+
 AFTER = ("afterok", "afterany", "afternotok", "after")
 """What a job may wait for: another one's good end, any end, bad end, or start."""
 
@@ -39,7 +55,10 @@ def indices(text: str) -> list[int]:
     found: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        found.extend(range(int(first), int(last or first) + 1))
+        span = range(int(first), int(last or first) + 1)
+        if len(found) + len(span) > _ELEMENTS:
+            raise ValueError("too many elements")
+        found.extend(span)
     return found
 
 
@@ -141,6 +160,29 @@ def parse_row(line: str) -> dict[str, Any]:
     return fields
 
 
+def _check(fields: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> None:
+    """Raise `KeyError`, `TypeError` or `ValueError` for a field that makes no sense: it would be met later on."""
+    for field, value in fields.items():
+        if type(value) not in kinds[field]:
+            raise TypeError(f"{field} is of a wrong kind")
+        if isinstance(value, int | float) and not abs(value) < 1e12:  # infinite, or no number
+            raise ValueError(f"{field} is out of range")
+
+
+def _check_texts(values: list[Any], kind: type) -> None:
+    if not all(type(value) is kind for value in values):
+        raise TypeError("a list of other things")
+
+
+def _names_owner(by: list[Any] | None) -> bool:
+    """Whether that names a supervisor: host, boot, pid namespace, pid, start time."""
+    if by is None:
+        return True
+    return (
+        len(by) == 5 and type(by[3]) is int and 0 < by[3] < 2**31 and all(type(by[at]) is str for at in (0, 1, 2, 4))
+    )
+
+
 class State:
     """All jobs in the journal, oldest first, and the changes that are still to be written."""
 
@@ -164,14 +206,21 @@ class State:
                 self.lines += 1
                 try:
                     self._take(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                     continue
 
     def _take(self, fields: dict[str, Any]) -> None:
         if "new" in fields:
-            self._put(Spec(fields["new"]))
+            new = fields["new"]
+            _check(new, _SPEC_KINDS)
+            _check_texts(new["after"], str)
+            _check_texts(new["affinity"], int)
+            self._put(Spec(new))
         elif "id" in fields:
             job = self.jobs[fields.pop("id")]
+            _check(fields, _KINDS)
+            if fields.get("state", QUEUED) not in _STATES or not _names_owner(fields.get("by")):
+                raise ValueError("no state, or no supervisor")
             for field, value in fields.items():
                 setattr(job, field, value)
         elif fields["version"] != VERSION:
@@ -184,9 +233,10 @@ class State:
 
     def _put(self, spec: Spec) -> list[Job]:
         every = indices(spec.array) if spec.array else [None]
+        number = int(spec.id)
         self.groups[spec.id] = group = [Job(spec, index) for index in every]
         self.jobs.update((job.id, job) for job in group)
-        self.next_id = max(self.next_id, int(spec.id) + 1)
+        self.next_id = max(self.next_id, number + 1)
         return group
 
     def header(self) -> str:

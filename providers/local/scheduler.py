@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,14 @@ from typing import Any
 from psij_parsl.command import Output, Runner
 from psij_parsl.files import home as default_home
 from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler
+from psij_parsl.signals import should_exit
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 from . import manager
 from .records import CANCELLED, DONE, FAILED, HELD, LOST, NEVER, QUEUED, RUNNING, TIMEOUT, parse_row
+from .store import Waits
+
+log = logging.getLogger(__name__)
 
 STATES: Mapping[str, JobState] = {
     QUEUED: JobState.QUEUED,
@@ -46,6 +51,16 @@ def record(row: Mapping[str, Any]) -> Record:
     return Record(row["id"], status, row["tag"], row["submitted"])
 
 
+class _Waits(Waits):
+    """Waits as all of ours: who has the lock is a remark, and the first Ctrl-C ends the wait."""
+
+    def say(self, text: str) -> None:
+        log.warning("%s", text)
+
+    def leave(self, seconds: float) -> bool:
+        return should_exit(seconds)
+
+
 class LocalScheduler(Scheduler):
     """This host."""
 
@@ -67,7 +82,7 @@ class LocalScheduler(Scheduler):
 
     def _run(self, argv: Sequence[str], *, timeout_s: float | None = None, cwd: str | None = None) -> Output:
         began = time.monotonic()
-        rc, out, errors = manager.main(argv[1:], environ=self.given(os.environ), cwd=cwd)
+        rc, out, errors = manager.main(argv[1:], environ=self.given(os.environ), cwd=cwd, waits=_Waits())
         return Output(tuple(argv), rc, out, errors, time.monotonic() - began)
 
     def given(self, environ: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ import os
 import time
 from contextlib import contextmanager, suppress
 
+from . import processes
 from .records import ENDED, LocalError, State
 
 TYPE_CHECKING = False  # see processes.py
@@ -36,12 +37,26 @@ if TYPE_CHECKING:
 KEPT = 10_000
 """So many ended jobs are kept however old they are."""
 _PATIENCE = 60.0
+_SAY_AFTER = 3.0  # seconds that one waits for the lock before it is said who has it
 _SLACK = 500  # lines that the journal may hold in vain
 
 
+class Waits:
+    """How one waits for the lock: what is said, and what ends the wait early. Here: nothing."""
+
+    def say(self, text: str) -> None:
+        """Tell the user why it takes so long."""
+
+    def leave(self, seconds: float) -> bool:
+        """Sleep so long, or less; whether a signal has asked us to leave."""
+        time.sleep(seconds)
+        return False
+
+
 class Store:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, waits: Waits | None = None) -> None:
         self.settings = settings
+        self.waits = waits or Waits()
         self.home = settings.home
         self._journal = os.path.join(self.home, "journal")
 
@@ -86,7 +101,7 @@ class Store:
         Unlike a pid this is true across containers, but only within one boot: the caller looks at that.
         """
         try:
-            handle = os.open(self.file(job, "alive"), os.O_RDWR | os.O_CLOEXEC)
+            handle = os.open(self.file(job, "alive"), os.O_RDONLY | os.O_CLOEXEC)  # also where nothing can be written
         except FileNotFoundError:
             return False
         try:
@@ -158,10 +173,10 @@ class Store:
             return None
 
     @contextmanager
-    def transaction(self) -> Iterator[State]:
+    def transaction(self, patience: float = _PATIENCE) -> Iterator[State]:
         """The state, with the lock held. After the block its changes are on the disk, or none is and an error
-        is raised."""
-        with self._locked():
+        is raised. The lock is waited for so many seconds."""
+        with self._locked(patience):
             state = self.load()
             yield state
             if state.pending:
@@ -169,7 +184,7 @@ class Store:
                 self._tidy(state)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, patience: float) -> Iterator[None]:
         try:
             _make(os.path.join(self.home, "jobs"))
             if os.stat(self.home).st_uid != os.geteuid():
@@ -179,7 +194,7 @@ class Store:
         except OSError as error:
             raise LocalError(f"the state directory {self.home} cannot be used: {error.strerror}") from error
         try:
-            self._lock(handle)
+            self._lock(handle, patience)
             try:
                 yield
             finally:  # not left to close(): a process forked meanwhile may hold the same open file
@@ -187,18 +202,29 @@ class Store:
         finally:
             os.close(handle)
 
-    def _lock(self, handle: int) -> None:
-        deadline = time.monotonic() + _PATIENCE
+    def _lock(self, handle: int, patience: float) -> None:
+        began = time.monotonic()
         pause = 0.0005
+        said = asked = False
         while True:
             try:
                 return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LocalError(f"{self.home} was locked by another process for {_PATIENCE:g} s") from None
+                waited = time.monotonic() - began
+                if waited > patience:
+                    who = processes.holder(handle)
+                    text = f"{self.home} was locked by another process for {patience:g} s"
+                    raise LocalError(f"{text}: {who}" if who else text) from None
+                if waited > _SAY_AFTER and not said:
+                    said = True
+                    who = processes.holder(handle) or "another process of yours holds it"
+                    self.waits.say(f"waiting for the lock {self.home}/lock: {who}")
             except OSError as error:
                 raise LocalError(f"{self.home} cannot be locked: {error.strerror}") from error
-            time.sleep(pause)
+            if pause == 0.0005:  # a signal that came before has led to what needs the lock: a cancel after Ctrl-C
+                asked = self.waits.leave(0.0)
+            if self.waits.leave(pause) and not asked:
+                raise KeyboardInterrupt
             pause = min(pause * 1.5, 0.01)
 
     def _append(self, state: State) -> None:

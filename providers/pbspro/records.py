@@ -40,6 +40,7 @@ TAG = "PSIJ_JOB_TAG"  # the variable by which we find a job again
 
 # ---- text to pieces --------------------------------------------------------------------------------------------
 
+_DOCUMENT_BEGINS = re.compile(r"^\{", re.MULTILINE)
 _JOB_BEGINS = re.compile(r'^[ \t]+"(\d+(?:\[\d*\])?\.[^"\s]+)":[ \t]*(?=\{[ \t\r]*$)', re.MULTILINE)
 _ATTRIBUTE = re.compile(r'^([ \t]+)"([A-Za-z_]+)":[ \t]*(?=["\d-])(.*?),?[ \t\r]*$', re.MULTILINE)
 _TAGGED = re.compile(rf'"{TAG}":\s*"(psij:[\w-]+)"')
@@ -49,16 +50,20 @@ _tolerant = json.JSONDecoder(strict=False)  # a line break inside a string is no
 def jobs(text: str) -> Iterator[tuple[str, Attributes | str]]:
     """Each job's id and attributes; where they are no JSON (odd numbers, quotes), its own text.
 
-    Raises `Unavailable` for an answer that is cut short: whoever is missing in it may well be there.
+    Raises `Unavailable` for an answer that is cut short: whoever is missing in it may well be there. What a site's
+    wrapper prints before or after it does no harm.
     """
-    begin = text.find("{")
-    if begin < 0 or not text.rstrip().endswith("\n}"):
-        raise Unavailable("qstat's answer is cut short", output=text[-500:], hint="it is asked again later")
+    first = _DOCUMENT_BEGINS.search(text)
+    begin = first.start() if first is not None else 0
     try:
         found, _ = _tolerant.raw_decode(text, begin)
         yield from found.get("Jobs", {}).items()  # without a job there is no such key
         return
     except ValueError:
+        if first is None or not text.rstrip().endswith("\n}"):
+            raise Unavailable(
+                "qstat's answer is cut short", output=text[-500:], hint="it is asked again later"
+            ) from None
         places = [*_JOB_BEGINS.finditer(text, begin)]
     for number, place in enumerate(places):
         try:

@@ -139,12 +139,19 @@ def _orphaned(path: Path, identity: str, limit: float) -> bool:
 def _scripts(journal: Journal, gone: Container[str], roots: Iterable[str], limit: float) -> list[Path]:
     """Copies of job scripts that no remaining job runs. Each use of a copy makes it new, so only old jobs may."""
     roots = {str(journal.home), *journal.places()[1]}
-    copies = [path for root in roots for path in Path(root, "scripts").glob("*.sh") if path.stat().st_mtime <= limit]
+    copies = [path for root in roots for path in Path(root, "scripts").glob("*.sh") if _changed(path) <= limit]
     if not copies:
         return []
     remaining = (entry for entry in journal.aged(limit + _ORPHAN_S) if entry.id not in gone)
     used = {word for entry in remaining if (job := journal.job(entry)) is not None for word in job.command}
     return [path for path in copies if str(path) not in used]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # another clean has just taken it
+        return time.time()
 
 
 def _remove(path: Path) -> None:
@@ -156,8 +163,15 @@ def _remove(path: Path) -> None:
 
 def _size(path: Path) -> int:
     if not path.is_dir():
-        return path.lstat().st_size if path.exists() else 0
-    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
+        return _bytes_of(path)
+    return sum(_bytes_of(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
+def _bytes_of(path: str | Path) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:  # another clean has just taken it, or its job
+        return 0
 
 
 def _bytes(size: float) -> str:
