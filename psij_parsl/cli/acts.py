@@ -48,7 +48,7 @@ def _seconds(text: str | None) -> float | None:
     try:
         return duration(text)
     except ValueError as error:
-        raise InvalidRequest(f"--timeout {text}: it {error}", hint="for example 30s, 5m or 2h") from error
+        raise InvalidRequest(f"--timeout {text!r}: it {error}", hint="for example 30s, 5m or 2h") from error
 
 
 def wait_for(out: Renderer, desk: Desk, selectors: Sequence[str], timeout_s: float | None = None) -> int:

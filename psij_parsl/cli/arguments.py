@@ -35,7 +35,7 @@ def age(text: str, flag: str) -> float:
     """Seconds of an age such as 30d, 12h or 90m; a bare number is days. Raises `InvalidRequest`, naming `flag`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
     if match is None:
-        raise InvalidRequest(f"{flag} {text} is no age", hint="for example 30d, 12h or 90m; a bare number is days")
+        raise InvalidRequest(f"{flag} {text!r} is no age", hint="for example 30d, 12h or 90m; a bare number is days")
     return float(match[1]) * _UNITS[match[2] or "d"]
 
 

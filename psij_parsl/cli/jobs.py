@@ -49,8 +49,8 @@ def list_jobs(
     journal = desk.journal
     going: Iterable[Entry] = journal.open_entries().values()
     chosen: Iterable[Entry]
-    if since or (everything and count):
-        after = time.time() - age(since, "--since") if since else 0.0
+    if since is not None or (everything and count):
+        after = time.time() - age(since, "--since") if since is not None else 0.0
         chosen = journal.recent(after=after, count=count or 0).values()
         going = [entry for entry in chosen if entry.open]
     elif everything:

@@ -32,10 +32,17 @@ def indices(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def dependencies(text: str) -> tuple[str, ...]:
+def dependencies(texts: Sequence[str]) -> tuple[str, ...]:
     """`kind:ID` for each of `ID`, `kind:ID` or `kind:ID:ID`, with commas between."""
+    return tuple(dict.fromkeys(each for text in texts for each in _dependencies(text)))
+
+
+def _dependencies(text: str) -> list[str]:
     found: list[str] = []
-    for part in filter(None, (each.strip() for each in text.split(","))):
+    for part in (each.strip() for each in text.split(",")):
+        if not part:
+            what = f"-d {text} has no job beside one of its commas" if "," in text else "-d is empty and names no job"
+            raise InvalidRequest(what, hint="was the job refused that it is to come after? For example: -d last")
         kind, colon, ids = part.partition(":")
         if not colon:
             kind, ids = "afterok", part
@@ -44,9 +51,7 @@ def dependencies(text: str) -> tuple[str, ...]:
         if not all(ids.split(":")):
             raise InvalidRequest(f"-d {text} names no job after {kind!r}", hint=f"for example -d {kind}:last")
         found += [f"{kind}:{each}" for each in ids.split(":")]
-    if not found:
-        raise InvalidRequest("-d names no job", hint="for example -d last, or -d afterany:3kq0v5d2mp")
-    return tuple(found)
+    return found
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:

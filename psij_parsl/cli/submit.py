@@ -75,7 +75,7 @@ def order(
     layers = [Layer(chosen), from_environment()]
     script = None if _separated(words) else recognised(words[0])
     if script is not None:
-        layers[1:1] = [Layer(*said) for said in flags(script, ctx.command)]
+        layers[1:1] = [Layer(*said, script=script.path) for said in flags(script, ctx.command)]
     merged = merge(layers)
     place = desk.place(merged)
     defaults = place.site.default_fields() if place.site else {}
