@@ -205,6 +205,22 @@ def test_a_setup_may_be_empty_for_it_then_does_nothing() -> None:
     assert psij_here("submit", "--hold", "--setup", "", "--", "true").returncode == 0
 
 
+@pytest.mark.parametrize(
+    "words", ["submit -t 02:00 true", "launch -t 2:00 true", "launch --timeout 2:00 true", "wait --timeout 2:00 all"]
+)
+def test_a_time_that_could_be_two_is_refused(words: str) -> None:
+    done = psij_here(*words.split())
+    assert done.returncode in (2, 125)
+    assert "2:00: it could be hours and minutes (" in one_sentence_and_a_hint(done)[0]
+
+
+def test_such_a_time_of_a_script_or_a_variable_is_refused_and_slurms_own_is_read(tmp_path: Path) -> None:
+    job = script(tmp_path / "job.sh", "#!/bin/sh\n#PSIJ -t 90:00\ntrue\n")
+    assert f"{job}, line 2: -t 90:00: it could be" in one_sentence_and_a_hint(psij_here("submit", job))[0]
+    assert "PSIJ_RUN_TIME 1:30: it could be" in psij_here("render", "true", PSIJ_RUN_TIME="1:30").stderr
+    assert "--time=00:30:00" in psij_here("render", "--platform", "slurm", "true", SBATCH_TIMELIMIT="30:00").stdout
+
+
 def test_a_wrong_value_names_its_place() -> None:
     with pytest.raises(InvalidRequest, match=r"job\.sh, line 2: -t 1:90:00"):
         merge([Layer({"time": "1:90:00"}, "job.sh, line 2")])

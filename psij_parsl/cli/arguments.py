@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InvalidRequest
 from .complete import every_job, selectors, words
+from .flags import is_empty
 
 Json = Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")]
 _SELECTOR_HELP = "Ids (ours or the manager's), ID_3 for an array element, `last`, or `all`."
@@ -33,9 +34,11 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 def age(text: str, flag: str) -> float:
     """Seconds of an age such as 30d, 12h or 90m; a bare number is days. Raises `InvalidRequest`, naming `flag`."""
+    if not text:
+        raise is_empty(flag)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
     if match is None:
-        raise InvalidRequest(f"{flag} {text!r} is no age", hint="for example 30d, 12h or 90m; a bare number is days")
+        raise InvalidRequest(f"{flag} {text} is no age", hint="for example 30d, 12h or 90m; a bare number is days")
     return float(match[1]) * _UNITS[match[2] or "d"]
 
 

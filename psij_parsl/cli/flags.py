@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from ..validators import memory, non_negative_int, one_of, positive_int, wall_time
-from .readers import dependencies, environment_files, indices, pairs, variables
+from .readers import dependencies, environment_files, indices, pairs, unambiguous, variables
 
 Chosen = dict[str, Any]
 """What flags said: name in the table -> text, list of texts, or True."""
@@ -70,7 +70,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("mem", ("--mem",), "SIZE", "Memory on each node: 4G, 512M; a bare number is MB.", memory, variable=True),
     Flag(
         "time", ("-t", "--time"), "TIME", "Wall time: 90 (minutes), 1:30:00 (H:M:S), 1h30m or 2-12 (days-hours).",
-        wall_time, variable=True,
+        unambiguous(wall_time), variable=True,
     ),
     Flag("queue", ("-q", "--queue", "-p", "--partition"), "NAME", "Queue or partition.", variable=True),
     Flag("account", ("-A", "--account", "--project"), "NAME", "Project that is charged.", variable=True),

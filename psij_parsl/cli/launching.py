@@ -21,6 +21,7 @@ from ..signals import kept, received_signal, registered
 from ..validators import duration, non_negative_int, one_of, positive_int
 from .flags import FLAGS, Chosen, Flag, parsed
 from .output import Renderer
+from .readers import unambiguous
 from .request import read, shape
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ OWN: tuple[Flag, ...] = (
     Flag("spread", ("--spread",), "", "Prefer the emptiest nodes (default: the fullest with room).", switch=True),
     Flag(
         "time", ("-t", "--time"), "TIME", "How long it takes: not started if it cannot end before the wall time.",
-        duration,
+        unambiguous(duration),
     ),
-    Flag("timeout", ("--timeout",), "TIME", "Wait for room at most 30s, 5m, ...; then exit with 124.", duration),
+    Flag("timeout", ("--timeout",), "TIME", "Wait for room at most 30s, 5m, ...; then exit with 124.",
+         unambiguous(duration)),
     Flag("no_wait", ("--no-wait",), "", "Do not wait for room: exit with 125 if there is none now.", switch=True),
     Flag("grace", ("--grace",), "SECONDS", "From the signal that ends it to KILL (default: 10).", non_negative_int),
     Flag("bind", ("--bind",), "HOW", "cores: each rank gets its cores and GPUs; none: left to you.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import InvalidRequest, nearest
 
@@ -52,6 +52,18 @@ def _dependencies(text: str) -> list[str]:
             raise InvalidRequest(f"-d {text} names no job after {kind!r}", hint=f"for example -d {kind}:last")
         found += [f"{kind}:{each}" for each in ids.split(":")]
     return found
+
+
+def unambiguous(convert: Callable[[str], int]) -> Callable[[str], int]:
+    """A reader of lengths of time that refuses `A:B`, of which managers do not agree what it means."""
+
+    def read(text: str) -> int:
+        plain = text.strip()
+        if re.fullmatch(r"\d+:\d+", plain):
+            raise ValueError(f"could be hours and minutes ({plain}:00), or minutes and seconds (0:{plain})")
+        return convert(text)
+
+    return read
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
