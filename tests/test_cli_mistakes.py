@@ -54,6 +54,17 @@ def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -
     assert psij_here("submit", "--hold", "--", "true").stderr == ""
 
 
+@pytest.mark.parametrize("begin", ["#!/bin/sh\n#PSIJ -t 7\n", "#!/bin/sh\n\n", "#PSIJ -t 7\n# a comment\n"])
+def test_lines_after_the_first_command_are_remarked_on(here: Path, begin: str) -> None:  # noqa: F811
+    script = here / "job.sh"
+    script.write_text(f"{begin}true\n#PSIJ -N 2\n#PSIJ -q x\n")
+    said = f"psij-run: {script}, line 4: a #PSIJ line after the first command is not read, and 1 more\n"
+    script.chmod(0o755)
+    done = psij_here("submit", "--hold", str(script))
+    assert (done.returncode, done.stderr) == (0, said)
+    assert psij_here("submit", "--hold", "--", str(script)).stderr == ""  # a program, whatever it says
+
+
 def test_a_line_of_shell_as_one_word_is_told_how_it_is_said() -> None:
     assert "-- bash -c" in psij_here("submit", "--hold", "--", "echo hi; true").stderr
 

@@ -73,7 +73,8 @@ def order(
             "there is no command to run", hint=f"say it after the flags: {ctx.command_path} -- hostname"
         )
     layers = [Layer(chosen), from_environment()]
-    script = None if _separated(words) else recognised(words[0])
+    separated = _separated(words)
+    script = None if separated else recognised(words[0])
     if script is not None:
         layers[1:1] = [Layer(*said, script=script.path) for said in flags(script, ctx.command)]
     merged = merge(layers)
@@ -107,7 +108,7 @@ def order(
                 raise
             out.note(error.message)
     if here:
-        for remark in remarks(job, words[0] if script is None else script.path):
+        for remark in remarks(job, words[0] if script is None else script.path, script=not separated):
             out.note(remark)
     if place.site:
         _check_limits(place.site.check(job), out)
