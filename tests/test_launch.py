@@ -187,6 +187,12 @@ def test_what_can_never_fit_is_said_at_once_with_the_reason() -> None:
         (("-o", "x.%r", "-e", "y", "true"), "for one of stdout and stderr alone"),
         (("-D", "/no/such", "true"), "the run's directory /no/such is not there"),
         (("--mode", "script", "-n", "2", "true"), "script mode starts one rank"),
+        (
+            ("-n", "2", "--launcher", "fork", "--option=--x", "true"),
+            "'fork' has no launcher that the option --x could",
+        ),
+        (("--launcher", "single", "--option=--x", "true"), "'single' has no launcher that the option --x could"),
+        (("--option=--x", "true"), "has no launcher that the option --x could"),
     ],
 )
 def test_an_error_of_ours_is_125_and_one_sentence(words: tuple[str, ...], why: str) -> None:

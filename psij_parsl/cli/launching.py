@@ -119,7 +119,8 @@ class _Launch:
         name = job.launcher
         if job.job_mode == "script" and job.num_ranks > 1:
             raise InvalidRequest("script mode starts one rank", hint="leave --mode out, or say -n 1")
-        if name is None and not self.site.launcher and job.num_ranks == 1 and platform in ("host", "local"):
+        plain = name is None and not self.site.launcher and "option" not in self.said
+        if plain and job.num_ranks == 1 and platform in ("host", "local"):
             name = "single"
         program = shutil.which(job.command[0], path=job.environment.get("PATH")) or ""
         return choose(
