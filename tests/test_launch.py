@@ -89,6 +89,13 @@ def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str,
         assert seen == [(expected[0], expected[1] or None)]
 
 
+def test_its_help_is_about_runs_and_not_about_jobs() -> None:
+    told = " ".join(psij_here("launch", "--help").stdout.split())
+    assert "Site whose launch method" in told
+    for wrong in ("job script", "#PSIJ", "ubmit"):
+        assert wrong not in told
+
+
 def test_a_launch_loads_no_typer() -> None:
     program = "import sys, psij_parsl.cli as c; sys.argv[1:] = ['launch', 'true']; c.main(); print(*sys.modules)"
     modules = subprocess.run(

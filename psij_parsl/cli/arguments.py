@@ -28,6 +28,15 @@ CommandWords = Annotated[
         show_default=False, autocompletion=words,
     ),
 ]  # fmt: skip
+ProgramWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[--] COMMAND [ARG]...",
+        help="The command and its arguments.",
+        show_default=False,
+        autocompletion=words,
+    ),
+]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ OWN: tuple[Flag, ...] = (
     Flag("share", ("--share",), "N", "1/N of each node, so that N such runs fit; 1: whole nodes.", positive_int),
     Flag("spread", ("--spread",), "", "Prefer the emptiest nodes (default: the fullest with room).", switch=True),
     Flag(
-        "time", ("-t", "--time"), "TIME", "How long it takes: not started if it cannot end before the wall time.",
+        "time", ("-t", "--time"), "TIME", "How long it takes, as 90 (minutes), 1:30:00 or 1h30m: not started if it cannot end in time.",
         unambiguous(duration),
     ),
     Flag("timeout", ("--timeout",), "TIME", "Wait for room at most 30s, 5m, ...; then exit with 124.",
@@ -56,7 +57,11 @@ OWN: tuple[Flag, ...] = (
     Flag("append", ("--append",), "", "Add to the files that are there.", switch=True),
     Flag("label", ("-l", "--label"), "", "Begin each line with [rank].", switch=True),
 )  # fmt: skip
-LAUNCH_FLAGS: tuple[Flag, ...] = (*(flag for flag in FLAGS if flag.name in _SHARED), *OWN)
+_SITE = "Site whose launch method and nodes these are (default: the job's, or the one that this host is)."
+LAUNCH_FLAGS: tuple[Flag, ...] = (
+    *(replace(flag, help=_SITE) if flag.name == "site" else flag for flag in FLAGS if flag.name in _SHARED),
+    *OWN,
+)
 _TIMED_OUT = 124  # as timeout(1)
 _LOOK_S = 1.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
