@@ -98,8 +98,22 @@ def test_a_job_whose_platform_is_gone_keeps_nobody_from_the_others(stranger: str
     assert psij_here("wait", job).returncode == 143
     assert psij_here("wait", "all").returncode == 125
     assert "has not ended" in psij_here("clean", stranger).stderr
-    assert psij_here("clean", "--force", stranger).returncode == 0
+    done = psij_here("clean", "--force", stranger)
+    assert done.returncode == 0
+    assert done.stdout.startswith("forgot 1 job that had not ended (toyq still has it as 1), ")
     assert stranger not in Journal(home).entries()
+
+
+def test_clean_by_force_tells_what_goes_on() -> None:
+    held = psij_here("submit", "--hold", "--", "true").stdout.strip()
+    native = json.loads(psij_here("status", held, "--json").stdout)[0]["native_id"]
+    ended = psij("submit", "--", "true").stdout.strip()
+    assert psij("wait", ended).returncode == 0
+    done = psij_here("clean", "--dry-run", "--force", held, ended)
+    still = f"1 job that had not ended (local still has it as {native}), "
+    assert done.stdout.startswith(f"would remove 1 ended job and would forget {still}")
+    told = json.loads(psij_here("clean", "--force", "--json", held, ended).stdout)
+    assert (told["removed"], told["not_ended"]) == (sorted([held, ended]), {held: native})
 
 
 def test_clean_sees_ends_that_nobody_has_seen() -> None:
