@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_submit_prints_the_id_alone_and_the_job_can_be_followed_by_it() -> None:
         assert text in shown
     assert job not in psij("list").stdout
     assert job in psij("ls", "--all").stdout
+
+
+@pytest.mark.parametrize("command", ["status", "list"])
+def test_a_job_that_has_ended_since_the_last_look_is_shown_once(
+    command: str, comes_true: Callable[..., None]
+) -> None:
+    job = psij("submit", "--", "true").stdout.strip()
+    comes_true(lambda: "COMPLETED" in psij_here(command).stdout, seconds=30)
+    assert job not in psij_here(command).stdout
+    assert "since the last look" in psij_here(command, "--help").stdout
 
 
 def test_submit_as_json_tells_all_ids() -> None:

@@ -23,7 +23,10 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until all have ended, or Ctrl-C.")] = False,
     json: Json = False,
 ) -> int:
-    """Show the state of jobs: those named, or all open ones."""
+    """Show the state of jobs: those named, or all open ones.
+
+    Among the open ones are, once, those that have ended since the last look.
+    """
     return overview.status(ctx.obj, jobs or (), elements=elements, watch=watch)
 
 
@@ -41,7 +44,10 @@ def list_jobs(
     ] = None,
     json: Json = False,
 ) -> int:
-    """List jobs on record: open ones, or all with -a."""
+    """List jobs on record: open ones, or all with -a.
+
+    Among the open ones are, once, those that have ended since the last look.
+    """
     out: Renderer = ctx.obj
     if count is not None and count < 1:
         raise InvalidRequest(f"-n {count} asks for no jobs at all", hint="-n takes a whole number above 0")
