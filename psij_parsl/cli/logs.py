@@ -44,10 +44,12 @@ def logs(
     found = desk.find(needed(jobs, "logs"), elements=True)
     rows = [(row, _file(desk, row, stderr=stderr, manager=manager)) for row in desk.look(found, urgent=True)]
     if follow:
-        return _follow(desk, found, [_tail(row, path, lines, label=len(rows) > 1) for row, path in rows])
-    written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
-    if rows and not written:
-        raise _nothing(*rows[0])
+        code = _follow(desk, found, [_tail(row, path, lines, label=len(rows) > 1) for row, path in rows])
+        if not code:
+            paths = [path for _, path in rows]
+            _written(list(zip(desk.look(found), paths, strict=True)))
+        return code
+    written = _written(rows)
     for number, (row, path) in enumerate(written):
         if len(rows) > 1:
             out.out.write(f"{chr(10) if number else ''}==> {row.id}: {path} <==\n")
@@ -55,6 +57,14 @@ def logs(
         while data := tail.read():
             sink.write(data)
     return 0
+
+
+def _written(rows: Sequence[tuple[Row, Path]]) -> Sequence[tuple[Row, Path]]:
+    """Those that have written something. Raises `Error` where there is none."""
+    written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
+    if rows and not written:
+        raise _nothing(*rows[0])
+    return written
 
 
 def _begun(row: Row) -> bool:
