@@ -221,6 +221,19 @@ def test_such_a_time_of_a_script_or_a_variable_is_refused_and_slurms_own_is_read
     assert "--time=00:30:00" in psij_here("render", "--platform", "slurm", "true", SBATCH_TIMELIMIT="30:00").stdout
 
 
+@pytest.mark.parametrize("flag", ["-i", "-o", "-e"])
+@pytest.mark.parametrize(
+    "path", ["-", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/63", "/dev/../dev/fd/0", "/proc/self/fd/1"]
+)
+def test_a_stream_of_ours_is_no_file_of_a_job(flag: str, path: str, here: Path) -> None:  # noqa: F811 - the fixture
+    done = psij_here("run", flag, path, "--", "true")
+    assert done.returncode == 125
+    assert f"{flag} {path}: it is a stream of this command" in one_sentence_and_a_hint(done)[0]
+    job = script(here / "job.sh", f"#!/bin/sh\n#PSIJ {flag} {path}\ntrue\n")
+    assert f"{job}, line 2: {flag} {path}: it is" in one_sentence_and_a_hint(psij_here("submit", job))[0]
+    assert psij_here("submit", "--hold", flag, "/dev/null", "--", "true").stderr == ""
+
+
 def test_a_wrong_value_names_its_place() -> None:
     with pytest.raises(InvalidRequest, match=r"job\.sh, line 2: -t 1:90:00"):
         merge([Layer({"time": "1:90:00"}, "job.sh, line 2")])

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from ..validators import memory, non_negative_int, one_of, positive_int, wall_time
-from .readers import dependencies, environment_files, indices, pairs, unambiguous, variables
+from .readers import dependencies, environment_files, indices, job_file, pairs, unambiguous, variables
 
 Chosen = dict[str, Any]
 """What flags said: name in the table -> text, list of texts, or True."""
@@ -75,9 +75,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag("queue", ("-q", "--queue", "-p", "--partition"), "NAME", "Queue or partition.", variable=True),
     Flag("account", ("-A", "--account", "--project"), "NAME", "Project that is charged.", variable=True),
     Flag("job_name", ("-J", "--job-name"), "NAME", "Name shown to people (default: the command's)."),
-    Flag("input", ("-i", "--input"), "FILE", "File for the command's stdin (default: empty)."),
-    Flag("output", ("-o", "--output"), "FILE", "File for its stdout, and its stderr unless -e is given."),
-    Flag("error", ("-e", "--error"), "FILE", "File for its stderr."),
+    Flag("input", ("-i", "--input"), "FILE", "File for the command's stdin (default: empty).", job_file),
+    Flag("output", ("-o", "--output"), "FILE", "File for its stdout, and its stderr unless -e is given.", job_file),
+    Flag("error", ("-e", "--error"), "FILE", "File for its stderr.", job_file),
     Flag("cwd", ("-D", "--cwd", "--chdir"), "DIR", "Directory that it starts in (default: this one)."),
     Flag(
         "env", ("--env",), "NAME[=VALUE]", "Set a variable, or copy it from here. Repeatable.", variables, many=True

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ..errors import InvalidRequest, nearest
 
 KINDS = ("afterok", "afterany", "afternotok", "after")
+_STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
 _MOST_ELEMENTS = 1_000_000
 
 
@@ -64,6 +65,14 @@ def unambiguous(convert: Callable[[str], int]) -> Callable[[str], int]:
         return convert(text)
 
     return read
+
+
+def job_file(text: str) -> str:
+    """The name of a file for a job, which has none of the streams that this process has."""
+    path = os.path.normpath(os.path.expanduser(text))
+    if text == "-" or _STREAM.fullmatch(path):
+        raise ValueError("is a stream of this command, which ends or goes on without the job; name a file")
+    return text
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
