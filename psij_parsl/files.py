@@ -29,9 +29,17 @@ _LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The state directory: $PSIJ_PARSL_HOME, else $XDG_STATE_HOME/psij_parsl, else ~/.local/state/psij_parsl."""
+    """The state directory: $PSIJ_PARSL_HOME, else $XDG_STATE_HOME/psij_parsl, else ~/.local/state/psij_parsl.
+
+    Raises `JournalError` for a $PSIJ_PARSL_HOME that another working directory would make another place.
+    """
     if own := environ.get("PSIJ_PARSL_HOME"):
-        return Path(os.path.abspath(own))
+        if not os.path.isabs(own):
+            raise JournalError(
+                f"PSIJ_PARSL_HOME is the relative path {own}, another place in each working directory",
+                hint="set it to a path that begins with /",
+            )
+        return Path(os.path.normpath(own))
     if state := environ.get("XDG_STATE_HOME"):
         return Path(state) / "psij_parsl"
     return Path(os.path.expanduser("~")) / ".local" / "state" / "psij_parsl"
@@ -183,7 +191,8 @@ def telling(path: Path) -> Iterator[None]:
             errno.EMFILE: "this process may open too few files: ulimit -n 1024",
             errno.ENOTDIR: "a file stands where a directory should be: set PSIJ_PARSL_HOME to another place",
         }.get(error.errno or 0, "set PSIJ_PARSL_HOME to a directory that works")
-        raise JournalError(f"cannot write {error.filename or path}: {error.strerror}", hint=hint) from error
+        name = error.filename2 or error.filename or path  # of a link or a move the second one is what was to be
+        raise JournalError(f"cannot write {name}: {error.strerror}", hint=hint) from error
 
 
 def is_private(path: Path) -> bool:

@@ -377,6 +377,22 @@ def test_doctor_shows_what_is_broken_with_its_traceback(broken_plugin: Path) -> 
     assert "ModuleNotFoundError" in done.stdout
 
 
+def test_a_state_directory_that_depends_on_where_one_is_is_refused(tmp_path: Path) -> None:
+    for words in ("submit true", "list", "launch true"):
+        done = psij_here(*words.split(), PSIJ_PARSL_HOME="state")
+        assert done.returncode in (3, 125)
+        assert "PSIJ_PARSL_HOME is the relative path state" in one_sentence_and_a_hint(done)[0]
+    assert not (tmp_path / "state").exists()
+    done = psij_here("doctor", PSIJ_PARSL_HOME="state")
+    assert (done.returncode, "Traceback" in done.stdout) == (3, False)
+
+
+def test_a_state_directory_that_cannot_be_written_is_named_with_its_whole_path() -> None:
+    done = psij_here("submit", "--", "true", PSIJ_PARSL_HOME="/proc/self")
+    assert done.returncode == 3
+    assert "cannot write /proc/self/identity: " in one_sentence_and_a_hint(done)[0]
+
+
 def test_doctor_of_a_state_directory_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = psij("doctor", "--json", PSIJ_PARSL_HOME=str(tmp_path / "file" / "state"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ..errors import Error, PluginError, SchedulerError
+from ..errors import Error, JournalError, PluginError, SchedulerError
 from ..files import home, is_private, lock, locked, private_folder, write_whole
 from .arguments import Json
 from .complete import sites
@@ -74,6 +74,8 @@ def doctor(
 def _guarded(what: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
         yield from look()
+    except JournalError as error:
+        yield Check(what, "broken", error.message, error.hint)
     except Exception as error:  # noqa: BLE001 - whatever breaks here is what the doctor was called for
         yield Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
 
