@@ -9,6 +9,7 @@ import pytest
 
 from psij_parsl.entry import Entry
 from psij_parsl.journal import Journal
+from psij_parsl.states import JobState, JobStatus
 
 from .helpers_cli import here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
 
@@ -102,6 +103,26 @@ def test_a_job_whose_platform_is_gone_keeps_nobody_from_the_others(stranger: str
     assert done.returncode == 0
     assert done.stdout.startswith("forgot 1 job that had not ended (toyq still has it as 1), ")
     assert stranger not in Journal(home).entries()
+
+
+def test_a_managers_id_that_two_have_given_is_remarked_on(stranger: str, home: Path) -> None:
+    Journal(home).end({(stranger, ""): JobStatus(JobState.COMPLETED)})
+    assert psij_here("info", "1").stderr == ""
+    job = psij("submit", "--", "true").stdout.strip()
+    said = f"psij-run: 1 is taken to be job {job} (local), and not {stranger} (toyq)\n"
+    assert psij_here("status", "1").stderr == said  # as long as it is open, too
+    assert psij("wait", job).returncode == 0
+    done = psij_here("info", "1")
+    assert (job in done.stdout, done.stderr) == (True, said)
+
+
+def test_a_beginning_that_is_too_short_is_told_how_long_it_must_be(stranger: str) -> None:
+    for few in (1, 3):
+        done = psij_here("status", stranger[:few])
+        assert done.returncode == 2
+        assert "must have at least 4 letters" in one_sentence_and_a_hint(done)[0]
+    assert "letters" not in psij_here("status", "zzz").stderr
+    assert psij_here("status", stranger[:9]).returncode == 0
 
 
 def test_clean_by_force_tells_what_goes_on() -> None:
