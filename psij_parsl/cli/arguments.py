@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -49,6 +50,18 @@ def age(text: str, flag: str) -> float:
     if match is None:
         raise InvalidRequest(f"{flag} {text} is no age", hint="for example 30d, 12h or 90m; a bare number is days")
     return float(match[1]) * _UNITS[match[2] or "d"]
+
+
+def count(text: str | None, flag: str, reader: Callable[[str], int]) -> int | None:
+    """The number that a flag was given; None for none. Raises `InvalidRequest`, naming `flag`."""
+    if text is None:
+        return None
+    if not text:
+        raise is_empty(flag)
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{flag} {text}: it {error}", hint=f"for example {flag} 20") from error
 
 
 def needed(chosen: list[str] | None, command: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Error, InvalidRequest, Rejected, Unwritten, nearest
+from ..errors import Error, InvalidRequest, Rejected, UnknownJob, Unwritten, nearest
 from ..executor import Submission
 from ..job import Job
 from .arguments import CommandWords
@@ -47,7 +47,17 @@ class Order:
         except Rejected as error:
             if error.limit == "queue" and (hint := self._queues()):
                 raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
+            error.hint = error.hint or self._strangers()
             raise
+
+    def _strangers(self) -> str:
+        """A word on the first job to come after of which we have no record; '' if there is none."""
+        for _, _, name in (text.partition(":") for text in self.job.after):
+            try:
+                self.place.executor.journal.find([name], elements=False)
+            except UnknownJob as error:
+                return f"no job {name} was submitted from here: {error.hint}"
+        return ""
 
     def _queues(self) -> str:
         try:
