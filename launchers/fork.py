@@ -63,6 +63,7 @@ class Fork(MPIRun):
     mpi = ("bash", "-c", "{% raw %}" + _TOGETHER + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
     serial = per_node = ("bash", "-c", "{% raw %}" + _ALL + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
     local = True
+    takes_options = False
     speaks = ()  # no PMI at all
     rank = ("PSIJ_RANK",)
     local_rank = ("PSIJ_LOCAL_RANK",)

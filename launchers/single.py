@@ -14,6 +14,7 @@ class Single(MPIRun):
     name = "single"
     mpi = serial = per_node = ("env",)
     local = True
+    takes_options = False
     speaks = ("mpich", "openmpi")  # one rank finds itself
     parent_stays = False
     signals_groups = False

@@ -29,10 +29,18 @@ _LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The state directory: $PSIJ_PARSL_HOME, else $XDG_STATE_HOME/psij_parsl, else ~/.local/state/psij_parsl."""
+    """The state directory: $PSIJ_PARSL_HOME, else $XDG_STATE_HOME/psij_parsl, else ~/.local/state/psij_parsl.
+
+    Raises `JournalError` for a $PSIJ_PARSL_HOME that another working directory would make another place.
+    """
     if own := environ.get("PSIJ_PARSL_HOME"):
-        return Path(os.path.abspath(own))
-    if state := environ.get("XDG_STATE_HOME"):
+        if not os.path.isabs(own):
+            raise JournalError(
+                f"PSIJ_PARSL_HOME is the relative path {own}, another place in each working directory",
+                hint="set it to a path that begins with /",
+            )
+        return Path(os.path.normpath(own))
+    if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):  # by its standard a relative one does not count
         return Path(state) / "psij_parsl"
     return Path(os.path.expanduser("~")) / ".local" / "state" / "psij_parsl"
 

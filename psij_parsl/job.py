@@ -147,6 +147,10 @@ class Job(Resources):
         for each in after:
             if not isinstance(each, str) or not each:
                 raise InvalidRequest(f"{each!r} in after is no id of a job", hint=f"ids are text, e.g. {str(each)!r}")
+        if not self.array and self.array != ():
+            raise InvalidRequest(
+                f"array={self.array!r} has no element", hint="leave it out for one plain job, or give it an index"
+            )
         if len(set(self.array)) != len(self.array) or any(type(i) is not int or i < 0 for i in self.array):
             raise InvalidRequest(
                 "array indices must be different whole numbers, and not negative",

@@ -25,6 +25,7 @@ import time
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ _OLD = 4 * _GROWN  # bytes of ended jobs that were never moved: an earlier versi
 _OWNER = "owner"  # the link in a job's folder that says which state directory's it is
 _HEAD = 64  # bytes at the beginning of a log that tell it from the one before it was rewritten
 _CHUNK = 1 << 20  # bytes of the log that are read at once
+_SHORTEST = 4  # letters of an id that may stand for it
 _PATIENCE_S = 60.0  # how long who acts waits for the lock
 _BRIEFLY_S = 2.0  # how long who only looks waits for the lock, to write down what it has learnt
 _DAMAGE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
@@ -550,9 +552,15 @@ class _Look:
             entry = self._latest() if base == "last" else self._known(base) or self._native(base)
         if entry is not None and entry.array:
             if index not in entry.keys:
-                raise UnknownJob(f"the array {base} has no element {index}", hint=f"it has {_span(entry.array)}")
+                what = f"no element {index}" if index else "no element without an index"
+                raise UnknownJob(f"the array {base} has {what}", hint=f"it has {_span(entry.array)}")
             return [(entry, [index])]
-        started = self._started(selector) if len(selector) >= 4 else []
+        started = self._started(selector) if selector else []
+        if started and len(selector) < _SHORTEST:
+            raise UnknownJob(
+                f"there is no job {selector!r}; the beginning of an id must have at least {_SHORTEST} letters",
+                hint="`psij-run list --all` shows those that were submitted",
+            )
         if len(started) == 1 and (entry := self._known(started[0])) is not None:
             return [(entry, None)]
         if started:
@@ -579,9 +587,17 @@ class _Look:
                 for known in filter(None, dict.fromkeys((entry.native, *entry.elements))):
                     self._by_native.setdefault(known, []).append(entry)
         entries = list(filter(self._asked, self._by_native.get(native, ())))
-        if not any(entry.open for entry in entries):
+        going = any(entry.open for entry in entries)
+        if not going:
             entries += filter(None, [self._shelf.native(native, self._asked)])
-        return _the_one(native, sorted(entries, key=attrgetter("intended"))) if entries else None
+        if not entries:
+            return None
+        chosen = _the_one(native, sorted(entries, key=attrgetter("intended")))
+        if self._of is None:
+            if not going:
+                entries += filter(None, [self._shelf.native(native, partial(_elsewhere, chosen))])
+            _tell_of_others(native, chosen, entries)
+        return chosen
 
     def _asked(self, entry: Entry) -> bool:
         return self._of is None or self._of == (entry.platform, entry.cluster)
@@ -725,6 +741,18 @@ def _the_one(native: str, entries: Sequence[Entry]) -> Entry:
             f"{native!r} could mean {len(going)} jobs: {said}", hint="say our id of the one you mean"
         )
     return going[0] if going else entries[-1]
+
+
+def _elsewhere(chosen: Entry, other: Entry) -> bool:
+    return (chosen.platform, chosen.cluster) != (other.platform, other.cluster)
+
+
+def _tell_of_others(native: str, chosen: Entry, entries: Sequence[Entry]) -> None:
+    """Say which job a manager's id was taken to be, where other managers have given that id too."""
+    others = {entry.id: f"{entry.id} ({entry.platform})" for entry in entries if _elsewhere(chosen, entry)}
+    if others:
+        said = ", ".join(others.values())
+        log.warning("%s is taken to be job %s (%s), and not %s", native, chosen.id, chosen.platform, said)
 
 
 def _span(indices: Sequence[int]) -> str:

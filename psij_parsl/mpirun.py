@@ -98,6 +98,8 @@ class MPIRun:
     own_name: ClassVar[bool] = False
     #: Whether it reaches this host only.
     local: ClassVar[bool] = False
+    #: Whether it has a launcher that options can be for.
+    takes_options: ClassVar[bool] = True
     #: Variables in which a rank finds its number, and its number on its node: the first that is set.
     rank: ClassVar[Sequence[str]] = ()
     local_rank: ClassVar[Sequence[str]] = ()

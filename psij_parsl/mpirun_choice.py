@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .errors import PluginError
+from .errors import InvalidRequest, PluginError
 from .mpirun import MPIRun
 from .mpirun_find import NAMES, linked
 from .registry import launcher as find_launcher
@@ -28,7 +28,8 @@ def choose(
 ) -> MPIRun:  # fmt: skip
     """See `MPIRun.for_site`. `platform` is the name of the allocation's, '' for that of the environment.
 
-    `program` is the path of what is to run: on a host alone its MPI library tells which launcher it needs.
+    `program` is the path of what is to run: on a host alone its MPI library tells which launcher it needs. Raises
+    `InvalidRequest` for options where the method has no launcher.
     """
     if site is None or isinstance(site, str):
         from .sites import find
@@ -37,6 +38,11 @@ def choose(
         site = found if site else fitting(found, platform or _here(environ), environ)
     name = launcher or site.launcher or _usual(platform or _here(environ), program, environ)
     method = find_launcher(name)
+    if options and not method.takes_options:
+        raise InvalidRequest(
+            f"the launch method {name!r} has no launcher that the option {options[0]} could be for",
+            hint="leave the option out, or choose another --launcher",
+        )
     if site.launch is None or (site.launcher and name != site.launcher):
         return method(options=options)  # another one than the site speaks of
     return method(options=(*site.launch.options, *options), lines=site.launch.lines())

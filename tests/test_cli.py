@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_submit_prints_the_id_alone_and_the_job_can_be_followed_by_it() -> None:
         assert text in shown
     assert job not in psij("list").stdout
     assert job in psij("ls", "--all").stdout
+
+
+@pytest.mark.parametrize("command", ["status", "list"])
+def test_a_job_that_has_ended_since_the_last_look_is_shown_once(
+    command: str, comes_true: Callable[..., None]
+) -> None:
+    job = psij("submit", "--", "true").stdout.strip()
+    comes_true(lambda: "COMPLETED" in psij_here(command).stdout, seconds=30)
+    assert job not in psij_here(command).stdout
+    assert "since the last look" in psij_here(command, "--help").stdout
 
 
 def test_submit_as_json_tells_all_ids() -> None:
@@ -121,6 +132,24 @@ def test_wait_gives_up_after_its_timeout_and_cancel_ends_the_job() -> None:
     assert ended.returncode == 143
     assert "CANCELED" in ended.stderr
     assert "ended already" in psij("cancel", job).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("logs last -n x", "-n x: it must be a whole number, 0 or more"),
+        ("logs last -n -1", "-n -1: it must be a whole number, 0 or more"),
+        ("list -n x", "-n x: it must be a whole number above 0"),
+        ("list -n 0", "-n 0: it must be a whole number above 0"),
+        ("info last_", "the array last has no element without an index"),
+        ("submit -d nosuch true", "no such job: nosuch"),
+    ],
+)
+def test_a_wrong_number_or_name_is_told_in_our_own_words(words: str, said: str) -> None:
+    assert psij_here("submit", "--hold", "--array", "0-1", "--", "true").returncode == 0
+    sentence, hint = one_sentence_and_a_hint(psij_here(*words.split()))
+    assert said in sentence
+    assert "nosuch" not in words or "no job nosuch was submitted from here: `psij-run list --all`" in hint
 
 
 def test_logs_show_the_last_lines() -> None:
@@ -379,6 +408,22 @@ def test_doctor_shows_what_is_broken_with_its_traceback(broken_plugin: Path) -> 
     done = psij("doctor", PATH="/nowhere", PYTHONPATH=str(broken_plugin))
     assert done.returncode == 3
     assert "ModuleNotFoundError" in done.stdout
+
+
+def test_a_state_directory_that_depends_on_where_one_is_is_refused(tmp_path: Path) -> None:
+    for words in ("submit true", "list", "launch true"):
+        done = psij_here(*words.split(), PSIJ_PARSL_HOME="state")
+        assert done.returncode in (3, 125)
+        assert "PSIJ_PARSL_HOME is the relative path state" in one_sentence_and_a_hint(done)[0]
+    assert not (tmp_path / "state").exists()
+    done = psij_here("doctor", PSIJ_PARSL_HOME="state")
+    assert (done.returncode, "Traceback" in done.stdout) == (3, False)
+
+
+def test_a_state_directory_that_cannot_be_written_is_named_with_its_whole_path() -> None:
+    done = psij_here("submit", "--", "true", PSIJ_PARSL_HOME="/proc/self")
+    assert done.returncode == 3
+    assert "cannot write /proc/self/identity: " in one_sentence_and_a_hint(done)[0]
 
 
 def test_doctor_of_a_state_directory_that_cannot_be(tmp_path: Path) -> None:

@@ -68,10 +68,15 @@ def test_indices_are_read_as_managers_write_them() -> None:
 
 
 def test_dependencies_are_read_as_managers_write_them() -> None:
-    assert dependencies("12,afterany:13:14,last") == ("afterok:12", "afterany:13", "afterany:14", "afterok:last")
-    for wrong in ("", "aftrok:12", "afterok:", "afterok:1::2"):
+    assert dependencies(["12,afterany:13:14", "last,12"]) == (
+        "afterok:12",
+        "afterany:13",
+        "afterany:14",
+        "afterok:last",
+    )
+    for wrong in ("", "aftrok:12", "afterok:", "afterok:1::2", "12,", ",12", "12,,13"):
         with pytest.raises(InvalidRequest):
-            dependencies(wrong)
+            dependencies([wrong])
 
 
 def test_variables_are_set_copied_and_read_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +110,128 @@ def test_stronger_layers_win_and_repeatable_flags_add_up() -> None:
     assert fields(chosen) == {
         "queue": "line", "wall_time_min": 120, "project": "chem", "environment": {"A": "1", "B": "2"}
     }  # fmt: skip
+
+
+@pytest.fixture
+def held() -> list[str]:
+    """Two jobs that wait."""
+    return [psij_here("submit", "--hold", "--", "true").stdout.strip() for _ in range(2)]
+
+
+def comes_after(*words: str) -> list[str]:
+    """What a job of those words waits for."""
+    assert psij_here("submit", *words).returncode == 0
+    return json.loads(psij_here("info", "last", "--json").stdout)["after"]
+
+
+def test_dependencies_that_are_said_one_by_one_all_count(held: list[str], tmp_path: Path) -> None:
+    first, second = held
+    assert comes_after("-d", first, "-d", f"afterany:{second}", "true") == [f"afterok:{first}", f"afterany:{second}"]
+    job = script(tmp_path / "job.sh", f"#!/bin/sh\n#PSIJ -d {first}\n#PSIJ -d {second}\ntrue\n")
+    assert comes_after(job) == [f"afterok:{first}", f"afterok:{second}"]
+    assert comes_after("-d", f"after:{second}", job) == [f"after:{second}"]  # what is typed wins
+
+
+def test_two_arrays_are_refused(tmp_path: Path) -> None:
+    done = psij_here("submit", "--array", "0-3", "--array", "5", "--", "true")
+    assert done.returncode == 2
+    assert "--array is said twice, as 0-3 and as 5" in one_sentence_and_a_hint(done)[0]
+    job = script(tmp_path / "job.sh", "#!/bin/sh\n#PSIJ --array 0-3\n#PSIJ -t 5\n#PSIJ --array 5\ntrue\n")
+    done = psij_here("submit", job)
+    assert done.returncode == 2
+    assert f"{job}, line 4: --array is said twice" in one_sentence_and_a_hint(done)[0]
+    assert psij_here("submit", "--hold", "--array", "1", "--array", "1", "true").returncode == 0
+    assert (
+        psij_here("render", "-t", "5", "-t", "9", "--platform", "slurm", "true").stdout.count("--time=00:09:00") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "-d",
+        "--array",
+        "-n",
+        "--mem",
+        "-t",
+        "-o",
+        "-i",
+        "-e",
+        "-D",
+        "-J",
+        "-q",
+        "--config",
+        "--site",
+        "--platform",
+        "--mode",
+        "--launcher",
+        "--env",
+        "--env-file",
+        "-X",
+    ],
+)
+def test_a_flag_without_a_value_is_refused(flag: str, tmp_path: Path, home: Path) -> None:
+    for words in (["submit", flag, "", "--", "true"], ["render", flag, "", "true"]):
+        done = psij_here(*words)
+        assert done.returncode == 2
+        assert flag in one_sentence_and_a_hint(done)[0]
+    if flag != "--config":
+        job = script(tmp_path / "job.sh", f'#!/bin/sh\n#PSIJ {flag} ""\ntrue\n')
+        assert f"{job}, line 2: " in one_sentence_and_a_hint(psij_here("submit", job))[0]
+    assert not (home / "journal.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("launch", "-n", "", "true"), 125),
+        (("launch", "-o", "", "--", "true"), 125),
+        (("launch", "--launcher=", "true"), 125),
+        (("list", "--since", ""), 2),
+        (("wait", "--timeout", "", "all"), 125),
+        (("site", "show", "--config", ""), 2),
+        (("doctor", "--site", ""), 2),
+        (("resources", "fit", "-n", ""), 2),
+        (("clean", "--older-than", ""), 2),
+    ],
+)
+def test_so_it_is_with_flags_that_are_no_jobs(words: tuple[str, ...], code: int) -> None:
+    done = psij_here(*words)
+    assert done.returncode == code
+    one_sentence_and_a_hint(done)
+
+
+def test_a_setup_may_be_empty_for_it_then_does_nothing() -> None:
+    assert psij_here("submit", "--hold", "--setup", "", "--", "true").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["submit -t 02:00 true", "launch -t 2:00 true", "launch --timeout 2:00 true", "wait --timeout 2:00 all"]
+)
+def test_a_time_that_could_be_two_is_refused(words: str) -> None:
+    done = psij_here(*words.split())
+    assert done.returncode in (2, 125)
+    assert "2:00: it could be hours and minutes (" in one_sentence_and_a_hint(done)[0]
+
+
+def test_such_a_time_of_a_script_or_a_variable_is_refused_and_slurms_own_is_read(tmp_path: Path) -> None:
+    job = script(tmp_path / "job.sh", "#!/bin/sh\n#PSIJ -t 90:00\ntrue\n")
+    assert f"{job}, line 2: -t 90:00: it could be" in one_sentence_and_a_hint(psij_here("submit", job))[0]
+    assert "PSIJ_RUN_TIME 1:30: it could be" in psij_here("render", "true", PSIJ_RUN_TIME="1:30").stderr
+    assert "--time=00:30:00" in psij_here("render", "--platform", "slurm", "true", SBATCH_TIMELIMIT="30:00").stdout
+
+
+@pytest.mark.parametrize("flag", ["-i", "-o", "-e"])
+@pytest.mark.parametrize(
+    "path", ["-", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/63", "/dev/../dev/fd/0", "/proc/self/fd/1"]
+)
+def test_a_stream_of_ours_is_no_file_of_a_job(flag: str, path: str, here: Path) -> None:  # noqa: F811 - the fixture
+    done = psij_here("run", flag, path, "--", "true")
+    assert done.returncode == 125
+    assert f"{flag} {path}: it is a stream of this command" in one_sentence_and_a_hint(done)[0]
+    job = script(here / "job.sh", f"#!/bin/sh\n#PSIJ {flag} {path}\ntrue\n")
+    assert f"{job}, line 2: {flag} {path}: it is" in one_sentence_and_a_hint(psij_here("submit", job))[0]
+    assert psij_here("submit", "--hold", flag, "/dev/null", "--", "true").stderr == ""
 
 
 def test_a_wrong_value_names_its_place() -> None:

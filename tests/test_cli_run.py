@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -229,6 +229,18 @@ def test_logs_follow_a_job_from_before_its_start_to_its_end() -> None:
         psij("release", job)
         assert following.communicate(timeout=30)[0] == b"one\ntwo\n"
     assert following.returncode == 0
+
+
+def test_logs_that_follow_a_job_which_never_starts_say_so() -> None:
+    job = psij("submit", "--hold", "--", "true").stdout.strip()
+    with subprocess.Popen(
+        [*COMMAND, "logs", "-f", job], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        sleep(1)  # it follows by now; where it does not yet, it finds the job cancelled, and says the same
+        assert psij("cancel", job).returncode == 0
+        out, err = following.communicate(timeout=60)
+    assert (following.returncode, out, err) == (1, "", psij("logs", job).stderr)
+    assert f"job {job} was cancelled before it wrote anything" in err
 
 
 # ---- completion ------------------------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ def test_the_shape_is_counted() -> None:
         ({"array": ("1",)}, "array indices must be"),
         ({"array": (True,)}, "array indices must be"),
         ({"after": "nosuch"}, "after='nosuch' is no list"), ({"after": [7]}, "7 in after is no id"),
+        ({"array": []}, r"array=\[\] has no element"),
+        ({"array": range(0)}, r"array=range\(0, 0\) has no element"),
         ({"array": "0-3"}, "array='0-3' is no list"),
         ({"setup": "a\0b"}, "NUL character in the setup"),
     ],

@@ -89,6 +89,13 @@ def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str,
         assert seen == [(expected[0], expected[1] or None)]
 
 
+def test_its_help_is_about_runs_and_not_about_jobs() -> None:
+    told = " ".join(psij_here("launch", "--help").stdout.split())
+    assert "Site whose launch method" in told
+    for wrong in ("job script", "#PSIJ", "ubmit"):
+        assert wrong not in told
+
+
 def test_a_launch_loads_no_typer() -> None:
     program = "import sys, psij_parsl.cli as c; sys.argv[1:] = ['launch', 'true']; c.main(); print(*sys.modules)"
     modules = subprocess.run(
@@ -187,6 +194,12 @@ def test_what_can_never_fit_is_said_at_once_with_the_reason() -> None:
         (("-o", "x.%r", "-e", "y", "true"), "for one of stdout and stderr alone"),
         (("-D", "/no/such", "true"), "the run's directory /no/such is not there"),
         (("--mode", "script", "-n", "2", "true"), "script mode starts one rank"),
+        (
+            ("-n", "2", "--launcher", "fork", "--option=--x", "true"),
+            "'fork' has no launcher that the option --x could",
+        ),
+        (("--launcher", "single", "--option=--x", "true"), "'single' has no launcher that the option --x could"),
+        (("--option=--x", "true"), "has no launcher that the option --x could"),
     ],
 )
 def test_an_error_of_ours_is_125_and_one_sentence(words: tuple[str, ...], why: str) -> None:

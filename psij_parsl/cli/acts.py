@@ -15,7 +15,9 @@ from ..states import JobState, JobStatus
 from ..validators import duration
 from .arguments import Json, Selectors, needed
 from .desk import Desk, Row, exit_status, told
+from .flags import is_empty
 from .output import Column, Renderer
+from .readers import unambiguous
 
 TIMED_OUT = 124  # as timeout(1)
 _STATES = (Column("id", "ID"), Column("name", "NAME"), Column("state", "STATE"), Column("why", "REASON"))
@@ -45,8 +47,10 @@ def wait(
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
+    if not text:
+        raise is_empty("--timeout")
     try:
-        return duration(text)
+        return unambiguous(duration)(text)
     except ValueError as error:
         raise InvalidRequest(f"--timeout {text}: it {error}", hint="for example 30s, 5m or 2h") from error
 

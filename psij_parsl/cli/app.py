@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "submit": Command(
         "submit", "submit",
         ("psij-run submit -t 1h30m -A chem -- ./solver input.dat", "psij-run submit --array 0-9 job.sh",
-         "psij-run submit -d $(psij-run submit ./first) ./second"), runs=True,
+         "psij-run submit -d \"$(psij-run submit ./first)\" ./second"), runs=True,
     ),
     "render": Command("submit", "render", ("psij-run render --platform slurm -N 4 -- ./solver",), runs=True),
     "status": Command(

@@ -60,14 +60,36 @@ def clean(
         for path in (*folders, *loose):
             _remove(path)
         desk.journal.forget(gone)
-    word = "would remove" if dry_run else "removed"
+    going = [entry for entry in chosen if entry.open]
     rest = f" and {len(loose)} things that belonged to none" if loose else ""
-    text = f"{word} {len(chosen)} ended {'job' if len(chosen) == 1 else 'jobs'}{rest}, {_bytes(size)}"
     out.answer(
-        text,
-        {"removed": sorted(gone), "loose": [str(path) for path in loose], "bytes": size, "dry_run": dry_run},
+        f"{_told(len(chosen) - len(going), going, dry_run=dry_run)}{rest}, {_bytes(size)}",
+        {
+            "removed": sorted(gone),
+            "not_ended": {entry.id: entry.native or None for entry in going},
+            "loose": [str(path) for path in loose],
+            "bytes": size,
+            "dry_run": dry_run,
+        },
     )
     return 0
+
+
+def _told(ended: int, going: Sequence[Entry], *, dry_run: bool) -> str:
+    """What became of jobs that have ended, and of those that go on without us."""
+    said = [f"{'would remove' if dry_run else 'removed'} {_jobs(ended, 'ended ')}"] if ended or not going else []
+    if going:
+        known = ", ".join(_still(entry) for entry in going)
+        said.append(f"{'would forget' if dry_run else 'forgot'} {_jobs(len(going))} that had not ended ({known})")
+    return " and ".join(said)
+
+
+def _jobs(number: int, kind: str = "") -> str:
+    return f"{number} {kind}{'job' if number == 1 else 'jobs'}"
+
+
+def _still(entry: Entry) -> str:
+    return f"{entry.platform} still has it as {entry.native}" if entry.native else f"{entry.platform} may have it"
 
 
 def _named(desk: Desk, jobs: Sequence[str], *, force: bool) -> list[Entry]:
@@ -81,10 +103,11 @@ def _named(desk: Desk, jobs: Sequence[str], *, force: bool) -> list[Entry]:
             raise InvalidRequest(
                 f"an element of the array {entry.id} cannot be removed alone", hint=f"psij-run clean {entry.id}"
             )
-        if entry.open and not force:
+        if entry.open:
             desk.look([(entry, key)], urgent=True)  # it may have ended since anybody looked
-            if desk.journal.get(entry.id).open:
-                raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")
+            entry = desk.journal.get(entry.id)
+        if entry.open and not force:
+            raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")
         chosen.append(entry)
     return chosen
 

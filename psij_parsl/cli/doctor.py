@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ..errors import Error, PluginError, SchedulerError
+from ..errors import Error, JournalError, PluginError, SchedulerError
 from ..files import home, is_private, lock, locked, private_folder, write_whole
 from .arguments import Json
 from .complete import sites
+from .flags import is_empty
 from .output import Column, Renderer
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def doctor(
 
     A resource manager counts where jobs go to it: by the site that is chosen here, or jobs that are open.
     """
+    if site == "":
+        raise is_empty("--site")
     out: Renderer = ctx.obj
     looks: dict[str, Callable[[], Iterator[Check]]] = {
         "python": _python, "state directory": _state_directory, "journal": _journal, "sites": partial(_sites, site),
@@ -71,6 +74,8 @@ def doctor(
 def _guarded(what: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
         yield from look()
+    except JournalError as error:
+        yield Check(what, "broken", error.message, error.hint)
     except Exception as error:  # noqa: BLE001 - whatever breaks here is what the doctor was called for
         yield Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
 

@@ -5,12 +5,13 @@ Nothing here needs typer, which with what it brings along takes as long to load 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InvalidRequest
 from ..validators import memory, non_negative_int, one_of, positive_int, wall_time
-from .readers import dependencies, environment_files, indices, pairs, variables
+from .readers import dependencies, environment_files, indices, job_file, pairs, unambiguous, variables
 
 Chosen = dict[str, Any]
 """What flags said: name in the table -> text, list of texts, or True."""
@@ -20,6 +21,8 @@ Chosen = dict[str, Any]
 class Flag:
     """One flag. `read` converts its text, or the list of texts if it may be repeated (`many`); `switch`: no value.
 
+    What is repeated adds up, over all places where it was said or, with `replaces`, within the strongest of them. Of
+    other flags the last one counts, unless it can be said `once` only.
     `variable`: also read from PSIJ_RUN_<NAME>; `in_script`: may stand on a `#PSIJ` line.
     `complete` names what the shell offers for it, in `complete.py`.
     """
@@ -30,6 +33,8 @@ class Flag:
     help: str
     read: Callable[[Any], Any] = str
     many: bool = False
+    replaces: bool = False
+    once: bool = False
     switch: bool = False
     variable: bool = False
     in_script: bool = True
@@ -65,14 +70,14 @@ FLAGS: tuple[Flag, ...] = (
     Flag("mem", ("--mem",), "SIZE", "Memory on each node: 4G, 512M; a bare number is MB.", memory, variable=True),
     Flag(
         "time", ("-t", "--time"), "TIME", "Wall time: 90 (minutes), 1:30:00 (H:M:S), 1h30m or 2-12 (days-hours).",
-        wall_time, variable=True,
+        unambiguous(wall_time), variable=True,
     ),
     Flag("queue", ("-q", "--queue", "-p", "--partition"), "NAME", "Queue or partition.", variable=True),
     Flag("account", ("-A", "--account", "--project"), "NAME", "Project that is charged.", variable=True),
     Flag("job_name", ("-J", "--job-name"), "NAME", "Name shown to people (default: the command's)."),
-    Flag("input", ("-i", "--input"), "FILE", "File for the command's stdin (default: empty)."),
-    Flag("output", ("-o", "--output"), "FILE", "File for its stdout, and its stderr unless -e is given."),
-    Flag("error", ("-e", "--error"), "FILE", "File for its stderr."),
+    Flag("input", ("-i", "--input"), "FILE", "File for the command's stdin (default: empty).", job_file),
+    Flag("output", ("-o", "--output"), "FILE", "File for its stdout, and its stderr unless -e is given.", job_file),
+    Flag("error", ("-e", "--error"), "FILE", "File for its stderr.", job_file),
     Flag("cwd", ("-D", "--cwd", "--chdir"), "DIR", "Directory that it starts in (default: this one)."),
     Flag(
         "env", ("--env",), "NAME[=VALUE]", "Set a variable, or copy it from here. Repeatable.", variables, many=True
@@ -84,11 +89,12 @@ FLAGS: tuple[Flag, ...] = (
     Flag("no_env", ("--no-env",), "", "Do not hand this shell's environment to the job.", switch=True),
     Flag(
         "array", ("--array",), "INDICES", "Run once for each index: 0-9,12,20-30:5; $PSIJ_ARRAY_INDEX tells which.",
-        indices,
+        indices, once=True,
     ),
     Flag(
         "dependency", ("-d", "--dependency"), "[KIND:]ID,...",
-        "Start after these jobs: afterok (default), afterany, afternotok or after.", dependencies, complete="selectors",
+        "Start after these jobs: afterok (default), afterany, afternotok or after. Repeatable.", dependencies,
+        many=True, replaces=True, complete="selectors",
     ),
     Flag(
         "mode", ("--mode",), "MODE",
@@ -130,6 +136,44 @@ def shown(name: str) -> str:
     return next(flag.shown for flag in FLAGS if flag.name == name)
 
 
+def gathered(values: Mapping[str, Any], flags: Sequence[Flag] = FLAGS) -> Chosen:
+    """What a parser has read of these flags, by their names, without those that were not said.
+
+    Raises `InvalidRequest` for one without a value, and for two values where there can be one.
+    """
+    chosen: Chosen = {}
+    for flag in flags:
+        value = values.get(flag.name)
+        if flag.once and value:
+            value = _the_one(flag, value)
+        if value == "":
+            raise is_empty(flag.shown)
+        if value:
+            chosen[flag.name] = value
+    return chosen
+
+
+def is_empty(name: str) -> InvalidRequest:
+    """That is an error, for a flag that was given an empty text."""
+    return InvalidRequest(
+        f"{name} is empty", hint="say its value, or leave it out; a variable or $(...) may have come to nothing"
+    )
+
+
+def _the_one(flag: Flag, texts: Sequence[str]) -> str:
+    other = next((text for text in texts if text != texts[0]), None)
+    if other is not None:
+        raise said_twice(flag, texts[0], other)
+    return texts[0]
+
+
+def said_twice(flag: Flag, first: str, other: str) -> InvalidRequest:
+    """That is an error, for a flag that can be said once only."""
+    return InvalidRequest(
+        f"{flag.shown} is said twice, as {first} and as {other}", hint=f"say {flag.shown} {flag.metavar} once"
+    )
+
+
 def own_words(words: Sequence[str], flags: Sequence[Flag] = FLAGS) -> int:
     """Where the command's own words begin in those after `run`: behind `--`, or at the first that is no flag."""
     takes_value = {spelling for flag in flags if not flag.switch for spelling in flag.spellings}
@@ -149,16 +193,16 @@ def own_words(words: Sequence[str], flags: Sequence[Flag] = FLAGS) -> int:
 
 
 def parsed(words: Sequence[str], flags: Sequence[Flag]) -> tuple[Chosen, list[str]] | None:
-    """What these words say, and those from the command's own first one on; None if there is anything to complain of.
+    """What these words say, and those from the command's own first one on; None for words that are no flags of these.
 
-    The same as typer would find, without typer, which then says what is wrong.
+    The same as typer would find, without typer, which then says what is wrong. Raises `InvalidRequest` as `gathered`.
     """
     known = {spelling: flag for flag in flags for spelling in flag.spellings}
     begin = own_words(words, flags)
     ours = list(words[:begin])
     if ours and ours[-1] == "--":
         ours.pop()
-    chosen: Chosen = {}
+    said: dict[str, Any] = {}
     while ours:
         word = ours.pop(0)
         name, equals, value = word.partition("=")
@@ -168,7 +212,7 @@ def parsed(words: Sequence[str], flags: Sequence[Flag]) -> tuple[Chosen, list[st
         if flag is None or (flag.switch and equals):
             return None
         if flag.switch:
-            chosen[flag.name] = True
+            said[flag.name] = True
             if value:
                 ours.insert(0, f"-{value}")
             continue
@@ -176,8 +220,8 @@ def parsed(words: Sequence[str], flags: Sequence[Flag]) -> tuple[Chosen, list[st
             if not ours:
                 return None
             value = ours.pop(0)
-        if flag.many:
-            chosen.setdefault(flag.name, []).append(value)
+        if flag.many or flag.once:
+            said.setdefault(flag.name, []).append(value)
         else:
-            chosen[flag.name] = value
-    return chosen, list(words[begin:])
+            said[flag.name] = value
+    return gathered(said, flags), list(words[begin:])

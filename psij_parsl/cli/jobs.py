@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from ..entry import Entry
-from ..errors import InvalidRequest
+from ..validators import positive_int
 from . import overview
-from .arguments import Json, Selectors, age
+from .arguments import Json, Selectors, age, count
 from .desk import Desk
 from .output import Renderer
 
@@ -23,7 +23,10 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until all have ended, or Ctrl-C.")] = False,
     json: Json = False,
 ) -> int:
-    """Show the state of jobs: those named, or all open ones."""
+    """Show the state of jobs: those named, or all open ones.
+
+    Among the open ones are, once, those that have ended since the last look.
+    """
     return overview.status(ctx.obj, jobs or (), elements=elements, watch=watch)
 
 
@@ -36,26 +39,28 @@ def list_jobs(
             "--since", metavar="AGE", help="Jobs of the last 2d, 12h, ...; ended ones too.", show_default=False
         ),
     ] = None,
-    count: Annotated[
-        int | None, typer.Option("-n", "--count", metavar="COUNT", help="The newest COUNT only.", show_default=False)
+    newest: Annotated[
+        str | None, typer.Option("-n", "--count", metavar="COUNT", help="The newest COUNT only.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> int:
-    """List jobs on record: open ones, or all with -a."""
+    """List jobs on record: open ones, or all with -a.
+
+    Among the open ones are, once, those that have ended since the last look.
+    """
     out: Renderer = ctx.obj
-    if count is not None and count < 1:
-        raise InvalidRequest(f"-n {count} asks for no jobs at all", hint="-n takes a whole number above 0")
+    most = count(newest, "-n", positive_int) or 0
     desk = Desk()
     journal = desk.journal
     going: Iterable[Entry] = journal.open_entries().values()
     chosen: Iterable[Entry]
-    if since or (everything and count):
-        after = time.time() - age(since, "--since") if since else 0.0
-        chosen = journal.recent(after=after, count=count or 0).values()
+    if since is not None or (everything and most):
+        after = time.time() - age(since, "--since") if since is not None else 0.0
+        chosen = journal.recent(after=after, count=most).values()
         going = [entry for entry in chosen if entry.open]
     elif everything:
         chosen = journal.entries().values()
     else:
-        chosen = going = list(going)[-count if count else 0 :]
+        chosen = going = list(going)[-most:]
     overview.show(out, desk, desk.rows(chosen, going))
     return 0

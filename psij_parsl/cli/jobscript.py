@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from ..files import private_folder, write_whole
-from .options import FLAGS, Chosen
+from .options import FLAGS, Chosen, gathered
 from .usage import is_usage, usage
 
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
@@ -94,14 +94,14 @@ def flags(script: JobScript, command: Any) -> list[tuple[Chosen, str]]:
         where = f"{script.path}, line {number}"
         try:
             values = _parsed(command, where, words)
+            chosen = gathered(values)
         except InvalidRequest as error:
             raise InvalidRequest(f"{where}: {error.message}", hint=error.hint) from error
         if rest := values.pop("command", None):
             raise InvalidRequest(f"{where}: {rest[0]!r} is no flag", hint=_HINT)
-        chosen = {name: value for name, value in values.items() if value}
         allowed = {flag.name for flag in FLAGS if flag.in_script}
-        for name in chosen:
-            if name not in allowed:
+        for name, value in values.items():
+            if value and name not in allowed:
                 raise InvalidRequest(
                     f"{where}: --{name.replace('_', '-')} cannot stand in a script", hint="say it on the command line"
                 )

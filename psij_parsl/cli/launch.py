@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from . import launching
-from .arguments import CommandWords
+from .arguments import ProgramWords
 from .options import Chosen, job_flags
 
 
-def _launch(ctx: typer.Context, chosen: Chosen, command: CommandWords = None) -> int:
+def _launch(ctx: typer.Context, chosen: Chosen, command: ProgramWords = None) -> int:
     """Start a run inside an allocation, on nodes, cores and GPUs of its own.
 
     Waits until there is room beside other runs, binds each rank, shows its output, hands signals on, and exits with

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from ..signals import kept, received_signal, registered
 from ..validators import duration, non_negative_int, one_of, positive_int
 from .flags import FLAGS, Chosen, Flag, parsed
 from .output import Renderer
+from .readers import unambiguous
 from .request import read, shape
 
 if TYPE_CHECKING:
@@ -38,10 +40,11 @@ OWN: tuple[Flag, ...] = (
     Flag("share", ("--share",), "N", "1/N of each node, so that N such runs fit; 1: whole nodes.", positive_int),
     Flag("spread", ("--spread",), "", "Prefer the emptiest nodes (default: the fullest with room).", switch=True),
     Flag(
-        "time", ("-t", "--time"), "TIME", "How long it takes: not started if it cannot end before the wall time.",
-        duration,
+        "time", ("-t", "--time"), "TIME", "How long it takes, as 90 (minutes), 1:30:00 or 1h30m: not started if it cannot end in time.",
+        unambiguous(duration),
     ),
-    Flag("timeout", ("--timeout",), "TIME", "Wait for room at most 30s, 5m, ...; then exit with 124.", duration),
+    Flag("timeout", ("--timeout",), "TIME", "Wait for room at most 30s, 5m, ...; then exit with 124.",
+         unambiguous(duration)),
     Flag("no_wait", ("--no-wait",), "", "Do not wait for room: exit with 125 if there is none now.", switch=True),
     Flag("grace", ("--grace",), "SECONDS", "From the signal that ends it to KILL (default: 10).", non_negative_int),
     Flag("bind", ("--bind",), "HOW", "cores: each rank gets its cores and GPUs; none: left to you.",
@@ -54,7 +57,11 @@ OWN: tuple[Flag, ...] = (
     Flag("append", ("--append",), "", "Add to the files that are there.", switch=True),
     Flag("label", ("-l", "--label"), "", "Begin each line with [rank].", switch=True),
 )  # fmt: skip
-LAUNCH_FLAGS: tuple[Flag, ...] = (*(flag for flag in FLAGS if flag.name in _SHARED), *OWN)
+_SITE = "Site whose launch method and nodes these are (default: the job's, or the one that this host is)."
+LAUNCH_FLAGS: tuple[Flag, ...] = (
+    *(replace(flag, help=_SITE) if flag.name == "site" else flag for flag in FLAGS if flag.name in _SHARED),
+    *OWN,
+)
 _TIMED_OUT = 124  # as timeout(1)
 _LOOK_S = 1.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -117,7 +124,8 @@ class _Launch:
         name = job.launcher
         if job.job_mode == "script" and job.num_ranks > 1:
             raise InvalidRequest("script mode starts one rank", hint="leave --mode out, or say -n 1")
-        if name is None and not self.site.launcher and job.num_ranks == 1 and platform in ("host", "local"):
+        plain = name is None and not self.site.launcher and "option" not in self.said
+        if plain and job.num_ranks == 1 and platform in ("host", "local"):
             name = "single"
         program = shutil.which(job.command[0], path=job.environment.get("PATH")) or ""
         return choose(

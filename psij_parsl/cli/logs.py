@@ -16,9 +16,10 @@ from ..entry import Entry
 from ..errors import Error, InvalidRequest
 from ..signals import received_signal, registered, should_exit
 from ..states import JobState, JobStatus
+from ..validators import non_negative_int
 from ..verdict import manager_log
 from .acts import all_final
-from .arguments import AnyJobs, needed
+from .arguments import AnyJobs, count, needed
 from .desk import Desk, Found, Row
 from .output import Renderer
 from .stream import Pump, Sink, Spinner, Tail
@@ -31,30 +32,39 @@ def logs(
     stderr: Annotated[bool, typer.Option("--stderr", help="Its stderr instead of its stdout.")] = False,
     manager: Annotated[bool, typer.Option("--manager", help="What the resource manager itself wrote.")] = False,
     lines: Annotated[
-        int | None, typer.Option("-n", "--lines", metavar="COUNT", help="The last COUNT lines.", show_default=False)
+        str | None, typer.Option("-n", "--lines", metavar="COUNT", help="The last COUNT lines.", show_default=False)
     ] = None,
 ) -> int:
     """Show what a job has written."""
     out: Renderer = ctx.obj
-    if lines is not None and lines < 0:
-        raise InvalidRequest(f"-n {lines} is no number of lines", hint="-n takes a whole number, 0 or more")
+    last = count(lines, "-n", non_negative_int)
     if manager and stderr:
         raise InvalidRequest("--stderr and --manager are two different files", hint="say one of them")
     desk = Desk()
     found = desk.find(needed(jobs, "logs"), elements=True)
     rows = [(row, _file(desk, row, stderr=stderr, manager=manager)) for row in desk.look(found, urgent=True)]
     if follow:
-        return _follow(desk, found, [_tail(row, path, lines, label=len(rows) > 1) for row, path in rows])
-    written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
-    if rows and not written:
-        raise _nothing(*rows[0])
+        code = _follow(desk, found, [_tail(row, path, last, label=len(rows) > 1) for row, path in rows])
+        if not code:
+            paths = [path for _, path in rows]
+            _written(list(zip(desk.look(found), paths, strict=True)))
+        return code
+    written = _written(rows)
     for number, (row, path) in enumerate(written):
         if len(rows) > 1:
             out.out.write(f"{chr(10) if number else ''}==> {row.id}: {path} <==\n")
-        tail, sink = _tail(row, path, lines)
+        tail, sink = _tail(row, path, last)
         while data := tail.read():
             sink.write(data)
     return 0
+
+
+def _written(rows: Sequence[tuple[Row, Path]]) -> Sequence[tuple[Row, Path]]:
+    """Those that have written something. Raises `Error` where there is none."""
+    written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
+    if rows and not written:
+        raise _nothing(*rows[0])
+    return written
 
 
 def _begun(row: Row) -> bool:

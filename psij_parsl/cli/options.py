@@ -13,6 +13,7 @@ from . import complete
 from .flags import FLAGS as FLAGS
 from .flags import Chosen as Chosen
 from .flags import Flag as Flag
+from .flags import gathered as gathered
 from .flags import own_words as own_words
 
 
@@ -24,8 +25,8 @@ def job_flags(command: Callable[..., Any], flags: Sequence[Flag] = FLAGS) -> Cal
 
     @wraps(command)
     def with_flags(**values: Any) -> Any:
-        chosen = {flag.name: value for flag in flags if (value := values.pop(flag.name))}
-        return command(chosen=chosen, **values)
+        said = {flag.name: values.pop(flag.name) for flag in flags}
+        return command(chosen=gathered(said, flags), **values)
 
     added = list(_typer_parameters(flags))
     parameters = [*(p.replace(annotation=hints.get(p.name, p.annotation)) for p in own), *added]
@@ -43,7 +44,7 @@ def completer(flag: Flag) -> Callable[..., Any] | None:
 
 def _typer_parameters(flags: Sequence[Flag]) -> Iterator[inspect.Parameter]:
     for flag in flags:
-        kind: Any = bool if flag.switch else list[str] | None if flag.many else str | None
+        kind: Any = bool if flag.switch else list[str] | None if flag.many or flag.once else str | None
         default = typer.Option(
             False if flag.switch else None, *flag.spellings, metavar=flag.metavar or None, help=flag.help,
             show_default=False, autocompletion=completer(flag),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import InvalidRequest, nearest
 
 KINDS = ("afterok", "afterany", "afternotok", "after")
+_STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
 _MOST_ELEMENTS = 1_000_000
 
 
@@ -32,10 +33,17 @@ def indices(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def dependencies(text: str) -> tuple[str, ...]:
+def dependencies(texts: Sequence[str]) -> tuple[str, ...]:
     """`kind:ID` for each of `ID`, `kind:ID` or `kind:ID:ID`, with commas between."""
+    return tuple(dict.fromkeys(each for text in texts for each in _dependencies(text)))
+
+
+def _dependencies(text: str) -> list[str]:
     found: list[str] = []
-    for part in filter(None, (each.strip() for each in text.split(","))):
+    for part in (each.strip() for each in text.split(",")):
+        if not part:
+            what = f"-d {text} has no job beside one of its commas" if "," in text else "-d is empty and names no job"
+            raise InvalidRequest(what, hint="was the job refused that it is to come after? For example: -d last")
         kind, colon, ids = part.partition(":")
         if not colon:
             kind, ids = "afterok", part
@@ -44,9 +52,27 @@ def dependencies(text: str) -> tuple[str, ...]:
         if not all(ids.split(":")):
             raise InvalidRequest(f"-d {text} names no job after {kind!r}", hint=f"for example -d {kind}:last")
         found += [f"{kind}:{each}" for each in ids.split(":")]
-    if not found:
-        raise InvalidRequest("-d names no job", hint="for example -d last, or -d afterany:3kq0v5d2mp")
-    return tuple(found)
+    return found
+
+
+def unambiguous(convert: Callable[[str], int]) -> Callable[[str], int]:
+    """A reader of lengths of time that refuses `A:B`, of which managers do not agree what it means."""
+
+    def read(text: str) -> int:
+        plain = text.strip()
+        if re.fullmatch(r"\d+:\d+", plain):
+            raise ValueError(f"could be hours and minutes ({plain}:00), or minutes and seconds (0:{plain})")
+        return convert(text)
+
+    return read
+
+
+def job_file(text: str) -> str:
+    """The name of a file for a job, which has none of the streams that this process has."""
+    path = os.path.normpath(os.path.expanduser(text))
+    if text == "-" or _STREAM.fullmatch(path):
+        raise ValueError("is a stream of this command, which ends or goes on without the job; name a file")
+    return text
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
-from .flags import FLAGS, Chosen, Flag, shown
+from .flags import FLAGS, Chosen, Flag, said_twice, shown
 
 if TYPE_CHECKING:
     from ..scheduler import Wish
@@ -20,10 +20,17 @@ _WHERE = ("site", "config", "platform")
 
 @dataclass(frozen=True)
 class Layer:
-    """Flags that were said in one place; `origin` names it in errors, '' for the command line."""
+    """Flags that were said in one place; `origin` names it in errors, '' for the command line.
+
+    `script`: the job script of which it is a line.
+    """
 
     chosen: Chosen
     origin: str = ""
+    script: str = ""
+
+
+_NOWHERE = Layer({})
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Layer:
@@ -57,9 +64,11 @@ def from_manager(wishes: Sequence[Wish], parameters: Container[str], stronger: C
 def merge(layers: Sequence[Layer]) -> Chosen:
     """The values of all layers, the first being the strongest. Raises `InvalidRequest` for one that is wrong.
 
-    Repeatable flags add up; of platform, site and site file, a stronger layer's word ends the weaker ones'.
+    Repeatable flags add up; of platform, site and site file, a stronger layer's word ends the weaker ones'. The lines
+    of a script are one place: what can be said once only is said twice if two of them differ.
     """
     chosen: Chosen = {}
+    last: dict[str, Layer] = {}
     for layer in reversed(layers):
         if any(name in layer.chosen for name in _WHERE):
             for name in _WHERE:
@@ -67,11 +76,23 @@ def merge(layers: Sequence[Layer]) -> Chosen:
         for flag in FLAGS:
             if flag.name in layer.chosen:
                 value = read(flag, layer.chosen[flag.name], layer.origin)
-                if flag.many and flag.name in chosen:
-                    weaker = chosen[flag.name]
-                    value = {**weaker, **value} if isinstance(value, dict) else [*weaker, *value]
+                weaker = last.get(flag.name, _NOWHERE)
+                together = bool(layer.script) and weaker.script == layer.script
+                if together and flag.once:
+                    _see_same(flag, weaker, layer)
+                if flag.name in chosen and flag.many and (together or not flag.replaces):
+                    before = chosen[flag.name]
+                    value = {**before, **value} if isinstance(value, dict) else [*before, *value]
                 chosen[flag.name] = value
+                last[flag.name] = layer
     return chosen
+
+
+def _see_same(flag: Flag, first: Layer, other: Layer) -> None:
+    said = first.chosen[flag.name], other.chosen[flag.name]
+    if said[0] != said[1]:
+        error = said_twice(flag, *said)
+        raise InvalidRequest(f"{other.origin}: {error.message}", hint=error.hint)
 
 
 def read(flag: Flag, said: Any, origin: str = "") -> Any:

@@ -12,6 +12,7 @@ from ..errors import InvalidRequest, SiteError, TemplateError, nearest
 from ..sites import Site, detect, find, installed, look
 from .arguments import Json
 from .complete import sites
+from .flags import is_empty
 from .output import Column, Renderer
 
 _LIST = (
@@ -64,6 +65,8 @@ def show(
 ) -> int:
     """Show a site's settings, each with its file and line."""
     out: Renderer = ctx.obj
+    if config == "":
+        raise is_empty("--config")
     site = find(None, Path(config)) if config else _named(name)
     rows = [{"key": row.key, "value": row.value, "origin": row.origin} for row in site.rows()]
     if out.json:

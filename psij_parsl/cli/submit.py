@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Error, InvalidRequest, Rejected, Unwritten, nearest
+from ..errors import Error, InvalidRequest, Rejected, UnknownJob, Unwritten, nearest
 from ..executor import Submission
 from ..job import Job
 from .arguments import CommandWords
@@ -47,7 +47,17 @@ class Order:
         except Rejected as error:
             if error.limit == "queue" and (hint := self._queues()):
                 raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
+            error.hint = error.hint or self._strangers()
             raise
+
+    def _strangers(self) -> str:
+        """A word on the first job to come after of which we have no record; '' if there is none."""
+        for _, _, name in (text.partition(":") for text in self.job.after):
+            try:
+                self.place.executor.journal.find([name], elements=False)
+            except UnknownJob as error:
+                return f"no job {name} was submitted from here: {error.hint}"
+        return ""
 
     def _queues(self) -> str:
         try:
@@ -73,9 +83,10 @@ def order(
             "there is no command to run", hint=f"say it after the flags: {ctx.command_path} -- hostname"
         )
     layers = [Layer(chosen), from_environment()]
-    script = None if _separated(words) else recognised(words[0])
+    separated = _separated(words)
+    script = None if separated else recognised(words[0])
     if script is not None:
-        layers[1:1] = [Layer(*said) for said in flags(script, ctx.command)]
+        layers[1:1] = [Layer(*said, script=script.path) for said in flags(script, ctx.command)]
     merged = merge(layers)
     place = desk.place(merged)
     defaults = place.site.default_fields() if place.site else {}
@@ -107,7 +118,7 @@ def order(
                 raise
             out.note(error.message)
     if here:
-        for remark in remarks(job, words[0] if script is None else script.path):
+        for remark in remarks(job, words[0] if script is None else script.path, script=not separated):
             out.note(remark)
     if place.site:
         _check_limits(place.site.check(job), out)
