@@ -190,6 +190,8 @@ if [ -n "$psij_label" ] && psij_d=$(mktemp -d "${TMPDIR:-/tmp}/psij-XXXXXX") && 
   psij_sed <"$psij_d/e" >&2 & psij_sed_e=$!
   exec >"$psij_d/o" 2>"$psij_d/e"
   rm -r "$psij_d"
+elif [ -n "$psij_label" ]; then
+  psij_say "its lines are not labelled: TMPDIR must be a folder that can be written"
 fi
 
 # An interpreter loads its MPI when it runs. Is it one that finds its other ranks by what this launch gives it? Files

@@ -128,6 +128,14 @@ def test_labelled_lines_are_all_there_at_the_end_however_slowly_they_are_labelle
         assert not left(run)
 
 
+def test_without_a_folder_for_temporary_files_lines_are_not_labelled_and_that_is_said(tmp_path: Path) -> None:
+    job = shell("echo hi", environment={"TMPDIR": str(tmp_path / "none")})
+    with fork(job, io=RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err", label=True)) as run:
+        assert run.wait(20) == 0
+    assert (tmp_path / "out").read_text() == "hi\n"
+    assert "its lines are not labelled: TMPDIR must be" in (tmp_path / "err").read_text()
+
+
 @pytest.mark.parametrize(("script", "code"), [("echo hi", 125), ("echo hi; exit 3", 3), (":", 0)])
 @pytest.mark.parametrize("job_mode", ["mpi", "serial"])
 def test_labelled_output_that_nobody_takes_is_no_success(script: str, code: int, job_mode: str) -> None:
