@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,8 @@ class BatchSchedulerExecutor(JobExecutor):
         self._signs: dict[tuple[str, str, str], float] = {}  # when each was first seen
         self._turn = 0
         self._callbacks: list[Callback] = []
+        self._fresh: set[str] = set()  # our ids of jobs that were made since somebody listens, not looked at yet
+        self._telling = False
         self._watching = threading.Lock()
 
     def __repr__(self) -> str:
@@ -205,6 +207,7 @@ class BatchSchedulerExecutor(JobExecutor):
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._made(job_id)
         return self._handle(send(self, entry, script, waiting), "", job)
 
     # ---- asking --------------------------------------------------------------------------------------------
@@ -351,6 +354,7 @@ class BatchSchedulerExecutor(JobExecutor):
             self.journal.end({(entry.id, ""): found.status})
         else:
             self.snapshot.put(entry.id, found.status)
+        self._made(entry.id)
         return self._handle(self.journal.get(entry.id), "")
 
     def _handle(self, entry: Entry, key: str, job: Job | None = None) -> Submission:
@@ -506,11 +510,17 @@ class BatchSchedulerExecutor(JobExecutor):
         return min(needed, default=0.0)
 
     def on_status(self, callback: Callback) -> Callable[[], None]:
-        """Call back at each change of a job of this platform, from one thread that runs while anyone listens."""
+        """Call back at each change of a job of this platform, from one thread that runs while anyone listens.
+
+        The end of each job is told, however soon it comes.
+        """
         with self._watching:
             self._callbacks.append(callback)
-            if len(self._callbacks) == 1:
-                threading.Thread(target=self._tell, name=f"psij-{self.platform.name}", daemon=True).start()
+            if not self._telling:
+                self._telling = True
+                ended = self.journal.listen()  # before we return: what is submitted from then on is told
+                name = f"psij-{self.platform.name}"
+                threading.Thread(target=self._tell, args=(ended,), name=name, daemon=True).start()
 
         def stop() -> None:
             with self._watching:
@@ -519,28 +529,55 @@ class BatchSchedulerExecutor(JobExecutor):
 
         return stop
 
-    def _tell(self) -> None:
+    def _made(self, job_id: str) -> None:
+        """A record was made here: it is told of, even if it has ended before anybody looks."""
+        with self._watching:
+            if self._telling:
+                self._fresh.add(job_id)
+
+    def _tell(self, ended: set[str]) -> None:
+        """Tell all changes; `ended` is filled by the journal with what has ended, whoever saw it."""
         last: dict[tuple[str, str], JobStatus] = {}
-        _, most = _TICK_S
+        going: set[str] = set()  # our ids of those whose end is still to be told
+        over: set[str] = set()  # and of those whose end was told
         while True:
             with self._watching:
                 callbacks = list(self._callbacks)
-            if not callbacks:
-                return
-            watched = self.journal.open_entries() | self.journal.some({job_id for job_id, _ in last})
+                going |= self._fresh
+                self._fresh = set()
+                if not callbacks:
+                    self._telling = False
+                    break
+            going = (going | self.journal.heard(ended)) - over
+            watched = self.journal.open_entries() | self.journal.some(going)
             mine = [
-                (entry, key) for entry in watched.values()
-                if entry.platform == self.platform.name and entry.cluster == self.cluster for key in entry.keys
+                entry for entry in watched.values()
+                if entry.platform == self.platform.name and entry.cluster == self.cluster and entry.id not in over
             ]  # fmt: skip
-            before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
-            for (entry, key), old, new in zip(
-                mine, before, self._statuses(mine, urgent=self._hinted(mine, before)), strict=True
-            ):
-                if old.then(new) != old:
-                    last[entry.id, key] = old.then(new)
-                    for callback in callbacks:
-                        self._call(callback, self._handle(entry, key), last[entry.id, key])
-            time.sleep(most)
+            for changed, key, new in self._news([(entry, key) for entry in mine for key in entry.keys], last):
+                last[changed.id, key] = new
+                for callback in callbacks:
+                    self._call(callback, self._handle(changed, key), new)
+            going = {entry.id for entry in mine}
+            for entry in mine:
+                if all(last.get((entry.id, key), JobStatus()).final for key in entry.keys):
+                    over.add(entry.id)
+                    going.discard(entry.id)
+                    for key in entry.keys:
+                        del last[entry.id, key]
+            time.sleep(_TICK_S[1])
+        self.journal.unlisten(ended)
+
+    def _news(
+        self, mine: _Found, last: Mapping[tuple[str, str], JobStatus]
+    ) -> Iterator[tuple[Entry, str, JobStatus]]:
+        """What has changed since those statuses. What is open is looked at early where its folder shows something."""
+        before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
+        open_ = [(pair, old) for pair, old in zip(mine, before, strict=True) if pair[0].open]
+        urgent = self._hinted([pair for pair, _ in open_], [old for _, old in open_])
+        for (entry, key), old, new in zip(mine, before, self._statuses(mine, urgent=urgent), strict=True):
+            if old.then(new) != old:
+                yield entry, key, old.then(new)
 
     def _call(self, callback: Callback, submission: Submission, status: JobStatus) -> None:
         try:
