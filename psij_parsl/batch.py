@@ -41,6 +41,8 @@ _PROOF_S = 600.0  # likewise a record that was proved to be ours
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
 _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
+_SOME = 5  # ids in a sentence
+_WAITING_ONLY = "only a job that waits can be held or released"
 _Found = Sequence[tuple[Entry, str]]  # records of the journal, each with an element's key
 _Statuses = list[JobStatus]
 _Answers = list[bool]
@@ -436,21 +438,48 @@ class BatchSchedulerExecutor(JobExecutor):
         return proved, [pair for pair in found if pair not in proved]
 
     def hold(self, ids: Sequence[str]) -> None:
-        """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
-        self.scheduler.hold(self._natives(ids))
+        """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot.
+
+        Of an array those elements are held that have not started; a warning names those that run.
+        """
+        self.scheduler.hold(self._natives(ids, starting=False))
 
     def release(self, ids: Sequence[str]) -> None:
-        """Let held jobs start."""
+        """Let held jobs start; of an array what has not ended."""
         self.scheduler.release(self._natives(ids))
 
-    def _natives(self, ids: Sequence[str]) -> Sequence[str]:
-        proved, others = self._proved([self._find(job_id) for job_id in ids])
+    def _natives(self, ids: Sequence[str], *, starting: bool = True) -> Sequence[str]:
+        found = [self._find(job_id) for job_id in ids]
+        proved, others = self._proved(found)
         for entry, _ in others:
             raise UnknownJob(
                 f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
                 hint=f"`psij-run status {entry.id}` tells what is known",
             )
-        return [native for entry, key in proved for native in handles(self.scheduler, entry, key)]
+        going = {(entry.id, key) for entry, key in proved}
+        for entry, key in found:
+            if (entry.id, key) not in going:
+                raise InvalidRequest(f"job {element_id(entry, key)} has ended", hint=_WAITING_ONLY)
+        return [native for entry, key in proved for native in self._turned(entry, key, starting)]
+
+    def _turned(self, entry: Entry, key: str, starting: bool) -> Sequence[str]:
+        """The ids by which a job is held (or, `starting`, released); of an array what that can be done to."""
+        whole = handles(self.scheduler, entry, key)
+        if not entry.array or key not in ("", "*"):
+            return whole
+        left = [each for each in entry.keys if each not in entry.ended]
+        view = self.snapshot.view()
+        running = [each for each in left if self._status_of(entry, each, view).state is JobState.ACTIVE]
+        if running and not starting:
+            names = ", ".join(element_id(entry, each) for each in running[:_SOME])
+            more = f" and {len(running) - _SOME} more" if len(running) > _SOME else ""
+            if len(running) == len(left):
+                raise InvalidRequest(f"{names}{more}: all that is left of array {entry.id} runs", hint=_WAITING_ONLY)
+            log.warning("of array %s these run, and are not held: %s%s", entry.id, names, more)
+            left = [each for each in left if each not in running]
+        known = [native for each in left if (native := native_of(self.scheduler, entry, each))]
+        part = len(left) < len(entry.keys) and (self.scheduler.holds_elements or any(entry.elements))
+        return known if part else whole
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

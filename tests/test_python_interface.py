@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from psij_parsl import BatchSchedulerExecutor, Job, JobState, JobStatus, Submission
+from psij_parsl.errors import InvalidRequest
 
 ComesTrue = Callable[..., None]
 PATIENCE_S = 60.0
@@ -64,3 +67,38 @@ def test_a_listener_that_comes_back_at_once_is_called_once_for_each_change(home:
     comes_true(lambda: listener.ends(last), PATIENCE_S)
     stop()
     assert [listener.ends(job) for job in (*jobs, last)] == [1] * 4
+
+
+# ---- held and released ---------------------------------------------------------------------------------------
+
+
+def test_what_has_not_ended_of_an_array_is_released(home: Path) -> None:
+    executor = BatchSchedulerExecutor("local")
+    whole = executor.submit(Job(command=["true"], array=(0, 1, 2), hold=True))
+    executor.cancel([f"{whole.id}_1"])
+    executor.release([whole.id])
+    assert executor.wait([whole.id], PATIENCE_S)
+    states = [executor.status([f"{whole.id}_{index}"])[0].state.name for index in range(3)]
+    assert states == ["COMPLETED", "CANCELED", "COMPLETED"]
+    for turn in (executor.hold, executor.release):
+        with pytest.raises(InvalidRequest, match=f"job {whole.id} has ended"):
+            turn([whole.id])
+
+
+def test_elements_that_run_are_named_and_the_others_held(
+    home: Path, comes_true: ComesTrue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "1")
+    executor = BatchSchedulerExecutor("local")
+    whole = executor.submit(Job(command=["sleep", "60"], array=(4, 7)))
+    first, second = (executor.submission(f"{whole.id}_{index}") for index in (4, 7))
+    comes_true(lambda: first.status().state is JobState.ACTIVE, PATIENCE_S)
+    executor.hold([whole.id])
+    assert f"of array {whole.id} these run, and are not held: {first.id}" in caplog.text
+    comes_true(lambda: second.status().held, PATIENCE_S)
+    executor.cancel([second.id])
+    comes_true(lambda: second.status().final, PATIENCE_S)
+    with pytest.raises(InvalidRequest, match=f"{first.id}: all that is left of array {whole.id} runs"):
+        executor.hold([whole.id])
+    executor.cancel([whole.id])
+    assert executor.wait([whole.id], PATIENCE_S)
