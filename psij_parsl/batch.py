@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .command import Started
 from .entry import Entry, cluster_in, element_id
 from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
-from .executor import Callback, JobExecutor, Submission
+from .executor import Callback, JobExecutor, JobName, Submission, a_job, named, named_one
 from .files import lock, locked
 from .identity import Whose, bearers_of, whose
 from .job import Job
@@ -128,10 +128,15 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def submit(self, job: Job) -> Submission:
         """Submit a job, or a job array. Raises `InvalidRequest` or `Rejected`, and then nothing is left behind."""
-        return self._submit(job)
+        return self._submit(a_job(job))
 
     def submit_many(self, jobs: Sequence[Job]) -> list[Submission]:
         """Submit jobs; those that differ only in command, files, environment and name go as one job array."""
+        if isinstance(jobs, Job) or not isinstance(jobs, Sequence):
+            raise InvalidRequest(
+                f"a {type(jobs).__name__} is no list of jobs", hint="pass a list: submit_many([job])"
+            )
+        jobs = [a_job(job) for job in jobs]
         if "array" not in self.platform.template_class.uses:
             return [self._submit(job) for job in jobs]
         groups: dict[str, list[int]] = {}
@@ -155,7 +160,7 @@ class BatchSchedulerExecutor(JobExecutor):
     def render(self, job: Job) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         folder = (self.spool or self.journal.home / "jobs") / "JOB"
-        executor, job = self._for(job)
+        executor, job = self._for(a_job(job))
         return executor._script(job, "JOB", folder)
 
     def _script(self, job: Job, job_id: str, folder: Path, elements: bool = False) -> str:
@@ -214,10 +219,12 @@ class BatchSchedulerExecutor(JobExecutor):
 
     # ---- asking --------------------------------------------------------------------------------------------
 
-    def status(self, ids: Sequence[str], *, urgent: bool = False) -> _Statuses:
+    def status(self, ids: Sequence[JobName], *, urgent: bool = False) -> _Statuses:
         """The status of each; `urgent` asks the manager now, if the shared budget has a query to spare."""
-        found = [self._find(job_id) for job_id in ids]
-        return self._statuses(found, urgent=urgent)
+        return self._statuses(self._found(ids), urgent=urgent)
+
+    def _found(self, ids: Sequence[JobName]) -> _Found:
+        return [self._find(job_id) for job_id in named(ids)]
 
     def _find(self, job_id: str) -> tuple[Entry, str]:
         return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
@@ -297,14 +304,20 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def submission(self, job_id: str) -> Submission:
         """The handle of a job in the journal, by our id or the manager's. Raises `UnknownJob`."""
-        entry, key = self._find(job_id)
+        entry, key = self._find(named_one(job_id))
         return self._handle(entry, "" if key == "*" else key)
+
+    def elements(self, job: JobName) -> Sequence[Submission]:
+        """Handles of an array's elements, in the order of their indices; none of a job that is no array."""
+        entry, key = self._find(named_one(job))
+        return [self._handle(entry, each) for each in entry.keys] if key == "*" else []
 
     def attach(self, native_id: str) -> Submission:
         """A handle for any job of the user that the manager knows; of ours the one that we have.
 
         Where the manager has another job by now under the id of one of ours, it is that other one.
         """
+        native_id = named_one(native_id)
         with locked(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
             try:
                 entry, key = self._find(native_id)
@@ -372,9 +385,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
     # ---- acting --------------------------------------------------------------------------------------------
 
-    def cancel(self, ids: Sequence[str]) -> _Answers:
+    def cancel(self, ids: Sequence[JobName]) -> _Answers:
         """Cancel jobs with one command for all. Raises `Unavailable` when the manager cannot be asked."""
-        return self.cancel_found([self._find(job_id) for job_id in ids])
+        return self.cancel_found(self._found(ids))
 
     def cancel_found(self, found: _Found) -> _Answers:
         """As `cancel`, for records of the journal that were found already."""
@@ -437,19 +450,19 @@ class BatchSchedulerExecutor(JobExecutor):
                 proved.append((entry, key))
         return proved, [pair for pair in found if pair not in proved]
 
-    def hold(self, ids: Sequence[str]) -> None:
+    def hold(self, ids: Sequence[JobName]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot.
 
         Of an array those elements are held that have not started; a warning names those that run.
         """
         self.scheduler.hold(self._natives(ids, starting=False))
 
-    def release(self, ids: Sequence[str]) -> None:
+    def release(self, ids: Sequence[JobName]) -> None:
         """Let held jobs start; of an array what has not ended."""
         self.scheduler.release(self._natives(ids))
 
-    def _natives(self, ids: Sequence[str], *, starting: bool = True) -> Sequence[str]:
-        found = [self._find(job_id) for job_id in ids]
+    def _natives(self, ids: Sequence[JobName], *, starting: bool = True) -> Sequence[str]:
+        found = self._found(ids)
         proved, others = self._proved(found)
         for entry, _ in others:
             raise UnknownJob(
@@ -483,9 +496,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
-    def wait(self, ids: Sequence[str], timeout: float | None = None) -> bool:
+    def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
         """Wait until all have ended; a start or an end is noticed early by the files that it leaves."""
-        found = [self._find(job_id) for job_id in ids]
+        found = self._found(ids)
         return self.watch(found, lambda statuses: all(status.final for status in statuses), timeout=timeout)
 
     def watch(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, Job, JobState, JobStatus, Submission
+from psij_parsl import BatchSchedulerExecutor, Job, JobFailed, JobState, JobStatus, Submission
 from psij_parsl.errors import InvalidRequest
 
 ComesTrue = Callable[..., None]
@@ -102,3 +102,70 @@ def test_elements_that_run_are_named_and_the_others_held(
         executor.hold([whole.id])
     executor.cancel([whole.id])
     assert executor.wait([whole.id], PATIENCE_S)
+
+
+# ---- arrays --------------------------------------------------------------------------------------------------
+
+
+def test_the_result_of_an_array_is_what_its_elements_printed(home: Path, tmp_path: Path) -> None:
+    executor = BatchSchedulerExecutor("local")
+    job = Job(command=["bash", "-c", "echo case $PSIJ_ARRAY_INDEX"], array=(2, 10, 3))
+    whole = executor.submit(job)
+    assert whole.result(PATIENCE_S) == "case 2\ncase 3\ncase 10\n"
+    assert [each.id for each in whole.elements()] == [f"{whole.id}_{index}" for index in (2, 3, 10)]
+    assert whole.elements()[2].result() == "case 10\n"
+    assert whole.elements()[2].elements() == []
+    assert executor.submit(job.with_(stdout=tmp_path / "out")).result(PATIENCE_S) == "case 2\ncase 3\ncase 10\n"
+
+
+def test_an_array_that_failed_shows_the_first_element_that_did(home: Path) -> None:
+    executor = BatchSchedulerExecutor("local")
+    command = "echo oh $PSIJ_ARRAY_INDEX >&2; exit $((PSIJ_ARRAY_INDEX % 2))"
+    whole = executor.submit(Job(command=["bash", "-c", command], array=range(4)))
+    with pytest.raises(JobFailed) as caught:
+        whole.result(PATIENCE_S)
+    text = str(caught.value)
+    assert "FAILED, exit code 1, 2 COMPLETED, 2 FAILED" in text
+    assert f"{whole.id}_1\n--- the end of {whole.folder}/1/stderr\noh 1" in text
+    assert "oh 3" not in text
+
+
+# ---- what names jobs -----------------------------------------------------------------------------------------
+
+
+def test_handles_do_for_ids(home: Path) -> None:
+    executor = BatchSchedulerExecutor("local")
+    jobs = executor.submit_many([Job(command=["true"], hold=True), Job(command=["true"], hold=True, wall_time_min=1)])
+    executor.hold(jobs)
+    assert [status.state for status in executor.status(jobs)] == [JobState.QUEUED] * 2
+    executor.release(jobs[:1])
+    assert executor.cancel(jobs[1:]) == [True]
+    assert executor.wait([jobs[0], jobs[1].id], PATIENCE_S)
+    assert [status.state for status in executor.status(jobs)] == [JobState.COMPLETED, JobState.CANCELED]
+    assert executor.attach(jobs[0].native_id).id == jobs[0].id
+
+
+def test_what_names_no_job_is_refused_in_one_sentence(home: Path) -> None:
+    executor = BatchSchedulerExecutor("local")
+    job = executor.submit(Job(command=["true"]))
+    verbs = (executor.status, executor.wait, executor.cancel, executor.hold, executor.release)
+    for verb in verbs:
+        for bare in (job.id, job, 1, None):
+            with pytest.raises(InvalidRequest, match=r"is no list of jobs \(pass a list of ids or handles: \["):
+                verb(bare)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match="1 names no job"):
+            verb([1])  # type: ignore[list-item]
+    for one in (executor.attach, executor.submission, executor.elements):
+        with pytest.raises(InvalidRequest, match="1 names no job"):
+            one(1)  # type: ignore[arg-type]
+    for wrong in ({"command": ["true"]}, None, ["true"]):
+        for take in (executor.submit, executor.render):
+            with pytest.raises(InvalidRequest, match="is no Job"):
+                take(wrong)  # type: ignore[arg-type]
+    for many in (Job(command=["true"]), {"command": ["true"]}, None):
+        with pytest.raises(InvalidRequest, match="is no list of jobs"):
+            executor.submit_many(many)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="is no Job"):
+        executor.submit_many([{}])  # type: ignore[list-item]
+    assert executor.wait([job], PATIENCE_S)
+    assert [each.id for each in executor.journal.entries().values()] == [job.id]
