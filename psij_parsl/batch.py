@@ -8,13 +8,13 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .command import Started
 from .entry import Entry, cluster_in, element_id
-from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
+from .errors import AllocationError, Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
 from .executor import Callback, JobExecutor, JobName, Submission, a_job, named, named_one
 from .files import lock, locked
 from .identity import Whose, bearers_of, whose
@@ -579,36 +579,40 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _tell(self, ended: set[str]) -> None:
         """Tell all changes; `ended` is filled by the journal with what has ended, whoever saw it."""
-        last: dict[tuple[str, str], JobStatus] = {}
-        going: set[str] = set()  # our ids of those whose end is still to be told
-        over: set[str] = set()  # and of those whose end was told
+        told, trouble = _Told(), ""
         while True:
             with self._watching:
                 callbacks = list(self._callbacks)
-                going |= self._fresh
+                told.going |= self._fresh
                 self._fresh = set()
                 if not callbacks:
                     self._telling = False
                     break
-            going = (going | self.journal.heard(ended)) - over
-            watched = self.journal.open_entries() | self.journal.some(going)
-            mine = [
-                entry for entry in watched.values()
-                if entry.platform == self.platform.name and entry.cluster == self.cluster and entry.id not in over
-            ]  # fmt: skip
-            for changed, key, new in self._news([(entry, key) for entry in mine for key in entry.keys], last):
-                last[changed.id, key] = new
-                for callback in callbacks:
-                    self._call(callback, self._handle(changed, key), new)
-            going = {entry.id for entry in mine}
-            for entry in mine:
-                if all(last.get((entry.id, key), JobStatus()).final for key in entry.keys):
-                    over.add(entry.id)
-                    going.discard(entry.id)
-                    for key in entry.keys:
-                        del last[entry.id, key]
+            try:
+                self._tell_once(told, ended, callbacks)
+                trouble = ""
+            except (Error, OSError) as error:  # our records cannot be read just now
+                if trouble != str(error):
+                    log.warning("what changes is told later: %s", error)
+                trouble = str(error)
             time.sleep(_TICK_S[1])
         self.journal.unlisten(ended)
+
+    def _tell_once(self, told: _Told, ended: set[str], callbacks: Sequence[Callback]) -> None:
+        told.going |= self.journal.heard(ended) - told.over
+        watched = self.journal.open_entries() | self.journal.some(told.going)
+        mine = [
+            entry for entry in watched.values()
+            if entry.platform == self.platform.name and entry.cluster == self.cluster and entry.id not in told.over
+        ]  # fmt: skip
+        for changed, key, new in self._news([(entry, key) for entry in mine for key in entry.keys], told.last):
+            told.last[changed.id, key] = new
+            for callback in callbacks:
+                self._call(callback, self._handle(changed, key), new)
+        told.going = {entry.id for entry in mine}
+        for entry in mine:
+            if all(told.last.get((entry.id, key), JobStatus()).final for key in entry.keys):
+                told.is_over(entry)
 
     def _news(
         self, mine: _Found, last: Mapping[tuple[str, str], JobStatus]
@@ -626,6 +630,21 @@ class BatchSchedulerExecutor(JobExecutor):
             callback(submission, status)
         except Exception:  # the listener's own fault: it must not cost the others their news
             log.exception("a status callback failed for job %s", submission.id)
+
+
+@dataclass
+class _Told:
+    """What callbacks were told: the last status of each element, by our ids, until the job's end was told."""
+
+    last: dict[tuple[str, str], JobStatus] = field(default_factory=dict)
+    going: set[str] = field(default_factory=set)  # those whose end is still to be told
+    over: set[str] = field(default_factory=set)
+
+    def is_over(self, entry: Entry) -> None:
+        self.over.add(entry.id)
+        self.going.discard(entry.id)
+        for key in entry.keys:
+            del self.last[entry.id, key]
 
 
 def _seen(view: View) -> str:

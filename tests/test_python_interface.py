@@ -69,6 +69,23 @@ def test_a_listener_that_comes_back_at_once_is_called_once_for_each_change(home:
     assert [listener.ends(job) for job in (*jobs, last)] == [1] * 4
 
 
+def test_a_time_in_which_our_records_cannot_be_read_costs_no_news(
+    home: Path, comes_true: ComesTrue, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor, listener = BatchSchedulerExecutor("local"), Listener()
+    job = executor.submit(Job(command=["true"], hold=True))
+    stop = executor.on_status(listener)
+    comes_true(lambda: job.id in listener.told, PATIENCE_S)
+    executor.journal.path.rename(home / "aside")
+    executor.journal.path.mkdir()
+    comes_true(lambda: "what changes is told later: cannot read" in caplog.text, PATIENCE_S)
+    executor.journal.path.rmdir()
+    (home / "aside").rename(executor.journal.path)
+    executor.release([job])
+    comes_true(lambda: listener.ends(job), PATIENCE_S)
+    stop()
+
+
 # ---- held and released ---------------------------------------------------------------------------------------
 
 
