@@ -6,6 +6,7 @@ is said in the environment, where a version that does not know the setting passe
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 
 from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
@@ -75,6 +76,20 @@ class OpenMPI(MPIRun):
         """
         name, folder = os.path.basename(found), os.path.dirname(os.path.realpath(found))
         return name if folder in _SYSTEM and shutil.which(name, path=path) == found else found
+
+    def refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
+        """As the base says: without two variables or an option it starts nothing for root."""
+        allowed = any(
+            all(environment.get(f"{kind}_ALLOW_RUN_AS_ROOT{sure}") for sure in ("", "_CONFIRM"))
+            for kind in ("OMPI", "PRTE")
+        )
+        if os.geteuid() != 0 or allowed or "--allow-run-as-root" in words:
+            return "", ""
+        variables = "OMPI_ALLOW_RUN_AS_ROOT=1 --env OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+        return (
+            "Open MPI refuses to run as root, and nothing was started",
+            f"say --launcher fork for plain processes without MPI, or allow it with --env {variables}",
+        )
 
     def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:
         """As the base says: what `call` says, and the nodes by name.

@@ -7,15 +7,15 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .command import Started
 from .entry import Entry, cluster_in, element_id
-from .errors import AllocationError, Ambiguous, InvalidRequest, SchedulerError, Unavailable, UnknownJob
-from .executor import Callback, JobExecutor, Submission
+from .errors import AllocationError, Ambiguous, Error, InvalidRequest, SchedulerError, Unavailable, UnknownJob
+from .executor import Callback, JobExecutor, JobName, Submission, a_job, named, named_one
 from .files import lock, locked
 from .identity import Whose, bearers_of, whose
 from .job import Job
@@ -41,6 +41,8 @@ _PROOF_S = 600.0  # likewise a record that was proved to be ours
 _TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
 _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
 _HINTS_A_TICK = 64
+_SOME = 5  # ids in a sentence
+_WAITING_ONLY = "only a job that waits can be held or released"
 _Found = Sequence[tuple[Entry, str]]  # records of the journal, each with an element's key
 _Statuses = list[JobStatus]
 _Answers = list[bool]
@@ -92,10 +94,14 @@ class BatchSchedulerExecutor(JobExecutor):
         self.settle_s, self.patience_s = settle_s, patience_s
         self.cluster = self.scheduler.cluster_key(os.environ)
         interval = self.scheduler.poll_s if poll_s is None else poll_s
+        if not interval > 0:
+            raise InvalidRequest(f"poll_s={poll_s} is no time between two queries", hint="seconds, more than 0")
         self.snapshot = QueueSnapshot(self.journal.home, self.platform.name, self.cluster, interval)
         self._signs: dict[tuple[str, str, str], float] = {}  # when each was first seen
         self._turn = 0
         self._callbacks: list[Callback] = []
+        self._fresh: set[str] = set()  # our ids of jobs that were made since somebody listens, not looked at yet
+        self._telling = False
         self._watching = threading.Lock()
 
     def __repr__(self) -> str:
@@ -124,10 +130,15 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def submit(self, job: Job) -> Submission:
         """Submit a job, or a job array. Raises `InvalidRequest` or `Rejected`, and then nothing is left behind."""
-        return self._submit(job)
+        return self._submit(a_job(job))
 
     def submit_many(self, jobs: Sequence[Job]) -> list[Submission]:
         """Submit jobs; those that differ only in command, files, environment and name go as one job array."""
+        if isinstance(jobs, Job) or not isinstance(jobs, Sequence):
+            raise InvalidRequest(
+                f"a {type(jobs).__name__} is no list of jobs", hint="pass a list: submit_many([job])"
+            )
+        jobs = [a_job(job) for job in jobs]
         if "array" not in self.platform.template_class.uses:
             return [self._submit(job) for job in jobs]
         groups: dict[str, list[int]] = {}
@@ -151,7 +162,7 @@ class BatchSchedulerExecutor(JobExecutor):
     def render(self, job: Job) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         folder = (self.spool or self.journal.home / "jobs") / "JOB"
-        executor, job = self._for(job)
+        executor, job = self._for(a_job(job))
         return executor._script(job, "JOB", folder)
 
     def _script(self, job: Job, job_id: str, folder: Path, elements: bool = False) -> str:
@@ -205,17 +216,23 @@ class BatchSchedulerExecutor(JobExecutor):
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._made(job_id)
         return self._handle(send(self, entry, script, waiting), "", job)
 
     # ---- asking --------------------------------------------------------------------------------------------
 
-    def status(self, ids: Sequence[str], *, urgent: bool = False) -> _Statuses:
+    def status(self, ids: Sequence[JobName], *, urgent: bool = False) -> _Statuses:
         """The status of each; `urgent` asks the manager now, if the shared budget has a query to spare."""
-        found = [self._find(job_id) for job_id in ids]
-        return self._statuses(found, urgent=urgent)
+        return self._statuses(self._found(ids), urgent=urgent)
+
+    def _found(self, ids: Sequence[JobName]) -> _Found:
+        return [self._find(job_id) for job_id in named(ids)]
 
     def _find(self, job_id: str) -> tuple[Entry, str]:
-        return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
+        found = self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))
+        if len(found) != 1:  # `all`
+            raise InvalidRequest(f"{job_id!r} is not the name of one job", hint="`list()` gives all")
+        return found[0]
 
     def _refresh(self, old: View) -> View:
         with self.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
@@ -309,14 +326,20 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def submission(self, job_id: str) -> Submission:
         """The handle of a job in the journal, by our id or the manager's. Raises `UnknownJob`."""
-        entry, key = self._find(job_id)
+        entry, key = self._find(named_one(job_id))
         return self._handle(entry, "" if key == "*" else key)
+
+    def elements(self, job: JobName) -> Sequence[Submission]:
+        """Handles of an array's elements, in the order of their indices; none of a job that is no array."""
+        entry, key = self._find(named_one(job))
+        return [self._handle(entry, each) for each in entry.keys] if key == "*" else []
 
     def attach(self, native_id: str) -> Submission:
         """A handle for any job of the user that the manager knows; of ours the one that we have.
 
         Where the manager has another job by now under the id of one of ours, it is that other one.
         """
+        native_id = named_one(native_id)
         named = self.scheduler.named_cluster(native_id)
         if named and named != self.scheduler.cluster_name:
             return self.at(named).attach(native_id)
@@ -401,6 +424,7 @@ class BatchSchedulerExecutor(JobExecutor):
             self.journal.end({(entry.id, ""): found.status})
         else:
             self.snapshot.put(entry.id, found.status)
+        self._made(entry.id)
         return self._handle(self.journal.get(entry.id), "")
 
     def _handle(self, entry: Entry, key: str, job: Job | None = None) -> Submission:
@@ -416,9 +440,9 @@ class BatchSchedulerExecutor(JobExecutor):
 
     # ---- acting --------------------------------------------------------------------------------------------
 
-    def cancel(self, ids: Sequence[str]) -> _Answers:
+    def cancel(self, ids: Sequence[JobName]) -> _Answers:
         """Cancel jobs with one command for all. Raises `Unavailable` when the manager cannot be asked."""
-        return self.cancel_found([self._find(job_id) for job_id in ids])
+        return self.cancel_found(self._found(ids))
 
     def cancel_found(self, found: _Found) -> _Answers:
         """As `cancel`, for records of the journal that were found already."""
@@ -481,39 +505,65 @@ class BatchSchedulerExecutor(JobExecutor):
                 proved.append((entry, key))
         return proved, [pair for pair in found if pair not in proved]
 
-    def hold(self, ids: Sequence[str]) -> None:
-        """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
-        for executor, natives in self._natives(ids):
+    def hold(self, ids: Sequence[JobName]) -> None:
+        """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot.
+
+        Of an array those elements are held that have not started; a warning names those that run.
+        """
+        for executor, natives in self._natives(ids, starting=False):
             executor.scheduler.hold(natives)
 
-    def release(self, ids: Sequence[str]) -> None:
-        """Let held jobs start."""
+    def release(self, ids: Sequence[JobName]) -> None:
+        """Let held jobs start; of an array what has not ended."""
         for executor, natives in self._natives(ids):
             executor.scheduler.release(natives)
 
-    def _natives(self, ids: Sequence[str]) -> Sequence[tuple[BatchSchedulerExecutor, Sequence[str]]]:
+    def _natives(
+        self, ids: Sequence[JobName], *, starting: bool = True
+    ) -> Sequence[tuple[BatchSchedulerExecutor, Sequence[str]]]:
         """The manager's ids of those jobs, by the executor for their cluster."""
-        told = []
-        for executor, group in self._by_cluster([self._find(job_id) for job_id in ids]):
-            proved, others = executor._proved(group)
-            if not proved and not others:  # as has just turned out
-                names = ", ".join(element_id(entry, key) for entry, key in group[:3])
-                raise InvalidRequest(f"job {names} has ended", hint="only a job that waits can be held or released")
-            for entry, _ in others:
-                raise UnknownJob(
-                    f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
-                    hint=f"`psij-run status {entry.id}` tells what is known",
-                )
-            told.append(
-                (executor, [native for entry, key in proved for native in handles(self.scheduler, entry, key)])
+        return [
+            (executor, executor._natives_here(group, starting))
+            for executor, group in self._by_cluster(self._found(ids))
+        ]
+
+    def _natives_here(self, found: _Found, starting: bool) -> Sequence[str]:
+        proved, others = self._proved(found)
+        for entry, _ in others:
+            raise UnknownJob(
+                f"{self.platform.name} does not show job {entry.id} as {entry.native or 'yet'}",
+                hint=f"`psij-run status {entry.id}` tells what is known",
             )
-        return told
+        going = {(entry.id, key) for entry, key in proved}
+        for entry, key in found:
+            if (entry.id, key) not in going:
+                raise InvalidRequest(f"job {element_id(entry, key)} has ended", hint=_WAITING_ONLY)
+        return [native for entry, key in proved for native in self._turned(entry, key, starting)]
+
+    def _turned(self, entry: Entry, key: str, starting: bool) -> Sequence[str]:
+        """The ids by which a job is held (or, `starting`, released); of an array what that can be done to."""
+        whole = handles(self.scheduler, entry, key)
+        if not entry.array or key not in ("", "*"):
+            return whole
+        left = [each for each in entry.keys if each not in entry.ended]
+        view = self.snapshot.view()
+        running = [each for each in left if self._status_of(entry, each, view).state is JobState.ACTIVE]
+        if running and not starting:
+            names = ", ".join(element_id(entry, each) for each in running[:_SOME])
+            more = f" and {len(running) - _SOME} more" if len(running) > _SOME else ""
+            if len(running) == len(left):
+                raise InvalidRequest(f"{names}{more}: all that is left of array {entry.id} runs", hint=_WAITING_ONLY)
+            log.warning("of array %s these run, and are not held: %s%s", entry.id, names, more)
+            left = [each for each in left if each not in running]
+        known = [native for each in left if (native := native_of(self.scheduler, entry, each))]
+        part = len(left) < len(entry.keys) and (self.scheduler.holds_elements or any(entry.elements))
+        return known if part else whole
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
-    def wait(self, ids: Sequence[str], timeout: float | None = None) -> bool:
+    def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
         """Wait until all have ended; a start or an end is noticed early by the files that it leaves."""
-        found = [self._find(job_id) for job_id in ids]
+        found = self._found(ids)
         return self.watch(found, lambda statuses: all(status.final for status in statuses), timeout=timeout)
 
     def watch(
@@ -567,11 +617,17 @@ class BatchSchedulerExecutor(JobExecutor):
         return min(needed, default=0.0)
 
     def on_status(self, callback: Callback) -> Callable[[], None]:
-        """Call back at each change of a job of this platform, from one thread that runs while anyone listens."""
+        """Call back at each change of a job of this platform, from one thread that runs while anyone listens.
+
+        The end of each job is told, however soon it comes.
+        """
         with self._watching:
             self._callbacks.append(callback)
-            if len(self._callbacks) == 1:
-                threading.Thread(target=self._tell, name=f"psij-{self.platform.name}", daemon=True).start()
+            if not self._telling:
+                self._telling = True
+                ended = self.journal.listen()  # before we return: what is submitted from then on is told
+                name = f"psij-{self.platform.name}"
+                threading.Thread(target=self._tell, args=(ended,), name=name, daemon=True).start()
 
         def stop() -> None:
             with self._watching:
@@ -580,34 +636,80 @@ class BatchSchedulerExecutor(JobExecutor):
 
         return stop
 
-    def _tell(self) -> None:
-        last: dict[tuple[str, str], JobStatus] = {}
-        _, most = _TICK_S
+    def _made(self, job_id: str) -> None:
+        """A record was made here: it is told of, even if it has ended before anybody looks."""
+        with self._watching:
+            if self._telling:
+                self._fresh.add(job_id)
+
+    def _tell(self, ended: set[str]) -> None:
+        """Tell all changes; `ended` is filled by the journal with what has ended, whoever saw it."""
+        told, trouble = _Told(), ""
         while True:
             with self._watching:
                 callbacks = list(self._callbacks)
-            if not callbacks:
-                return
-            watched = self.journal.open_entries() | self.journal.some({job_id for job_id, _ in last})
-            mine = [
-                (entry, key) for entry in watched.values()
-                if entry.platform == self.platform.name and entry.cluster == self.cluster for key in entry.keys
-            ]  # fmt: skip
-            before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
-            for (entry, key), old, new in zip(
-                mine, before, self._statuses(mine, urgent=self._hinted(mine, before)), strict=True
-            ):
-                if old.then(new) != old:
-                    last[entry.id, key] = old.then(new)
-                    for callback in callbacks:
-                        self._call(callback, self._handle(entry, key), last[entry.id, key])
-            time.sleep(most)
+                told.going |= self._fresh
+                self._fresh = set()
+                if not callbacks:
+                    self._telling = False
+                    break
+            try:
+                self._tell_once(told, ended, callbacks)
+                trouble = ""
+            except (Error, OSError) as error:  # our records cannot be read just now
+                if trouble != str(error):
+                    log.warning("what changes is told later: %s", error)
+                trouble = str(error)
+            time.sleep(_TICK_S[1])
+        self.journal.unlisten(ended)
+
+    def _tell_once(self, told: _Told, ended: set[str], callbacks: Sequence[Callback]) -> None:
+        told.going |= self.journal.heard(ended) - told.over
+        watched = self.journal.open_entries() | self.journal.some(told.going)
+        mine = [
+            entry for entry in watched.values()
+            if entry.platform == self.platform.name and entry.cluster == self.cluster and entry.id not in told.over
+        ]  # fmt: skip
+        for changed, key, new in self._news([(entry, key) for entry in mine for key in entry.keys], told.last):
+            told.last[changed.id, key] = new
+            for callback in callbacks:
+                self._call(callback, self._handle(changed, key), new)
+        told.going = {entry.id for entry in mine}
+        for entry in mine:
+            if all(told.last.get((entry.id, key), JobStatus()).final for key in entry.keys):
+                told.is_over(entry)
+
+    def _news(
+        self, mine: _Found, last: Mapping[tuple[str, str], JobStatus]
+    ) -> Iterator[tuple[Entry, str, JobStatus]]:
+        """What has changed since those statuses. What is open is looked at early where its folder shows something."""
+        before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
+        open_ = [(pair, old) for pair, old in zip(mine, before, strict=True) if pair[0].open]
+        urgent = self._hinted([pair for pair, _ in open_], [old for _, old in open_])
+        for (entry, key), old, new in zip(mine, before, self._statuses(mine, urgent=urgent), strict=True):
+            if old.then(new) != old:
+                yield entry, key, old.then(new)
 
     def _call(self, callback: Callback, submission: Submission, status: JobStatus) -> None:
         try:
             callback(submission, status)
         except Exception:  # the listener's own fault: it must not cost the others their news
             log.exception("a status callback failed for job %s", submission.id)
+
+
+@dataclass
+class _Told:
+    """What callbacks were told: the last status of each element, by our ids, until the job's end was told."""
+
+    last: dict[tuple[str, str], JobStatus] = field(default_factory=dict)
+    going: set[str] = field(default_factory=set)  # those whose end is still to be told
+    over: set[str] = field(default_factory=set)
+
+    def is_over(self, entry: Entry) -> None:
+        self.over.add(entry.id)
+        self.going.discard(entry.id)
+        for key in entry.keys:
+            del self.last[entry.id, key]
 
 
 def _seen(view: View) -> str:

@@ -69,6 +69,7 @@ class Journal:
         self._identity = ""
         self._undone = 0  # the size of the log when this process last could not rewrite it
         self._said = ""
+        self._listeners: list[set[str]] = []
         self._forget(0)
 
     def _forget(self, inode: int) -> None:
@@ -133,6 +134,25 @@ class Journal:
         with self._current():
             bad, shelf = self.damaged, self._shelf()
         return bad + shelf.damage()
+
+    def listen(self) -> set[str]:
+        """A set to which the ids of jobs are added as their last end is read in the log, from now on: see `heard`."""
+        ended: set[str] = set()
+        with self._current():
+            self._listeners.append(ended)
+        return ended
+
+    def heard(self, ended: set[str]) -> set[str]:
+        """What is in that set by now, which is emptied. It costs no look at segments."""
+        with self._current():
+            taken = set(ended)
+            ended.clear()
+        return taken
+
+    def unlisten(self, ended: set[str]) -> None:
+        """No more is added to that set."""
+        with self._mutex:
+            self._listeners = [each for each in self._listeners if each is not ended]
 
     def get(self, job_id: str) -> Entry:
         """The record of that id. Raises `UnknownJob`."""
@@ -236,6 +256,9 @@ class Journal:
             if isinstance(before, bytes):
                 self._packed -= len(before)
             if not is_open(after):
+                if kind == "end":
+                    for ended in self._listeners:
+                        ended.add(job_id)
                 whole = kind == "job" and after is event and may_hold(job_id, line)
                 packed = self._entries[job_id] = line if whole else line_of(after)
                 self._packed += len(packed)

@@ -10,7 +10,7 @@ script and the whole allocation, whose hosts are known only there: then the laun
 
 Called with a job and the nodes it was assigned, a method gives the `Run`::
 
-    with NodeResources.discover().assign(job) as nodes, MPIRun.for_site()(job, nodes) as run:
+    with NodeResources.discover().assign(job) as nodes, MPIRun.for_site(job=job)(job, nodes) as run:
         run.wait()
 """
 
@@ -141,16 +141,22 @@ class MPIRun:
 
     @staticmethod
     def for_site(
-        site: Site | str | None = None, *, launcher: str | None = None, options: Sequence[str] = ()
+        site: Site | str | None = None,
+        *,
+        launcher: str | None = None,
+        options: Sequence[str] = (),
+        job: Job | None = None,
     ) -> MPIRun:
         """The launch method of a site (default: the one we are on) as it is used here, with its options and lines.
 
-        `launcher` names another one. Without either the allocation's platform tells, and on a host alone whatever
-        MPI is on PATH, else plain processes. Raises `PluginError`, `SiteError`.
+        `launcher` names another one, as the job may. Without either the allocation's platform tells, and on a host alone
+        what `job` is: one rank needs none, `serial` copies are plain processes, and for several ranks it is the method of
+        the MPI that the program is linked with. Where that cannot be seen (a script, an interpreter, no `job`) it is
+        `mpiexec` if that is on PATH, else plain processes. Raises `PluginError`, `SiteError`.
         """
         from .mpirun_choice import choose
 
-        return choose(site, launcher=launcher, options=options)
+        return choose(site, launcher=launcher, options=options, job=job)
 
     def __call__(
         self, job: Job, nodes: Placed | None = None, *, io: RankIO | None = None, bind: bool = True, **settings: Any
@@ -257,6 +263,10 @@ class MPIRun:
 
         check(self, linked, num_ranks)
         return {}
+
+    def refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
+        """Why its launcher, so called, refuses to start anything here, and what to do; '' if nothing is known."""
+        return "", ""
 
     def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """A command that ends the run of that name on other hosts, once its launcher was killed; () for none."""

@@ -14,6 +14,7 @@ from .registry import launcher as find_launcher
 from .registry import platform as find_platform
 
 if TYPE_CHECKING:
+    from .job import Job
     from .sites import Site
 
 #: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
@@ -24,19 +25,24 @@ _DEFAULTS: Mapping[str, str] = {
 
 def choose(
     site: Site | str | None = None, *, launcher: str | None = None, options: Sequence[str] = (), platform: str = "",
-    program: str = "", environ: Mapping[str, str] = os.environ,
+    program: str = "", job: Job | None = None, environ: Mapping[str, str] = os.environ,
 ) -> MPIRun:  # fmt: skip
     """See `MPIRun.for_site`. `platform` is the name of the allocation's, '' for that of the environment.
 
-    `program` is the path of what is to run: on a host alone its MPI library tells which launcher it needs. Raises
-    `InvalidRequest` for options where the method has no launcher.
+    `program` is the path of what is to run (default: of the job's command): on a host alone its MPI library tells
+    which launcher it needs. Raises `InvalidRequest` for options where the method has no launcher.
     """
     if site is None or isinstance(site, str):
         from .sites import find
 
         found = find(site, environ=environ, placing=False)
         site = found if site else fitting(found, platform or _here(environ), environ)
-    name = launcher or site.launcher or _usual(platform or _here(environ), program, environ)
+    name = launcher or (job.launcher if job is not None else "") or site.launcher
+    if not program and job is not None:
+        program = (
+            shutil.which(job.command[0], path=job.environment.get("PATH", environ.get("PATH", os.defpath))) or ""
+        )
+    name = name or _usual(platform or _here(environ), program, None if options else job, environ)
     method = find_launcher(name)
     if options and not method.takes_options:
         raise InvalidRequest(
@@ -75,13 +81,21 @@ def _here(environ: Mapping[str, str]) -> str:
     return discover(environ).platform
 
 
-def _usual(platform: str, program: str, environ: Mapping[str, str]) -> str:
-    """The platform's default method; on a host alone that of the program's MPI, or of whatever MPI there is."""
+def _usual(platform: str, program: str, job: Job | None, environ: Mapping[str, str]) -> str:
+    """The platform's default method; on a host alone that of what is to run, or of whatever MPI there is.
+
+    Where a `job` is given, one without a launcher will do.
+    """
     if platform in _DEFAULTS:
         return _DEFAULTS[platform]
     if not _alone(platform):
         return find_platform(platform).launcher
     path = environ.get("PATH", os.defpath)
+    if job is not None:
+        if job.num_ranks == 1:
+            return "single"
+        if job.job_mode == "serial":
+            return "fork"
     mpi = linked(program).mpi if program else "?"
     if mpi in NAMES:
         return mpi

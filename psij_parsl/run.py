@@ -42,6 +42,7 @@ class Command:
     `end` is a command that ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
     `codes` is a file in which ranks that failed leave their exit codes, where the launcher would forget or mix them.
     `together`: one failure ends them all, and if the launcher does not, we do, after the grace.
+    `refusal`: why the launcher itself starts nothing here, should it fail with 1, and what to do.
     `watch_children`: a child of the launcher that fails is a daemon for which it may wait for ever.
     """
 
@@ -53,6 +54,7 @@ class Command:
     codes: Path | None = None
     together: bool = True
     watch_children: bool = False
+    refusal: tuple[str, str] = ("", "")
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -70,6 +72,7 @@ class Run:
         self._since = 0
         self._guard: subprocess.Popen[bytes] | None = None
         self._alone_since: float | None = None
+        self._by_itself = False  # whether no rank has told of a failure
 
     def __repr__(self) -> str:
         state = "not started" if self._process is None else "running" if self.returncode is None else self.returncode
@@ -158,7 +161,8 @@ class Run:
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the end, up to so many seconds (None: for ever). The exit code, or None when the time is up.
 
-        Raises `LaunchError` where the launcher waits for ranks on a host on which it could start nothing.
+        Raises `LaunchError` where the launcher waits for ranks on a host on which it could start nothing, and where it
+        refuses to start any.
         """
         process = self._started()
         if self.returncode is not None:
@@ -177,6 +181,10 @@ class Run:
             if deadline is not None and time.monotonic() >= deadline:
                 return None
         self._ended(process.wait())
+        why, hint = self.command.refusal
+        if why and self._by_itself and self.returncode == 1:
+            self.returncode = 125
+            raise LaunchError(why, hint=hint)
         return self.returncode
 
     def _turn(self, deadline: float | None) -> float | None:
@@ -252,6 +260,7 @@ class Run:
         if self.command.codes is not None:
             with suppress(OSError):
                 self.command.codes.unlink()
+        self._by_itself = not failure
         self.returncode = failure or (128 - code if code < 0 else code)
         self._finish_guard()
 

@@ -75,7 +75,7 @@ def plan(
     command = Command(
         argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
         end=method.ending(name, environment), codes=codes, together=mode == "mpi",
-        watch_children=method.waits_in_vain,
+        watch_children=method.waits_in_vain, refusal=method.refusal(argv, environment),
     )  # fmt: skip
     return Run(command, grace_s=grace_s)
 

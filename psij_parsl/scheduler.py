@@ -172,6 +172,8 @@ class Scheduler(ABC):
     query_memory_mb: int = MEMORY_MB
     #: How many elements a job array may have.
     array_max: ClassVar[int] = 1000
+    #: Whether it refuses to hold or release an array of which elements have ended, and takes the others one by one.
+    holds_elements: ClassVar[bool] = False
 
     # How it takes a submission
 
@@ -539,11 +541,13 @@ class Scheduler(ABC):
 
     def hold(self, ids: Collection[str]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot."""
-        self._optional(self.hold_argv(sorted(ids)), "hold jobs")
+        for group in chunks(sorted(ids), self.chunk):
+            self._optional(self.hold_argv(group), "hold jobs")
 
     def release(self, ids: Collection[str]) -> None:
         """Let held jobs start. Raises `Unsupported` where the manager cannot."""
-        self._optional(self.release_argv(sorted(ids)), "release jobs")
+        for group in chunks(sorted(ids), self.chunk):
+            self._optional(self.release_argv(group), "release jobs")
 
     def signal(self, job_id: str, signal: str) -> None:
         """Send a signal to the job's script. Raises `Unsupported` where the manager cannot."""

@@ -245,6 +245,19 @@ def test_a_held_job_waits_and_is_stepped_over(local: Manager) -> None:
     assert local.call("hold", held) == (1, "", f"job {held} has ended\n")
 
 
+def test_what_has_ended_or_runs_of_an_array_is_passed_over(local: Manager) -> None:
+    array = local.submit("true", "--array", "0-2", "--hold")
+    local.ok("cancel", f"{array}_1")
+    local.ok("release", array)
+    assert [local.ended(f"{array}_{index}")["state"] for index in range(3)] == ["DONE", "CANCELLED", "DONE"]
+    assert local.call("release", array) == (1, "", f"job {array} has ended\n")
+    array = local.submit("sleep 60", "--array", "0-1", "--cores", "2")
+    until(lambda: local.state(f"{array}_0") == "RUNNING", "it runs")
+    assert local.call("hold", array) == (0, "", f"job {array}_0 is running already\n")
+    assert local.state(f"{array}_1") == "HELD"
+    assert local.call("hold", f"{array}_0") == (1, "", f"job {array}_0 is running already\n")
+
+
 def test_a_job_waits_for_others_to_end_well(local: Manager) -> None:
     first = local.submit("while [ ! -e go ]; do sleep 0.01; done")
     second = local.submit("true", "--after", first)

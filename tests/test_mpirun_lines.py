@@ -422,6 +422,33 @@ def test_a_host_alone_needs_no_mpi_for_what_is_none(put: PutProgram) -> None:
     put("mpiexec", BANNERS["openmpi"][0])
     assert choose(laptop, platform="host", program="/usr/bin/python3").name == "mpiexec"
     assert choose(laptop, platform="host", program="/bin/sleep").name == "fork"
+    script = Job(command=["bash", "-c", "true"], ranks_per_node=2)
+    assert choose(laptop, platform="host", job=script).name == "mpiexec"
+    assert choose(laptop, platform="host", job=script.with_(command=["cat"])).name == "fork"
+    assert choose(laptop, platform="host", job=script.with_(job_mode="serial")).name == "fork"
+    assert choose(laptop, platform="host", job=Job(command=["bash"], job_mode="serial")).name == "single"
+    assert choose(laptop, platform="host", job=script.with_(launcher="openmpi")).name == "openmpi"
+    assert MPIRun.for_site("laptop", job=script.with_(job_mode="serial")).name == "fork"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Open MPI refuses only root")
+def test_open_mpis_refusal_to_run_as_root_is_explained(put: PutProgram, tmp_path: Path) -> None:
+    refuses = put("mpirun", BANNERS["openmpi"][0])
+    refuses.write_text(refuses.read_text().replace('else echo "$0" "$@"', "else exit $((${CODE:-1}))"))
+    for mode in ("mpi", "serial"):
+        job = Job(command=["/bin/sh"], ranks_per_node=2, job_mode=mode, stdout=tmp_path / "out")
+        with launcher("openmpi")()(job) as run:
+            with pytest.raises(LaunchError, match="Open MPI refuses to run as root.*say --launcher fork"):
+                run.wait(60)
+            assert run.wait() == 125
+        allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        for method, environment, code in (
+            (launcher("openmpi")(), allowed, 1),
+            (launcher("openmpi")(), {"CODE": "3"}, 3),
+            (launcher("openmpi")(options=["--allow-run-as-root"]), {}, 1),
+        ):
+            with method(job.with_(environment=environment)) as run:
+                assert run.wait(60) == code
 
 
 def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) -> None:

@@ -175,6 +175,21 @@ def test_a_plan_knows_workers_accelerators_and_affinity() -> None:
         plan("slurm", interface="hsn9")
     with pytest.raises(InvalidRequest, match="no parameter 'max_block'.*'max_blocks'|no parameter 'max_block'"):
         plan("slurm", max_block=2)
+    for name, value in {
+        "workers_per_node": 0,
+        "cores_per_worker": "x",
+        "drain_min": -1,
+        "strategy": "foo",
+        "max_blocks": "two",
+        "init_blocks": -1,
+        "parallelism": "x",
+        "worker_init": 3,
+        "watchdog_s": "x",
+        "mem_per_node": "x",
+    }.items():
+        with pytest.raises(InvalidRequest, match=f"{name}={value!r} "):
+            plan("slurm", **{name: value})
+    assert plan("slurm", init_blocks=2).provider["max_blocks"] == 2
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

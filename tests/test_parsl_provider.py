@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -53,6 +54,60 @@ def test_an_unknown_argument_is_refused_when_the_provider_is_made() -> None:
         SlurmProvider(constrain="gpu")
     with pytest.raises(InvalidRequest, match="queue='a b' is refused"):
         SlurmProvider(queue="a b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("max_blocks", "two", "whole number"),
+        ("max_blocks", -1, "whole number"),
+        ("init_blocks", None, "whole number"),
+        ("init_blocks", 1.5, "whole number"),
+        ("min_blocks", True, "whole number"),
+        ("parallelism", "x", "number, 0 or"),
+        ("parallelism", float("nan"), "number, 0 or"),
+        ("parallelism", -0.1, "number, 0 or"),
+        ("worker_init", 3, "text"),
+        ("worker_init", ["a"], "text"),
+        ("node_init", 3, "text"),
+        ("cores_per_node", 0, "above 0"),
+        ("cores_per_node", "x", "above 0"),
+        ("watchdog_s", "x", "number, 0 or"),
+        ("watchdog_s", -1, "number, 0 or"),
+        ("mem_per_node", "x", "above 0"),
+        ("mem_per_node", 0, "above 0"),
+        ("gpus_per_node", "x", "whole number"),
+        ("gpus_per_node", -1, "whole number"),
+        ("wall_time_min", "x", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["SlurmProvider", "LocalProvider", "PBSProProvider"])
+def test_what_is_of_a_wrong_kind_is_refused_when_the_provider_is_made(
+    kind: str, name: str, value: Any, rule: str
+) -> None:
+    import psij_parsl.providers
+
+    with pytest.raises(InvalidRequest, match=f"{name}={re.escape(repr(value))}.*{rule}") as caught:
+        getattr(psij_parsl.providers, kind)(**{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_more_blocks_than_may_be_are_refused_and_none_but_the_first_can_be_asked_for() -> None:
+    from psij_parsl.providers import LocalProvider
+
+    for name in ("init_blocks", "min_blocks"):
+        with pytest.raises(InvalidRequest, match=rf"{name}=3 is more than max_blocks=2 \(say max_blocks=3\)"):
+            LocalProvider(**{name: 3}, max_blocks=2)
+    with pytest.raises(InvalidRequest, match="min_blocks=1 is more than max_blocks=0"):
+        LocalProvider(min_blocks=1, max_blocks=0)
+    assert (LocalProvider(init_blocks=3).max_blocks, LocalProvider(init_blocks=0).max_blocks) == (3, 1)
+
+
+def test_with_max_blocks_0_there_are_those_of_the_start_alone(tmp_path: Path) -> None:
+    with made_local(tmp_path, max_blocks=0, init_blocks=1) as provider:
+        provider.submit("sleep 60", 1)
+        with pytest.raises(Unavailable, match="not now: there are 1 blocks and max_blocks is 0"):
+            provider.submit("sleep 60", 1)
 
 
 def test_the_spellings_of_parsl_are_understood() -> None:

@@ -208,6 +208,7 @@ def test_the_exit_file_of_an_earlier_start_is_not_taken_for_this_ones(
 ) -> None:
     """PBS counts failed starts too: which start a file is of is told by the time."""
     job = active(executor, "echo x >>runs; [ $(wc -l <runs) = 2 ] || sleep 60; sleep 1; exit 3")
+    comes_true((tmp_path / "runs").exists)
     pbs.run("qrerun", job.native_id)
     status = job.wait(PATIENCE_S)
     assert (status.state, status.exit_code, status.attempt) == (JobState.FAILED, 3, 1)

@@ -197,6 +197,24 @@ def test_one_element_of_an_array_can_be_cancelled(executor: BatchSchedulerExecut
     assert states == ["COMPLETED", "CANCELED", "COMPLETED"]
 
 
+def test_an_array_is_held_and_released_of_which_elements_have_ended_and_run(
+    executor: BatchSchedulerExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = "sleep $((PSIJ_ARRAY_INDEX == 1 ? 300 : 0))"
+    whole = executor.submit(shell(command, array=(0, 1, 2), cpus_per_rank=8, parameters={"nodelist": "node02"}))
+    ids = [f"{whole.id}_{index}" for index in range(3)]
+    found = executor.journal.find(ids)
+    wanted = [JobState.COMPLETED, JobState.ACTIVE, JobState.QUEUED]
+    assert executor.watch(found, lambda now: [each.state for each in now] == wanted, timeout=PATIENCE_S)
+    executor.hold([whole.id])
+    assert f"are not held: {ids[1]}" in caplog.text
+    assert executor.watch(found, lambda now: now[2].held, timeout=PATIENCE_S)
+    executor.release([whole.id])
+    executor.cancel([ids[1]])
+    assert executor.wait([whole.id], PATIENCE_S)
+    assert executor.status(ids)[2].state is JobState.COMPLETED
+
+
 # ---- nodes and daemons that die under a job ----------------------------------------------------------------------
 
 

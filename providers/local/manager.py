@@ -18,7 +18,8 @@ extend ID SECONDS   set the wall time, counted from the start; ``+SECONDS`` adds
 info                cores and jobs of this machine
 ==================  ====================================================================================
 
-An array's id means all its elements (``12_0``, ``12_1``, ...). States: QUEUED, HELD, RUNNING, DONE (exit
+An array's id means all its elements (``12_0``, ``12_1``, ...); hold and release pass over those that
+have ended or run. States: QUEUED, HELD, RUNNING, DONE (exit
 0), FAILED, CANCELLED, TIMEOUT, LOST. Environment: ``PSIJ_LOCAL_HOME`` (state directory),
 ``PSIJ_LOCAL_CORES_TOTAL``, ``PSIJ_LOCAL_KILL_WAIT`` (seconds from TERM to KILL, 5),
 ``PSIJ_LOCAL_RETENTION`` (seconds that ``list`` shows a job which ended, one day; the last 10,000 are kept
@@ -257,18 +258,26 @@ class _Command:
             self._asked.append(job)
 
     def hold(self, words: Sequence[str]) -> None:
-        self._each(words, lambda state, job: self._turn(state, job, QUEUED, HELD))
+        self._each(words, lambda state, job: self._turn(state, job, QUEUED, HELD, job.id in words))
 
     def release(self, words: Sequence[str]) -> None:
-        self._each(words, lambda state, job: self._turn(state, job, HELD, QUEUED))
+        self._each(words, lambda state, job: self._turn(state, job, HELD, QUEUED, job.id in words))
 
-    def _turn(self, state: State, job: Job, before: str, after: str) -> None:
+    def _turn(self, state: State, job: Job, before: str, after: str, named: bool) -> None:
+        """Elements of an array are not `named` each: those that have ended or run are passed over."""
         if job.state == before:
             state.change(job, state=after)
         elif job.state in ENDED:
-            self.complain(f"job {job.id} has ended")
+            array = state.find(job.spec.id)
+            if named:
+                self.complain(f"job {job.id} has ended")
+            elif job is array[-1] and all(each.state in ENDED for each in array):
+                self.complain(f"job {job.spec.id} has ended")
         elif job.state != after and after == HELD:
-            self.complain(f"job {job.id} is running already")
+            if named:
+                self.complain(f"job {job.id} is running already")
+            else:
+                self.errors += f"job {job.id} is running already\n"
 
     def extend(self, words: Sequence[str]) -> None:
         if len(words) != 2:

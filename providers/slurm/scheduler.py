@@ -277,6 +277,7 @@ class SlurmScheduler(Scheduler):
     refusal = r"Batch job submission failed|^sbatch: (unrecognized|(error|fatal): )"
     forgets = UNSTARTED_ELEMENTS  # a plain job that is cancelled while it waits leaves a record
     names_clusters = True
+    holds_elements = True
     log_signs = (
         (r"(?P<text>Exceeded \w* ?memory limit.*|exceeded memory limit.*)", EndReason.OUT_OF_MEMORY),
         (r"(?i)(?P<text>detected \d+ oom.?kill.*|oom.?kill event.*|some of (your|the step) (processes|tasks).*(killed|OOM).*)",

@@ -6,7 +6,6 @@ Hundreds of these start at once, so nothing is imported here that the run does n
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,17 +119,11 @@ class _Launch:
     def _method(self) -> MPIRun:
         from ..mpirun_choice import choose
 
-        job, platform = self.job, self.resources.allocation.platform
-        name = job.launcher
+        job = self.job
         if job.job_mode == "script" and job.num_ranks > 1:
             raise InvalidRequest("script mode starts one rank", hint="leave --mode out, or say -n 1")
-        plain = name is None and not self.site.launcher and "option" not in self.said
-        if plain and job.num_ranks == 1 and platform in ("host", "local"):
-            name = "single"
-        program = shutil.which(job.command[0], path=job.environment.get("PATH")) or ""
-        return choose(
-            self.site, launcher=name, options=self.said.get("option", ()), platform=platform, program=program
-        )
+        platform = self.resources.allocation.platform
+        return choose(self.site, options=self.said.get("option", ()), platform=platform, job=job)
 
     def _io(self) -> RankIO:
         from ..rankio import RankIO

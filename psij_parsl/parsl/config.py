@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
+from ..validators import non_negative_int, positive_int
+from . import checked
 from .classes import provider_class
 from .interchange import command as interchange_command
 from .provider import BlockProvider
@@ -62,7 +64,7 @@ def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
 def plan(
     site: str | Site | None = None, *, project: str | None = None, queue: str | None = None,
     num_nodes: int | None = None, wall_time_min: int | str | None = None, job_mode: str = "serial",
-    init_blocks: int = 1, min_blocks: int = 0, max_blocks: int = 1, parallelism: float = 1.0,
+    init_blocks: int = 1, min_blocks: int = 0, max_blocks: int | None = None, parallelism: float = 1.0,
     workers_per_node: int | None = None, cores_per_worker: float = 1.0,
     accelerators: int | Sequence[str] | None = None, cpu_affinity: str | None = None, address: str | None = None,
     interface: str | None = None, worker_port_range: tuple[int, int] | None = None, drain_min: int | None = None,
@@ -72,7 +74,7 @@ def plan(
 ) -> Plan:  # fmt: skip
     """What to load on a site.
 
-    `workers_per_node`: default one per `cores_per_worker` cores, or one per accelerator; with `job_mode="mpi"` the
+    `max_blocks`: default `init_blocks`, or 1. `workers_per_node`: default one per `cores_per_worker` cores, or one per accelerator; with `job_mode="mpi"` the
     MPI tasks at once in a block (default: one per node). `accelerators`: their number or names (default: the
     node's GPUs). `cpu_affinity`: default the cores nearest to each worker's GPU where the site knows them, else
     "block", each worker its own cores, where their number is known. `address`:
@@ -82,6 +84,11 @@ def plan(
     """
     from ..sites import Laptop, find
 
+    init_blocks, min_blocks, max_blocks = checked.blocks(init_blocks, min_blocks, max_blocks)
+    workers_per_node = checked.checked("workers_per_node", workers_per_node, positive_int)
+    cores_per_worker = checked.checked("cores_per_worker", cores_per_worker, checked.above_0)
+    drain_min = checked.checked("drain_min", drain_min, non_negative_int)
+    strategy = checked.strategy(strategy)
     chosen = find(site) if site is None or isinstance(site, str) else site
     provider = provider_class(chosen.platform)
     known = node(chosen.default_fields())

@@ -23,7 +23,7 @@ from ..files import this_owner
 from ..platform import Platform
 from ..states import JobState, JobStatus
 from ..tracking import give_up
-from . import block
+from . import block, checked
 from .backoff import Backoff
 from .handlers import NOT_NOW
 from .launcher import MPIRunLauncher, chosen, text_of
@@ -57,7 +57,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     first node. `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are asked for and told to the workers;
     without cores a block has whole nodes where the platform can ask for that. `worker_init` is shell text run once
     in the block's script, which warns of a command in it that fails and goes on, `node_init` once on each node before its workers. `site` names a site that fills in the
-    rest. With `watchdog_s` a block ends itself when the workflow has been unreachable for that many seconds.
+    rest. There are never more live blocks than `max_blocks` (default: `init_blocks`, or `min_blocks` if that is more,
+    or 1); with 0, only those of the start. With `watchdog_s` a block ends itself when the workflow has been unreachable for that many seconds.
     All further arguments are the platform's own parameters (`psij-run platform show NAME`); the spellings of Parsl
     in `spellings.SAME` are accepted. Raises `InvalidRequest` for whatever is unknown or cannot be asked for.
     """
@@ -75,7 +76,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     def __init__(
         self, *, num_nodes: int | None = None, wall_time_min: int | str | None = None, queue: str | None = None,
         project: str | None = None, job_mode: str = "serial", init_blocks: int = 1, min_blocks: int = 0,
-        max_blocks: int = 1, parallelism: float = 1.0, cores_per_node: int | None = None,
+        max_blocks: int | None = None, parallelism: float = 1.0, cores_per_node: int | None = None,
         mem_per_node: float | None = None, gpus_per_node: int | str | None = None, worker_init: str = "",
         node_init: str = "", launcher: Any = None, site: str | Site | None = None, watchdog_s: float | None = None,
         **parameters: Any,
@@ -94,9 +95,11 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.wall_time_min, self.queue, self.project = shape.wall_time_min, shape.queue, shape.project
         self.cores_per_node, self.mem_per_node = shape.cores_per_node, shape.mem_per_node
         self.gpus_per_node = shape.gpus_per_node
-        self.init_blocks, self.min_blocks, self.max_blocks = init_blocks, min_blocks, max_blocks
-        self.parallelism = parallelism
-        self.worker_init, self.node_init, self.watchdog_s = worker_init, node_init, watchdog_s
+        self.init_blocks, self.min_blocks, self.max_blocks = checked.blocks(init_blocks, min_blocks, max_blocks)
+        self.parallelism = checked.checked("parallelism", parallelism, checked.not_below_0)
+        self.worker_init = checked.checked("worker_init", worker_init, checked.text) or ""
+        self.node_init = checked.checked("node_init", node_init, checked.text) or ""
+        self.watchdog_s = checked.checked("watchdog_s", watchdog_s, checked.not_below_0)
         self.launcher = chosen(launcher, job_mode, self.num_nodes, self.method)
         self.script_dir: str | None = None  # Parsl sets it
         self._blocks: dict[str, Entry] = {}
@@ -174,8 +177,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl.auto") -> str:
         """Submit a block and return our id for it. Raises `SchedulerError` or `InvalidRequest` with the reason.
 
-        Never are there more live blocks than `max_blocks` (or `init_blocks`, if that is more). After repeated
-        failures nothing is sent for a while, and the error says so.
+        Never are there more live blocks than `max_blocks` (with 0: than `init_blocks`). After repeated failures nothing
+        is sent for a while, and the error says so.
         """
         with self._mutex:
             self._make_room()
@@ -209,7 +212,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     def _make_room(self) -> None:
         """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be."""
-        limit = max(self.init_blocks, self.max_blocks)
+        limit = self.max_blocks or self.init_blocks
         deadline = time.monotonic() + _ROOM_S
         while len(live := self._live()) >= limit:
             staying = [entry for entry in live if not entry.cancelled]

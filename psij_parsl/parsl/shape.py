@@ -13,6 +13,7 @@ from ..errors import InvalidRequest, nearest
 from ..job import MODES, Job
 from ..platform import Platform
 from ..template import FIXED
+from . import checked
 from .spellings import Translation, minutes, translated
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class BlockShape:
             raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, MODES))
         asked = _filled(given, platform, site, words)
         named = {name: asked.pop(name) for name in list(asked) if name in cls.__dataclass_fields__}
+        named = checked.node(named, kinds="gpus_per_node" in platform.template_class.params)
         shape = cls(platform, job_mode, parameters=asked, site=site, words=words, **named)
         shape._check()
         return shape

@@ -1,0 +1,102 @@
+"""The rules for what a provider and a configuration are told, so that what is wrong is said when they are made."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import InvalidRequest, nearest
+from ..validators import Validator, non_negative_int, positive_int
+
+STRATEGIES = ("none", "simple", "htex_auto_scale")
+"""Parsl's ways of scaling."""
+_GPUS = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*", re.ASCII)
+
+
+def checked(name: str, value: Any, validator: Validator) -> Any:
+    """The value as the validator makes it; None stays None. Raises `InvalidRequest` with the rule that it breaks."""
+    try:
+        return None if value is None else validator(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"{name}={value!r} is refused: it {error}") from error
+
+
+def blocks(init_blocks: Any, min_blocks: Any, max_blocks: Any) -> tuple[int, int, int]:
+    """How many blocks at the start, at least and at most; without a word about the last, as many as at the start.
+
+    With `max_blocks=0` there are those of the start and no others: so Parsl's users switch scaling off. Raises
+    `InvalidRequest` where more are asked for than may be.
+    """
+    first = checked("init_blocks", _said("init_blocks", init_blocks), non_negative_int)
+    least = checked("min_blocks", _said("min_blocks", min_blocks), non_negative_int)
+    most = max(1, first, least) if max_blocks is None else checked("max_blocks", max_blocks, non_negative_int)
+    for name, number in (("init_blocks", first), ("min_blocks", least)):
+        if number > most and (most or name == "min_blocks"):
+            raise InvalidRequest(f"{name}={number} is more than max_blocks={most}", hint=f"say max_blocks={number}")
+    return first, least, most
+
+
+def node(named: Mapping[str, Any], *, kinds: bool) -> dict[str, Any]:
+    """What a block has of each node, checked; with `kinds` GPUs may be said as `a100:4`."""
+    rules: dict[str, Validator] = {
+        "cores_per_node": positive_int,
+        "mem_per_node": above_0,
+        "gpus_per_node": _gpus(kinds),
+    }
+    return {name: checked(name, value, rules[name]) if name in rules else value for name, value in named.items()}
+
+
+def above_0(value: Any) -> float:
+    """A number above 0."""
+    number = _number(value)
+    if number is None or number <= 0:
+        raise ValueError("must be a number above 0")
+    return number
+
+
+def not_below_0(value: Any) -> float:
+    """A number, 0 or more."""
+    number = _number(value)
+    if number is None or number < 0:
+        raise ValueError("must be a number, 0 or more")
+    return number
+
+
+def text(value: Any) -> str:
+    """Text."""
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
+def strategy(value: Any) -> Any:
+    """One of Parsl's strategies, or None, which it takes for "none". Raises `InvalidRequest`."""
+    if value is not None and value not in STRATEGIES:
+        raise InvalidRequest(f"strategy={value!r} is none of Parsl's", hint=nearest(str(value), STRATEGIES))
+    return value
+
+
+def _said(name: str, value: Any) -> Any:
+    if value is None:
+        raise InvalidRequest(f"{name}=None is refused: it must be a whole number, 0 or more")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if good else None
+
+
+def _gpus(kinds: bool) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if kinds and isinstance(value, str) and _GPUS.fullmatch(value):
+            return value
+        try:
+            non_negative_int(value)
+        except ValueError as error:
+            raise ValueError(f"{error}{', or a kind and a number such as a100:4' if kinds else ''}") from None
+        return value
+
+    return check
