@@ -229,10 +229,9 @@ class BatchSchedulerExecutor(JobExecutor):
         return [self._find(job_id) for job_id in named(ids)]
 
     def _find(self, job_id: str) -> tuple[Entry, str]:
-        found = self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))
-        if len(found) != 1:  # `all`
-            raise InvalidRequest(f"{job_id!r} is not the name of one job", hint="`list()` gives all")
-        return found[0]
+        if job_id == "all":
+            raise InvalidRequest("'all' is not the name of one job", hint="`list()` gives all")
+        return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
 
     def _refresh(self, old: View) -> View:
         with self.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
