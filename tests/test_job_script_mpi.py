@@ -111,7 +111,7 @@ def test_ranks_of_a_script_have_the_callers_path_on_every_node(
 def test_a_failing_copy_is_told_whatever_the_mpiexec_is(
     mode: str, known_by_both_names: Hosts, tmp_path: Path
 ) -> None:
-    command = ["sh", "-c", '[ "${PMI_RANK-$OMPI_COMM_WORLD_RANK}" = 0 ] || exit 5; sleep 1; touch left']
+    command = ["sh", "-c", '[ "${PMI_RANK-$OMPI_COMM_WORLD_RANK}" = 0 ] || exit 5; sleep 4; touch left']
     job = Job(command=command, num_nodes=2, ranks_per_node=1, job_mode=mode, directory=tmp_path)
     code, _, err = in_pbs_job(job, known_by_both_names, tmp_path / "folder")
     assert code == 5, err

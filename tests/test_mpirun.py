@@ -20,6 +20,7 @@ from psij_parsl.job import Resources
 from psij_parsl.mpirun import MPIRun
 from psij_parsl.registry import launcher
 from psij_parsl.script import launch_text
+from psij_parsl.signals import fresh
 
 SMALL = Resources(num_nodes=2, ranks_per_node=4)
 WIDE = Resources(
@@ -140,8 +141,9 @@ def fork(
 ) -> subprocess.Popen[bytes]:
     words = [*launcher("fork")().argv(Resources(ranks_per_node=ranks), mode=mode), "bash", "-c", script, "rank"]
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, start_new_session=True
-    )
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, start_new_session=True,
+        preexec_fn=fresh(),
+    )  # fmt: skip
     assert process.stdin
     process.stdin.write(stdin)
     process.stdin.close()

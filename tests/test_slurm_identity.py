@@ -135,8 +135,9 @@ def test_after_a_requeue_and_a_loss_of_state_the_stranger_with_its_id_is_none_of
     slurm.forget_everything()
     job = executor.submit(shell("sleep 600"))
     comes_true(lambda: executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE)
-    slurm.run("scontrol", "requeue", job.native_id)
+    slurm.run("scontrol", "requeuehold", job.native_id)  # held: a node that had it would end the other one by its id
     comes_true(lambda: executor.status([job.id], urgent=True)[0].attempt == 1)
+    comes_true(lambda: state_in_slurm(job.native_id) == "PENDING")
     slurm.forget_everything()
     watch_cancels(shims)
     assert sbatch("-o", "/dev/null", "--wrap", "sleep 600") == job.native_id

@@ -19,6 +19,7 @@ from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import JournalError
 from psij_parsl.files import holder, lock, locked
 from psij_parsl.journal import Journal
+from psij_parsl.signals import fresh
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import COMMAND, here, psij
 from tests.helpers_slurm import PATIENCE_S, Shims
@@ -114,7 +115,9 @@ def test_who_only_looks_is_answered_while_the_local_managers_lock_is_held_by_a_s
         row = json.loads(psij("status", after, "--json").stdout)[0]
         assert (row["state"], time.monotonic() - began < 20) == ("QUEUED", True)
         for words in (["cancel", after], ["submit", "--", "true"]):
-            asked = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            asked = subprocess.Popen(
+                [*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=fresh()
+            )
             assert asked.stderr
             assert f"kill -CONT {process.pid}" in asked.stderr.readline()
             asked.send_signal(signal.SIGINT)
