@@ -2,12 +2,12 @@
 
     python -m bench.kills [--platform local] [--kills 1000] [--supervisors 100] [--minutes 60] [--seed N]
 
-With `--platform slurm`, in an environment where Slurm answers (`python -m tests.clusters.slurm up`), real Slurm. A
-victim is a forked process that carries out one verb: half of them are killed at a random instant, half by strace as
-they enter their Nth system call, N spread over all that the verb makes. When all are dead, each accepted job must
-have exactly one record and as many executions as its state says, no id that was given out may be lost, and no folder
-may be left without a record that `clean` does not take. Then supervisors of `local` are killed under running jobs:
-each must be told to have ended as its exit file says.
+With `--platform slurm` real Slurm: the one that $SLURM_CONF names, else one of the test suite's own. A victim is a
+forked process that carries out one verb: half of them are killed at a random instant, half by strace as they enter
+their Nth system call, N spread over all that the verb makes. When all are dead, each accepted job must have exactly
+one record and as many executions as its state says, no id that was given out may be lost, and no folder may be left
+without a record that `clean` does not take. Then supervisors of `local` are killed under running jobs: each must be
+told to have ended as its exit file says.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.tools import report
+from bench.tools import report, slurm
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
 from psij_parsl.claim import ExitFile
 from psij_parsl.cli import main as psij_run
@@ -363,10 +363,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=options.place) as folder:
         place = Path(folder)
         os.environ.setdefault("PSIJ_LOCAL_CORES_TOTAL", "16")  # so that few jobs wait for one another
-        campaign = Campaign(place / "kills", options.platform, options.seed)
-        campaign.run(options.kills, time.monotonic() + options.minutes * 60, trace=trace)
-        found = campaign.check(max(120.0, options.kills * 0.5))
-        campaign.end()
+        with slurm() if options.platform == "slurm" else contextlib.nullcontext():
+            campaign = Campaign(place / "kills", options.platform, options.seed)
+            campaign.run(options.kills, time.monotonic() + options.minutes * 60, trace=trace)
+            found = campaign.check(max(120.0, options.kills * 0.5))
+            campaign.end()
         told = supervisors(place / "supervisors", options.supervisors, options.seed)
     figures = {f"killed: {way}": float(count) for way, count in sorted(found.killed.items())}
     figures |= {f"done before: {way}": float(count) for way, count in sorted(found.missed.items())}
