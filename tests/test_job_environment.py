@@ -135,6 +135,10 @@ SETUPS: Mapping[str, tuple[Sequence[str], str]] = {
     "an exit that is none": (["exit() { :; }; echo() { :; }", "false"], "false (exit code 1)"),
     "a program last in a list": (["true; cat /dev/null", "true && cat /dev/null"], ""),
     "a program that fails last in a list": (["true; ls nowhere"], "true; ls nowhere (exit code 2)"),
+    "other arguments": (["set -- false", "shift; shift 2>/dev/null; true"], ""),
+    "no arguments": (["set --"], ""),
+    "arguments that it has not": (['[ "$#" = 0 ]'], ""),
+    "a file that reads its arguments": (["echo 'while [ $# -gt 0 ]; do shift; done' >file", ". ./file"], ""),
     "a comment": (["true # done"], ""),
     "a document": (["cat >document <<E\nit's $HOME\nE"], ""),
     "a long text": (["false # " + "x" * 300], "..."),
@@ -179,6 +183,12 @@ def test_what_a_setup_changes_holds_for_the_next_one_and_for_the_command(tmp_pat
     setup = ["cd there", "declare -x A=1; umask 027", "f() { export B=$A; }", "f"]
     ran = run(tmp_path, Job(command=["bash", "-c", "pwd -P; echo $A $B; umask"], setup=setup, directory=tmp_path))
     assert (ran.folder / "stdout").read_text() == f"{tmp_path.resolve()}/there\n1 1\n0027\n"
+
+
+def test_the_command_ignores_no_signal_that_a_setup_did(tmp_path: Path) -> None:
+    setup = ["trap '' TERM PIPE ALRM; trap 'touch trapped' USR1 CHLD"]
+    ran = run(tmp_path, Job(command=["bash", "-c", "trap -p TERM PIPE ALRM USR1 CHLD"], setup=setup, directory=tmp_path))
+    assert (ran.code, (ran.folder / "stdout").read_text(), (ran.folder / "stderr").read_text()) == (0, "", "")
 
 
 def test_one_text_is_one_setup_whatever_it_holds() -> None:
