@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import IO
 
 from .bounds import Bounds, Watch
-from .errors import Unavailable
+from .errors import NotWaitedFor, Unavailable
+from .signals import in_a_hurry
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ KEPT = (
 
 
 _KEPT = 16 * 2**20  # bytes of each stream that are kept of a command without bounds; the rest is thrown away
+_LEAST_S = 3.0  # for a question whose asker has no more time
 _LAST_WORDS_S = 2.0  # for reading what a killed command had printed
 
 
@@ -143,7 +145,8 @@ class Started:
         """Give it its input, if it takes one, and wait for its end, or for its exceeding a bound.
 
         The text is written in one step, for in pieces we could be killed between two of them, and leave the command
-        with a part of it. See `holds`.
+        with a part of it. See `holds`. What is bounded is not waited for, and ended, where a signal asks us to leave:
+        then it raises `NotWaitedFor`.
         """
         self._over = True
         process = self._process
@@ -169,6 +172,8 @@ class Started:
             end_group(process.pid)
             process.wait()
             raise
+        if over == _LEFT:
+            raise NotWaitedFor(f"{self.argv[0]} was not waited for", hint="it is asked again by whoever asks next")
         seconds = time.monotonic() - self._began
         log.debug("%s -> %s in %.3f s", " ".join(self.argv[:6]), rc, seconds)
         out, err = streams.texts()
@@ -186,6 +191,7 @@ class Started:
 
 
 _TIME = "time"
+_LEFT = "left"
 
 
 class _Streams:
@@ -195,6 +201,7 @@ class _Streams:
         self._process, self._text = process, memoryview(text)
         self._most = bounds.output_mb * 2**20 if bounds is not None else None
         self._watch = Watch(process.pid, bounds.memory_mb) if bounds is not None else None
+        self._hurry = in_a_hurry(_LEAST_S)
         self._said = f"it printed more than {bounds.output_mb} MB" if bounds is not None else ""
         self._grown = f"it took more than {bounds.memory_mb} MB of memory" if bounds is not None else ""
         self._kept = {pipe.fileno(): bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None}
@@ -237,7 +244,7 @@ class _Streams:
             return 0.0, _TIME
         if self._watch is None:
             return left, ""
-        over = self._grown if self._watch.exceeded() else ""
+        over = self._grown if self._watch.exceeded() else _LEFT if self._hurry() else ""
         return max(0.0, min(left, self._watch.due - time.monotonic())), over
 
     def _take(self, number: int) -> bool:

@@ -14,6 +14,7 @@
     ├── SchedulerError    4   the resource manager; .output holds its words verbatim
     │   ├── Rejected          it refused: asking again will not help; .limit names what was hit
     │   ├── Unavailable       it did not answer: asking again may help
+    │   │   └── NotWaitedFor      whoever asked had to leave before it could answer
     │   └── Ambiguous         it may or may not have taken the job
     ├── Unsupported       4   this platform has no such operation
     ├── JobFailed         1   raised by `Submission.result()`; .status says how it ended
@@ -120,6 +121,10 @@ class Unavailable(SchedulerError):
     def __init__(self, message: str, *, hint: str = "", output: str = "", permanent: bool = False) -> None:
         super().__init__(message, hint=hint, output=output)
         self.permanent = permanent
+
+
+class NotWaitedFor(Unavailable):
+    """A question that was given up, for a signal came, or the time was up, of whoever asked. The manager may be well."""
 
 
 class Ambiguous(SchedulerError):

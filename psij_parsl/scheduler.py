@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 from .bounds import MEMORY_MB, Bounds
 from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
 from .entry import NAMED
-from .errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
+from .errors import Ambiguous, NotWaitedFor, Rejected, SchedulerError, Unavailable, Unsupported
 from .states import EndReason, JobStatus, signal_name
 
 log = logging.getLogger(__name__)
@@ -517,6 +517,8 @@ class Scheduler(ABC):
             try:
                 past, unread = self._ask(query)
                 return [r for r in past if self.plain_id(r.id) in wanted], None if silent else unread
+            except NotWaitedFor:  # the next question would not be, either
+                return [], None
             except Unavailable as error:
                 silent = silent or not error.permanent
                 self.warn_once(f"history: {error.message}" if not error.permanent else "")

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
@@ -183,6 +184,41 @@ def should_exit(wait_s: float = 0.0) -> bool:
     if wait_s > 0:
         flag.wait(wait_s)
     return flag.received is not None
+
+
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def until(deadline: float | None) -> Iterator[None]:
+    """Whoever asks something in this block has time until then, by time.monotonic(); with None as long as it takes."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def time_left(most_s: float) -> float:
+    """How long to wait for something that may take `most_s`, where `until` says that there is less time."""
+    deadline = _deadline.get()
+    return most_s if deadline is None else max(0.0, min(most_s, deadline - time.monotonic()))
+
+
+def in_a_hurry(least_s: float) -> Callable[[], bool]:
+    """A question for later: has a signal that asks us to leave come since now, or is the time of `until` over?
+
+    The time is never over before `least_s`, for a manager that takes some seconds would else never be heard.
+    """
+    flag, deadline = _flag, _deadline.get()
+    latest = None if deadline is None else max(deadline, time.monotonic() + least_s)
+    if flag is not None and flag.received is not None:
+        flag = None  # what is asked after the signal is part of leaving
+
+    def hurry() -> bool:
+        return (flag is not None and flag.received is not None) or (latest is not None and time.monotonic() > latest)
+
+    return hurry
 
 
 def received_signal() -> int | None:

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import JournalError, Unavailable
+from .errors import JournalError, NotWaitedFor, Unavailable
 from .files import holder, holder_stopped, lock, locked, private_folder, read_json, tried, write_whole
+from .signals import time_left
 from .states import EndReason, JobState, JobStatus, sound
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class QueueSnapshot:
                 if ours:
                     return self._refreshed(refresh, urgent)
         if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
-            with suppress(JournalError), locked(self._second if stopped else self._lock):
+            with suppress(JournalError), locked(self._second if stopped else self._lock, timeout_s=time_left(60.0)):
                 return self.view()  # else whoever asks has not been answered for a minute
         return self.view()
 
@@ -236,6 +237,8 @@ class QueueSnapshot:
             fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
             if view.failures:
                 log.warning(_AGAIN)
+        except NotWaitedFor:  # no word against the manager: it is asked again when it would have been
+            fresh = replace(paid, asked=min(view.asked, now), failing_until=time.time() + self.interval_s)
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from psij_parsl.bounds import Bounds
 from psij_parsl.command import CommandRunner
 from psij_parsl.errors import Unavailable
 from psij_parsl.scheduler import Scheduler
+from psij_parsl.signals import fresh
 from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.fake_pbs.server import FakePBS
+from tests.helpers_cli import COMMAND
 
 Put = Callable[[str, str], Path]
 SMALL = Bounds(memory_mb=96, output_mb=8)
@@ -133,6 +137,42 @@ def test_the_state_of_jobs_stays_when_a_query_prints_for_ever(pbs: FakePBS, tmp_
         assert "\n" not in caught.value.message
         assert job.status().state is JobState.QUEUED
     qstat.write_text(real)
+    job.cancel()
+
+
+LEAVING: Mapping[str, tuple[Sequence[str], signal.Signals | None, int]] = {
+    "its time is up": (["wait", "--timeout", "1s"], None, 124),
+    "Ctrl-C": (["wait"], signal.SIGINT, 130),
+    "TERM": (["wait"], signal.SIGTERM, 143),
+    "Ctrl-C while it looks again and again": (["status", "--watch"], signal.SIGINT, 130),
+}
+
+
+@pytest.mark.parametrize("why", LEAVING)
+def test_a_manager_that_hangs_keeps_nobody_who_has_to_leave(
+    pbs: FakePBS, why: str, tmp_path: Path, comes_true: Callable[..., None]
+) -> None:
+    words, number, code = LEAVING[why]
+    executor = BatchSchedulerExecutor("pbspro", poll_s=0.1)
+    job = executor.submit(Job(command=["true"], hold=True))
+    qstat, began = pbs.bin / "qstat", tmp_path / "began"
+    real = qstat.read_text()
+    qstat.write_text(f"#!/bin/bash\nsleep 120 &\necho $$ >{began}.new; mv {began}.new {began}\nwait\n")
+    start = time.monotonic()
+    with subprocess.Popen(
+        [*COMMAND, *words, job.id], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=fresh()
+    ) as process:
+        comes_true(began.exists)
+        if number is not None:
+            process.send_signal(number)
+        process.communicate(timeout=40)
+    assert (process.returncode, time.monotonic() - start < 30) == (code, True)
+    group = began.read_text().strip()
+    comes_true(lambda: not subprocess.run(["pgrep", "-g", group], capture_output=True, text=True).stdout.split())
+    view = executor.snapshot.view()
+    assert (view.failures, view.failure) == (0, "")  # the manager is not to blame
+    qstat.write_text(real)
+    assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
     job.cancel()
 
 

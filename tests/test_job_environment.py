@@ -187,7 +187,9 @@ def test_what_a_setup_changes_holds_for_the_next_one_and_for_the_command(tmp_pat
 
 def test_the_command_ignores_no_signal_that_a_setup_did(tmp_path: Path) -> None:
     setup = ["trap '' TERM PIPE ALRM; trap 'touch trapped' USR1 CHLD"]
-    ran = run(tmp_path, Job(command=["bash", "-c", "trap -p TERM PIPE ALRM USR1 CHLD"], setup=setup, directory=tmp_path))
+    ran = run(
+        tmp_path, Job(command=["bash", "-c", "trap -p TERM PIPE ALRM USR1 CHLD"], setup=setup, directory=tmp_path)
+    )
     assert (ran.code, (ran.folder / "stdout").read_text(), (ran.folder / "stderr").read_text()) == (0, "", "")
 
 

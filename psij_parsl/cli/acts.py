@@ -10,7 +10,7 @@ import typer
 
 from ..entry import element_id
 from ..errors import InvalidRequest
-from ..signals import received_signal, registered, should_exit
+from ..signals import received_signal, registered, should_exit, until
 from ..states import JobState, JobStatus
 from ..validators import duration
 from .arguments import Json, Selectors, needed
@@ -60,7 +60,7 @@ def wait_for(out: Renderer, desk: Desk, selectors: Sequence[str], timeout_s: flo
     found = desk.find(selectors, elements=True)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     complete = True
-    with registered():
+    with registered(), until(deadline):
         for executor, group in desk.groups(found):
             executor.statuses(group, urgent=True)  # somebody wants to know now
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
