@@ -70,7 +70,12 @@ def test_the_skeleton_is_what_the_page_says_it_is() -> None:
 
 def test_a_new_platforms_name_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, said in (("Toy", "lower-case"), ("a-b", "lower-case"), ("slurm", "comes with psij-parsl")):
+    for name, said in (
+        ("Toy", "lower-case"),
+        ("a-b", "lower-case"),
+        ("slurm", "comes with psij-parsl"),
+        ("parsl", "psij-parsl itself"),
+    ):
         done = psij_here("platform", "new", name)
         assert done.returncode == 2
         assert said in done.stderr

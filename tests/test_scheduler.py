@@ -411,6 +411,19 @@ def test_slurms_own_hints_name_the_limit(commands: Commands, script: Path) -> No
     assert error.output == said
 
 
+def test_a_cluster_that_slurm_does_not_know_is_a_refusal_that_needs_no_search(
+    commands: Commands, script: Path
+) -> None:
+    said = (
+        "sbatch: error: 'nope' can't be reached now, or it is an invalid entry for --cluster."
+        "  Use 'sacctmgr list clusters' to see available clusters."
+    )
+    commands.put("sbatch", f'echo "{said}" >&2; exit 1')
+    with pytest.raises(Rejected, match="'nope' can't be reached") as caught:
+        SlurmScheduler(cluster="nope").qsub(script)
+    assert (caught.value.limit, caught.value.answered) == ("cluster", False)
+
+
 def test_slurm_ids_go_into_few_commands(commands: Commands) -> None:
     commands.put("squeue", "true")
     commands.put("sacct", "true")

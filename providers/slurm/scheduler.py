@@ -314,6 +314,10 @@ class SlurmScheduler(Scheduler):
             r"establish.*config.*source|failed to fetch config|Unable to process configuration file",
             hint="Slurm's commands are here but know no cluster: set SLURM_CONF, or choose another --platform",
         ),
+        Complaint(  # the question never left: sbatch first looks the cluster up
+            r"is an invalid entry for --cluster", client=True, limit="cluster",
+            hint="`sacctmgr list clusters` lists them; one that is there cannot be reached just now",
+        ),
         Complaint(
             r"DB index is being set", transient=True,
             hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",

@@ -79,5 +79,7 @@ def _check(name: str) -> None:
         raise InvalidRequest(
             f"{name!r} cannot be a platform's name", hint="lower-case letters, digits and _, beginning with a letter"
         )
+    if f"psij_{name}" == __name__.partition(".")[0]:
+        raise InvalidRequest(f"the package psij_{name} would be psij-parsl itself", hint="choose another name")
     if name in dict(platforms(plugins=False)):
         raise InvalidRequest(f"the platform {name!r} comes with psij-parsl", hint="choose another name")
