@@ -9,11 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor
+from psij_parsl import BatchSchedulerExecutor, JobState, JobStatus
+from psij_parsl.cli.desk import Row
+from psij_parsl.entry import Entry
+from psij_parsl.files import this_owner
 
 from .helpers_cli import COMMAND, here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
 
@@ -431,3 +435,13 @@ def test_doctor_of_a_state_directory_that_cannot_be(tmp_path: Path) -> None:
     done = psij("doctor", "--json", PSIJ_PARSL_HOME=str(tmp_path / "file" / "state"))
     assert done.returncode == 3
     assert "state directory" in [row["what"] for row in json.loads(done.stdout) if row["state"] == "broken"]
+
+
+def test_a_block_that_its_workflow_has_cancelled_is_no_orphan_to_be_cancelled() -> None:
+    host, boot, _, start = this_owner().split("/")
+    block = Entry("0123456789", "local", "/x", run=f"{host}/{boot}/999999999/{start}", native="5", committed=1.0)
+    assert "its workflow is gone" in Row(block, "", JobStatus(JobState.ACTIVE), "5").why
+    told = replace(block, cancelled={"*": 2.0})
+    assert Row(told, "", JobStatus(JobState.ACTIVE), "5").why == "asked to be cancelled"
+    unsent = replace(told, unsent=("*",))
+    assert "its workflow is gone" in Row(unsent, "", JobStatus(JobState.ACTIVE), "5").why

@@ -48,7 +48,11 @@ class Row:
     def why(self) -> str:
         """Why it is in its state, in a few words."""
         said = self.status.describe().partition(", ")[2] if self.status.final else self.status.message
-        alone = "its workflow is gone: `psij-run cancel --orphans`" if self.entry.orphaned else ""
+        alone = ""
+        if self.entry.orphaned:
+            # A workflow that ends well cancels its blocks, and is gone before the manager has told of their ends.
+            asked = self.entry.cancel_asked(self.key) and not self.entry.cancel_unsent(self.key)
+            alone = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
         parts = ["held" if self.status.held else "", "" if said == "None" else said, self.note, alone]
         return "; ".join(part for part in parts if part)
 
