@@ -21,7 +21,7 @@ from .bounds import MEMORY_MB, Bounds
 from .command import CommandRunner, Output, Runner, Started, backoff, client_environment
 from .entry import NAMED
 from .errors import Ambiguous, NotWaitedFor, Rejected, SchedulerError, Unavailable, Unsupported
-from .states import EndReason, JobStatus, signal_name
+from .states import EndReason, JobStatus, signal_name, sound
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,16 @@ class Record(NamedTuple):
     whole: str = ""
     place: int | None = None
     alias: str = ""
+
+
+def _check(record: Any) -> None:
+    """Raise `TypeError` for what a platform's reader gave that is no record of a job."""
+    if not isinstance(record, Record) or not isinstance(record.status, JobStatus):
+        raise TypeError(f"{type(record).__name__} is no Record with a JobStatus")
+    texts = (record.id, record.tag, record.output, record.cluster, record.whole, record.alias)
+    numbers = isinstance(record.submitted, int | float | None) and isinstance(record.place, int | None)
+    if not (record.id and all(isinstance(text, str) for text in texts) and numbers and sound(record.status)):
+        raise TypeError("a Record with fields of wrong kinds")
 
 
 class Accepted(NamedTuple):
@@ -481,11 +491,11 @@ class Scheduler(ABC):
         no usable answer: then nothing is known about any job.
         """
         before = self.queries
-        live, unread = self._ask(self.live())
+        live, unread = self._ask(self.live(), jobs=True)
         records = {self.plain_id(record.id): record for record in live}
         for group in self.grouped([each for each in arrays if self.plain_id(each) in records]):
             if (query := self.elements_query(group)) is not None:
-                elements, torn = self._ask(query)
+                elements, torn = self._ask(query, jobs=True)
                 unread += torn
                 records |= {self.plain_id(record.id): record for record in elements}
         answer = Answer(records, plain_id=self.plain_id)
@@ -515,7 +525,7 @@ class Scheduler(ABC):
             if query.name in self._never:
                 continue
             try:
-                past, unread = self._ask(query)
+                past, unread = self._ask(query, jobs=True)
                 return [r for r in past if self.plain_id(r.id) in wanted], None if silent else unread
             except NotWaitedFor:  # the next question would not be, either
                 return [], None
@@ -591,8 +601,8 @@ class Scheduler(ABC):
         """Run a query and read it record by record. Raises `Unavailable` when the answer is no answer."""
         return iter(self._ask(query)[0])
 
-    def _ask(self, query: Query) -> tuple[list[Any], list[str]]:
-        """As `ask`, and the texts of the records that could not be read."""
+    def _ask(self, query: Query, *, jobs: bool = False) -> tuple[list[Any], list[str]]:
+        """As `ask`, and the texts of the records that could not be read; `jobs`: they must be sound `Record`s."""
         self.queries += 1
         # Only a question is bounded: what submits may hand its own limits on to the job.
         bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
@@ -610,9 +620,9 @@ class Scheduler(ABC):
                 else "states stay as they were; it is asked again later",
                 permanent=never,
             )
-        return self._read(query, output)
+        return self._read(query, output, jobs=jobs)
 
-    def _read(self, query: Query, output: Output) -> tuple[list[Any], list[str]]:
+    def _read(self, query: Query, output: Output, *, jobs: bool) -> tuple[list[Any], list[str]]:
         good: list[Any] = []
         bad: list[str] = []
         try:
@@ -626,6 +636,8 @@ class Scheduler(ABC):
         for piece in pieces:
             try:
                 record = query.parse(piece)
+                if jobs and record is not None:
+                    _check(record)
             except Exception as error:  # noqa: BLE001 - a parser meets text that nobody foresaw: it costs that record
                 bad.append(str(piece))
                 self.warn_once(f"{query.argv[0]}: cannot read {str(piece)[:200]!r} ({type(error).__name__}: {error})")

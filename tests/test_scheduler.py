@@ -424,6 +424,24 @@ def test_a_cluster_that_slurm_does_not_know_is_a_refusal_that_needs_no_search(
     assert (caught.value.limit, caught.value.answered) == ("cluster", False)
 
 
+@pytest.mark.parametrize(
+    "wrong", [5, Record(7, JobStatus(JobState.ACTIVE, "R")), Record("7", "R"), Record("7", JobStatus("R", "R")),  # type: ignore[arg-type]  # as a plug-in may have it
+              Record("7", JobStatus(JobState.ACTIVE, "R"), submitted="now")],  # type: ignore[arg-type]
+)  # fmt: skip
+def test_a_reader_that_gives_no_record_costs_that_record_alone(commands: Commands, wrong: object) -> None:
+    class Odd(SlurmScheduler):
+        def live(self) -> Query:
+            return Query(
+                ["odd"], lambda line: wrong if line == "bad" else Record(line, JobStatus(JobState.ACTIVE, "R"))
+            )
+
+    commands.put("odd", "echo bad; echo 8")
+    assert set(Odd().qstat(lambda seen: []).records) == {"8"}
+    commands.put("odd", "echo bad")
+    with pytest.raises(Unavailable, match="nothing that can be read"):
+        Odd().qstat(lambda seen: [])
+
+
 def test_slurm_ids_go_into_few_commands(commands: Commands) -> None:
     commands.put("squeue", "true")
     commands.put("sacct", "true")
