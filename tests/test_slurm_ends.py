@@ -57,7 +57,8 @@ def test_a_job_out_of_wall_time_has_timed_out(
         code, out, said = finish(process)
         assert code == 0, said
         status = JobStatus.from_dict(json.loads(out))
-        assert (status.state, status.reason, status.native) == (JobState.FAILED, EndReason.TIMEOUT, "TIMEOUT")
+        told = (status.state, status.reason, status.native)
+        assert told == (JobState.FAILED, EndReason.TIMEOUT, "TIMEOUT"), status
         assert status.exit_code is None  # the end is the manager's doing, not the script's
         assert "wall time" in EndReason.TIMEOUT.hint
 
