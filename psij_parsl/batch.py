@@ -365,9 +365,10 @@ class BatchSchedulerExecutor(JobExecutor):
             return entry, key
         going = not entry.over(key)
         view = self.snapshot.view()
-        first = element_id(entry, entry.keys[0] if key in ("", "*") else key)
-        recent = 0 <= time.time() - view.proved(first) < _PROOF_S and first not in view.unproved
-        if going and recent and first not in view.strangers:
+        first = entry.keys_of(key)[0]
+        first_id = element_id(entry, first)
+        recent = 0 <= time.time() - view.proved(first_id) < _PROOF_S and first_id not in view.unproved
+        if going and recent and first_id not in view.strangers:
             return entry, key
         try:
             answer = self._asked(name)
@@ -378,7 +379,7 @@ class BatchSchedulerExecutor(JobExecutor):
         found = answer.of(name)
         if found is None:
             return entry, key
-        known = entry.ended.get(entry.keys[0] if key in ("", "*") else key) or view.status(first) or JobStatus()
+        known = entry.ended.get(first) or view.status(first_id) or JobStatus()
         other = whose(
             self.scheduler, entry, found, attempt=known.attempt, clock=view.clock, tagged=view.tagged,
             past=self.scheduler.plain_id(name) in answer.past,
@@ -496,7 +497,7 @@ class BatchSchedulerExecutor(JobExecutor):
         found = [(entry, key) for entry, key in found if not entry.over(key)]
         proved = []
         for entry, key in found:
-            keys = [each for each in entry.keys if each not in entry.ended] if key in ("", "*") else [key]
+            keys = [each for each in entry.keys_of(key) if each not in entry.ended]
             seen = max((view.proved(element_id(entry, each)) for each in keys), default=0.0)
             sure = entry.sure and 0 <= now - entry.committed < _SURE_S
             known = seen >= now - _PROOF_S or sure or (silent and seen > 0)
@@ -597,7 +598,7 @@ class BatchSchedulerExecutor(JobExecutor):
         unsettled = [
             (entry, each, status)
             for (entry, key), status in zip(found, statuses, strict=True) if not status.final
-            for each in (entry.keys if key in ("", "*") else [key])
+            for each in entry.keys_of(key)
         ]  # fmt: skip
         needed: set[float] = set()
         for turn in range(min(_HINTS_A_TICK, len(unsettled))):

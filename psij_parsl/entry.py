@@ -73,6 +73,10 @@ class Entry:
             return not self.array and not key
         return self.array[0] <= int(key) <= self.array[-1] or int(key) in self.array
 
+    def keys_of(self, key: str) -> Sequence[str]:
+        """The keys of the elements that one key means; '' and '*' mean all of it."""
+        return self.keys if key in ("", "*") else [key]
+
     def over(self, key: str) -> bool:
         """Whether that element has ended; '' and '*' mean all of it."""
         return not self.open if key in ("", "*") else key in self.ended

@@ -214,7 +214,7 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
                 asked = kind if kind in known else _ANY_END
                 told += [f"{asked}:{scheduler.spoken(native)}" for native in handles(scheduler, entry, key)]
                 if kind not in known and kind != "after":
-                    keys = entry.keys if key in ("", "*") else [key]
+                    keys = entry.keys_of(key)
                     guards.append((kind, [str(entry.element_folder(each)) for each in keys]))
             else:
                 raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
@@ -239,7 +239,7 @@ def _named(executor: BatchSchedulerExecutor, name: str) -> list[tuple[Entry, str
 
 def _seems_over(entry: Entry, key: str) -> bool:
     """Whether all of a job has left its exit file."""
-    keys = entry.keys if key in ("", "*") else [key]
+    keys = entry.keys_of(key)
     return all((entry.element_folder(each) / "exit").exists() for each in keys)
 
 

@@ -237,7 +237,7 @@ def _native(executor: BatchSchedulerExecutor, entry: Entry, key: str) -> str:
 def _recorded(entry: Entry, key: str) -> JobStatus:
     """What the journal alone says."""
     open_ = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
-    keys = entry.keys if key in ("", "*") else [key]
+    keys = entry.keys_of(key)
     statuses = [entry.ended.get(each, open_) for each in keys]
     return _of_all(statuses)
 
@@ -251,7 +251,7 @@ def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
 
 
 def _last_known(view: View, entry: Entry, key: str) -> JobStatus:
-    keys = entry.keys if key in ("", "*") else [key]
+    keys = entry.keys_of(key)
     seen = {each: view.status(element_id(entry, each)) for each in keys if entry.native}
     return _of_all([entry.ended.get(each) or seen.get(each) or _recorded(entry, each) for each in keys])
 
