@@ -412,8 +412,7 @@ class BatchSchedulerExecutor(JobExecutor):
             return self._handle(
                 entry, next((key for key in keys if same_id(native_of(self.scheduler, entry, key), native_id)), "")
             )
-        job_id, folder = self.journal.prepare(self.spool)
-        self.journal.make_folder(folder)
+        job_id, folder = self.journal.new_folder(self.spool)
         entry = Entry(
             job_id, self.platform.name, str(folder), self.site, self.cluster, f"attached {native_id}", attached=True
         )

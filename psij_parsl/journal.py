@@ -303,6 +303,13 @@ class Journal:
         """Whether nothing was ever recorded here."""
         return not self.path.exists()
 
+    def new_folder(self, spool: Path | None = None) -> tuple[str, Path]:
+        """A new id and its folder, made: no other process has either."""
+        while True:  # two ids of one second may meet
+            job_id, folder = self.prepare(spool)
+            if self.make_folder(folder):
+                return job_id, folder
+
     def make_folder(self, folder: Path) -> bool:
         """Make a job's folder; False if another process has just taken that id."""
         identity = self.identity

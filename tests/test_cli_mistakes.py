@@ -18,8 +18,7 @@ from .helpers_cli import here, one_sentence_and_a_hint, psij, psij_here  # noqa:
 def stranger(home: Path) -> str:
     """An open job of a platform that is not installed any more."""
     journal = Journal(home)
-    job_id, folder = journal.prepare()
-    journal.make_folder(folder)
+    job_id, folder = journal.new_folder()
     journal.commit(journal.intend(Entry(job_id, "toyq", str(folder), name="stranger")), "1")
     return job_id
 

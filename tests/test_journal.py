@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl import EndReason, Job, JobState, JobStatus
+from psij_parsl import journal as journal_module
 from psij_parsl.claim import ABANDONED, ExitFile, abandon, claimed_by
 from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, JournalError, UnknownJob
@@ -32,8 +33,7 @@ FAILED = JobStatus(JobState.FAILED, "F", 3)
 
 def add(journal: Journal, *, native: str = "", array: tuple[int, ...] = (), **fields: str) -> Entry:
     """A record as a submission makes it."""
-    job_id, folder = journal.prepare()
-    assert journal.make_folder(folder)
+    job_id, folder = journal.new_folder()
     entry = Entry(job_id, fields.pop("platform", "slurm"), str(folder), array=array, **fields)
     entry = journal.intend(entry, Job(command=["true"], array=array))
     return journal.commit(entry, native) if native else entry
@@ -112,8 +112,7 @@ def test_a_first_end_stays(home: Path) -> None:
 def test_the_specification_comes_back_from_the_jobs_folder(home: Path) -> None:
     journal = Journal(home)
     job = Job(command=["echo", "é\n"], environment={"A": "it's"}, stdout=Path("o ut"), parameters={"qos": "x"})
-    job_id, folder = journal.prepare()
-    journal.make_folder(folder)
+    job_id, folder = journal.new_folder()
     entry = journal.intend(Entry(job_id, "slurm", str(folder)), job)
     assert Journal(home).job(entry) == job
     (folder / "job.json").write_text("{torn")
@@ -129,6 +128,14 @@ def test_ids_are_new_sorted_by_time_and_never_mistaken_for_a_managers(home: Path
     assert not journal.make_folder(folder)
     assert not any(job_id.isdigit() for job_id in ids)
     assert sorted(job_id[:6] for job_id in ids) == [job_id[:6] for job_id in ids]
+
+
+def test_two_ids_of_one_second_that_meet_are_two_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = iter(["aaaaaabbbb", "aaaaaabbbb", "aaaaaabbbb", "aaaaaacccc"])
+    monkeypatch.setattr(journal_module, "_new_id", lambda: next(few))
+    made = [Journal(home).new_folder(), Journal(home).new_folder()]
+    assert made == [("aaaaaabbbb", home / "jobs" / "aaaaaabbbb"), ("aaaaaacccc", home / "jobs" / "aaaaaacccc")]
+    assert all(folder.is_dir() for _, folder in made)
 
 
 def consistent(entry: Entry) -> Entry:

@@ -303,8 +303,7 @@ class PlatformContract:
         comes_true(lambda: hasty.status([ours.id], urgent=True)[0].state is JobState.ACTIVE)  # seen, with its tag
         ended(ours)
         journal = hasty.journal
-        job_id, folder = journal.prepare()
-        journal.make_folder(folder)
+        job_id, folder = journal.new_folder()
         entry = journal.intend(replace(journal.get(ours.id), id=job_id, place=str(folder), native="", ended={}))
         entry = journal.commit(entry, theirs)
         journal.born({job_id: entry.committed - 3600})
