@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -27,7 +28,9 @@ _HIDDEN = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test sees the host's own resource managers."""
+    """No test sees the host's own resource managers, or whether nohup began us: what we start would ignore hangups too."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)  # the default in children, and none of our own end
     config.stash[_HIDDEN] = unseen.hide()
 
 

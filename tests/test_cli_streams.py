@@ -190,7 +190,9 @@ def test_a_reader_that_has_stopped_keeps_no_job_from_being_cancelled(
     number: int, comes_true: Callable[..., None]
 ) -> None:
     reading, writing = os.pipe()
-    with subprocess.Popen([*COMMAND, "run", "--", "yes"], stdout=writing, stderr=subprocess.PIPE) as running:
+    text = "yes | head -c 9000000; exec sleep 300"  # much more than a pipe holds, and no disk full of it
+    words = [*COMMAND, "run", "--", "sh", "-c", text]
+    with subprocess.Popen(words, stdout=writing, stderr=subprocess.PIPE) as running:
         os.close(writing)
         assert os.read(reading, 2) == b"y\n"
         comes_true(lambda: Path("/proc", str(running.pid)).exists() and jobs()[0]["state"] == "ACTIVE")
