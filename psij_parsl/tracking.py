@@ -138,23 +138,18 @@ class _Round:
         self.strangers: set[str] = set()  # our ids of jobs whose ids other jobs have by now
         self.born: dict[str, float] = {}
         self.earliest = float("inf")  # submission, of all of ours that the manager has at hand
-        for entry in entries:
-            if entry.native:
-                self._expect(entry)
+        self._expect(entries)
 
-    def _expect(self, entry: Entry) -> None:
+    def _expect(self, entries: Iterable[Entry]) -> None:
         plain_id = self.scheduler.plain_id
-        if not entry.array:  # of these there may be many
-            plain = plain_id(entry.native)
-            self.expected[entry.id] = _Expected(entry, "", entry.native, plain)
-            self.plain.add(plain)
-            return
-        for key in entry.keys:
-            if key not in entry.ended:
-                native = native_of(self.scheduler, entry, key)
-                plain = plain_id(native)
-                self.expected[element_id(entry, key)] = _Expected(entry, key, native, plain)
-                self.plain.add(plain)
+        for entry in entries:
+            if not entry.array and entry.native:  # of these there may be many
+                self.expected[entry.id] = _Expected(entry, "", entry.native, plain_id(entry.native))
+            for key in entry.keys if entry.array and entry.native else ():
+                if key not in entry.ended:
+                    native = native_of(self.scheduler, entry, key)
+                    self.expected[element_id(entry, key)] = _Expected(entry, key, native, plain_id(native))
+        self.plain.update([each.plain for each in self.expected.values()])
 
     # ---- asking --------------------------------------------------------------------------------------------
 
@@ -180,7 +175,7 @@ class _Round:
             for key in before.keys:
                 self.expected.pop(element_id(before, key), None)
                 self.records.pop(element_id(before, key), None)
-            self._expect(after)
+            self._expect([after])
             self._take_shown(after)
         self._note_births()
         return replace(
@@ -397,6 +392,8 @@ class _Round:
         """
         shown = self._bearers()
         for entry in self.entries:
+            if entry.native and not entry.array and entry.id not in shown:  # of these there may be many
+                continue
             found = shown.pop(entry.id, {})
             if entry.native and not found:
                 after = self._learned(entry)
@@ -420,14 +417,12 @@ class _Round:
         """What bears our tags and is not expected, by our id; of jobs that have ended, only what has not."""
         shown: dict[str, Copies] = {}
         mine = {entry.id for entry in self.entries}
-        for plain, record in self.answer.records.items():
-            if plain in self.plain:
-                continue
+        for record in [record for plain, record in self.answer.records.items() if plain not in self.plain]:
             for job_id in bearers_of(self.scheduler, record):
                 if job_id in mine or not record.status.final:
                     whole = whole_of(self.scheduler, record)
                     shown.setdefault(job_id, {}).setdefault(whole, []).append(record)
-        for entry in self.entries:  # an element that has ended is not expected, and yet no second copy
+        for entry in self.entries if shown else ():  # an element that has ended is not expected, and no second copy
             if entry.id in shown and entry.native:
                 for whole in [whole for whole in shown[entry.id] if self.scheduler.same_id(whole, entry.native)]:
                     del shown[entry.id][whole]
