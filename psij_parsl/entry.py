@@ -138,7 +138,7 @@ def is_open(record: Entry | dict[str, Any] | bytes) -> bool:
     if isinstance(record, bytes):
         return False
     if isinstance(record, Entry):
-        return len(record.ended) < (len(record.array) or 1)
+        return record.open
     return len(record.get("ended", ())) < len(record.get("array") or ("",))
 
 

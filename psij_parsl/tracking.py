@@ -132,24 +132,24 @@ class _Round:
         self.asked, self.platform, self.grace_s, self.settle_s = asked, platform, grace_s, settle_s
         self.clock, self.tagged = old.clock, old.tagged
         self.expected: dict[str, _Expected] = {}  # by our ids of jobs and elements
-        self.plain: set[str] = set()  # the ids of all of them, as `Scheduler.plain_id` has them
         self.records: dict[str, Record] = {}  # proved to be ours, by our ids
         self.answer = Answer()
         self.strangers: set[str] = set()  # our ids of jobs whose ids other jobs have by now
         self.born: dict[str, float] = {}
         self.earliest = float("inf")  # submission, of all of ours that the manager has at hand
-        self._expect(entries)
-
-    def _expect(self, entries: Iterable[Entry]) -> None:
-        plain_id = self.scheduler.plain_id
         for entry in entries:
-            if not entry.array and entry.native:  # of these there may be many
-                self.expected[entry.id] = _Expected(entry, "", entry.native, plain_id(entry.native))
-            for key in entry.keys if entry.array and entry.native else ():
-                if key not in entry.ended:
-                    native = native_of(self.scheduler, entry, key)
-                    self.expected[element_id(entry, key)] = _Expected(entry, key, native, plain_id(native))
-        self.plain.update([each.plain for each in self.expected.values()])
+            if entry.native:
+                self._expect(entry)
+
+    def _expect(self, entry: Entry) -> None:
+        plain_id = self.scheduler.plain_id
+        if not entry.array:  # of these there may be many
+            self.expected[entry.id] = _Expected(entry, "", entry.native, plain_id(entry.native))
+            return
+        for key in entry.keys:
+            if key not in entry.ended:
+                native = native_of(self.scheduler, entry, key)
+                self.expected[element_id(entry, key)] = _Expected(entry, key, native, plain_id(native))
 
     # ---- asking --------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class _Round:
             for key in before.keys:
                 self.expected.pop(element_id(before, key), None)
                 self.records.pop(element_id(before, key), None)
-            self._expect([after])
+            self._expect(after)
             self._take_shown(after)
         self._note_births()
         return replace(
@@ -392,12 +392,9 @@ class _Round:
         """
         shown = self._bearers()
         for entry in self.entries:
-            if entry.native and not entry.array and entry.id not in shown:  # of these there may be many
-                continue
             found = shown.pop(entry.id, {})
             if entry.native and not found:
-                after = self._learned(entry)
-                if after is not entry:
+                if entry.array and (after := self._learned(entry)) is not entry:
                     yield entry, after
                 continue
             if entry.native or len(found) > 1:
@@ -417,7 +414,8 @@ class _Round:
         """What bears our tags and is not expected, by our id; of jobs that have ended, only what has not."""
         shown: dict[str, Copies] = {}
         mine = {entry.id for entry in self.entries}
-        for record in [record for plain, record in self.answer.records.items() if plain not in self.plain]:
+        expected = {each.plain for each in self.expected.values()}
+        for record in [record for plain, record in self.answer.records.items() if plain not in expected]:
             for job_id in bearers_of(self.scheduler, record):
                 if job_id in mine or not record.status.final:
                     whole = whole_of(self.scheduler, record)
@@ -432,7 +430,7 @@ class _Round:
 
     def _learned(self, entry: Entry) -> Entry:
         """An array with the ids of further elements of it, which only now have been told."""
-        if not (entry.array and self.scheduler.lone_elements) or all(entry.elements or [""]):
+        if not self.scheduler.lone_elements or all(entry.elements or [""]):
             return entry
         told = [
             record for record in self.answer.records.values()
