@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.tools import report, slurm
 from psij_parsl import BatchSchedulerExecutor, Job
-from psij_parsl.command import CommandRunner, Output
+from psij_parsl.system.commands import CommandRunner, Output
 
 SECONDS = 5
 

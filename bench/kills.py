@@ -32,10 +32,10 @@ from pathlib import Path
 
 from bench.tools import report, slurm
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
-from psij_parsl.claim import ExitFile
 from psij_parsl.cli import main as psij_run
-from psij_parsl.entry import Entry
 from psij_parsl.errors import Error
+from psij_parsl.jobs.job_folder import ExitFile
+from psij_parsl.jobs.record import Entry
 
 VERBS = ("submit", "cancel", "clean", "attach")
 LONGEST_S = 60.0  # for one victim

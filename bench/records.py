@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.tools import report
-from psij_parsl.journal import _ALPHABET, _EPOCH
+from psij_parsl.jobs.journal import _ALPHABET, _EPOCH
 
 COMMAND = [sys.executable, "-m", "psij_parsl.cli"]
 DAYS = 300  # over which the jobs were submitted

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.tools import interleaved, report
-from psij_parsl.command import Output
-from psij_parsl.journal import Journal
+from psij_parsl.jobs.journal import Journal
+from psij_parsl.jobs.reconcile import refresh
+from psij_parsl.jobs.snapshot import View
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler, _user
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
-from psij_parsl.scheduler import Scheduler
-from psij_parsl.snapshot import View
+from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded
-from psij_parsl.tracking import refresh
 
 JOBS = 10_000
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded" / "openpbs"

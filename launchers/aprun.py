@@ -4,7 +4,7 @@ Nodes are named by their numbers. A rank that exits with another code than 0 end
 ends takes the others along, in every mode.
 """
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _RANKS = ("-n", "{{ num_ranks }}", "-N", "{{ ranks_per_node }}")
 _SHAPE = (

@@ -6,7 +6,7 @@ nodes that were assigned are asked for by name.
 
 from collections.abc import Mapping, Sequence
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}")
 _SHAPE = (

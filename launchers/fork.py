@@ -8,7 +8,7 @@ from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 # Run as: bash -c TEXT psij-fork RANKS COMMAND... The first copy gets the input; the exit code is that of the first
 # copy which is seen to fail. A shell has what it starts with `&` ignore INT and QUIT, which a copy takes back. What is named psij_* is in nobody's environment.

@@ -8,7 +8,7 @@ from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _LINE = ("env", "IBRUN_TASKS_PER_NODE={{ ranks_per_node }}", "ibrun", "-n", "{{ num_ranks }}")
 

@@ -3,7 +3,7 @@
 It is MPICH's with binding of its own, which environment variables control.
 """
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _PIN = "{% if hosts %}0{% else %}{{ threads_per_rank }}:compact{% endif %}"
 _SHAPE = (

@@ -4,7 +4,7 @@ One resource set for each rank. jsrun itself keeps count of the cores and GPUs o
 them are free, so it chooses the nodes, binds the ranks, and masks their GPUs.
 """
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _SETS = ("--nrs", "{{ num_ranks }}", "--tasks_per_rs", "1", "--rs_per_host", "{{ ranks_per_node }}")
 _SHAPE = (

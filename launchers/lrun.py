@@ -1,6 +1,6 @@
 """LLNL's lrun, a plainer face of jsrun. https://hpc.llnl.gov/documentation/tutorials/using-lc-s-sierra-systems#lrun"""
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _SHAPE = (
     "-N", "{{ num_nodes }}", "-n", "{{ num_ranks }}", "-c", "{{ cpus_per_rank }}",

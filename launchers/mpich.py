@@ -3,7 +3,7 @@
 Without names of hosts it takes those of the manager's allocation.
 """
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _RANKS = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}")
 _HOSTS = ("{% if hosts %}-hosts{% endif %}", "{{ hosts }}")

@@ -9,8 +9,8 @@ from typing import Any
 
 from psij_parsl.errors import LaunchError
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
-from psij_parsl.mpirun_find import banner, check_text, everywhere, is_flavour, search_text, signs
+from psij_parsl.runs.mpi_detection import banner, check_text, everywhere, is_flavour, search_text, signs
+from psij_parsl.runs.mpirun import MPIRun
 
 #: The methods that a program of this name may belong to. The last is taken for one that says nothing we know.
 FLAVOURS = ("openmpi", "intelmpi", "pals", "mpich")
@@ -83,7 +83,7 @@ class MpiExec(MPIRun):
 
 
 def _methods() -> list[MPIRun]:
-    from psij_parsl.registry import launcher as find
+    from psij_parsl.platforms.registry import launcher as find
 
     return [find(name)() for name in FLAVOURS]
 

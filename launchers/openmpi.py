@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _GO_ON = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_state_base_error_non_zero_exit=0")
 # Its daemons on other nodes have an environment of their own, of which ranks get all that is not named.

@@ -3,7 +3,7 @@
 https://cpe.ext.hpe.com/docs/latest/ and https://docs.alcf.anl.gov/polaris/running-jobs/
 """
 
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 _SHAPE = (
     "-n", "{{ num_ranks }}", "--ppn", "{{ ranks_per_node }}",

@@ -5,7 +5,7 @@ from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 
 class Single(MPIRun):

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 
 if TYPE_CHECKING:
-    from psij_parsl.mpirun_find import Linked
+    from psij_parsl.runs.mpi_detection import Linked
 
 _NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}", "--ntasks-per-node={{ ranks_per_node }}")
 _SHAPE = (
@@ -90,7 +90,7 @@ class Srun(MPIRun):
             kind = said.partition("_")[0]
             served = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
             if not served and kind in ("none", "pmix", "pmi2"):
-                from psij_parsl.mpirun_find import alone
+                from psij_parsl.runs.mpi_detection import alone
 
                 raise alone(
                     linked, num_ranks, f"srun --mpi={said} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"

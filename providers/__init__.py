@@ -12,7 +12,7 @@ if __name__ == "providers":  # from the checkout's root: a second copy of every 
 
 def __getattr__(name: str) -> Any:
     if name.endswith("Provider") and not name.startswith("_"):
-        from psij_parsl.parsl.classes import providers
+        from psij_parsl.parsl.registry import providers
 
         if name in (found := providers()):
             return found[name]

@@ -9,47 +9,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batch import BatchSchedulerExecutor as BatchSchedulerExecutor
     from .errors import Error as Error
     from .errors import JobFailed as JobFailed
-    from .executor import JobExecutor as JobExecutor
-    from .executor import Submission as Submission
     from .job import Job as Job
     from .job import Resources as Resources
-    from .mpirun import MPIRun as MPIRun
-    from .parameters import Parameter as Parameter
-    from .platform import Platform as Platform
+    from .jobs.batch import BatchSchedulerExecutor as BatchSchedulerExecutor
+    from .jobs.executor import JobExecutor as JobExecutor
+    from .jobs.executor import Submission as Submission
+    from .platforms.platform import Platform as Platform
+    from .platforms.scheduler import Scheduler as Scheduler
+    from .platforms.templates.parameters import Parameter as Parameter
+    from .platforms.templates.template import JobTemplate as JobTemplate
     from .resources import Node as Node
     from .resources import NodeResources as NodeResources
-    from .scheduler import Scheduler as Scheduler
+    from .runs.mpirun import MPIRun as MPIRun
     from .signals import register_handlers as register_handlers
     from .signals import should_exit as should_exit
     from .sites import find as site  # noqa: F401 - a public name, see _WHERE
     from .states import EndReason as EndReason
     from .states import JobState as JobState
     from .states import JobStatus as JobStatus
-    from .template import JobTemplate as JobTemplate
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "BatchSchedulerExecutor": "batch",
+    "BatchSchedulerExecutor": "jobs.batch",
     "EndReason": "states",
     "Error": "errors",
     "Job": "job",
-    "JobExecutor": "executor",
+    "JobExecutor": "jobs.executor",
     "JobFailed": "errors",
     "JobState": "states",
     "JobStatus": "states",
-    "JobTemplate": "template",
-    "MPIRun": "mpirun",
+    "JobTemplate": "platforms.templates.template",
+    "MPIRun": "runs.mpirun",
     "Node": "resources",
     "NodeResources": "resources",
-    "Parameter": "parameters",
-    "Platform": "platform",
+    "Parameter": "platforms.templates.parameters",
+    "Platform": "platforms.platform",
     "Resources": "job",
-    "Scheduler": "scheduler",
-    "Submission": "executor",
+    "Scheduler": "platforms.scheduler",
+    "Submission": "jobs.executor",
     "register_handlers": "signals",
     "should_exit": "signals",
     "site": "sites",

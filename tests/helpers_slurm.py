@@ -104,7 +104,7 @@ _PRELUDE = """
 import json, os, sys, time
 from pathlib import Path
 import filelock, jinja2, subprocess
-import psij_parsl.script
+import psij_parsl.jobs.job_files
 from psij_parsl import BatchSchedulerExecutor, Job
 """
 _CROWD = """

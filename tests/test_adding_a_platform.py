@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.cli.scaffold import skeleton
+from psij_parsl.cli.commands.scaffold import skeleton
 from tests.helpers_cli import psij_here
 
 ROOT = Path(__file__).parents[1]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl import registry
-from psij_parsl.command import Output
 from psij_parsl.errors import AllocationError
 from psij_parsl.job import Resources
+from psij_parsl.platforms import registry
 from psij_parsl.resources import Allocation, Hardware, Node, NodeResources, environments, gpus, host
 from psij_parsl.resources.discover import discover
+from psij_parsl.system.commands import Output
 
 RECORDED = Path(__file__).parent / "recorded"
 

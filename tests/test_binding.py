@@ -13,13 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl import Job
-from psij_parsl.binding import GPU_VARIABLES, THREADS, Wrapper, gpu_kind, packed, rows, text, thread_lines, threads
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.rankio import RankIO
-from psij_parsl.registry import launcher
+from psij_parsl.jobs.job_files import launch_text
+from psij_parsl.platforms.registry import launcher
 from psij_parsl.resources import Node
-from psij_parsl.script import launch_text
+from psij_parsl.runs.binding import (
+    GPU_VARIABLES,
+    THREADS,
+    Wrapper,
+    gpu_kind,
+    packed,
+    rows,
+    text,
+    thread_lines,
+    threads,
+)
+from psij_parsl.runs.rank_io import RankIO
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState, site
-from psij_parsl.bounds import Bounds
-from psij_parsl.command import CommandRunner
 from psij_parsl.errors import Unavailable
-from psij_parsl.scheduler import Scheduler
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.signals import fresh
+from psij_parsl.system.bounds import Bounds
+from psij_parsl.system.commands import CommandRunner
 from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.fake_pbs.server import FakePBS
 from tests.helpers_cli import COMMAND
@@ -53,8 +53,8 @@ while True:
 
 MEASURED = """
 import json, sys
-from psij_parsl.bounds import Bounds
-from psij_parsl.command import CommandRunner
+from psij_parsl.system.bounds import Bounds
+from psij_parsl.system.commands import CommandRunner
 def largest():  # resource.getrusage would begin with the size of pytest
     with open("/proc/self/status") as told:
         return next(int(line.split()[1]) for line in told if line.startswith("VmHWM:"))

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, JobState, JobStatus
-from psij_parsl.cli.desk import Row
-from psij_parsl.entry import Entry
-from psij_parsl.files import this_owner
+from psij_parsl.cli.job_table import Row
+from psij_parsl.jobs.record import Entry
+from psij_parsl.system.files import this_owner
 
 from .helpers_cli import COMMAND, here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
 
@@ -294,9 +294,9 @@ def test_within_another_program_its_logging_is_as_it_was_before() -> None:
 
 def test_something_unforeseen_is_a_sentence_and_a_traceback_in_a_file(home: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import psij_parsl.journal\n"
+        "import psij_parsl.jobs.journal\n"
         "def boom(self):\n    raise ZeroDivisionError('boom')\n"
-        "psij_parsl.journal.Journal._catch_up = boom\n"
+        "psij_parsl.jobs.journal.Journal._catch_up = boom\n"
     )
     done = psij("list", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1

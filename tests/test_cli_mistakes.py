@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.entry import Entry
-from psij_parsl.journal import Journal
+from psij_parsl.jobs.journal import Journal
+from psij_parsl.jobs.record import Entry
 from psij_parsl.states import JobState, JobStatus
 
 from .helpers_cli import here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test

@@ -90,7 +90,7 @@ def test_an_error_of_ours_is_no_exit_code_of_a_job(words: list[str]) -> None:
 
 
 def test_a_job_out_of_time_says_so(home: Path) -> None:
-    from psij_parsl.cli.desk import exit_status
+    from psij_parsl.cli.job_table import exit_status
     from psij_parsl.states import EndReason, JobState, JobStatus
 
     ends = {
@@ -291,4 +291,10 @@ def test_a_look_at_jobs_imports_nothing_heavy() -> None:
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     modules = set(done.stdout.split())
-    assert not modules & {"jinja2", "parsl", "filelock", "psij_parsl.template", "psij_parsl.sites.model"}
+    assert not modules & {
+        "jinja2",
+        "parsl",
+        "filelock",
+        "psij_parsl.platforms.templates.template",
+        "psij_parsl.sites.model",
+    }

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.command import CommandRunner, backoff, client_environment
 from psij_parsl.errors import Unavailable
-from psij_parsl.files import STATE, process_start, process_status
+from psij_parsl.system.commands import CommandRunner, backoff, client_environment
+from psij_parsl.system.files import STATE, process_start, process_status
 
 Put = Callable[[str, str], Path]
 
@@ -110,7 +110,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(
     put("hang", f"echo $$ >{tmp_path}/pid; exec sleep 300")
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever our own parent ignores
-        "from psij_parsl.command import CommandRunner\n"
+        "from psij_parsl.system.commands import CommandRunner\n"
         "started = CommandRunner().start(['hang'])\n"
         f"open({str(tmp_path / 'started')!r}, 'w').close()\n"
         "started.finish(timeout_s=300)"

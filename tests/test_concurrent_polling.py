@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl.snapshot import CAPACITY
+from psij_parsl.jobs.snapshot import CAPACITY
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_slurm import PATIENCE_S, Shims, crowd, finish, shell
 

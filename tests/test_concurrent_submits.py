@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor
-from psij_parsl.journal import Journal
+from psij_parsl.jobs.journal import Journal
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_slurm import crowd, finish, jobs_in_slurm, program
 
@@ -25,8 +25,8 @@ job = BatchSchedulerExecutor("slurm").submit(Job(command=["true"], name=f"job {n
 sys.stdout.write(f"{job.id} {job.native_id}\\n")
 """
 HOLD_THE_LOCK = """
-from psij_parsl.files import home, lock, locked
-from psij_parsl.journal import Journal
+from psij_parsl.system.files import home, lock, locked
+from psij_parsl.jobs.journal import Journal
 journal = Journal()
 with locked(lock(journal.home / "journal.lock")):
     with open(journal.path, "ab") as log:

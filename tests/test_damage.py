@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl import snapshot as snapshots
-from psij_parsl.claim import ABANDONED, ExitFile, abandon, claim, claimed_by
-from psij_parsl.entry import Entry
-from psij_parsl.files import read_json
-from psij_parsl.journal import Journal
-from psij_parsl.snapshot import QueueSnapshot
+from psij_parsl.jobs import snapshot as snapshots
+from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claim, claimed_by
+from psij_parsl.jobs.journal import Journal
+from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.snapshot import QueueSnapshot
+from psij_parsl.system.files import read_json
 from tests.helpers_cli import here, psij_here
 from tests.test_journal import DONE, add
 

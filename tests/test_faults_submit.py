@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
-from psij_parsl.entry import Entry
+from psij_parsl.jobs.record import Entry
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, jobs_in_slurm, program, ran, settled, shell
 

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl import Job
-from psij_parsl.claim import ExitFile, claimed_by
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.jobs.job_files import element_text, indices, render, slug, write
+from psij_parsl.jobs.job_files import inherited as inherited_environment
+from psij_parsl.jobs.job_folder import ExitFile, claimed_by
 from psij_parsl.providers.local.template import LocalTemplate
-from psij_parsl.script import element_text, indices, render, slug, write
-from psij_parsl.script import inherited as inherited_environment
 
 # What a kernel can carry: anything but NUL. Odd characters are drawn much more often than letters.
 TEXT = st.text(st.sampled_from("ab '\"\\$`;&|<>#%*?[]{}()~!,=-\n\r\t\x01\x7fé€\u2028") | st.characters(

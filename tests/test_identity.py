@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.entry import Entry, cluster_in
-from psij_parsl.identity import Whose, bearers_of, whose
-from psij_parsl.scheduler import Record, Scheduler
-from psij_parsl.snapshot import View
+from psij_parsl.jobs.identity import Whose, bearers_of, whose
+from psij_parsl.jobs.record import Entry, cluster_in
+from psij_parsl.jobs.snapshot import View
+from psij_parsl.platforms.scheduler import Record, Scheduler
 from psij_parsl.states import JobState, JobStatus
 from tests.test_scheduler import Stand
 

@@ -48,18 +48,18 @@ USES: Mapping[str, tuple[str, set[str]]] = {
     "the public names": ("import psij_parsl; [getattr(psij_parsl, name) for name in psij_parsl.__all__ if name not in"
                          " ('JobTemplate', 'site')]", set()),
     "a job": ("from psij_parsl import Job; Job(command=['true'])", set()),
-    "a journal that is read": ("from psij_parsl.journal import Journal; Journal().entries()", set()),
+    "a journal that is read": ("from psij_parsl.jobs.journal import Journal; Journal().entries()", set()),
     "an executor": ("from psij_parsl import BatchSchedulerExecutor; BatchSchedulerExecutor('slurm')", set()),
     "a template": ("import psij_parsl.providers.slurm.template", {"jinja2"}),
-    "a launcher": ("from psij_parsl.registry import launcher; launcher('srun')", set()),
-    "built-in platforms": ("from psij_parsl.registry import platforms; list(platforms(plugins=False))", set()),
+    "a launcher": ("from psij_parsl.platforms.registry import launcher; launcher('srun')", set()),
+    "built-in platforms": ("from psij_parsl.platforms.registry import platforms; list(platforms(plugins=False))", set()),
     "psij-run status": ("from psij_parsl.cli.app import run; assert run(['status', '--json']) == 0", set()),
     "a job's status": (
         """
 import os
 from pathlib import Path
 from psij_parsl import BatchSchedulerExecutor
-from psij_parsl.entry import Entry
+from psij_parsl.jobs.record import Entry
 executor = BatchSchedulerExecutor("slurm")
 entry = Entry("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
 entry = executor.journal.commit(executor.journal.intend(entry), "7")
@@ -149,7 +149,7 @@ def test_a_built_in_platform_is_found_without_reading_any_metadata(name: str) ->
 import importlib.metadata
 def fail(*args, **kwargs): raise AssertionError("entry_points() was called")
 importlib.metadata.entry_points = fail
-from psij_parsl.registry import platform
+from psij_parsl.platforms.registry import platform
 assert platform({name!r}).name == {name!r}
 """
     fresh(code)
@@ -157,13 +157,13 @@ assert platform({name!r}).name == {name!r}
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_built_in_launcher_is_found_under_its_files_name(name: str) -> None:
-    fresh(f"from psij_parsl.registry import launcher; assert launcher({name!r}).name == {name!r}")
+    fresh(f"from psij_parsl.platforms.registry import launcher; assert launcher({name!r}).name == {name!r}")
 
 
 def test_a_name_that_nobody_has_is_refused_with_the_nearest() -> None:
     code = """
 from psij_parsl.errors import PluginError
-from psij_parsl.registry import launcher, platform
+from psij_parsl.platforms.registry import launcher, platform
 for get, name, near in ((platform, "slurn", "slurm"), (launcher, "srum", "srun")):
     for odd in (name, "../" + name, "", "os.path"):
         try:
@@ -197,7 +197,7 @@ def test_each_module_of_the_folders_is_loaded_once() -> None:
     code = """
 import importlib, sys
 import psij_parsl.providers.slurm.scheduler as by_name
-from psij_parsl.registry import platform
+from psij_parsl.platforms.registry import platform
 assert platform("slurm").scheduler_class is by_name.SlurmScheduler
 assert importlib.import_module("psij_parsl.providers").slurm.scheduler is by_name
 import os

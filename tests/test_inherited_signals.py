@@ -15,7 +15,7 @@ from time import sleep
 
 import pytest
 
-from psij_parsl.files import SESSION, STATE, process_status
+from psij_parsl.system.files import SESSION, STATE, process_status
 
 from .fake_pbs.server import FakePBS
 from .helpers_cli import COMMAND, here, psij  # noqa: F401 - `here` is for every test

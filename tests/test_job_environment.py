@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import Job
-from psij_parsl.claim import ExitFile
+from psij_parsl.jobs.job_folder import ExitFile
+from psij_parsl.jobs.verdict import _by_script, _from_exit_file
 from psij_parsl.states import EndReason, JobState, JobStatus
-from psij_parsl.verdict import _by_script, _from_exit_file
 from tests.test_hostile_script import Ran, run
 
 ODD = 'it\'s "odd"\n$(touch /nowhere) \\ é\n'

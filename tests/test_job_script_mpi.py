@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
+from psij_parsl.jobs.job_files import render, write
 from psij_parsl.providers.pbspro.template import PBSProTemplate
-from psij_parsl.script import render, write
 from tests import helpers_mpi
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import SlurmCluster

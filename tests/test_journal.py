@@ -20,12 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl import EndReason, Job, JobState, JobStatus
-from psij_parsl import journal as journal_module
-from psij_parsl.claim import ABANDONED, ExitFile, abandon, claimed_by
-from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, JournalError, UnknownJob
-from psij_parsl.files import lock, locked, tried
-from psij_parsl.journal import Journal
+from psij_parsl.jobs import journal as journal_module
+from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claimed_by
+from psij_parsl.jobs.journal import Journal
+from psij_parsl.jobs.record import Entry
+from psij_parsl.system.files import lock, locked, tried
 
 DONE = JobStatus(JobState.COMPLETED, "CD", 0)
 FAILED = JobStatus(JobState.FAILED, "F", 3)

@@ -18,10 +18,10 @@ from unittest import mock
 import pytest
 
 from psij_parsl.cli.app import build
+from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
 from psij_parsl.cli.flags import parsed
-from psij_parsl.cli.launching import LAUNCH_FLAGS
 from psij_parsl.resources import NodeResources
-from psij_parsl.run import MARK
+from psij_parsl.runs.run import MARK
 from tests import helpers_mpi
 from tests.clusters.packages import ManagerUnavailable
 from tests.helpers_cli import COMMAND, psij, psij_here
@@ -84,7 +84,7 @@ def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str,
     assert parsed(line.split(), LAUNCH_FLAGS) == expected
     if expected is not None:
         seen: list[object] = []
-        with mock.patch("psij_parsl.cli.launching.launch", lambda out, *said: seen.append(said) or 0):
+        with mock.patch("psij_parsl.cli.commands.launching.launch", lambda out, *said: seen.append(said) or 0):
             build("launch").main(args=["launch", *line.split()], standalone_mode=False)
         assert seen == [(expected[0], expected[1] or None)]
 
@@ -293,10 +293,10 @@ def test_a_python_script_does_the_same(here: Path) -> None:
     script = """
 from pathlib import Path
 from psij_parsl import Job
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.cli.app import build
 from psij_parsl.cli.flags import parsed
-from psij_parsl.cli.launching import LAUNCH_FLAGS
+from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
 from psij_parsl.resources import NodeResources
 job = Job(command=["sh", "-c", "echo rank $PSIJ_RANK"], stdout=Path("out"))
 resources = NodeResources.discover()

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from psij_parsl import files
 from psij_parsl.errors import DoesNotFit, JournalError
 from psij_parsl.job import Resources
 from psij_parsl.resources import Allocation, Assignment, Hardware, Node, ledger
 from psij_parsl.resources.ledger import Book, Holding, Ledger, Part, Ticket, packed, unpacked
 from psij_parsl.resources.shared import SharedNodes
+from psij_parsl.system import files
 
 ComesTrue = Callable[..., None]
 

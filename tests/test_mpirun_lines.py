@@ -15,13 +15,13 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
 from psij_parsl.job import Resources
-from psij_parsl.mpirun import MPIRun
-from psij_parsl.mpirun_choice import choose
-from psij_parsl.mpirun_find import banner, linked, locate
-from psij_parsl.registry import launcher, launchers
+from psij_parsl.jobs.job_files import launch_text
+from psij_parsl.platforms.registry import launcher, launchers
 from psij_parsl.resources.node import Node
-from psij_parsl.run_plan import plan
-from psij_parsl.script import launch_text
+from psij_parsl.runs.mpi_detection import banner, linked, locate
+from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.planning import plan
+from psij_parsl.runs.selection import choose
 from psij_parsl.sites import find
 
 #: 2 nodes with 4 ranks each, 3 cores with 2 threads and one GPU for each rank.

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, registry
-from psij_parsl.command import Output
 from psij_parsl.errors import Rejected, Unavailable
 from psij_parsl.resources import Allocation, Node, NodeResources
+from psij_parsl.system.commands import Output
 from tests.clusters.slurm import SlurmCluster
 
 PATIENCE_S = 60.0
@@ -135,7 +135,7 @@ def in_slurm(monkeypatch: pytest.MonkeyPatch, said: str) -> NodeResources:
         return Output(tuple(argv), 1, "", said)
 
     scheduler = registry.platform("slurm").scheduler_class(run)
-    monkeypatch.setattr("psij_parsl.resources.manager.scheduler_of", lambda allocation: scheduler)
+    monkeypatch.setattr("psij_parsl.resources.allocation_control.scheduler_of", lambda allocation: scheduler)
     return NodeResources(Allocation("slurm", "7", tuple(Node(f"n{at}", (0, 1)) for at in range(3))))
 
 

@@ -14,10 +14,10 @@ from time import sleep
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
-from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, Unavailable
-from psij_parsl.identity import Whose, whose
-from psij_parsl.scheduler import Record
+from psij_parsl.jobs.identity import Whose, whose
+from psij_parsl.jobs.record import Entry
+from psij_parsl.platforms.scheduler import Record
 from psij_parsl.testing import PlatformContract
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.oddq.manager_of import Oddq

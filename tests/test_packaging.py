@@ -25,13 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 CHECK = """
 import importlib, importlib.metadata, importlib.resources, json, os, sys, tempfile
 import psij_parsl
-from psij_parsl.registry import launcher, launchers, platform, platforms
+from psij_parsl.platforms.registry import launcher, launchers, platform, platforms
 import psij_parsl.providers.slurm as first
 second = importlib.import_module("psij_parsl.providers.slurm")
 third = sys.modules[platform("slurm").package]
 import psij_parsl.providers.slurm.scheduler as scheduler
-from psij_parsl.platform import Platform
-from psij_parsl.mpirun import MPIRun
+from psij_parsl.platforms.platform import Platform
+from psij_parsl.runs.mpirun import MPIRun
 files = [m.__file__ for m in list(sys.modules.values()) if (getattr(m, "__file__", "") or "").endswith("scheduler.py")
          and "slurm" in m.__file__]
 from psij_parsl import BatchSchedulerExecutor, Job

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psij_parsl import formatters
 from psij_parsl.errors import InvalidRequest, TemplateError
-from psij_parsl.parameters import (
+from psij_parsl.platforms.templates import formatters
+from psij_parsl.platforms.templates.parameters import (
     Parameter,
     Validator,
     describe,

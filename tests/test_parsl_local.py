@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from psij_parsl.journal import Journal
+from psij_parsl.jobs.journal import Journal
 from tests.helpers_parsl import (
     PARSL_IS_UNTIDY,
     PATIENCE_S,

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from psij_parsl.claim import ABANDONED, claimed_by
 from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable
+from psij_parsl.jobs.job_folder import ABANDONED, claimed_by
 from psij_parsl.states import EndReason, JobState, JobStatus
 from tests import unseen
 from tests.helpers_parsl import PARSL_IS_UNTIDY, ended, until
@@ -236,7 +236,7 @@ def test_b26_mpi_tasks_find_a_slot_for_each_core_and_nothing_of_the_blocks_own_s
 
 def test_a_platform_without_a_provider_of_its_own_has_one() -> None:
     from psij_parsl.parsl import provider_class
-    from psij_parsl.registry import platform
+    from psij_parsl.platforms.registry import platform
 
     theirs = replace(platform("local"), name="their-own", provider="")
     assert provider_class(theirs).__name__ == "TheirOwnProvider"
@@ -380,7 +380,7 @@ def test_a_manager_that_gives_no_answer_changes_no_state(
     """B3, B10, B12: silence is no completion, and what cannot be parsed is no exception."""
     from parsl.jobs.states import JobState as Theirs
 
-    from psij_parsl.command import Output
+    from psij_parsl.system.commands import Output
 
     job_id = local.submit("sleep 60", 1)
     until(lambda: local.status([job_id])[0].state is Theirs.RUNNING)
@@ -516,7 +516,7 @@ def test_a_cancel_that_the_manager_does_not_hear_is_tried_again_and_never_raises
 
 
 def test_many_blocks_are_cancelled_in_chunks(monkeypatch: pytest.MonkeyPatch, local: Any) -> None:
-    from psij_parsl.command import Output
+    from psij_parsl.system.commands import Output
 
     job_id = local.submit("true", 1)
     entry = replace(local._executor.journal.get(job_id), ended={})
@@ -610,7 +610,7 @@ def test_the_pool_is_found_without_activate(local: Any, monkeypatch: pytest.Monk
 
 
 def test_a_run_directory_with_blanks_stays_one_word_in_parsls_command() -> None:
-    from psij_parsl.parsl.block import unsplit
+    from psij_parsl.parsl.block_script import unsplit
 
     path = "/a b/$x/000"
     command = f"pool --dir {path}/c --logdir={path} --q '{path}' --w \"{path}\" --e {path[:3]}"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl.command import Output
 from psij_parsl.errors import Ambiguous, Unavailable
 from psij_parsl.providers.pbspro.records import jobs, read_job, recovered
+from psij_parsl.system.commands import Output
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
 
@@ -29,7 +29,7 @@ def executor(pbspro: Executor) -> BatchSchedulerExecutor:
 def test_a_server_that_is_down_leaves_states_as_they_were(
     executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("psij_parsl.scheduler.backoff", lambda **settings: iter(()))
+    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
     job = executor.submit(shell("sleep 1; exit 3"))
     comes_true(lambda: job.status().state is JobState.ACTIVE)
     pbs.control(server="down")

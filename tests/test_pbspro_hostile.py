@@ -9,8 +9,8 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.jobs.job_files import render
 from psij_parsl.providers.pbspro.template import PBSProTemplate
-from psij_parsl.script import render
 from psij_parsl.testing.tools import PATIENCE_S, ended
 from tests.fake_pbs.script import directives, split
 

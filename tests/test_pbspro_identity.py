@@ -31,7 +31,7 @@ def executor(pbspro: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def long_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every proof that an id is ours were too old to count."""
-    monkeypatch.setattr("psij_parsl.batch._SURE_S", 0.0)
+    monkeypatch.setattr("psij_parsl.jobs.batch._SURE_S", 0.0)
 
 
 def deleted(pbs: FakePBS) -> set[str]:
@@ -264,7 +264,7 @@ def test_an_error_after_the_job_was_taken_makes_one_record_and_one_execution(
 def test_a_server_that_was_never_reached_took_nothing(
     executor: BatchSchedulerExecutor, pbs: FakePBS, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("psij_parsl.scheduler.backoff", lambda **settings: iter(()))
+    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
     (pbs.root / "said").write_text(words)
     (pbs.bin / "qsub").write_text(f"#!/bin/sh\ncat {pbs.root}/said >&2\nexit 162\n")
     with pytest.raises(Unavailable, match="cannot connect to server head"):

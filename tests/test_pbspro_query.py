@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl.snapshot import CAPACITY
+from psij_parsl.jobs.snapshot import CAPACITY
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
 
@@ -41,8 +41,8 @@ def is_safe(call: list[str]) -> bool:
 def test_the_simulated_qstat_prints_for_ever_where_the_real_one_does(
     provoked: FakePBS, executor: BatchSchedulerExecutor
 ) -> None:
-    from psij_parsl.bounds import Bounds
-    from psij_parsl.command import CommandRunner
+    from psij_parsl.system.bounds import Bounds
+    from psij_parsl.system.commands import CommandRunner
 
     for words in (["-t", "-f", "-F", "json"], ["-x", "-t", "-f", "-F", "json"]):
         output = CommandRunner()(["qstat", *words], bounds=Bounds(output_mb=2))

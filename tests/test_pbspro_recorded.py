@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from psij_parsl.command import Output
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
+from psij_parsl.platforms.scheduler import Record
 from psij_parsl.providers.pbspro.records import ENDED, STATES, jobs, read_job
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
-from psij_parsl.scheduler import Record
 from psij_parsl.states import EndReason, JobState
+from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded, Replay
 
 FOLDER = Path(__file__).parent / "recorded" / "openpbs"
@@ -265,7 +265,7 @@ def test_a_refusal_is_one_and_names_what_was_at_fault(name: str, limit: str, tmp
 
 
 def test_a_server_that_is_down_took_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("psij_parsl.scheduler.backoff", lambda **settings: iter(()))
+    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
     with pytest.raises(Unavailable):
         scheduler("server-down.qsub").qsub(tmp_path / "script.sh")
 

@@ -10,12 +10,12 @@ import pytest
 import psij_parsl.providers
 from psij_parsl import BatchSchedulerExecutor, Job, registry
 from psij_parsl.errors import InvalidRequest, PluginError
-from psij_parsl.platform_tools import UNREACHABLE, array_range
+from psij_parsl.jobs.job_files import indices
+from psij_parsl.platforms.templates.template import JobTemplate
+from psij_parsl.platforms.tools import UNREACHABLE, array_range
 from psij_parsl.providers.local.template import LocalTemplate
 from psij_parsl.providers.pbspro.template import PBSProTemplate
 from psij_parsl.providers.slurm.template import SlurmTemplate
-from psij_parsl.script import indices
-from psij_parsl.template import JobTemplate
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl.errors import InvalidRequest, TemplateError
-from psij_parsl.parameters import Parameter, list_of
-from psij_parsl.quoting import CONTROL, Quoted, Quoting, Raw, Shell, joined, plain
-from psij_parsl.template import JobTemplate
+from psij_parsl.platforms.templates.parameters import Parameter, list_of
+from psij_parsl.platforms.templates.quoting import CONTROL, Quoted, Quoting, Raw, Shell, joined, plain
+from psij_parsl.platforms.templates.template import JobTemplate
 
 FIVE = (
     "#X {{ num_nodes }} {{ wall_time_min }} {{ job_mode }}{% if queue %} {{ queue }}{% endif %}{{ project or 'p' }}\n"

@@ -18,11 +18,11 @@ import pytest
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError
-from psij_parsl.mpirun import MPIRun
-from psij_parsl.rankio import RankIO, last_lines
-from psij_parsl.registry import launcher
+from psij_parsl.platforms.registry import launcher
 from psij_parsl.resources import Node
-from psij_parsl.run import MARK, Command, Run, processes
+from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.rank_io import RankIO, last_lines
+from psij_parsl.runs.run import MARK, Command, Run, processes
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
@@ -381,8 +381,8 @@ _OWNER = """
 import sys
 from pathlib import Path
 from psij_parsl import Job
-from psij_parsl.rankio import RankIO
-from psij_parsl.registry import launcher
+from psij_parsl.runs.rank_io import RankIO
+from psij_parsl.platforms.registry import launcher
 job = Job(command=["bash", "-c", "trap '' TERM INT HUP; echo ready; sleep 600 & wait; sleep 600"], ranks_per_node=2)
 run = launcher("fork")()(job, io=RankIO(stdout=Path(sys.argv[1])))
 print(run.command.mark, flush=True)

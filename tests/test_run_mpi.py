@@ -17,10 +17,10 @@ import pytest
 
 from psij_parsl import Job, run
 from psij_parsl.errors import LaunchError
-from psij_parsl.mpirun import MPIRun
-from psij_parsl.rankio import RankIO
 from psij_parsl.resources import Node
-from psij_parsl.run import Run
+from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.rank_io import RankIO
+from psij_parsl.runs.run import Run
 from tests import helpers_mpi
 from tests.clusters.packages import ManagerUnavailable
 from tests.helpers_mpi import PROGRAMS, Hosts, said

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.command import Output
 from psij_parsl.errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
+from psij_parsl.platforms.scheduler import Complaint, Query, Queue, Record, Scheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
-from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler
 from psij_parsl.states import JobState, JobStatus
+from psij_parsl.system.commands import Output
 
 STATES = {"Q": JobState.QUEUED, "R": JobState.ACTIVE, "C": JobState.COMPLETED}
 

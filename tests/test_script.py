@@ -12,8 +12,8 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest, JournalError
-from psij_parsl.registry import platform, platforms
-from psij_parsl.script import element_text, exports, inherited, render, requests, values, write
+from psij_parsl.jobs.job_files import element_text, exports, inherited, render, requests, values, write
+from psij_parsl.platforms.registry import platform, platforms
 
 PLATFORMS = [name for name, _ in platforms(plugins=False)]
 

@@ -17,11 +17,11 @@ import pytest
 
 from bench.records import NOW, cost, fill, job_id, verbs
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl import journal as journal_module
-from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, UnknownJob
-from psij_parsl.journal import Journal
-from psij_parsl.segments import Segment, found_in
+from psij_parsl.jobs import journal as journal_module
+from psij_parsl.jobs.journal import Journal
+from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.segments import Segment, found_in
 from tests.helpers_cli import psij
 from tests.test_journal import DONE, add, in_small_disk, output, python
 
@@ -235,7 +235,7 @@ def test_a_damaged_line_of_a_segment_costs_that_record_and_is_counted(home: Path
 # ---- other processes -------------------------------------------------------------------------------------------------
 
 MOVER = """
-import psij_parsl.journal as module
+import psij_parsl.jobs.journal as module
 module._GROWN = module._OLD = 4096
 journal = Journal(Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
@@ -285,7 +285,7 @@ def test_a_mover_that_is_killed_at_any_such_syscall_loses_and_doubles_nothing(ho
     journal = Journal(home)
     ended, text = dict(journal.entries()), journal.path.read_bytes()
     assert len(ended) == 40
-    head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport psij_parsl.journal as module\n"
+    head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport psij_parsl.jobs.journal as module\n"
     code = head + "module._GROWN = module._OLD = 4096\nmodule.Journal(module.Path(sys.argv[1])).entries()"
     killed = 0
     for number in range(1, 60):
@@ -307,7 +307,7 @@ def test_a_mover_that_is_killed_at_any_such_syscall_loses_and_doubles_nothing(ho
 
 def test_a_move_for_which_there_is_no_room_leaves_all_as_it_was(tmp_path: Path) -> None:
     code = """
-import psij_parsl.journal as module
+import psij_parsl.jobs.journal as module
 from tests.test_segments import closed
 journal = Journal(disk / "state")
 ended = closed(journal, 300)

@@ -144,7 +144,7 @@ def test_handlers_are_put_back_when_the_block_fails() -> None:
 def test_importing_installs_nothing() -> None:
     code = (
         "import signal; before = [signal.getsignal(n) for n in signal.valid_signals() if n not in (9, 19)]\n"
-        "import psij_parsl, psij_parsl.signals, psij_parsl.batch\n"
+        "import psij_parsl, psij_parsl.signals, psij_parsl.jobs.batch\n"
         "after = [signal.getsignal(n) for n in signal.valid_signals() if n not in (9, 19)]\n"
         "assert before == after; import threading; assert threading.active_count() == 1"
     )

@@ -20,8 +20,8 @@ from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
 from psij_parsl.resources import Hardware
 from psij_parsl.sites import Finding, Laptop, Site
-from psij_parsl.sites.load import Catalogue
-from psij_parsl.sites.places import PACKAGE
+from psij_parsl.sites.catalogue import Catalogue
+from psij_parsl.sites.layers import PACKAGE
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ["aurora", "frontier", "laptop", "lumi", "pbspro", "perlmutter", "polaris", "slurm"]
@@ -436,7 +436,7 @@ def test_signs_in_an_odd_place_are_seen(host: Host) -> None:
 
 @pytest.mark.parametrize("name", ["slurm", "pbspro"])
 def test_a_site_made_without_pydantic_is_the_same(host: Host, name: str) -> None:
-    from psij_parsl.sites.faults import validated
+    from psij_parsl.sites.validation import validated
 
     catalogue = Catalogue(host.environ)
     file = catalogue.top(name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psij_parsl.sites.lines import Key, lines
+from psij_parsl.sites.toml_positions import Key, lines
 
 
 def paths(value: Any, key: Key = ()) -> Iterator[Key]:

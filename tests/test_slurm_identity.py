@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
-from psij_parsl.entry import Entry
 from psij_parsl.errors import InvalidRequest, Rejected, UnknownJob
+from psij_parsl.jobs.record import Entry
 from psij_parsl.providers.slurm.provider import SlurmProvider
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import psij

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psij_parsl.command import Output
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
+from psij_parsl.platforms.scheduler import Query, Record
 from psij_parsl.providers.slurm.scheduler import (
     REASONS,
     STATES,
@@ -27,8 +27,8 @@ from psij_parsl.providers.slurm.scheduler import (
     read_squeue,
     status,
 )
-from psij_parsl.scheduler import Query, Record
 from psij_parsl.states import EndReason, JobState
+from psij_parsl.system.commands import Output
 
 FOLDER = Path(__file__).parent / "recorded" / "slurm"
 Q, A, C, F, X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED

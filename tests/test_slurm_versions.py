@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.command import Output
+from psij_parsl.platforms.scheduler import Record
 from psij_parsl.providers.slurm.scheduler import (
     SlurmScheduler,
     exit_status,
@@ -15,8 +15,8 @@ from psij_parsl.providers.slurm.scheduler import (
     read_squeue,
     status,
 )
-from psij_parsl.scheduler import Record
 from psij_parsl.states import JobState
+from psij_parsl.system.commands import Output
 
 VERSIONS = ("24.11", "26.05")
 C, F, Q, A, X = JobState.COMPLETED, JobState.FAILED, JobState.QUEUED, JobState.ACTIVE, JobState.CANCELED

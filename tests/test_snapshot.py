@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl import EndReason, JobState, JobStatus
-from psij_parsl import snapshot as snapshots
 from psij_parsl.errors import JournalError, Unavailable
-from psij_parsl.snapshot import CAPACITY, QueueSnapshot, View, pack, unpack
+from psij_parsl.jobs import snapshot as snapshots
+from psij_parsl.jobs.snapshot import CAPACITY, QueueSnapshot, View, pack, unpack
 
 STATUS = st.builds(
     JobStatus, st.sampled_from(JobState), st.text(), st.none() | st.integers(0, 255), st.none() | st.integers(1, 64),
@@ -90,7 +90,7 @@ def test_many_processes_ask_once(home: Path, tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
-from psij_parsl.snapshot import QueueSnapshot, View
+from psij_parsl.jobs.snapshot import QueueSnapshot, View
 def ask(old):
     with open(sys.argv[2], "a") as file: file.write("asked\\n")
     time.sleep(1)
@@ -130,7 +130,7 @@ def test_a_process_that_dies_while_it_asks_holds_nobody_up(
     home: Path, manager: Manager, comes_true: Callable[..., None], tmp_path: Path
 ) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from psij_parsl.snapshot import QueueSnapshot\n"
+        "import sys, time; from pathlib import Path; from psij_parsl.jobs.snapshot import QueueSnapshot\n"
         "def ask(old):\n    open(sys.argv[2], 'w').close(); time.sleep(60)\n"
         "QueueSnapshot(Path(sys.argv[1]), 'slurm', '', 1000).read(ask)"
     )

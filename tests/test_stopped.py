@@ -17,9 +17,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import JournalError
-from psij_parsl.files import holder, lock, locked
-from psij_parsl.journal import Journal
+from psij_parsl.jobs.journal import Journal
 from psij_parsl.signals import fresh
+from psij_parsl.system.files import holder, lock, locked
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import COMMAND, here, psij
 from tests.helpers_slurm import PATIENCE_S, Shims
@@ -28,7 +28,7 @@ from tests.test_journal import add, in_small_disk, output, python
 __all__ = ["here"]
 
 HOLD = """
-from psij_parsl.files import lock, locked
+from psij_parsl.system.files import lock, locked
 with locked(lock(Path(sys.argv[1])), named=True):
     print("held", flush=True)
     time.sleep(600)

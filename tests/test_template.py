@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import InvalidRequest, TemplateError
-from psij_parsl.parameters import Parameter, list_of, memory, one_of, positive_int, str2bool, word
-from psij_parsl.quoting import Raw
-from psij_parsl.template import FIXED, GIVEN, JobTemplate
+from psij_parsl.platforms.templates.parameters import Parameter, list_of, memory, one_of, positive_int, str2bool, word
+from psij_parsl.platforms.templates.quoting import Raw
+from psij_parsl.platforms.templates.template import FIXED, GIVEN, JobTemplate
 from psij_parsl.testing.templates import sentinel_check
 
 FIVE = "#X {{ num_nodes }} {{ wall_time_min }} {{ job_mode }} {{ queue or '-' }} {{ project or '-' }}\n"
@@ -46,7 +46,9 @@ def module(tmp_path: Path) -> Callable[..., ModuleType]:
         folder.mkdir()
         for file, text in files.items():
             (folder / file.replace("__", ".")).write_text(text)
-        (folder / "template.py").write_text("from psij_parsl.template import JobTemplate\n" + code)
+        (folder / "template.py").write_text(
+            "from psij_parsl.platforms.templates.template import JobTemplate\n" + code
+        )
         spec = importlib.util.spec_from_file_location(name, folder / "template.py")
         assert spec is not None
         assert spec.loader is not None
@@ -520,5 +522,5 @@ def test_the_sentinel_check_names_the_parameters_without_effect() -> None:
 
 
 def test_only_templates_load_jinja() -> None:
-    code = "import sys, psij_parsl.parameters, psij_parsl.quoting; assert 'jinja2' not in sys.modules"
+    code = "import sys, psij_parsl.platforms.templates.parameters, psij_parsl.platforms.templates.quoting; assert 'jinja2' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0

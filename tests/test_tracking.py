@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from psij_parsl import EndReason, JobState, JobStatus
-from psij_parsl.batch import summary
-from psij_parsl.entry import Entry
-from psij_parsl.scheduler import UNSTARTED, UNSTARTED_ELEMENTS, Record, Scheduler
-from psij_parsl.verdict import Inquiry, resolve
+from psij_parsl.jobs.batch import summary
+from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.verdict import Inquiry, resolve
+from psij_parsl.platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS, Record, Scheduler
 from tests.test_scheduler import Stand
 
 NOW, GRACE = 1_000_000.0, 120.0

@@ -17,7 +17,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, sites
 from psij_parsl.errors import Rejected
-from psij_parsl.products import BANNERS, ask, foreign
+from psij_parsl.platforms.products import BANNERS, ask, foreign
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from tests.clusters.slurm import SlurmCluster
@@ -336,7 +336,7 @@ def test_a_manager_that_we_have_no_platform_for_is_named(
 def test_commands_that_hang_are_given_up(
     root: Path, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("psij_parsl.sites.managers._ASK_S", 0.2)
+    monkeypatch.setattr("psij_parsl.sites.manager_detection._ASK_S", 0.2)
     folder = put(PBS, "PBS Pro", also='[ "$*" = -B ] && exec sleep 60')
     assert here()[1].startswith(f"PBS Pro is here (qsub is {folder}/qsub), but no cluster answers")
 

@@ -1,6 +1,6 @@
 """This host as a small resource manager of its own: nothing to install, jobs queue for its cores."""
 
-from psij_parsl.platform import Platform
+from psij_parsl.platforms.platform import Platform
 
 platform = Platform(
     "local",

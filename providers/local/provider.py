@@ -11,7 +11,7 @@ from psij_parsl.parsl.provider import BlockProvider
 from . import platform as _platform
 
 if TYPE_CHECKING:
-    from psij_parsl.entry import Entry
+    from psij_parsl.jobs.record import Entry
 
 _START_S = 0.5
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.command import Output, Runner
-from psij_parsl.files import home as default_home
-from psij_parsl.scheduler import Complaint, Query, Queue, Record, Scheduler
+from psij_parsl.platforms.scheduler import Complaint, Query, Queue, Record, Scheduler
 from psij_parsl.signals import should_exit
 from psij_parsl.states import EndReason, JobState, JobStatus
+from psij_parsl.system.commands import Output, Runner
+from psij_parsl.system.files import home as default_home
 
 from . import manager
 from .records import CANCELLED, DONE, FAILED, HELD, LOST, NEVER, QUEUED, RUNNING, TIMEOUT, parse_row

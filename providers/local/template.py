@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from psij_parsl.template import JobTemplate, Refuse
+from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 
 
 class LocalTemplate(JobTemplate):

@@ -1,6 +1,6 @@
 """PBS Professional and OpenPBS. https://help.altair.com/2024.1.0/PBS%20Professional/PBSUserGuide2024.1.pdf"""
 
-from psij_parsl.platform import Platform, Signs
+from psij_parsl.platforms.platform import Platform, Signs
 
 platform = Platform(
     "pbspro",

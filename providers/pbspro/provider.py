@@ -7,7 +7,7 @@ from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.parsl.provider import BlockProvider
-from psij_parsl.parsl.spellings import options
+from psij_parsl.parsl.vocabulary import options
 
 from . import platform as _platform
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from psij_parsl.errors import Unavailable
-from psij_parsl.scheduler import Queue, Record
+from psij_parsl.platforms.scheduler import Queue, Record
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Attributes = Mapping[str, Any]

@@ -22,12 +22,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from psij_parsl.command import Output
 from psij_parsl.errors import Unavailable
-from psij_parsl.formatters import hms
-from psij_parsl.platform_tools import UNREACHABLE
-from psij_parsl.scheduler import UNSTARTED, Answer, Complaint, Query, Queue, Record, Scheduler, chunks
+from psij_parsl.platforms.scheduler import UNSTARTED, Answer, Complaint, Query, Queue, Record, Scheduler, chunks
+from psij_parsl.platforms.templates.formatters import hms
+from psij_parsl.platforms.tools import UNREACHABLE
 from psij_parsl.states import EndReason
+from psij_parsl.system.commands import Output
 
 from .records import jobs, queues, read_default_queue, read_end, read_job, read_queue, servers
 

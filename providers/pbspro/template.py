@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.parameters import Parameter
-from psij_parsl.platform_tools import array_range
-from psij_parsl.quoting import shell_quote
-from psij_parsl.template import JobTemplate
-from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool
+from psij_parsl.platforms.templates.parameters import Parameter
+from psij_parsl.platforms.templates.quoting import shell_quote
+from psij_parsl.platforms.templates.template import JobTemplate
+from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
+from psij_parsl.platforms.tools import array_range
 
 #: Resources that we say ourselves; a line that says one again would win over it, or qsub would refuse the script.
 OURS = frozenset(("walltime", "select", "place", "nodes", "ncpus", "mem", "filesystems"))

@@ -1,6 +1,6 @@
 """Slurm 20.11 and later. https://slurm.schedmd.com/man_index.html"""
 
-from psij_parsl.platform import Platform, Signs
+from psij_parsl.platforms.platform import Platform, Signs
 
 platform = Platform(
     "slurm",

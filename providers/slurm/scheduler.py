@@ -14,12 +14,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.command import Output, Runner
-from psij_parsl.entry import cluster_in
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.jobs.record import cluster_in
+from psij_parsl.platforms.scheduler import UNSTARTED_ELEMENTS, Complaint, Query, Queue, Record, Scheduler, Wish
 from psij_parsl.resources.hostlist import compress
-from psij_parsl.scheduler import UNSTARTED_ELEMENTS, Complaint, Query, Queue, Record, Scheduler, Wish
 from psij_parsl.states import EndReason, JobState, JobStatus
+from psij_parsl.system.commands import Output, Runner
 
 _Q, _A, _C, _F, _X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
 

@@ -6,9 +6,9 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from psij_parsl.parameters import Parameter
-from psij_parsl.template import JobTemplate
-from psij_parsl.validators import list_of, matching, non_negative_int, one_of, str2bool, word
+from psij_parsl.platforms.templates.parameters import Parameter
+from psij_parsl.platforms.templates.template import JobTemplate
+from psij_parsl.platforms.templates.validators import list_of, matching, non_negative_int, one_of, str2bool, word
 
 _JOB = "it is said by the job itself"
 _ANSWER = "psij-run reads what sbatch prints"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
 from .output import Json, People, Renderer
 from .stdio import Lost
-from .usage import is_usage, usage
+from .usage_errors import is_usage, usage
 
 
 class Command(NamedTuple):
@@ -52,24 +52,24 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "render": Command("submit", "render", ("psij-run render --platform slurm -N 4 -- ./solver",), runs=True),
     "status": Command(
-        "jobs", "status", ("psij-run status last", "psij-run status --watch"), direct="overview"
+        "status", "status", ("psij-run status last", "psij-run status --watch"), direct="overview"
     ),
-    "list": Command("jobs", "list_jobs", ("psij-run list --all --since 2d",)),
-    "ls": Command("jobs", "list_jobs"),
+    "list": Command("status", "list_jobs", ("psij-run list --all --since 2d",)),
+    "ls": Command("status", "list_jobs"),
     "info": Command("info", "info", ("psij-run info last",)),
     "logs": Command("logs", "logs", ("psij-run logs -f last", "psij-run logs --stderr -n 20 3kq0v5d2mp")),
-    "wait": Command("acts", "wait", ("psij-run wait --timeout 2h all",)),
+    "wait": Command("job_actions", "wait", ("psij-run wait --timeout 2h all",)),
     "cancel": Command(
-        "acts", "cancel", ("psij-run cancel last", "psij-run cancel 3kq0v5d2mp_7", "psij-run cancel --orphans")
+        "job_actions", "cancel", ("psij-run cancel last", "psij-run cancel 3kq0v5d2mp_7", "psij-run cancel --orphans")
     ),
-    "hold": Command("acts", "hold"),
-    "release": Command("acts", "release"),
+    "hold": Command("job_actions", "hold"),
+    "release": Command("job_actions", "release"),
     "clean": Command("clean", "clean", ("psij-run clean --older-than 7d", "psij-run clean last")),
     "launch": Command(
         "launch", "launch",
         ("psij-run launch -n 8 -c 2 -- ./solver input.dat", "psij-run launch -N 2 -n 8 -g 1 -- ./train",
          "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out"),
-        runs=True, table="launching:LAUNCH_FLAGS", direct="launching",
+        runs=True, table="commands.launching:LAUNCH_FLAGS", direct="launching",
     ),
     "resources": Group(
         "Nodes, cores and GPUs of the job that one stands in, or of this host.",
@@ -138,7 +138,7 @@ def run(words: list[str]) -> int:
     except Exception as error:
         if os.environ.get("PSIJ_PARSL_DEBUG"):
             raise
-        from .crash import describe
+        from .crash_report import describe
 
         return _failed(describe(error, words), name, out)
 
@@ -176,7 +176,7 @@ def _run(name: str, words: list[str], out: Renderer) -> int:
 def _answer(name: str, words: list[str], out: Renderer, *, completing: bool) -> int:
     found = COMMANDS.get(name)
     if isinstance(found, Command) and found.direct and not completing:
-        status: int | None = import_module(f".{found.direct}", __package__).direct(out, words[1:])
+        status: int | None = import_module(f".commands.{found.direct}", __package__).direct(out, words[1:])
         if status is not None:
             return status
     import typer
@@ -232,7 +232,7 @@ def _nothing() -> None:
 
 
 def _add(app: Any, name: str, command: Command) -> None:
-    function = getattr(import_module(f".{command.module}", __package__), command.function)
+    function = getattr(import_module(f".commands.{command.module}", __package__), command.function)
     settings: dict[str, Any] = {"allow_interspersed_args": False} if command.runs else {}
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in command.examples) if command.examples else None
     app.command(name, epilog=epilog, hidden=name in HIDDEN, context_settings=settings)(function)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InvalidRequest
-from .complete import every_job, selectors, words
+from .completion import every_job, selectors, words
 from .flags import is_empty
 
 Json = Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")]

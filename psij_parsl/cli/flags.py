@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidRequest
-from ..validators import memory, non_negative_int, one_of, positive_int, wall_time
-from .readers import dependencies, environment_files, indices, job_file, pairs, unambiguous, variables
+from ..platforms.templates.validators import memory, non_negative_int, one_of, positive_int, wall_time
+from .flag_types import dependencies, environment_files, indices, job_file, pairs, unambiguous, variables
 
 Chosen = dict[str, Any]
 """What flags said: name in the table -> text, list of texts, or True."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidRequest
-from ..files import private_folder, write_whole
+from ..system.files import private_folder, write_whole
 from .options import FLAGS, Chosen, gathered
-from .usage import is_usage, usage
+from .usage_errors import is_usage, usage
 
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
 _HINT = "a #PSIJ line holds flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"

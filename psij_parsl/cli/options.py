@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 import typer
 
-from . import complete
+from . import completion as complete
 from .flags import FLAGS as FLAGS
 from .flags import Chosen as Chosen
 from .flags import Flag as Flag

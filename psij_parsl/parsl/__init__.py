@@ -9,20 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .classes import provider_class as provider_class
-    from .classes import register as register
     from .config import parsl_config as parsl_config
-    from .handlers import consecutive_failures as consecutive_failures
+    from .error_handlers import consecutive_failures as consecutive_failures
     from .launcher import MPIRunLauncher as MPIRunLauncher
     from .provider import BlockProvider as BlockProvider
+    from .registry import provider_class as provider_class
+    from .registry import register as register
 
 _WHERE = {
     "BlockProvider": "provider",
     "MPIRunLauncher": "launcher",
-    "consecutive_failures": "handlers",
+    "consecutive_failures": "error_handlers",
     "parsl_config": "config",
-    "provider_class": "classes",
-    "register": "classes",
+    "provider_class": "registry",
+    "register": "registry",
 }
 __all__ = [*_WHERE]
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from ..errors import Error, Unavailable
-from .handlers import NOT_NOW
+from .error_handlers import NOT_NOW
 
 _PAUSES_S = (2.0, 300.0)  # after the second failure, and at most
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
-from ..validators import non_negative_int, positive_int
+from ..platforms.templates.validators import non_negative_int, positive_int
 from . import checked
-from .classes import provider_class
+from .block_shape import node
 from .interchange import command as interchange_command
 from .provider import BlockProvider
-from .shape import node
-from .spellings import minutes
+from .registry import provider_class
+from .vocabulary import minutes
 
 if TYPE_CHECKING:
     from parsl.config import Config
@@ -50,7 +50,7 @@ def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor, MPIExecutor
 
-    from .handlers import consecutive_failures
+    from .error_handlers import consecutive_failures
 
     made = plan(site, **wishes)
     classes = {"HighThroughputExecutor": HighThroughputExecutor, "MPIExecutor": MPIExecutor}

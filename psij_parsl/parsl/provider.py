@@ -19,21 +19,22 @@ from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
 from ..errors import Ambiguous, Error, SchedulerError, Unavailable
-from ..files import this_owner
-from ..platform import Platform
+from ..jobs.reconcile import give_up
+from ..platforms.platform import Platform
 from ..states import JobState, JobStatus
-from ..tracking import give_up
-from . import block, checked
+from ..system.files import this_owner
+from . import block_script as block
+from . import checked
 from .backoff import Backoff
-from .handlers import NOT_NOW
+from .block_shape import BlockShape, find_site, said
+from .error_handlers import NOT_NOW
 from .launcher import MPIRunLauncher, chosen, text_of
-from .shape import BlockShape, find_site, said
-from .spellings import Translation, directives
 from .status import parsl_status
+from .vocabulary import Translation, directives
 
 if TYPE_CHECKING:
-    from ..batch import BatchSchedulerExecutor
-    from ..entry import Entry
+    from ..jobs.batch import BatchSchedulerExecutor
+    from ..jobs.record import Entry
     from ..sites import Site
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
@@ -167,7 +168,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             "platform": self.platform, "run": this_owner(), "patience_s": _PATIENCE_S,
             "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
         }  # fmt: skip
-        from ..batch import BatchSchedulerExecutor
+        from ..jobs.batch import BatchSchedulerExecutor
 
         site = self._shape.site
         executor = site.executor(**settings) if site is not None else BatchSchedulerExecutor(**settings)

@@ -8,10 +8,10 @@ from pathlib import Path
 from parsl.jobs.states import JobState as ParslState
 from parsl.jobs.states import JobStatus as ParslStatus
 
-from ..entry import Entry
-from ..executor import tail
+from ..jobs.executor import tail
+from ..jobs.record import Entry
+from ..jobs.verdict import manager_log
 from ..states import EndReason, JobState, JobStatus
-from ..verdict import manager_log
 
 _LOG_LINES = 5
 

@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from .. import registry
 from ..errors import AllocationError, PluginError
-from ..platform import Platform
+from ..platforms import registry
+from ..platforms.platform import Platform
 from . import environments
 from .allocation import Allocation, plain_host
 from .node import Hardware

@@ -20,7 +20,7 @@ from .hostlist import expand, lines, numbers, pe_hostfile, slots
 from .node import Node
 
 if TYPE_CHECKING:
-    from ..command import Runner
+    from ..system.commands import Runner
 
 
 def pbs(environ: Mapping[str, str]) -> Allocation | None:
@@ -158,8 +158,8 @@ def flux(environ: Mapping[str, str], run: Runner | None = None) -> Allocation | 
         return None
     job_id = environ.get("FLUX_JOB_ID", "")
     argv = ["flux", "job", "info", job_id, "R"] if job_id else ["flux", "resource", "R"]
-    from ..bounds import Bounds
-    from ..command import CommandRunner
+    from ..system.bounds import Bounds
+    from ..system.commands import CommandRunner
 
     runner = run or partial(
         CommandRunner(keep_env=("FLUX_*", "LUA_*", "PYTHONPATH"), timeout_s=20.0), bounds=Bounds()

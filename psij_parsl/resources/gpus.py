@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .. import files
 from ..errors import JournalError
+from ..system import files
 from . import host
 
 if TYPE_CHECKING:
-    from ..command import Runner
+    from ..system.commands import Runner
 
 #: One variable per vendor; what it lists is what a run may use.
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
@@ -60,8 +60,8 @@ def asked(run: Runner | None = None, which: Callable[[str], object] = shutil.whi
     for argv, read in TOOLS:
         if not which(argv[0]):
             continue
-        from ..bounds import Bounds
-        from ..command import CommandRunner
+        from ..system.bounds import Bounds
+        from ..system.commands import CommandRunner
 
         output = run(argv) if run else CommandRunner(timeout_s=_PATIENCE_S)(argv, bounds=Bounds())
         if output.rc == 0 and (ids := read(output.stdout)):

@@ -23,8 +23,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import files
 from ..errors import JournalError
+from ..system import files
 from .allocation import Allocation
 from .hostlist import numbers
 

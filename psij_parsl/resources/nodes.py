@@ -24,11 +24,11 @@ from typing import Any
 from .. import signals
 from ..errors import DoesNotFit
 from ..job import Resources
-from . import manager
+from . import allocation_control as manager
 from .allocation import Allocation
 from .discover import discover
-from .kinds import Plan, Shape
 from .node import Assignment, Hardware, Holder, Node
+from .node_types import Plan, Shape
 from .pool import Pool
 from .requests import plans_for, shape_of
 

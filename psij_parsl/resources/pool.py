@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from .kinds import UNIT, Cut, Kind, Plan, Shape
 from .node import Hardware, Node
+from .node_types import UNIT, Cut, Kind, Plan, Shape
 
 
 class Taken(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import DoesNotFit, InvalidRequest
 from ..job import Resources
-from .kinds import Kind, Plan, Shape
+from .node_types import Kind, Plan, Shape
 from .pool import Pool
 
 

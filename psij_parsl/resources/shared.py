@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from .. import files, signals
+from .. import signals
 from ..errors import DoesNotFit
 from ..job import Resources
+from ..system import files
 from .allocation import Allocation
-from .kinds import UNIT, Plan, Shape
 from .ledger import Book, Holding, Ledger, Part, Place, Ticket, folder, packed, signature, unpacked
 from .node import Assignment, Hardware, Holder, Node
+from .node_types import UNIT, Plan, Shape
 from .nodes import NodeResources
 from .pool import Piece, Taken
 from .requests import shape_of

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
+from .catalogue import Catalogue
 from .detect import Detected, Look
 from .detect import look as _look
-from .load import Catalogue
 from .site import Finding, Laptop, Row, Site
 
 log = logging.getLogger(__name__)

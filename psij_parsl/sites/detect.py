@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import SiteError
-from .load import Catalogue
-from .places import PACKAGE, SiteFile, under_root
+from .catalogue import Catalogue
+from .layers import PACKAGE, SiteFile, under_root
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _by_manager(
     catalogue: Catalogue, signs: Sequence[tuple[SiteFile, dict[str, Any]]], environ: Mapping[str, str]
 ) -> Look:
     """By the manager that is at home here. Where several are, or one is here and not at home, nobody can tell."""
-    from .managers import at_home, remark
+    from .manager_detection import at_home, remark
 
     wanted: dict[str, list[SiteFile]] = {}
     for file, rule in signs:

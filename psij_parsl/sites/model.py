@@ -25,11 +25,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ..errors import AllocationError
-from ..parameters import duration, memory, wall_time, word
+from ..platforms.templates.parameters import duration, memory, wall_time, word
 from ..resources.hostlist import numbers
 from ..resources.node import Hardware
-from .lines import Key
 from .site import Row, Site
+from .toml_positions import Key
 
 _TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}]}
 

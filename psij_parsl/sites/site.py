@@ -19,10 +19,10 @@ from ..job import Job
 if TYPE_CHECKING:
     from parsl.config import Config as ParslConfig
 
-    from ..batch import BatchSchedulerExecutor
+    from ..jobs.batch import BatchSchedulerExecutor
     from ..resources import Hardware
+    from .layers import SiteFile
     from .model import Launch, Queue
-    from .places import SiteFile
 
 FLAGS: Mapping[str, str] = {
     "num_nodes": "-N/--nodes",
@@ -127,7 +127,7 @@ class Site:
 
         Raises `SiteError` for a spool directory that cannot be told, `PluginError` for a platform that does not load.
         """
-        from ..batch import BatchSchedulerExecutor
+        from ..jobs.batch import BatchSchedulerExecutor
 
         settings: dict[str, Any] = {"platform": self.platform, "launcher": self.launcher or "", "site": self.name}
         settings |= {"poll_s": self.poll_min, "spool": self._spool(), "query_memory_mb": self.query_memory}

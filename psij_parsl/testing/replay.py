@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..command import Output
+from ..system.commands import Output
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import InvalidRequest
-from ..parameters import Parameter
-from ..quoting import Raw
-from ..template import FIXED, GIVEN, JobTemplate
+from ..platforms.templates.parameters import Parameter
+from ..platforms.templates.quoting import Raw
+from ..platforms.templates.template import FIXED, GIVEN, JobTemplate
 
 _SAMPLES: Mapping[str, Any] = {
     **dict.fromkeys(GIVEN, "sample"),

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.platform_tools import array_range
-from psij_parsl.scheduler import Query, Record, Scheduler
+from psij_parsl.platforms.scheduler import Query, Record, Scheduler
+from psij_parsl.platforms.tools import array_range
 
 from .scheduler import OddqScheduler, blocks, read_job
 from .template import OddqTemplate

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from psij_parsl.command import client_environment
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
+from psij_parsl.system.commands import client_environment
 from tests.clusters.slurm import SlurmCluster, SlurmSettings
 
 FOLDER = Path(__file__).parent / "slurm" / "live"

@@ -1,0 +1,1 @@
+"""The commands of `psij-run`, one module each."""

@@ -1,0 +1,94 @@
+"""What the shell offers after <TAB>. Whatever goes wrong here must be silent: somebody is in the middle of a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import Any
+
+import typer
+
+Offer = tuple[str, str]  # a word, and what it means
+
+Completer = Callable[[typer.Context, str], list[Offer]]
+
+
+def _silent(offers: Callable[[typer.Context], Iterable[Offer]]) -> Completer:
+    @wraps(offers)
+    def complete(ctx: typer.Context, incomplete: str) -> list[Offer]:
+        try:
+            return [offer for offer in offers(ctx) if offer[0].startswith(incomplete)]
+        except Exception:  # noqa: BLE001 - half a word on the command line, no records yet, a broken plug-in
+            return []
+
+    complete.__annotations__ = {"ctx": typer.Context, "incomplete": str}
+    del complete.__wrapped__  # typer would look through it
+    return complete
+
+
+@_silent
+def selectors(ctx: typer.Context) -> Iterator[Offer]:
+    """Open jobs, newest first, and the words that name several."""
+    from ..jobs.journal import Journal
+
+    for entry in reversed(list(Journal().open_entries().values())):
+        yield entry.id, entry.name
+    yield "last", "the newest job"
+    yield "all", "all jobs that have not ended"
+
+
+@_silent
+def every_job(ctx: typer.Context) -> Iterator[Offer]:
+    """The newest hundred jobs, ended ones included."""
+    from ..jobs.journal import Journal
+
+    for entry in reversed(Journal().recent(count=100).values()):
+        yield entry.id, entry.name
+    yield "last", "the newest job"
+
+
+@_silent
+def platforms(ctx: typer.Context) -> Iterator[Offer]:
+    """Installed platforms."""
+    from ..platforms.registry import platforms as installed
+
+    for name, found in installed():
+        yield name, getattr(found, "summary", "")
+
+
+@_silent
+def launchers(ctx: typer.Context) -> Iterator[Offer]:
+    """Installed launch methods."""
+    from ..platforms.registry import launchers as installed
+
+    for name, _ in installed():
+        yield name, ""
+
+
+@_silent
+def sites(ctx: typer.Context) -> Iterator[Offer]:
+    """Known sites."""
+    from ..sites import installed
+
+    for name, found in installed().items():
+        yield name, getattr(found, "description", "")
+
+
+@_silent
+def parameters(ctx: typer.Context) -> Iterator[Offer]:
+    """Parameters of the platform that the words before name."""
+    from .job_table import Desk
+
+    executor = Desk().place(ctx.params, placing=False).executor
+    for name, parameter in executor.platform.template_class.params.items():
+        yield f"{name}=", parameter.help
+
+
+def words(ctx: typer.Context, incomplete: str) -> list[Any]:
+    """A command's own words: files, which the shell completes by itself."""
+    return []
+
+
+def modes(ctx: typer.Context, incomplete: str) -> list[Any]:
+    """How a script starts its command."""
+    return [mode for mode in ("script", "serial", "mpi") if mode.startswith(incomplete)]

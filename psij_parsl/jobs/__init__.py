@@ -1,0 +1,1 @@
+"""Jobs on a resource manager: their records, submission, status, and the executor."""

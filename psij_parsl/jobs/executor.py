@@ -1,0 +1,171 @@
+"""The verbs of a job: what every executor can do, and the handle of a submitted job."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, Union
+
+from ..errors import InvalidRequest, JobFailed, LostJob
+from ..job import Job
+from ..states import EndReason, JobState, JobStatus
+
+JobName: TypeAlias = Union[str, "Submission"]
+"""What names a job: an id, ours or the manager's, or its handle."""
+Callback = Callable[["Submission", JobStatus], None]
+_TAIL_LINES = 20
+
+
+class JobExecutor(ABC):
+    """Submits jobs and tells how they are. Jobs are named by their handles, or by ids: ours (`Submission.id`) or the
+    manager's own.
+
+    States follow the PSI/J specification: NEW < QUEUED < ACTIVE < COMPLETED, FAILED or CANCELED, never back.
+    Every method may be called from any thread.
+    """
+
+    @abstractmethod
+    def submit(self, job: Job) -> Submission:
+        """Submit one job. Raises `InvalidRequest`, `Rejected`, `Unavailable`: then nothing was submitted."""
+
+    def submit_many(self, jobs: Sequence[Job]) -> list[Submission]:
+        """Submit several; a platform that has job arrays sends those that are alike as one."""
+        return [self.submit(job) for job in jobs]
+
+    @abstractmethod
+    def status(self, ids: Sequence[JobName]) -> list[JobStatus]:
+        """The status of each, in order. Raises `UnknownJob` for an id that is nobody's."""
+
+    @abstractmethod
+    def cancel(self, ids: Sequence[JobName]) -> list[bool]:
+        """Ask for each to be cancelled; False for one that has ended already. The end arrives as a status."""
+
+    @abstractmethod
+    def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
+        """Wait until all have ended. False if `timeout` seconds pass first, or a signal asks us to leave."""
+
+    @abstractmethod
+    def attach(self, native_id: str) -> Submission:
+        """A handle for a job that the manager knows, whoever submitted it. Raises `UnknownJob`."""
+
+    def elements(self, job: JobName) -> Sequence[Submission]:
+        """Handles of an array's elements, in the order of their indices; none of a job that is no array."""
+        return ()
+
+    @abstractmethod
+    def list(self) -> Sequence[Submission]:
+        """Handles of the jobs that have not ended."""
+
+    @abstractmethod
+    def on_status(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback(submission, status)` at each change from now on; returns a call that stops it."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submitted job. `id` is ours, `native_id` the manager's, `folder` holds its script, output and exit file."""
+
+    id: str
+    native_id: str
+    folder: Path
+    name: str
+    stdout: Path | None
+    stderr: Path | None
+    executor: JobExecutor
+    manager_log: Path | None = None  # what the resource manager itself has written
+
+    def __repr__(self) -> str:
+        return f"Submission(id={self.id!r}, native_id={self.native_id!r}, name={self.name!r})"
+
+    def status(self) -> JobStatus:
+        """Its status as of the last answer of the manager."""
+        return self.executor.status([self.id])[0]
+
+    def wait(self, timeout: float | None = None) -> JobStatus:
+        """Wait for its end, for at most `timeout` seconds, and return its status."""
+        self.executor.wait([self.id], timeout)
+        return self.status()
+
+    def cancel(self) -> bool:
+        """Ask for it to be cancelled; False if it has ended already."""
+        return self.executor.cancel([self.id])[0]
+
+    def elements(self) -> Sequence[Submission]:
+        """Handles of an array's elements, in the order of their indices; none of a job that is no array."""
+        return self.executor.elements(self.id)
+
+    def result(self, timeout: float | None = None) -> str:
+        """Wait for its end and return what it printed to stdout; an array's elements one after the other.
+
+        Raises `TimeoutError`, or `JobFailed` with the reason, a hint, the log's path and the tail of stderr: of an
+        array those of the first element that ended as badly as the whole.
+        """
+        status = self.wait(timeout)
+        if not status.final:
+            raise TimeoutError(f"job {self.id} is still {status.state.name} after {timeout} s")
+        elements = self.elements()
+        if status.state is JobState.COMPLETED:
+            return "".join(map(_printed, elements or [self]))
+        told = self.executor.status(elements) if elements else []
+        first = next((each for each, end in zip(elements, told, strict=True) if end.state is status.state), self)
+        raise failure(self, status, first)
+
+
+def named(jobs: Any) -> list[str]:
+    """The ids of jobs that are named by ids or handles. Raises `InvalidRequest` for what is no list of these."""
+    if isinstance(jobs, str | Submission) or not isinstance(jobs, Iterable):
+        raise InvalidRequest(f"{jobs!r} is no list of jobs", hint=f"pass a list of ids or handles: [{jobs!r}]")
+    return [named_one(each) for each in jobs]
+
+
+def named_one(job: Any) -> str:
+    """The id of one job. Raises `InvalidRequest`."""
+    if isinstance(job, Submission):
+        return job.id
+    if not isinstance(job, str):
+        raise InvalidRequest(f"{job!r} names no job", hint="pass an id, which is text, or a handle that submit gave")
+    return job
+
+
+def a_job(job: Any) -> Job:
+    """What is to be submitted. Raises `InvalidRequest` for what is no `Job`."""
+    if not isinstance(job, Job):
+        raise InvalidRequest(
+            f"a {type(job).__name__} is no Job", hint="make one of what it says: Job(command=['hostname'])"
+        )
+    return job
+
+
+def _printed(submission: Submission) -> str:
+    path = submission.stdout
+    return path.read_text(errors="surrogateescape") if path and path.is_file() else ""
+
+
+def failure(submission: Submission, status: JobStatus, element: Submission | None = None) -> JobFailed:
+    """The error that explains a bad end; `element` is the one of an array whose words it shows."""
+    kind = LostJob if status.reason is EndReason.LOST else JobFailed
+    shown = element or submission
+    text = f"job {submission.id} ({submission.name}) ended {status.describe()}"
+    if shown.id != submission.id:
+        text += f"; the first such element is {shown.id}"
+    for path in (shown.stderr, shown.manager_log):
+        if path is not None and (last := tail(path)):
+            text += f"\n--- the end of {path}\n{last}"
+    hint = status.reason.hint if status.reason else f"its folder is {shown.folder}"
+    return kind(text, hint=hint, status=status)
+
+
+def tail(path: Path, lines: int = _TAIL_LINES) -> str:
+    """The last lines of a file, read from its end; '' if there is none."""
+    try:
+        if not path.is_file():  # a pipe, which would be waited for
+            return ""
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 16384))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

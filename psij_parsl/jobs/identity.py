@@ -1,0 +1,96 @@
+"""Whose record is it? An id is not a job: managers lose their books, count from 1 again, and have other clusters.
+
+A record is ours if it bears our tag, or if the manager's own time of its submission is the one that was noted when
+it was first proved ours. On the word of an id alone nothing is told of a job, and nothing is cancelled.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ..platforms.scheduler import OUR_ID
+from .record import LOG, cluster_in
+
+if TYPE_CHECKING:
+    from ..platforms.scheduler import Record, Scheduler
+    from .record import Entry
+
+_NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
+SAME_S = 1.5  # between two tellings of one time: managers round
+_HOUR_S = 3600.0
+_ODD = re.compile(r"[^!-~]|[\\^%]")  # in a folder to which a manager may not be able to write its log
+
+
+class Whose(Enum):
+    """What a record with the id of one of our jobs is; the first two are ours."""
+
+    TAGGED = "it bears our tag"
+    KNOWN = "it was submitted when ours was"
+    STRANGER = "another job with our job's id"
+
+
+def whose(
+    scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0, tagged: bool = False,
+    past: bool = False,
+) -> Whose:  # fmt: skip
+    """Whose record that is, which has the id of a job of ours.
+
+    `attempt` is how often the job was started as far as is known, `clock` by how many seconds the manager's clock is
+    ahead of ours, `tagged` whether records of this kind are known to bear our tags; `past`: it is from history, which
+    may not count starts.
+    """
+    named = cluster_in(entry.cluster)
+    if record.cluster and named and record.cluster != named:
+        return Whose.STRANGER
+    bearers = bearers_of(scheduler, record)
+    if bearers:
+        return Whose.TAGGED if entry.id in bearers else Whose.STRANGER
+    if entry.attached and (entry.born is None or record.submitted is None):
+        return Whose.KNOWN
+    if (
+        record.submitted is None
+    ):  # a manager that tells nothing: there is no more to be known than whether it gives tags
+        return Whose.STRANGER if tagged else Whose.KNOWN
+    if entry.born is not None:
+        if _same(record.submitted, entry.born):
+            return Whose.KNOWN
+        starts = record.status.attempt if record.status.attempt >= attempt else 0  # it grows, and never falls
+        again = (max(attempt, starts) if past else starts) > 0 and record.submitted > entry.born
+        if again and (entry.attached or not (record.foreign or _logs_elsewhere(entry, record))):
+            return Whose.KNOWN
+        if not record.whole:  # the elements of such an array come one after the other
+            return Whose.STRANGER
+    if tagged or record.foreign or _logs_elsewhere(entry, record):
+        return Whose.STRANGER  # ours would bear its tag
+    earliest, latest = entry.intended - _NEAR_S, (entry.committed or time.time()) + _NEAR_S
+    near = any(earliest <= told - clock <= latest for told in _readings(record.submitted))
+    return Whose.KNOWN if near else Whose.STRANGER
+
+
+def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
+    """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
+    found = set()
+    if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # no text: a stranger's
+        found.add(tagged)
+    folder, _, name = record.output.rpartition("/")
+    if name.startswith(LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
+        found.add(parent)
+    return found
+
+
+def _logs_elsewhere(entry: Entry, record: Record) -> bool:
+    """Whether the log of a record without our tag is told to go elsewhere than that of the job would."""
+    return bool(record.output) and not (record.output.endswith("/dev/null") and _ODD.search(entry.place) is not None)
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) < SAME_S
+
+
+def _readings(told: float) -> list[float]:
+    """The times that a time without a zone may be: two in the hour that is told twice, in autumn."""
+    words = time.localtime(told)[:6]
+    return [told, *(at for at in (told - _HOUR_S, told + _HOUR_S) if time.localtime(at)[:6] == words)]

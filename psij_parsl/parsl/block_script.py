@@ -1,0 +1,138 @@
+"""The text of a block's script: what is set, the user's worker_init, and the launcher's own text as it is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+#: Many a worker_init loads modules; a batch shell has the function only where it was told of it.
+_MODULES = """type module >/dev/null 2>&1 || for psij_file in "${LMOD_PKG:-}/init/bash" \\
+  "${MODULESHOME:-}/init/bash" /etc/profile.d/lmod.sh /etc/profile.d/z00_lmod.sh /etc/profile.d/modules.sh; do
+  [ ! -r "$psij_file" ] || { . "$psij_file"; break; }
+done
+"""
+#: Our pool for MPI tasks (pool.py) where the Python beside Parsl's own pool has us, else that one.
+MPI_POOL = """process_worker_pool.py() {
+  local pool python find='import sys; from importlib.util import find_spec as f; sys.exit(not f("psij_parsl.parsl.mpi_worker_pool"))'
+  pool=$(type -P process_worker_pool.py) || { echo "process_worker_pool.py: command not found" >&2; return 127; }
+  python=${pool%/*}/python3
+  if "$python" -c "$find" 2>/dev/null; then "$python" -m psij_parsl.parsl.mpi_worker_pool "$@"; else "$pool" "$@"; fi
+}
+"""
+_NODE_FILE = '"$PSIJ_JOB_FOLDER/node.sh"'
+_LOOK_S = 15  # how often the watchdog looks
+_GRACE_S = 10  # from its TERM to its KILL
+
+
+def text(
+    launched: str, *, name: str, exports: Mapping[str, str], forget: Sequence[str], worker_init: str, scripts: str,
+    watchdog: str,
+) -> str:  # fmt: skip
+    """What the block's job runs with `bash -c`.
+
+    `launched` is the launcher's text, `scripts` the folder where the worker pool's program is if PATH has none,
+    `forget` the variables that would shape runs which tasks start, `watchdog` what `watch` gave.
+    """
+    lines = [
+        f'export JOBNAME={shlex.quote(name)}."$PSIJ_JOB_ID"\n',
+        'awk \'!seen[$0]++\' "$PSIJ_NODEFILE" >"$PSIJ_JOB_FOLDER/nodes.once"\n',
+        'export PBS_NODEFILE="$PSIJ_JOB_FOLDER/nodes.once"\n',
+        *(f"export {key}={shlex.quote(value)}\n" for key, value in exports.items()),
+        f"unset {' '.join(forget)}\n" if forget else "",
+        modules(worker_init),
+        _warned(worker_init),
+        f'command -v process_worker_pool.py >/dev/null || export PATH="$PATH":{shlex.quote(scripts)}\n',
+    ]
+    return "".join(lines) + (guarded(launched, watchdog) if watchdog else _lines(launched))
+
+
+def _lines(shell: str) -> str:
+    return f"{shell.rstrip()}\n" if shell.strip() else ""
+
+
+def _warned(worker_init: str) -> str:
+    """The user's text, with a warning of each command in it that fails: as Parsl has it, the block goes on."""
+    if not worker_init.strip():
+        return ""
+    said = """psij: worker_init goes on after exit code $?: $BASH_COMMAND"""
+    return f"trap 'echo \"{said}\" >&2' ERR\n{_lines(worker_init)}trap - ERR\n"
+
+
+def modules(shell: str) -> str:
+    """Text that makes `module` known, for shell text that uses it."""
+    return _MODULES if re.search(r"(?m)(^|[;&|(]\s*)\s*(module|ml)\s", shell) else ""
+
+
+def once_per_node(node_init: str, command: str) -> tuple[str, str]:
+    """Text that writes a file into the block's folder, and the command that runs it in place of `command`.
+
+    A file, because launchers differ in what they do to a command of several lines.
+    """
+    body = f"{modules(node_init)}{_lines(node_init)}{_lines(command)}"
+    end = "PSIJ_NODE"
+    while end in body:
+        end += "_"
+    return f"cat >{_NODE_FILE} <<'{end}'\n{body}{end}\n", f"bash {_NODE_FILE}"
+
+
+def unsplit(command: str, path: str) -> str:
+    """The command with each unquoted occurrence of `path` made one word: Parsl writes its run directory as it is."""
+    safe = re.sub(r"([^\w@%+=:,./-])", r"\\\1", path, flags=re.ASCII)
+    if not path or safe == path:
+        return command
+    told, quote, at = "", "", 0
+    while at < len(command):
+        letter = command[at]
+        if not quote and command.startswith(path, at):
+            told, at = told + safe, at + len(path)
+            continue
+        if letter == "\\" and quote != "'":
+            told, at = told + command[at : at + 2], at + 2
+            continue
+        if letter in "'\"" and quote in ("", letter):
+            quote = "" if quote else letter
+        told, at = told + letter, at + 1
+    return told
+
+
+def watch(command: str, patience_s: float) -> str:
+    """The arguments of the watchdog for an executor's launch command; '' where it names no address and port."""
+    port = re.search(r"--port[= ](\d+)", command)
+    addresses = re.search(r"(?:^|\s)-a[= ]*(\S+)", command)
+    if not port or not addresses or not patience_s:
+        return ""
+    return shlex.join([str(max(1, round(patience_s))), port[1], *addresses[1].split(",")])
+
+
+def guarded(launched: str, watchdog: str) -> str:
+    """The launcher's text, ended as a whole when nobody answers at the interchange for so many seconds."""
+    return f"""psij_watch() {{
+  local patience=$1 port=$2 since=$SECONDS look={_LOOK_S} address
+  shift 2
+  [ "$look" -le "$patience" ] || look=$patience
+  while sleep "$look"; do
+    for address; do
+      if timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$address" "$port" 2>/dev/null; then since=$SECONDS; break; fi
+    done
+    if [ $((SECONDS - since)) -ge "$patience" ]; then
+      echo "psij: nobody has answered at $* port $port for $patience s: the workflow is gone, this block ends" >&2
+      kill -s TERM -- -"$psij_block"
+      sleep {_GRACE_S}
+      kill -s KILL -- -"$psij_block"
+      return
+    fi
+  done
+}}
+exec 3>&2 2>/dev/null  # what the shell itself says about the two is for nobody
+set -m
+(
+{_lines(launched)}) 2>&3 3>&- &
+psij_block=$!
+psij_watch {watchdog} 2>&3 3>&- &
+psij_dog=$!
+wait "$psij_block"
+psij_code=$?
+kill -s KILL -- -"$psij_dog"
+exit "$psij_code"
+"""

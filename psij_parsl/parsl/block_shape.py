@@ -1,0 +1,186 @@
+"""What each block of a provider is: checked and filled up from the site once, when the provider is made."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidRequest, nearest
+from ..job import MODES, Job
+from ..platforms.platform import Platform
+from ..platforms.templates.template import FIXED
+from . import checked
+from .vocabulary import Translation, minutes, translated
+
+if TYPE_CHECKING:
+    from ..sites import Site
+
+log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
+
+_FIXED = ("num_nodes", "wall_time_min", "queue", "project")
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """A block in our vocabulary. `mem_per_node` is GB; `parameters` are the platform's own.
+
+    `words` tells which of those say `cores_per_node` and `gpus_per_node` there: name -> parameter.
+    """
+
+    platform: Platform
+    job_mode: str = "serial"
+    num_nodes: int = 1
+    wall_time_min: int = FIXED["wall_time_min"].default
+    queue: str | None = None
+    project: str | None = None
+    cores_per_node: int | None = None
+    mem_per_node: float | None = None
+    gpus_per_node: int | str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    site: Site | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, platform: Platform, site: Site | None, job_mode: str, given: Mapping[str, Any], words: Mapping[str, str]
+    ) -> BlockShape:  # fmt: skip
+        """The shape that was said, filled up from the site, and checked.
+
+        Raises `InvalidRequest` for what is unknown, and for what the platform or the site refuses.
+        """
+        if job_mode not in MODES:
+            raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, MODES))
+        asked = _filled(given, platform, site, words)
+        named = {name: asked.pop(name) for name in list(asked) if name in cls.__dataclass_fields__}
+        named = checked.node(named, kinds="gpus_per_node" in platform.template_class.params)
+        shape = cls(platform, job_mode, parameters=asked, site=site, words=words, **named)
+        shape._check()
+        return shape
+
+    def job(self, command: str, name: str) -> Job:
+        """The job of a block that runs this shell text.
+
+        One rank on each node; for MPI tasks one for each core, so that the runs inside find their slots.
+        """
+        parameters, cores = dict(self.parameters), self.cores_per_node or 1
+        ranks: dict[str, Any] = {"ranks_per_node": 1, "cpus_per_rank": cores}
+        if self.job_mode == "mpi":
+            ranks = {"ranks_per_node": cores, "cpus_per_rank": 1}
+        if self.gpus_per_node is not None:
+            word = self.words.get("gpus_per_node", "gpus_per_node")
+            if word in self.platform.template_class.params:
+                parameters[word] = self.gpus_per_node
+            else:
+                ranks["gpus_per_rank"] = math.ceil(int(self.gpus_per_node) / ranks["ranks_per_node"])
+        if self.mem_per_node is not None:
+            ranks["memory_per_node"] = math.ceil(self.mem_per_node * 1024)
+        return Job(
+            command=["bash", "-c", command], num_nodes=self.num_nodes, wall_time_min=self.wall_time_min,
+            queue=self.queue, project=self.project, job_mode="script", name=name, parameters=parameters,
+            **self._of_site(), **ranks,
+        )  # fmt: skip
+
+    def _of_site(self) -> dict[str, Any]:
+        if self.site is None:
+            return {}
+        may_fail = self.site.default_fields().get("setup_may_fail", False)
+        return {"environment": dict(self.site.environment), "setup": self.site.setup, "setup_may_fail": may_fail}
+
+    @property
+    def method(self) -> str:
+        """The launch method that reaches all nodes."""
+        return (self.site.launcher if self.site is not None else "") or self.platform.launcher
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """What Parsl's worker pools read about their share of a node, where we know it."""
+        known = {"PARSL_CORES": self.cores_per_node, "PARSL_MEMORY_GB": self.mem_per_node}
+        return {name: str(value) for name, value in known.items() if value is not None}
+
+    def _check(self) -> None:
+        """Render a block for nothing, and ask the site about it."""
+        from ..jobs.job_files import render
+
+        job = self.job("true", "parsl")
+        template = self.platform.template_class
+        render(template, job, job_id="JOB", tag="psij:JOB", folder=Path("/JOB"), default_launcher="")
+        for finding in self.site.check(job) if self.site is not None else ():
+            if finding.level == "refuse":
+                raise InvalidRequest(finding.text, hint=finding.hint)
+            log.warning("%s (%s)", finding.text, finding.hint)
+
+
+def said(
+    own: Mapping[str, Any], further: Mapping[str, Any], platform: Platform, spelled: Mapping[str, Translation]
+) -> dict[str, Any]:
+    """All arguments that say a block's shape, in our words: a provider's `own`, and the `further` ones.
+
+    Raises `InvalidRequest` for one that is said twice.
+    """
+    given = {name: value for name, value in own.items() if value is not None}
+    for name, value in translated(further, platform.template_class.params, spelled).items():
+        if name in given:
+            raise InvalidRequest(f"{name} is said twice, in different words", hint="leave one out")
+        if value is not None:
+            given[name] = value
+    if "wall_time_min" in given:
+        given["wall_time_min"] = minutes("wall_time_min", given["wall_time_min"])
+    return {name: given[name] for name in (*own, *given) if name in given}  # in one order, however it was said
+
+
+def find_site(site: str | Site | None, platform: Platform) -> Site | None:
+    """The site, also by its name. Raises `SiteError`, or `InvalidRequest` if it is of another platform."""
+    if site is None:
+        return None
+    if isinstance(site, str):
+        from ..sites import find
+
+        site = find(site)
+    if site.platform != platform.name:
+        raise InvalidRequest(
+            f"the site {site.name} runs {site.platform}, not {platform.name}",
+            hint=f"psij_parsl.site({site.name!r}).parsl_config() takes the right provider",
+        )
+    return site
+
+
+def _filled(
+    given: Mapping[str, Any], platform: Platform, site: Site | None, words: Mapping[str, str]
+) -> dict[str, Any]:
+    """What was said, filled up from the site, and with whole nodes where nobody said how much of one."""
+    declared = platform.template_class.params
+    known = {} if site is None else _from_site(site, given, declared)
+    asked = {**{name: value for name, value in known.items() if value is not None}, **given}
+    for name, own in words.items():
+        if asked.get(own) is not None:
+            asked.setdefault(name, declared[own].convert(asked[own]))
+    if "cores_per_node" not in asked and "exclusive" in declared:
+        asked.setdefault("exclusive", True)
+    if "requeue" in declared:  # a block that waits again is none that runs: Parsl asks for another one
+        asked.setdefault("requeue", False)
+    return asked
+
+
+def _from_site(site: Site, given: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    job = site.complete(
+        {
+            **{name: given[name] for name in _FIXED if name in given},
+            "parameters": {name: value for name, value in given.items() if name in declared},
+        }
+    )
+    return {**{name: job.get(name) for name in _FIXED}, **node(job), **job["parameters"]}
+
+
+def node(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What a site's rank shape says of a whole node; a pool gets all of it, however many ranks a job would have."""
+    ranks, cores, gpus = (job.get(name) for name in ("ranks_per_node", "cpus_per_rank", "gpus_per_rank"))
+    memory = job.get("memory_per_node")
+    return {
+        "cores_per_node": (ranks or 1) * (cores or 1) if ranks or cores else None,
+        "gpus_per_node": (ranks or 1) * gpus if gpus else None,
+        "mem_per_node": memory / 1024 if memory else None,
+    }

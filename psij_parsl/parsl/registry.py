@@ -1,0 +1,60 @@
+"""The provider class of each platform, and our classes by name where Globus Compute looks for them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from ..errors import PluginError
+from ..platforms.platform import Platform
+from ..platforms.registry import platform as find_platform
+from ..platforms.registry import platforms
+from .provider import BlockProvider
+
+
+def provider_class(platform: str | Platform) -> type[BlockProvider]:
+    """The provider of a platform: its own, or one made from the platform alone. Raises `PluginError`."""
+    return _class(find_platform(platform) if isinstance(platform, str) else platform)
+
+
+@cache
+def _class(platform: Platform) -> type[BlockProvider]:
+    if platform.provider:
+        found: type[BlockProvider] = platform.part("provider")
+        return found
+    name = "".join(part.capitalize() for part in platform.name.replace("-", "_").split("_"))
+    said = f"Parsl blocks from {platform.name}."
+    return type(f"{name}Provider", (BlockProvider,), {"platform": platform, "__doc__": said, "__module__": __name__})
+
+
+@cache
+def providers() -> dict[str, type[BlockProvider]]:
+    """The provider of every platform that can be loaded, by its class's name."""
+    found: dict[str, type[BlockProvider]] = {}
+    for _, platform in platforms():
+        try:
+            if not isinstance(platform, PluginError):
+                made = _class(platform)
+                found[made.__name__] = made
+        except PluginError:
+            continue
+    return found
+
+
+def register() -> list[str]:
+    """Put our classes on `parsl.providers` and `parsl.launchers`, and return the names.
+
+    Globus Compute makes an endpoint's provider by `getattr(parsl.providers, type)`. Parsl has classes of the same
+    names, so ours are called `PsijSlurmProvider`, `PsijSrunLauncher` and so on.
+    """
+    import parsl.launchers
+    import parsl.providers
+
+    from . import launcher
+
+    made: dict[str, Any] = {f"Psij{name}": (parsl.providers, value) for name, value in providers().items()}
+    for name in launcher.NAMED:
+        made[f"Psij{name}"] = (parsl.launchers, getattr(launcher, name))
+    for name, (module, value) in made.items():
+        setattr(module, name, value)
+    return sorted(made)

@@ -1,0 +1,1 @@
+"""Job script templates: declared parameters, checks, quoting, rendering."""

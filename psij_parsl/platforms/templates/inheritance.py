@@ -1,0 +1,357 @@
+"""The template that is really rendered: `extends`, blocks, `super()` and includes put in their places.
+
+`jinja2.meta` sees one file of several, and counts text that is never rendered. So a job template is put
+together here into one tree, which is checked and then compiled: what was checked is what runs. On the way
+out, everything that an expression prints is handed to the environment's `show` (see `rendering.py`), `~` to
+its `glue`, and `{{ section("body") }}` to its `switch`.
+
+What jinja would lose without a word is an error: text outside the blocks of a template that extends another,
+a block that its parent lacks, a macro that nobody calls. What cannot be followed is refused: names that are
+not literal, imports, `self`, and `{% call %}`, `{% filter %}`, `{% autoescape %}`, which print past the
+quoting.
+
+A block sees the variables around it (jinja's `scoped`); an included file sees all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+from ...errors import TemplateError, nearest
+from .quoting import SECTIONS
+
+_REFUSED: dict[type[nodes.Node], str] = {
+    nodes.Import: "import is refused: include the file, or let it be extended",
+    nodes.FromImport: "import is refused: include the file, or let it be extended",
+    nodes.CallBlock: "{% call %} is refused: its output would not be quoted",
+    nodes.FilterBlock: "{% filter %} is refused: it would change what is quoted already",
+    nodes.ScopedEvalContextModifier: "{% autoescape %} is refused: what is printed is quoted for the shell",
+}
+_N = TypeVar("_N", bound=nodes.Node)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A template's text. `key` tells it from all others; `name`: for messages; `find`: what a name in it
+    means.
+    """
+
+    key: str
+    name: str = field(compare=False)
+    text: str = field(compare=False, repr=False)
+    find: Callable[[str], Source] = field(compare=False, repr=False)
+
+
+@dataclass
+class _Level:
+    """One template of an `extends` chain."""
+
+    source: Source
+    body: list[nodes.Node]
+    blocks: dict[str, nodes.Block]
+
+
+def flatten(environment: Environment, source: Source) -> nodes.Template:
+    """The one tree that `source` comes to. Raises TemplateError, naming template, line and fault."""
+    flat = _Flattener(environment)
+    tree = nodes.Template(flat.chain(source, ()), lineno=1)
+    for node in every(tree):
+        node.environment = environment
+    called = {name.name for name in _all(tree, nodes.Name) if name.ctx == "load"}
+    for macro, defined in flat.macros.items():
+        if macro not in called:
+            raise flat.fault(source, defined, f"macro {macro!r} is never rendered: nothing calls it")
+    return tree
+
+
+class _Flattener:
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.macros: dict[str, nodes.Node] = {}  # the first source's own; its parents' are an offer
+
+    def parse(self, source: Source) -> nodes.Template:
+        try:
+            tree = self.environment.parse(source.text, source.name, source.name)
+        except TemplateSyntaxError as error:
+            raise TemplateError(f"{source.name}:{error.lineno}: {error.message}") from error
+        for node in list(every(tree)):
+            if isinstance(node, nodes.Filter) and node.name not in self.environment.filters:
+                raise self.unknown(source, node, "filter", self.environment.filters)
+            if isinstance(node, nodes.Test) and node.name not in self.environment.tests:
+                raise self.unknown(source, node, "test", self.environment.tests)
+            if isinstance(node, nodes.Name) and node.name == "self":
+                raise self.fault(source, node, "`self` is refused: use a macro for what is printed twice")
+            self.replace_concats(source, node)
+        return tree
+
+    def unknown(
+        self, source: Source, node: nodes.Filter | nodes.Test, kind: str, known: Iterable[str]
+    ) -> TemplateError:
+        return self.fault(source, node, f"there is no {kind} {node.name!r}", hint=nearest(node.name, known))
+
+    def replace_concats(self, source: Source, holder: nodes.Node) -> None:
+        """`a ~ b` becomes `environment.glue("file:line", a, b)`, in place."""
+
+        def swap(value: object) -> object:
+            if isinstance(value, nodes.Concat):
+                return self.call(source, value, "glue", *value.nodes)
+            return value
+
+        for attribute, value in holder.iter_fields():
+            if isinstance(value, list):
+                value[:] = [swap(item) for item in value]
+            elif isinstance(value, nodes.Concat):
+                setattr(holder, attribute, swap(value))
+
+    def call(self, source: Source, node: nodes.Node, attribute: str, *args: nodes.Expr) -> nodes.Call:
+        where = nodes.Const(f"{source.name}:{node.lineno}", lineno=node.lineno)
+        function = nodes.EnvironmentAttribute(attribute, lineno=node.lineno)
+        return nodes.Call(function, [where, *args], [], None, None, lineno=node.lineno)
+
+    def fault(self, source: Source, node: nodes.Node, what: str, *, hint: str = "") -> TemplateError:
+        return TemplateError(f"{source.name}:{node.lineno}: {what}", hint=hint)
+
+    # --- the chain of extends
+
+    def chain(self, source: Source, inside: tuple[Source, ...]) -> list[nodes.Node]:
+        """The flattened body of a template that may extend others. `inside`: the files that include it."""
+        levels: list[_Level] = []
+        parent: Source | None = source
+        while parent is not None:
+            if parent in inside or parent in [level.source for level in levels]:
+                raise TemplateError(f"{source.name} comes back to {parent.name}: a template cannot contain itself")
+            tree = self.parse(parent)
+            level = _Level(parent, tree.body, {})
+            for block in _all(tree, nodes.Block):
+                if block.name in level.blocks:
+                    raise self.fault(parent, block, f"block {block.name!r} is defined twice")
+                level.blocks[block.name] = block
+            levels.append(level)
+            parent = self.parent_of(level)
+        walk = _Walk(self, levels, (*inside, *(level.source for level in levels)))
+        prelude = [node for level in levels[:-1] for node in self.outside_blocks(level, levels, walk)]
+        body = [*prelude, *walk.statements(levels[-1].body, levels[-1].source)]
+        for name, block in levels[0].blocks.items():
+            if name not in walk.rendered:
+                raise self.fault(
+                    source,
+                    block,
+                    f"block {name!r} is never rendered",
+                    hint="an outer block replaces the one that it stands in",
+                )
+        return body
+
+    def parent_of(self, level: _Level) -> Source | None:
+        extends = [node for node in level.body if isinstance(node, nodes.Extends)]
+        everywhere = _all(nodes.Template(level.body), nodes.Extends)
+        if len(everywhere) > len(extends) or len(everywhere) > 1:
+            raise self.fault(level.source, everywhere[-1], "there can be one {% extends %}, at the top")
+        return self.named(level.source, extends[0], extends[0].template) if extends else None
+
+    def named(self, source: Source, node: nodes.Node, name: nodes.Node) -> Source:
+        if not isinstance(name, nodes.Const) or not isinstance(name.value, str):
+            raise self.fault(source, node, "the name of another template must be written out, as text")
+        try:
+            return source.find(name.value)
+        except TemplateError as error:
+            raise self.fault(source, node, error.message, hint=error.hint) from error
+
+    def outside_blocks(self, level: _Level, levels: list[_Level], walk: _Walk) -> list[nodes.Node]:
+        """What a child sets before its parent is rendered; all else outside its blocks would be lost."""
+        above = levels[levels.index(level) + 1 :]
+        kept: list[nodes.Node] = []
+        for node in level.body:
+            if isinstance(node, nodes.Block):
+                known = {name for other in above for name in other.blocks}
+                if node.name not in known:
+                    raise self.fault(
+                        level.source,
+                        node,
+                        f"block {node.name!r} is never rendered: its parent has none",
+                        hint=nearest(node.name, known),
+                    )
+            elif isinstance(node, nodes.Assign | nodes.AssignBlock | nodes.Macro):
+                kept.append(node)
+            elif isinstance(node, nodes.Output) and all(_blank(child) for child in node.nodes):
+                continue
+            elif not isinstance(node, nodes.Extends):
+                raise self.fault(
+                    level.source,
+                    _first(node),
+                    "this is never rendered: it stands outside the blocks of a template that extends another",
+                )
+        return walk.statements(kept, level.source)
+
+
+class _Walk:
+    """Rebuilds one chain's statements, with blocks and includes in their places."""
+
+    def __init__(self, flat: _Flattener, levels: list[_Level], inside: tuple[Source, ...]) -> None:
+        self.flat, self.levels, self.inside = flat, levels, inside
+        self.rendered: set[str] = set()
+        self.stack: list[tuple[str, int]] = []  # the blocks we are in: name, index into their definitions
+
+    def statements(self, body: Sequence[nodes.Node], source: Source) -> list[nodes.Node]:
+        made: list[nodes.Node] = []
+        for node in body:
+            made += self.statement(node, source)
+        return made
+
+    def statement(self, node: nodes.Node, source: Source) -> list[nodes.Node]:
+        for kind, why in _REFUSED.items():
+            if isinstance(node, kind):
+                raise self.flat.fault(source, node, why)
+        if isinstance(node, nodes.Output):
+            return self.output(node, source)
+        if isinstance(node, nodes.Block):
+            return self.block(node.name, 0, node, source)
+        if isinstance(node, nodes.Include):
+            if node.ignore_missing or not node.with_context:
+                raise self.flat.fault(source, node, "include takes a file name and nothing more")
+            other = self.flat.named(source, node, node.template)
+            return [self.scope(self.flat.chain(other, self.inside), node)]
+        if isinstance(node, nodes.If):
+            return self.condition(node, source)
+        if isinstance(node, nodes.Macro):
+            if source == self.levels[0].source and not self.inside[: -len(self.levels)]:
+                self.flat.macros[node.name] = node
+        elif isinstance(node, nodes.AssignBlock) and node.filter is not None:
+            raise self.flat.fault(source, node, "{% set %} with a filter is refused: it would change what is quoted")
+        elif not isinstance(node, nodes.For | nodes.With | nodes.Assign | nodes.AssignBlock):
+            raise self.flat.fault(source, node, f"{{% {type(node).__name__.lower()} %}} is refused")
+        self.refuse_super(node, source)
+        return [self.rebuilt(node, source)]
+
+    def rebuilt(self, node: nodes.Node, source: Source) -> nodes.Node:
+        values = dict(node.iter_fields())
+        for attribute in ("body", "else_"):
+            if attribute in values:
+                values[attribute] = self.statements(values[attribute], source)
+        return type(node)(*(values[name] for name in node.fields), lineno=node.lineno)
+
+    def refuse_super(self, node: nodes.Node, source: Source) -> None:
+        """`super()` in the expressions of a statement; its body is looked at when it is walked."""
+        for child in node.iter_child_nodes(exclude=("body", "else_", "elif_")):
+            for name in _all(child, nodes.Name):
+                if name.name == "super":
+                    raise self.flat.fault(source, node, "super() stands by itself: {{ super() }}")
+
+    def condition(self, node: nodes.If, source: Source) -> list[nodes.Node]:
+        """An `if`; what a constant test shuts out is left out, for it is never rendered."""
+        self.refuse_super(node, source)
+        rest: list[nodes.Node] = list(node.else_)
+        if node.elif_:
+            first, *others = node.elif_
+            rest = [nodes.If(first.test, first.body, others, node.else_, lineno=first.lineno)]
+        try:
+            assert isinstance(node.test, nodes.Expr)
+            always = bool(node.test.as_const())
+        except nodes.Impossible:
+            made = nodes.If(
+                node.test,
+                self.statements(node.body, source),
+                [],
+                self.statements(rest, source),
+                lineno=node.lineno,
+            )
+            return [made]
+        return self.statements(node.body if always else rest, source)
+
+    def block(self, name: str, index: int, node: nodes.Node, source: Source) -> list[nodes.Node]:
+        """The block's `index`-th definition, counted from the most derived one."""
+        definitions = [(level.source, level.blocks[name]) for level in self.levels if name in level.blocks]
+        if index >= len(definitions):
+            raise self.flat.fault(source, node, f"super(): no parent has a block {name!r}")
+        owner, block = definitions[index]
+        if block.required:
+            raise self.flat.fault(owner, block, f"block {name!r} must be filled")
+        if (name, index) in self.stack:
+            raise self.flat.fault(source, node, f"block {name!r} contains itself")
+        self.rendered.add(name)
+        self.stack.append((name, index))
+        body = self.statements(block.body, owner)
+        self.stack.pop()
+        return [self.scope(body, node)]
+
+    def scope(self, body: list[nodes.Node], node: nodes.Node) -> nodes.Node:
+        return nodes.Scope(body, lineno=node.lineno)
+
+    def output(self, node: nodes.Output, source: Source) -> list[nodes.Node]:
+        made: list[nodes.Node] = []
+        swallow_newline = False
+        for child in node.nodes:
+            if isinstance(child, nodes.TemplateData):
+                text = child.data[1:] if swallow_newline and child.data[:1] == "\n" else child.data
+                made.append(nodes.TemplateData(text, lineno=child.lineno))
+                swallow_newline = False
+            elif _calls(child, "super"):
+                if not self.stack:
+                    raise self.flat.fault(source, child, "super() stands in a block")
+                name, index = self.stack[-1]
+                made += self.block(name, index + 1, child, source)
+            elif _calls(child, "section"):
+                made.append(self.section(child, source))
+                swallow_newline = True
+            else:
+                printed = sorted({node.name for node in _all(child, nodes.Name) if node.ctx == "load"})
+                for alone in {"super", "section"}.intersection(printed):
+                    what = f"{alone}() stands by itself: {{{{ {alone}(...) }}}}"
+                    raise self.flat.fault(source, child, what)
+                names = nodes.Const(", ".join(printed), lineno=child.lineno)
+                made.append(self.flat.call(source, child, "show", names, child))
+        return _outputs(made)
+
+    def section(self, node: nodes.Expr, source: Source) -> nodes.Node:
+        assert isinstance(node, nodes.Call)
+        name = node.args[0].value if len(node.args) == 1 and isinstance(node.args[0], nodes.Const) else None
+        if name not in SECTIONS:
+            raise self.flat.fault(source, node, f"section() takes one of the texts {', '.join(SECTIONS)}")
+        return self.flat.call(source, node, "switch", nodes.Const(name, lineno=node.lineno))
+
+
+def every(node: nodes.Node) -> Iterator[nodes.Node]:
+    """The node and all below it, in no order; quicker than jinja's `find_all`."""
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        for name in current.fields:
+            value = getattr(current, name)
+            if isinstance(value, nodes.Node):
+                waiting.append(value)
+            elif isinstance(value, list):
+                waiting += [item for item in value if isinstance(item, nodes.Node)]
+
+
+def _all(node: nodes.Node, kind: type[_N]) -> list[_N]:
+    return [found for found in every(node) if isinstance(found, kind)]
+
+
+def _calls(node: nodes.Node, name: str) -> bool:
+    return isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == name
+
+
+def _blank(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.TemplateData) and not node.data.strip()
+
+
+def _first(node: nodes.Node) -> nodes.Node:
+    """The part of an output that is not blank, for its line."""
+    return next((child for child in node.iter_child_nodes() if not _blank(child)), node)
+
+
+def _outputs(made: list[nodes.Node]) -> list[nodes.Node]:
+    """Runs of expressions as Output statements, with the statements between them."""
+    grouped: list[nodes.Node] = []
+    for node in made:
+        if not isinstance(node, nodes.Expr):
+            grouped.append(node)
+        elif grouped and isinstance(grouped[-1], nodes.Output):
+            grouped[-1].nodes.append(node)
+        else:
+            grouped.append(nodes.Output([node], lineno=node.lineno))
+    return grouped

@@ -1,0 +1,278 @@
+"""Job templates: the parameters of a job in, one manager's submission script out.
+
+A subclass gives a jinja2 template and declares what it takes beyond the five fixed parameters. It is checked
+when it is defined, on the template that is really rendered, so that a template which drops a request cannot
+be imported.
+
+    class LocalTemplate(JobTemplate):
+        template_str = '''...'''
+        optional_params = [{'name': 'use_ssd', 'validators': [str2bool], 'default': True}]
+
+Templates see typed values: `{% if use_ssd %}` is false for False, None and ''. What an expression prints is
+quoted as one word (`quoting.py`); None, lists, mappings and booleans cannot be printed. Wall times are
+minutes, memory is MB, with a filter for each manager's way to write them (`formatters.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from ...errors import InvalidRequest, TemplateError, nearest
+from ...jobs.record import LOG
+from .checks import check_places, check_uses
+from .inheritance import flatten
+from .loader import label, source
+from .parameters import Parameter, one_of, positive_int, word
+from .quoting import Quoting, wrap
+from .rendering import Code, environment, generated
+
+FIXED: Mapping[str, Parameter] = {
+    parameter.name: parameter
+    for parameter in (
+        Parameter("num_nodes", 1, (positive_int,), "compute nodes"),
+        Parameter("wall_time_min", 10, (positive_int,), "wall time in minutes"),
+        Parameter("queue", None, (word,), "queue or partition"),
+        Parameter("project", None, (word,), "project or allocation that is charged"),
+        Parameter("job_mode", "script", (one_of("script", "serial", "mpi"),), "how the script starts the command"),
+    )
+}
+
+GIVEN: Mapping[str, str] = {
+    "ranks_per_node": "ranks per node",
+    "cpus_per_rank": "cores per rank",
+    "threads_per_core": "hardware threads per core",
+    "gpus_per_rank": "GPUs",
+    "memory_per_node": "memory per node (MB)",
+    "num_ranks": "ranks in all",
+    "cores_per_node": "cores per node",
+    "job_name": "a job name: a slug within the manager's rules",
+    "tag": "a tag that the job can be searched for by",
+    "folder": "the job's folder, with script, output and exit file",
+    "log": "the file for the manager's own log; /dev/null where an option line cannot name it",
+    "after": "dependencies: native ids of jobs that must end well first",
+    "array": "job arrays: the indices",
+    "indices": "job arrays: each index, in order",
+    "hold": "jobs that wait to be released",
+    "directory": "the working directory",
+    "inherit_environment": "the submitting environment",
+    "environment_file": "a file that sets the environment",
+    "stdin": "an input file",
+    "stdout": "an output file",
+    "stderr": "an error file",
+    "command": "the command",
+    "setup": "setup lines before the command",
+    "setup_may_fail": "a setup that may fail",
+    "functions": "the shell functions of module systems and of conda",
+    "module_files": "the files that make `module` known where the environment names none",
+    "node_settings": "variables that the node sets for the job: patterns of a shell's `case`",
+    "node_never": "variables that the node never sets for the job: the same",
+    "umask": "the user's umask",
+    "launch": "a launch method: the shell lines before the command",
+    "id": "the id of our record",
+    "elements": "elements of an array, each with its own command",
+    "guards": "looks at the ends of other jobs, where the manager knows any end only",
+    "exit_lag_s": "for how many seconds an exit file may not be seen yet",
+    "own_codes": "exit codes that the manager takes for itself",
+}
+"""What the core gives to templates: name -> what it is, worded to follow "the platform cannot ask for"."""
+
+DERIVED: Mapping[str, tuple[str, ...]] = {
+    "ranks_per_node": ("num_ranks", "cores_per_node"),
+    "cpus_per_rank": ("cores_per_node",),
+    "threads_per_core": (),
+    "gpus_per_rank": (),
+}
+"""A request's field -> the given names that say it too."""
+
+_ID = Parameter("id", "", (word,), "the id of our record")  # plain, as `checks.PLAIN` says
+_RESERVED = frozenset(
+    {"given", "section", "super", "self", "loop", "caller", "varargs", "kwargs", "range", "namespace"}
+)
+
+
+class Refuse(NamedTuple):
+    """What a manager cannot be asked for, although its template says it.
+
+    `when` is given the job's shape and all parameters, with their defaults, by their names, and `text` may have them
+    in braces: `Refuse(lambda asked: asked["num_nodes"] > 1, "has one node, not {num_nodes}", "ask for one")` says "the
+    NAME platform has one node, not 2".
+    """
+
+    when: Callable[[Mapping[str, Any]], object]
+    text: str
+    hint: str = "leave it out, or choose another platform"
+
+
+class JobTemplate:
+    """Base of all job templates. Subclassing raises TemplateError for a template that would not do as it
+    says.
+
+    A subclass gives `template_str`, or `template_file` beside its module, or neither: then `job.sh.j2` beside
+    its module, or else its base's template, in the end the core's skeleton. In a template `extends "parent"`
+    is the template of the base class, `extends "core/job.sh.j2"` the core's skeleton; other names are files
+    beside the one that names them. `optional_params` adds to those of the base classes, or replaces them by
+    name. `abstract = True` in a class's own body leaves it unchecked.
+    """
+
+    template_str: ClassVar[str | None] = None
+    template_file: ClassVar[str | None] = None
+    optional_params: ClassVar[Iterable[Parameter | Mapping[str, Any]]] = ()
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Declared parameters that say where the script is sent, and do not stand in it."""
+    refusals: ClassVar[Sequence[Refuse]] = ()
+    """What is refused, with a sentence of its own."""
+    log_folders: ClassVar[str] = r".+"
+    """A pattern of the folders that an option line can name, of those that `directive_quote` takes."""
+    abstract: ClassVar[bool] = True
+
+    params: ClassVar[Mapping[str, Parameter]] = {}
+    """The declared parameters, inherited ones included; computed."""
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """The names that the effective template uses; computed."""
+
+    _defaults: ClassVar[Mapping[str, Any]]
+    _code: ClassVar[Code]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        try:
+            cls.params = _declared(cls)
+            if cls.__dict__.get("abstract"):
+                return
+            cls.abstract = False
+            cls._defaults = {name: _default(parameter) for name, parameter in cls.params.items()}
+            tree = flatten(environment(), source(cls))
+            check_places(tree)
+            cls._code = generated(tree, label(cls))
+            cls.uses = cls._code.uses
+            said = {name: each for name, each in cls.params.items() if name not in cls.places}
+            check_uses(cls.uses, FIXED, said, GIVEN)
+        except TemplateError as error:
+            raise TemplateError(f"{cls.__qualname__} ({label(cls)}): {error.message}", hint=error.hint) from error
+
+    @staticmethod
+    def directive_quote(text: str) -> str:
+        """How a text is written in a directive line, whole or as part of a word.
+
+        Raises ValueError with the rule for what the manager's parser cannot carry. This one carries plain
+        words only. Control characters are refused before it is asked.
+        """
+        return word(text)
+
+    @classmethod
+    def render(
+        cls,
+        *,
+        num_nodes: int = 1,
+        wall_time_min: int = 10,
+        queue: str | None = None,
+        project: str | None = None,
+        job_mode: str = "script",
+        given: Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> str:
+        """The script.
+
+        `parameters` are the declared ones; those left out have their defaults. `given` holds the core's
+        words, by the names in `GIVEN`; text in it is quoted, unless it is `quoting.Shell`. Raises
+        InvalidRequest for a parameter that is unknown, that its rule refuses, or that a directive line cannot
+        carry; TemplateError for a fault of the template that shows only now.
+        """
+        if cls.abstract:
+            raise TemplateError(f"{cls.__qualname__} is abstract and has nothing to render")
+        values = dict(cls._defaults)
+        fixed = {"num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project}
+        for name, value in {**fixed, "job_mode": job_mode}.items():
+            values[name] = wrap(name, FIXED[name].convert(value))
+        for name, value in parameters.items():
+            parameter = cls.params.get(name)
+            if parameter is None:
+                raise cls._unknown(name)
+            values[name] = wrap(name, parameter.convert(value), raw=parameter.raw)
+        for name, value in (given or {}).items():
+            if name not in GIVEN:
+                raise TemplateError(f"the core gives no {name!r} to templates", hint=nearest(name, GIVEN))
+            values[name] = wrap(name, _ID.convert(value) if name == _ID.name else value)
+        return cls._code.render(values, Quoting(cls.directive_quote))
+
+    @classmethod
+    def log_path(cls, folder: str) -> str:
+        """The file to which the manager writes its own log; /dev/null where an option line cannot name it."""
+        try:
+            cls.directive_quote(folder)
+        except ValueError:
+            return os.devnull
+        return f"{folder}/{LOG}" if re.fullmatch(cls.log_folders, folder) else os.devnull
+
+    @classmethod
+    def refuse(cls, asked: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest for the first of `refusals` that is true of what is asked."""
+        values = {
+            **{name: parameter.default for name, parameter in cls.params.items()},
+            **{
+                name: cls.params[name].convert(value) if name in cls.params else value
+                for name, value in asked.items()
+            },
+        }
+        for refusal in cls.refusals:
+            if refusal.when(values):
+                said = refusal.text.format(**values)
+                raise InvalidRequest(f"the {platform_name(cls)} platform {said}", hint=refusal.hint)
+
+    @classmethod
+    def refuse_unexpressed(cls, request: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest if this template does not say a field of `request`: what a job asks beyond the
+        defaults.
+
+        A field counts as said by a name that is derived from it (`DERIVED`).
+        """
+        lost = []
+        for name, value in request.items():
+            if cls.uses.isdisjoint({name, *DERIVED.get(name, ())}):
+                lost.append(f"{GIVEN.get(name, name).partition(':')[0]} ({name}={value!r})")
+        if lost:
+            raise InvalidRequest(
+                f"the {platform_name(cls)} platform cannot ask for {', '.join(lost)}",
+                hint="leave it out, or choose another platform",
+            )
+
+    @classmethod
+    def _unknown(cls, name: str) -> InvalidRequest:
+        if name in GIVEN:
+            return InvalidRequest(f"{name} is no parameter of a template: it is said by the job itself")
+        valid = ", ".join((*FIXED, *sorted(cls.params)))
+        near = nearest(name, (*FIXED, *cls.params))
+        hint = f"{near} known: {valid}" if near.startswith("did you") else f"known: {valid}"
+        return InvalidRequest(f"the {platform_name(cls)} platform has no parameter {name!r}", hint=hint)
+
+
+def platform_name(cls: type[JobTemplate]) -> str:
+    """The platform as messages name it: `SlurmTemplate` is "slurm"."""
+    return cls.__name__.removesuffix("Template").lower() or cls.__name__
+
+
+def _declared(cls: type[JobTemplate]) -> dict[str, Parameter]:
+    """The parameters of the class and its bases; the most derived declaration of a name counts."""
+    params: dict[str, Parameter] = {}
+    for owner in reversed(cls.__mro__):
+        own: dict[str, Parameter] = {}
+        for parameter in map(Parameter.of, owner.__dict__.get("optional_params", ())):
+            if parameter.name in own:
+                raise TemplateError(f"parameter {parameter.name} is declared twice")
+            if parameter.name in FIXED or parameter.name in GIVEN or parameter.name in _RESERVED:
+                raise TemplateError(f"parameter {parameter.name} cannot be declared: the name is taken already")
+            own[parameter.name] = parameter
+        params |= own
+    return params
+
+
+def _default(parameter: Parameter) -> Any:
+    try:
+        return wrap(parameter.name, parameter.convert(parameter.default), raw=parameter.raw)
+    except InvalidRequest as error:
+        raise TemplateError(
+            f"the default of parameter {parameter.name} breaks its own rule: {error.message}"
+        ) from error

@@ -1,0 +1,37 @@
+"""For whoever writes a platform: what more than one manager needs."""
+
+from __future__ import annotations
+
+from math import gcd
+
+from ..errors import InvalidRequest
+
+#: How managers' commands say that they could not reach the server, and so have done nothing.
+UNREACHABLE = r"[Cc]onnection refused|[Cc](annot|ouldn't) connect to|[Uu]nable to (contact|authenticate)"
+
+
+def array_range(indices: str, *, base: int = 0) -> str:
+    """Array indices for a manager whose arrays are one range: `0-9` or `0-20:5`, counted from `base`.
+
+    After a blank come the indices themselves where the range holds others too: these must end as soon as they begin.
+    It has two elements or more. Raises `InvalidRequest` where the others would be the greater part.
+    """
+    wanted = [number for span in indices.split(",") for number in _span(span)]
+    first, last = wanted[0], wanted[-1]
+    if first == last:
+        return f"{first + base}-{first + base + 1} {first + base}"
+    step = gcd(*(number - first for number in wanted))
+    size = (last - first) // step + 1
+    if size > 2 * len(wanted) + 10:
+        raise InvalidRequest(
+            f"this manager's arrays are ranges, and the array {indices} would need one of {size} elements for"
+            f" {len(wanted)}",
+            hint="number the elements without gaps, or submit it in parts",
+        )
+    text = f"{first + base}-{last + base}" + (f":{step}" if step > 1 else "")
+    return text if size == len(wanted) else f"{text} {','.join(str(number + base) for number in wanted)}"
+
+
+def _span(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)

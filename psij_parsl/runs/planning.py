@@ -1,0 +1,120 @@
+"""From a job, the nodes it was assigned and a launch method to the command that a `Run` starts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import InvalidRequest
+from ..job import Job
+from ..resources.host import is_here
+from ..resources.host import name as host_name
+from ..system.commands import client_environment, matcher
+from ..system.files import home, private_folder
+from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
+from .mpi_detection import Linked, linked, locate
+from .mpirun import CALLERS, OUTER_RUN, MPIRun
+from .rank_io import RankIO
+from .run import GRACE_S, Command, Run
+
+_NAME = "psij-{}"
+
+
+def plan(
+    method: MPIRun, job: Job, nodes: Placed | None = None, *, io: RankIO | None = None, bind: bool = True,
+    hide_gpus: bool = False, environ: Mapping[str, str] | None = None, grace_s: float = GRACE_S,
+) -> Run:  # fmt: skip
+    """The run of a job by that method; see `MPIRun.__call__`.
+
+    `hide_gpus` masks all GPUs of a run that was assigned none. `environ` stands for our environment. `grace_s` is
+    the time in seconds from TERM to KILL. Raises `InvalidRequest` for nodes that do not fit the job or the method,
+    `LaunchError` when the launcher is not here, or does not serve the program.
+    """
+    environment = _environment(method, job, os.environ if environ is None else environ)
+    path = environment.get("PATH", os.defpath)
+    method = method.resolved(path)
+    placed = tuple(nodes or ())
+    if placed and len(placed) != job.num_nodes:
+        raise InvalidRequest(
+            f"the job asks for {job.num_nodes} nodes, and {len(placed)} were assigned",
+            hint="assign what the job asks",
+        )
+    _reachable(method, placed)
+    assert job.directory is not None  # a Job makes it absolute
+    io = (io or RankIO(stdin=job.stdin, stdout=job.stdout, stderr=job.stderr)).within(job.directory)
+    mode = "serial" if job.job_mode == "serial" else "mpi"
+    mark = secrets.token_hex(8)
+    name = _NAME.format(mark)
+    program = linked(shutil.which(job.command[0], path=path) or "") if mode == "mpi" else Linked("")
+    if mode == "mpi":
+        environment |= method.wiring(program, job.num_ranks, environment)
+    if method.program and not os.path.isabs(method.program):
+        method = method.called(method.call(locate(method, path), path))
+    told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
+    hosts = [host_name() if method.own_name and is_here(node.name) else node.name for node in placed]
+    argv = method.argv(told, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
+    exact = bool(placed) and bind and method.exact
+    codes = private_folder(home(environment) / "runs") / mark if mode in method.mixes else None
+    wrapper = Wrapper(
+        rank=method.rank, local_rank=method.local_rank,
+        rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
+        split=job.gpus_per_rank if bind and method.exact and not placed else 0,
+        kind=gpu_kind(environment), threads=threads(job.cpus_per_rank, environment) if bind else 0,
+        directory=str(job.directory), io=io, codes=str(codes or ""), quiet=mode in method.silent, mark=mark, die=method.parent_stays,
+        relay=not method.signals_groups,
+        stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
+        watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
+    )  # fmt: skip
+    words = [*argv, *wrapper.words(job), *job.command]
+    if job.setup:
+        words = ["bash", "-c", _setup(job), "psij-setup", *words]
+    command = Command(
+        argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
+        end=method.ending(name, environment), codes=codes, together=mode == "mpi",
+        watch_children=method.waits_in_vain, refusal=method.refusal(argv, environment),
+    )  # fmt: skip
+    return Run(command, grace_s=grace_s)
+
+
+def _setup(job: Job) -> str:
+    """Shell text that runs the job's setup and becomes "$@", as the script of a job does; 125 if it fails."""
+    lines = ["trap 'echo \"psij: the setup has ended the shell, and nothing is started\" >&2; exit 125' EXIT"]
+    for text in job.setup:
+        lines.append(f"eval {shlex.quote(text)} </dev/null >&2; psij_code=$?")
+        said = shlex.quote(f": {text}")
+        if job.setup_may_fail:
+            failed = f'echo "psij: failed with exit code $psij_code, and the run goes on"{said} >&2'
+        else:
+            failed = (
+                f'{{ echo "psij: the setup failed with exit code $psij_code"{said} >&2; trap - EXIT; exit 125; }}'
+            )
+        lines.append(f'[ "$psij_code" = 0 ] || {failed}')
+    return "\n".join([*lines, "trap - EXIT", 'exec "$@"'])
+
+
+def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[str, str]:
+    """The child's: ours without what an outer run left in it, then the launcher's needs, then the job's own."""
+    base = (
+        environ if job.inherit_environment else client_environment(("SLURM_*", "PBS_*", "LSB_*", "FLUX_*"), environ)
+    )
+    dropped = matcher((*OUTER_RUN, *method.forget))
+    kept = {name: value for name, value in base.items() if not dropped.fullmatch(name)}
+    return {**kept, **method.settings, **job.environment}
+
+
+def _names(environment: Mapping[str, str]) -> Sequence[str]:
+    """Variables by which the caller shapes a rank, and that ranks on other nodes must be given too."""
+    return [name for name in (*CALLERS, *THREADS) if name in environment]
+
+
+def _reachable(method: MPIRun, placed: Placed) -> None:
+    for node in placed:
+        if method.local and not is_here(node.name):
+            raise InvalidRequest(
+                f"the launcher {method.name!r} starts processes on this host only, and {node.name} was assigned",
+                hint="choose another --launcher",
+            )

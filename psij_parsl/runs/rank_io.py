@@ -1,0 +1,85 @@
+"""Where a run's output goes, and where its input comes from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import InvalidRequest
+
+PER_RANK = "%r"
+_BLOCK = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankIO:
+    """Files of a run. Without `stdout` both streams are our own; with it, `stderr` goes there too unless given.
+
+    `%r` in a name stands for the rank: one file for each, written on its node. `label` begins each line with
+    `[rank]`. `append` adds to files that are there; by default they are replaced. `stdin` is a file that rank 0 reads; None is
+    empty input, `-` our own. Raises `InvalidRequest` for what cannot be had together.
+    """
+
+    stdin: Path | None = None
+    stdout: Path | None = None
+    stderr: Path | None = None
+    label: bool = False
+    append: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stdin is not None and self.stdout is not None and _same(self.stdin, self.stdout):
+            raise InvalidRequest(f"{self.stdin} cannot be input and output at once", hint="name two files")
+        named = [self.stdout, self.stdout if self.stderr is None else self.stderr]
+        if self.per_rank and not all(path is not None and PER_RANK in str(path) for path in named):
+            raise InvalidRequest(
+                f"a file for each rank for one of stdout and stderr alone ({self.stdout} and {self.stderr})",
+                hint=f"write {PER_RANK} in both names, or in none",
+            )
+
+    @property
+    def per_rank(self) -> bool:
+        """Whether each rank has files of its own."""
+        return any(PER_RANK in str(path) for path in (self.stdout, self.stderr) if path is not None)
+
+    @property
+    def rank_stdout(self) -> str:
+        """The name that the wrapper is told."""
+        return str(self.stdout)
+
+    @property
+    def rank_stderr(self) -> str:
+        """The same for stderr; with one file for both, that one."""
+        return str(self.stdout if self.stderr is None else self.stderr)
+
+    def within(self, directory: Path) -> RankIO:
+        """With absolute paths, those that are relative taken from `directory`."""
+
+        def whole(path: Path | None) -> Path | None:
+            return path if path is None or str(path) == "-" else Path(os.path.abspath(directory / path))
+
+        return replace(self, stdin=whole(self.stdin), stdout=whole(self.stdout), stderr=whole(self.stderr))
+
+    def path(self, *, stderr: bool = False, rank: int = 0) -> Path | None:
+        """The file that holds a stream; of that rank, where each has its own. None for our own stream."""
+        found = (self.stderr or self.stdout) if stderr else self.stdout
+        return None if found is None else Path(str(found).replace(PER_RANK, str(rank)))
+
+
+def last_lines(path: Path, lines: int) -> str:
+    """The end of a file, read from its end; '' if there is none."""
+    try:
+        with path.open("rb") as file:
+            at, data = file.seek(0, os.SEEK_END), b""
+            while at > 0 and data.count(b"\n") <= lines:
+                step = min(_BLOCK, at)
+                at -= step
+                file.seek(at)
+                data = file.read(step) + data
+    except OSError:
+        return ""
+    return b"".join(data.splitlines(keepends=True)[-lines:] if lines > 0 else []).decode("utf-8", "replace")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.abspath(one) == os.path.abspath(other) and not os.path.abspath(one).startswith("/dev/")

@@ -1,0 +1,102 @@
+"""Which launch method is used here: the one that was asked for, the site's, the platform's, or what a host has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidRequest, PluginError
+from ..platforms.registry import launcher as find_launcher
+from ..platforms.registry import platform as find_platform
+from .mpi_detection import NAMES, linked
+from .mpirun import MPIRun
+
+if TYPE_CHECKING:
+    from ..job import Job
+    from ..sites import Site
+
+#: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
+_DEFAULTS: Mapping[str, str] = {
+    "pbs": "mpiexec", "lsf": "jsrun", "cobalt": "aprun", "gridengine": "mpiexec", "oar": "mpiexec", "flux": "flux",
+}  # fmt: skip
+
+
+def choose(
+    site: Site | str | None = None, *, launcher: str | None = None, options: Sequence[str] = (), platform: str = "",
+    program: str = "", job: Job | None = None, environ: Mapping[str, str] = os.environ,
+) -> MPIRun:  # fmt: skip
+    """See `MPIRun.for_site`. `platform` is the name of the allocation's, '' for that of the environment.
+
+    `program` is the path of what is to run (default: of the job's command): on a host alone its MPI library tells
+    which launcher it needs. Raises `InvalidRequest` for options where the method has no launcher.
+    """
+    if site is None or isinstance(site, str):
+        from ..sites import find
+
+        found = find(site, environ=environ, placing=False)
+        site = found if site else fitting(found, platform or _here(environ), environ)
+    name = launcher or (job.launcher if job is not None else "") or site.launcher
+    if not program and job is not None:
+        program = (
+            shutil.which(job.command[0], path=job.environment.get("PATH", environ.get("PATH", os.defpath))) or ""
+        )
+    name = name or _usual(platform or _here(environ), program, None if options else job, environ)
+    method = find_launcher(name)
+    if options and not method.takes_options:
+        raise InvalidRequest(
+            f"the launch method {name!r} has no launcher that the option {options[0]} could be for",
+            hint="leave the option out, or choose another --launcher",
+        )
+    if site.launch is None or (site.launcher and name != site.launcher):
+        return method(options=options)  # another one than the site speaks of
+    return method(options=(*site.launch.options, *options), lines=site.launch.lines())
+
+
+def fitting(site: Site, platform: str, environ: Mapping[str, str] = os.environ) -> Site:
+    """The site by which a run is started in an allocation of that platform, where nobody has named one.
+
+    On a host that is in no allocation of its manager's, such as a login node, that manager's launcher would ask for
+    one: there it is the site of a host alone.
+    """
+    from ..sites import Laptop
+
+    return Laptop() if site.platform != platform and not environ.get("PSIJ_SITE") and _alone(platform) else site
+
+
+def _alone(platform: str) -> bool:
+    """Whether that is no allocation of a manager, or one of a manager that is embedded in this host."""
+    if platform in _DEFAULTS:
+        return False
+    try:
+        return not find_platform(platform).scheduler_class.commands
+    except PluginError:
+        return True
+
+
+def _here(environ: Mapping[str, str]) -> str:
+    from ..resources.discover import discover
+
+    return discover(environ).platform
+
+
+def _usual(platform: str, program: str, job: Job | None, environ: Mapping[str, str]) -> str:
+    """The platform's default method; on a host alone that of what is to run, or of whatever MPI there is.
+
+    Where a `job` is given, one without a launcher will do.
+    """
+    if platform in _DEFAULTS:
+        return _DEFAULTS[platform]
+    if not _alone(platform):
+        return find_platform(platform).launcher
+    path = environ.get("PATH", os.defpath)
+    if job is not None:
+        if job.num_ranks == 1:
+            return "single"
+        if job.job_mode == "serial":
+            return "fork"
+    mpi = linked(program).mpi if program else "?"
+    if mpi in NAMES:
+        return mpi
+    return "mpiexec" if mpi == "?" and shutil.which("mpiexec", path=path) else "fork"

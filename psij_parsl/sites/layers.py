@@ -1,0 +1,220 @@
+"""Where site files lie, and how one is read: the layers, and whom we trust.
+
+A site file holds shell text that runs as the user. So one that others could have written is refused; what the owner
+of this package has written is trusted as the package's own code is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import SiteError
+from ..platforms.registry import any_plugin
+from .toml_positions import Key, lines
+
+GROUP = "psij_parsl.sites"
+SYSTEM = Path("/etc/psij_parsl/sites")
+PACKAGE = Path(__file__).parent.parent / "configs"
+
+#: A line that may name the site, build on another, or say where it is. Where there is none, we need not parse.
+_IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One directory of site files. `label` says to people which it is."""
+
+    label: str
+    directory: Path
+
+
+@dataclass(frozen=True)
+class SiteFile:
+    """One site file, read and not yet understood. `error` says why it cannot be used."""
+
+    path: Path
+    layer: Layer
+    text: str = ""
+    head: Mapping[str, Any] = field(default_factory=dict)
+    error: SiteError | None = None
+
+    @property
+    def name(self) -> str:
+        given = self.head.get("name")
+        return given if isinstance(given, str) and given else self.path.stem
+
+    @property
+    def extends(self) -> str | None:
+        given = self.head.get("extends")
+        return given if isinstance(given, str) else None
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The whole content. Raises `SiteError`, with line and column, where it is not TOML."""
+        if self.error is not None:
+            raise self.error
+        return _parse(self.text, self.path)
+
+    @cached_property
+    def lines(self) -> dict[Key, int]:
+        return lines(self.text)
+
+
+def layers(environ: Mapping[str, str]) -> Iterator[Layer | tuple[str, SiteError]]:
+    """The directories that are searched, low to high; a plug-in without one gives its name and its error."""
+    yield Layer("package", PACKAGE)
+    yield from _plugins()
+    yield Layer("system", Path(under_root(str(SYSTEM), environ)))
+    listed = [place for place in environ.get("PSIJ_PARSL_SITE_PATH", "").split(os.pathsep) if place]
+    paths = dict.fromkeys(os.path.abspath(os.path.expanduser(place)) for place in listed)
+    for path in reversed(paths):  # as in PATH, the first one wins
+        yield Layer("PSIJ_PARSL_SITE_PATH", Path(path))
+    yield Layer("user", user_directory(environ))
+
+
+def under_root(path: str, environ: Mapping[str, str]) -> str:
+    """Where an absolute path of this host is looked for: below $PSIJ_PARSL_SYSROOT, if that is set."""
+    root = environ.get("PSIJ_PARSL_SYSROOT")
+    return os.path.join(root, path.lstrip("/")) if root else path
+
+
+def user_directory(environ: Mapping[str, str]) -> Path:
+    """Where a user's own site files lie."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")) / "psij_parsl" / "sites"
+
+
+def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
+    if not any_plugin(GROUP):
+        return
+    from importlib.metadata import entry_points
+
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            yield Layer(f"plug-in {point.name}", _directory(point.load()))
+        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
+            said = (
+                f"the sites of plug-in {point.name} ({point.value}) cannot be found: {type(error).__name__}: {error}"
+            )
+            yield point.name, SiteError(said, hint="it must load to a directory, or a package with TOML files in it")
+
+
+def _directory(loaded: Any) -> Path:
+    if isinstance(loaded, str | os.PathLike):
+        path = Path(os.fspath(loaded))
+    elif getattr(loaded, "__path__", None):
+        path = Path(next(iter(loaded.__path__)))
+    elif getattr(loaded, "__file__", None):
+        path = Path(loaded.__file__).parent
+    else:
+        raise TypeError(f"{loaded!r} is neither a directory nor a module")
+    if not path.is_dir():
+        raise NotADirectoryError(f"{path} is no directory")
+    return path
+
+
+def files(layer: Layer) -> list[SiteFile]:
+    """The site files of a layer by name. Raises `SiteError` where the directory is there and cannot be read."""
+    try:
+        names = sorted(os.listdir(layer.directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SiteError(f"the site files in {layer.directory} cannot be listed: {error.strerror}") from error
+    return [
+        read(layer.directory / name, layer) for name in names if name.endswith(".toml") and not name.startswith(".")
+    ]
+
+
+def read(path: Path, layer: Layer) -> SiteFile:
+    """Read one file; what is wrong with it is kept in it."""
+    try:
+        text = _trusted_text(path)
+        return SiteFile(path, layer, text, _head(text, path))
+    except SiteError as error:
+        return SiteFile(path, layer, error=error)
+
+
+def _trusted_text(path: Path) -> str:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not keep us waiting
+        try:
+            _check_trust(path, os.fstat(handle))
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content = file.read()
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise SiteError(
+            f"the site file {path} cannot be read: {error.strerror}", hint="look at its path and its permissions"
+        ) from error
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SiteError(f"{path}:{line}: this is not UTF-8, as TOML must be", hint="save it as UTF-8") from error
+
+
+def _check_trust(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SiteError(f"the site file {path} is no regular file", hint="name a file")
+    if status.st_mode & stat.S_IWOTH:
+        raise SiteError(f"the site file {path} is refused: everybody can write to it", hint=f"chmod o-w {path}")
+    if status.st_uid not in (0, os.geteuid(), os.stat(__file__).st_uid):
+        raise SiteError(
+            f"the site file {path} is refused: it belongs to {_user(status.st_uid)}, neither to you nor to root",
+            hint="its shell lines would run as you: read it, and make a copy of your own",
+        )
+    folder = Path(os.path.realpath(path)).parent
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise SiteError(
+            f"the site file {path} is refused: everybody can replace files in {folder}", hint=f"chmod o-w {folder}"
+        )
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"the user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"the user {uid}"
+
+
+def _head(text: str, path: Path) -> dict[str, Any]:
+    """What says which site a file is: `name`, `extends` and `detect`, read without the rest where that can be."""
+    if not _IDENTITY.search(text):
+        return {}
+    first = _HEADER.search(text)
+    if first is not None and not _IDENTITY.search(text, first.start()):
+        try:
+            return _parse(text[: first.start()], path)
+        except SiteError:  # broken, or that [ stood in a list or a text of several lines
+            pass
+    return _parse(text, path)
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        line, column = (place[1], place[2]) if place else (None, None)
+        where = f"{path}:{line}:{column}" if line else f"{path}:{text.count(chr(10)) + 1}"
+        said = str(error)[: place.start()] if place else str(error)
+        tail = " at the end of the file" if place and not line else ""
+        raise SiteError(f"{where}: {said}{tail}", hint="this is not TOML: https://toml.io") from error
+    except RecursionError as error:
+        raise SiteError(f"{path}: lists or tables are nested too deeply", hint="no site needs that") from error

@@ -1,0 +1,200 @@
+"""Resource managers on this host, for a machine that nobody has described: which is at home here, and what else is.
+
+A manager's configuration is a sign that costs nothing to see. Only where there is none, and its commands are on PATH
+all the same, are they asked whether they know a cluster: it may be described in a place that is built into them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import PluginError, SchedulerError
+from ..platforms.products import ask, foreign, where
+from ..platforms.registry import platform as find_platform
+from ..platforms.registry import platforms
+from .layers import under_root
+
+if TYPE_CHECKING:
+    from ..platforms.platform import Platform
+    from ..platforms.scheduler import Scheduler
+    from ..system.commands import Output
+
+log = logging.getLogger(__name__)
+
+_ASK_S = 5.0
+#: Submit commands that are one manager's alone, for managers that may have no platform here.
+_OTHERS: Mapping[str, str] = {"bsub": "LSF", "condor_submit": "HTCondor", "oarsub": "OAR"}
+
+
+class Manager(NamedTuple):
+    """A manager that is on this host. `platform` is that whose commands these should be, '' if they are not.
+
+    `sign`: by what it is known that it is at home here, '' if it is not. `command`: the path of its submit command,
+    '' if that is not on PATH. `product`: what it is called, where that was needed. `fault`: why it is not at home
+    although its commands are here.
+    """
+
+    platform: str
+    sign: str
+    command: str = ""
+    product: str = ""
+    fault: str = ""
+
+    @property
+    def about(self) -> str:
+        """By what it is known, and where its commands are."""
+        command = (
+            f"{os.path.basename(self.command)} is {self.command}" if self.command else "its commands are not on PATH"
+        )
+        return f"{self.sign}, {command}" if self.sign else command
+
+
+def at_home(names: Iterable[str], environ: Mapping[str, str]) -> tuple[list[Manager], list[Manager]]:
+    """Of the platforms of those names: the managers that are at home here, and all that are here.
+
+    At home is one of which there is a sign and whose commands are here; where there is none, one whose commands
+    know a cluster; else one of which there is a sign alone. If several are equally at home, all of them are told.
+    """
+    seen = [found for name in names for found in _seen(name, environ)]
+    for kind in ("variable", "file"):
+        if ready := [manager for of, manager in seen if of == kind and manager.command]:
+            return _alone(ready), ready
+    here = [found for _, manager in seen for found in ([manager] if manager.sign else _asked(manager))]
+    return [m for m in here if m.sign and m.command] or [m for m in here if m.sign], here
+
+
+def remark(sites: Sequence[tuple[str, Manager]], here: Sequence[Manager], environ: Mapping[str, str]) -> str:
+    """What to tell of managers that are here where no site was recognised; '' if there are none.
+
+    `sites` are those that can be chosen, each with its manager.
+    """
+    here = _once([*map(_called, here), *_others(environ)])
+    if not here:
+        return ""
+    choices = [name for name, _ in sites]
+    told = []
+    platform = ""
+    for manager in here:
+        why = f", but {manager.fault}" if manager.fault else ""
+        if not manager.platform:
+            name = _platform_of(manager.product)
+            platform = f"--platform {name}, or " if name else platform
+            why = "" if name else ", and psij-parsl has no platform for it"
+        told.append(f"{manager.product} is here ({manager.about}){why}")
+    which = ", or ".join((*choices, "laptop for this host without this remark"))
+    return f"{'; '.join(told)}: jobs run on this host alone. Choose with {platform}--site or PSIJ_SITE: {which}"
+
+
+def _seen(name: str, environ: Mapping[str, str]) -> Iterator[tuple[str, Manager]]:
+    """A manager with the kind of its sign: "variable", "file" or "" for none; nothing if it is not here at all."""
+    try:
+        platform = find_platform(name)
+        command = where(platform.command, _path(environ)) if platform.command else ""
+        kind, sign = _sign(platform, command, environ)
+    except PluginError as error:
+        log.warning("whether %s is at home here cannot be told: %s", name, error)
+        return
+    if sign or command:
+        yield kind, Manager(name, sign, command)
+
+
+def _others(environ: Mapping[str, str]) -> Iterator[Manager]:
+    for command, product in _OTHERS.items():
+        if path := where(command, _path(environ)):
+            yield Manager("", "", path, product)
+
+
+def _once(managers: Iterable[Manager]) -> list[Manager]:
+    """One of each product: its own commands, if it has any here, before those that it has for others' users."""
+    found: dict[str, Manager] = {}
+    for manager in managers:
+        if manager.product not in found or (manager.platform and not found[manager.product].platform):
+            found[manager.product] = manager
+    return list(found.values())
+
+
+def _platform_of(product: str) -> str:
+    """The platform of a manager, by its name for people; '' if none is installed."""
+    for name, found in platforms():
+        try:
+            if not isinstance(found, PluginError) and found.scheduler_class.product == product:
+                return name
+        except PluginError:
+            continue
+    return ""
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    return environ.get("PATH", os.defpath)
+
+
+def _sign(platform: Platform, command: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    signs = platform.signs
+    for name in signs.variables:
+        if value := environ.get(name):
+            return "variable", f"${name} is {value}"
+    for path in signs.files:
+        if os.path.exists(under_root(path, environ)):
+            return "file", f"{path} exists"
+    for folder in dict.fromkeys(map(os.path.dirname, (command, os.path.realpath(command)))) if command else ():
+        for path in signs.beside:
+            if os.path.exists(found := os.path.normpath(os.path.join(folder, path))):
+                return "file", f"{found} exists"
+    return "", ""
+
+
+def _alone(ready: list[Manager]) -> list[Manager]:
+    """Of several, those whose commands are not known as another manager's: Slurm has a qsub for PBS's users, too."""
+    if len(ready) == 1:
+        return ready
+    known = map(_scheduler, ready)
+    ours = [
+        manager
+        for manager, scheduler in zip(ready, known, strict=True)
+        if not foreign(ask(scheduler), scheduler.product)
+    ]
+    return ours or ready
+
+
+def _called(manager: Manager) -> Manager:
+    return manager if manager.product else manager._replace(product=_scheduler(manager).product or manager.platform)
+
+
+def _asked(manager: Manager) -> Iterator[Manager]:
+    """A manager of which there is no sign but its submit command, after that was asked; none of one without others."""
+    scheduler = _scheduler(manager)
+    if not all(map(where, scheduler.commands)):
+        return
+    if not scheduler.probes:  # nothing to ask: that they are here must do
+        yield manager._replace(sign=f"{scheduler.commands[0]} is on PATH")
+        return
+    told = ask(scheduler, _ASK_S)
+    known = next((each for each in told if each.product), None)
+    if other := foreign(told, scheduler.product):
+        yield manager._replace(platform="", product=other.product)
+    elif known is None:
+        product = f"{scheduler.product or manager.platform} or another manager"
+        yield manager._replace(product=product, fault="its commands do not say whose they are")
+    else:
+        fault = _unanswered(scheduler, known.output)
+        yield manager._replace(sign="" if fault else f"its {known.command} answers", fault=fault)
+
+
+def _unanswered(scheduler: Scheduler, output: Output) -> str:
+    """That its commands know no cluster, with their words; '' if they know one."""
+    if output.rc == 0 and scheduler.cluster_argv:
+        try:
+            output = scheduler.run(scheduler.cluster_argv, timeout_s=_ASK_S)
+        except SchedulerError as error:
+            return error.message
+    said = output.said.rpartition("\n")[2].strip() or (
+        "nothing" if output.rc is not None else f"nothing in {_ASK_S:.0f} s"
+    )
+    return "" if output.rc == 0 else f"no cluster answers ({said})"
+
+
+def _scheduler(manager: Manager) -> Scheduler:
+    return find_platform(manager.platform).scheduler_class()

@@ -1,0 +1,141 @@
+"""Validation of a site, and what is wrong with it in words: every fault at once, each with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import PluginError, SiteError, nearest
+from ..job import MODES
+from ..platforms import registry
+from .catalogue import Content
+from .layers import SiteFile
+from .model import Defaults, Queue, Rule, SiteModel
+from .toml_positions import Key
+
+_MUST: Mapping[str, str] = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "model_type": "must be a table",
+    "mapping_type": "must be a table",
+    "dict_type": "must be a table",
+}
+"""pydantic's types of errors, as sentences to follow the key."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a site file."""
+
+    origin: str
+    key: str
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.origin}: {self.key}: {self.text}" if self.key else f"{self.origin}: {self.text}"
+        return f"{said} ({self.hint})" if self.hint else said
+
+
+def validated(file: SiteFile, content: Content) -> SiteModel:
+    """The site that the content says. Raises `SiteError` with all of its faults."""
+    faults = list(content.faults)
+    site = None
+    try:
+        site = SiteModel.model_validate(content.data)
+    except ValidationError as error:
+        for found in error.errors(include_url=False):
+            if not (content.faults and found["type"] == "missing"):  # the base that is lacking may have it
+                faults.append(_fault(found, content, file))
+    for kind in ("platform", "launcher"):
+        if fault := _unknown(kind, content):
+            faults.append(fault)
+    if site is None or faults:
+        raise _error(file, sorted(faults, key=_place))
+    site._origins = content.origins
+    return site
+
+
+def _error(file: SiteFile, faults: Sequence[Fault]) -> SiteError:
+    if len(faults) == 1:
+        return SiteError(str(faults[0]._replace(hint="")), hint=faults[0].hint)
+    listed = "\n".join(f"  {fault}" for fault in faults)
+    return SiteError(f"the site {file.name!r} has {len(faults)} faults:\n{listed}")
+
+
+def _place(fault: Fault) -> tuple[str, int]:
+    path, _, line = fault.origin.rpartition(":")
+    return (path, int(line)) if line.isdigit() else (fault.origin, 0)
+
+
+def _fault(found: Any, content: Content, file: SiteFile) -> Fault:
+    kind, where, context = found["type"], found["loc"], found.get("ctx", {})
+    if where[-1:] == ("[key]",):
+        where = where[:-1]
+    shown = f", not {_shown(found['input'])}" if where[:1] != ("environment",) else ""  # values may be secret
+    text, hint = _MUST.get(kind, found["msg"]) + ("" if kind == "missing" else shown), ""
+    if kind == "extra_forbidden":
+        text, hint = "there is no such key", _nearest_key(where)
+    elif kind == "greater_than_equal":
+        text = f"must be {context['ge']} or more{shown}"
+    elif kind == "literal_error":
+        near = nearest(str(found["input"]), MODES)
+        text, hint = f"must be {context['expected']}{shown}", near if near.startswith("did you") else ""
+    elif kind == "disagreement":
+        where, text = context["key"], context["text"]
+    elif kind == "value_error":
+        text = str(context["error"])
+        if text.startswith("must") and not isinstance(found["input"], BaseModel | dict):
+            text += shown
+    return Fault(_origin(where, content, file), ".".join(map(str, where)), text, hint)
+
+
+def _origin(where: Key, content: Content, file: SiteFile) -> str:
+    """The line of the value, or of the innermost table around it that somebody wrote."""
+    for length in range(len(where), 0, -1):
+        if where[:length] in content.origins:
+            return content.origins[where[:length]]
+    return str(file.path)
+
+
+def _nearest_key(where: Key) -> str:
+    *table, last = where
+    model = _model(tuple(table))
+    if not table and last in Defaults.model_fields:
+        return "it belongs in the table [defaults]"
+    return nearest(str(last), model.model_fields)
+
+
+def _model(table: Key) -> type[BaseModel]:
+    inner: dict[str | int, type[BaseModel]] = {"defaults": Defaults, "detect": Rule, "queues": Queue}
+    return inner.get(table[0], SiteModel) if table else SiteModel
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, str | int | float) else str(value)
+
+
+def _unknown(kind: str, content: Content) -> Fault | None:
+    """A platform or launcher that is not installed. One of our own is not imported to know that it is there."""
+    name = content.data.get(kind)
+    if not isinstance(name, str):
+        return None
+    package = {"platform": "psij_parsl.providers", "launcher": "psij_parsl.launchers"}[kind]
+    if name.isidentifier() and not name.startswith("_") and find_spec(f"{package}.{name}"):
+        return None
+    try:
+        registry.platform(name) if kind == "platform" else registry.launcher(name)
+    except PluginError as error:
+        return Fault(content.origins[kind,], kind, error.message, error.hint)
+    return None

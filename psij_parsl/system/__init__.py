@@ -1,0 +1,1 @@
+"""What the rest stands on: commands, files, locks, processes."""
