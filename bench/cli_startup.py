@@ -23,9 +23,18 @@ def recorded(place: Path, jobs: int) -> None:
     status = {"state": "COMPLETED", "exit_code": 0, "native": "DONE", "started": time.time(), "ended": time.time()}
     with open(place / "journal.jsonl", "w") as log:
         for number in range(jobs):
-            entry = {"e": "job", "id": f"abc{number:07d}", "platform": "local", "place": f"{place}/jobs/abc{number:07d}",
-                     "native": str(number), "intended": time.time(), "committed": time.time(), "name": "bench",
-                     "command": "true", "ended": {"": status}}  # fmt: skip
+            entry = {
+                "e": "job",
+                "id": f"abc{number:07d}",
+                "platform": "local",
+                "place": f"{place}/jobs/abc{number:07d}",
+                "native": str(number),
+                "intended": time.time(),
+                "committed": time.time(),
+                "name": "bench",
+                "command": "true",
+                "ended": {"": status},
+            }
             log.write(json.dumps(entry) + "\n")
 
 
@@ -39,9 +48,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as many:
         recorded(Path(many), 10_000)
         job = subprocess.run(
-            [command, "submit", "--", "true"], env={**os.environ, "PSIJ_PARSL_HOME": few}, capture_output=True, text=True,
+            [command, "submit", "--", "true"],
+            env={**os.environ, "PSIJ_PARSL_HOME": few},
+            capture_output=True,
+            text=True,
             check=True,
-        ).stdout.strip()  # fmt: skip
+        ).stdout.strip()
         call(command, "wait", job, home=few)
         medians = interleaved(
             {
@@ -57,13 +69,15 @@ def main() -> None:
             15,
         )
     report(
-        "cli_startup", {name: seconds * 1000 for name, seconds in medians.items()}, unit="ms",
+        "cli_startup",
+        {name: seconds * 1000 for name, seconds in medians.items()},
+        unit="ms",
         promise="status <= 60 ms above an empty typer command; list of 10,000 <= 300 ms above none",
         facts={
             "status above typer": f"{(medians['psij-run status'] - medians['empty typer command']) * 1000:.0f} ms",
             "list above none": f"{(medians['psij-run list, 10,000'] - medians['psij-run list, none']) * 1000:.0f} ms",
         },
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -73,12 +73,15 @@ def main(jobs: int) -> None:
             with ThreadPoolExecutor(jobs) as pool:
                 rows["psij-python"] = list(pool.map(lambda pair: pair[0].wait() and lag(pair[1]), started))
     report(
-        "end_seen", {name: statistics.median(values) for name, values in rows.items()}, unit="s",
-        promise="median <= 1 s", facts={
+        "end_seen",
+        {name: statistics.median(values) for name, values in rows.items()},
+        unit="s",
+        promise="median <= 1 s",
+        facts={
             "slowest": ", ".join(f"{name} {max(values):.2f} s" for name, values in rows.items()),
             "our status queries": f"{Counting.queries} by {jobs} watchers in {minutes:.2f} min, at an interval of 15 s",
         },
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

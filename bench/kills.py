@@ -149,9 +149,10 @@ class Campaign:
     def _traced(self, child: int, at_syscall: int) -> subprocess.Popen[bytes]:
         inject = f"inject=all:signal=SIGKILL:when={at_syscall}"
         tracer = subprocess.Popen(
-            ["strace", "-qq", "-o", os.devnull, "-e", inject, "-p", str(child)], stdin=subprocess.DEVNULL,
+            ["strace", "-qq", "-o", os.devnull, "-e", inject, "-p", str(child)],
+            stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         deadline = time.monotonic() + LONGEST_S
         while "TracerPid:\t0\n" in (status := Path(f"/proc/{child}/status").read_text()):
             if "State:\tZ" in status:  # killed at once, in the call in which it waited for us
@@ -373,14 +374,18 @@ def main() -> int:
     figures |= {f"done before: {way}": float(count) for way, count in sorted(found.missed.items())}
     figures |= {f"system calls of {verb}, about": float(count) for verb, count in found.syscalls.items()}
     figures |= {
-        "jobs on record": float(found.jobs), "faults": float(len(found.faults)),
-        "jobs that ended without their supervisor": float(told.jobs), "of them told as they ended": float(told.right),
-    }  # fmt: skip
+        "jobs on record": float(found.jobs),
+        "faults": float(len(found.faults)),
+        "jobs that ended without their supervisor": float(told.jobs),
+        "of them told as they ended": float(told.right),
+    }
     report(
-        f"kills-{options.platform}", figures, unit="",
+        f"kills-{options.platform}",
+        figures,
+        unit="",
         promise="no faults: nothing lost, doubled or mis-stated; all told as they ended",
         facts={"seed": options.seed, "faults": [_short(fault) for fault in (*found.faults, *told.wrong)][:50]},
-    )  # fmt: skip
+    )
     return 1 if found.faults or told.wrong else 0
 
 

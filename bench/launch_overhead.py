@@ -75,10 +75,12 @@ def inside(rounds: int, answer: Path) -> None:
             contestants |= one_run(launcher)
     medians = interleaved(contestants, rounds)
     many = {
-        "srun --exact, raw": lambda: at_once(["srun", "--mpi=none", "-N", "1", "-n", "1", "-c", "1", "--exact", "true"]),
+        "srun --exact, raw": lambda: at_once(
+            ["srun", "--mpi=none", "-N", "1", "-n", "1", "-c", "1", "--exact", "true"]
+        ),
         "psij-run launch (srun)": lambda: at_once([*LAUNCH, "--launcher", "srun", "-n", "1", "--", "true"]),
         "one Python process (srun)": lambda: in_python("srun"),
-    }  # fmt: skip
+    }
     seconds = {}
     for name, call in many.items():
         began = time.perf_counter()
@@ -108,14 +110,15 @@ def main(rounds: int) -> int:
         if name.endswith("launch")
     }
     report(
-        "launch_overhead", {name: seconds * 1000 for name, seconds in medians.items()}, unit="ms",
+        "launch_overhead",
+        {name: seconds * 1000 for name, seconds in medians.items()},
+        unit="ms",
         promise="psij-run launch <= 200 ms over the raw launcher",
         facts={f"over {launcher}": f"{seconds * 1000:.0f} ms" for launcher, seconds in over.items()},
-    )  # fmt: skip
+    )
     report(
-        "launch_many", many, unit="s",
-        facts={name: f"{RUNS / seconds:.1f} runs/s" for name, seconds in many.items()},
-    )  # fmt: skip
+        "launch_many", many, unit="s", facts={name: f"{RUNS / seconds:.1f} runs/s" for name, seconds in many.items()}
+    )
     return 0 if max(over.values()) <= 0.2 else 1
 
 

@@ -57,13 +57,20 @@ def job() -> str | None:
 
 def main(name: str, folder: Path) -> None:
     executor = HighThroughputExecutor(
-        label="htex", address="127.0.0.1", max_workers_per_node=1, provider=provider(name), encrypted=True,
+        label="htex",
+        address="127.0.0.1",
+        max_workers_per_node=1,
+        provider=provider(name),
+        encrypted=True,
         block_error_handler=False,
-    )  # fmt: skip
+    )
     made = Config(
-        executors=[executor], run_dir=str(folder / f"run-{name}-{time.time()}"), strategy_period=1, max_idletime=3600,
+        executors=[executor],
+        run_dir=str(folder / f"run-{name}-{time.time()}"),
+        strategy_period=1,
+        max_idletime=3600,
         initialize_logging=False,
-    )  # fmt: skip
+    )
     began = time.monotonic()
     with parsl.load(made):
         block = parsl.python_app(job)().result()

@@ -17,9 +17,11 @@ from pathlib import Path
 from bench.tools import report, slurm
 
 NAMES = {
-    "psij-parsl on Slurm": "ours-slurm", "Parsl's SlurmProvider": "parsl-slurm", "psij-parsl on local": "ours-local",
+    "psij-parsl on Slurm": "ours-slurm",
+    "Parsl's SlurmProvider": "parsl-slurm",
+    "psij-parsl on local": "ours-local",
     "Parsl's LocalProvider": "parsl-local",
-}  # fmt: skip
+}
 
 
 class Case:
@@ -29,9 +31,13 @@ class Case:
         self._log = folder / f"{name}.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.parsl_case", name, str(folder)], env={**environment}, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+                [sys.executable, "-m", "bench.parsl_case", name, str(folder)],
+                env={**environment},
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
 
     def answer(self) -> float:
         """The next figure that it prints."""
@@ -59,11 +65,14 @@ def main(rounds: int) -> None:
                 rows[shown].append(case.answer())
                 case.close()
     report(
-        "parsl_first_task", {shown: min(values) for shown, values in rows.items()}, unit="s",
-        promise="not slower than Parsl's own", facts={
-            "all": "; ".join(f"{shown}: {', '.join(f'{v:.2f}' for v in values)}" for shown, values in rows.items()),
+        "parsl_first_task",
+        {shown: min(values) for shown, values in rows.items()},
+        unit="s",
+        promise="not slower than Parsl's own",
+        facts={
+            "all": "; ".join(f"{shown}: {', '.join(f'{v:.2f}' for v in values)}" for shown, values in rows.items())
         },
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -58,15 +58,21 @@ def main() -> None:
         for case in cases.values():
             case.close()
     report(
-        "parsl_tasks", {shown: statistics.median(values) for shown, values in rates.items()}, unit="tasks/s",
-        promise="not fewer than with Parsl's own", facts={
-            "all": "; ".join(f"{shown}: {', '.join(f'{v:.0f}' for v in values)}" for shown, values in rates.items()),
+        "parsl_tasks",
+        {shown: statistics.median(values) for shown, values in rates.items()},
+        unit="tasks/s",
+        promise="not fewer than with Parsl's own",
+        facts={
+            "all": "; ".join(f"{shown}: {', '.join(f'{v:.0f}' for v in values)}" for shown, values in rates.items())
         },
-    )  # fmt: skip
+    )
     report(
-        "parsl_calls", {shown: (after[shown] - before[shown]) * 60 / QUIET_S for shown in after}, unit="commands/min",
-        promise="fewer than Parsl's own", facts={"to the first task": starting},
-    )  # fmt: skip
+        "parsl_calls",
+        {shown: (after[shown] - before[shown]) * 60 / QUIET_S for shown in after},
+        unit="commands/min",
+        promise="fewer than Parsl's own",
+        facts={"to the first task": starting},
+    )
     report("parsl_death_seen", deaths, unit="s", promise="not later than Parsl's own")
 
 

@@ -48,14 +48,24 @@ def lines(home: Path, count: int, *, native: int = 100_000) -> Iterator[str]:
     for number in range(count):
         name, intended = job_id(number, count, NOW)
         record = {
-            "e": "job", "id": name, "platform": "slurm", "place": f"{home}/jobs/{name}", "site": "cluster",
-            "name": f"case-{number % 1000}", "command": f"/home/u/bin/solver --steps {number} input.dat",
-            "owner": f"login1/6f1a/{number}/1", "intended": intended,
-        }  # fmt: skip
+            "e": "job",
+            "id": name,
+            "platform": "slurm",
+            "place": f"{home}/jobs/{name}",
+            "site": "cluster",
+            "name": f"case-{number % 1000}",
+            "command": f"/home/u/bin/solver --steps {number} input.dat",
+            "owner": f"login1/6f1a/{number}/1",
+            "intended": intended,
+        }
         status = {
-            "state": "COMPLETED" if number % 20 else "FAILED", "native": "CD", "exit_code": 0 if number % 20 else 3,
-            "nodes": f"node{number % 500}", "started": intended + 60, "ended": intended + 600,
-        }  # fmt: skip
+            "state": "COMPLETED" if number % 20 else "FAILED",
+            "native": "CD",
+            "exit_code": 0 if number % 20 else 3,
+            "nodes": f"node{number % 500}",
+            "started": intended + 60,
+            "ended": intended + 600,
+        }
         told = {"native": str(native + number), "committed": intended + 1}
         if number < count * 9 // 10:
             yield json.dumps({**record, **told, "ended": {"": status}}, separators=(",", ":"))
@@ -130,9 +140,13 @@ def cost(home: Path, words: Sequence[str], *, pinned: bool = False) -> Cost:
     pin: Callable[[], None] | None = (lambda: os.sched_setaffinity(0, cpu)) if pinned else None
     with held.watched():
         starter = subprocess.run(
-            [sys.executable, "-S", "-E", "-c", _STARTER, *COMMAND, *words], preexec_fn=pin, capture_output=True,
-            text=True, check=True, env={**os.environ, "PSIJ_PARSL_HOME": str(home)},
-        )  # fmt: skip
+            [sys.executable, "-S", "-E", "-c", _STARTER, *COMMAND, *words],
+            preexec_fn=pin,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PSIJ_PARSL_HOME": str(home)},
+        )
     code, took, cpu_s, memory = json.loads(starter.stdout)
     if code:
         raise RuntimeError(f"psij-run {' '.join(words)}: {code}: {starter.stderr[-2000:]}")
@@ -184,9 +198,12 @@ def main() -> None:
                         f"{found.cpu:.2f} s of CPU, {found.memory:.0f} MB, lock held {found.held * 1000:.0f} ms at most"
                     )
     report(
-        "records", figures, unit="s", facts=facts,
+        "records",
+        figures,
+        unit="s",
+        facts=facts,
         promise="any verb but `list --all` <= 2 s and <= 200 MB, no lock held for more than 0.2 s; `list --all` <= 500 MB",
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

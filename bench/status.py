@@ -87,11 +87,22 @@ def records(place: Path, platform: str, suffix: str) -> Journal:
     now = time.time()
     journal.path.write_text(
         "".join(
-            json.dumps({"e": "job", "id": f"abc{n:07d}", "platform": platform, "place": f"{place}/jobs/abc{n:07d}",
-                        "native": f"{1000 + n}{suffix}", "committed": now, "intended": now, "command": "true"}) + "\n"
+            json.dumps(
+                {
+                    "e": "job",
+                    "id": f"abc{n:07d}",
+                    "platform": platform,
+                    "place": f"{place}/jobs/abc{n:07d}",
+                    "native": f"{1000 + n}{suffix}",
+                    "committed": now,
+                    "intended": now,
+                    "command": "true",
+                }
+            )
+            + "\n"
             for n in range(JOBS)
         )
-    )  # fmt: skip
+    )
     return journal
 
 
@@ -106,10 +117,7 @@ def contestants(place: Path, platform: str, kind: type[Scheduler], text: str, su
         return refresh(journal, scheduler, view, platform=platform, cluster="", grace_s=120, settle_s=120)
 
     view = update()  # the first look, which writes the ends down; what follows is the steady state
-    return {
-        f"{platform}: parse": lambda: scheduler.qstat(lambda seen: ()),
-        f"{platform}: parse and update": update,
-    }
+    return {f"{platform}: parse": lambda: scheduler.qstat(lambda seen: ()), f"{platform}: parse and update": update}
 
 
 def main() -> None:
@@ -126,10 +134,12 @@ def main() -> None:
             print("psij-python is not installed: left out (pip install '.[bench]')")
         medians = interleaved(runners, 15)
         report(
-            "status", {name: seconds * 1000 for name, seconds in medians.items()}, unit="ms",
+            "status",
+            {name: seconds * 1000 for name, seconds in medians.items()},
+            unit="ms",
             promise=f"parse and update {JOBS} jobs in <= 60 ms for Slurm's text, <= 300 ms for PBS's JSON",
             facts={"PBS's answer, MB": round(len(json_text) / 1e6, 1)},
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

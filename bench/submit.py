@@ -57,10 +57,12 @@ def main(rounds: int) -> None:
         ratios = {f"{name} / raw": seconds / medians["raw sbatch"] for name, seconds in medians.items()}
         subprocess.run(["scancel", "--me"], check=True)
         report(
-            "submit", {name: seconds * 1000 for name, seconds in medians.items()}, unit="ms",
+            "submit",
+            {name: seconds * 1000 for name, seconds in medians.items()},
+            unit="ms",
             promise="psij-parsl <= 1.15 x raw sbatch",
             facts={name: f"{ratio:.2f}" for name, ratio in ratios.items()},
-        )  # fmt: skip
+        )
 
         began = time.perf_counter()
         for _ in range(ALIKE // 10):
@@ -72,9 +74,12 @@ def main(rounds: int) -> None:
         together = time.perf_counter() - began
         subprocess.run(["scancel", "--me"], check=True)
         report(
-            "submit_many", {f"{ALIKE} x sbatch (a tenth of them timed)": one_by_one, f"submit_many({ALIKE})": together},
-            unit="s", promise=">= 20 x faster", facts={"ratio": f"{one_by_one / together:.1f}"},
-        )  # fmt: skip
+            "submit_many",
+            {f"{ALIKE} x sbatch (a tenth of them timed)": one_by_one, f"submit_many({ALIKE})": together},
+            unit="s",
+            promise=">= 20 x faster",
+            facts={"ratio": f"{one_by_one / together:.1f}"},
+        )
 
 
 if __name__ == "__main__":

@@ -8,9 +8,16 @@ from psij_parsl.runs.mpirun import MPIRun
 
 _RANKS = ("-n", "{{ num_ranks }}", "-N", "{{ ranks_per_node }}")
 _SHAPE = (
-    *_RANKS, "-d", "{{ threads_per_rank }}", "-j", "{{ threads_per_core }}",
-    "-cc", "{% if hosts %}none{% else %}depth{% endif %}", "{% if nids %}-L{% endif %}", "{{ nids }}",
-)  # fmt: skip
+    *_RANKS,
+    "-d",
+    "{{ threads_per_rank }}",
+    "-j",
+    "{{ threads_per_core }}",
+    "-cc",
+    "{% if hosts %}none{% else %}depth{% endif %}",
+    "{% if nids %}-L{% endif %}",
+    "{{ nids }}",
+)
 
 
 class Aprun(MPIRun):

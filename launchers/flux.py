@@ -10,12 +10,16 @@ from psij_parsl.runs.mpirun import MPIRun
 
 _NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}")
 _SHAPE = (
-    *_NODES, "--cores-per-task={{ cpus_per_rank }}",
+    *_NODES,
+    "--cores-per-task={{ cpus_per_rank }}",
     "{% if gpus_per_rank %}--gpus-per-task={{ gpus_per_rank }}{% endif %}",
     "{% if hosts %}--requires=hosts:{{ hosts }}{% endif %}",
-    "-o", "cpu-affinity=per-task", "{% if gpus_per_rank %}-o{% endif %}",
-    "{% if gpus_per_rank %}gpu-affinity=per-task{% endif %}", "{% if name %}--job-name={{ name }}{% endif %}",
-)  # fmt: skip
+    "-o",
+    "cpu-affinity=per-task",
+    "{% if gpus_per_rank %}-o{% endif %}",
+    "{% if gpus_per_rank %}gpu-affinity=per-task{% endif %}",
+    "{% if name %}--job-name={{ name }}{% endif %}",
+)
 _END = """flux jobs --no-header --format="{id.f58plain}" --name="$1" | while read -r id; do flux cancel "$id"; done"""
 
 

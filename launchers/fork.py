@@ -74,9 +74,15 @@ class Fork(MPIRun):
     )
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        self,
+        shape: Resources,
+        *,
+        mode: str = "mpi",
+        hosts: Sequence[str] = (),
+        stdin: bool = False,
+        name: str = "",
         script: Mapping[str, Any] | None = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """As the base says. Raises `InvalidRequest` for more than one node."""
         if shape.num_nodes > 1:
             raise InvalidRequest(

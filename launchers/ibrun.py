@@ -27,9 +27,15 @@ class Ibrun(MPIRun):
     )
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        self,
+        shape: Resources,
+        *,
+        mode: str = "mpi",
+        hosts: Sequence[str] = (),
+        stdin: bool = False,
+        name: str = "",
         script: Mapping[str, Any] | None = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """As the base says. Raises `InvalidRequest` for hosts."""
         if hosts:
             raise InvalidRequest(

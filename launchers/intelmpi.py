@@ -7,10 +7,16 @@ from psij_parsl.runs.mpirun import MPIRun
 
 _PIN = "{% if hosts %}0{% else %}{{ threads_per_rank }}:compact{% endif %}"
 _SHAPE = (
-    "-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}",
-    "-genv", "{% if hosts %}I_MPI_PIN{% else %}I_MPI_PIN_DOMAIN{% endif %}", _PIN,
-    "{% if hosts %}-hosts{% endif %}", "{{ hosts }}",
-)  # fmt: skip
+    "-n",
+    "{{ num_ranks }}",
+    "-ppn",
+    "{{ ranks_per_node }}",
+    "-genv",
+    "{% if hosts %}I_MPI_PIN{% else %}I_MPI_PIN_DOMAIN{% endif %}",
+    _PIN,
+    "{% if hosts %}-hosts{% endif %}",
+    "{{ hosts }}",
+)
 _UNBOUND = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}", "-genv", "I_MPI_PIN", "0")
 
 
@@ -24,9 +30,7 @@ class IntelMPI(MPIRun):
     banner = ("Intel(R) MPI Library",)
     mpi = ("mpiexec", *_SHAPE)
     serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
-    per_node = (
-        "mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}"
-    )  # fmt: skip
+    per_node = ("mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
     own_name = True
     rank = ("PMI_RANK", "PMIX_RANK")
     local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")

@@ -8,10 +8,16 @@ from psij_parsl.runs.mpirun import MPIRun
 
 _SETS = ("--nrs", "{{ num_ranks }}", "--tasks_per_rs", "1", "--rs_per_host", "{{ ranks_per_node }}")
 _SHAPE = (
-    *_SETS, "--cpu_per_rs", "{{ cpus_per_rank }}",
-    "{% if gpus_per_rank %}--gpu_per_rs{% endif %}", "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
-    "--bind", "rs", "--launch_distribution", "packed",
-)  # fmt: skip
+    *_SETS,
+    "--cpu_per_rs",
+    "{{ cpus_per_rank }}",
+    "{% if gpus_per_rank %}--gpu_per_rs{% endif %}",
+    "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
+    "--bind",
+    "rs",
+    "--launch_distribution",
+    "packed",
+)
 
 
 class Jsrun(MPIRun):
@@ -24,9 +30,17 @@ class Jsrun(MPIRun):
     mpi = ("jsrun", "--exit_on_error", "1", *_SHAPE)
     serial = ("jsrun", "--exit_on_error", "0", *_SHAPE)
     per_node = (
-        "jsrun", "--exit_on_error", "0", *_SETS, "--cpu_per_rs", "ALL_CPUS", "--gpu_per_rs", "ALL_GPUS", "--bind",
+        "jsrun",
+        "--exit_on_error",
+        "0",
+        *_SETS,
+        "--cpu_per_rs",
+        "ALL_CPUS",
+        "--gpu_per_rs",
+        "ALL_GPUS",
+        "--bind",
         "none",
-    )  # fmt: skip
+    )
     rank = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
     local_rank = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
     reach = (

@@ -3,9 +3,15 @@
 from psij_parsl.runs.mpirun import MPIRun
 
 _SHAPE = (
-    "-N", "{{ num_nodes }}", "-n", "{{ num_ranks }}", "-c", "{{ cpus_per_rank }}",
-    "{% if gpus_per_rank %}-g{% endif %}", "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
-)  # fmt: skip
+    "-N",
+    "{{ num_nodes }}",
+    "-n",
+    "{{ num_ranks }}",
+    "-c",
+    "{{ cpus_per_rank }}",
+    "{% if gpus_per_rank %}-g{% endif %}",
+    "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
+)
 
 
 class Lrun(MPIRun):

@@ -55,9 +55,15 @@ class MpiExec(MPIRun):
         return found
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        self,
+        shape: Resources,
+        *,
+        mode: str = "mpi",
+        hosts: Sequence[str] = (),
+        stdin: bool = False,
+        name: str = "",
         script: Mapping[str, Any] | None = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """The words of the flavour that is found here."""
         return self.resolved().argv(shape, mode=mode, hosts=hosts, stdin=stdin, name=name, script=script)
 

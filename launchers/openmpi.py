@@ -17,12 +17,15 @@ _NAMES = "{{ each('-x', env_names) }}"
 _HOSTS = ("{% if hosts %}--host{% endif %}", "{{ hosts }}")
 # Assigned hosts are told with as many slots as they have ranks of ours, and are not asked whether others run there.
 _SHAPE = (
-    "-n", "{{ num_ranks }}", "--map-by",
+    "-n",
+    "{{ num_ranks }}",
+    "--map-by",
     "ppr:{{ ranks_per_node }}:node:{% if hosts %}oversubscribe{% else %}pe={{ cpus_per_rank }}{% endif %}",
     *("{% if hosts %}" + word + "{% endif %}" for word in ("--bind-to", "none", "--host", "{{ slots or hosts }}")),
-    "{% if all_slots %}--host{% endif %}", "{{ all_slots }}",
+    "{% if all_slots %}--host{% endif %}",
+    "{{ all_slots }}",
     _NAMES,
-)  # fmt: skip
+)
 _SYSTEM = ("/usr/bin", "/bin")
 _CALL = """case $(readlink -f -- "$psij_launcher" 2>/dev/null || printf %s "$psij_launcher") in
 /usr/bin/* | /bin/*) [ "$(type -P "${psij_launcher##*/}")" != "$psij_launcher" ] || psij_launcher=${psij_launcher##*/} ;;

@@ -6,11 +6,17 @@ https://cpe.ext.hpe.com/docs/latest/ and https://docs.alcf.anl.gov/polaris/runni
 from psij_parsl.runs.mpirun import MPIRun
 
 _SHAPE = (
-    "-n", "{{ num_ranks }}", "--ppn", "{{ ranks_per_node }}",
-    "{% if not hosts %}--depth{% endif %}", "{% if not hosts %}{{ threads_per_rank }}{% endif %}",
-    "--cpu-bind", "{% if hosts %}none{% else %}depth{% endif %}",
-    "{% if hosts %}--hosts{% endif %}", "{{ hosts }}",
-)  # fmt: skip
+    "-n",
+    "{{ num_ranks }}",
+    "--ppn",
+    "{{ ranks_per_node }}",
+    "{% if not hosts %}--depth{% endif %}",
+    "{% if not hosts %}{{ threads_per_rank }}{% endif %}",
+    "--cpu-bind",
+    "{% if hosts %}none{% else %}depth{% endif %}",
+    "{% if hosts %}--hosts{% endif %}",
+    "{{ hosts }}",
+)
 
 
 class Pals(MPIRun):
@@ -23,9 +29,17 @@ class Pals(MPIRun):
     mpi = ("mpiexec", *_SHAPE)
     serial = ("mpiexec", "--no-abort-on-failure", *_SHAPE)
     per_node = (
-        "mpiexec", "--no-abort-on-failure", "-n", "{{ num_ranks }}", "--ppn", "{{ ranks_per_node }}",
-        "--cpu-bind", "none", "{% if hosts %}--hosts{% endif %}", "{{ hosts }}",
-    )  # fmt: skip
+        "mpiexec",
+        "--no-abort-on-failure",
+        "-n",
+        "{{ num_ranks }}",
+        "--ppn",
+        "{{ ranks_per_node }}",
+        "--cpu-bind",
+        "none",
+        "{% if hosts %}--hosts{% endif %}",
+        "{{ hosts }}",
+    )
     rank = ("PALS_RANKID", "PMI_RANK")
     local_rank = ("PALS_LOCAL_RANKID", "PMI_LOCAL_RANK")
     reach = (

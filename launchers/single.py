@@ -21,9 +21,15 @@ class Single(MPIRun):
     reach = "The rank is the launcher."
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        self,
+        shape: Resources,
+        *,
+        mode: str = "mpi",
+        hosts: Sequence[str] = (),
+        stdin: bool = False,
+        name: str = "",
         script: Mapping[str, Any] | None = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """No words at all. Raises `InvalidRequest` for more than one rank."""
         if shape.num_ranks > 1:
             raise InvalidRequest(

@@ -59,13 +59,38 @@ class Srun(MPIRun):
     local_rank = ("SLURM_LOCALID",)
     # What an outer job or step was shaped by, and srun would take for this step's shape.
     forget = (
-        "SLURM_NTASKS*", "SLURM_NPROCS", "SLURM_NNODES", "SLURM_JOB_NUM_NODES", "SLURM_CPUS_PER_TASK",
-        "SRUN_CPUS_PER_TASK", "SLURM_TRES_PER_TASK", "SLURM_CPU_BIND*", "SLURM_MEM_BIND*", "SLURM_DISTRIBUTION",
-        "SLURM_THREADS_PER_CORE", "SLURM_GPUS", "SLURM_GPUS_PER_*", "SLURM_GPU_BIND", "SLURM_GRES", "SLURM_STEP_*",
-        "SLURM_STEPID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_TASK_PID", "SLURM_MEM_PER_*",
-        "SLURM_HINT", "SLURM_EXACT", "SLURM_EXCLUSIVE", "SLURM_STDINMODE", "SLURM_LABELIO", "SLURM_PMI*",
-        "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*", "SLURM_EXPORT_ENV",
-    )  # fmt: skip
+        "SLURM_NTASKS*",
+        "SLURM_NPROCS",
+        "SLURM_NNODES",
+        "SLURM_JOB_NUM_NODES",
+        "SLURM_CPUS_PER_TASK",
+        "SRUN_CPUS_PER_TASK",
+        "SLURM_TRES_PER_TASK",
+        "SLURM_CPU_BIND*",
+        "SLURM_MEM_BIND*",
+        "SLURM_DISTRIBUTION",
+        "SLURM_THREADS_PER_CORE",
+        "SLURM_GPUS",
+        "SLURM_GPUS_PER_*",
+        "SLURM_GPU_BIND",
+        "SLURM_GRES",
+        "SLURM_STEP_*",
+        "SLURM_STEPID",
+        "SLURM_PROCID",
+        "SLURM_LOCALID",
+        "SLURM_NODEID",
+        "SLURM_TASK_PID",
+        "SLURM_MEM_PER_*",
+        "SLURM_HINT",
+        "SLURM_EXACT",
+        "SLURM_EXCLUSIVE",
+        "SLURM_STDINMODE",
+        "SLURM_LABELIO",
+        "SLURM_PMI*",
+        "SLURM_LAUNCH_NODE_IPADDR",
+        "SLURM_SRUN_COMM_*",
+        "SLURM_EXPORT_ENV",
+    )
     mixes = ("mpi",)  # it gives the highest: 143 of those that it ended, and not what the first one had said
     settings = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
     reach = (

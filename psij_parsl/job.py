@@ -14,15 +14,45 @@ from .errors import InvalidRequest, nearest
 MODES = ("script", "serial", "mpi")
 
 #: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
-BASH_OWN = frozenset((
-    "BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_CMDS", "BASH_COMMAND", "BASH_LINENO",
-    "BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME",
-    "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "UID",
-))  # fmt: skip
+BASH_OWN = frozenset(
+    (
+        "BASHOPTS",
+        "BASHPID",
+        "BASH_ALIASES",
+        "BASH_ARGC",
+        "BASH_ARGV",
+        "BASH_CMDS",
+        "BASH_COMMAND",
+        "BASH_LINENO",
+        "BASH_SOURCE",
+        "BASH_SUBSHELL",
+        "BASH_VERSINFO",
+        "DIRSTACK",
+        "EPOCHREALTIME",
+        "EPOCHSECONDS",
+        "EUID",
+        "FUNCNAME",
+        "GROUPS",
+        "HISTCMD",
+        "LINENO",
+        "OPTIND",
+        "PPID",
+        "RANDOM",
+        "SECONDS",
+        "SHELLOPTS",
+        "SRANDOM",
+        "UID",
+    )
+)
 #: Variables that the job's script sets for the command.
 _SCRIPTS_OWN = (
-    "PSIJ_JOB_ID", "PSIJ_NATIVE_ID", "PSIJ_JOB_MODE", "PSIJ_NODEFILE", "PSIJ_JOB_FOLDER", "PSIJ_ARRAY_INDEX",
-)  # fmt: skip
+    "PSIJ_JOB_ID",
+    "PSIJ_NATIVE_ID",
+    "PSIJ_JOB_MODE",
+    "PSIJ_NODEFILE",
+    "PSIJ_JOB_FOLDER",
+    "PSIJ_ARRAY_INDEX",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,9 +108,10 @@ def fresh() -> Callable[[], None] | None:
     script can never trap what was ignored when it began, and a rank could not be told to end.
     """
     ignored = [
-        number for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_PYTHONS}
+        number
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_PYTHONS}
         if signal.getsignal(number) is signal.SIG_IGN and not kept(number)
-    ]  # fmt: skip
+    ]
     if not ignored and not signal.pthread_sigmask(signal.SIG_BLOCK, ()):
         return None
 

@@ -18,10 +18,23 @@ pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.o
 
 #: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
 LONGEST = (
-    "test_parsl_slurm", "test_launch", "test_concurrent_submits", "test_parsl_local", "test_run_mpi",
-    "test_parsl_own_tests", "test_launch_slurm", "test_unseen", "test_adding_a_platform", "test_slurm_answers", "test_local_manager",
-    "test_slurm_ends", "test_concurrent_polling", "test_platforms", "test_hostile", "test_slurm_cluster",
-)  # fmt: skip
+    "test_parsl_slurm",
+    "test_launch",
+    "test_concurrent_submits",
+    "test_parsl_local",
+    "test_run_mpi",
+    "test_parsl_own_tests",
+    "test_launch_slurm",
+    "test_unseen",
+    "test_adding_a_platform",
+    "test_slurm_answers",
+    "test_local_manager",
+    "test_slurm_ends",
+    "test_concurrent_polling",
+    "test_platforms",
+    "test_hostile",
+    "test_slurm_cluster",
+)
 
 
 _HIDDEN = pytest.StashKey[bool]()

@@ -24,9 +24,12 @@ _LIMIT = 4200.0  # seconds, for one run of pytest
 _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
 #: What Slurm 26.05 has to show; on 24.11 it is every test that needs a Slurm.
 _BRIEF = (
-    "tests/test_slurm_answers.py", "tests/test_slurm_ends.py", "tests/contract", "tests/clusters",
+    "tests/test_slurm_answers.py",
+    "tests/test_slurm_ends.py",
+    "tests/contract",
+    "tests/clusters",
     "tests/test_parsl_slurm.py::test_readmes_example_with_another_machine_runs_on_two_nodes",
-)  # fmt: skip
+)
 _TRIAL = """
 from tests.clusters.slurm import SlurmCluster, SlurmSettings
 for accounting in (False, True):
@@ -68,9 +71,14 @@ class Run:
     def _run(self, room: inside.Room) -> None:
         command = room.command([*_PYTEST, "-n", self.workers, *self.arguments])
         with subprocess.Popen(
-            command, env=room.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace",
-        ) as process:  # fmt: skip
+            command,
+            env=room.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
             clock = threading.Timer(_LIMIT, process.kill)
             clock.start()
             assert process.stdout is not None

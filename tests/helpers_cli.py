@@ -31,18 +31,25 @@ def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 def psij(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run psij-run with these arguments, and these variables beside our own."""
     return subprocess.run(
-        [*COMMAND, *args], env={**os.environ, **environ}, capture_output=True, text=True, timeout=60,
-        stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        [*COMMAND, *args],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 def psij_here(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """The same within this process, for the many small mistakes: thirty times as fast."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with (
-        mock.patch.dict(os.environ, environ), mock.patch.object(sys, "argv", ["psij-run", *args]),
-        redirect_stdout(out), redirect_stderr(err),
-    ):  # fmt: skip
+        mock.patch.dict(os.environ, environ),
+        mock.patch.object(sys, "argv", ["psij-run", *args]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
         code = main()
     said = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return subprocess.CompletedProcess(args, code, *said)

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 #: A rank that writes down what it has, and when: RECORD_IN is a folder, its argument the seconds that it stays.
 RECORD = [
-    "bash", "-c",
+    "bash",
+    "-c",
     'h=${SLURMD_NODENAME:-$(uname -n)}; b=$EPOCHREALTIME; sleep "$0"'
     '; echo "$h ${PSIJ_CPUS:-none} ${PSIJ_GPUS:-none} $b $EPOCHREALTIME" >"$RECORD_IN/$PSIJ_RUN.$PSIJ_RANK"',
-]  # fmt: skip
+]
 #: Each launch is a process of its own, forked from one that has imported everything: 200 starts of Python would be
 #: most of the time.
 _CROWD = """
@@ -54,9 +55,14 @@ def crowd(
     """Start all these `psij-run launch` at once and wait for them; their exit codes. Output goes to folder/NUMBER."""
     asked = [[list(words), str(folder / str(number))] for number, words in enumerate(launches)]
     done = subprocess.run(
-        crowd_command(), input=json.dumps(asked), env={**os.environ, **environ}, capture_output=True, text=True,
-        timeout=seconds, check=False,
-    )  # fmt: skip
+        crowd_command(),
+        input=json.dumps(asked),
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     codes: list[int] = json.loads(done.stdout)
     return codes

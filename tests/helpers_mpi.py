@@ -26,13 +26,20 @@ PACKAGES = ("gcc", "libc6-dev", "openmpi-bin", "libopenmpi-dev", "mpich", "libmp
 #: shared-memory store: with that of Debian 12 (4.2.2), 1 of 100 runs of raw `srun --mpi=pmix` dies in MPI_Init of a
 #: jump to address 0 here (7 of 785); without, 0 of 600.
 ENVIRONMENT = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl_tcp_if_include": "lo",
-    "OMPI_MCA_oob_tcp_if_include": "lo", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
-    "PRTE_ALLOW_RUN_AS_ROOT": "1", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_btl_tcp_if_include": "lo",
+    "OMPI_MCA_oob_tcp_if_include": "lo",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+    "PRTE_ALLOW_RUN_AS_ROOT": "1",
+    "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_pml": "ob1",  # without UCX: Debian 13's was seen to end in a segmentation fault
-    "PMIX_MCA_ptl_tcp_if_include": "lo", "PMIX_MCA_gds": "hash", "HYDRA_IFACE": "lo",
-    "FI_PROVIDER": "tcp", "FI_TCP_IFACE": "lo",
-}  # fmt: skip
+    "PMIX_MCA_ptl_tcp_if_include": "lo",
+    "PMIX_MCA_gds": "hash",
+    "HYDRA_IFACE": "lo",
+    "FI_PROVIDER": "tcp",
+    "FI_TCP_IFACE": "lo",
+}
 _PREFIX = "psij-mpi-"
 
 
@@ -77,9 +84,12 @@ class Hosts:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            **ENVIRONMENT, "OMPI_MCA_plm_rsh_agent": str(self.agent), "PRTE_MCA_plm_ssh_agent": str(self.agent),
-            "HYDRA_LAUNCHER": "rsh", "HYDRA_LAUNCHER_EXEC": str(self.agent),
-        }  # fmt: skip
+            **ENVIRONMENT,
+            "OMPI_MCA_plm_rsh_agent": str(self.agent),
+            "PRTE_MCA_plm_ssh_agent": str(self.agent),
+            "HYDRA_LAUNCHER": "rsh",
+            "HYDRA_LAUNCHER_EXEC": str(self.agent),
+        }
 
     def on(self, name: str) -> list[str]:
         """The words before a command that is to run on that host."""
@@ -104,10 +114,11 @@ def hosts(count: int) -> Iterator[Hosts]:
         lines = [f"{name}) pid={group.required(f'host-{name}').pid} ;;" for name in names]
         agent.write_text(
             "#!/bin/sh\n"
-            'while :; do case $1 in -*) shift ;; *) break ;; esac; done\ncase $1 in\n' + "\n".join(lines)
+            "while :; do case $1 in -*) shift ;; *) break ;; esac; done\ncase $1 in\n"
+            + "\n".join(lines)
             + '\n*) echo "no host $1" >&2; exit 255 ;;\nesac\nshift\n'
             'exec nsenter --target="$pid" --mount --uts -- sh -c "$*"\n'
-        )  # fmt: skip
+        )
         agent.chmod(0o755)
         yield Hosts(group, names, agent)
     finally:

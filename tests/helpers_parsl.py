@@ -100,10 +100,16 @@ def config(
     from psij_parsl.parsl import interchange
 
     executor = HighThroughputExecutor(
-        label="htex", address="127.0.0.1", encrypted=encrypted, max_workers_per_node=workers, provider=provider,
-        interchange_launch_cmd=interchange.command(), block_error_handler=handler, heartbeat_period=2,
+        label="htex",
+        address="127.0.0.1",
+        encrypted=encrypted,
+        max_workers_per_node=workers,
+        provider=provider,
+        interchange_launch_cmd=interchange.command(),
+        block_error_handler=handler,
+        heartbeat_period=2,
         heartbeat_threshold=10,
-    )  # fmt: skip
+    )
     chosen = {"strategy_period": 0.5, "max_idletime": 1.0, "initialize_logging": False, **settings}
     return Config(executors=[executor], run_dir=str(run_dir), **chosen)
 

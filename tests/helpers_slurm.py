@@ -82,8 +82,10 @@ def jobs_in_slurm(home: Path) -> dict[str, str]:
     """The state of every job of this state directory, of any age, by id, as Slurm itself tells it."""
     answer = subprocess.run(
         ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%k"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = [line.split("|", 2) for line in answer.stdout.splitlines()]
     ours = {f"psij:{folder.name}" for folder in (home / "jobs").glob("*")}
     return {job: state for job, state, tag in lines if tag in ours}

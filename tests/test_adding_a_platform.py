@@ -42,9 +42,12 @@ def test_the_page_is_true_from_its_first_line_to_its_last(tmp_path: Path, checko
     here.mkdir()
     home.mkdir()
     environ = {
-        "PATH": os.environ["PATH"], "HOME": str(home), "PSIJ_PARSL": str(checkout), "LANG": "C.UTF-8",
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PSIJ_PARSL": str(checkout),
+        "LANG": "C.UTF-8",
         "PYTHONPATH": sysconfig.get_path("purelib"),
-    }  # fmt: skip
+    }
     ran = subprocess.run(
         ["bash", "-c", script], cwd=here, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
@@ -62,9 +65,14 @@ def test_the_page_is_true_from_its_first_line_to_its_last(tmp_path: Path, checko
 def test_the_skeleton_is_what_the_page_says_it_is() -> None:
     files = dict(skeleton("toyq"))
     assert set(files) == {
-        "pyproject.toml", "README.md", "psij_toyq/__init__.py", "psij_toyq/scheduler.py", "psij_toyq/template.py",
-        "psij_toyq/job.sh.j2", "tests/test_toyq.py",
-    }  # fmt: skip
+        "pyproject.toml",
+        "README.md",
+        "psij_toyq/__init__.py",
+        "psij_toyq/scheduler.py",
+        "psij_toyq/template.py",
+        "psij_toyq/job.sh.j2",
+        "tests/test_toyq.py",
+    }
     assert "<<" not in "".join(files.values())
 
 

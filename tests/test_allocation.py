@@ -202,16 +202,19 @@ def test_a_recorded_flux_instance() -> None:
 
 
 def test_a_flux_job_with_gpus_and_an_end() -> None:
-    text = json.dumps({
-        "version": 1,
-        "execution": {
-            "R_lite": [
-                {"rank": "0", "children": {"core": "0-3", "gpu": "0-1"}},
-                {"rank": "2-3", "children": {"core": "4,6"}},
-            ],
-            "nodelist": ["node[1,5-6]"], "expiration": 1800000000.0,
-        },
-    })  # fmt: skip
+    text = json.dumps(
+        {
+            "version": 1,
+            "execution": {
+                "R_lite": [
+                    {"rank": "0", "children": {"core": "0-3", "gpu": "0-1"}},
+                    {"rank": "2-3", "children": {"core": "4,6"}},
+                ],
+                "nodelist": ["node[1,5-6]"],
+                "expiration": 1800000000.0,
+            },
+        }
+    )
     found = environments.read_flux(text, "f7")
     assert shape(found) == {"node1": (4, ("0", "1")), "node5": (2, ()), "node6": (2, ())}
     assert (found.end, found.nodes[1].cpus) == (1800000000.0, (4, 6))

@@ -268,8 +268,11 @@ def test_a_jobs_script_shares_out_the_gpus_too(tmp_path: Path) -> None:
     line = launch_text(job, "srun", tmp_path)
     done = subprocess.run(
         ["bash", "-c", f'{line} "$@"', "x", "sh", "-c", "echo $PSIJ_RANK $CUDA_VISIBLE_DEVICES"],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "6,4"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "6,4"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert sorted(done.stdout.splitlines()) == ["0 6", "1 4"]
 
 
@@ -311,9 +314,12 @@ def test_the_environment_holds_nothing_of_the_wrappers_own() -> None:
 
 @pytest.mark.parametrize(
     ("command", "code", "why"),
-    [("no-such-program", 127, "there is no program no-such-program"), ("/etc", 126, "/etc is not executable"),
-     ("/etc/passwd", 126, "/etc/passwd is not executable")],
-)  # fmt: skip
+    [
+        ("no-such-program", 127, "there is no program no-such-program"),
+        ("/etc", 126, "/etc is not executable"),
+        ("/etc/passwd", 126, "/etc/passwd is not executable"),
+    ],
+)
 def test_a_command_that_cannot_run_is_told_by_one_rank_of_the_node(command: str, code: int, why: str) -> None:
     for local in ("0", "1"):
         done = ran(of("fork"), Resources(ranks_per_node=2), [command], {"PSIJ_RANK": local, "PSIJ_LOCAL_RANK": local})
@@ -334,8 +340,10 @@ def test_each_rank_writes_files_of_its_own(tmp_path: Path) -> None:
     for io in (both, both, apart, apart):
         assert ran(of("mpich", io=io), Resources(num_nodes=2, ranks_per_node=4), say, KNOWN["mpich"]).returncode == 0
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        "out.5.txt": "out\nerr\n", "o 5": "out\nout\n", "e 5": "err\nerr\n",
-    }  # fmt: skip
+        "out.5.txt": "out\nerr\n",
+        "o 5": "out\nout\n",
+        "e 5": "err\nerr\n",
+    }
 
 
 def test_lines_are_labelled_with_the_rank_and_nothing_is_lost() -> None:
@@ -376,11 +384,15 @@ def test_a_rank_ends_with_the_process_that_started_it(tmp_path: Path, comes_true
 @pytest.mark.parametrize(
     ("library", "environ", "alone"),
     [
-        ("libmpi.so.12", {}, "MPICH"), ("libmpi.so.40", {}, "Open MPI"), ("libmpi.so.12", {"PMI_RANK": "0"}, ""),
-        ("libmpi.so.40", {"PMI_RANK": "0"}, "Open MPI"), ("libmpi.so.40", {"PMIX_RANK": "0"}, ""),
-        ("libmpi.so.12", {"PMIX_RANK": "0", "PMIX_NAMESPACE": "x"}, "MPICH"), ("libm.so", {}, ""),
+        ("libmpi.so.12", {}, "MPICH"),
+        ("libmpi.so.40", {}, "Open MPI"),
+        ("libmpi.so.12", {"PMI_RANK": "0"}, ""),
+        ("libmpi.so.40", {"PMI_RANK": "0"}, "Open MPI"),
+        ("libmpi.so.40", {"PMIX_RANK": "0"}, ""),
+        ("libmpi.so.12", {"PMIX_RANK": "0", "PMIX_NAMESPACE": "x"}, "MPICH"),
+        ("libm.so", {}, ""),
     ],
-)  # fmt: skip
+)
 def test_a_program_that_loads_an_mpi_which_the_launch_does_not_serve_is_told(
     library: str, environ: dict[str, str], alone: str, tmp_path: Path
 ) -> None:
@@ -412,9 +424,9 @@ def test_a_script_tells_the_failure_of_a_copy_that_the_launcher_forgets(
     fake = tmp_path / "mpirun"
     fake.write_text(
         '#!/bin/bash\n[ "$1" != --version ] || exec echo "mpirun (Open MPI) 5.0.11"\n'
-        "while [ \"$1\" != sh ]; do shift; done\n"
-        "for r in 0 1; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_LOCAL_RANK=$r \"$@\" & done\nwait\nexit 0\n"
-    )  # fmt: skip
+        'while [ "$1" != sh ]; do shift; done\n'
+        'for r in 0 1; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_LOCAL_RANK=$r "$@" & done\nwait\nexit 0\n'
+    )
     fake.chmod(0o755)
     (tmp_path / "rank.sh").write_text(text())
     job = Job(command=["sh"], ranks_per_node=2, launcher="openmpi", job_mode="serial")
@@ -422,7 +434,9 @@ def test_a_script_tells_the_failure_of_a_copy_that_the_launcher_forgets(
     done = subprocess.run(
         ["bash", "-c", f'{line} "$@"', "x", "sh", "-c", f"[ $PSIJ_RANK = 0 ] || {failing}; echo $PSIJ_RANK"],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PSIJ_JOB_FOLDER": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code
     assert sorted(done.stdout.split()) == (["0"] if code else ["0", "1"])

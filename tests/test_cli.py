@@ -310,8 +310,11 @@ def test_output_into_a_closed_pipe_ends_quietly() -> None:
     psij("submit", "--hold", "--", "true")
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m psij_parsl.cli list | true; echo ${{PIPESTATUS[0]}}"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "141")
 

@@ -105,11 +105,18 @@ def test_stronger_layers_win_and_repeatable_flags_add_up() -> None:
     ]
     chosen = merge(layers)
     assert chosen == {
-        "queue": "line", "time": 120, "account": "chem", "env": {"A": "1", "B": "2"}, "platform": "slurm",
-    }  # fmt: skip
+        "queue": "line",
+        "time": 120,
+        "account": "chem",
+        "env": {"A": "1", "B": "2"},
+        "platform": "slurm",
+    }
     assert fields(chosen) == {
-        "queue": "line", "wall_time_min": 120, "project": "chem", "environment": {"A": "1", "B": "2"}
-    }  # fmt: skip
+        "queue": "line",
+        "wall_time_min": 120,
+        "project": "chem",
+        "environment": {"A": "1", "B": "2"},
+    }
 
 
 @pytest.fixture
@@ -244,10 +251,16 @@ def test_a_wrong_value_names_its_place() -> None:
 @pytest.mark.parametrize(
     ("words", "begin"),
     [
-        ("-N 2 ./app -t 5 --json", 2), ("-N2 --queue=debug -- ./app", 3), ("--json -v ./app", 2), ("-vN 2 ./app", 2),
-        ("", 0), ("-N", 1), ("-J -- ./app", 2), ("./app -- x", 0),
+        ("-N 2 ./app -t 5 --json", 2),
+        ("-N2 --queue=debug -- ./app", 3),
+        ("--json -v ./app", 2),
+        ("-vN 2 ./app", 2),
+        ("", 0),
+        ("-N", 1),
+        ("-J -- ./app", 2),
+        ("./app -- x", 0),
     ],
-)  # fmt: skip
+)
 def test_the_programs_own_words_begin_at_the_first_that_is_no_flag(words: str, begin: int) -> None:
     assert own_words(words.split()) == begin
 
@@ -320,12 +333,16 @@ def test_lines_of_a_script_are_flags_and_the_command_line_wins(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("#PSIJ --quue x", "there is no option --quue"), ("#PSIJ -t 1:90:00", "-t 1:90:00"),
-        ("#PSIJ -N 2 hostname", "'hostname' is no flag"), ("#PSIJ -J 'open", "cannot be split"),
-        ("#PSIJ --json", "--json cannot stand"), ("#PSIJ --dry-run", "--dry-run cannot stand"),
-        ("#PSIJ -d aftr:1", "unknown kind"), ("#PSIJ --help", "--help cannot stand"),
+        ("#PSIJ --quue x", "there is no option --quue"),
+        ("#PSIJ -t 1:90:00", "-t 1:90:00"),
+        ("#PSIJ -N 2 hostname", "'hostname' is no flag"),
+        ("#PSIJ -J 'open", "cannot be split"),
+        ("#PSIJ --json", "--json cannot stand"),
+        ("#PSIJ --dry-run", "--dry-run cannot stand"),
+        ("#PSIJ -d aftr:1", "unknown kind"),
+        ("#PSIJ --help", "--help cannot stand"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_line_of_a_script_is_named_by_file_and_number(tmp_path: Path, line: str, said: str) -> None:
     job = script(tmp_path / "job.sh", f"#!/bin/sh\n#PSIJ -t 5\n{line}\necho hi\n")
     done = psij_here("submit", job)

@@ -34,11 +34,13 @@ def test_a_job_script_runs_once_unless_it_asks_otherwise(here: Path) -> None:  #
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("-D", "/no/such/place"), "no directory /no/such/place here"), (("-i", "nofile"), "no input file"),
-        (("-o", "/no/such/place/out"), "no directory /no/such/place here"), (("-o", "."), "is a directory"),
+        (("-D", "/no/such/place"), "no directory /no/such/place here"),
+        (("-i", "nofile"), "no input file"),
+        (("-o", "/no/such/place/out"), "no directory /no/such/place here"),
+        (("-o", "."), "is a directory"),
         (("-o", "out.%j"), "%j in out.%j is taken as it stands"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_not_here_are_remarked_on(words: tuple[str, ...], said: str) -> None:
     done = psij_here("submit", "--hold", *words, "--", "true")
     assert done.returncode == 0

@@ -92,10 +92,16 @@ def test_a_job_that_cannot_be_read_is_told() -> None:
 @pytest.mark.parametrize(
     ("flags", "number"),
     [
-        (["-n", "4"], 5), (["-n", "4", "-g", "0"], 5), (["-c", "2", "-g", "1"], 6), (["-N", "2", "-n", "16"], 1),
-        (["-N", "3"], 4), (["--share", "2"], 6), (["--share", "1"], 3), (["-n", "12", "-c", "2"], 0),
+        (["-n", "4"], 5),
+        (["-n", "4", "-g", "0"], 5),
+        (["-c", "2", "-g", "1"], 6),
+        (["-N", "2", "-n", "16"], 1),
+        (["-N", "3"], 4),
+        (["--share", "2"], 6),
+        (["--share", "1"], 3),
+        (["-n", "12", "-c", "2"], 0),
     ],
-)  # fmt: skip
+)
 def test_fit_tells_how_many_runs_fit_now(job: NodeResources, flags: list[str], number: int) -> None:
     done = psij_here("resources", "fit", *flags)
     if number:

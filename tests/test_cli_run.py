@@ -145,8 +145,11 @@ def test_without_a_terminal_nothing_is_said_beside_the_output() -> None:
 def test_who_reads_no_more_ends_the_job() -> None:
     done = subprocess.run(
         ["bash", "-c", f"{' '.join(COMMAND)} run -- yes | head -1; echo ${{PIPESTATUS[0]}}"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stdout == "y\n141\n"
     assert done.stderr == ""
     assert json.loads(psij("list", "-a", "--json").stdout)[0]["state"] == "CANCELED"
@@ -274,9 +277,13 @@ def test_completion_works_in_a_real_bash(tmp_path: Path) -> None:
         ' $(complete -p psij-run | sed -E "s/.*-F ([^ ]+).*/\\1/") psij-run can psij-run; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", line], env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        ["bash", "--norc", "-c", line],
+        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stdout == "cancel\n", done.stderr
 
 
@@ -286,10 +293,17 @@ def test_completion_works_in_a_real_bash(tmp_path: Path) -> None:
 def test_a_look_at_jobs_imports_nothing_heavy() -> None:
     psij("submit", "--wait", "--", "true")
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv = ['psij-run', 'status', 'last']\n"
-         "from psij_parsl.cli import main\nmain()\nprint(*sys.modules)"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv = ['psij-run', 'status', 'last']\n"
+            "from psij_parsl.cli import main\nmain()\nprint(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     modules = set(done.stdout.split())
     assert not modules & {
         "jinja2",

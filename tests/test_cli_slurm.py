@@ -61,8 +61,9 @@ def test_jobs_of_two_platforms_are_seen_and_cancelled_together() -> None:
     here_too = psij("submit", "--platform", "local", "--hold", "--", "true").stdout.strip()
     rows = json.loads(psij("status", "--json").stdout)
     assert [(row["id"], row["platform"], row["held"]) for row in rows] == [
-        (on_slurm, "slurm", True), (here_too, "local", True)
-    ]  # fmt: skip
+        (on_slurm, "slurm", True),
+        (here_too, "local", True),
+    ]
     assert psij("cancel", "all").returncode == 0
     assert psij("wait", on_slurm, here_too).returncode == 143
 

@@ -21,9 +21,14 @@ SHELL = {"closed": ">&-", "full": ">/dev/full"}
 def shell(words: str, redirections: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     """psij-run with these words, its streams as a shell redirects them."""
     return subprocess.run(
-        ["bash", "-c", f"{' '.join(COMMAND)} {words} {redirections}"], capture_output=True, text=True, timeout=60,
-        check=False, env={**os.environ, **environ}, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        ["bash", "-c", f"{' '.join(COMMAND)} {words} {redirections}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def unread(words: str) -> subprocess.CompletedProcess[str]:
@@ -32,9 +37,14 @@ def unread(words: str) -> subprocess.CompletedProcess[str]:
     os.close(reading)
     try:
         return subprocess.run(
-            ["bash", "-c", f"{' '.join(COMMAND)} {words}"], stdout=writing, stderr=subprocess.PIPE, text=True,
-            timeout=60, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["bash", "-c", f"{' '.join(COMMAND)} {words}"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     finally:
         os.close(writing)
 
@@ -96,9 +106,23 @@ def test_with_no_stream_at_all_the_record_is_there() -> None:
 @pytest.mark.parametrize("how", WHY)
 @pytest.mark.parametrize(
     "words",
-    ["status last", "status last --json", "list -a", "list -a --json", "info last", "logs last", "render -- true", "doctor",
-     "site list", "platform list", "--help", "list --help", "--version", "resources show"],
-)  # fmt: skip
+    [
+        "status last",
+        "status last --json",
+        "list -a",
+        "list -a --json",
+        "info last",
+        "logs last",
+        "render -- true",
+        "doctor",
+        "site list",
+        "platform list",
+        "--help",
+        "list --help",
+        "--version",
+        "resources show",
+    ],
+)
 def test_an_answer_that_cannot_be_written_is_one_sentence(words: str, how: str) -> None:
     psij("submit", "--wait", "--", "echo", "something")
     done = with_bad_stdout(words, how)
@@ -236,9 +260,13 @@ def test_a_launch_whose_rank_cannot_write_ends_with_the_ranks_code(how: str) -> 
 def test_with_few_files_to_open_nothing_is_begun(words: str) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     done = subprocess.run(
-        [*COMMAND, *words.split()], capture_output=True, text=True, timeout=60, check=False,
+        [*COMMAND, *words.split()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (10, hard)),
-    )  # fmt: skip
+    )
     assert done.returncode == 125
     assert done.stderr == (
         "psij-run: this process may open 10 files at once, and needs 32; nothing was done\n"
@@ -257,9 +285,15 @@ def test_a_working_directory_that_is_gone_is_needed_by_few(words: str, tmp_path:
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [("submit -- true", 2), ("run -- true", 125), ("launch -- true", 125), ("launch -n 2 -- true", 125),
-     ("render -- true", 2), ("site check a.toml", 2)],
-)  # fmt: skip
+    [
+        ("submit -- true", 2),
+        ("run -- true", 125),
+        ("launch -- true", 125),
+        ("launch -n 2 -- true", 125),
+        ("render -- true", 2),
+        ("site check a.toml", 2),
+    ],
+)
 def test_who_needs_it_says_so(words: str, code: int, tmp_path: Path) -> None:
     done = _without_directory(words, tmp_path)
     said, hint = done.stderr.splitlines()
@@ -272,9 +306,12 @@ def _without_directory(words: str, tmp_path: Path) -> subprocess.CompletedProces
     gone = tmp_path / "gone"
     gone.mkdir()
     return subprocess.run(
-        ["bash", "-c", f"cd {gone}; rmdir {gone}; {' '.join(COMMAND)} {words}"], capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        ["bash", "-c", f"cd {gone}; rmdir {gone}; {' '.join(COMMAND)} {words}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("change", ["-u HOME", "HOME=/nonexistent", "HOME=", "-u TERM", "COLUMNS=0", "COLUMNS=x"])

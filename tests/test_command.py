@@ -144,11 +144,22 @@ def test_a_command_that_was_started_early_and_is_abandoned_ends(put: Put, tmp_pa
 def test_only_what_a_client_needs_of_the_environment_reaches_it(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     put("show-environment", "env -0")
     for name, value in {
-        "SLURM_CONF": "/etc/here", "SLURM_CLUSTERS": "a,b", "SLURM_JOB_ID": "5", "SLURM_NTASKS": "2",
-        "SBATCH_ACCOUNT": "other", "SQUEUE_FORMAT": "%i", "SLURM_TIME_FORMAT": "%s", "AWS_SECRET_ACCESS_KEY": "x",
-        "LANG": "de_DE.UTF-8", "LC_MESSAGES": "de_DE", "LANGUAGE": "de", "BASH_FUNC_f%%": "() { :; }",
-        "BASH_ENV": "/nowhere", "PYTHONPATH": "/x", "TZ": "UTC",
-    }.items():  # fmt: skip
+        "SLURM_CONF": "/etc/here",
+        "SLURM_CLUSTERS": "a,b",
+        "SLURM_JOB_ID": "5",
+        "SLURM_NTASKS": "2",
+        "SBATCH_ACCOUNT": "other",
+        "SQUEUE_FORMAT": "%i",
+        "SLURM_TIME_FORMAT": "%s",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "LANG": "de_DE.UTF-8",
+        "LC_MESSAGES": "de_DE",
+        "LANGUAGE": "de",
+        "BASH_FUNC_f%%": "() { :; }",
+        "BASH_ENV": "/nowhere",
+        "PYTHONPATH": "/x",
+        "TZ": "UTC",
+    }.items():
         monkeypatch.setenv(name, value)
     seen = CommandRunner(keep_env=("SLURM_CONF", "SLURM_CLUSTERS"))(["show-environment"]).stdout
     names = dict(line.split("=", 1) for line in seen.split("\0") if line)
@@ -157,9 +168,19 @@ def test_only_what_a_client_needs_of_the_environment_reaches_it(put: Put, monkey
     assert names["LC_ALL"] == "C.UTF-8"
     assert names["TZ"] == "UTC"
     assert not names.keys() & {
-        "SLURM_JOB_ID", "SLURM_NTASKS", "SBATCH_ACCOUNT", "SQUEUE_FORMAT", "SLURM_TIME_FORMAT",
-        "AWS_SECRET_ACCESS_KEY", "LANG", "LC_MESSAGES", "LANGUAGE", "BASH_FUNC_f%%", "BASH_ENV", "PYTHONPATH",
-    }  # fmt: skip
+        "SLURM_JOB_ID",
+        "SLURM_NTASKS",
+        "SBATCH_ACCOUNT",
+        "SQUEUE_FORMAT",
+        "SLURM_TIME_FORMAT",
+        "AWS_SECRET_ACCESS_KEY",
+        "LANG",
+        "LC_MESSAGES",
+        "LANGUAGE",
+        "BASH_FUNC_f%%",
+        "BASH_ENV",
+        "PYTHONPATH",
+    }
 
 
 def test_patterns_name_whole_variables() -> None:

@@ -101,8 +101,10 @@ def test_jobs_that_end_at_random_do_not_raise_the_rate_and_are_seen_soon(slurm: 
     calls, seconds, told = watched(shims, [job.id], 4, 120.0, poll_s)
     ends = {index: float((job.folder / str(index) / "stdout").read_text()) for index in range(500)}
     delays = [
-        seen - ends[int(key)] for each in told for key, seen in each["seen"].items()  # type: ignore[attr-defined]
-    ]  # fmt: skip
+        seen - ends[int(key)]
+        for each in told
+        for key, seen in each["seen"].items()  # type: ignore[attr-defined]
+    ]
     span = max(ends.values()) - min(ends.values())
     print(
         f"500 jobs ended within {span:.1f} s; {calls} in {seconds:.1f} s with a query every {poll_s} s;"

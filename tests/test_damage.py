@@ -25,17 +25,54 @@ from tests.test_journal import DONE, add
 __all__ = ["here"]  # the fixture
 
 READERS = (
-    ("status",), ("status", "--elements"), ("list",), ("list", "--all"), ("list", "--since", "9d"),
-    ("list", "--all", "-n", "3"), ("clean", "--dry-run", "--older-than", "0"), ("cancel", "--orphans"),
-)  # fmt: skip
+    ("status",),
+    ("status", "--elements"),
+    ("list",),
+    ("list", "--all"),
+    ("list", "--since", "9d"),
+    ("list", "--all", "-n", "3"),
+    ("clean", "--dry-run", "--older-than", "0"),
+    ("cancel", "--orphans"),
+)
 NAMING = (("status",), ("info",), ("info", "--json"), ("logs",), ("wait", "--timeout", "0s"))
 
 VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 3, 1e400, -1e400, float("nan"), 10**400, 1e300, "", "x", "\0", "\ud800", "/", "../..", [], [1], ["a"],
-    [None], [[1]], {}, {"": 1}, {"": None}, {"": {}}, {"3": {"state": "COMPLETED"}}, {"": {"state": "DONE"}},
-    {"": {"state": "FAILED", "exit_code": "3"}}, {"": {"state": "FAILED", "ended": "now"}}, {"*": "then"}, "k" * 5000,
-    {"": {"state": "FAILED", "reason": 4}}, {"": {"state": ["FAILED"]}}, {"": {"state": "QUEUED"}}, {"": {"nodes": 3}},
-)  # fmt: skip
+    None,
+    True,
+    0,
+    -1,
+    3,
+    1e400,
+    -1e400,
+    float("nan"),
+    10**400,
+    1e300,
+    "",
+    "x",
+    "\0",
+    "\ud800",
+    "/",
+    "../..",
+    [],
+    [1],
+    ["a"],
+    [None],
+    [[1]],
+    {},
+    {"": 1},
+    {"": None},
+    {"": {}},
+    {"3": {"state": "COMPLETED"}},
+    {"": {"state": "DONE"}},
+    {"": {"state": "FAILED", "exit_code": "3"}},
+    {"": {"state": "FAILED", "ended": "now"}},
+    {"*": "then"},
+    "k" * 5000,
+    {"": {"state": "FAILED", "reason": 4}},
+    {"": {"state": ["FAILED"]}},
+    {"": {"state": "QUEUED"}},
+    {"": {"nodes": 3}},
+)
 
 
 def text_of(value: object) -> bytes:
@@ -142,11 +179,14 @@ def test_the_doctor_counts_what_cannot_be_read(home: Path, jobs: list[str]) -> N
     text = journal.path.read_text().splitlines()[0]
     record = json.loads(text)
     bad = [
-        b"[" * 200_000, b"\xff\xfe", b'{"e":"job","id":"x","platform":"p","place":null}',
-        json.dumps({**record, "place": None}).encode(), json.dumps({**record, "id": 5}).encode(),
+        b"[" * 200_000,
+        b"\xff\xfe",
+        b'{"e":"job","id":"x","platform":"p","place":null}',
+        json.dumps({**record, "place": None}).encode(),
+        json.dumps({**record, "id": 5}).encode(),
         json.dumps({"e": "native", "id": record["id"], "native": 5, "t": 1}).encode(),
         json.dumps({"e": "end", "id": record["id"], "k": "7", "s": {"state": "FAILED"}}).encode(),
-    ]  # fmt: skip
+    ]
     before = dict(journal.entries())
     with open(journal.path, "ab") as log:
         log.writelines(line + b"\n" for line in bad)
@@ -282,9 +322,19 @@ def test_where_the_claim_should_be_something_else_no_script_can_take_it(home: Pa
 
 
 @pytest.mark.parametrize(
-    "text", ["7 0 3 command inf", "7 0 3 command nan", "7 0 3 command 1e300", "7 -1 3 command 5", "7 0 300 command 5",
-             "7 0 -1 command 5", f"7 {'9' * 5000} 3 command 5", f"7 {'9' * 400} 3 command 5", "7 0 3 command -5"],
-)  # fmt: skip
+    "text",
+    [
+        "7 0 3 command inf",
+        "7 0 3 command nan",
+        "7 0 3 command 1e300",
+        "7 -1 3 command 5",
+        "7 0 300 command 5",
+        "7 0 -1 command 5",
+        f"7 {'9' * 5000} 3 command 5",
+        f"7 {'9' * 400} 3 command 5",
+        "7 0 3 command -5",
+    ],
+)
 def test_an_exit_file_that_makes_no_sense_tells_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "exit").write_text(text)
     assert ExitFile.read(tmp_path, "7") is None

@@ -15,24 +15,71 @@ from tests.helpers_parsl import PARSL_IS_UNTIDY
 
 #: What must be refused, with the way that works.
 REFUSED = {
-    "--clusters=two": "-X cluster=NAME", "--cluster=two": "-X cluster=NAME", "--clust=two": "-X cluster=NAME",
-    "--cl=two": "-X cluster=NAME", "-M=two": "-X cluster=NAME", "-Mtwo": "-X cluster=NAME", "-M two": "-X cluster=NAME",
-    "--cluster-constraint=x": "-X cluster=NAME", "--clusters": "-X cluster=NAME", "--comm=x": "knows the job by it",
-    "--par": "reads what sbatch prints", "--parsable": "reads what sbatch prints", "--wait": "psij-run wait",
-    "-W": "psij-run wait", "--wai": "psij-run wait", "--test-only": "psij-run render", "--test": "psij-run render",
-    "--quiet": "reads what", "-Q": "reads what", "--verbose": "reads what", "-vvv": "reads what", "--verb": "reads what",
-    "--help": "ask sbatch", "--usage": "ask sbatch", "--version": "ask sbatch", "-V": "ask sbatch", "-h": "ask sbatch",
-    "--wrap=x": "by the job itself", "--wr=x": "by the job itself", "--export-file=/x": "--env", "--export=NONE": "--env",
-    "--get-user-env": "profile", "--propagate": "ulimit", "--propagate=NOFILE": "ulimit", "--prop=ALL": "ulimit",
-    "--uid=0": "another's", "--gid=0": "another's", "--job-name=x": "-J",
-    "--output=/x": "-o", "--out=/x": "-o", "-o/x": "-o", "--dependency=afterok:1": "-d", "--array=1-3": "--array",
-    "#SBATCH --clusters=two": "-X cluster=NAME", "#SBATCH -M two": "-X cluster=NAME",
-}  # fmt: skip
+    "--clusters=two": "-X cluster=NAME",
+    "--cluster=two": "-X cluster=NAME",
+    "--clust=two": "-X cluster=NAME",
+    "--cl=two": "-X cluster=NAME",
+    "-M=two": "-X cluster=NAME",
+    "-Mtwo": "-X cluster=NAME",
+    "-M two": "-X cluster=NAME",
+    "--cluster-constraint=x": "-X cluster=NAME",
+    "--clusters": "-X cluster=NAME",
+    "--comm=x": "knows the job by it",
+    "--par": "reads what sbatch prints",
+    "--parsable": "reads what sbatch prints",
+    "--wait": "psij-run wait",
+    "-W": "psij-run wait",
+    "--wai": "psij-run wait",
+    "--test-only": "psij-run render",
+    "--test": "psij-run render",
+    "--quiet": "reads what",
+    "-Q": "reads what",
+    "--verbose": "reads what",
+    "-vvv": "reads what",
+    "--verb": "reads what",
+    "--help": "ask sbatch",
+    "--usage": "ask sbatch",
+    "--version": "ask sbatch",
+    "-V": "ask sbatch",
+    "-h": "ask sbatch",
+    "--wrap=x": "by the job itself",
+    "--wr=x": "by the job itself",
+    "--export-file=/x": "--env",
+    "--export=NONE": "--env",
+    "--get-user-env": "profile",
+    "--propagate": "ulimit",
+    "--propagate=NOFILE": "ulimit",
+    "--prop=ALL": "ulimit",
+    "--uid=0": "another's",
+    "--gid=0": "another's",
+    "--job-name=x": "-J",
+    "--output=/x": "-o",
+    "--out=/x": "-o",
+    "-o/x": "-o",
+    "--dependency=afterok:1": "-d",
+    "--array=1-3": "--array",
+    "#SBATCH --clusters=two": "-X cluster=NAME",
+    "#SBATCH -M two": "-X cluster=NAME",
+}
 ALLOWED = (
-    "--switches=2", "--mail-type=END", "--mem=4G", "--mem-per-cpu=1G", "--wait-all-nodes=1", "--time-min=5",
-    "--threads-per-core=1", "--exclude=a", "--no-kill", "--qos=x", "--begin=now+1hour", "--tmp=10", "--gpus=2",
-    "--contiguous", "--reservation=x", "--requeue", "--deadline=now+1hour",
-)  # fmt: skip
+    "--switches=2",
+    "--mail-type=END",
+    "--mem=4G",
+    "--mem-per-cpu=1G",
+    "--wait-all-nodes=1",
+    "--time-min=5",
+    "--threads-per-core=1",
+    "--exclude=a",
+    "--no-kill",
+    "--qos=x",
+    "--begin=now+1hour",
+    "--tmp=10",
+    "--gpus=2",
+    "--contiguous",
+    "--reservation=x",
+    "--requeue",
+    "--deadline=now+1hour",
+)
 
 
 def rendered(platform: str, **fields: Any) -> str:
@@ -67,18 +114,25 @@ def test_no_value_carries_another_option_into_its_line(field: str, value: str) -
 
 
 PBS = [
-    ({"queue": "workq@other"}, "PBS_SERVER=other"), ({"queue": "@other"}, "PBS_SERVER=other"),
+    ({"queue": "workq@other"}, "PBS_SERVER=other"),
+    ({"queue": "@other"}, "PBS_SERVER=other"),
     ({"parameters": {"group_list": "users,block=true"}}, "group_list"),
     ({"parameters": {"group_list": "users,sandbox=PRIVATE"}}, "group_list"),
     ({"parameters": {"resources": "Walltime=99:00:00"}}, "Walltime"),
-    ({"parameters": {"resources": "x=1 -z"}}, "resources"), ({"parameters": {"resources": "-V=1"}}, "resources"),
-    ({"parameters": {"chunk": "system=a:ncpus=64"}}, "name=value"), ({"parameters": {"chunk": "system=a:b"}}, "another resource"),
-    ({"parameters": {"chunk": "NCPUS=64"}}, "NCPUS"), ({"parameters": {"place": "free -I"}}, "place"),
-    ({"parameters": {"mail_user": "a -X"}}, "mail_user"), ({"parameters": {"filesystems": "home -h"}}, "filesystems"),
-    ({"project": "a -z"}, "project"), ({"queue": "a\n#PBS -W block=true"}, "queue"),
-    ({"after": ["afterok:1.head,block=true"]}, "after"), ({"after": ["afterok:1.head -I"]}, "after"),
+    ({"parameters": {"resources": "x=1 -z"}}, "resources"),
+    ({"parameters": {"resources": "-V=1"}}, "resources"),
+    ({"parameters": {"chunk": "system=a:ncpus=64"}}, "name=value"),
+    ({"parameters": {"chunk": "system=a:b"}}, "another resource"),
+    ({"parameters": {"chunk": "NCPUS=64"}}, "NCPUS"),
+    ({"parameters": {"place": "free -I"}}, "place"),
+    ({"parameters": {"mail_user": "a -X"}}, "mail_user"),
+    ({"parameters": {"filesystems": "home -h"}}, "filesystems"),
+    ({"project": "a -z"}, "project"),
+    ({"queue": "a\n#PBS -W block=true"}, "queue"),
+    ({"after": ["afterok:1.head,block=true"]}, "after"),
+    ({"after": ["afterok:1.head -I"]}, "after"),
     ({"after": ["1.head,sandbox=PRIVATE"]}, "after"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fields", "said"), PBS)
@@ -90,9 +144,11 @@ def test_no_value_carries_an_option_of_qsub_or_another_server(fields: dict[str, 
 
 def test_what_these_values_may_say_is_said() -> None:
     text = rendered(
-        "pbspro", queue="workq", after=["afterok:1.head", "afterany:2[].head.site.org@head"],
+        "pbspro",
+        queue="workq",
+        after=["afterok:1.head", "afterany:2[].head.site.org@head"],
         parameters={"group_list": "chem@head,phys@other"},
-    )  # fmt: skip
+    )
     assert "\n#PBS -W group_list=chem@head,phys@other\n" in text
     assert "\n#PBS -W depend='afterok:1.head,afterany:2[].head.site.org@head'\n" in text
 

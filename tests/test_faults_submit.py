@@ -225,9 +225,14 @@ def submit_to_a_hung_controller(
 
 
 def test_a_submit_to_a_hung_controller_runs_exactly_once(
-    slurm: SlurmCluster, shims: Shims, log: Path, comes_true: ComesTrue, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    slurm: SlurmCluster,
+    shims: Shims,
+    log: Path,
+    comes_true: ComesTrue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setenv("SLURM_CONF", impatient(slurm.directory / "etc" / "slurm.conf", tmp_path))
     given_up = shims.folder / "sbatch.ended"
     executor, job = submit_to_a_hung_controller(

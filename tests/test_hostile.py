@@ -118,9 +118,13 @@ class Places:
         directory = root / f"in {value}"
         directory.mkdir(parents=True)
         return Job(
-            command=[sys.executable, "-c", PROBE, value, value], name=value, directory=directory,
-            stdout=root / f"out {value}", stderr=root / f"err {value}", environment={"HOSTILE": value},
-        )  # fmt: skip
+            command=[sys.executable, "-c", PROBE, value, value],
+            name=value,
+            directory=directory,
+            stdout=root / f"out {value}",
+            stderr=root / f"err {value}",
+            environment={"HOSTILE": value},
+        )
 
     # ---- what the job saw ----------------------------------------------------------------------------------
 
@@ -160,9 +164,11 @@ class Places:
     ) -> None:
         sight = seen_in_array[value]
         assert sight.saw == {
-            "argument": [value, value], "environment": value, "directory": str(sight.directory),
+            "argument": [value, value],
+            "environment": value,
+            "directory": str(sight.directory),
             "output": str(sight.output),
-        }  # fmt: skip
+        }
 
     # ---- where our own files lie ---------------------------------------------------------------------------
 

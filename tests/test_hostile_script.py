@@ -24,8 +24,11 @@ from psij_parsl.jobs.job_folder import ExitFile, claimed_by
 from psij_parsl.providers.local.template import LocalTemplate
 
 # What a kernel can carry: anything but NUL. Odd characters are drawn much more often than letters.
-TEXT = st.text(st.sampled_from("ab '\"\\$`;&|<>#%*?[]{}()~!,=-\n\r\t\x01\x7fé€\u2028") | st.characters(
-    exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)  # fmt: skip
+TEXT = st.text(
+    st.sampled_from("ab '\"\\$`;&|<>#%*?[]{}()~!,=-\n\r\t\x01\x7fé€\u2028")
+    | st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
+    max_size=30,
+)
 NAME = TEXT.filter(lambda text: text not in ("", ".", "..") and "/" not in text and len(os.fsencode(text)) < 200)
 BYTES = st.binary(min_size=1, max_size=12).filter(lambda data: b"\0" not in data).map(os.fsdecode)
 
@@ -46,9 +49,15 @@ class Ran:
 
 
 def run(
-    root: Path, job: Job, *, environ: Mapping[str, str] | None = None, extra: Mapping[str, str] | None = None,
-    elements: Sequence[Job] = (), client: Mapping[str, str] | None = None, bash: Sequence[str] = ("bash",),
-) -> Ran:  # fmt: skip
+    root: Path,
+    job: Job,
+    *,
+    environ: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
+    elements: Sequence[Job] = (),
+    client: Mapping[str, str] | None = None,
+    bash: Sequence[str] = ("bash",),
+) -> Ran:
     """Render a job for the local platform, write its files, and run its script with bash alone.
 
     `client` is what a manager's client was given, where the node may set what it likes; `extra` what is there then.
@@ -56,17 +65,34 @@ def run(
     folder = root / "folder"
     folder.mkdir()
     text = render(
-        LocalTemplate, job, job_id="j1", tag="psij:j1", folder=folder, default_launcher="fork",
-        elements=bool(elements), node_settings=() if client is None else ["*"], stopgaps=["TMPDIR=/tmp"],
-    )  # fmt: skip
+        LocalTemplate,
+        job,
+        job_id="j1",
+        tag="psij:j1",
+        folder=folder,
+        default_launcher="fork",
+        elements=bool(elements),
+        node_settings=() if client is None else ["*"],
+        stopgaps=["TMPDIR=/tmp"],
+    )
     script = write(
-        folder, text, job, drop=(), elements=elements, environ={} if environ is None else environ, given=client,
+        folder,
+        text,
+        job,
+        drop=(),
+        elements=elements,
+        environ={} if environ is None else environ,
+        given=client,
         look=client is not None,
-    )  # fmt: skip
+    )
     ran = subprocess.run(
-        [*bash, str(script)], env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7", **(extra or {})},
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
-    )  # fmt: skip
+        [*bash, str(script)],
+        env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7", **(extra or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
     return Ran(folder, ran.returncode, ran.stderr.decode(errors="replace"))
 
 
@@ -82,9 +108,11 @@ def test_every_word_of_a_job_arrives_byte_by_byte(
         (root / directory / "in").mkdir(parents=True)
         stdout = root / directory / f"out{output}"
         job = Job(
-            command=["bash", "-c", PROBE, "probe", *arguments], environment={"H": value}, stdout=stdout,
+            command=["bash", "-c", PROBE, "probe", *arguments],
+            environment={"H": value},
+            stdout=stdout,
             directory=root / directory / "in",
-        )  # fmt: skip
+        )
         ran = run(root, job)
         assert (ran.code, ran.said) == (0, "")
         seen = [os.fsdecode(word) for word in stdout.read_bytes().split(b"\0")[:-1]]
@@ -170,14 +198,20 @@ def bash_variables() -> list[str]:
     """The variables to which this bash does not let an exported value come through."""
     known = subprocess.run(
         ["bash", "-c", "compgen -v; echo SECONDS RANDOM SRANDOM EPOCHSECONDS EPOCHREALTIME LINENO HISTCMD"],
-        capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]},
-    ).stdout.split()  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    ).stdout.split()
     kept = []
     for name in sorted(set(known) | {"BASHPID", "FUNCNAME", "OPTIND", "BASH_COMMAND", "BASH_SUBSHELL", "DIRSTACK"}):
         got = subprocess.run(
-            ["bash", "-c", f"export {name}='a b'\nexec printenv {name}"], capture_output=True, text=True, check=False,
+            ["bash", "-c", f"export {name}='a b'\nexec printenv {name}"],
+            capture_output=True,
+            text=True,
+            check=False,
             env={"PATH": os.environ["PATH"]},
-        ).stdout  # fmt: skip
+        ).stdout
         if got != "a b\n" and name not in ("PATH", "_", "PWD", "OLDPWD", "SHLVL"):
             kept.append(name)
     return kept
@@ -195,11 +229,22 @@ def test_a_variable_that_bash_keeps_for_itself_is_refused_and_not_inherited() ->
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PATH", "/nowhere"), ("IFS", "7/psij"), ("POSIXLY_CORRECT", "1"), ("EXECIGNORE", "*"), ("LC_ALL", "xx_XX"),
-        ("BASH_ENV", "/nowhere"), ("ENV", "/nowhere"), ("CDPATH", "/tmp"), ("GLOBIGNORE", "*"), ("PS4", "$(exit 9)"),
-        ("BASH_COMPAT", "31"), ("TMPDIR", "/nowhere"), ("TMOUT", "1"), ("HOSTNAME", "x"),
+        ("PATH", "/nowhere"),
+        ("IFS", "7/psij"),
+        ("POSIXLY_CORRECT", "1"),
+        ("EXECIGNORE", "*"),
+        ("LC_ALL", "xx_XX"),
+        ("BASH_ENV", "/nowhere"),
+        ("ENV", "/nowhere"),
+        ("CDPATH", "/tmp"),
+        ("GLOBIGNORE", "*"),
+        ("PS4", "$(exit 9)"),
+        ("BASH_COMPAT", "31"),
+        ("TMPDIR", "/nowhere"),
+        ("TMOUT", "1"),
+        ("HOSTNAME", "x"),
     ],
-)  # fmt: skip
+)
 def test_a_variable_that_steers_bash_reaches_the_command_and_not_the_script(
     tmp_path: Path, name: str, value: str
 ) -> None:
@@ -254,9 +299,12 @@ def test_a_second_copy_of_a_submission_ends_at_its_claim(tmp_path: Path) -> None
     job = Job(command=["sh", "-c", "echo ran >>runs"], directory=tmp_path)
     first = run(tmp_path, job)
     again = subprocess.run(
-        ["bash", str(first.folder / "script.sh")], env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "8"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["bash", str(first.folder / "script.sh")],
+        env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert again.returncode == 125
     assert "second copy" in again.stderr
     assert (tmp_path / "runs").read_text() == "ran\n"

@@ -46,13 +46,14 @@ CASES = {
     "no tag, eleven minutes before": (Record("7", RUNNING, "", INTENT - 660), Whose.STRANGER),
     "no tag, eleven minutes after": (Record("7", RUNNING, "", INTENT + 662), Whose.STRANGER),
     "no tag, in time, but its log goes elsewhere": (
-        Record("7", RUNNING, "", INTENT + 0.5, "/home/x/slurm-7.out"), Whose.STRANGER
+        Record("7", RUNNING, "", INTENT + 0.5, "/home/x/slurm-7.out"),
+        Whose.STRANGER,
     ),
     "no tag, in time, no log at all": (Record("7", RUNNING, "", INTENT + 0.5, "/dev/null"), Whose.STRANGER),
     "a comment of the site": (Record("7", RUNNING, "project=chem", INTENT + 0.5), Whose.KNOWN),
     "what looks like a tag and is none": (Record("7", RUNNING, "psij:thesis", INTENT + 0.5), Whose.KNOWN),
     "a manager that tells neither tag nor time": (Record("7", RUNNING), Whose.KNOWN),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -22,9 +22,13 @@ LAUNCHERS = sorted(path.stem for path in (ROOT / "launchers").glob("*.py") if pa
 def fresh(code: str, **environ: str) -> str:
     """What code prints in an interpreter of its own; a warning is an error there."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], env={**os.environ, **environ}, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -45,14 +49,20 @@ def test_importing_the_package_loads_none_of_its_parts() -> None:
 
 
 USES: Mapping[str, tuple[str, set[str]]] = {
-    "the public names": ("import psij_parsl; [getattr(psij_parsl, name) for name in psij_parsl.__all__ if name not in"
-                         " ('JobTemplate', 'site')]", set()),
+    "the public names": (
+        "import psij_parsl; [getattr(psij_parsl, name) for name in psij_parsl.__all__ if name not in"
+        " ('JobTemplate', 'site')]",
+        set(),
+    ),
     "a job": ("from psij_parsl import Job; Job(command=['true'])", set()),
     "a journal that is read": ("from psij_parsl.jobs.journal import Journal; Journal().entries()", set()),
     "an executor": ("from psij_parsl import BatchSchedulerExecutor; BatchSchedulerExecutor('slurm')", set()),
     "a template": ("import psij_parsl.providers.slurm.template", {"jinja2"}),
     "a launcher": ("from psij_parsl.platforms.registry import launcher; launcher('srun')", set()),
-    "built-in platforms": ("from psij_parsl.platforms.registry import platforms; list(platforms(plugins=False))", set()),
+    "built-in platforms": (
+        "from psij_parsl.platforms.registry import platforms; list(platforms(plugins=False))",
+        set(),
+    ),
     "psij-run status": ("from psij_parsl.cli.app import run; assert run(['status', '--json']) == 0", set()),
     "a job's status": (
         """
@@ -64,9 +74,10 @@ executor = BatchSchedulerExecutor("slurm")
 entry = Entry("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
 entry = executor.journal.commit(executor.journal.intend(entry), "7")
 assert executor.status(["7"])[0].state.name == "ACTIVE"
-""", {"filelock"},
+""",
+        {"filelock"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("use", USES)
@@ -94,8 +105,10 @@ def test_an_unused_public_name_is_an_attribute_error() -> None:
 
 
 def test_every_public_name_can_be_had() -> None:
-    fresh("import psij_parsl\nfor name in psij_parsl.__all__: assert getattr(psij_parsl, name), name\n"
-          "assert sorted(psij_parsl.__all__) == dir(psij_parsl)")  # fmt: skip
+    fresh(
+        "import psij_parsl\nfor name in psij_parsl.__all__: assert getattr(psij_parsl, name), name\n"
+        "assert sorted(psij_parsl.__all__) == dir(psij_parsl)"
+    )
 
 
 # ---- the core and its parts ----------------------------------------------------------------------------------------
@@ -237,9 +250,13 @@ assert children == "", children
 print(len(names))
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
     assert not list(tmp_path.iterdir())

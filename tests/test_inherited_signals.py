@@ -35,9 +35,13 @@ def masks(text: str) -> set[tuple[str, int]]:
 def from_a_bad_parent(words: list[str]) -> subprocess.CompletedProcess[str]:
     """psij-run with most signals ignored and some blocked."""
     return subprocess.run(
-        ["bash", "-c", f'{IGNORING} exec "$@"', "bash", *COMMAND, *words], capture_output=True, text=True, timeout=60,
-        check=False, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [2, 10, 15, 40]),
-    )  # fmt: skip
+        ["bash", "-c", f'{IGNORING} exec "$@"', "bash", *COMMAND, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [2, 10, 15, 40]),
+    )
 
 
 def alive(pid: int) -> bool:
@@ -211,9 +215,12 @@ def test_two_interrupts_at_any_moment_give_no_traceback_and_lose_no_job(turn: in
     """Before the submission, during it, while the job runs, and while it is cancelled."""
     chance = random.Random(turn)
     with subprocess.Popen(
-        [COMMAND[0], "-c", BEGUN, "run", "--", "sleep", "300"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as running:  # fmt: skip
+        [COMMAND[0], "-c", BEGUN, "run", "--", "sleep", "300"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "begun\n"
         sleep(0.02 + chance.random() * (0.4 if turn % 2 else 2.0))

@@ -15,15 +15,27 @@ from psij_parsl.errors import InvalidRequest
 
 TEXT = st.text(st.characters(exclude_characters="\0"), max_size=10)
 JOB = st.builds(
-    Job, command=st.lists(TEXT, min_size=1).filter(lambda words: bool(words[0])), num_nodes=st.integers(1, 9),
-    ranks_per_node=st.integers(1, 9), gpus_per_rank=st.integers(0, 3), memory_per_node=st.none() | st.integers(1, 99),
-    wall_time_min=st.integers(1, 9999), queue=st.none() | TEXT, project=st.none() | TEXT, name=TEXT,
-    directory=st.none() | st.just(Path("/tmp/x y")), inherit_environment=st.booleans(),
+    Job,
+    command=st.lists(TEXT, min_size=1).filter(lambda words: bool(words[0])),
+    num_nodes=st.integers(1, 9),
+    ranks_per_node=st.integers(1, 9),
+    gpus_per_rank=st.integers(0, 3),
+    memory_per_node=st.none() | st.integers(1, 99),
+    wall_time_min=st.integers(1, 9999),
+    queue=st.none() | TEXT,
+    project=st.none() | TEXT,
+    name=TEXT,
+    directory=st.none() | st.just(Path("/tmp/x y")),
+    inherit_environment=st.booleans(),
     environment=st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9]{3}_", fullmatch=True), TEXT, max_size=3),
-    stdin=st.none() | st.just(Path("in")), stdout=st.none() | st.just(Path("/o ut")),
-    array=st.lists(st.integers(0, 50), unique=True).map(tuple), after=st.lists(TEXT.filter(bool)).map(tuple), hold=st.booleans(),
-    setup=TEXT, parameters=st.dictionaries(TEXT, TEXT | st.integers() | st.booleans() | st.lists(TEXT), max_size=3),
-)  # fmt: skip
+    stdin=st.none() | st.just(Path("in")),
+    stdout=st.none() | st.just(Path("/o ut")),
+    array=st.lists(st.integers(0, 50), unique=True).map(tuple),
+    after=st.lists(TEXT.filter(bool)).map(tuple),
+    hold=st.booleans(),
+    setup=TEXT,
+    parameters=st.dictionaries(TEXT, TEXT | st.integers() | st.booleans() | st.lists(TEXT), max_size=3),
+)
 
 
 @given(job=JOB)
@@ -85,13 +97,14 @@ def test_the_shape_is_counted() -> None:
         ({"array": (-1,)}, "not negative"),
         ({"array": ("1",)}, "array indices must be"),
         ({"array": (True,)}, "array indices must be"),
-        ({"after": "nosuch"}, "after='nosuch' is no list"), ({"after": [7]}, "7 in after is no id"),
+        ({"after": "nosuch"}, "after='nosuch' is no list"),
+        ({"after": [7]}, "7 in after is no id"),
         ({"array": []}, r"array=\[\] has no element"),
         ({"array": range(0)}, r"array=range\(0, 0\) has no element"),
         ({"array": "0-3"}, "array='0-3' is no list"),
         ({"setup": "a\0b"}, "NUL character in the setup"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_sense_is_refused_by_name(fields: dict[str, Any], rule: str) -> None:
     with pytest.raises(InvalidRequest, match=rule) as caught:
         Job(**{"command": ["true"], **fields})

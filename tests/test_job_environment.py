@@ -37,11 +37,12 @@ def environment(tmp_path: Path, job: Mapping[str, str], **given: Mapping[str, st
 
 def test_what_the_node_has_set_wins_over_the_submitting_shell_and_what_is_said_over_both(tmp_path: Path) -> None:
     found = environment(
-        tmp_path, {"SAID": "by me"},
+        tmp_path,
+        {"SAID": "by me"},
         environ={"TMPDIR": "/home/me/tmp", "SITE": "login", "SAID": "shell", "MINE": "1", "SAME": "shell"},
         client={"TMPDIR": "/home/me/tmp", "SAME": "given"},
         extra={"TMPDIR": "/scratch/7", "SITE": ODD, "SAID": "node", "SAME": "given", "DEVICE": ""},
-    )  # fmt: skip
+    )
     assert found["TMPDIR"] == "/scratch/7"
     assert found["SITE"] == ODD
     assert found["SAID"] == "by me"
@@ -142,7 +143,7 @@ SETUPS: Mapping[str, tuple[Sequence[str], str]] = {
     "a comment": (["true # done"], ""),
     "a document": (["cat >document <<E\nit's $HOME\nE"], ""),
     "a long text": (["false # " + "x" * 300], "..."),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SETUPS)
@@ -231,9 +232,7 @@ def test_a_failed_setup_is_a_failed_launch_that_names_it(tmp_path: Path) -> None
     message = "its setup failed: module_load_x (exit code 127)"
     by_manager = _by_script(JobStatus(JobState.FAILED, exit_code=125), end)
     for status in (by_manager, _from_exit_file(end)):
-        assert (status.state, status.reason, status.message) == (
-            JobState.FAILED, EndReason.LAUNCH_FAILED, message,
-        )  # fmt: skip
+        assert (status.state, status.reason, status.message) == (JobState.FAILED, EndReason.LAUNCH_FAILED, message)
 
 
 # ---- the user's umask -----------------------------------------------------------------------------------------------

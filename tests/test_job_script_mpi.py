@@ -51,9 +51,14 @@ def in_pbs_job(
     script = write(folder, text, job, drop=("PBS_*",), environ=environ)
     node = {"PBS_JOBID": "7.server", "PBS_NODEFILE": str(folder / "pbs"), "PATH": environ["PATH"], "HOME": "/root"}
     done = subprocess.run(
-        [*hosts.on(hosts.names[0]), "bash", str(script)], env=node, capture_output=True, text=True, timeout=120,
-        stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        [*hosts.on(hosts.names[0]), "bash", str(script)],
+        env=node,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     return done.returncode, (folder / "stdout").read_text(), (folder / "stderr").read_text() + done.stderr
 
 
@@ -66,10 +71,12 @@ def known_by_both_names(places: tuple[Hosts, Path]) -> Hosts:
             text = text.replace(f"\n{name}) ", f"\n{name} | {name}.cluster.example) ")
         hosts.agent.write_text(text)
         known = hosts.group.directory / "etc" / "hosts"
-        known.write_text("".join(
-            f"{line} {line.split()[1]}.cluster.example\n" if line[:9] == "127.0.92." else f"{line}\n"
-            for line in known.read_text().splitlines()
-        ))  # fmt: skip
+        known.write_text(
+            "".join(
+                f"{line} {line.split()[1]}.cluster.example\n" if line[:9] == "127.0.92." else f"{line}\n"
+                for line in known.read_text().splitlines()
+            )
+        )
     return hosts
 
 
@@ -84,8 +91,11 @@ def test_a_script_of_pbs_starts_mpi_on_all_its_nodes(
     assert code == 0, err
     ranks = said(out)
     assert [(each["rank"], each["size"], each["host"]) for each in ranks] == [
-        (0, 4, "node01"), (1, 4, "node01"), (2, 4, "node02"), (3, 4, "node02"),
-    ]  # fmt: skip
+        (0, 4, "node01"),
+        (1, 4, "node01"),
+        (2, 4, "node02"),
+        (3, 4, "node02"),
+    ]
     assert "WARNING" not in err
     assert {each["OMP_NUM_THREADS"] for each in ranks} == {"1"}
 
@@ -134,9 +144,13 @@ def test_ranks_on_slurm_have_the_callers_path_on_every_node(
         monkeypatch.setenv(name, value)
     executor = BatchSchedulerExecutor("slurm", home=tmp_path / "state")
     job = Job(
-        command=["sh", "-c", TELL], num_nodes=2, ranks_per_node=1, job_mode="serial", launcher=launcher,
+        command=["sh", "-c", TELL],
+        num_nodes=2,
+        ranks_per_node=1,
+        job_mode="serial",
+        launcher=launcher,
         directory=tmp_path,
-    )  # fmt: skip
+    )
     submission = executor.submit(job)
     assert submission.wait(timeout=90)
     err = (submission.folder / "stderr").read_text()

@@ -144,18 +144,36 @@ def consistent(entry: Entry) -> Entry:
 
 
 STATUS = st.builds(
-    JobStatus, st.sampled_from([state for state in JobState if state.final]), st.text(max_size=8), st.none() | st.integers(0, 255),
-    st.none() | st.integers(1, 64), st.none() | st.sampled_from(EndReason), st.text(max_size=8), st.text(max_size=8),
-    st.integers(0, 5), st.none() | st.floats(0, 1e10), st.none() | st.floats(0, 1e10), st.booleans(),
-)  # fmt: skip
+    JobStatus,
+    st.sampled_from([state for state in JobState if state.final]),
+    st.text(max_size=8),
+    st.none() | st.integers(0, 255),
+    st.none() | st.integers(1, 64),
+    st.none() | st.sampled_from(EndReason),
+    st.text(max_size=8),
+    st.text(max_size=8),
+    st.integers(0, 5),
+    st.none() | st.floats(0, 1e10),
+    st.none() | st.floats(0, 1e10),
+    st.booleans(),
+)
 ENTRY = st.builds(
-    Entry, st.from_regex(r"[a-z]{10}", fullmatch=True), st.text(max_size=8), st.text("ab/é .", min_size=1, max_size=8),
-    site=st.text(max_size=8), name=st.text(max_size=20), command=st.text(max_size=20), native=st.text(max_size=8),
-    array=st.lists(st.integers(0, 9), unique=True).map(tuple), owner=st.text(max_size=8),
-    intended=st.floats(0, 1e10), committed=st.floats(0, 1e10),
+    Entry,
+    st.from_regex(r"[a-z]{10}", fullmatch=True),
+    st.text(max_size=8),
+    st.text("ab/é .", min_size=1, max_size=8),
+    site=st.text(max_size=8),
+    name=st.text(max_size=20),
+    command=st.text(max_size=20),
+    native=st.text(max_size=8),
+    array=st.lists(st.integers(0, 9), unique=True).map(tuple),
+    owner=st.text(max_size=8),
+    intended=st.floats(0, 1e10),
+    committed=st.floats(0, 1e10),
     cancelled=st.dictionaries(st.sampled_from(["*", "", "3"]), st.floats(0, 1e10)),
-    ended=st.dictionaries(st.sampled_from(["", "0", "3"]), STATUS), twins=st.lists(st.text(max_size=5)).map(tuple),
-).map(consistent)  # fmt: skip
+    ended=st.dictionaries(st.sampled_from(["", "0", "3"]), STATUS),
+    twins=st.lists(st.text(max_size=5)).map(tuple),
+).map(consistent)
 
 
 @given(entry=ENTRY)
@@ -186,13 +204,28 @@ def test_a_line_that_was_torn_harms_only_itself(home: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"\0\0\0\0", b"123", b"null", b"[]", b'"text"', b"{}", b'{"e":"job"}', b'{"e":"job","id":"x"}',
-        b'{"e":"job","id":["x"],"platform":"a","place":"b"}', b'{"e":"native","id":"ID"}', b'{"e":"end","id":"ID"}',
-        b'{"e":"end","id":"ID","k":"","s":{"state":"FROZEN"}}', b'{"e":"end","id":"ID","k":"","s":3}',
-        b'{"e":"end","id":"ID","k":"","s":{"state":"FAILED","reason":"MOON"}}', b'{"e":"twin","id":"ID","natives":4}',
-        b'{"e":"later","id":"ID","x":1}', b'{"e":"cancel","id":"ID"}', b'{"e":["job"],"id":"ID"}', b"\xff\xfe", b"",
+        b"\0\0\0\0",
+        b"123",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"e":"job"}',
+        b'{"e":"job","id":"x"}',
+        b'{"e":"job","id":["x"],"platform":"a","place":"b"}',
+        b'{"e":"native","id":"ID"}',
+        b'{"e":"end","id":"ID"}',
+        b'{"e":"end","id":"ID","k":"","s":{"state":"FROZEN"}}',
+        b'{"e":"end","id":"ID","k":"","s":3}',
+        b'{"e":"end","id":"ID","k":"","s":{"state":"FAILED","reason":"MOON"}}',
+        b'{"e":"twin","id":"ID","natives":4}',
+        b'{"e":"later","id":"ID","x":1}',
+        b'{"e":"cancel","id":"ID"}',
+        b'{"e":["job"],"id":"ID"}',
+        b"\xff\xfe",
+        b"",
     ],
-)  # fmt: skip
+)
 def test_a_damaged_line_harms_only_itself(home: Path, line: bytes) -> None:
     journal = Journal(home)
     first = add(journal, native="1")
@@ -498,12 +531,16 @@ def full(home: Path) -> tuple[Journal, dict[str, Entry]]:
 @pytest.mark.parametrize(
     ("selector", "expected"),
     [
-        ("{old}", [("old", "")]), ("7", [("old", "")]), ("last", [("new", "")]),
+        ("{old}", [("old", "")]),
+        ("7", [("old", "")]),
+        ("last", [("new", "")]),
         ("all", [("local", ""), ("array", "0"), ("array", "3"), ("array", "8"), ("new", "")]),
-        ("{array}", [("array", "0"), ("array", "3"), ("array", "8")]), ("{array}_3", [("array", "3")]),
-        ("30_8", [("array", "8")]), ("30", [("array", "0"), ("array", "3"), ("array", "8")]),
+        ("{array}", [("array", "0"), ("array", "3"), ("array", "8")]),
+        ("{array}_3", [("array", "3")]),
+        ("30_8", [("array", "8")]),
+        ("30", [("array", "0"), ("array", "3"), ("array", "8")]),
     ],
-)  # fmt: skip
+)
 def test_a_selector_names_jobs(
     full: tuple[Journal, dict[str, Entry]], selector: str, expected: list[tuple[str, str]]
 ) -> None:
@@ -556,9 +593,7 @@ def test_a_managers_id_can_be_looked_for_on_one_platform(full: tuple[Journal, di
         journal.find(["7"], of=("local", ""))
 
 
-def test_an_array_is_given_whole_or_by_its_elements_and_nothing_twice(
-    full: tuple[Journal, dict[str, Entry]],
-) -> None:
+def test_an_array_is_given_whole_or_by_its_elements_and_nothing_twice(full: tuple[Journal, dict[str, Entry]]) -> None:
     journal, made = full
     array = made["array"]
     assert journal.find([array.id, "30", f"{array.id}_3"]) == [(array, "0"), (array, "3"), (array, "8")]

@@ -37,9 +37,13 @@ def test_fifty_kills_at_instants_and_at_syscalls_lose_double_and_misstate_nothin
 ) -> None:
     seed = int(time.time())
     done = subprocess.run(  # which forks: a process of its own, without pytest's threads
-        [sys.executable, "-c", KILLS, str(tmp_path), str(seed), "50"], cwd=ROOT, capture_output=True, text=True,
-        check=False, timeout=900,
-    )  # fmt: skip
+        [sys.executable, "-c", KILLS, str(tmp_path), str(seed), "50"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["faults"] == [], f"seed {seed}"
@@ -57,11 +61,15 @@ def test_ten_jobs_whose_supervisor_is_killed_are_told_as_they_ended(tmp_path: Pa
 @pytest.mark.parametrize(
     ("harm", "fault"),
     [
-        ("again", "ran 2 times"), ("forget", "ran and has no record"), ("untold", "has no record"),
-        ("never", "is told COMPLETED and ran 0 times"), ("double", "2 records have the manager's id"),
-        ("mis-told", "was cancelled, and is told COMPLETED"), ("loose", "leaves 1 folders"),
+        ("again", "ran 2 times"),
+        ("forget", "ran and has no record"),
+        ("untold", "has no record"),
+        ("never", "is told COMPLETED and ran 0 times"),
+        ("double", "2 records have the manager's id"),
+        ("mis-told", "was cancelled, and is told COMPLETED"),
+        ("loose", "leaves 1 folders"),
     ],
-)  # fmt: skip
+)
 def test_the_driver_sees_each_kind_of_fault(tmp_path: Path, quick: None, harm: str, fault: str) -> None:
     campaign = Campaign(tmp_path, "local", 1)
     journal = campaign.executor.journal

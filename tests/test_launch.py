@@ -44,9 +44,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def launched(*words: str, **environ: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*LAUNCH, *words], env={**os.environ, **environ}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*LAUNCH, *words],
+        env={**os.environ, **environ},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str, str]:
@@ -75,10 +79,15 @@ def alive(pid: int) -> bool:
         ("-N 2 -n4 -l -- ./a -x", ({"nodes": "2", "ntasks": "4", "label": True}, ["./a", "-x"])),
         ("-lvN2 --env A=1 --env=B= a", ({"label": True, "verbose": True, "nodes": "2", "env": ["A=1", "B="]}, ["a"])),
         ("-o -- --option=--mpi=pmix -- -c", ({"output": "--", "option": ["--mpi=pmix"]}, ["-c"])),
-        ("", ({}, [])), ("a -N 2", ({}, ["a", "-N", "2"])), ("--help", None), ("--nodez 2 a", None), ("-N", None),
-        ("--label=yes a", None), ("-z a", None),
+        ("", ({}, [])),
+        ("a -N 2", ({}, ["a", "-N", "2"])),
+        ("--help", None),
+        ("--nodez 2 a", None),
+        ("-N", None),
+        ("--label=yes a", None),
+        ("-z a", None),
     ],
-)  # fmt: skip
+)
 def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str, object], list[str]] | None) -> None:
     """Without it, for it takes long to load; whatever is wrong, or asks for help, is left to typer."""
     assert parsed(line.split(), LAUNCH_FLAGS) == expected
@@ -129,9 +138,7 @@ def test_output_streams_and_files(here: Path) -> None:
     (here / "in").write_text("words\n")
     assert psij("launch", "-i", "in", "-o", "cat", "cat").returncode == 0
     found = {path.name: path.read_text() for path in here.iterdir()}
-    assert found == {
-        "both": "out\nerr\n" * 2, "o.0": "out\n", "e.0": "err\n", "in": "words\n", "cat": "words\n",
-    }  # fmt: skip
+    assert found == {"both": "out\nerr\n" * 2, "o.0": "out\n", "e.0": "err\n", "in": "words\n", "cat": "words\n"}
 
 
 def test_our_input_is_left_alone_unless_asked_for() -> None:
@@ -162,8 +169,9 @@ def test_what_the_site_says_of_its_nodes_is_heeded(here: Path, monkeypatch: pyte
     assert psij("launch", "--site", "near", "-g", "1", "--", "sh", "-c", script).stdout == f"{cores[-1]} 0.0\n"
     blocked = psij("launch", "--site", "blocked", "-c", str(len(cores)), "true")
     assert (blocked.returncode, f"{len(cores)} cores, and the largest has {len(cores) - 1}" in blocked.stderr) == (
-        125, True,
-    )  # fmt: skip
+        125,
+        True,
+    )
     if len(cores) > 1:
         assert psij("launch", "--site", "blocked", "--", "sh", "-c", script).stdout == f"{cores[1]}\n"
 
@@ -331,9 +339,11 @@ def job(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     site = folder / "site.toml"
     site.write_text('platform = "local"\nlauncher = "mpich"\n')
     environ = {
-        "PBS_JOBID": f"{folder.name}.server", "PBS_NODEFILE": str(folder / "nodes"),
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(GPUS))), **hosts.environment,
-    }  # fmt: skip
+        "PBS_JOBID": f"{folder.name}.server",
+        "PBS_NODEFILE": str(folder / "nodes"),
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(GPUS))),
+        **hosts.environment,
+    }
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     (folder / "sites").mkdir()
@@ -397,8 +407,16 @@ def test_two_hundred_at_once_never_hold_a_core_or_a_gpu_twice(
     (here / "had").mkdir()
     (here / "out").mkdir()
     chance = random.Random(7)
-    shapes = (["-n", "1"], ["-n", "2"], ["-n", "1", "-c", "2"], ["-n", "1", "-g", "1"], ["-N", "2", "-n", "2"],
-              ["-n", "4"], ["-N", "2", "-n", "4", "-g", "1"], ["--share", "4", "-n", "1"])  # fmt: skip
+    shapes = (
+        ["-n", "1"],
+        ["-n", "2"],
+        ["-n", "1", "-c", "2"],
+        ["-n", "1", "-g", "1"],
+        ["-N", "2", "-n", "2"],
+        ["-n", "4"],
+        ["-N", "2", "-n", "4", "-g", "1"],
+        ["--share", "4", "-n", "1"],
+    )
     ranks = {"1": 1, "2": 2, "4": 4}
     chosen = [chance.choice(shapes) for _ in range(200)]
     codes = crowd([[*shape, "--", *RECORD, "0.02"] for shape in chosen], here / "out", {})
@@ -445,9 +463,11 @@ def test_killed_launches_leave_no_process_and_a_whole_ledger(
             ranks = [int(text) for path in here.glob(f"pid.{turn}.{at}.*") if (text := path.read_text().strip())]
             below = _descendants(process.pid)
             victims = {
-                "command": [process.pid], "launcher": [pid for pid in below if _name(pid).startswith("mpiexec")],
-                "daemon": [pid for pid in below if _name(pid) == "hydra_pmi_proxy"], "rank": ranks,
-            }  # fmt: skip
+                "command": [process.pid],
+                "launcher": [pid for pid in below if _name(pid).startswith("mpiexec")],
+                "daemon": [pid for pid in below if _name(pid) == "hydra_pmi_proxy"],
+                "rank": ranks,
+            }
             _kill(chance.choice(victims[chance.choice(list(victims))] or [process.pid]))
         for process in group:
             if process.poll() is None:

@@ -68,9 +68,13 @@ class InJob:
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            argv, env=dict(self.environ), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            argv,
+            env=dict(self.environ),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture
@@ -170,8 +174,9 @@ def test_forty_mpi_tasks_share_two_nodes_each_on_its_own_cores(
     assert [[line["size"] for line in ranks] for ranks in found] == [[size] * size for size in sizes], said_by_all
     had = [
         Had(line["host"], frozenset([line["PSIJ_CPUS"]]), frozenset(), line["began"], line["ended"])
-        for ranks in found for line in ranks
-    ]  # fmt: skip
+        for ranks in found
+        for line in ranks
+    ]
     assert held_twice(had) == []
     assert {rank.host for rank in had} == {"node01", "node02"}
     assert len({rank.cpus for rank in had}) == 8
@@ -220,9 +225,13 @@ with NodeResources.discover().assign(job) as nodes, launcher("srun")()(job, node
 """
     script = f"echo $$ >{tmp_path}/pid.$PSIJ_RANK; exec sleep 600"
     process = subprocess.Popen(
-        [sys.executable, "-c", program, script], env=dict(job.environ), text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", program, script],
+        env=dict(job.environ),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     comes_true(lambda: len([p for p in tmp_path.glob("pid.*") if p.read_text().strip()]) == 2, 60)
     out, err = process.communicate("\n", timeout=60)
     assert out == "137\n", err

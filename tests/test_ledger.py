@@ -213,8 +213,9 @@ def test_a_launcher_that_outlives_its_starter_keeps_what_it_uses(processes: Call
     try:
         starter = processes(
             "a = nodes.assign(Resources(num_nodes=3, ranks_per_node=4)); nodes.hold_for(a, int(sys.argv[1]))\n"
-            "print(1, flush=True); sys.stdin.read()", str(ranks.pid),
-        )  # fmt: skip
+            "print(1, flush=True); sys.stdin.read()",
+            str(ranks.pid),
+        )
         assert first_line(starter)
         starter.kill()
         starter.wait()

@@ -315,12 +315,7 @@ def test_a_job_has_the_given_environment_and_its_own_variables(local: Manager) -
     text = (local.folder / "out").read_bytes()
     assert text.startswith(os.fsencode(local.folder) + b"\n")
     assert text.endswith(b"oops\n/dev/null\n")
-    for line in (
-        f"PSIJ_LOCAL_JOB_ID={job}",
-        "PSIJ_LOCAL_CORES=2",
-        "PSIJ_LOCAL_ATTEMPT=0",
-        "ODD=a b\n'\"$x\udcff",
-    ):
+    for line in (f"PSIJ_LOCAL_JOB_ID={job}", "PSIJ_LOCAL_CORES=2", "PSIJ_LOCAL_ATTEMPT=0", "ODD=a b\n'\"$x\udcff"):
         assert os.fsencode(line) + b"\0" in text
     assert b"PSIJ_LOCAL_ARRAY_INDEX" not in text
     assert b"HOME=" not in text.replace(b"PSIJ_LOCAL_HOME=", b"")
@@ -356,13 +351,7 @@ def test_errors_are_sentences(local: Manager) -> None:
     job = local.submit("sleep 60")
     assert local.call("cancel", "99", job) == (1, "", "no such job: 99\n")
     assert local.ended(job)["state"] == "CANCELLED"
-    for words in (
-        ["frob"],
-        ["submit"],
-        ["submit", "--frob", "x"],
-        ["signal", job, "FROB"],
-        ["submit", "--cores"],
-    ):
+    for words in (["frob"], ["submit"], ["submit", "--frob", "x"], ["signal", job, "FROB"], ["submit", "--cores"]):
         code, out, errors = local.call(*words)
         assert (code, out, errors.count("\n")) == (2, "", 1)
     assert local.call("submit", "missing.sh")[0] == 1
@@ -478,9 +467,20 @@ def test_a_torn_record_harms_nothing(local: Manager) -> None:
 
 
 _WRONG = {
-    "since": "x", "limit": None, "state": 7, "by": 5, "starts": 1e400, "cancel": [], "ended": "now", "exit": "0", "reason": None,
-    "spec": 5, "index": 3, "nonce": {}, "started": True,
-}  # fmt: skip
+    "since": "x",
+    "limit": None,
+    "state": 7,
+    "by": 5,
+    "starts": 1e400,
+    "cancel": [],
+    "ended": "now",
+    "exit": "0",
+    "reason": None,
+    "spec": 5,
+    "index": 3,
+    "nonce": {},
+    "started": True,
+}
 _NEW = {
     "tag": 3,
     "after": [4],

@@ -43,7 +43,9 @@ BAD: dict[str, dict[str, tuple[tuple[str, ...], bool, str]]] = {
         "too small": (("-N", "9", "-t", "30", "-q", "prod", "-A", "X"), True, r"from 10 nodes on.*debug-scaling"),
         "no project": (("-N", "1", "-t", "30", "-q", "debug"), True, r"say its project.*-A/--account"),
         "forbidden": (
-            ("-N", "1", "-q", "debug", "-A", "X", "-X", "charge_to=project"), True, r"leave out -X charge_to",
+            ("-N", "1", "-q", "debug", "-A", "X", "-X", "charge_to=project"),
+            True,
+            r"leave out -X charge_to",
         ),
         "unknown queue": (("-N", "10", "-q", "prud", "-A", "X"), True, r"no queue 'prud'.*did you mean 'prod'"),
         "routed queue": (("-N", "10", "-q", "small", "-A", "X"), True, r"no queue 'small'"),
@@ -54,24 +56,34 @@ BAD: dict[str, dict[str, tuple[tuple[str, ...], bool, str]]] = {
         "no project": (("-N", "1", "-t", "30", "-q", "debug"), True, r"say its project.*-A/--account"),
         "no queue": (("-N", "1", "-t", "30", "-A", "X"), True, r"say its queue.*-q/--queue"),
         "forbidden": (
-            ("-N", "1", "-q", "debug", "-A", "X", "-X", "charge_to=project"), True, r"leave out -X charge_to",
+            ("-N", "1", "-q", "debug", "-A", "X", "-X", "charge_to=project"),
+            True,
+            r"leave out -X charge_to",
         ),
         "unknown queue": (("-N", "1", "-q", "debgu", "-A", "X"), True, r"no queue 'debgu'.*did you mean 'debug'"),
     },
     "perlmutter": {
         "too large": (
-            ("-N", "9", "-q", "debug", "-A", "X", "-X", "constraint=cpu"), False, r"at most 8 nodes.*regular",
+            ("-N", "9", "-q", "debug", "-A", "X", "-X", "constraint=cpu"),
+            False,
+            r"at most 8 nodes.*regular",
         ),
         "too long": (
-            ("-t", "40", "-q", "debug", "-A", "X", "-X", "constraint=cpu"), False, r"30 minutes at most.*regular",
+            ("-t", "40", "-q", "debug", "-A", "X", "-X", "constraint=cpu"),
+            False,
+            r"30 minutes at most.*regular",
         ),
         "no project": (("-q", "debug", "-X", "constraint=cpu"), True, r"say its project.*-A/--account"),
         "no constraint": (("-q", "debug", "-A", "X"), True, r"say its constraint.*-X constraint=VALUE"),
         "forbidden": (
-            ("-q", "debug", "-A", "X", "-X", "constraint=cpu", "-X", "qos=debug"), True, r"leave out -X qos",
+            ("-q", "debug", "-A", "X", "-X", "constraint=cpu", "-X", "qos=debug"),
+            True,
+            r"leave out -X qos",
         ),
         "unknown queue": (
-            ("-q", "debg", "-A", "X", "-X", "constraint=cpu"), False, r"no queue 'debg'.*did you mean 'debug'",
+            ("-q", "debg", "-A", "X", "-X", "constraint=cpu"),
+            False,
+            r"no queue 'debg'.*did you mean 'debug'",
         ),
     },
     "frontier": {
@@ -85,11 +97,11 @@ BAD: dict[str, dict[str, tuple[tuple[str, ...], bool, str]]] = {
     "lumi": {
         "too large": (("-N", "40", "-q", "dev-g", "-A", "X"), False, r"at most 32 nodes.*standard-g"),
         "too long": (("-t", "4h", "-q", "dev-g", "-A", "X"), False, r"180 minutes at most.*standard-g"),
-        "no project": (("-q", "dev-g",), True, r"say its project.*-A/--account"),
+        "no project": (("-q", "dev-g"), True, r"say its project.*-A/--account"),
         "forbidden": (("-q", "dev-g", "-A", "X", "-X", "place=pack"), True, r"no parameter 'place'.*show slurm"),
         "unknown queue": (("-q", "standrad", "-A", "X"), False, r"no queue 'standrad'.*did you mean 'standard'"),
     },
-}  # fmt: skip
+}
 
 
 def rendered(site: str, *flags: str, tmp_path: Path) -> tuple[int, str, str]:
@@ -127,9 +139,13 @@ def test_the_script_is_the_golden_one(site: str, tmp_path: Path) -> None:
 def test_polaris_as_people_ask_for_it() -> None:
     head = re.findall(r"^#PBS -(?![NSjov]).*$", (GOLDEN / "polaris.sh").read_text(), re.MULTILINE)
     assert head == [
-        "#PBS -l select=10:ncpus=64:mpiprocs=1:ngpus=4:system=polaris", "#PBS -l place=scatter",
-        "#PBS -l walltime=1:30:00", "#PBS -l filesystems=home:eagle", "#PBS -q prod", "#PBS -A X",
-    ]  # fmt: skip
+        "#PBS -l select=10:ncpus=64:mpiprocs=1:ngpus=4:system=polaris",
+        "#PBS -l place=scatter",
+        "#PBS -l walltime=1:30:00",
+        "#PBS -l filesystems=home:eagle",
+        "#PBS -q prod",
+        "#PBS -A X",
+    ]
 
 
 @pytest.mark.parametrize(("site", "case"), [(site, case) for site, cases in BAD.items() for case in cases])
@@ -175,9 +191,13 @@ def test_all_shipped_sites_are_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("site", "host", "environ"),
-    [("polaris", "polaris-login-02", {}), ("aurora", "aurora-uan-0010", {}), ("frontier", "login05.frontier", {}),
-     ("perlmutter", "login31", {"NERSC_HOST": "perlmutter"})],
-)  # fmt: skip
+    [
+        ("polaris", "polaris-login-02", {}),
+        ("aurora", "aurora-uan-0010", {}),
+        ("frontier", "login05.frontier", {}),
+        ("perlmutter", "login31", {"NERSC_HOST": "perlmutter"}),
+    ],
+)
 def test_machines_are_detected(
     site: str, host: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

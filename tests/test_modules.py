@@ -52,8 +52,16 @@ def ran(*words: str, **environ: str) -> str:
 
 
 def test_a_setup_loads_modules(at_prompt: Path, place: str) -> None:
-    told = ran("--setup", "module load one", "--setup", "module load two", "--", "sh", "-c",
-               "tool-of-one; tool-of-two; echo $LOADED_ONE $LOADED_TWO")  # fmt: skip
+    told = ran(
+        "--setup",
+        "module load one",
+        "--setup",
+        "module load two",
+        "--",
+        "sh",
+        "-c",
+        "tool-of-one; tool-of-two; echo $LOADED_ONE $LOADED_TWO",
+    )
     assert told == "the tool of one\nthe tool of two\nyes yes\n"
 
 
@@ -111,10 +119,15 @@ def test_conda_activates_in_setups_and_scripts(place: str, tmp_path: Path, monke
     "variables",
     [
         {},
-        {"LMOD_PKG": "/nowhere", "MODULESHOME": "/nowhere", "CONDA_EXE": "/nowhere/bin/conda", "MODULES_CMD": "/nowhere"},
+        {
+            "LMOD_PKG": "/nowhere",
+            "MODULESHOME": "/nowhere",
+            "CONDA_EXE": "/nowhere/bin/conda",
+            "MODULES_CMD": "/nowhere",
+        },
         {"LMOD_PKG": "", "MODULESHOME": "", "CONDA_EXE": "conda", "LMOD_CMD": "lmod"},
     ],
-)  # fmt: skip
+)
 def test_without_any_of_them_jobs_run_as_ever(variables: Mapping[str, str]) -> None:
     told = ran("--platform", "local", "--setup", "export A=1", "--", "bash", "-c", "echo $A", **variables)
     assert told == "1\n"
@@ -151,6 +164,15 @@ def test_a_home_that_cannot_be_written_and_another_login_shell_do_not_matter(at_
     home.mkdir(mode=0o500)
     for name in (".bashrc", ".profile", ".bash_profile", ".login", ".cshrc"):
         (home / name).write_text("echo read >&2; exit 9\n")
-    told = ran("--platform", "local", "--setup", "module load one", "--", "tool-of-one",
-               HOME=str(home), SHELL="/bin/tcsh", PSIJ_PARSL_HOME=str(tmp_path / "state"))  # fmt: skip
+    told = ran(
+        "--platform",
+        "local",
+        "--setup",
+        "module load one",
+        "--",
+        "tool-of-one",
+        HOME=str(home),
+        SHELL="/bin/tcsh",
+        PSIJ_PARSL_HOME=str(tmp_path / "state"),
+    )
     assert told == "the tool of one\n"

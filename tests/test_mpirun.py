@@ -39,7 +39,7 @@ GOLDEN = {
     ("srun", "per_node", "small"): (
         "srun --mpi=none --kill-on-bad-exit=0 --overlap --cpu-bind=none --nodes=2 --ntasks=8 --ntasks-per-node=4"
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("name", "mode", "shape"), GOLDEN)
@@ -107,9 +107,13 @@ def test_a_method_that_does_not_say_how_many_is_refused_when_it_is_made() -> Non
 
 
 @given(
-    st.integers(1, 99), st.integers(1, 99), st.integers(1, 99), st.integers(1, 4), st.integers(0, 8),
+    st.integers(1, 99),
+    st.integers(1, 99),
+    st.integers(1, 99),
+    st.integers(1, 4),
+    st.integers(0, 8),
     st.sampled_from(["mpi", "serial", "per_node"]),
-)  # fmt: skip
+)
 def test_no_shape_gives_an_empty_or_a_split_word(
     nodes: int, ranks: int, cpus: int, threads: int, gpus: int, mode: str
 ) -> None:
@@ -141,9 +145,14 @@ def fork(
 ) -> subprocess.Popen[bytes]:
     words = [*launcher("fork")().argv(Resources(ranks_per_node=ranks), mode=mode), "bash", "-c", script, "rank"]
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, start_new_session=True,
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        start_new_session=True,
         preexec_fn=fresh(),
-    )  # fmt: skip
+    )
     assert process.stdin
     process.stdin.write(stdin)
     process.stdin.close()

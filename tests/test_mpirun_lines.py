@@ -53,7 +53,8 @@ GOLDEN = {
         " mpirun -n 8 --map-by ppr:4:node:oversubscribe --bind-to none --host nid00012:4,nid00113:4",
     ),
     ("mpich", "mpi"): (
-        "mpiexec -n 8 -ppn 4 -bind-to core:3", "mpiexec -n 8 -ppn 4 -bind-to none -hosts nid00012,nid00113",
+        "mpiexec -n 8 -ppn 4 -bind-to core:3",
+        "mpiexec -n 8 -ppn 4 -bind-to none -hosts nid00012,nid00113",
     ),
     ("mpich", "serial"): (
         "mpiexec -disable-auto-cleanup -n 8 -ppn 4 -bind-to core:3",
@@ -78,12 +79,18 @@ GOLDEN = {
     ("aprun", "mpi"): ("aprun -n 8 -N 4 -d 6 -j 2 -cc depth", "aprun -n 8 -N 4 -d 6 -j 2 -cc none -L 12,113"),
     ("aprun", "serial"): ("aprun -n 8 -N 4 -d 6 -j 2 -cc depth", "aprun -n 8 -N 4 -d 6 -j 2 -cc none -L 12,113"),
     ("jsrun", "mpi"): (
-        *2 * ("jsrun --exit_on_error 1 --nrs 8 --tasks_per_rs 1 --rs_per_host 4 --cpu_per_rs 3 --gpu_per_rs 1"
-              " --bind rs --launch_distribution packed",),
+        *2
+        * (
+            "jsrun --exit_on_error 1 --nrs 8 --tasks_per_rs 1 --rs_per_host 4 --cpu_per_rs 3 --gpu_per_rs 1"
+            " --bind rs --launch_distribution packed",
+        ),
     ),
     ("jsrun", "serial"): (
-        *2 * ("jsrun --exit_on_error 0 --nrs 8 --tasks_per_rs 1 --rs_per_host 4 --cpu_per_rs 3 --gpu_per_rs 1"
-              " --bind rs --launch_distribution packed",),
+        *2
+        * (
+            "jsrun --exit_on_error 0 --nrs 8 --tasks_per_rs 1 --rs_per_host 4 --cpu_per_rs 3 --gpu_per_rs 1"
+            " --bind rs --launch_distribution packed",
+        ),
     ),
     ("lrun", "mpi"): (*2 * ("lrun -N 2 -n 8 -c 3 -g 1",),),
     ("lrun", "serial"): (*2 * ("lrun -W --exit_on_error=0 -N 2 -n 8 -c 3 -g 1",),),
@@ -101,7 +108,7 @@ GOLDEN = {
         "flux run -o pmi=off -o exit-timeout=none --nodes=2 --ntasks=8 --cores-per-task=3 --gpus-per-task=1"
         " --requires=hosts:nid00012,nid00113 -o cpu-affinity=per-task -o gpu-affinity=per-task",
     ),
-}  # fmt: skip
+}
 #: What each real `mpiexec --version` begins with. PALS' is from its documentation, the others were seen.
 BANNERS = {
     "openmpi": ["mpirun (Open MPI) 5.0.11", "mpiexec (OpenRTE) 4.1.4"],
@@ -176,9 +183,12 @@ def test_a_variable_that_is_not_set_is_not_named(put: PutProgram, monkeypatch: p
     text = f'{method.lines(ONE, mode="serial")}\n{method.text(ONE)} "$@"'
     for environ, names in (({}, ["PATH"]), ({"LD_LIBRARY_PATH": ""}, ["LD_LIBRARY_PATH", "PATH"])):
         done = subprocess.run(
-            ["bash", "-c", text, "x", "a b"], env={"PATH": os.environ["PATH"], **environ}, capture_output=True,
-            text=True, check=True,
-        )  # fmt: skip
+            ["bash", "-c", text, "x", "a b"],
+            env={"PATH": os.environ["PATH"], **environ},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert re.findall(r"-x (\S+)", done.stdout) == names
         assert done.stdout.endswith(" a b\n")
 
@@ -241,8 +251,13 @@ def test_a_site_adds_options_and_replaces_lines(tmp_path: Path) -> None:
     site = find(file=file)
     method = MPIRun.for_site(site)
     assert method.argv(ONE, mode="serial", hosts=HOSTS) == [
-        "srun", "-n", "2", "-w", "nid00012,nid00113", "--mpi=cray_shasta",
-    ]  # fmt: skip
+        "srun",
+        "-n",
+        "2",
+        "-w",
+        "nid00012,nid00113",
+        "--mpi=cray_shasta",
+    ]
     assert method.argv(ONE)[:2] == ["srun", "--kill-on-bad-exit=1"]
     assert method.argv(ONE)[-1] == "--mpi=cray_shasta"
     assert "--mpi=cray_shasta" not in MPIRun.for_site(site, launcher="fork").argv(ONE)
@@ -283,8 +298,11 @@ def in_script(
     lines, text = method.lines(shape, mode=mode, hosts=hosts), method.text(shape, mode=mode, hosts=hosts)
     return subprocess.run(
         ["bash", "-c", f'hosts=n1,n2\n{lines}\nexec -- {text} "$@"', "script", "/bin/sh", "a b"],
-        env={**os.environ, "SLURM_JOB_ID": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "SLURM_JOB_ID": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("name", BANNERS)

@@ -189,11 +189,7 @@ def test_memory_counts_where_it_is_known() -> None:
     ("request_", "share", "reason"),
     [
         (Resources(num_nodes=4), None, "4 nodes were asked for, and this allocation has 3"),
-        (
-            Resources(ranks_per_node=5, cpus_per_rank=2),
-            None,
-            "each node must have 10 cores, and the largest has 8",
-        ),
+        (Resources(ranks_per_node=5, cpus_per_rank=2), None, "each node must have 10 cores, and the largest has 8"),
         (Resources(gpus_per_rank=3), None, "each node must have 3 GPUs, and the largest has 2"),
         (Resources(num_nodes=2, gpus_per_rank=1), None, "2 nodes with 1 core and 1 GPU on each .* and 1 of this"),
         (Resources(num_nodes=2, ranks_per_node=6), 1, "2 nodes with 6 cores on each were asked for, and 1"),
@@ -232,8 +228,12 @@ def test_ranks_are_arranged_on_the_fewest_nodes() -> None:
     nodes = made((4, 0), (4, 0), (4, 0), (4, 0))
     shapes = {ranks: nodes.arrange(ranks, Resources()) for ranks in (1, 4, 6, 8, 12)}
     assert {n: (s.num_nodes, s.ranks_per_node) for n, s in shapes.items()} == {
-        1: (1, 1), 4: (1, 4), 6: (2, 3), 8: (2, 4), 12: (3, 4),
-    }  # fmt: skip
+        1: (1, 1),
+        4: (1, 4),
+        6: (2, 3),
+        8: (2, 4),
+        12: (3, 4),
+    }
     assert nodes.arrange(4, Resources(cpus_per_rank=2)).num_nodes == 2
     with pytest.raises(DoesNotFit):
         nodes.arrange(17, Resources())
@@ -366,9 +366,12 @@ class Model:
 
 REQUESTS = st.builds(
     Resources,
-    num_nodes=st.integers(1, 3), ranks_per_node=st.integers(1, 4), cpus_per_rank=st.integers(1, 3),
-    gpus_per_rank=st.integers(0, 2), memory_per_node=st.one_of(st.none(), st.integers(1, 60)),
-)  # fmt: skip
+    num_nodes=st.integers(1, 3),
+    ranks_per_node=st.integers(1, 4),
+    cpus_per_rank=st.integers(1, 3),
+    gpus_per_rank=st.integers(0, 2),
+    memory_per_node=st.one_of(st.none(), st.integers(1, 60)),
+)
 SIZES = st.sampled_from([(4, 0), (4, 2), (6, 4), (12, 3)])
 
 

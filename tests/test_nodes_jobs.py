@@ -76,8 +76,9 @@ def test_a_slurm_job_on_two_nodes_with_gpus(cluster: SlurmCluster, tmp_path: Pat
     slurm_job(cluster, command, "-N2", "--ntasks-per-node=2", "-c3", "--gpus-per-node=2")
     found = answer(tmp_path / "a")
     assert [(name, len(cpus), gpus) for name, cpus, gpus, _, _ in found["held"]] == [
-        ("node01", 2, ["0", "1"]), ("node02", 2, ["0", "1"]),
-    ]  # fmt: skip
+        ("node01", 2, ["0", "1"]),
+        ("node02", 2, ["0", "1"]),
+    ]
     assert found["fit"] == 8  # another object of the same allocation sees what the first one holds
     assert 200 < found["left"] <= 300  # asked of Slurm, whose environment does not say on 22.05
     assert found["allocation"][0] == "slurm"

@@ -58,9 +58,13 @@ def submit_by_command(*words: str, fault: str = "") -> subprocess.CompletedProce
     """`psij-run submit` on oddq, killed at a step of ours if one is named."""
     environ = {**os.environ, "PSIJ_PARSL_FAULT": fault}
     return subprocess.run(
-        [sys.executable, "-m", "psij_parsl.cli", "submit", "--platform", "oddq", *words], env=environ,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "psij_parsl.cli", "submit", "--platform", "oddq", *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("code", [99, 100])
@@ -184,9 +188,15 @@ def test_a_held_job_is_merely_held(oddq: Oddq, oddly: Oddly) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "first", "met"),
-    [("afterok", "exit 0", True), ("afterok", "exit 3", False), ("afternotok", "exit 3", True),
-     ("afternotok", "exit 0", False), ("afterany", "exit 3", True), ("afterok", "kill -9 $$", False)],
-)  # fmt: skip
+    [
+        ("afterok", "exit 0", True),
+        ("afterok", "exit 3", False),
+        ("afternotok", "exit 3", True),
+        ("afternotok", "exit 0", False),
+        ("afterany", "exit 3", True),
+        ("afterok", "kill -9 $$", False),
+    ],
+)
 def test_a_dependency_is_looked_at_by_the_script(
     oddq: Oddq, oddly: Oddly, tmp_path: Path, kind: str, first: str, met: bool
 ) -> None:
@@ -299,8 +309,9 @@ def test_elements_are_known_by_their_own_ids(oddq: Oddq, oddly: Oddly) -> None:
 def test_an_array_that_was_cut_short_is_found_by_its_tags(
     oddq: Oddq, oddly: Oddly, tmp_path: Path, fault: str
 ) -> None:
-    done = submit_by_command("--array", "3,5,6", "--hold", "--", "bash", "-c",
-                             f"echo $PSIJ_ARRAY_INDEX >>{tmp_path}/log", fault=fault)  # fmt: skip
+    done = submit_by_command(
+        "--array", "3,5,6", "--hold", "--", "bash", "-c", f"echo $PSIJ_ARRAY_INDEX >>{tmp_path}/log", fault=fault
+    )
     assert done.returncode == -9
     executor = oddly(settle_s=0.0)
     entry = next(iter(executor.journal.entries().values()))

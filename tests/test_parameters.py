@@ -63,9 +63,22 @@ def test_zero_is_a_non_negative_number() -> None:
 
 @pytest.mark.parametrize(
     ("text", "megabytes"),
-    [("4G", 4096), ("512MB", 512), ("4GiB", 4096), ("1.5 GB", 1536), ("4096", 4096), (4096, 4096), ("1T", 1024**2),
-     ("4g", 4096), ("100K", 1), ("1025k", 2), ("2048KiB", 2), (".5G", 512), (0.5, 1)],
-)  # fmt: skip
+    [
+        ("4G", 4096),
+        ("512MB", 512),
+        ("4GiB", 4096),
+        ("1.5 GB", 1536),
+        ("4096", 4096),
+        (4096, 4096),
+        ("1T", 1024**2),
+        ("4g", 4096),
+        ("100K", 1),
+        ("1025k", 2),
+        ("2048KiB", 2),
+        (".5G", 512),
+        (0.5, 1),
+    ],
+)
 def test_memory_is_read_in_every_common_spelling(text: Any, megabytes: int) -> None:
     assert memory(text) == megabytes
 
@@ -78,20 +91,58 @@ def test_what_is_no_memory_size_is_refused(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 5400), (90, 5400), ("1:30:00", 5400), ("90:00", 5400), ("1h30m", 5400), ("90s", 90), ("2-0", 172800),
-     ("2d", 172800), ("1-12", 129600), ("1-12:30", 131400), ("1-12:30:15", 131415), ("1.5h", 5400), (0.5, 30),
-     ("1:30", 90), ("1H", 3600), ("0.1s", 1), (timedelta(hours=1), 3600), ("100:00:00", 360000)],
-)  # fmt: skip
+    [
+        ("90", 5400),
+        (90, 5400),
+        ("1:30:00", 5400),
+        ("90:00", 5400),
+        ("1h30m", 5400),
+        ("90s", 90),
+        ("2-0", 172800),
+        ("2d", 172800),
+        ("1-12", 129600),
+        ("1-12:30", 131400),
+        ("1-12:30:15", 131415),
+        ("1.5h", 5400),
+        (0.5, 30),
+        ("1:30", 90),
+        ("1H", 3600),
+        ("0.1s", 1),
+        (timedelta(hours=1), 3600),
+        ("100:00:00", 360000),
+    ],
+)
 def test_a_duration_is_read_as_slurm_reads_it(text: Any, seconds: int) -> None:
     assert duration(text) == seconds
 
 
 @pytest.mark.parametrize(
     "value",
-    ["0", 0, -5, "-5", "", "1:90:00", "1:00:90", "1-24", "1-0:60", "1:2:3:4", "soon", "0:00", None, True, "m",
-     "1h 30m",
-     timedelta(0), timedelta(-1), float("nan"), float("inf"), "1-", ":30"],
-)  # fmt: skip
+    [
+        "0",
+        0,
+        -5,
+        "-5",
+        "",
+        "1:90:00",
+        "1:00:90",
+        "1-24",
+        "1-0:60",
+        "1:2:3:4",
+        "soon",
+        "0:00",
+        None,
+        True,
+        "m",
+        "1h 30m",
+        timedelta(0),
+        timedelta(-1),
+        float("nan"),
+        float("inf"),
+        "1-",
+        ":30",
+    ],
+)
 def test_what_is_no_duration_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"duration|longer"):
         duration(value)
@@ -137,9 +188,16 @@ def test_one_of_and_matching_say_what_they_take() -> None:
 
 @pytest.mark.parametrize(
     ("validator", "text"),
-    [(str2bool, "yes or no"), (str, "text"), (int, "a whole number"), (one_of("a", "b"), "one of a, b"),
-     (list_of(word), "a list, each item a plain word"), (matching("x", "an x"), "an x"), (len, "len")],
-)  # fmt: skip
+    [
+        (str2bool, "yes or no"),
+        (str, "text"),
+        (int, "a whole number"),
+        (one_of("a", "b"), "one of a, b"),
+        (list_of(word), "a list, each item a plain word"),
+        (matching("x", "an x"), "an x"),
+        (len, "len"),
+    ],
+)
 def test_each_validator_can_be_described_to_people(validator: Validator, text: str) -> None:
     assert describe(validator) == text
 
@@ -154,8 +212,17 @@ def test_an_unknown_key_of_a_declaration_is_refused_with_the_nearest() -> None:
         Parameter.of({"name": "x", "validator": str2bool})
 
 
-@pytest.mark.parametrize("declared", [{"default": 1}, {"name": "a b"}, {"name": "x", "validators": str}, "x",
-                                      {"name": "x", "validators": ["str"]}, {"name": 3}])  # fmt: skip
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"default": 1},
+        {"name": "a b"},
+        {"name": "x", "validators": str},
+        "x",
+        {"name": "x", "validators": ["str"]},
+        {"name": 3},
+    ],
+)
 def test_a_declaration_that_says_too_little_is_refused(declared: Any) -> None:
     with pytest.raises(TemplateError):
         Parameter.of(declared)
@@ -182,11 +249,22 @@ def test_none_means_not_set_only_where_it_is_the_default() -> None:
 
 @pytest.mark.parametrize(
     ("filter", "value", "text"),
-    [(formatters.hms, 90, "1:30:00"), (formatters.hms, 1500, "25:00:00"), (formatters.hms, 5, "0:05:00"),
-     (formatters.dhms, 90, "01:30:00"), (formatters.dhms, 1530, "1-01:30:00"), (formatters.hm, 90, "1:30"),
-     (formatters.minutes, 90, 90), (formatters.seconds, 90, 5400), (formatters.mb, 1025, 1025),
-     (formatters.gb, 1025, 2), (formatters.gb, 1024, 1), (formatters.kb, 2, 2048), (formatters.in_bytes, 1, 1048576)],
-)  # fmt: skip
+    [
+        (formatters.hms, 90, "1:30:00"),
+        (formatters.hms, 1500, "25:00:00"),
+        (formatters.hms, 5, "0:05:00"),
+        (formatters.dhms, 90, "01:30:00"),
+        (formatters.dhms, 1530, "1-01:30:00"),
+        (formatters.hm, 90, "1:30"),
+        (formatters.minutes, 90, 90),
+        (formatters.seconds, 90, 5400),
+        (formatters.mb, 1025, 1025),
+        (formatters.gb, 1025, 2),
+        (formatters.gb, 1024, 1),
+        (formatters.kb, 2, 2048),
+        (formatters.in_bytes, 1, 1048576),
+    ],
+)
 def test_each_manager_gets_time_and_memory_as_it_writes_them(filter: Any, value: int, text: Any) -> None:
     assert filter(value) == text
 

@@ -22,20 +22,30 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 #: How a user of each shipped machine asks for blocks, on the command line and in Python.
 MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
-    "aurora": ("-N 2 -t 1h -q debug -A chem", {"num_nodes": 2, "wall_time_min": 60, "queue": "debug", "project": "chem"}),
+    "aurora": (
+        "-N 2 -t 1h -q debug -A chem",
+        {"num_nodes": 2, "wall_time_min": 60, "queue": "debug", "project": "chem"},
+    ),
     "frontier": ("-N 2 -A chem -X qos=debug", {"num_nodes": 2, "project": "chem", "qos": "debug"}),
     "laptop": ("--max-blocks 2 -t 1h", {"max_blocks": 2, "wall_time_min": 60}),
-    "lumi": ("-q standard-g -A p_1 -X gpus_per_node=8", {"queue": "standard-g", "project": "p_1", "gpus_per_node": "8"}),
+    "lumi": (
+        "-q standard-g -A p_1 -X gpus_per_node=8",
+        {"queue": "standard-g", "project": "p_1", "gpus_per_node": "8"},
+    ),
     "pbspro": (
-        "-N 2 -q workq -X ncpus=8 --mode mpi", {"num_nodes": 2, "queue": "workq", "ncpus": 8, "job_mode": "mpi"},
+        "-N 2 -q workq -X ncpus=8 --mode mpi",
+        {"num_nodes": 2, "queue": "workq", "ncpus": 8, "job_mode": "mpi"},
     ),
     "perlmutter": (
         "-q debug -A chem -X constraint=gpu -X exclusive=yes --worker-init 'module load x'",
         {"queue": "debug", "project": "chem", "constraint": "gpu", "exclusive": True, "worker_init": "module load x"},
     ),
-    "polaris": ("-q debug -A chem --workers-per-node 2", {"queue": "debug", "project": "chem", "workers_per_node": 2}),
+    "polaris": (
+        "-q debug -A chem --workers-per-node 2",
+        {"queue": "debug", "project": "chem", "workers_per_node": 2},
+    ),
     "slurm": ("-N 2 --launcher mpich --max-blocks 3", {"num_nodes": 2, "launcher": "mpich", "max_blocks": 3}),
-}  # fmt: skip
+}
 
 
 def test_every_shipped_machine_is_asked() -> None:

@@ -16,19 +16,40 @@ pytestmark = [*PARSL_IS_UNTIDY]
 
 PAGE = Path(__file__).parents[1] / "docs" / "moving-from-parsl.md"
 SECTIONS = {
-    "SlurmProvider": "SlurmProvider", "PBSProProvider": "PBSProProvider (and TorqueProvider)",
-    "TorqueProvider": "PBSProProvider (and TorqueProvider)", "LSFProvider": "LSFProvider",
-    "GridEngineProvider": "GridEngineProvider", "LocalProvider": "LocalProvider",
-}  # fmt: skip
+    "SlurmProvider": "SlurmProvider",
+    "PBSProProvider": "PBSProProvider (and TorqueProvider)",
+    "TorqueProvider": "PBSProProvider (and TorqueProvider)",
+    "LSFProvider": "LSFProvider",
+    "GridEngineProvider": "GridEngineProvider",
+    "LocalProvider": "LocalProvider",
+}
 ALL = "What all of Parsl's providers take"
 #: One value of each argument, as Parsl's users write it.
 VALUES: dict[str, Any] = {
-    "nodes_per_block": 1, "init_blocks": 1, "min_blocks": 1, "max_blocks": 2, "parallelism": 0.5,
-    "walltime": "00:20:00", "worker_init": "true", "account": "chem", "queue": "debug", "partition": "debug",
-    "qos": "high", "constraint": "hbm", "gres": "gpu:2", "gpus_per_node": 2, "cores_per_node": 4,
-    "cpus_per_node": 4, "mem_per_node": 8, "exclusive": True, "select_options": "ngpus=4:system=polaris",
-    "cmd_timeout": 10, "clusters": "other", "regex_job_id": "x", "status_batch_size": 50,
-}  # fmt: skip
+    "nodes_per_block": 1,
+    "init_blocks": 1,
+    "min_blocks": 1,
+    "max_blocks": 2,
+    "parallelism": 0.5,
+    "walltime": "00:20:00",
+    "worker_init": "true",
+    "account": "chem",
+    "queue": "debug",
+    "partition": "debug",
+    "qos": "high",
+    "constraint": "hbm",
+    "gres": "gpu:2",
+    "gpus_per_node": 2,
+    "cores_per_node": 4,
+    "cpus_per_node": 4,
+    "mem_per_node": 8,
+    "exclusive": True,
+    "select_options": "ngpus=4:system=polaris",
+    "cmd_timeout": 10,
+    "clusters": "other",
+    "regex_job_id": "x",
+    "status_batch_size": 50,
+}
 OPTIONS = {
     "SlurmProvider": "#SBATCH --switches=2\n#SBATCH --reservation now",
     "PBSProProvider": "#PBS -l filesystems=home:eagle\n#PBS -l software=a,arch=b",

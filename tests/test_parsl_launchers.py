@@ -52,9 +52,12 @@ def named() -> list[Any]:
     from psij_parsl import launchers
 
     return [
-        launchers.SrunLauncher, launchers.MpiExecLauncher, launchers.MpiRunLauncher, launchers.SingleNodeLauncher,
+        launchers.SrunLauncher,
+        launchers.MpiExecLauncher,
+        launchers.MpiRunLauncher,
+        launchers.SingleNodeLauncher,
         launchers.SimpleLauncher,
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("debug", [True, False])

@@ -17,14 +17,31 @@ def test_parsls_own_provider_and_scaling_tests_pass_with_our_provider(tmp_path: 
     parsl_tests = pytest.importorskip("parsl.tests")
     folder = Path(parsl_tests.__file__).parent
     environment = {
-        **os.environ, "PSIJ_LOCAL_CORES_TOTAL": "16", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
+        **os.environ,
+        "PSIJ_LOCAL_CORES_TOTAL": "16",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }  # fmt: skip
+    }
     words = [
-        sys.executable, "-m", "pytest", "-q", "-p", "tests.parsl_adapter", "-c", os.devnull, f"--rootdir={folder}",
-        "-o", f"cache_dir={tmp_path}/cache", "--config", "local", "-W", "ignore", str(folder / "test_scaling"),
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.parsl_adapter",
+        "-c",
+        os.devnull,
+        f"--rootdir={folder}",
+        "-o",
+        f"cache_dir={tmp_path}/cache",
+        "--config",
+        "local",
+        "-W",
+        "ignore",
+        str(folder / "test_scaling"),
         str(folder / "test_providers" / "test_local_provider.py"),
-    ]  # fmt: skip
+    ]
     for again in ([], ["--last-failed"]):  # their deadlines are those of a machine that has nothing else to do
         answer = subprocess.run(
             [*words, *again], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False

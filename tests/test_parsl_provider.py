@@ -114,13 +114,25 @@ def test_the_spellings_of_parsl_are_understood() -> None:
     from psij_parsl.providers import SlurmProvider
 
     theirs = SlurmProvider(
-        partition="debug", account="chem", nodes_per_block=2, walltime="01:30:00", cores_per_node=4, mem_per_node=8,
-        scheduler_options="#SBATCH --switches 2\n#SBATCH --mail-type=END", qos="high",
-    )  # fmt: skip
+        partition="debug",
+        account="chem",
+        nodes_per_block=2,
+        walltime="01:30:00",
+        cores_per_node=4,
+        mem_per_node=8,
+        scheduler_options="#SBATCH --switches 2\n#SBATCH --mail-type=END",
+        qos="high",
+    )
     ours = SlurmProvider(
-        queue="debug", project="chem", num_nodes=2, wall_time_min=90, cores_per_node=4, mem_per_node=8,
-        directives=("--switches=2", "--mail-type=END"), qos="high",
-    )  # fmt: skip
+        queue="debug",
+        project="chem",
+        num_nodes=2,
+        wall_time_min=90,
+        cores_per_node=4,
+        mem_per_node=8,
+        directives=("--switches=2", "--mail-type=END"),
+        qos="high",
+    )
     assert theirs._shape == ours._shape
     assert (theirs.nodes_per_block, theirs.queue, theirs.project) == (2, "debug", "chem")
 
@@ -168,10 +180,16 @@ def test_its_repr_can_be_pasted_back() -> None:
     for provider in (
         LocalProvider(),
         SlurmProvider(
-            partition="debug", nodes_per_block=3, walltime="02:00:00", worker_init="module load 'x'\n", qos="q",
-            launcher=SrunLauncher(overrides="--label -x 'a b'"), site="slurm", watchdog_s=60,
+            partition="debug",
+            nodes_per_block=3,
+            walltime="02:00:00",
+            worker_init="module load 'x'\n",
+            qos="q",
+            launcher=SrunLauncher(overrides="--label -x 'a b'"),
+            site="slurm",
+            watchdog_s=60,
         ),
-    ):  # fmt: skip
+    ):
         again = eval(repr(provider), names)
         assert repr(again) == repr(provider)
         assert again._shape == provider._shape
@@ -291,10 +309,14 @@ def test_states_are_those_that_parsls_strategy_counts_rightly() -> None:
     from psij_parsl.parsl.status import parsl_state
 
     assert {state: parsl_state(JobStatus(state)) for state in JobState} == {
-        JobState.UNKNOWN: Theirs.PENDING, JobState.NEW: Theirs.PENDING, JobState.QUEUED: Theirs.PENDING,
-        JobState.ACTIVE: Theirs.RUNNING, JobState.COMPLETED: Theirs.COMPLETED, JobState.FAILED: Theirs.FAILED,
+        JobState.UNKNOWN: Theirs.PENDING,
+        JobState.NEW: Theirs.PENDING,
+        JobState.QUEUED: Theirs.PENDING,
+        JobState.ACTIVE: Theirs.RUNNING,
+        JobState.COMPLETED: Theirs.COMPLETED,
+        JobState.FAILED: Theirs.FAILED,
         JobState.CANCELED: Theirs.CANCELLED,
-    }  # fmt: skip
+    }
     for reason in EndReason:
         expected = reason.name in ("TIMEOUT", "PREEMPTED", "DEADLINE")
         state = parsl_state(JobStatus(JobState.FAILED, reason=reason))

@@ -66,9 +66,13 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
     )
     monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path / "sites"))
     made = psij_parsl.site("four").parsl_config(
-        num_nodes=2, workers_per_node=1, address="127.0.0.1", run_dir=str(tmp_path / "run dir"), retries=9,
+        num_nodes=2,
+        workers_per_node=1,
+        address="127.0.0.1",
+        run_dir=str(tmp_path / "run dir"),
+        retries=9,
         strategy_period=0.5,
-    )  # fmt: skip
+    )
     made.executors[0].heartbeat_period, made.executors[0].heartbeat_threshold = 2, 6
     with loaded(made) as kernel:
         where, nap = apps()
@@ -205,9 +209,13 @@ def test_b22_mpi_tasks_of_any_width_run_through_parsls_mpi_executor_and_those_wi
 
     monkeypatch.chdir(tmp_path)
     made = psij_parsl.site("slurm").parsl_config(
-        num_nodes=4, cores_per_node=4, job_mode="mpi", address="127.0.0.1", run_dir=str(tmp_path / "run dir"),
+        num_nodes=4,
+        cores_per_node=4,
+        job_mode="mpi",
+        address="127.0.0.1",
+        run_dir=str(tmp_path / "run dir"),
         node_init=f"hostname >>{tmp_path}/marks",
-    )  # fmt: skip
+    )
 
     hosts = by_value(
         "def hosts(stdout=None, parsl_resource_specification=None):\n"

@@ -30,28 +30,59 @@ def executor(pbspro: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_job_on_several_nodes_has_each_host_once_and_its_threads(executor: BatchSchedulerExecutor) -> None:
-    job = shell("cat $PSIJ_NODEFILE; echo $OMP_NUM_THREADS; pwd", num_nodes=2, ranks_per_node=2, cpus_per_rank=3,
-                job_mode="script", environment={"X": "1"})  # fmt: skip
+    job = shell(
+        "cat $PSIJ_NODEFILE; echo $OMP_NUM_THREADS; pwd",
+        num_nodes=2,
+        ranks_per_node=2,
+        cpus_per_rank=3,
+        job_mode="script",
+        environment={"X": "1"},
+    )
     assert executor.submit(job).result(PATIENCE_S).split()[:3] == ["node01", "node02", "3"]
 
 
 def test_chunks_placement_and_resources_are_asked_for(executor: BatchSchedulerExecutor) -> None:
     job = Job(
-        command=["x"], num_nodes=10, ranks_per_node=4, cpus_per_rank=2, threads_per_core=2, gpus_per_rank=1,
-        memory_per_node=4096, wall_time_min=90, queue="prod", project="X",
+        command=["x"],
+        num_nodes=10,
+        ranks_per_node=4,
+        cpus_per_rank=2,
+        threads_per_core=2,
+        gpus_per_rank=1,
+        memory_per_node=4096,
+        wall_time_min=90,
+        queue="prod",
+        project="X",
         after=["1.head", "3.head", "afterany:2[].head"],
-        parameters={"chunk": "system=polaris", "filesystems": "home:eagle", "resources": ["software=a", "arch=b"],
-                    "place": "scatter:excl", "rerunnable": "yes", "priority": -3, "mail_events": "ae",
-                    "mail_user": "a@b.org", "group_list": "g"},
-    )  # fmt: skip
+        parameters={
+            "chunk": "system=polaris",
+            "filesystems": "home:eagle",
+            "resources": ["software=a", "arch=b"],
+            "place": "scatter:excl",
+            "rerunnable": "yes",
+            "priority": -3,
+            "mail_events": "ae",
+            "mail_user": "a@b.org",
+            "group_list": "g",
+        },
+    )
     lines = re.findall(r"^#PBS .*$", executor.render(job), re.MULTILINE)
     assert [line for line in lines if line[5:7] not in ("-o", "-N", "-S", "-j", "-v")] == [
         "#PBS -l select=10:ncpus=16:mpiprocs=4:ngpus=4:mem=4096mb:system=polaris",
-        "#PBS -l place=scatter:excl", "#PBS -l walltime=1:30:00", "#PBS -l filesystems=home:eagle",
-        "#PBS -l software=a", "#PBS -l arch=b", "#PBS -q prod", "#PBS -A X", "#PBS -r y", "#PBS -p -3",
-        "#PBS -W group_list=g", "#PBS -m ae", "#PBS -M a@b.org",
+        "#PBS -l place=scatter:excl",
+        "#PBS -l walltime=1:30:00",
+        "#PBS -l filesystems=home:eagle",
+        "#PBS -l software=a",
+        "#PBS -l arch=b",
+        "#PBS -q prod",
+        "#PBS -A X",
+        "#PBS -r y",
+        "#PBS -p -3",
+        "#PBS -W group_list=g",
+        "#PBS -m ae",
+        "#PBS -M a@b.org",
         "#PBS -W depend='afterok:1.head:3.head,afterany:2[].head'",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_project_is_the_account_or_the_project_as_the_site_has_it(executor: BatchSchedulerExecutor) -> None:
@@ -64,12 +95,15 @@ def test_the_project_is_the_account_or_the_project_as_the_site_has_it(executor: 
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"chunk": "ncpus=4"}, "ncpus"), ({"chunk": "a=1+2"}, "another chunk"),
+        ({"chunk": "ncpus=4"}, "ncpus"),
+        ({"chunk": "a=1+2"}, "another chunk"),
         ({"resources": "walltime=9"}, "walltime"),
-        ({"resources": "x"}, "name=value"), ({"place": "anywhere"}, "placement"), ({"filesystems": "a b"}, "colons"),
+        ({"resources": "x"}, "name=value"),
+        ({"place": "anywhere"}, "placement"),
+        ({"filesystems": "a b"}, "colons"),
         ({"charge_to": "me"}, "account, project"),
     ],
-)  # fmt: skip
+)
 def test_a_parameter_that_breaks_its_rule_is_refused(
     executor: BatchSchedulerExecutor, parameters: dict[str, str], said: str
 ) -> None:

@@ -164,9 +164,13 @@ def test_with_history_a_queued_job_that_somebody_deleted_is_cancelled(
 def hopeless(pbs: FakePBS, job: Submission) -> None:
     """As PBS leaves a job after 20 failed starts."""
     pbs.change(
-        job.native_id, state="H", hold="s", substate=20, run_count=21,
+        job.native_id,
+        state="H",
+        hold="s",
+        substate=20,
+        run_count=21,
         comment="job held, too many failed attempts to run",
-    )  # fmt: skip
+    )
 
 
 def test_a_job_that_pbs_has_given_up_starting_is_dropped_and_has_failed(

@@ -23,9 +23,25 @@ def executor(pbspro: Executor) -> BatchSchedulerExecutor:
 
 
 HOSTILE = [
-    "a b", "it's", 'say "x"', "$HOME", "a;b", "a\\b", "tail\\", "a #b", "#", "a,b", "é", "a&b", "a^b", "*", "`x`",
-    "%j", "a:b", "-x",
-]  # fmt: skip
+    "a b",
+    "it's",
+    'say "x"',
+    "$HOME",
+    "a;b",
+    "a\\b",
+    "tail\\",
+    "a #b",
+    "#",
+    "a,b",
+    "é",
+    "a&b",
+    "a^b",
+    "*",
+    "`x`",
+    "%j",
+    "a:b",
+    "-x",
+]
 
 
 def test_hostile_words_arrive_unchanged(executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
@@ -36,9 +52,14 @@ def test_hostile_words_arrive_unchanged(executor: BatchSchedulerExecutor, tmp_pa
         folder.mkdir()
         text = 'printf "%s\\n" "$WORD" "$1" "$PWD"'
         jobs[word] = executor.submit(
-            Job(command=["bash", "-c", text, "x", word], name=word, directory=folder, environment={"WORD": word},
-                stdout=Path(f"out {word}"))
-        )  # fmt: skip
+            Job(
+                command=["bash", "-c", text, "x", word],
+                name=word,
+                directory=folder,
+                environment={"WORD": word},
+                stdout=Path(f"out {word}"),
+            )
+        )
     for word, job in jobs.items():
         assert ended(job) is JobState.COMPLETED, (word, job.status())
         folder = tmp_path / f"in {word}"
@@ -54,8 +75,11 @@ FIELDS = ("project", "queue", "chunk", "resources", "group_list", "place", "mail
 def test_hostile_words_in_directives_arrive_unchanged_or_are_refused_with_the_rule(field: str, word: str) -> None:
     """What a directive says is read back by qsub's own rules."""
     said = f"system={word}" if field in ("chunk", "resources") else word
-    values: dict[str, object] = {field: said} if field in ("project", "queue") else {"parameters": {field: [said]
-                                 if field in ("chunk", "resources") else said}}  # fmt: skip
+    values: dict[str, object] = (
+        {field: said}
+        if field in ("project", "queue")
+        else {"parameters": {field: [said] if field in ("chunk", "resources") else said}}
+    )
     job = Job(command=["true"], **values)  # type: ignore[arg-type]  # one field or another
     try:
         text = render(PBSProTemplate, job, job_id="j1", tag="psij:j1", folder=Path("/f"), default_launcher="single")

@@ -58,8 +58,12 @@ FORMS = {
     "122.head was ahead of it\n{id}": ["123.head", "122.head"],
     "replaces 122.head: {id}": ["122.head", "123.head"],
     "  {id}  \n\n": ["123.head"],
-    "2": [], "5.5": [], "2026.11": [], "project 7 of 10": [], "": [],
-}  # fmt: skip
+    "2": [],
+    "5.5": [],
+    "2026.11": [],
+    "project 7 of 10": [],
+    "": [],
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -241,9 +245,16 @@ def test_words_that_nobody_foresaw_cost_one_question_and_the_record_stays(
 
 @pytest.mark.parametrize(
     "words",
-    ["End of File", "qsub: Connection reset by peer", "qsub: Premature end of message", "Batch protocol error",
-     "qsub: Communication failure.", "qsub: Connection timed out", "a wrapper's own words"],
-)  # fmt: skip
+    [
+        "End of File",
+        "qsub: Connection reset by peer",
+        "qsub: Premature end of message",
+        "Batch protocol error",
+        "qsub: Communication failure.",
+        "qsub: Connection timed out",
+        "a wrapper's own words",
+    ],
+)
 def test_an_error_after_the_job_was_taken_makes_one_record_and_one_execution(
     executor: BatchSchedulerExecutor, pbs: FakePBS, words: str
 ) -> None:
@@ -258,9 +269,11 @@ def test_an_error_after_the_job_was_taken_makes_one_record_and_one_execution(
 
 @pytest.mark.parametrize(
     "words",
-    ["qsub: cannot connect to server head (errno=15010)",
-     "Connection timed out\nqsub: cannot connect to server head (errno=110)"],
-)  # fmt: skip
+    [
+        "qsub: cannot connect to server head (errno=15010)",
+        "Connection timed out\nqsub: cannot connect to server head (errno=110)",
+    ],
+)
 def test_a_server_that_was_never_reached_took_nothing(
     executor: BatchSchedulerExecutor, pbs: FakePBS, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,9 +83,15 @@ def test_an_array_of_600_beside_a_plain_job(executor: BatchSchedulerExecutor, pb
     many = executor.submit(Job(command=["true"], array=tuple(range(600)), hold=True))
     whole = many.native_id
     pbs.change(
-        *(whole.replace("[]", f"[{index}]") for index in range(600)), state="X", substate=92, exit=0,
-        exec_host="node01/0", stime=time.time(), obit=time.time(), comment="Job run at Thu Nov 26 at 03:49 and finished",
-    )  # fmt: skip
+        *(whole.replace("[]", f"[{index}]") for index in range(600)),
+        state="X",
+        substate=92,
+        exit=0,
+        exec_host="node01/0",
+        stime=time.time(),
+        obit=time.time(),
+        comment="Job run at Thu Nov 26 at 03:49 and finished",
+    )
     pbs.change(whole.replace("[]", "[5]"), substate=93, exit=7)
     pbs.change(whole, state="F", substate=93, exit=1)
     executor.scheduler.zero_may_lie = False  # nothing of them ran here, so there are no exit files

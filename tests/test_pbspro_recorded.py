@@ -172,16 +172,26 @@ def test_json_of_many_ids_holds_the_first_alone() -> None:
 
 def test_no_recorded_file_that_shows_a_job_is_left_out() -> None:
     shown = {
-        path.name.removesuffix(".txt") for path in FOLDER.glob("*.txt")
+        path.name.removesuffix(".txt")
+        for path in FOLDER.glob("*.txt")
         if re.search(r"^(\s+\"|Job Id: |)\d+(\[\d*\])?\.head", Recorded.read(path).output.stdout, re.MULTILINE)
         and "qstat" in Recorded.read(path).output.argv
-    }  # fmt: skip
+    }
     kinds = ("qstat-f-json-x", "qstat-f-x", "qstat-f", "qstat-x", "qstat")
     read = {name for kind in kinds for name in answers(kind)} | {
-        "running.qstat-an1", "array-mid.qstat-t", "array-mid.json-t", "array-done.json-t", "many.json",
-        "json-newline-in-env", "json-odd-values", "array-part-queued.json-t", "element-deleted.json-t",
-        "element-forgotten.json-t", "grouped-ids.json", "history-off.json",
-    }  # fmt: skip
+        "running.qstat-an1",
+        "array-mid.qstat-t",
+        "array-mid.json-t",
+        "array-done.json-t",
+        "many.json",
+        "json-newline-in-env",
+        "json-odd-values",
+        "array-part-queued.json-t",
+        "element-deleted.json-t",
+        "element-forgotten.json-t",
+        "grouped-ids.json",
+        "history-off.json",
+    }
     elsewhere = {"array-done.qstat-xt", "many.user", "server-hung-after"}  # tables of letters, F or Q or R
     assert shown - read == elsewhere & shown
 
@@ -248,14 +258,22 @@ def test_the_id_is_read(name: str, job_id: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "limit"),
     [
-        ("submit-bad-queue", "queue"), ("submit-queue-disabled", "queue"), ("submit-too-long", "queue limits"),
-        ("submit-bad-resource", "resources"), ("submit-bad-select", "resources"),
+        ("submit-bad-queue", "queue"),
+        ("submit-queue-disabled", "queue"),
+        ("submit-too-long", "queue limits"),
+        ("submit-bad-resource", "resources"),
+        ("submit-bad-select", "resources"),
         ("submit-bad-walltime", "resources"),
-        ("submit-bad-group", "group_list"), ("array-too-large", "array"), ("submit-badpragma", "resources"),
-        ("submit-bad-name", ""), ("submit-badpragma2", ""), ("submit-crlf", ""), ("submit-no-script", ""),
+        ("submit-bad-group", "group_list"),
+        ("array-too-large", "array"),
+        ("submit-badpragma", "resources"),
+        ("submit-bad-name", ""),
+        ("submit-badpragma2", ""),
+        ("submit-crlf", ""),
+        ("submit-no-script", ""),
         ("submit-nodes-and-select", ""),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_one_and_names_what_was_at_fault(name: str, limit: str, tmp_path: Path) -> None:
     with pytest.raises(Rejected) as caught:
         scheduler(name).qsub(tmp_path / "script.sh")
@@ -285,20 +303,20 @@ def test_no_answer_is_no_information(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "job_id", "unknown"),
     [
-        ("cancel-ok", "23.head", False), ("cancel-already-finished", "23.head", False),
-        ("cancel-nonexistent", "999999.head", True), ("array-cancel-one", "40[4].head", False),
-        ("cancel-mixed", "99999.head", True), ("cancel-mixed", "239.head", False),
+        ("cancel-ok", "23.head", False),
+        ("cancel-already-finished", "23.head", False),
+        ("cancel-nonexistent", "999999.head", True),
+        ("array-cancel-one", "40[4].head", False),
+        ("cancel-mixed", "99999.head", True),
+        ("cancel-mixed", "239.head", False),
         ("cancel-on-dead-node", "68.head", False),  # PBS does it later
     ],
-)  # fmt: skip
+)
 def test_cancelling_what_has_ended_is_fine_and_what_is_unknown_is_told(name: str, job_id: str, unknown: bool) -> None:
     assert scheduler(name).qdel([job_id]) == ({job_id} if unknown else set())
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("server-down.qdel", "qstat -B"), ("server-hung.qdel", "")],
-)
+@pytest.mark.parametrize(("name", "hint"), [("server-down.qdel", "qstat -B"), ("server-hung.qdel", "")])
 def test_a_cancel_that_did_not_get_through_is_told(name: str, hint: str) -> None:
     with pytest.raises((Unavailable, Ambiguous), match="qdel|could not cancel") as caught:
         scheduler(name).qdel(["68.head"])

@@ -21,10 +21,16 @@ from psij_parsl.providers.slurm.template import SlurmTemplate
 @pytest.mark.parametrize(
     ("wanted", "base", "text"),
     [
-        (range(10), 0, "0-9"), (range(10), 1, "1-10"), ((0, 5, 10, 15), 0, "0-15:5"), ((0, 5, 10, 15), 1, "1-16:5"),
-        ((7,), 0, "7-8 7"), ((7,), 1, "8-9 8"), ((0, 1, 2, 7), 0, "0-7 0,1,2,7"), ((0, 1, 2, 7), 1, "1-8 1,2,3,8"),
+        (range(10), 0, "0-9"),
+        (range(10), 1, "1-10"),
+        ((0, 5, 10, 15), 0, "0-15:5"),
+        ((0, 5, 10, 15), 1, "1-16:5"),
+        ((7,), 0, "7-8 7"),
+        ((7,), 1, "8-9 8"),
+        ((0, 1, 2, 7), 0, "0-7 0,1,2,7"),
+        ((0, 1, 2, 7), 1, "1-8 1,2,3,8"),
     ],
-)  # fmt: skip
+)
 def test_indices_become_one_range_from_any_base(wanted: tuple[int, ...], base: int, text: str) -> None:
     assert array_range(indices(wanted), base=base) == text
 
@@ -37,11 +43,14 @@ def test_a_range_that_would_be_mostly_gaps_is_refused() -> None:
 @pytest.mark.parametrize(
     ("said", "never_left"),
     [
-        ("qsub: cannot connect to server head (errno=15010)", True), ("Connection refused", True),
-        ("error: commlib error: unable to contact qmaster", True), ("pbs_iff: could not connect to MOM", False),
-        ("Unable to authenticate with the server", True), ("qsub: Unknown queue", False),
+        ("qsub: cannot connect to server head (errno=15010)", True),
+        ("Connection refused", True),
+        ("error: commlib error: unable to contact qmaster", True),
+        ("pbs_iff: could not connect to MOM", False),
+        ("Unable to authenticate with the server", True),
+        ("qsub: Unknown queue", False),
     ],
-)  # fmt: skip
+)
 def test_that_a_server_was_not_reached_is_read_from_what_is_said(said: str, never_left: bool) -> None:
     assert bool(re.search(UNREACHABLE, said)) is never_left
 
@@ -49,11 +58,16 @@ def test_that_a_server_was_not_reached_is_read_from_what_is_said(said: str, neve
 @pytest.mark.parametrize(
     ("template", "folder", "kept"),
     [
-        (SlurmTemplate, "/home/a b/it's", True), (SlurmTemplate, "/home/a\\b", False), (SlurmTemplate, "/é", True),
-        (PBSProTemplate, "/home/a b", True), (PBSProTemplate, "/home/a^b", False), (PBSProTemplate, "/home/é", False),
-        (LocalTemplate, "/home/plain", True), (LocalTemplate, "/home/a b", False),
+        (SlurmTemplate, "/home/a b/it's", True),
+        (SlurmTemplate, "/home/a\\b", False),
+        (SlurmTemplate, "/é", True),
+        (PBSProTemplate, "/home/a b", True),
+        (PBSProTemplate, "/home/a^b", False),
+        (PBSProTemplate, "/home/é", False),
+        (LocalTemplate, "/home/plain", True),
+        (LocalTemplate, "/home/a b", False),
     ],
-)  # fmt: skip
+)
 def test_the_managers_log_goes_where_an_option_line_can_name_it(
     template: type[JobTemplate], folder: str, kept: bool
 ) -> None:
@@ -70,9 +84,11 @@ def test_a_folder_that_no_option_line_can_name_is_no_hindrance(platform: str, tm
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [({"queue": "long"}, "local platform has no queues, so none is called 'long'"),
-     ({"num_nodes": 2}, "local platform is this host alone, not 2 nodes")],
-)  # fmt: skip
+    [
+        ({"queue": "long"}, "local platform has no queues, so none is called 'long'"),
+        ({"num_nodes": 2}, "local platform is this host alone, not 2 nodes"),
+    ],
+)
 def test_what_a_manager_has_not_is_refused_with_its_own_sentence(asked: dict[str, object], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said) as caught:
         BatchSchedulerExecutor("local").render(Job(command=["true"], **asked))  # type: ignore[arg-type]

@@ -19,9 +19,34 @@ from psij_parsl.platforms.templates.template import JobTemplate
 FIVE = (
     "#X {{ num_nodes }} {{ wall_time_min }} {{ job_mode }}{% if queue %} {{ queue }}{% endif %}{{ project or 'p' }}\n"
 )
-HOSTILE = ["a b", "it's", 'say "hi"', "$HOME", "$(touch /tmp/x)", "`id`", "a\\b", "\\", "a;b", "#", "a #b", "é", "-n",
-           "*", "~", "!", "a\nb", "\t", "'; rm -rf / #", "", "''",
-           "{{ 7 }}", "%s", "\r", "\x7f", "\u2028"]  # fmt: skip
+HOSTILE = [
+    "a b",
+    "it's",
+    'say "hi"',
+    "$HOME",
+    "$(touch /tmp/x)",
+    "`id`",
+    "a\\b",
+    "\\",
+    "a;b",
+    "#",
+    "a #b",
+    "é",
+    "-n",
+    "*",
+    "~",
+    "!",
+    "a\nb",
+    "\t",
+    "'; rm -rf / #",
+    "",
+    "''",
+    "{{ 7 }}",
+    "%s",
+    "\r",
+    "\x7f",
+    "\u2028",
+]
 nasty = st.text(st.sampled_from("ab '\"$`\\#;&|\n\r\t(){}[]<>*?!~-=%é\u2028\x85,:/"), max_size=12) | st.text(
     max_size=12
 )
@@ -139,8 +164,11 @@ def test_texts_in_lists_and_mappings_are_quoted_one_by_one() -> None:
 
 
 def test_raw_parameters_are_script() -> None:
-    cls: Any = type("T", (JobTemplate,), {"template_str": FIVE + "{{ lines }}\n",
-                                     "optional_params": [Parameter("lines", "", raw=True)]})  # fmt: skip
+    cls: Any = type(
+        "T",
+        (JobTemplate,),
+        {"template_str": FIVE + "{{ lines }}\n", "optional_params": [Parameter("lines", "", raw=True)]},
+    )
     assert run(cls.render(lines="echo a; echo $((1+1))")) == b"a\n2\n"
 
 
@@ -241,8 +269,11 @@ def test_line_breaks_of_every_kind_are_refused_in_directives(control: str) -> No
 
 
 def test_a_raw_parameter_cannot_break_a_directive_line() -> None:
-    cls: Any = type("T", (JobTemplate,), {"template_str": FIVE + DIRECTIVES,
-                                     "optional_params": [Parameter("text", "-x 1", raw=True)]})  # fmt: skip
+    cls: Any = type(
+        "T",
+        (JobTemplate,),
+        {"template_str": FIVE + DIRECTIVES, "optional_params": [Parameter("text", "-x 1", raw=True)]},
+    )
     assert "#X --opt=-a b 'c'\n" in cls.render(text="-a b 'c'")
     with pytest.raises(InvalidRequest, match="text=.*is refused in a directive"):
         cls.render(text="a\nb")
@@ -293,22 +324,51 @@ def test_quoted_text_is_seen_as_it_is() -> None:
     assert hash(text) == hash("it's")
 
 
-@pytest.mark.parametrize("operate", [
-    lambda t: t + "x", lambda t: "x" + t, lambda t: t[1:], lambda t: t.upper(), lambda t: t.replace("a", "b"), str,
-    lambda t: t * 2, lambda t: "<%s>" % t, lambda t: t.strip(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda t: t + "x",
+        lambda t: "x" + t,
+        lambda t: t[1:],
+        lambda t: t.upper(),
+        lambda t: t.replace("a", "b"),
+        str,
+        lambda t: t * 2,
+        lambda t: "<%s>" % t,
+        lambda t: t.strip(),
+    ],
+)
 def test_quoted_text_remembers_its_name(operate: Any) -> None:
     made = operate(Quoted("abc", "queue"))
     assert isinstance(made, Quoted)
     assert made.name == "queue"
 
 
-@pytest.mark.parametrize("operate", [
-    lambda s: s + "", lambda s: "" + s, lambda s: s[:], lambda s: s.strip(), lambda s: s * 1, lambda s: "".join([s]),
-    lambda s: s.upper(), lambda s: f"{s}", lambda s: "%s" % s, lambda s: s.replace("x", "y"), lambda s: s.join(["a"]),
-    lambda s: s.lower(), lambda s: s.ljust(0), lambda s: s.partition("z")[0], lambda s: s.split("z")[0],
-    lambda s: s.casefold(), lambda s: s.translate({}), lambda s: s.removeprefix("q"), lambda s: s.expandtabs(), plain,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda s: s + "",
+        lambda s: "" + s,
+        lambda s: s[:],
+        lambda s: s.strip(),
+        lambda s: s * 1,
+        lambda s: "".join([s]),
+        lambda s: s.upper(),
+        lambda s: f"{s}",
+        lambda s: "%s" % s,
+        lambda s: s.replace("x", "y"),
+        lambda s: s.join(["a"]),
+        lambda s: s.lower(),
+        lambda s: s.ljust(0),
+        lambda s: s.partition("z")[0],
+        lambda s: s.split("z")[0],
+        lambda s: s.casefold(),
+        lambda s: s.translate({}),
+        lambda s: s.removeprefix("q"),
+        lambda s: s.expandtabs(),
+        plain,
+    ],
+)
 @pytest.mark.parametrize("kind", [Shell, Raw])
 def test_nothing_done_to_script_gives_other_script(operate: Any, kind: Any) -> None:
     script = kind("ls")
@@ -331,9 +391,14 @@ def test_printed_pieces_are_put_together_in_order() -> None:
 @given(st.lists(nasty))
 def test_a_whole_argv_arrives(argv: list[str]) -> None:
     assume(all(_encodable(text) and "\0" not in text for text in argv))
-    cls: Any = type("T", (JobTemplate,), {
-        "template_str": FIVE + "printf '%s\\0' x{% for word in argv %} {{ word }}{% endfor %}\n",
-        "optional_params": [Parameter("argv", (), [list_of(str)])]})  # fmt: skip
+    cls: Any = type(
+        "T",
+        (JobTemplate,),
+        {
+            "template_str": FIVE + "printf '%s\\0' x{% for word in argv %} {{ word }}{% endfor %}\n",
+            "optional_params": [Parameter("argv", (), [list_of(str)])],
+        },
+    )
     script = cls.render(argv=argv)
     assert words(script) == ["x", *argv]
     assert shlex.split(script.splitlines()[0], comments=True) == []

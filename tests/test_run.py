@@ -177,7 +177,7 @@ def test_a_launcher_that_dies_itself_hides_no_failure_that_led_to_it(
     script = f"for code in {recorded}; do echo $code >>{codes}; done; trap - PIPE; kill -{end} $$; sleep 600"
     command = Command(
         argv=["bash", "-c", script], environment=os.environ, directory=tmp_path, io=RankIO(), codes=codes
-    )  # fmt: skip
+    )
     with Run(command) as run:
         assert run.wait(20) == code
     assert not codes.exists()

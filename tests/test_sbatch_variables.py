@@ -53,7 +53,7 @@ def lines(*flags: str, **environ: str) -> tuple[list[str], str]:
         ("SBATCH_REQUEUE", "1", "requeue"),
         ("SBATCH_NO_REQUEUE", "1", "no-requeue"),
     ],
-)  # fmt: skip
+)
 def test_each_variable_says_what_it_says_to_sbatch(variable: str, value: str, line: str, site: str) -> None:
     found, said = lines("--config", site, **{variable: value})
     assert line in found
@@ -134,10 +134,19 @@ def test_the_job_finds_them_and_sbatch_does_not() -> None:
 @pytest.mark.parametrize(
     ("text", "minutes"),
     [
-        ("30", "30"), ("30:00", "30"), ("30:01", "31"), ("1:30:00", "90"), ("2-0", "2880"), ("1-2", "1560"),
-        ("1-2:30", "1590"), ("1-2:30:01", "1591"), ("UNLIMITED", None), ("INFINITE", None), ("soon", "soon"),
+        ("30", "30"),
+        ("30:00", "30"),
+        ("30:01", "31"),
+        ("1:30:00", "90"),
+        ("2-0", "2880"),
+        ("1-2", "1560"),
+        ("1-2:30", "1590"),
+        ("1-2:30:01", "1591"),
+        ("UNLIMITED", None),
+        ("INFINITE", None),
+        ("soon", "soon"),
         ("1:2:3:4", "1:2:3:4"),
     ],
-)  # fmt: skip
+)
 def test_a_time_limit_as_slurm_reads_it(text: str, minutes: str | None) -> None:
     assert time_limit(text) == minutes

@@ -193,8 +193,10 @@ def test_one_question_tells_all_jobs(stand: Stand, commands: Commands) -> None:
     commands.put("stat", "echo 1 Q; echo 2 R; echo '# a line that tells nothing'; echo 3 C")
     answer = stand.qstat(lambda seen: [])
     assert {name: record.status.state for name, record in answer.records.items()} == {
-        "1": JobState.QUEUED, "2": JobState.ACTIVE, "3": JobState.COMPLETED
-    }  # fmt: skip
+        "1": JobState.QUEUED,
+        "2": JobState.ACTIVE,
+        "3": JobState.COMPLETED,
+    }
     assert not commands.calls("hist")
 
 
@@ -204,9 +206,15 @@ def test_an_empty_answer_is_one(stand: Stand, commands: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["echo 'error: controller down' >&2", "echo 'error: controller down' >&2; exit 1", "exit 1",
-             "echo 1 Q; exit 1", "kill -9 $$"],
-)  # fmt: skip
+    "text",
+    [
+        "echo 'error: controller down' >&2",
+        "echo 'error: controller down' >&2; exit 1",
+        "exit 1",
+        "echo 1 Q; exit 1",
+        "kill -9 $$",
+    ],
+)
 def test_no_answer_is_no_information(stand: Stand, commands: Commands, text: str) -> None:
     commands.put("stat", text)
     with pytest.raises(Unavailable) as caught:
@@ -336,11 +344,7 @@ def test_what_a_manager_cannot_do_is_said(stand: Stand, commands: Commands) -> N
     commands.put("hold", "true")
     stand.hold(["2", "1"])
     assert commands.calls("hold") == [["1", "2"]]
-    for call in (
-        lambda: stand.release(["1"]),
-        lambda: stand.signal("1", "USR1"),
-        lambda: stand.extend("1", 5),
-    ):
+    for call in (lambda: stand.release(["1"]), lambda: stand.signal("1", "USR1"), lambda: stand.extend("1", 5)):
         with pytest.raises(Unsupported) as caught:
             call()
         assert caught.value.hint
@@ -425,9 +429,15 @@ def test_a_cluster_that_slurm_does_not_know_is_a_refusal_that_needs_no_search(
 
 
 @pytest.mark.parametrize(
-    "wrong", [5, Record(7, JobStatus(JobState.ACTIVE, "R")), Record("7", "R"), Record("7", JobStatus("R", "R")),  # type: ignore[arg-type]  # as a plug-in may have it
-              Record("7", JobStatus(JobState.ACTIVE, "R"), submitted="now")],  # type: ignore[arg-type]
-)  # fmt: skip
+    "wrong",
+    [
+        5,
+        Record(7, JobStatus(JobState.ACTIVE, "R")),
+        Record("7", "R"),
+        Record("7", JobStatus("R", "R")),  # type: ignore[arg-type]  # as a plug-in may have it
+        Record("7", JobStatus(JobState.ACTIVE, "R"), submitted="now"),
+    ],  # type: ignore[arg-type]
+)
 def test_a_reader_that_gives_no_record_costs_that_record_alone(commands: Commands, wrong: object) -> None:
     class Odd(SlurmScheduler):
         def live(self) -> Query:

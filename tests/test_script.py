@@ -34,11 +34,26 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
     ),
     "slurm, much": (
         {
-            **PLAIN, "name": "a run (né #1)", "num_nodes": 3, "ranks_per_node": 4, "cpus_per_rank": 2,
-            "gpus_per_rank": 1, "threads_per_core": 2, "memory_per_node": 5000, "hold": True,
-            "array": (0, 1, 2, 9), "job_mode": "mpi",
-            "parameters": {"qos": "high", "constraint": "gpu&hbm80g", "exclusive": "yes", "requeue": "no",
-                           "mail_type": "END,FAIL", "directives": ["--switches=2"], "signal_before_end": "USR1@90"},
+            **PLAIN,
+            "name": "a run (né #1)",
+            "num_nodes": 3,
+            "ranks_per_node": 4,
+            "cpus_per_rank": 2,
+            "gpus_per_rank": 1,
+            "threads_per_core": 2,
+            "memory_per_node": 5000,
+            "hold": True,
+            "array": (0, 1, 2, 9),
+            "job_mode": "mpi",
+            "parameters": {
+                "qos": "high",
+                "constraint": "gpu&hbm80g",
+                "exclusive": "yes",
+                "requeue": "no",
+                "mail_type": "END,FAIL",
+                "directives": ["--switches=2"],
+                "signal_before_end": "USR1@90",
+            },
         },
         """#!/bin/bash
 #SBATCH --job-name=a_run_n_1
@@ -65,15 +80,20 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
 #SBATCH --switches=2
 """,
     ),
-}  # fmt: skip
+}
 
 
 def script(name: str, job: Job, **given: Any) -> str:
     wanted = platform(name)
     return render(
-        wanted.template_class, job, job_id="j1", tag="psij:j1", folder=Path("/spool/j1"),
-        default_launcher=wanted.launcher, **given,
-    )  # fmt: skip
+        wanted.template_class,
+        job,
+        job_id="j1",
+        tag="psij:j1",
+        folder=Path("/spool/j1"),
+        default_launcher=wanted.launcher,
+        **given,
+    )
 
 
 @pytest.mark.parametrize("case", GOLDEN)
@@ -133,20 +153,48 @@ def test_a_rendered_script_is_the_one_that_would_be_sent() -> None:
 
 def test_what_describes_a_place_is_not_inherited() -> None:
     outside = {
-        "PATH": "/bin", "HOME": "/h", "MY": "x", "LANG": "C", "lower": "y", "EMPTY": "",
-        "PWD": "/p", "OLDPWD": "/o", "SHLVL": "2", "_": "/bin/env", "BASH_FUNC_f%%": "() { :; }", "not a name": "z",
-        "SLURM_JOB_ID": "1", "SLURM_CONF": "/c", "SLURMD_NODENAME": "n", "SBATCH_ACCOUNT": "a", "PMI_RANK": "0",
-        "PMIX_RANK": "0", "CUDA_VISIBLE_DEVICES": "0", "PSIJ_JOB_ID": "q", "PSIJ_NATIVE_ID": "4", "UID": "0",
-        "psij_folder": "/x", "RANDOM": "1",
-    }  # fmt: skip
+        "PATH": "/bin",
+        "HOME": "/h",
+        "MY": "x",
+        "LANG": "C",
+        "lower": "y",
+        "EMPTY": "",
+        "PWD": "/p",
+        "OLDPWD": "/o",
+        "SHLVL": "2",
+        "_": "/bin/env",
+        "BASH_FUNC_f%%": "() { :; }",
+        "not a name": "z",
+        "SLURM_JOB_ID": "1",
+        "SLURM_CONF": "/c",
+        "SLURMD_NODENAME": "n",
+        "SBATCH_ACCOUNT": "a",
+        "PMI_RANK": "0",
+        "PMIX_RANK": "0",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "PSIJ_JOB_ID": "q",
+        "PSIJ_NATIVE_ID": "4",
+        "UID": "0",
+        "psij_folder": "/x",
+        "RANDOM": "1",
+    }
     kept = inherited(platform("slurm").scheduler_class.drop_env, outside)
     assert set(kept) == {"PATH", "HOME", "MY", "LANG", "lower", "EMPTY"}
 
 
 def test_each_platform_drops_its_own_job_variables() -> None:
-    samples = {"slurm": "SLURM_JOB_ID", "local": "PSIJ_LOCAL_JOB_ID", "pbspro": "PBS_JOBID", "lsf": "LSB_JOBID",
-               "gridengine": "JOB_ID", "flux": "FLUX_JOB_ID", "cobalt": "COBALT_JOBID", "torque": "PBS_JOBID",
-               "oar": "OAR_JOB_ID", "htcondor": "_CONDOR_SLOT"}  # fmt: skip
+    samples = {
+        "slurm": "SLURM_JOB_ID",
+        "local": "PSIJ_LOCAL_JOB_ID",
+        "pbspro": "PBS_JOBID",
+        "lsf": "LSB_JOBID",
+        "gridengine": "JOB_ID",
+        "flux": "FLUX_JOB_ID",
+        "cobalt": "COBALT_JOBID",
+        "torque": "PBS_JOBID",
+        "oar": "OAR_JOB_ID",
+        "htcondor": "_CONDOR_SLOT",
+    }
     for name in PLATFORMS:
         assert not inherited(platform(name).scheduler_class.drop_env, {samples[name]: "1"}), name
 

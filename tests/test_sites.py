@@ -26,9 +26,21 @@ from psij_parsl.sites.layers import PACKAGE
 ROOT = Path(__file__).parent.parent
 SHIPPED = ["aurora", "frontier", "laptop", "lumi", "pbspro", "perlmutter", "polaris", "slurm"]
 SITE_KEYS = (
-    "name", "description", "url", "platform", "launcher", "launch", "poll_min", "spool", "parameters", "setup",
-    "environment", "required", "forbidden", "queues",
-)  # fmt: skip
+    "name",
+    "description",
+    "url",
+    "platform",
+    "launcher",
+    "launch",
+    "poll_min",
+    "spool",
+    "parameters",
+    "setup",
+    "environment",
+    "required",
+    "forbidden",
+    "queues",
+)
 Write = Callable[..., Path]
 
 
@@ -674,9 +686,13 @@ def test_the_hardware_of_the_nodes(host: Host) -> None:
     """
     host.write("user", "x", text)
     assert host.find("x").hardware() == Hardware(
-        cpus=8, gpus=("0", "1"), memory=4096, blocked=frozenset({0, 4}), gpu_cpus={"1": (1, 5)},
+        cpus=8,
+        gpus=("0", "1"),
+        memory=4096,
+        blocked=frozenset({0, 4}),
+        gpu_cpus={"1": (1, 5)},
         siblings=((0, 4), (1, 5), (2, 6), (3, 7)),
-    )  # fmt: skip
+    )
     assert host.find("slurm").hardware() is None
     assert host.find().hardware() is None
 

@@ -71,9 +71,13 @@ def answers(executor: BatchSchedulerExecutor, job: Submission, number: int) -> l
 
 @both
 def test_while_the_controller_is_down_states_stay_and_slurm_is_asked_ever_less(
-    slurm: SlurmCluster, shims: Shims, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture, comes_true: ComesTrue,
-) -> None:  # fmt: skip
+    slurm: SlurmCluster,
+    shims: Shims,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    comes_true: ComesTrue,
+) -> None:
     monkeypatch.setenv("SLURM_CONF", impatient(slurm.directory / "etc" / "slurm.conf", tmp_path, 1))
     executor = BatchSchedulerExecutor("slurm", poll_s=0.4, grace_s=0.0)
     job = running(executor, executor.submit(shell("sleep 300")))
@@ -286,9 +290,7 @@ def test_when_slurm_has_forgotten_a_job_its_folder_tells_what_became_of_it(
     forgetful.run("scancel", canceled.native_id)
     comes_true(lambda: not forgetful.run("squeue", "-h", "-t", "all"), 30.0, "Slurm to forget")
     ends = [job.wait(PATIENCE_S) for job in (good, bad, killed)]
-    assert [(end.state.name, end.exit_status) for end in ends] == [
-        ("COMPLETED", 0), ("FAILED", 3), ("FAILED", 137),
-    ]  # fmt: skip
+    assert [(end.state.name, end.exit_status) for end in ends] == [("COMPLETED", 0), ("FAILED", 3), ("FAILED", 137)]
     assert {end.message for end in ends} == {"as its exit file says"}
     for job in (silent, canceled):
         status = job.wait(PATIENCE_S)

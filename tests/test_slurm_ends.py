@@ -306,10 +306,13 @@ def test_a_job_submitted_inside_a_job_has_nothing_of_its_parent(
     monkeypatch.setenv("SBATCH_ARRAY_INX", "0-3")
     outer = executor.submit(
         Job(
-            command=[sys.executable, "-c", NESTED], ranks_per_node=3, cpus_per_rank=2, job_mode="script",
+            command=[sys.executable, "-c", NESTED],
+            ranks_per_node=3,
+            cpus_per_rank=2,
+            job_mode="script",
             environment={"SLURM_HINT": "nomultithread"},
         )
-    )  # fmt: skip
+    )
     inner_id, *lines = outer.result(PATIENCE_S).splitlines()
     inner = executor.submission(inner_id)
     told = dict(line.partition("=")[::2] for line in inner.result(PATIENCE_S).splitlines())
@@ -333,11 +336,17 @@ def test_a_job_submitted_inside_a_job_has_nothing_of_its_parent(
         ({"SLURM_CONF": "/opt/slurm.conf"}, "SLURM_CONF=/opt/slurm.conf"),
         ({"SLURM_CONF": "/opt/slurm.conf", "SLURM_JOB_ID": "7"}, "SLURM_CONF=/opt/slurm.conf"),  # salloc's shell
         ({"SLURM_CONF": "/run/slurm/conf/slurm.conf", "SLURMD_NODENAME": "n1"}, ""),
-        ({"SLURM_CONF": "/run/slurm/conf/slurm.conf", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": "SLURM_CONF=/a"},
-         "SLURM_CONF=/a"),
+        (
+            {
+                "SLURM_CONF": "/run/slurm/conf/slurm.conf",
+                "SLURMD_NODENAME": "n1",
+                "PSIJ_JOB_CLUSTER": "SLURM_CONF=/a",
+            },
+            "SLURM_CONF=/a",
+        ),
         ({"SLURM_CLUSTERS": "other", "SLURMD_NODENAME": "n1", "PSIJ_JOB_CLUSTER": ""}, ""),  # the name apart
     ],
-)  # fmt: skip
+)
 def test_a_job_in_a_job_is_of_the_same_cluster_though_slurmd_sets_slurm_conf(
     environ: dict[str, str], key: str
 ) -> None:

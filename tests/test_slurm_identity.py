@@ -66,8 +66,11 @@ def lost(job: Submission) -> None:
 
 
 def watch_cancels(shims: Shims) -> None:
-    shims.put("scancel", f'for each; do case $each in -*) ;; accounted | plain | two) ;; *) echo "$each" >>{shims.folder}/cancelled;; esac; done\n'
-                         'exec "$real" "$@"')  # fmt: skip
+    shims.put(
+        "scancel",
+        f'for each; do case $each in -*) ;; accounted | plain | two) ;; *) echo "$each" >>{shims.folder}/cancelled;; esac; done\n'
+        'exec "$real" "$@"',
+    )
 
 
 # ---- a controller that lost its state ------------------------------------------------------------------------------
@@ -184,8 +187,11 @@ def test_two_records_with_one_native_id_are_told_by_their_tags(executor: BatchSc
 def test_a_site_that_strips_comments_keeps_us_our_jobs(
     slurm: SlurmCluster, executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue
 ) -> None:
-    shims.put("sbatch", 'for each; do shift; case $each in --comment=*) ;; *) set -- "$@" "$each";; esac; done\n'
-                        'exec "$real" "$@" < <(grep -v "^#SBATCH --comment=")')  # fmt: skip
+    shims.put(
+        "sbatch",
+        'for each; do shift; case $each in --comment=*) ;; *) set -- "$@" "$each";; esac; done\n'
+        'exec "$real" "$@" < <(grep -v "^#SBATCH --comment=")',
+    )
     job, held = executor.submit(shell("exit 6")), executor.submit(Job(command=["true"], hold=True))
     assert job.wait(PATIENCE_S).exit_code == 6
     assert executor.status([held.id], urgent=True)[0].held

@@ -101,10 +101,7 @@ LIVE = {
     "timeout-after-its-own-end": Expected(F, 7),
 }
 # Where accounting tells less than the controller. What it folds, our exit file tells: see test_tracking.py.
-ACCOUNTED = {
-    "dependency-cancelled": Expected(X),
-    "failed-exit137": Expected(F, 9),
-}
+ACCOUNTED = {"dependency-cancelled": Expected(X), "failed-exit137": Expected(F, 9)}
 
 
 @dataclass(frozen=True)
@@ -244,9 +241,10 @@ def test_every_recorded_case_has_a_row() -> None:
 
 def test_an_array_is_one_record_for_each_element() -> None:
     for case, states in {
-        "array-running": {"3": A, "7": A}, "array-pending": {"0": Q, "1": Q, "2": Q, "8": Q},
+        "array-running": {"3": A, "7": A},
+        "array-pending": {"0": Q, "1": Q, "2": Q, "8": Q},
         "array-ended": {"0": C, "1": F},
-    }.items():  # fmt: skip
+    }.items():
         answer = recorded(f"live/{case}.squeue").stdout.splitlines()
         records = [record for line in answer if (record := read_squeue(line)) is not None]
         assert {record.id.partition("_")[2]: record.status.state for record in records} == states
@@ -303,8 +301,12 @@ def test_partitions_are_read_with_their_limits() -> None:
     assert queues["debug"].default
     assert not queues["batch"].default
     assert {name: queue.minutes for name, queue in queues.items()} == {
-        "debug": 30, "batch": 1440, "short": 1, "small": 120, "closed": 120
-    }  # fmt: skip
+        "debug": 30,
+        "batch": 1440,
+        "short": 1,
+        "small": 120,
+        "closed": 120,
+    }
     assert {name: queue.max_nodes for name, queue in queues.items() if queue.max_nodes} == {"small": 1}
     assert [name for name, queue in queues.items() if not queue.up] == ["closed"]
 
@@ -323,17 +325,36 @@ def test_a_wall_time_limit_is_in_minutes(text: str, minutes: int | None) -> None
 
 # https://slurm.schedmd.com/job_state_codes.html and slurm_protocol_defs.c, with what each means for a job.
 DOCUMENTED = {
-    "BOOT_FAIL": (F, EndReason.NODE_FAILURE), "CANCELLED": (X, None), "COMPLETED": (C, None),
-    "CONFIGURING": (Q, None), "COMPLETING": (A, None), "DEADLINE": (F, EndReason.DEADLINE), "EXPEDITING": (Q, None),
+    "BOOT_FAIL": (F, EndReason.NODE_FAILURE),
+    "CANCELLED": (X, None),
+    "COMPLETED": (C, None),
+    "CONFIGURING": (Q, None),
+    "COMPLETING": (A, None),
+    "DEADLINE": (F, EndReason.DEADLINE),
+    "EXPEDITING": (Q, None),
     "FAILED": (F, None),
-    "LAUNCH_FAILED": (F, EndReason.LAUNCH_FAILED), "NODE_FAIL": (F, EndReason.NODE_FAILURE),
-    "OUT_OF_MEMORY": (F, EndReason.OUT_OF_MEMORY), "PENDING": (Q, None), "POWER_UP_NODE": (Q, None),
-    "PREEMPTED": (F, EndReason.PREEMPTED), "RECONFIG_FAIL": (F, EndReason.LAUNCH_FAILED), "REQUEUED": (Q, None),
-    "REQUEUE_FED": (Q, None), "REQUEUE_HOLD": (Q, None), "RESIZING": (A, None), "RESV_DEL_HOLD": (Q, None),
-    "REVOKED": (JobState.UNKNOWN, None), "RUNNING": (A, None), "SIGNALING": (A, None), "SPECIAL_EXIT": (Q, None),
-    "STAGE_OUT": (A, None), "STOPPED": (A, None), "SUSPENDED": (A, None), "TIMEOUT": (F, EndReason.TIMEOUT),
+    "LAUNCH_FAILED": (F, EndReason.LAUNCH_FAILED),
+    "NODE_FAIL": (F, EndReason.NODE_FAILURE),
+    "OUT_OF_MEMORY": (F, EndReason.OUT_OF_MEMORY),
+    "PENDING": (Q, None),
+    "POWER_UP_NODE": (Q, None),
+    "PREEMPTED": (F, EndReason.PREEMPTED),
+    "RECONFIG_FAIL": (F, EndReason.LAUNCH_FAILED),
+    "REQUEUED": (Q, None),
+    "REQUEUE_FED": (Q, None),
+    "REQUEUE_HOLD": (Q, None),
+    "RESIZING": (A, None),
+    "RESV_DEL_HOLD": (Q, None),
+    "REVOKED": (JobState.UNKNOWN, None),
+    "RUNNING": (A, None),
+    "SIGNALING": (A, None),
+    "SPECIAL_EXIT": (Q, None),
+    "STAGE_OUT": (A, None),
+    "STOPPED": (A, None),
+    "SUSPENDED": (A, None),
+    "TIMEOUT": (F, EndReason.TIMEOUT),
     "UPDATE_DB": (A, None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("native", DOCUMENTED)
@@ -355,9 +376,16 @@ def test_a_state_that_waits_for_a_release_is_held(native: str) -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held", "launch_failed_requeued_held",
-     "job requeued in held state", "job_requeued_in_held_state"],
-)  # fmt: skip
+    [
+        "JobHeldUser",
+        "JobHeldAdmin",
+        "JobHoldMaxRequeue",
+        "launch failed requeued held",
+        "launch_failed_requeued_held",
+        "job requeued in held state",
+        "job_requeued_in_held_state",
+    ],
+)
 def test_held_is_held_however_it_is_spelled(reason: str) -> None:
     assert status("PENDING", 0, 0, "", reason, 0, "", "").held
     assert not status("RUNNING", 0, 0, "", reason, 0, "", "").held

@@ -21,11 +21,17 @@ from psij_parsl.system.commands import Output
 VERSIONS = ("24.11", "26.05")
 C, F, Q, A, X = JobState.COMPLETED, JobState.FAILED, JobState.QUEUED, JobState.ACTIVE, JobState.CANCELED
 ENDS = {
-    "psij:ok": (C, 0, None), "psij:env": (C, 0, None), "psij:cpus": (C, 0, None), "psij:tres": (C, 0, None),
-    "psij:badchdir": (C, 0, None), "psij:badout": (C, 0, None),  # since 23.02 it makes the directories
-    "psij:exit3": (F, 3, None), "psij:sig9": (F, None, 9), "psij:sig11": (F, None, 11),
+    "psij:ok": (C, 0, None),
+    "psij:env": (C, 0, None),
+    "psij:cpus": (C, 0, None),
+    "psij:tres": (C, 0, None),
+    "psij:badchdir": (C, 0, None),
+    "psij:badout": (C, 0, None),  # since 23.02 it makes the directories
+    "psij:exit3": (F, 3, None),
+    "psij:sig9": (F, None, 9),
+    "psij:sig11": (F, None, 11),
     "psij:exit137": (F, 137, None),
-}  # fmt: skip
+}
 GOING = {"psij:held": (Q, None, None), "psij:long": (A, None, None), "psij:wall": (A, None, None)}
 
 
@@ -110,10 +116,23 @@ def test_a_refused_submission_leaves_a_record_that_harms_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [("768", (3, 0)), ("9", (0, 9)), ("0", (0, 0)), ("3:0", (3, 0)), ("0:9", (0, 9)), ("137:0", (137, 0)),
-     ("9:0", (9, 0)), ("", (None, 0)), (" ", (None, 0)), ("N/A", (None, 0)), ("3:", (None, 0)), (":9", (None, 0)),
-     ("-1", (None, 0)), ("x:y", (None, 0))],
-)  # fmt: skip
+    [
+        ("768", (3, 0)),
+        ("9", (0, 9)),
+        ("0", (0, 0)),
+        ("3:0", (3, 0)),
+        ("0:9", (0, 9)),
+        ("137:0", (137, 0)),
+        ("9:0", (9, 0)),
+        ("", (None, 0)),
+        (" ", (None, 0)),
+        ("N/A", (None, 0)),
+        ("3:", (None, 0)),
+        (":9", (None, 0)),
+        ("-1", (None, 0)),
+        ("x:y", (None, 0)),
+    ],
+)
 def test_every_form_of_an_exit_status_is_read(text: str, meant: tuple[int | None, int]) -> None:
     assert exit_status(text) == meant
 

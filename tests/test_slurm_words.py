@@ -39,9 +39,15 @@ def test_odd_directories_and_files_are_the_jobs_own(executor: BatchSchedulerExec
         folder.mkdir()
         (folder / f"in {name}").write_text(f"words {number}\n")
         jobs.append(
-            shell("cat; pwd; echo bad >&2", directory=folder, stdin=Path(f"in {name}"), stdout=Path(f"out {name}"),
-                  stderr=Path(f"err {name}"), name=name)
-        )  # fmt: skip
+            shell(
+                "cat; pwd; echo bad >&2",
+                directory=folder,
+                stdin=Path(f"in {name}"),
+                stdout=Path(f"out {name}"),
+                stderr=Path(f"err {name}"),
+                name=name,
+            )
+        )
     made = executor.submit_many(jobs)
     assert executor.wait([job.id for job in made], PATIENCE_S)
     for number, (name, job) in enumerate(zip(ODD, made, strict=True)):
@@ -107,10 +113,13 @@ def test_look_alikes_of_directives_are_only_words(executor: BatchSchedulerExecut
     script.write_text('#!/bin/bash\n#SBATCH --partition=nope\n#SBATCH --array=0-9\necho fine "$@"\n')
     script.chmod(0o755)
     job = Job(
-        command=[str(script), "#SBATCH --nodes=99", "\n#SBATCH --nodes=99\n"], setup="#SBATCH --hold\n#SBATCH -p no",
-        environment={"X": "\n#SBATCH --nodes=99\n"}, directory=tmp_path, name="\n#SBATCH --nodes=99\n",
+        command=[str(script), "#SBATCH --nodes=99", "\n#SBATCH --nodes=99\n"],
+        setup="#SBATCH --hold\n#SBATCH -p no",
+        environment={"X": "\n#SBATCH --nodes=99\n"},
+        directory=tmp_path,
+        name="\n#SBATCH --nodes=99\n",
         stdout=Path("#SBATCH --hold"),
-    )  # fmt: skip
+    )
     made = executor.submit(job)
     assert made.result(PATIENCE_S) == "fine #SBATCH --nodes=99 \n#SBATCH --nodes=99\n\n"
     assert (tmp_path / "#SBATCH --hold").exists()

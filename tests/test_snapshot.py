@@ -24,10 +24,19 @@ from psij_parsl.jobs import snapshot as snapshots
 from psij_parsl.jobs.snapshot import CAPACITY, QueueSnapshot, View, pack, unpack
 
 STATUS = st.builds(
-    JobStatus, st.sampled_from(JobState), st.text(), st.none() | st.integers(0, 255), st.none() | st.integers(1, 64),
-    st.none() | st.sampled_from(EndReason), st.text(), st.text(), st.integers(0, 9), st.none() | st.floats(0, 1e11),
-    st.none() | st.floats(0, 1e11), st.booleans(),
-)  # fmt: skip
+    JobStatus,
+    st.sampled_from(JobState),
+    st.text(),
+    st.none() | st.integers(0, 255),
+    st.none() | st.integers(1, 64),
+    st.none() | st.sampled_from(EndReason),
+    st.text(),
+    st.text(),
+    st.integers(0, 9),
+    st.none() | st.floats(0, 1e11),
+    st.none() | st.floats(0, 1e11),
+    st.booleans(),
+)
 
 
 class Manager:
@@ -312,10 +321,21 @@ def test_a_spent_budget_of_the_future_does_not_last_until_then(home: Path, manag
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", "null", "7", '{"rows": 3}', '{"missing": []}', '{"tokens": "x"}', '{"asked": null}',
-        '{"novelty": 1}', '{"rows": {}, "failing_until": {}}', '{"failure": 3}', "\x00\x00",
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        '{"rows": 3}',
+        '{"missing": []}',
+        '{"tokens": "x"}',
+        '{"asked": null}',
+        '{"novelty": 1}',
+        '{"rows": {}, "failing_until": {}}',
+        '{"failure": 3}',
+        "\x00\x00",
     ],
-)  # fmt: skip
+)
 def test_a_damaged_file_is_as_none(home: Path, manager: Manager, text: str) -> None:
     shared = snapshot(home)
     shared.read(manager)

@@ -13,10 +13,19 @@ from psij_parsl import EndReason, JobState, JobStatus
 from psij_parsl.states import signal_name
 
 STATUS = st.builds(
-    JobStatus, st.sampled_from(JobState), st.text(max_size=5), st.none() | st.integers(0, 255),
-    st.none() | st.integers(1, 64), st.none() | st.sampled_from(EndReason), st.text(max_size=5), st.text(max_size=5),
-    st.integers(0, 4), st.none() | st.floats(1, 1e10), st.none() | st.floats(1, 1e10), st.booleans(),
-)  # fmt: skip
+    JobStatus,
+    st.sampled_from(JobState),
+    st.text(max_size=5),
+    st.none() | st.integers(0, 255),
+    st.none() | st.integers(1, 64),
+    st.none() | st.sampled_from(EndReason),
+    st.text(max_size=5),
+    st.text(max_size=5),
+    st.integers(0, 4),
+    st.none() | st.floats(1, 1e10),
+    st.none() | st.floats(1, 1e10),
+    st.booleans(),
+)
 
 
 @given(reports=st.lists(STATUS, min_size=1, max_size=8))

@@ -85,9 +85,13 @@ def test_a_submit_says_for_whom_it_waits_and_heeds_the_first_interrupt(home: Pat
     Journal(home)
     with stopped_holder(home / "journal.lock") as process:
         submit = subprocess.Popen(
-            [*COMMAND, "submit", "--platform", "local", "--", "true"], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )  # fmt: skip
+            [*COMMAND, "submit", "--platform", "local", "--", "true"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         assert submit.stderr
         said = submit.stderr.readline()
         assert "waiting for the lock" in said
@@ -132,9 +136,12 @@ def test_who_only_looks_is_answered_while_the_local_managers_lock_is_held_by_a_s
 def test_a_submit_goes_on_when_the_holder_does(home: Path) -> None:
     with stopped_holder(home / "journal.lock") as process:
         submit = subprocess.Popen(
-            [*COMMAND, "submit", "--platform", "local", "--", "true"], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [*COMMAND, "submit", "--platform", "local", "--", "true"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
         assert submit.stderr
         assert "waiting for the lock" in submit.stderr.readline()
         process.kill()

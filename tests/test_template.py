@@ -70,13 +70,7 @@ class LocalTemplate(JobTemplate):
 export SCRATCH=/local/ssd
 {% endif %}
 """
-    optional_params = [
-        {
-            'name': "use_ssd",
-            'validators': [str2bool],
-            'default': True
-        }
-    ]  # fmt: skip
+    optional_params = [{"name": "use_ssd", "validators": [str2bool], "default": True}]
 
 
 def test_the_example_of_the_reference_works() -> None:
@@ -197,9 +191,20 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_and_the_valid_ones() -
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_nodes", 0), ("num_nodes", "two"), ("num_nodes", None), ("wall_time_min", -1), ("wall_time_min", 1.5),
-     ("queue", "a b"), ("queue", ""), ("project", "x;y"), ("project", "-A"), ("job_mode", "mpii"), ("queue", "a\nb")],
-)  # fmt: skip
+    [
+        ("num_nodes", 0),
+        ("num_nodes", "two"),
+        ("num_nodes", None),
+        ("wall_time_min", -1),
+        ("wall_time_min", 1.5),
+        ("queue", "a b"),
+        ("queue", ""),
+        ("project", "x;y"),
+        ("project", "-A"),
+        ("job_mode", "mpii"),
+        ("queue", "a\nb"),
+    ],
+)
 def test_a_fixed_parameter_that_breaks_its_rule_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidRequest, match=f"^{name}="):
         define(FIVE).render(**{name: value})
@@ -342,17 +347,28 @@ def test_a_macro_that_nobody_calls_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("{% import 'x' as x %}", "import is refused"), ("{% from 'x' import y %}", "import is refused"),
-     ("{% include queue %}", "written out"), ("{% include ['a', 'b'] %}", "written out"),
-     ("{% include 'a' ignore missing %}", "nothing more"), ("{% include 'nowhere' %}", "cannot be read"),
-     ("{% include '../x' %}", "must lie beside"), ("{% include '/etc/passwd' %}", "must lie beside"),
-     ("{% if queue %}{% extends 'parent' %}{% endif %}", "at the top"), ("{% extends queue %}", "written out"),
-     ("{% filter upper %}x{% endfilter %}", "refused"), ("{% set x | upper %}x{% endset %}", "refused"),
-     ("{% macro m() %}{% endmacro %}{% call m() %}x{% endcall %}", "refused"), ("{{ self.a() }}", "refused"),
-     ("{% autoescape true %}x{% endautoescape %}", "refused"), ("{{ section(queue) }}", "section.* takes one of"),
-     ("{{ section('head') }}", "takes one of"), ("{% set x = section('body') %}{{ x }}", "not declared"),
-     ("{% block a %}{% endblock %}{% block a %}{% endblock %}", "twice|defined")],
-)  # fmt: skip
+    [
+        ("{% import 'x' as x %}", "import is refused"),
+        ("{% from 'x' import y %}", "import is refused"),
+        ("{% include queue %}", "written out"),
+        ("{% include ['a', 'b'] %}", "written out"),
+        ("{% include 'a' ignore missing %}", "nothing more"),
+        ("{% include 'nowhere' %}", "cannot be read"),
+        ("{% include '../x' %}", "must lie beside"),
+        ("{% include '/etc/passwd' %}", "must lie beside"),
+        ("{% if queue %}{% extends 'parent' %}{% endif %}", "at the top"),
+        ("{% extends queue %}", "written out"),
+        ("{% filter upper %}x{% endfilter %}", "refused"),
+        ("{% set x | upper %}x{% endset %}", "refused"),
+        ("{% macro m() %}{% endmacro %}{% call m() %}x{% endcall %}", "refused"),
+        ("{{ self.a() }}", "refused"),
+        ("{% autoescape true %}x{% endautoescape %}", "refused"),
+        ("{{ section(queue) }}", "section.* takes one of"),
+        ("{{ section('head') }}", "takes one of"),
+        ("{% set x = section('body') %}{{ x }}", "not declared"),
+        ("{% block a %}{% endblock %}{% block a %}{% endblock %}", "twice|defined"),
+    ],
+)
 def test_what_cannot_be_followed_or_quoted_is_refused(text: str, why: str) -> None:
     import re
 
@@ -433,45 +449,88 @@ def test_the_cores_skeleton_can_be_extended(name: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['"{{ directory }}"', "'{{ directory }}'", 'x="a {{ directory }} b"', 'x="$a/{{ directory }}"',
-     "$'{{ directory }}'",
-     "cat <<EOF\na {{ directory }}\nEOF", "cat <<-'E'\n\t{{ directory }}\n\tE", "x=$(( {{ directory }} + 1 ))",
-     "x=`cat {{ directory }}`", "x=$((1+(2*{{ directory }})))", "echo \\{{ directory }}", "echo ${{ directory }}",
-     "echo $HOME{{ directory }}", "echo {{ directory }}>f", "echo \"a\nb {{ directory }}\"",
-     'x="$(a)b{{ directory }}"',
-     "{% if queue %}\"{% endif %}{{ directory }}", "# \"{{ directory }}\"",
-     "{{ section('directives') }}#X '{{ directory }}'",
-     "{% for x in after %}'{{ x }}'{% endfor %}", "{% macro m(x) %}\"{{ x }}\"{% endmacro %}{{ m(directory) }}",
-     "x=${y:-{{ directory }}}", "x=\"${y:-'{{ directory }}'}\"", "a[{{ directory }}]=1",
-     "x=$(a)#' {{ directory }} '", "{% set queue = directory %}\"{{ queue }}\"",
-     '"{{ queue ~ directory }}"', '"{{ queue | upper }}"'],
-)  # fmt: skip
+    [
+        '"{{ directory }}"',
+        "'{{ directory }}'",
+        'x="a {{ directory }} b"',
+        'x="$a/{{ directory }}"',
+        "$'{{ directory }}'",
+        "cat <<EOF\na {{ directory }}\nEOF",
+        "cat <<-'E'\n\t{{ directory }}\n\tE",
+        "x=$(( {{ directory }} + 1 ))",
+        "x=`cat {{ directory }}`",
+        "x=$((1+(2*{{ directory }})))",
+        "echo \\{{ directory }}",
+        "echo ${{ directory }}",
+        "echo $HOME{{ directory }}",
+        "echo {{ directory }}>f",
+        'echo "a\nb {{ directory }}"',
+        'x="$(a)b{{ directory }}"',
+        '{% if queue %}"{% endif %}{{ directory }}',
+        '# "{{ directory }}"',
+        "{{ section('directives') }}#X '{{ directory }}'",
+        "{% for x in after %}'{{ x }}'{% endfor %}",
+        '{% macro m(x) %}"{{ x }}"{% endmacro %}{{ m(directory) }}',
+        "x=${y:-{{ directory }}}",
+        "x=\"${y:-'{{ directory }}'}\"",
+        "a[{{ directory }}]=1",
+        "x=$(a)#' {{ directory }} '",
+        '{% set queue = directory %}"{{ queue }}"',
+        '"{{ queue ~ directory }}"',
+        '"{{ queue | upper }}"',
+    ],
+)
 def test_an_expression_where_its_quoting_would_not_hold_is_refused(line: str) -> None:
     assert "an expression stands" in refused(FIVE + line + "\n")
 
 
 @pytest.mark.parametrize(
     "line",
-    ["cd {{ directory }}", "x={{ directory }}", "x=\"$HOME\"{{ directory }}'end'", 'x="$(cat {{ directory }})"',
-     "# don't {{ directory }}", "a # it's\necho {{ directory }}", "x=${y#z}{{ directory }}", "$(cd {{ directory }})",
-     "cat <<EOF\nit's $x\nEOF\ncd {{ directory }}", "case x in a) echo {{ directory }};; esac",
-     "x=$((1<<2)); cd {{ directory }}",
-     "x=${y/ #/'a}'}; cd {{ directory }}", "x=\"${y:-'it\"'}\"; cd {{ directory }}",
-     "cat <<<'a'; cd {{ directory }}", "echo \\\\{{ directory }}", "x=\"it's\"; cd {{ directory }}",
-     "(cd {{ directory }})",
-     "trap 'x '\"$y\"' z' {{ directory }}", "[ $# = 1 ] && cd {{ directory }}", "f() { cd {{ directory }}; }",
-     "x=\"\\\"\"{{ directory }}", "x=$'it\\'s'; cd {{ directory }}", "cat <<A <<B\n'\nA\n\"\nB\ncd {{ directory }}",
-     "{% if queue %}a{% else %}b{% endif %} {{ directory }}", "echo {{ directory }} >f",
-     "x=`a 'b'`; cd {{ directory }}"],
-)  # fmt: skip
+    [
+        "cd {{ directory }}",
+        "x={{ directory }}",
+        "x=\"$HOME\"{{ directory }}'end'",
+        'x="$(cat {{ directory }})"',
+        "# don't {{ directory }}",
+        "a # it's\necho {{ directory }}",
+        "x=${y#z}{{ directory }}",
+        "$(cd {{ directory }})",
+        "cat <<EOF\nit's $x\nEOF\ncd {{ directory }}",
+        "case x in a) echo {{ directory }};; esac",
+        "x=$((1<<2)); cd {{ directory }}",
+        "x=${y/ #/'a}'}; cd {{ directory }}",
+        'x="${y:-\'it"\'}"; cd {{ directory }}',
+        "cat <<<'a'; cd {{ directory }}",
+        "echo \\\\{{ directory }}",
+        'x="it\'s"; cd {{ directory }}',
+        "(cd {{ directory }})",
+        "trap 'x '\"$y\"' z' {{ directory }}",
+        "[ $# = 1 ] && cd {{ directory }}",
+        "f() { cd {{ directory }}; }",
+        'x="\\""{{ directory }}',
+        "x=$'it\\'s'; cd {{ directory }}",
+        "cat <<A <<B\n'\nA\n\"\nB\ncd {{ directory }}",
+        "{% if queue %}a{% else %}b{% endif %} {{ directory }}",
+        "echo {{ directory }} >f",
+        "x=`a 'b'`; cd {{ directory }}",
+    ],
+)
 def test_an_expression_where_its_quoting_holds_passes(line: str) -> None:
     made = define(FIVE + line + "\n")
     script = made.render(given={"directory": "/a b/it's"})
     assert subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True).stderr == ""
 
 
-@pytest.mark.parametrize("line", ['echo "{{ num_nodes }} nodes"', 'q="{{ queue }}"', "x=$(( {{ num_nodes }} * 2 ))",
-                                  'echo "{{ wall_time_min | hms }}"', "#X '{{ job_mode }}'"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        'echo "{{ num_nodes }} nodes"',
+        'q="{{ queue }}"',
+        "x=$(( {{ num_nodes }} * 2 ))",
+        'echo "{{ wall_time_min | hms }}"',
+        "#X '{{ job_mode }}'",
+    ],
+)
 def test_the_fixed_parameters_may_stand_in_quotes_for_they_are_plain(line: str) -> None:
     define(FIVE + line).render(queue="q")
 
@@ -515,8 +574,9 @@ def test_the_sentinel_check_passes_a_template_whose_parameters_all_matter() -> N
 
 
 def test_the_sentinel_check_names_the_parameters_without_effect() -> None:
-    made = define(FIVE + "{% if ssd %}{% endif %}{% set x = disk %}", Parameter("ssd", True, [str2bool]),
-                  Parameter("disk"))  # fmt: skip
+    made = define(
+        FIVE + "{% if ssd %}{% endif %}{% set x = disk %}", Parameter("ssd", True, [str2bool]), Parameter("disk")
+    )
     with pytest.raises(AssertionError, match="do not change the script: ssd, disk"):
         sentinel_check(made)
 

@@ -59,7 +59,11 @@ CASES = {
         RUNNING, RUNNING, JobState.ACTIVE, exit_file="7 0 0 command 1"
     ),
     "an exit file does not overrule a time-out": Case(
-        RUNNING, failed(reason=EndReason.TIMEOUT), JobState.FAILED, None, EndReason.TIMEOUT,
+        RUNNING,
+        failed(reason=EndReason.TIMEOUT),
+        JobState.FAILED,
+        None,
+        EndReason.TIMEOUT,
         exit_file="7 0 143 command 1",
     ),
     "being seen again ends being missing": Case(RUNNING, RUNNING, JobState.ACTIVE, missing_since=NOW - 60),
@@ -110,7 +114,11 @@ CASES = {
     ),
     "lost by the manager, and nobody knows better": Case(RUNNING, LOST, JobState.FAILED, None, EndReason.LOST),
     "done by the exit file, and out of memory by the manager": Case(
-        RUNNING, failed(reason=EndReason.OUT_OF_MEMORY), JobState.FAILED, None, EndReason.OUT_OF_MEMORY,
+        RUNNING,
+        failed(reason=EndReason.OUT_OF_MEMORY),
+        JobState.FAILED,
+        None,
+        EndReason.OUT_OF_MEMORY,
         exit_file="7 0 0 command 99",
     ),
     "done by the exit file, and cancelled by the manager": Case(
@@ -123,8 +131,10 @@ CASES = {
         RUNNING, failed(125), JobState.FAILED, 125, EndReason.DEPENDENCY, "to follow", "7 0 125 dependency 1"
     ),
     "cancelled by us while it waited for another": Case(
-        QUEUED, JobStatus(JobState.CANCELED, "CANCELLED", reason=EndReason.DEPENDENCY, message="x"),
-        JobState.CANCELED, asked=True,
+        QUEUED,
+        JobStatus(JobState.CANCELED, "CANCELLED", reason=EndReason.DEPENDENCY, message="x"),
+        JobState.CANCELED,
+        asked=True,
     ),
     # Gone, with an exit file.
     "the exit file is the second source": Case(RUNNING, None, JobState.COMPLETED, 0, exit_file="7 0 0 command 99"),
@@ -154,7 +164,13 @@ CASES = {
         RUNNING, None, JobState.ACTIVE, missing_since=NOW - GRACE + 1, still_missing=NOW - GRACE + 1
     ),
     "absence beyond it is a lost job": Case(
-        RUNNING, None, JobState.FAILED, None, EndReason.LOST, "has not known it for 120 s", missing_since=NOW - GRACE,
+        RUNNING,
+        None,
+        JobState.FAILED,
+        None,
+        EndReason.LOST,
+        "has not known it for 120 s",
+        missing_since=NOW - GRACE,
         still_missing=NOW - GRACE,
     ),
     "silence is no absence": Case(RUNNING, None, JobState.ACTIVE, heard=False),
@@ -176,7 +192,7 @@ CASES = {
     "out of time before the cancel reached it": Case(
         RUNNING, failed(signal=15, reason=EndReason.TIMEOUT), JobState.FAILED, None, EndReason.TIMEOUT, asked=True
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -188,10 +204,18 @@ def test_the_status_of(tmp_path: Path, name: str) -> None:
     record = None if case.record is None else Record("7", case.record)
     status, since = resolve(
         Inquiry(
-            Stand(), entry, "", "7", record, case.before, NOW, heard=case.heard, missing_since=case.missing_since,
+            Stand(),
+            entry,
+            "",
+            "7",
+            record,
+            case.before,
+            NOW,
+            heard=case.heard,
+            missing_since=case.missing_since,
             grace_s=GRACE,
         )
-    )  # fmt: skip
+    )
     assert (status.state, status.exit_code, status.reason) == (case.state, case.exit_code, case.reason)
     assert case.says in status.message
     assert since == case.still_missing
@@ -251,9 +275,7 @@ def asked_of(
 ) -> tuple[JobStatus, float | None]:
     entry = known.pop("entry", Entry("j1", "odd", str(folder), native="7"))
     told = None if record is None else known.pop("shown", Record("7", record))
-    return resolve(
-        Inquiry(scheduler, entry, known.pop("key", ""), "7", told, before, NOW, grace_s=GRACE, **known)
-    )  # fmt: skip
+    return resolve(Inquiry(scheduler, entry, known.pop("key", ""), "7", told, before, NOW, grace_s=GRACE, **known))
 
 
 def left(folder: Path, text: str) -> None:
@@ -297,9 +319,11 @@ def test_where_the_counts_differ_the_times_tell_of_which_start_an_exit_file_is(t
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("=>> PBS: job killed: walltime 76 exceeded limit 60", EndReason.TIMEOUT),
-     ("=>> PBS: job killed: mem 425280kb exceeded limit 51200kb", EndReason.OUT_OF_MEMORY)],
-)  # fmt: skip
+    [
+        ("=>> PBS: job killed: walltime 76 exceeded limit 60", EndReason.TIMEOUT),
+        ("=>> PBS: job killed: mem 425280kb exceeded limit 51200kb", EndReason.OUT_OF_MEMORY),
+    ],
+)
 @pytest.mark.parametrize("ended", [failed(143), failed(signal=9), failed(), failed(137)])
 def test_the_managers_own_log_tells_why_it_killed_a_job(
     tmp_path: Path, line: str, reason: EndReason, ended: JobStatus

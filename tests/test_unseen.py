@@ -18,9 +18,13 @@ from tests import unseen
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = (
-    "tests/test_sites.py", "tests/test_cli.py", "tests/test_which_machine.py", "tests/test_cli_slurm.py",
-    "tests/test_pbspro_faults.py", "tests/test_parsl_config.py",
-)  # fmt: skip
+    "tests/test_sites.py",
+    "tests/test_cli.py",
+    "tests/test_which_machine.py",
+    "tests/test_cli_slurm.py",
+    "tests/test_pbspro_faults.py",
+    "tests/test_parsl_config.py",
+)
 _HOST = r"""
 set -e
 cp -a /etc/. "$1/etc"
@@ -45,8 +49,13 @@ def on_a_host_with_managers(folder: Path, *argv: str) -> subprocess.CompletedPro
     environ |= {"PATH": f"{folder}/bin:{unseen.path_before()}", "SLURM_JOB_ID": "7", "PBS_CONF_FILE": "/etc/pbs.conf"}
     return subprocess.run(
         ["unshare", "--mount", "sh", "-c", _HOST, "sh", folder, *argv],
-        env=environ, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
 
 
 @pytest.fixture

@@ -30,20 +30,23 @@ PBS = ("qsub", "qstat", "qdel")
 SAYS: Mapping[str, tuple[int, str, str]] = {
     "Slurm": (0, "slurm-wlm 24.11.5", ""),
     "Slurm without a cluster": (
-        1, "",
+        1,
+        "",
         "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\n"
         "sbatch: error: fetch_config: DNS SRV lookup failed\n"
         "sbatch: error: _establish_config_source: failed to fetch config\n"
         "sbatch: fatal: Could not establish a configuration source",
     ),
     "Slurm's qsub": (
-        2, "",
+        2,
+        "",
         "Unknown option: version\nUsage:\n    qsub [-a start_time] [-A account] [-b y|n] [-e err_path] [-I] [-l\n"
         "    resource_list] [-m mail_options] [-M user_list] [-N job_name] [-o\n"
         "    out_path] [-p priority] [-pe shm task_cnt] [-P wckey] [-q destination]",
     ),
     "Slurm's qstat": (
-        2, "",
+        2,
+        "",
         "Unknown option: version\nUsage:\n    qstat [-f] [-a|-i|-r] [-n [-1]] [-G|-M] [-u user_list] [-? | --help]\n"
         "    [--man] [job_id...]",
     ),
@@ -51,13 +54,19 @@ SAYS: Mapping[str, tuple[int, str, str]] = {
     "Torque": (0, "", "Version: 6.1.2\nCommit: 661e092552de43a785c15d39a3634a541d86898e"),
     "Torque, built": (0, "", "Version: master\nCommit: 34ff845417cc0348dfe0a61a491e5e0f4adf6ef4"),
     "Grid Engine": (2, "", 'qsub: invalid option argument "--version"'),
-    "Grid Engine's qstat": (1, "", "SGE 8.1.9\nusage: qstat [options]\n        [-ext]     view additional attributes"),
+    "Grid Engine's qstat": (
+        1,
+        "",
+        "SGE 8.1.9\nusage: qstat [options]\n        [-ext]     view additional attributes",
+    ),
     "Grid Engine without a cell": (
-        1, "", "\nUnable to initialize environment because of error: Please set the environment variable SGE_ROOT.\n"
+        1,
+        "",
+        "\nUnable to initialize environment because of error: Please set the environment variable SGE_ROOT.\n"
         "Exiting.",
     ),
     "Cobalt": (0, "qsub.py $Revision: 1992 $, Cobalt Version: $Version$", ""),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -272,9 +281,12 @@ def test_slurms_own_qsub_makes_no_second_manager(root: Path, put: Callable[..., 
 
 
 PLACING = {
-    "submit": ["submit", "--", "true"], "run": ["run", "--", "true"], "render": ["render", "--", "true"],
-    "parsl show": ["parsl", "show"], "parsl write": ["parsl", "write", "config.py"],
-}  # fmt: skip
+    "submit": ["submit", "--", "true"],
+    "run": ["run", "--", "true"],
+    "render": ["render", "--", "true"],
+    "parsl show": ["parsl", "show"],
+    "parsl write": ["parsl", "write", "config.py"],
+}
 
 
 @pytest.mark.parametrize("verb", PLACING)
@@ -319,9 +331,13 @@ def test_where_no_manager_is_nothing_is_said(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("commands", "says", "product"),
-    [(PBS, "Torque", "Torque"), (PBS, "Grid Engine", "Grid Engine"), (("bsub",), "Torque", "LSF"),
-     (("condor_submit",), "Torque", "HTCondor")],
-)  # fmt: skip
+    [
+        (PBS, "Torque", "Torque"),
+        (PBS, "Grid Engine", "Grid Engine"),
+        (("bsub",), "Torque", "LSF"),
+        (("condor_submit",), "Torque", "HTCondor"),
+    ],
+)
 def test_a_manager_that_we_have_no_platform_for_is_named(
     root: Path, put: Callable[..., Path], commands: tuple[str, ...], says: str, product: str
 ) -> None:
@@ -394,9 +410,14 @@ def test_another_managers_qstat_before_our_qsub_is_seen(root: Path, put: Callabl
 
 @pytest.mark.parametrize(
     "says",
-    [(0, "", ""), (1, "", "qsub.py: error: unrecognized arguments: --version"), (0, "Version: 2.1 of our wrapper", ""),
-     (127, "", "qsub: cannot open shared object file"), (2, "", "usage: qsub [-a date_time] ... script")],
-)  # fmt: skip
+    [
+        (0, "", ""),
+        (1, "", "qsub.py: error: unrecognized arguments: --version"),
+        (0, "Version: 2.1 of our wrapper", ""),
+        (127, "", "qsub: cannot open shared object file"),
+        (2, "", "usage: qsub [-a date_time] ... script"),
+    ],
+)
 def test_what_cannot_be_told_is_no_proof(
     pbs: FakePBS, put: Callable[..., Path], says: tuple[int, str, str], pbspro: Callable[..., BatchSchedulerExecutor]
 ) -> None:
@@ -499,8 +520,9 @@ def test_open_jobs_of_a_platform_that_is_gone_are_named(
     assert code == 3
     state, text = rows["platform pbspro"]
     assert (state, text) == (
-        "broken", f"qsub, qstat, qdel not on PATH, needed by the open jobs {', '.join(ids[:5])} and 2 more",
-    )  # fmt: skip
+        "broken",
+        f"qsub, qstat, qdel not on PATH, needed by the open jobs {', '.join(ids[:5])} and 2 more",
+    )
 
 
 def test_a_site_that_is_unknown_or_whose_platform_is_is_told(root: Path, tmp_path: Path) -> None:
@@ -527,8 +549,20 @@ def test_a_run_on_a_login_node_does_not_ask_its_manager_for_an_allocation(
     assert here()[0] == "slurm"
     done = psij("launch", "-n", "2", "--", "echo", "ran")
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\nran\n", "")
-    in_a_job = psij("submit", "--platform", "local", "--mode", "script", "--wait", "-n", "2", "--", "sh", "-c",
-                    f"{sys.executable} -m psij_parsl.cli launch -n 2 -- echo ran")  # fmt: skip
+    in_a_job = psij(
+        "submit",
+        "--platform",
+        "local",
+        "--mode",
+        "script",
+        "--wait",
+        "-n",
+        "2",
+        "--",
+        "sh",
+        "-c",
+        f"{sys.executable} -m psij_parsl.cli launch -n 2 -- echo ran",
+    )
     assert in_a_job.returncode == 0, in_a_job.stderr
     assert psij("logs", "last").stdout == "ran\nran\n"
     assert not (folder / "called").exists()

@@ -18,19 +18,30 @@ NAMES = sorted(set(WORDS) - {"env_names"})
 VALUES = st.fixed_dictionaries(
     {name: st.sampled_from(["", "n1,n2", 0, 1, 128, None, True, False]) for name in NAMES}
     | {"env_names": st.lists(st.sampled_from(["A", "B"]))}
-)  # fmt: skip
+)
 LINES = [
     getattr(method, mode)
-    for _, method in launchers() if isinstance(method, type) for mode in MODES if getattr(method, mode)
-]  # fmt: skip
+    for _, method in launchers()
+    if isinstance(method, type)
+    for mode in MODES
+    if getattr(method, mode)
+]
 PIECES = st.recursive(
-    st.sampled_from(["-n", "{{ num_ranks }}", "{{ hosts }}", "{{ true }}", "}", "%}", "{", "{# x #}", "{{hosts}}", "\n"])
+    st.sampled_from(
+        ["-n", "{{ num_ranks }}", "{{ hosts }}", "{{ true }}", "}", "%}", "{", "{# x #}", "{{hosts}}", "\n"]
+    )
     | st.text("abc ={}%", max_size=4),
-    lambda inner: st.builds(
-        "{{% if {}{} %}}{}{}{{% endif %}}".format, st.sampled_from(["", "not "]), st.sampled_from(NAMES), inner,
-        st.sampled_from(["", "{% else %}no", "{% else %}{{ name }}", "{% else %}{% else %}"]),
-    ) | st.lists(inner, max_size=3).map("".join),
-)  # fmt: skip
+    lambda inner: (
+        st.builds(
+            "{{% if {}{} %}}{}{}{{% endif %}}".format,
+            st.sampled_from(["", "not "]),
+            st.sampled_from(NAMES),
+            inner,
+            st.sampled_from(["", "{% else %}no", "{% else %}{{ name }}", "{% else %}{% else %}"]),
+        )
+        | st.lists(inner, max_size=3).map("".join)
+    ),
+)
 
 
 def by_jinja(word: str, values: dict[str, Any]) -> str | None:

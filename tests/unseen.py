@@ -21,16 +21,33 @@ _PATH = "PSIJ_TEST_PATH"  # PATH as it was
 _PREFIX = "psij-unseen-"
 _SETTINGS = ("PSIJ_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT", "PBS_")
 _SLURM = (
-    "sacct", "sacctmgr", "salloc", "sattach", "sbatch", "sbcast", "scancel", "scontrol", "scrontab", "sdiag", "sh5util",
-    "sinfo", "sprio", "squeue", "sreport", "srun", "sshare", "sstat", "strigger",
-)  # fmt: skip
+    "sacct",
+    "sacctmgr",
+    "salloc",
+    "sattach",
+    "sbatch",
+    "sbcast",
+    "scancel",
+    "scontrol",
+    "scrontab",
+    "sdiag",
+    "sh5util",
+    "sinfo",
+    "sprio",
+    "squeue",
+    "sreport",
+    "srun",
+    "sshare",
+    "sstat",
+    "strigger",
+)
 _PACKAGED = Path("/usr/bin")  # where Debian's packages, which the tests' clusters are made of, put their programs
 _MANAGERS = re.compile(
     "|".join(_SLURM)
     + r"|q(sub|stat|del|hold|rls|alter|sig|rerun|move|msg|order|select|mgr|acct|conf|host|login|mod|rsh|sh|status|tcsh)"
     r"|q(run|start|stop|enable|disable|term)|pbs(nodes|dsh|_.*)|printjob|tracejob|generate_pbs_nodefile|mpiexec\.slurm"
     r"|b(sub|jobs|kill|hist|queues|hosts|stop|resume|mod|peek)|condor_.*|oar(sub|stat|del|hold|resume|nodes)|flux|cq(sub|stat|del)"
-)  # fmt: skip
+)
 
 
 def hide() -> bool:

@@ -48,8 +48,13 @@ if TYPE_CHECKING:
     from .records import Job, State
 
 _OF_A_JOB = (
-    "PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT", "PSIJ_LOCAL_END", TOKEN,
-)  # fmt: skip
+    "PSIJ_LOCAL_JOB_ID",
+    "PSIJ_LOCAL_ARRAY_INDEX",
+    "PSIJ_LOCAL_CORES",
+    "PSIJ_LOCAL_ATTEMPT",
+    "PSIJ_LOCAL_END",
+    TOKEN,
+)
 """A job that submits a job does not pass these on."""
 _BRIEFLY = 2.0  # seconds that who only looks waits for the lock
 _DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request

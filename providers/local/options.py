@@ -73,14 +73,27 @@ def specify(options: Mapping[str, str], script: str, cwd: str, total: int, kill_
         raise LocalError("a name or a tag cannot hold control characters, nor a tag a |")
     output = options.get("output")
     machine = Machine()
-    return Spec({
-        "id": "", "name": name, "tag": tag, "cores": cores, "limit": seconds(options.get("time", "0")),
-        "array": _indices(options.get("array", "")),
-        "after": _after(options.get("after", "")),
-        "held": "hold" in options, "cwd": cwd, "output": os.path.join(cwd, output) if output else os.devnull,
-        "umask": _umask(), "affinity": _affinity(), "kill_wait": kill_wait,
-        "script": [], "submitted": time.time(), "host": machine.host, "boot": machine.boot,
-    })  # fmt: skip
+    return Spec(
+        {
+            "id": "",
+            "name": name,
+            "tag": tag,
+            "cores": cores,
+            "limit": seconds(options.get("time", "0")),
+            "array": _indices(options.get("array", "")),
+            "after": _after(options.get("after", "")),
+            "held": "hold" in options,
+            "cwd": cwd,
+            "output": os.path.join(cwd, output) if output else os.devnull,
+            "umask": _umask(),
+            "affinity": _affinity(),
+            "kill_wait": kill_wait,
+            "script": [],
+            "submitted": time.time(),
+            "host": machine.host,
+            "boot": machine.boot,
+        }
+    )
 
 
 def _count(options: Mapping[str, str], name: str, default: int) -> int:

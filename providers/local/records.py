@@ -19,30 +19,61 @@ QUEUED, HELD, STARTING, RUNNING = "QUEUED", "HELD", "STARTING", "RUNNING"
 DONE, FAILED, CANCELLED, TIMEOUT, LOST = "DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"
 ENDED = frozenset((DONE, FAILED, CANCELLED, TIMEOUT, LOST))
 _STATES = ENDED | {QUEUED, HELD, STARTING, RUNNING}
-COLUMNS = (
-    "id", "state", "exit", "signal", "reason", "submitted", "started", "ended", "host", "tag", "name",
-)  # fmt: skip
+COLUMNS = ("id", "state", "exit", "signal", "reason", "submitted", "started", "ended", "host", "tag", "name")
 NEVER = "DependencyNeverSatisfied"
 
 
 _FRESH: dict[str, Any] = {
-    "state": QUEUED, "limit": 0.0, "nonce": "", "since": 0.0, "starts": 0, "cancel": 0.0, "by": None,
-    "started": None, "ended": None, "exit": None, "signal": None, "reason": "",
-}  # fmt: skip
+    "state": QUEUED,
+    "limit": 0.0,
+    "nonce": "",
+    "since": 0.0,
+    "starts": 0,
+    "cancel": 0.0,
+    "by": None,
+    "started": None,
+    "ended": None,
+    "exit": None,
+    "signal": None,
+    "reason": "",
+}
 
 
 _TIME, _TEXT, _WHOLE = (int, float), (str,), (int,)
 _NOTHING = (type(None),)
 _KINDS: dict[str, tuple[type, ...]] = {
-    "state": _TEXT, "limit": _TIME, "nonce": _TEXT, "since": _TIME, "starts": _WHOLE, "cancel": _TIME,
-    "by": (list, *_NOTHING), "started": (*_TIME, *_NOTHING), "ended": (*_TIME, *_NOTHING),
-    "exit": (*_WHOLE, *_NOTHING), "signal": (*_WHOLE, *_NOTHING), "reason": _TEXT,
-}  # fmt: skip
+    "state": _TEXT,
+    "limit": _TIME,
+    "nonce": _TEXT,
+    "since": _TIME,
+    "starts": _WHOLE,
+    "cancel": _TIME,
+    "by": (list, *_NOTHING),
+    "started": (*_TIME, *_NOTHING),
+    "ended": (*_TIME, *_NOTHING),
+    "exit": (*_WHOLE, *_NOTHING),
+    "signal": (*_WHOLE, *_NOTHING),
+    "reason": _TEXT,
+}
 _SPEC_KINDS: dict[str, tuple[type, ...]] = {
-    "affinity": (list,), "after": (list,), "array": _TEXT, "boot": _TEXT, "cores": _WHOLE, "cwd": _TEXT,
-    "held": (bool,), "host": _TEXT, "id": _TEXT, "kill_wait": _TIME, "limit": _TIME, "name": _TEXT, "output": _TEXT,
-    "script": (list,), "submitted": _TIME, "tag": _TEXT, "umask": _WHOLE,
-}  # fmt: skip
+    "affinity": (list,),
+    "after": (list,),
+    "array": _TEXT,
+    "boot": _TEXT,
+    "cores": _WHOLE,
+    "cwd": _TEXT,
+    "held": (bool,),
+    "host": _TEXT,
+    "id": _TEXT,
+    "kill_wait": _TIME,
+    "limit": _TIME,
+    "name": _TEXT,
+    "output": _TEXT,
+    "script": (list,),
+    "submitted": _TIME,
+    "tag": _TEXT,
+    "umask": _WHOLE,
+}
 _ELEMENTS = 1_000_000  # of an array, at most
 
 
@@ -70,9 +101,24 @@ class Spec:
     """What was submitted, and never changes. The elements of an array share one."""
 
     __slots__ = (
-        "affinity", "after", "array", "boot", "cores", "cwd", "held", "host", "id", "kill_wait", "limit",
-        "name", "output", "script", "submitted", "tag", "umask",
-    )  # fmt: skip
+        "affinity",
+        "after",
+        "array",
+        "boot",
+        "cores",
+        "cwd",
+        "held",
+        "host",
+        "id",
+        "kill_wait",
+        "limit",
+        "name",
+        "output",
+        "script",
+        "submitted",
+        "tag",
+        "umask",
+    )
     id: str
     name: str
     tag: str
@@ -149,13 +195,7 @@ def _time(seconds: float | None) -> str:
 def parse_row(line: str) -> dict[str, Any]:
     """A line of ``list`` as a dictionary with numbers, and None for what is not known."""
     fields: dict[str, Any] = dict(zip(COLUMNS, line.split("|", len(COLUMNS) - 1), strict=True))
-    for name, kind in (
-        ("exit", int),
-        ("signal", int),
-        ("submitted", float),
-        ("started", float),
-        ("ended", float),
-    ):
+    for name, kind in (("exit", int), ("signal", int), ("submitted", float), ("started", float), ("ended", float)):
         fields[name] = kind(fields[name]) if fields[name] else None
     return fields
 

@@ -45,9 +45,18 @@ def record(row: Mapping[str, Any]) -> Record:
         reason = EndReason.LAUNCH_FAILED
     own = native in (DONE, FAILED)
     status = JobStatus(
-        STATES.get(native, JobState.UNKNOWN), native, row["exit"] if own else None, row["signal"] if own else None,
-        reason, text, row["host"], 0, row["started"], row["ended"], native == HELD,
-    )  # fmt: skip
+        STATES.get(native, JobState.UNKNOWN),
+        native,
+        row["exit"] if own else None,
+        row["signal"] if own else None,
+        reason,
+        text,
+        row["host"],
+        0,
+        row["started"],
+        row["ended"],
+        native == HELD,
+    )
     return Record(row["id"], status, row["tag"], row["submitted"])
 
 
@@ -66,8 +75,14 @@ class LocalScheduler(Scheduler):
 
     commands = ()
     keep_env = ("PSIJ_LOCAL_*",)
-    drop_env = ("PSIJ_LOCAL_JOB_ID", "PSIJ_LOCAL_ARRAY_INDEX", "PSIJ_LOCAL_CORES", "PSIJ_LOCAL_ATTEMPT",
-                "PSIJ_LOCAL_END", "PSIJ_LOCAL_TOKEN")  # fmt: skip
+    drop_env = (
+        "PSIJ_LOCAL_JOB_ID",
+        "PSIJ_LOCAL_ARRAY_INDEX",
+        "PSIJ_LOCAL_CORES",
+        "PSIJ_LOCAL_ATTEMPT",
+        "PSIJ_LOCAL_END",
+        "PSIJ_LOCAL_TOKEN",
+    )
     node_env = ("*",)
     poll_s = 0.5
     signs_s = (0.05, 0.4, 1.5, 5.0)

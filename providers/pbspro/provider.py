@@ -14,14 +14,27 @@ from . import platform as _platform
 _INHERITED = "the block has the workflow's environment; worker_init sets more"
 #: Options of qsub that are no `-l`, and the way that works. Some change what qsub does, where it sends, what it prints.
 _WAYS: Mapping[str, str] = {
-    "-A": "say account", "-P": "say account, with charge_to='project'", "-q": "say queue; for another server, PBS_SERVER",
-    "-V": _INHERITED, "-v": _INHERITED, "-r": "say rerunnable", "-p": "say priority", "-m": "say mail_events",
-    "-M": "say mail_user", "-W": "say group_list for that attribute; a block waits for no other job, and qsub for none",
-    "-h": "a block that is held would never start", "-I": "a block has no terminal", "-X": "a block has no terminal",
-    "-J": "say max_blocks", "-z": "the provider reads the id that qsub prints", "-N": "Parsl names the block",
-    "-o": "its output is in the block's folder", "-e": "its output is in the block's folder",
-    "-j": "its output is in the block's folder", "-k": "its output is in the block's folder",
-}  # fmt: skip
+    "-A": "say account",
+    "-P": "say account, with charge_to='project'",
+    "-q": "say queue; for another server, PBS_SERVER",
+    "-V": _INHERITED,
+    "-v": _INHERITED,
+    "-r": "say rerunnable",
+    "-p": "say priority",
+    "-m": "say mail_events",
+    "-M": "say mail_user",
+    "-W": "say group_list for that attribute; a block waits for no other job, and qsub for none",
+    "-h": "a block that is held would never start",
+    "-I": "a block has no terminal",
+    "-X": "a block has no terminal",
+    "-J": "say max_blocks",
+    "-z": "the provider reads the id that qsub prints",
+    "-N": "Parsl names the block",
+    "-o": "its output is in the block's folder",
+    "-e": "its output is in the block's folder",
+    "-j": "its output is in the block's folder",
+    "-k": "its output is in the block's folder",
+}
 
 
 def _resources(text: Any) -> dict[str, Any]:

@@ -102,18 +102,30 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> Record | N
     get = job.get
     code = get("Exit_status")
     found = status(
-        get("job_state", ""), get("substate"), int(code) if code is not None else None, str(get("comment", "")),
-        get("exec_host", ""), int(get("run_count", 0)), get("stime", ""), get("obittime", ""), get("Hold_Types", ""),
+        get("job_state", ""),
+        get("substate"),
+        int(code) if code is not None else None,
+        str(get("comment", "")),
+        get("exec_host", ""),
+        int(get("run_count", 0)),
+        get("stime", ""),
+        get("obittime", ""),
+        get("Hold_Types", ""),
         get("depend", ""),
-    )  # fmt: skip
+    )
     if found is None:
         return None
     variables = get("Variable_List", {})
     tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
     return Record(
-        job_id, found, tag, _time(str(get("ctime", ""))), _path(str(get("Output_Path", ""))),
-        moved=found.native == MOVED, leftover=found.native == "H" and found.final,
-    )  # fmt: skip
+        job_id,
+        found,
+        tag,
+        _time(str(get("ctime", ""))),
+        _path(str(get("Output_Path", ""))),
+        moved=found.native == MOVED,
+        leftover=found.native == "H" and found.final,
+    )
 
 
 def _path(text: str) -> str:
@@ -124,9 +136,17 @@ def _path(text: str) -> str:
 
 @lru_cache(maxsize=32768)
 def status(
-    letter: str, substate: int | None, code: int | None, comment: str, exec_host: str, runs: int, started: str,
-    ended: str, holds: str, depend: str,
-) -> JobStatus | None:  # fmt: skip
+    letter: str,
+    substate: int | None,
+    code: int | None,
+    comment: str,
+    exec_host: str,
+    runs: int,
+    started: str,
+    ended: str,
+    holds: str,
+    depend: str,
+) -> JobStatus | None:
     """A status from PBS's own words; None where they say nothing about how the job is."""
     message = _message(comment)
     if letter == "H" and "s" in holds and _HOPELESS.search(comment):
@@ -138,9 +158,14 @@ def status(
             message = f"waits for {depend}"
         active = state is JobState.ACTIVE
         return JobStatus(
-            state, letter, message=message, nodes=nodes(exec_host) if active else "",
-            attempt=max(0, runs - active), started=_time(started) if active else None, held=held,
-        )  # fmt: skip
+            state,
+            letter,
+            message=message,
+            nodes=nodes(exec_host) if active else "",
+            attempt=max(0, runs - active),
+            started=_time(started) if active else None,
+            held=held,
+        )
     state = JobState.FAILED
     reason: EndReason | None = None
     number: int | None = None

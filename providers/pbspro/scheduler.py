@@ -48,9 +48,17 @@ class PBSProScheduler(Scheduler):
     commands = ("qsub", "qstat", "qdel")
     keep_env = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT", "PBS_PRIMARY", "PBS_SECONDARY", "PBS_EXEC", "PBS_HOME")
     drop_env = (
-        "PBS_JOB*", "PBS_O_*", "PBS_ARRAY_*", "PBS_NODE*", "PBS_ENVIRONMENT", "PBS_QUEUE", "PBS_TASKNUM",
-        "PBS_MOMPORT", "ENVIRONMENT", "NCPUS",
-    )  # fmt: skip
+        "PBS_JOB*",
+        "PBS_O_*",
+        "PBS_ARRAY_*",
+        "PBS_NODE*",
+        "PBS_ENVIRONMENT",
+        "PBS_QUEUE",
+        "PBS_TASKNUM",
+        "PBS_MOMPORT",
+        "ENVIRONMENT",
+        "NCPUS",
+    )
     node_env = (
         "TMPDIR",
     )  # each job's own. A login shell runs before the script: what else is there may be a profile's
@@ -74,49 +82,68 @@ class PBSProScheduler(Scheduler):
     complaints = (
         Complaint(r"qstat: .*invalid option -- 'E'|(?m:^qstat: illegal option -- E)", permanent=True),  # an old one
         Complaint(  # qsub's usage follows, which has every word
-            r"illegal -\w value|directive error|invalid option|script contains|script file|[Cc]annot be used with", hint="`psij-run render` shows what it refused"
+            r"illegal -\w value|directive error|invalid option|script contains|script file|[Cc]annot be used with",
+            hint="`psij-run render` shows what it refused",
         ),
         Complaint(  # the question never left
             rf"{UNREACHABLE}|[Ii]nvalid credential",
-            transient=True, hint="PBS's server does not answer; `qstat -B` shows when it does again",
+            transient=True,
+            hint="PBS's server does not answer; `qstat -B` shows when it does again",
         ),
         Complaint(
             r"[Pp]remature end|End of [Ff]ile|Connection (reset|timed out)|Broken pipe|Communication failure"
             r"|[Pp]rotocol error|timed out",
-            transient=True, accepted=True, hint="PBS may have taken it; it is looked for before it is sent again",
+            transient=True,
+            accepted=True,
+            hint="PBS may have taken it; it is looked for before it is sent again",
         ),
         Complaint(
             r"cannot allocate|[Tt]ry again|[Ss]erver (is )?(too )?busy|[Ss]erver shutting down",
-            transient=True, hint="PBS's server is busy; `qstat -B` shows when it answers again",
+            transient=True,
+            hint="PBS's server is busy; `qstat -B` shows when it answers again",
+        ),
+        Complaint(r"could not connect to MOM|No route to host", transient=True, hint=_DEAD_NODE),
+        Complaint(
+            r"Unknown queue|Queue is not enabled|[Qq]ueue.*(disabled|not exist)",
+            limit="queue",
+            hint="choose another --queue; `qstat -Q` lists them",
         ),
         Complaint(
-            r"could not connect to MOM|No route to host", transient=True,
-            hint=_DEAD_NODE,
+            r"rejected by all possible destinations",
+            limit="queue",
+            hint="no queue behind this one takes so many nodes, or so long: `qstat -Qf` shows the limits",
         ),
-        Complaint(r"Unknown queue|Queue is not enabled|[Qq]ueue.*(disabled|not exist)", limit="queue",
-                  hint="choose another --queue; `qstat -Q` lists them"),
-        Complaint(r"rejected by all possible destinations", limit="queue",
-                  hint="no queue behind this one takes so many nodes, or so long: `qstat -Qf` shows the limits"),
-        Complaint(r"would exceed|[Mm]aximum number of jobs|per-user limit|too many jobs", limit="account limits",
-                  hint="a limit on your jobs: wait for some to end"),
-        Complaint(r"violates queue and/or server resource limits", limit="queue limits",
-                  hint="ask for less with -t or -N, or choose another --queue; `qstat -Qf` shows the limits"),
+        Complaint(
+            r"would exceed|[Mm]aximum number of jobs|per-user limit|too many jobs",
+            limit="account limits",
+            hint="a limit on your jobs: wait for some to end",
+        ),
+        Complaint(
+            r"violates queue and/or server resource limits",
+            limit="queue limits",
+            hint="ask for less with -t or -N, or choose another --queue; `qstat -Qf` shows the limits",
+        ),
         Complaint(r"Array job exceeds", limit="array", hint="`qstat -Bf | grep max_array_size` tells the limit"),
         Complaint(
             r"([Ii]nvalid|[Uu]nknown|[Nn]o|[Ee]xpired|[Bb]ad|not).{0,40}\b(account|project|allocation)\b"
             r"|\b([Aa]ccount|[Pp]roject|[Aa]llocation)\b.{0,60}\b(invalid|unknown|not|expired|exhausted|negative)",
-            limit="project", hint="choose another --account",
+            limit="project",
+            hint="choose another --account",
         ),
-        Complaint(r"Unknown resource", limit="resources",
-                  hint="this PBS has no such resource: see -X resources, chunk and filesystems"),
+        Complaint(
+            r"Unknown resource",
+            limit="resources",
+            hint="this PBS has no such resource: see -X resources, chunk and filesystems",
+        ),
         Complaint(r"Illegal attribute or resource value", limit="resources", hint="see -X resources and -X chunk"),
         Complaint(r"Bad GID|group_list", limit="group_list", hint="`id -Gn` lists your groups"),
         Complaint(r"[Dd]epend", limit="after", hint="see that the job which it is to follow exists"),
         Complaint(
-            r"Unauthorized Request|not authorized", limit="permission",
+            r"Unauthorized Request|not authorized",
+            limit="permission",
             hint="you may not use that queue or project, or only an administrator may: a wall time, for one, you can lower",
         ),
-    )  # fmt: skip
+    )
 
     def submit_argv(self, script: Path) -> Sequence[str]:
         return ["qsub", str(script)]
@@ -143,9 +170,11 @@ class PBSProScheduler(Scheduler):
         return Query(["qstat", *_JSON], partial(read_job, owner=_user()), split=jobs)
 
     def qstat(
-        self, vanished_from: Callable[[Mapping[str, Record]], Collection[str]], since: float = 0.0,
+        self,
+        vanished_from: Callable[[Mapping[str, Record]], Collection[str]],
+        since: float = 0.0,
         arrays: Sequence[str] = (),
-    ) -> Answer:  # fmt: skip
+    ) -> Answer:
         """As the base says. It is asked once more, id by id, when it has just turned out that `-E` is unknown."""
         known, before = _GROUPED in self._never, self.queries
         try:

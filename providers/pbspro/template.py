@@ -53,24 +53,42 @@ class PBSProTemplate(JobTemplate):
     template_file = "job.sh.j2"
     log_folders = r"[^^:\x80-\U0010ffff]+"  # ^ begins a word of PBS's own, and a colon ends a host
     optional_params = (
-        Parameter("place", "scatter", [matching(_PLACE, "a placement such as scatter or pack:excl")],
-                  "how chunks are spread over hosts; scatter: each on a host of its own"),
+        Parameter(
+            "place",
+            "scatter",
+            [matching(_PLACE, "a placement such as scatter or pack:excl")],
+            "how chunks are spread over hosts; scatter: each on a host of its own",
+        ),
         Parameter("exclusive", False, [str2bool], "hosts for this job alone"),
         Parameter("ncpus", None, [positive_int], "CPUs to ask for on each node (default: those of the ranks)"),
         Parameter("ngpus", None, [positive_int], "GPUs to ask for on each node (default: those of the ranks)"),
         Parameter("chunk", (), [list_of(chunk_resource)], "further resources of each node, e.g. system=polaris"),
         Parameter("resources", (), [list_of(resource)], "further resources of the job, each a line -l name=value"),
-        Parameter("filesystems", None, [matching(r"\w+(:\w+)*", "names with colons between, e.g. home:eagle")],
-                  "file systems that the job cannot do without, e.g. home:eagle"),
-        Parameter("charge_to", "account", [one_of("account", "project")],
-                  "what the project is to PBS: its account (-A) or its project (-P)"),
+        Parameter(
+            "filesystems",
+            None,
+            [matching(r"\w+(:\w+)*", "names with colons between, e.g. home:eagle")],
+            "file systems that the job cannot do without, e.g. home:eagle",
+        ),
+        Parameter(
+            "charge_to",
+            "account",
+            [one_of("account", "project")],
+            "what the project is to PBS: its account (-A) or its project (-P)",
+        ),
         Parameter("rerunnable", None, [str2bool], "whether PBS may start it again after its node died"),
         Parameter("priority", None, [matching(r"-?\d{1,4}", "a whole number, -1024 to 1023")], "among your own jobs"),
-        Parameter("group_list", None, [matching(_GROUPS, "groups, e.g. chem or chem@host")], "group that the job runs as"),
-        Parameter("mail_events", None, [matching(r"n|[abe]{1,3}", "n, or letters of abe")],
-                  "when mail is sent, e.g. ae: a aborted, b begun, e ended"),
+        Parameter(
+            "group_list", None, [matching(_GROUPS, "groups, e.g. chem or chem@host")], "group that the job runs as"
+        ),
+        Parameter(
+            "mail_events",
+            None,
+            [matching(r"n|[abe]{1,3}", "n, or letters of abe")],
+            "when mail is sent, e.g. ae: a aborted, b begun, e ended",
+        ),
         Parameter("mail_user", None, [matching(r"[\w.+@,-]+", "addresses")], "whom it is sent to"),
-    )  # fmt: skip
+    )
 
     @staticmethod
     def directive_quote(text: str) -> str:

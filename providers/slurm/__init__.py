@@ -15,9 +15,12 @@ platform = Platform(
     signs=Signs(
         variables=("SLURM_CONF", "SLURM_JOB_ID"),
         files=(
-            "/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf", "/opt/slurm/etc/slurm.conf",
-            "/usr/local/etc/slurm.conf", "/run/slurm/conf/slurm.conf",  # the last is the copy of a "configless" node
+            "/etc/slurm/slurm.conf",
+            "/etc/slurm-llnl/slurm.conf",
+            "/opt/slurm/etc/slurm.conf",
+            "/usr/local/etc/slurm.conf",
+            "/run/slurm/conf/slurm.conf",  # the last is the copy of a "configless" node
         ),
         beside=("../etc/slurm.conf", "../etc/slurm/slurm.conf", "slurm.conf"),
     ),
-)  # fmt: skip
+)

@@ -10,6 +10,10 @@ class SlurmProvider(BlockProvider):
 
     platform = _platform
     forget = (
-        "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK", "SLURM_TRES_PER_TASK",
+        "SLURM_NTASKS",
+        "SLURM_NPROCS",
+        "SLURM_NTASKS_PER_NODE",
+        "SLURM_CPUS_PER_TASK",
+        "SLURM_TRES_PER_TASK",
         "SLURM_DISTRIBUTION",
-    )  # fmt: skip
+    )

@@ -78,12 +78,18 @@ def status(
     had_nodes = state >= _A and bool(nodes or not state.final)
     own = state is _C or (state is _F and reason is None)  # the script's own end, not the manager's doing
     return JobStatus(
-        state, native,
-        exit_code=exit_code if own and not signal else None, signal=signal or None if own else None,
-        reason=reason, message=message, nodes=nodes, attempt=attempt,
-        started=_time(started) if had_nodes else None, ended=_time(ended) if state.final else None,
+        state,
+        native,
+        exit_code=exit_code if own and not signal else None,
+        signal=signal or None if own else None,
+        reason=reason,
+        message=message,
+        nodes=nodes,
+        attempt=attempt,
+        started=_time(started) if had_nodes else None,
+        ended=_time(ended) if state.final else None,
         held=native in HELD_STATES or (state is _Q and _HELD.search(message) is not None),
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=32768)
@@ -132,10 +138,7 @@ def _wished(variable: str, text: str) -> str | None:
     return time_limit(text) if variable == "SBATCH_TIMELIMIT" else text
 
 
-_LIVE = (
-    "State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment",
-    "StdOut",
-)  # fmt: skip
+_LIVE = ("State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment", "StdOut")
 
 
 def read_squeue(line: str, cluster: str = "") -> Record | None:
@@ -203,13 +206,23 @@ def read_scontrol(line: str, cluster: str = "") -> Record | None:
     if "ArrayJobId" in data and "ArrayTaskId" in data:
         job_id = f"{data['ArrayJobId']}_{data['ArrayTaskId']}"
     found = status(
-        data["JobState"], *exit_status(data.get("ExitCode", "")), _known(data.get("NodeList", "")),
-        data.get("Reason", ""), int(data.get("Restarts", 0)), data.get("StartTime", ""), data.get("EndTime", ""),
-    )  # fmt: skip
+        data["JobState"],
+        *exit_status(data.get("ExitCode", "")),
+        _known(data.get("NodeList", "")),
+        data.get("Reason", ""),
+        int(data.get("Restarts", 0)),
+        data.get("StartTime", ""),
+        data.get("EndTime", ""),
+    )
     return Record(
-        _at(job_id, cluster), found, _known(data.get("Comment", "")), _time(data.get("SubmitTime", "")),
-        _known(data.get("StdOut", "")), cluster, data["JobState"] in _MOVED,
-    )  # fmt: skip
+        _at(job_id, cluster),
+        found,
+        _known(data.get("Comment", "")),
+        _time(data.get("SubmitTime", "")),
+        _known(data.get("StdOut", "")),
+        cluster,
+        data["JobState"] in _MOVED,
+    )
 
 
 def read_partition(line: str) -> Queue | None:
@@ -222,9 +235,13 @@ def read_partition(line: str) -> Queue | None:
         return int(data[key]) if data.get(key, "").isdigit() else None
 
     return Queue(
-        data["PartitionName"], data.get("State") == "UP", data.get("Default") == "YES", number("MaxNodes"),
-        _minutes(data.get("MaxTime", "")), number("MinNodes"),
-    )  # fmt: skip
+        data["PartitionName"],
+        data.get("State") == "UP",
+        data.get("Default") == "YES",
+        number("MaxNodes"),
+        _minutes(data.get("MaxTime", "")),
+        number("MinNodes"),
+    )
 
 
 def _minutes(text: str) -> int | None:
@@ -254,11 +271,20 @@ def time_limit(text: str) -> str | None:
 
 #: sbatch's input variables (https://slurm.schedmd.com/sbatch.html#SECTION_INPUT-ENVIRONMENT-VARIABLES): what each says.
 WISHES: Mapping[str, str] = {
-    "SBATCH_ACCOUNT": "project", "SBATCH_PARTITION": "queue", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "wall_time_min",
-    "SBATCH_CONSTRAINT": "constraint", "SBATCH_RESERVATION": "reservation", "SBATCH_EXCLUSIVE": "exclusive",
-    "SBATCH_GRES": "gres", "SBATCH_MEM_PER_NODE": "memory_per_node", "SBATCH_THREADS_PER_CORE": "threads_per_core",
-    "SBATCH_JOB_NAME": "name", "SBATCH_REQUEUE": "requeue", "SBATCH_NO_REQUEUE": "requeue",
-}  # fmt: skip
+    "SBATCH_ACCOUNT": "project",
+    "SBATCH_PARTITION": "queue",
+    "SBATCH_QOS": "qos",
+    "SBATCH_TIMELIMIT": "wall_time_min",
+    "SBATCH_CONSTRAINT": "constraint",
+    "SBATCH_RESERVATION": "reservation",
+    "SBATCH_EXCLUSIVE": "exclusive",
+    "SBATCH_GRES": "gres",
+    "SBATCH_MEM_PER_NODE": "memory_per_node",
+    "SBATCH_THREADS_PER_CORE": "threads_per_core",
+    "SBATCH_JOB_NAME": "name",
+    "SBATCH_REQUEUE": "requeue",
+    "SBATCH_NO_REQUEUE": "requeue",
+}
 #: What sbatch does with these is our own affair: how it talks, where it writes, what it hands on.
 _NO_WISH = re.compile(
     r"SBATCH_(DEBUG|EXPORT|EXPORT_FILE|GET_USER_ENV|IGNORE_PBS|INPUT|OUTPUT|ERROR|OPEN_MODE|WAIT|\w+_BIND(_\w+)?)"
@@ -280,12 +306,14 @@ class SlurmScheduler(Scheduler):
     holds_elements = True
     log_signs = (
         (r"(?P<text>Exceeded \w* ?memory limit.*|exceeded memory limit.*)", EndReason.OUT_OF_MEMORY),
-        (r"(?i)(?P<text>detected \d+ oom.?kill.*|oom.?kill event.*|some of (your|the step) (processes|tasks).*(killed|OOM).*)",
-         EndReason.OUT_OF_MEMORY),
+        (
+            r"(?i)(?P<text>detected \d+ oom.?kill.*|oom.?kill event.*|some of (your|the step) (processes|tasks).*(killed|OOM).*)",
+            EndReason.OUT_OF_MEMORY,
+        ),
         (r"DUE TO TIME LIMIT", EndReason.TIMEOUT),
         (r"DUE TO NODE FAILURE", EndReason.NODE_FAILURE),
         (r"DUE TO PREEMPTION", EndReason.PREEMPTED),
-    )  # fmt: skip
+    )
     poll_s = 15.0
     product = "Slurm"
     probes = (("sbatch", "--version"), ("squeue", "--version"))  # which since 22.05 fail where no cluster is known
@@ -293,72 +321,88 @@ class SlurmScheduler(Scheduler):
     complaints = (
         Complaint(  # the question never left
             r"connect failure|Munge encode failed",
-            transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
+            transient=True,
+            hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
             r"Socket timed out|Zero Bytes were transmitted|Unexpected message received|receive failure|send failure"
             r"|shutdown failure|authentication error|Munge decode failed|Unable to contact slurm controller(?! \(connect failure\))"
             r"|Communication (connection|message|shutdown) \w+",
-            transient=True, accepted=True, hint="Slurm may have taken the job; it is looked for before it is sent again",
+            transient=True,
+            accepted=True,
+            hint="Slurm may have taken the job; it is looked for before it is sent again",
         ),
         Complaint(r"accounting storage is disabled", permanent=True),
         Complaint(
             r"(squeue|sacct|scontrol): .*(unrecognized option|invalid option|[Ii]nvalid field|[Ii]nvalid job format)",
-            permanent=True, hint="this Slurm is older than 20.11, and its squeue cannot be asked",
+            permanent=True,
+            hint="this Slurm is older than 20.11, and its squeue cannot be asked",
         ),
         Complaint(
             r"unrecognized option|Unable to open file|Batch script (contains|is empty)|does not look like a batch script",
-            client=True, hint="`psij-run render` shows what it refused",
+            client=True,
+            hint="`psij-run render` shows what it refused",
         ),
         Complaint(
             r"establish.*config.*source|failed to fetch config|Unable to process configuration file",
             hint="Slurm's commands are here but know no cluster: set SLURM_CONF, or choose another --platform",
         ),
         Complaint(  # the question never left: sbatch first looks the cluster up
-            r"is an invalid entry for --cluster", client=True, limit="cluster",
+            r"is an invalid entry for --cluster",
+            client=True,
+            limit="cluster",
             hint="`sacctmgr list clusters` lists them; one that is there cannot be reached just now",
         ),
         Complaint(
-            r"DB index is being set", transient=True,
+            r"DB index is being set",
+            transient=True,
             hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",
         ),
         Complaint(
             r"[Tt]emporarily|try again|backup controller|slurm_persist_conn|[Cc]onnection refused",
-            transient=True, hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
+            transient=True,
+            hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
         Complaint(
-            r"[Aa]ccess/permission denied|Invalid user id", limit="permission",
+            r"[Aa]ccess/permission denied|Invalid user id",
+            limit="permission",
             hint="the job is not yours, or only an administrator may: a wall time, for one, you can only lower",
         ),
         Complaint(r"[Ii]nvalid partition", limit="queue", hint="choose another --queue"),
         Complaint(r"[Pp]artition.*(down|drain|inactive)", limit="queue", hint="choose another --queue"),
         Complaint(
             r"QOSMax|AssocMax|QOSGrp|AssocGrp|MaxSubmit|job submit limit|Job violates accounting",
-            limit="account limits", hint="a limit of your account or QOS: wait for jobs to end, or ask for less",
+            limit="account limits",
+            hint="a limit of your account or QOS: wait for jobs to end, or ask for less",
         ),
         Complaint(r"[Ii]nvalid account|account.*(invalid|not)", limit="project", hint="choose another --account"),
         Complaint(r"[Ii]nvalid qos|qos", limit="qos", hint="`sacctmgr show assoc user=$USER` lists yours"),
         Complaint(r"time limit", limit="wall_time_min", hint="ask for less time with -t, or choose another --queue"),
         Complaint(r"[Nn]ode count|[Tt]oo many nodes", limit="num_nodes", hint="ask for fewer nodes with -N"),
         Complaint(
-            r"Memory specification can not be satisfied", limit="memory_per_node",
+            r"Memory specification can not be satisfied",
+            limit="memory_per_node",
             hint="no node has so much memory: ask for less with --mem",
         ),
         Complaint(r"[Nn]ode name", limit="nodelist", hint="`sinfo -N` lists the nodes"),
         Complaint(r"More processors requested", hint="more nodes or cores than there are: ask for fewer of either"),
         Complaint(
-            r"node configuration.*not available", limit="num_nodes",
+            r"node configuration.*not available",
+            limit="num_nodes",
             hint="no nodes like that: ask for fewer nodes, cores, GPUs or less memory",
         ),
         Complaint(r"[Ii]nvalid (generic resource|gres)|[Gg]res", limit="gres", hint="`sinfo -o %G` lists them"),
         Complaint(r"[Ii]nvalid feature", limit="constraint", hint="`sinfo -o %f` lists them"),
-        Complaint(r"reservation is invalid|[Ii]nvalid reservation", limit="reservation",
-                  hint="`scontrol show reservation` lists them"),
+        Complaint(
+            r"reservation is invalid|[Ii]nvalid reservation",
+            limit="reservation",
+            hint="`scontrol show reservation` lists them",
+        ),
         Complaint(r"[Ii]nvalid license", limit="licenses", hint="`scontrol show licenses` lists them"),
         Complaint(r"--mail-type", client=True, limit="mail_type", hint="e.g. BEGIN, END, FAIL or ALL"),
         Complaint(r"[Dd]ependency", limit="after", hint="see that the job which it is to follow exists"),
         Complaint(r"array", limit="array", hint="`scontrol show config | grep MaxArraySize` tells the limit"),
-    )  # fmt: skip
+    )
 
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
         """A single name in $SLURM_CLUSTERS is as one that was given. Raises `InvalidRequest` for a list of names."""

@@ -42,18 +42,23 @@ class Group(NamedTuple):
 
 COMMANDS: Mapping[str, Command | Group] = {
     "run": Command(
-        "run", "run", ("psij-run run -N 2 -n 8 -t 30 -- ./solver input.dat", "psij-run run -q debug job.sh 7"),
+        "run",
+        "run",
+        ("psij-run run -N 2 -n 8 -t 30 -- ./solver input.dat", "psij-run run -q debug job.sh 7"),
         runs=True,
     ),
     "submit": Command(
-        "submit", "submit",
-        ("psij-run submit -t 1h30m -A chem -- ./solver input.dat", "psij-run submit --array 0-9 job.sh",
-         "psij-run submit -d \"$(psij-run submit ./first)\" ./second"), runs=True,
+        "submit",
+        "submit",
+        (
+            "psij-run submit -t 1h30m -A chem -- ./solver input.dat",
+            "psij-run submit --array 0-9 job.sh",
+            'psij-run submit -d "$(psij-run submit ./first)" ./second',
+        ),
+        runs=True,
     ),
     "render": Command("submit", "render", ("psij-run render --platform slurm -N 4 -- ./solver",), runs=True),
-    "status": Command(
-        "status", "status", ("psij-run status last", "psij-run status --watch"), direct="overview"
-    ),
+    "status": Command("status", "status", ("psij-run status last", "psij-run status --watch"), direct="overview"),
     "list": Command("status", "list_jobs", ("psij-run list --all --since 2d",)),
     "ls": Command("status", "list_jobs"),
     "info": Command("info", "info", ("psij-run info last",)),
@@ -66,10 +71,16 @@ COMMANDS: Mapping[str, Command | Group] = {
     "release": Command("job_actions", "release"),
     "clean": Command("clean", "clean", ("psij-run clean --older-than 7d", "psij-run clean last")),
     "launch": Command(
-        "launch", "launch",
-        ("psij-run launch -n 8 -c 2 -- ./solver input.dat", "psij-run launch -N 2 -n 8 -g 1 -- ./train",
-         "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out"),
-        runs=True, table="commands.launching:LAUNCH_FLAGS", direct="launching",
+        "launch",
+        "launch",
+        (
+            "psij-run launch -n 8 -c 2 -- ./solver input.dat",
+            "psij-run launch -N 2 -n 8 -g 1 -- ./train",
+            "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out",
+        ),
+        runs=True,
+        table="commands.launching:LAUNCH_FLAGS",
+        direct="launching",
     ),
     "resources": Group(
         "Nodes, cores and GPUs of the job that one stands in, or of this host.",
@@ -104,7 +115,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         },
     ),
     "doctor": Command("doctor", "doctor"),
-}  # fmt: skip
+}
 HIDDEN = frozenset({"ls"})
 FOREGROUND = frozenset({"run", "wait", "launch"})  # their exit code is the job's; an error of ours is 125
 OURS = 125
@@ -204,9 +215,10 @@ def build(only: str | None) -> Any:
     from typer.main import get_command
 
     manner: dict[str, Any] = {
-        "rich_markup_mode": None, "pretty_exceptions_enable": False,
+        "rich_markup_mode": None,
+        "pretty_exceptions_enable": False,
         "context_settings": {"help_option_names": ["-h", "--help"]},
-    }  # fmt: skip
+    }
     app = typer.Typer(name="psij-run", help=_HELP, epilog=_EXITS, add_completion=only is None, **manner)
 
     @app.callback()

@@ -25,10 +25,12 @@ AnyJobs = Annotated[
 CommandWords = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[--] COMMAND [ARG]...", help="The command and its arguments, or a job script with #PSIJ lines.",
-        show_default=False, autocompletion=words,
+        metavar="[--] COMMAND [ARG]...",
+        help="The command and its arguments, or a job script with #PSIJ lines.",
+        show_default=False,
+        autocompletion=words,
     ),
-]  # fmt: skip
+]
 ProgramWords = Annotated[
     list[str] | None,
     typer.Argument(

@@ -131,11 +131,21 @@ def fields(chosen: Chosen, *, site_ranks_per_node: int | None = None) -> dict[st
 
 
 _FIELDS = {
-    "cpus_per_task": "cpus_per_rank", "threads_per_core": "threads_per_core", "gpus_per_task": "gpus_per_rank",
-    "mem": "memory_per_node", "time": "wall_time_min", "queue": "queue", "account": "project", "job_name": "name",
-    "mode": "job_mode", "launcher": "launcher", "hold": "hold", "array": "array", "dependency": "after",
+    "cpus_per_task": "cpus_per_rank",
+    "threads_per_core": "threads_per_core",
+    "gpus_per_task": "gpus_per_rank",
+    "mem": "memory_per_node",
+    "time": "wall_time_min",
+    "queue": "queue",
+    "account": "project",
+    "job_name": "name",
+    "mode": "job_mode",
+    "launcher": "launcher",
+    "hold": "hold",
+    "array": "array",
+    "dependency": "after",
     "parameters": "parameters",
-}  # fmt: skip
+}
 _PATHS = {"cwd": "directory", "input": "stdin", "output": "stdout", "error": "stderr"}
 
 

@@ -63,17 +63,31 @@ class Row:
         started, ended = status.started, status.ended
         waited_till = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
         return {
-            "id": self.id, "native_id": self.native, "name": entry.name, "state": status.state.name,
-            "native_state": status.native, "exit_code": status.exit_code, "signal": status.signal,
+            "id": self.id,
+            "native_id": self.native,
+            "name": entry.name,
+            "state": status.state.name,
+            "native_state": status.native,
+            "exit_code": status.exit_code,
+            "signal": status.signal,
             "reason": status.reason.name if status.reason else None,
-            "hint": status.reason.hint if status.reason else "", "message": status.message, "why": self.why,
-            "platform": entry.platform, "site": entry.site, "where": entry.site or entry.platform,
-            "cluster": entry.cluster, "nodes": status.nodes, "attempt": status.attempt, "held": status.held,
-            "submitted": submitted or None, "started": started, "ended": ended,
+            "hint": status.reason.hint if status.reason else "",
+            "message": status.message,
+            "why": self.why,
+            "platform": entry.platform,
+            "site": entry.site,
+            "where": entry.site or entry.platform,
+            "cluster": entry.cluster,
+            "nodes": status.nodes,
+            "attempt": status.attempt,
+            "held": status.held,
+            "submitted": submitted or None,
+            "started": started,
+            "ended": ended,
             "queue_s": waited_till - submitted if waited_till and submitted else None,
             "run_s": (ended or now) - started if started and (ended or not status.final) else None,
             "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
-        }  # fmt: skip
+        }
 
 
 class Desk:
@@ -117,9 +131,10 @@ class Desk:
         """The jobs that selectors name; arrays as a whole unless `elements`. Raises `UnknownJob`."""
         if list(selectors) == ["all"]:  # without a look at those that have ended
             return [
-                (entry, key) for entry in self.journal.open_entries().values()
+                (entry, key)
+                for entry in self.journal.open_entries().values()
                 for key in (entry.keys if elements or not entry.array else ["*"])
-            ]  # fmt: skip
+            ]
         return self.journal.find(selectors, elements=elements)
 
     def executor(self, entry: Entry) -> BatchSchedulerExecutor:
@@ -160,10 +175,12 @@ class Desk:
             near = [(entry, key) for entry, key in group if not entry.open or entry.cluster == executor.cluster]
             far = next((entry for entry, _ in group if entry.open and entry.cluster != executor.cluster), None)
             if far is not None:
-                self._faults.append(InvalidRequest(
-                    f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
-                    hint="set the environment as it was when the job was submitted",
-                ))  # fmt: skip
+                self._faults.append(
+                    InvalidRequest(
+                        f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
+                        hint="set the environment as it was when the job was submitted",
+                    )
+                )
             if near:
                 told.append((executor, near))
         return told

@@ -46,7 +46,11 @@ def _typer_parameters(flags: Sequence[Flag]) -> Iterator[inspect.Parameter]:
     for flag in flags:
         kind: Any = bool if flag.switch else list[str] | None if flag.many or flag.once else str | None
         default = typer.Option(
-            False if flag.switch else None, *flag.spellings, metavar=flag.metavar or None, help=flag.help,
-            show_default=False, autocompletion=completer(flag),
-        )  # fmt: skip
+            False if flag.switch else None,
+            *flag.spellings,
+            metavar=flag.metavar or None,
+            help=flag.help,
+            show_default=False,
+            autocompletion=completer(flag),
+        )
         yield inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)

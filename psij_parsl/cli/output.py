@@ -14,8 +14,14 @@ from ..errors import Error
 Data = Mapping[str, Any]
 
 _COLOURS = {
-    "COMPLETED": "32", "FAILED": "31", "CANCELED": "33", "ACTIVE": "36", "ok": "32", "broken": "31", "warning": "33",
-}  # fmt: skip
+    "COMPLETED": "32",
+    "FAILED": "31",
+    "CANCELED": "33",
+    "ACTIVE": "36",
+    "ok": "32",
+    "broken": "31",
+    "warning": "33",
+}
 
 
 def plain(value: Any) -> str:
@@ -94,8 +100,9 @@ class People(Renderer):
             return
         shown = [  # a column that says nothing takes no room
             [column.title, *texts]
-            for at, (column, texts) in enumerate(zip(columns, cells, strict=True)) if at == 0 or any(texts)
-        ]  # fmt: skip
+            for at, (column, texts) in enumerate(zip(columns, cells, strict=True))
+            if at == 0 or any(texts)
+        ]
         lines = zip(*map(_padded, shown), strict=True)
         room = self._columns()
         fancy = room or self._coloured(self.out)

@@ -120,9 +120,12 @@ def adopt() -> int:
 def _text(fd: int, before: TextIO | None) -> TextIO:
     """The text stream over a descriptor, as Python's own was (None if it was closed)."""
     return io.TextIOWrapper(
-        io.BufferedWriter(Stream(fd), 1 << 16), before.encoding if before is not None else "utf-8", "backslashreplace",
-        line_buffering=fd == 2 or os.isatty(fd), write_through=bool(getattr(before, "write_through", False)),
-    )  # fmt: skip
+        io.BufferedWriter(Stream(fd), 1 << 16),
+        before.encoding if before is not None else "utf-8",
+        "backslashreplace",
+        line_buffering=fd == 2 or os.isatty(fd),
+        write_through=bool(getattr(before, "write_through", False)),
+    )
 
 
 def lost(text: object) -> Lost | None:

@@ -62,18 +62,41 @@ class BatchSchedulerExecutor(JobExecutor):
     """
 
     def __init__(
-        self, platform: str | Platform, *, home: Path | None = None, spool: Path | None = None, site: str = "",
-        launcher: str = "", poll_s: float | None = None, grace_s: float | None = None, settle_s: float = 30.0,
-        patience_s: float = 600.0, run: str = "", launch: Launch | None = None, cluster: str = "",
-        site_file: str = "", node_environment: Sequence[str] = (), query_memory_mb: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        platform: str | Platform,
+        *,
+        home: Path | None = None,
+        spool: Path | None = None,
+        site: str = "",
+        launcher: str = "",
+        poll_s: float | None = None,
+        grace_s: float | None = None,
+        settle_s: float = 30.0,
+        patience_s: float = 600.0,
+        run: str = "",
+        launch: Launch | None = None,
+        cluster: str = "",
+        site_file: str = "",
+        node_environment: Sequence[str] = (),
+        query_memory_mb: int | None = None,
+    ) -> None:
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         self.journal = Journal(home)
         self._settings: dict[str, Any] = {
-            "home": home, "spool": spool, "site": site, "launcher": launcher, "poll_s": poll_s, "grace_s": grace_s,
-            "settle_s": settle_s, "patience_s": patience_s, "run": run, "launch": launch,
-            "site_file": site_file, "node_environment": node_environment, "query_memory_mb": query_memory_mb,
-        }  # fmt: skip
+            "home": home,
+            "spool": spool,
+            "site": site,
+            "launcher": launcher,
+            "poll_s": poll_s,
+            "grace_s": grace_s,
+            "settle_s": settle_s,
+            "patience_s": patience_s,
+            "run": run,
+            "launch": launch,
+            "site_file": site_file,
+            "node_environment": node_environment,
+            "query_memory_mb": query_memory_mb,
+        }
         self._others: dict[str, BatchSchedulerExecutor] = {}  # for other clusters, by their names
         scheduler = self.platform.scheduler_class
         if cluster and not scheduler.names_clusters:
@@ -170,11 +193,21 @@ class BatchSchedulerExecutor(JobExecutor):
 
         after = dependencies(self, job)
         return render(
-            self.platform.template_class, job, job_id=job_id, tag=self.scheduler.tag(job_id), folder=folder,
-            after=after.told, guards=after.guards, exit_lag_s=self.scheduler.exit_lag_s, own_codes=self.scheduler.own_codes, default_launcher=self.launcher,
-            launch=self.launch, elements=elements,
-            node_settings=self.node_settings, stopgaps=self.scheduler.stopgaps,
-        )  # fmt: skip
+            self.platform.template_class,
+            job,
+            job_id=job_id,
+            tag=self.scheduler.tag(job_id),
+            folder=folder,
+            after=after.told,
+            guards=after.guards,
+            exit_lag_s=self.scheduler.exit_lag_s,
+            own_codes=self.scheduler.own_codes,
+            default_launcher=self.launcher,
+            launch=self.launch,
+            elements=elements,
+            node_settings=self.node_settings,
+            stopgaps=self.scheduler.stopgaps,
+        )
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
         """Submit; `elements` are the jobs of an array that differ in what they run."""
@@ -199,19 +232,36 @@ class BatchSchedulerExecutor(JobExecutor):
         from .job_files import write
 
         entry = Entry(
-            job_id, self.platform.name, str(folder), self.site, self.cluster, job.display_name, job.command_line[:200],
-            tuple(sorted(job.array)), run=self.run,
-        )  # fmt: skip
+            job_id,
+            self.platform.name,
+            str(folder),
+            self.site,
+            self.cluster,
+            job.display_name,
+            job.command_line[:200],
+            tuple(sorted(job.array)),
+            run=self.run,
+        )
         # Whatever is wrong with the job is said by the rendering, before anything is written.
         text = self._script(job, job_id, folder, bool(elements))
         if not self.journal.make_folder(folder):
             return None
         try:
             script = write(
-                folder, text, job, drop=self.scheduler.drop_env, keep=self.scheduler.wish_env, cluster=self.cluster,
-                elements=elements, environ=os.environ, executable=self.scheduler.executable_script, site=self.site,
-                site_file=self.site_file, given=self.scheduler.given(os.environ), look=bool(self.node_settings),
-            )  # fmt: skip
+                folder,
+                text,
+                job,
+                drop=self.scheduler.drop_env,
+                keep=self.scheduler.wish_env,
+                cluster=self.cluster,
+                elements=elements,
+                environ=os.environ,
+                executable=self.scheduler.executable_script,
+                site=self.site,
+                site_file=self.site_file,
+                given=self.scheduler.given(os.environ),
+                look=bool(self.node_settings),
+            )
             entry = self.journal.intend(entry, job, elements)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -236,20 +286,26 @@ class BatchSchedulerExecutor(JobExecutor):
     def _refresh(self, old: View) -> View:
         with self.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
             return refresh(
-                self.journal, self.scheduler, old, platform=self.platform.name, cluster=self.cluster,
-                grace_s=self.grace_s, settle_s=self.settle_s * 4,
-            )  # fmt: skip
+                self.journal,
+                self.scheduler,
+                old,
+                platform=self.platform.name,
+                cluster=self.cluster,
+                grace_s=self.grace_s,
+                settle_s=self.settle_s * 4,
+            )
 
     def _statuses(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
         groups = self._by_cluster(found)
         if len(groups) == 1:
             return groups[0][0]._statuses_here(found, urgent=urgent, known_s=known_s)
         told = {
-            (entry.id, key): status for executor, group in groups
+            (entry.id, key): status
+            for executor, group in groups
             for (entry, key), status in zip(
                 group, executor._statuses_here(group, urgent=urgent, known_s=known_s), strict=True
             )
-        }  # fmt: skip
+        }
         return [told[entry.id, key] for entry, key in found]
 
     def _statuses_here(self, found: _Found, *, urgent: float = 0.0, known_s: float = 0.0) -> _Statuses:
@@ -319,9 +375,10 @@ class BatchSchedulerExecutor(JobExecutor):
     def list(self) -> Sequence[Submission]:
         """The jobs of this platform and cluster that have not ended; arrays as a whole."""
         return [
-            self._handle(entry, "") for entry in self.journal.open_entries().values()
+            self._handle(entry, "")
+            for entry in self.journal.open_entries().values()
             if entry.platform == self.platform.name and entry.cluster == self.cluster
-        ]  # fmt: skip
+        ]
 
     def submission(self, job_id: str) -> Submission:
         """The handle of a job in the journal, by our id or the manager's. Raises `UnknownJob`."""
@@ -381,9 +438,14 @@ class BatchSchedulerExecutor(JobExecutor):
             return entry, key
         known = entry.ended.get(first) or view.status(first_id) or JobStatus()
         other = whose(
-            self.scheduler, entry, found, attempt=known.attempt, clock=view.clock, tagged=view.tagged,
+            self.scheduler,
+            entry,
+            found,
+            attempt=known.attempt,
+            clock=view.clock,
+            tagged=view.tagged,
             past=self.scheduler.plain_id(name) in answer.past,
-        )  # fmt: skip
+        )
         return None if other is Whose.STRANGER else (entry, key)
 
     def _asked(self, native_id: str) -> Answer:
@@ -459,8 +521,10 @@ class BatchSchedulerExecutor(JobExecutor):
             if entry.native:
                 log.warning(
                     "%s does not show job %s (%s): nothing was cancelled; it will be if it shows up",
-                    self.platform.name, entry.id, entry.native,
-                )  # fmt: skip
+                    self.platform.name,
+                    entry.id,
+                    entry.native,
+                )
         if sent:
             try:
                 self.scheduler.qdel([native for natives in sent.values() for native in natives])
@@ -565,10 +629,7 @@ class BatchSchedulerExecutor(JobExecutor):
         found = self._found(ids)
         return self.watch(found, lambda statuses: all(status.final for status in statuses), timeout=timeout)
 
-    def watch(
-        self, found: _Found, done: Callable[[_Statuses], bool], *,
-        timeout: float | None = None,
-    ) -> bool:  # fmt: skip
+    def watch(self, found: _Found, done: Callable[[_Statuses], bool], *, timeout: float | None = None) -> bool:
         """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave.
 
         While the manager does not answer, it is said once how old the news is.
@@ -596,9 +657,10 @@ class BatchSchedulerExecutor(JobExecutor):
         now, asked = time.time(), self.snapshot.view().asked
         unsettled = [
             (entry, each, status)
-            for (entry, key), status in zip(found, statuses, strict=True) if not status.final
+            for (entry, key), status in zip(found, statuses, strict=True)
+            if not status.final
             for each in entry.keys_of(key)
-        ]  # fmt: skip
+        ]
         needed: set[float] = set()
         for turn in range(min(_HINTS_A_TICK, len(unsettled))):
             entry, key, status = unsettled[(self._turn + turn) % len(unsettled)]
@@ -666,9 +728,10 @@ class BatchSchedulerExecutor(JobExecutor):
         told.going |= self.journal.heard(ended) - told.over
         watched = self.journal.open_entries() | self.journal.some(told.going)
         mine = [
-            entry for entry in watched.values()
+            entry
+            for entry in watched.values()
             if entry.platform == self.platform.name and entry.cluster == self.cluster and entry.id not in told.over
-        ]  # fmt: skip
+        ]
         for changed, key, new in self._news([(entry, key) for entry in mine for key in entry.keys], told.last):
             told.last[changed.id, key] = new
             for callback in callbacks:
@@ -737,9 +800,11 @@ def summary(statuses: Sequence[JobStatus]) -> JobStatus:
     running = [status for status in statuses if not status.final]
     starts = [status.started for status in statuses if status.started is not None]
     whole = JobStatus(
-        message=text, started=min(starts, default=None), nodes=_all_nodes(statuses),
+        message=text,
+        started=min(starts, default=None),
+        nodes=_all_nodes(statuses),
         attempt=max(status.attempt for status in statuses),
-    )  # fmt: skip
+    )
     if running:
         active = any(status.state is JobState.ACTIVE or status.final for status in statuses)
         state = JobState.ACTIVE if active else max(status.state for status in statuses)
@@ -748,9 +813,13 @@ def summary(statuses: Sequence[JobStatus]) -> JobStatus:
     worst = worst or next((s for s in statuses if s.state is JobState.CANCELED), None) or statuses[0]
     ends = [status.ended for status in statuses if status.ended is not None]
     return replace(
-        worst, message=text, started=whole.started, ended=max(ends, default=None), nodes=whole.nodes,
+        worst,
+        message=text,
+        started=whole.started,
+        ended=max(ends, default=None),
+        nodes=whole.nodes,
         attempt=whole.attempt,
-    )  # fmt: skip
+    )
 
 
 def _all_nodes(statuses: Sequence[JobStatus]) -> str:

@@ -33,9 +33,15 @@ class Whose(Enum):
 
 
 def whose(
-    scheduler: Scheduler, entry: Entry, record: Record, *, attempt: int = 0, clock: float = 0.0, tagged: bool = False,
+    scheduler: Scheduler,
+    entry: Entry,
+    record: Record,
+    *,
+    attempt: int = 0,
+    clock: float = 0.0,
+    tagged: bool = False,
     past: bool = False,
-) -> Whose:  # fmt: skip
+) -> Whose:
     """Whose record that is, which has the id of a job of ours.
 
     `attempt` is how often the job was started as far as is known, `clock` by how many seconds the manager's clock is

@@ -24,17 +24,49 @@ if TYPE_CHECKING:
 
 #: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
 NEVER_INHERITED = (
-    "_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "psij_*", "PSIJ_JOB_*", "PSIJ_NATIVE_ID", "PSIJ_NODEFILE",
-    "PSIJ_ARRAY_INDEX", "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_PARSL_FAULT", "PMI_*", "PMIX_*",
-    "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
-    "PSIJ_SITE", "PSIJ_SITE_FILE",
-)  # fmt: skip
+    "_",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "HOSTNAME",
+    "psij_*",
+    "PSIJ_JOB_*",
+    "PSIJ_NATIVE_ID",
+    "PSIJ_NODEFILE",
+    "PSIJ_ARRAY_INDEX",
+    "PSIJ_RANK",
+    "PSIJ_LOCAL_RANK",
+    "PSIJ_NUM_RANKS",
+    "PSIJ_PARSL_FAULT",
+    "PMI_*",
+    "PMIX_*",
+    "CUDA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "ZE_AFFINITY_MASK",
+    "PSIJ_SITE",
+    "PSIJ_SITE_FILE",
+)
 #: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
 #: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
 NEVER_THE_NODES = (
-    "PATH", "LD_LIBRARY_PATH", "MANPATH", "MODULEPATH", "LOADEDMODULES", "_LMFILES_*", "LMOD_*", "_ModuleTable*",
-    "__LMOD_*", "__MODULES_*", "CONDA_*", "LANG", "LC_*", "HOME", "OMP_NUM_THREADS",
-)  # fmt: skip
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "MANPATH",
+    "MODULEPATH",
+    "LOADEDMODULES",
+    "_LMFILES_*",
+    "LMOD_*",
+    "_ModuleTable*",
+    "__LMOD_*",
+    "__MODULES_*",
+    "CONDA_*",
+    "LANG",
+    "LC_*",
+    "HOME",
+    "OMP_NUM_THREADS",
+)
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _SHAPE = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
@@ -56,9 +88,10 @@ def inherited(
     """
     dropped = matcher((*NEVER_INHERITED, *BASH_OWN, *drop))
     return {
-        name: value for name, value in environ.items()
+        name: value
+        for name, value in environ.items()
         if _NAME.fullmatch(name) and (name in keep or not dropped.fullmatch(name))
-    }  # fmt: skip
+    }
 
 
 def umask() -> int:
@@ -170,30 +203,51 @@ def requests(job: Job) -> dict[str, Any]:
 
 
 def given(
-    job: Job, *, job_id: str, tag: str, folder: Path, launch: str, after: Sequence[str],
-    guards: Sequence[tuple[str, Sequence[str]]], exit_lag_s: float, own_codes: Collection[int],
-    environment_file: bool, elements: bool, node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
-) -> dict[str, Any]:  # fmt: skip
+    job: Job,
+    *,
+    job_id: str,
+    tag: str,
+    folder: Path,
+    launch: str,
+    after: Sequence[str],
+    guards: Sequence[tuple[str, Sequence[str]]],
+    exit_lag_s: float,
+    own_codes: Collection[int],
+    environment_file: bool,
+    elements: bool,
+    node_settings: Sequence[str] = (),
+    stopgaps: Sequence[str] = (),
+) -> dict[str, Any]:
     """The core's own words for the template: see `template.GIVEN`."""
     return {
         **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
-        "id": job_id, "tag": tag, "folder": str(folder), "job_name": slug(job.display_name),
-        "after": list(after), "guards": Raw(_guard_lines(guards), "guards") if guards else "",
+        "id": job_id,
+        "tag": tag,
+        "folder": str(folder),
+        "job_name": slug(job.display_name),
+        "after": list(after),
+        "guards": Raw(_guard_lines(guards), "guards") if guards else "",
         "exit_lag_s": round(exit_lag_s),
-        "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "", "array": indices(job.array), "indices": sorted(job.array), "hold": job.hold,
-        "directory": str(job.directory), "stdin": str(job.stdin or "/dev/null"),
-        "stdout": str(job.stdout or ""), "stderr": str(job.stderr or ""),
+        "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "",
+        "array": indices(job.array),
+        "indices": sorted(job.array),
+        "hold": job.hold,
+        "directory": str(job.directory),
+        "stdin": str(job.stdin or "/dev/null"),
+        "stdout": str(job.stdout or ""),
+        "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
         "environment_file": str(folder / "environment") if environment_file else "",
         "elements": str(folder / "elements") if elements else "",
-        "setup": [text.rstrip("\n") for text in job.setup], "setup_may_fail": job.setup_may_fail,
+        "setup": [text.rstrip("\n") for text in job.setup],
+        "setup_may_fail": job.setup_may_fail,
         "functions": bool(job.setup) or elements or calls_a_shell(job),
         "module_files": any(_MODULE.search(text) for text in job.setup),
         **_node_settings(node_settings, stopgaps, inherit=job.inherit_environment),
         "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch, "launch"),
-    }  # fmt: skip
+    }
 
 
 def _node_settings(patterns: Sequence[str], stopgaps: Sequence[str], *, inherit: bool) -> dict[str, Any]:
@@ -221,11 +275,23 @@ def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 def render(
-    template: type[JobTemplate], job: Job, *, job_id: str, tag: str, folder: Path, default_launcher: str,
-    launch: Launch | None = None, after: Sequence[str] = (), guards: Sequence[tuple[str, Sequence[str]]] = (),
-    exit_lag_s: float = 60.0, own_codes: Collection[int] = (), environment_file: bool = True, elements: bool = False,
-    node_settings: Sequence[str] = (), stopgaps: Sequence[str] = (),
-) -> str:  # fmt: skip
+    template: type[JobTemplate],
+    job: Job,
+    *,
+    job_id: str,
+    tag: str,
+    folder: Path,
+    default_launcher: str,
+    launch: Launch | None = None,
+    after: Sequence[str] = (),
+    guards: Sequence[tuple[str, Sequence[str]]] = (),
+    exit_lag_s: float = 60.0,
+    own_codes: Collection[int] = (),
+    environment_file: bool = True,
+    elements: bool = False,
+    node_settings: Sequence[str] = (),
+    stopgaps: Sequence[str] = (),
+) -> str:
     """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for.
 
     `guards` are pairs of a kind of dependency and the folders of the jobs whose exit files it looks at, for which it
@@ -234,10 +300,20 @@ def render(
     template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
     template.refuse_unexpressed(requests(job))
     words = given(
-        job, job_id=job_id, tag=tag, folder=folder, launch=launch_text(job, default_launcher, folder, launch), after=after,
-        guards=guards, exit_lag_s=exit_lag_s, own_codes=own_codes, environment_file=environment_file, elements=elements,
-        node_settings=node_settings, stopgaps=stopgaps,
-    )  # fmt: skip
+        job,
+        job_id=job_id,
+        tag=tag,
+        folder=folder,
+        launch=launch_text(job, default_launcher, folder, launch),
+        after=after,
+        guards=guards,
+        exit_lag_s=exit_lag_s,
+        own_codes=own_codes,
+        environment_file=environment_file,
+        elements=elements,
+        node_settings=node_settings,
+        stopgaps=stopgaps,
+    )
     words["log"] = template.log_path(str(folder))
     return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
 
@@ -263,10 +339,21 @@ def _beside(job: Job) -> str:
 
 
 def write(
-    folder: Path, script: str, job: Job, *, drop: Sequence[str], cluster: str = "", elements: Sequence[Job] = (),
-    environ: Mapping[str, str], keep: Collection[str] = (), site: str = "", site_file: str = "",
-    given: Mapping[str, str] | None = None, look: bool = False, executable: bool = False,
-) -> Path:  # fmt: skip
+    folder: Path,
+    script: str,
+    job: Job,
+    *,
+    drop: Sequence[str],
+    cluster: str = "",
+    elements: Sequence[Job] = (),
+    environ: Mapping[str, str],
+    keep: Collection[str] = (),
+    site: str = "",
+    site_file: str = "",
+    given: Mapping[str, str] | None = None,
+    look: bool = False,
+    executable: bool = False,
+) -> Path:
     """Write a job's files, readable by their owner only; returns the script's path.
 
     `cluster`, `site` and `site_file` are left in the job's environment, so that jobs which it submits are of the

@@ -494,9 +494,10 @@ class Journal:
             offset, inode, head, latest = self._offset, self._inode, self._head, self._latest
             records, shelf, gone = dict(self._entries), self._shelf(), set(self._gone)
         moved = {
-            job_id: record for job_id, record in records.items()
+            job_id: record
+            for job_id, record in records.items()
             if isinstance(record, bytes) and job_id != latest and may_hold(job_id, record)
-        }  # fmt: skip
+        }
         stay, rewritten, marks = without(shelf, gone, moved.keys())
         kept = [json.dumps({"e": "gone", "id": job_id}, separators=(",", ":")).encode() for job_id in sorted(marks)]
         kept += [line_of(record) for job_id, record in records.items() if job_id not in moved]

@@ -47,8 +47,11 @@ def handles(scheduler: Scheduler, entry: Entry, key: str) -> list[str]:
     if key not in ("", "*"):
         return [native_of(scheduler, entry, key)]
     if any(entry.elements):
-        return [native for each, native in zip(entry.keys, entry.elements, strict=True)
-                if native and each not in entry.ended]  # fmt: skip
+        return [
+            native
+            for each, native in zip(entry.keys, entry.elements, strict=True)
+            if native and each not in entry.ended
+        ]
     return [entry.native]
 
 
@@ -92,9 +95,8 @@ def refresh(
     """
     asked = time.time()  # before the journal is read: a job committed later is not expected
     entries = [
-        entry for entry in journal.open_entries().values()
-        if entry.platform == platform and entry.cluster == cluster
-    ]  # fmt: skip
+        entry for entry in journal.open_entries().values() if entry.platform == platform and entry.cluster == cluster
+    ]
     with _uncollected():
         return _Round(journal, scheduler, old, entries, asked, platform, grace_s, settle_s).view()
 
@@ -125,9 +127,16 @@ class _Round:
     """One question to the manager, and all that is done upon its answer. Whoever does it has the snapshot's lock."""
 
     def __init__(
-        self, journal: Journal, scheduler: Scheduler, old: View, entries: list[Entry], asked: float, platform: str,
-        grace_s: float, settle_s: float,
-    ) -> None:  # fmt: skip
+        self,
+        journal: Journal,
+        scheduler: Scheduler,
+        old: View,
+        entries: list[Entry],
+        asked: float,
+        platform: str,
+        grace_s: float,
+        settle_s: float,
+    ) -> None:
         self.journal, self.scheduler, self.old, self.entries = journal, scheduler, old, entries
         self.asked, self.platform, self.grace_s, self.settle_s = asked, platform, grace_s, settle_s
         self.clock, self.tagged = old.clock, old.tagged
@@ -328,11 +337,19 @@ class _Round:
     def _inquiry(self, job_id: str, each: _Expected, record: Record | None) -> Inquiry:
         entry = each.entry
         return Inquiry(
-            self.scheduler, entry, each.key, each.native, record, self.old.status(job_id) or _SUBMITTED, self.asked,
-            heard=each.native not in self.answer.unheard, missing_since=self.old.missing.get(job_id),
-            grace_s=self.grace_s, witness=lambda: self.earliest <= (entry.born or entry.committed + self.clock),
+            self.scheduler,
+            entry,
+            each.key,
+            each.native,
+            record,
+            self.old.status(job_id) or _SUBMITTED,
+            self.asked,
+            heard=each.native not in self.answer.unheard,
+            missing_since=self.old.missing.get(job_id),
+            grace_s=self.grace_s,
+            witness=lambda: self.earliest <= (entry.born or entry.committed + self.clock),
             unmet=lambda: self._unmet(entry),
-        )  # fmt: skip
+        )
 
     def _unmet(self, entry: Entry) -> str:
         """A job that this one was to follow and that ended otherwise, so that the manager has removed this one."""
@@ -370,10 +387,13 @@ class _Round:
     def _tell_unsent(self, ends: Collection[tuple[str, str]]) -> None:
         """Cancel what was to be cancelled before the manager showed it."""
         unsent = [
-            each for job_id, each in self.expected.items()
-            if each.entry.cancelled and each.entry.cancel_unsent(each.key)
-            and (each.entry.id, each.key) not in ends and job_id in self.records
-        ]  # fmt: skip
+            each
+            for job_id, each in self.expected.items()
+            if each.entry.cancelled
+            and each.entry.cancel_unsent(each.key)
+            and (each.entry.id, each.key) not in ends
+            and job_id in self.records
+        ]
         if unsent and _cancel(self.scheduler, [each.native for each in unsent]):
             told = {(each.entry.id, each.key) for each in unsent if each.key in each.entry.unsent}
             told |= {(each.entry.id, "*") for each in unsent if "*" in each.entry.unsent}
@@ -433,10 +453,12 @@ class _Round:
         if not self.scheduler.lone_elements or all(entry.elements or [""]):
             return entry
         told = [
-            record for record in self.answer.records.values()
-            if record.whole and self.scheduler.same_id(record.whole, entry.native)
+            record
+            for record in self.answer.records.values()
+            if record.whole
+            and self.scheduler.same_id(record.whole, entry.native)
             and whose(self.scheduler, entry, record, clock=self.clock) is not Whose.STRANGER
-        ]  # fmt: skip
+        ]
         elements = elements_of(self.scheduler, entry, told)
         if elements == (entry.elements or ("",) * len(elements)):
             return entry
@@ -478,9 +500,7 @@ def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[
 
 def _alive(whole: str, records: Iterable[Record]) -> list[str]:
     """The ids by which the manager's commands reach what has not ended of a submission."""
-    return list(dict.fromkeys(
-        record.id if record.whole else whole for record in records if not record.status.final
-    ))  # fmt: skip
+    return list(dict.fromkeys(record.id if record.whole else whole for record in records if not record.status.final))
 
 
 def settle_copies(journal: Journal, scheduler: Scheduler, entry: Entry, found: Copies, *, proved: bool) -> Entry:
@@ -530,8 +550,10 @@ def give_up(journal: Journal, scheduler: Scheduler, entry: Entry, why: str = "")
         journal.commit(entry, scheduler.whole(owner))
         return False
     status = JobStatus(
-        JobState.FAILED, reason=EndReason.LAUNCH_FAILED, ended=time.time(),
+        JobState.FAILED,
+        reason=EndReason.LAUNCH_FAILED,
+        ended=time.time(),
         message=why or f"its submission was cut short and {entry.platform} never had it; nothing of it ran",
-    )  # fmt: skip
+    )
     journal.end({(entry.id, key): status for key in entry.keys})
     return True

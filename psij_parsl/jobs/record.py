@@ -167,9 +167,13 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
     entry = made(entries, job_id)
     if kind == "native":
         entries[job_id] = replace(
-            entry, native=event["native"], committed=event["t"], sure=bool(event.get("sure")),
-            elements=tuple(event.get("elements", ())), cluster=event.get("cluster", entry.cluster),
-        )  # fmt: skip
+            entry,
+            native=event["native"],
+            committed=event["t"],
+            sure=bool(event.get("sure")),
+            elements=tuple(event.get("elements", ())),
+            cluster=event.get("cluster", entry.cluster),
+        )
     elif kind == "born":
         entries[job_id] = replace(entry, born=float(event["t"]))
     elif kind == "drop":
@@ -193,8 +197,19 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
 _LISTS = ("array", "twins", "elements", "unsent")
 _STATUSES = ("ended", "dropped")
 _PLAIN = (
-    "site", "cluster", "name", "command", "native", "owner", "run", "intended", "committed", "attached", "sure", "born",
-)  # fmt: skip
+    "site",
+    "cluster",
+    "name",
+    "command",
+    "native",
+    "owner",
+    "run",
+    "intended",
+    "committed",
+    "attached",
+    "sure",
+    "born",
+)
 _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 
 
@@ -349,6 +364,13 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     name: _of_kind(each.default_factory() if each.default_factory is not MISSING else each.default)
     for name, each in Entry.__dataclass_fields__.items()
 } | {
-    "id": _text, "platform": _text, "place": _path, "array": _indices, "twins": _texts, "cancelled": _numbers,
-    "ended": _statuses, "dropped": _statuses, "born": _number,
-}  # fmt: skip
+    "id": _text,
+    "platform": _text,
+    "place": _path,
+    "array": _indices,
+    "twins": _texts,
+    "cancelled": _numbers,
+    "ended": _statuses,
+    "dropped": _statuses,
+    "born": _number,
+}

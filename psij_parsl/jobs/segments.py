@@ -119,11 +119,15 @@ class Shelf:
 
     def started(self, beginning: str) -> list[str]:
         """The ids that begin so."""
-        return sorted({
-            job_id for segment in self.segments
-            if segment.first[: len(beginning)] <= beginning <= segment.last[: len(beginning)]
-            for job_id in segment.ids() if job_id.startswith(beginning) and self._counts(job_id)
-        })  # fmt: skip
+        return sorted(
+            {
+                job_id
+                for segment in self.segments
+                if segment.first[: len(beginning)] <= beginning <= segment.last[: len(beginning)]
+                for job_id in segment.ids()
+                if job_id.startswith(beginning) and self._counts(job_id)
+            }
+        )
 
     def native(self, native: str, asked: Callable[[Entry], bool]) -> Entry | None:
         """The latest of those that have this id of the manager and are `asked` for."""

@@ -85,19 +85,36 @@ class View:
 def pack(status: JobStatus) -> list[Any]:
     """A status as a short JSON list."""
     return [
-        int(status.state), status.native, status.exit_code, status.signal,
-        status.reason.name if status.reason else None, status.message, status.nodes, status.attempt,
-        status.started, status.ended, status.held,
-    ]  # fmt: skip
+        int(status.state),
+        status.native,
+        status.exit_code,
+        status.signal,
+        status.reason.name if status.reason else None,
+        status.message,
+        status.nodes,
+        status.attempt,
+        status.started,
+        status.ended,
+        status.held,
+    ]
 
 
 def unpack(row: list[Any]) -> JobStatus:
     """The inverse of `pack`."""
     state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
     status = JobStatus(
-        JobState(state), native, exit_code, signal, EndReason[reason] if reason else None, message, nodes, attempt,
-        started, ended, held,
-    )  # fmt: skip
+        JobState(state),
+        native,
+        exit_code,
+        signal,
+        EndReason[reason] if reason else None,
+        message,
+        nodes,
+        attempt,
+        started,
+        ended,
+        held,
+    )
     if not sound(status):
         raise ValueError("a status of wrong kinds")
     return status
@@ -242,9 +259,12 @@ class QueueSnapshot:
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
-                paid, asked=min(view.asked, now), failures=view.failures + 1, failing_until=time.time() + pause,
+                paid,
+                asked=min(view.asked, now),
+                failures=view.failures + 1,
+                failing_until=time.time() + pause,
                 failure=error.message,
-            )  # fmt: skip
+            )
         self.complain(fresh)
         other = self.view()
         if other.asked not in (view.asked, fresh.asked) and other.asked > fresh.asked:
@@ -295,7 +315,5 @@ def _view(data: Any) -> View:
     return View(**data)
 
 
-_KINDS: Mapping[str, Any] = {
-    "rows": dict, "missing": dict, "unproved": dict, "strangers": list, "failure": str,
-}  # fmt: skip
+_KINDS: Mapping[str, Any] = {"rows": dict, "missing": dict, "unproved": dict, "strangers": list, "failure": str}
 _FIELDS = frozenset(View.__dataclass_fields__)

@@ -140,9 +140,10 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
         pause *= 1.5
     raise Ambiguous(
         f"nobody knows yet whether the manager has taken job {entry.id}: {first.message}",
-        output=first.output, hint=f"it stays in the journal; `psij-run status {entry.id}` finds it when it shows up",
+        output=first.output,
+        hint=f"it stays in the journal; `psij-run status {entry.id}` finds it when it shows up",
         job_id=entry.id,
-    )  # fmt: skip
+    )
 
 
 def _by_tag(executor: BatchSchedulerExecutor, entry: Entry) -> Entry | None:

@@ -26,9 +26,15 @@ _GRACE_S = 10  # from its TERM to its KILL
 
 
 def text(
-    launched: str, *, name: str, exports: Mapping[str, str], forget: Sequence[str], worker_init: str, scripts: str,
+    launched: str,
+    *,
+    name: str,
+    exports: Mapping[str, str],
+    forget: Sequence[str],
+    worker_init: str,
+    scripts: str,
     watchdog: str,
-) -> str:  # fmt: skip
+) -> str:
     """What the block's job runs with `bash -c`.
 
     `launched` is the launcher's text, `scripts` the folder where the worker pool's program is if PATH has none,

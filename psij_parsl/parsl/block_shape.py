@@ -47,7 +47,7 @@ class BlockShape:
     @classmethod
     def of(
         cls, platform: Platform, site: Site | None, job_mode: str, given: Mapping[str, Any], words: Mapping[str, str]
-    ) -> BlockShape:  # fmt: skip
+    ) -> BlockShape:
         """The shape that was said, filled up from the site, and checked.
 
         Raises `InvalidRequest` for what is unknown, and for what the platform or the site refuses.
@@ -79,10 +79,17 @@ class BlockShape:
         if self.mem_per_node is not None:
             ranks["memory_per_node"] = math.ceil(self.mem_per_node * 1024)
         return Job(
-            command=["bash", "-c", command], num_nodes=self.num_nodes, wall_time_min=self.wall_time_min,
-            queue=self.queue, project=self.project, job_mode="script", name=name, parameters=parameters,
-            **self._of_site(), **ranks,
-        )  # fmt: skip
+            command=["bash", "-c", command],
+            num_nodes=self.num_nodes,
+            wall_time_min=self.wall_time_min,
+            queue=self.queue,
+            project=self.project,
+            job_mode="script",
+            name=name,
+            parameters=parameters,
+            **self._of_site(),
+            **ranks,
+        )
 
     def _of_site(self) -> dict[str, Any]:
         if self.site is None:

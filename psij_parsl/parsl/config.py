@@ -62,16 +62,36 @@ def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
 
 
 def plan(
-    site: str | Site | None = None, *, project: str | None = None, queue: str | None = None,
-    num_nodes: int | None = None, wall_time_min: int | str | None = None, job_mode: str = "serial",
-    init_blocks: int = 1, min_blocks: int = 0, max_blocks: int | None = None, parallelism: float = 1.0,
-    workers_per_node: int | None = None, cores_per_worker: float = 1.0,
-    accelerators: int | Sequence[str] | None = None, cpu_affinity: str | None = None, address: str | None = None,
-    interface: str | None = None, worker_port_range: tuple[int, int] | None = None, drain_min: int | None = None,
-    encrypted: bool = True, strategy: str = "simple", strategy_period: float = STRATEGY_PERIOD_S,
-    max_idletime: float = 120.0, retries: int = 0, run_dir: str = "runinfo", label: str = "psij",
-    watchdog_s: float | None = WATCHDOG_S, mpi_launcher: str | None = None, **block: Any,
-) -> Plan:  # fmt: skip
+    site: str | Site | None = None,
+    *,
+    project: str | None = None,
+    queue: str | None = None,
+    num_nodes: int | None = None,
+    wall_time_min: int | str | None = None,
+    job_mode: str = "serial",
+    init_blocks: int = 1,
+    min_blocks: int = 0,
+    max_blocks: int | None = None,
+    parallelism: float = 1.0,
+    workers_per_node: int | None = None,
+    cores_per_worker: float = 1.0,
+    accelerators: int | Sequence[str] | None = None,
+    cpu_affinity: str | None = None,
+    address: str | None = None,
+    interface: str | None = None,
+    worker_port_range: tuple[int, int] | None = None,
+    drain_min: int | None = None,
+    encrypted: bool = True,
+    strategy: str = "simple",
+    strategy_period: float = STRATEGY_PERIOD_S,
+    max_idletime: float = 120.0,
+    retries: int = 0,
+    run_dir: str = "runinfo",
+    label: str = "psij",
+    watchdog_s: float | None = WATCHDOG_S,
+    mpi_launcher: str | None = None,
+    **block: Any,
+) -> Plan:
     """What to load on a site.
 
     `max_blocks`: default `init_blocks`, or 1. `workers_per_node`: default one per `cores_per_worker` cores, or one per accelerator; with `job_mode="mpi"` the
@@ -94,25 +114,35 @@ def plan(
     known = node(chosen.default_fields())
     given = {
         "site": None if isinstance(chosen, Laptop) else chosen,
-        "project": project, "queue": queue, "num_nodes": num_nodes, "wall_time_min": wall_time_min, **block,
-    }  # fmt: skip
+        "project": project,
+        "queue": queue,
+        "num_nodes": num_nodes,
+        "wall_time_min": wall_time_min,
+        **block,
+    }
     if wall_time_min is not None:
         given["wall_time_min"] = minutes("wall_time_min", wall_time_min)
     if known["cores_per_node"] is None:
         given = {**provider.whole_node(), **given}
     arguments = {name: value for name, value in given.items() if value is not None}
     arguments |= {
-        "job_mode": job_mode, "init_blocks": init_blocks, "min_blocks": min_blocks, "max_blocks": max_blocks,
-        "parallelism": parallelism, "watchdog_s": watchdog_s,
-    }  # fmt: skip
+        "job_mode": job_mode,
+        "init_blocks": init_blocks,
+        "min_blocks": min_blocks,
+        "max_blocks": max_blocks,
+        "parallelism": parallelism,
+        "watchdog_s": watchdog_s,
+    }
     tried = provider(**arguments)  # all that is wrong with a block is said here
     hardware = None if "cores_per_node" in block else chosen.hardware()  # of whole nodes
     devices = accelerators if accelerators is not None else _devices(tried.gpus_per_node, hardware)
     executor: dict[str, Any] = {
-        "label": label, "encrypted": encrypted, "address": _address(address, interface, local=provider.is_here),
+        "label": label,
+        "encrypted": encrypted,
+        "address": _address(address, interface, local=provider.is_here),
         "drain_period": _drain_period(tried.wall_time_min, drain_min),
         **({"worker_port_range": worker_port_range} if worker_port_range else {}),
-    }  # fmt: skip
+    }
     if job_mode == "mpi":
         executor |= {
             "max_workers_per_block": workers_per_node or tried.num_nodes,
@@ -124,14 +154,18 @@ def plan(
         near = _near(hardware, devices, workers or 0)
         spread = workers is not None and workers <= _bindable(tried, cores or 0)
         executor |= {
-            "max_workers_per_node": workers, "cores_per_worker": cores_per_worker,
+            "max_workers_per_node": workers,
+            "cores_per_worker": cores_per_worker,
             "cpu_affinity": cpu_affinity or near or ("block" if spread else "none"),
             **({"available_accelerators": devices} if devices else {}),
-        }  # fmt: skip
+        }
     config = {
-        "strategy": strategy, "strategy_period": strategy_period, "max_idletime": max_idletime, "retries": retries,
+        "strategy": strategy,
+        "strategy_period": strategy_period,
+        "max_idletime": max_idletime,
+        "retries": retries,
         "run_dir": run_dir,
-    }  # fmt: skip
+    }
     kind = "MPIExecutor" if job_mode == "mpi" else "HighThroughputExecutor"
     return Plan(provider, arguments, kind, executor, config)
 

@@ -75,18 +75,37 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     is_here: ClassVar[bool] = False
 
     def __init__(
-        self, *, num_nodes: int | None = None, wall_time_min: int | str | None = None, queue: str | None = None,
-        project: str | None = None, job_mode: str = "serial", init_blocks: int = 1, min_blocks: int = 0,
-        max_blocks: int | None = None, parallelism: float = 1.0, cores_per_node: int | None = None,
-        mem_per_node: float | None = None, gpus_per_node: int | str | None = None, worker_init: str = "",
-        node_init: str = "", launcher: Any = None, site: str | Site | None = None, watchdog_s: float | None = None,
+        self,
+        *,
+        num_nodes: int | None = None,
+        wall_time_min: int | str | None = None,
+        queue: str | None = None,
+        project: str | None = None,
+        job_mode: str = "serial",
+        init_blocks: int = 1,
+        min_blocks: int = 0,
+        max_blocks: int | None = None,
+        parallelism: float = 1.0,
+        cores_per_node: int | None = None,
+        mem_per_node: float | None = None,
+        gpus_per_node: int | str | None = None,
+        worker_init: str = "",
+        node_init: str = "",
+        launcher: Any = None,
+        site: str | Site | None = None,
+        watchdog_s: float | None = None,
         **parameters: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         own = {
-            "num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project,
-            "cores_per_node": cores_per_node, "mem_per_node": mem_per_node, "gpus_per_node": gpus_per_node,
-        }  # fmt: skip
+            "num_nodes": num_nodes,
+            "wall_time_min": wall_time_min,
+            "queue": queue,
+            "project": project,
+            "cores_per_node": cores_per_node,
+            "mem_per_node": mem_per_node,
+            "gpus_per_node": gpus_per_node,
+        }
         given = said(own, parameters, self.platform, self.spelled)
         found = find_site(site, self.platform)
         shape = self._shape = BlockShape.of(self.platform, found, job_mode, given, self.words)
@@ -109,18 +128,27 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self._backoff = Backoff()
         self._mutex = threading.Lock()
         self._given = {
-            **given, "job_mode": job_mode, "init_blocks": init_blocks, "min_blocks": min_blocks,
-            "max_blocks": max_blocks, "parallelism": parallelism, "worker_init": worker_init, "node_init": node_init,
-            "launcher": launcher, "site": self.site, "watchdog_s": watchdog_s,
-        }  # fmt: skip
+            **given,
+            "job_mode": job_mode,
+            "init_blocks": init_blocks,
+            "min_blocks": min_blocks,
+            "max_blocks": max_blocks,
+            "parallelism": parallelism,
+            "worker_init": worker_init,
+            "node_init": node_init,
+            "launcher": launcher,
+            "site": self.site,
+            "watchdog_s": watchdog_s,
+        }
 
     def __repr__(self) -> str:
         """What was said beyond the defaults; it can be pasted back."""
         plain = {**inspect.signature(BlockProvider.__init__).parameters}
         told = [
-            f"{name}={value!r}" for name, value in self._given.items()
+            f"{name}={value!r}"
+            for name, value in self._given.items()
             if name not in plain or value != plain[name].default
-        ]  # fmt: skip
+        ]
         return f"{type(self).__name__}({', '.join(told)})"
 
     @classmethod
@@ -148,10 +176,14 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         if self.node_init and self.job_mode != "serial" and self.num_nodes > 1:
             launched = self._elsewhere() + launched
         return block.text(
-            launched, name=name, exports=self._shape.exports, forget=self.forget,
-            worker_init=self.worker_init, scripts=sysconfig.get_path("scripts"),
+            launched,
+            name=name,
+            exports=self._shape.exports,
+            forget=self.forget,
+            worker_init=self.worker_init,
+            scripts=sysconfig.get_path("scripts"),
             watchdog=block.watch(command, self.watchdog_s or 0.0),
-        )  # fmt: skip
+        )
 
     def _elsewhere(self) -> str:
         """`node_init` on the other nodes, where the pool itself is on the first one only."""
@@ -165,9 +197,11 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     @cached_property
     def _executor(self) -> BatchSchedulerExecutor:
         settings: dict[str, Any] = {
-            "platform": self.platform, "run": this_owner(), "patience_s": _PATIENCE_S,
+            "platform": self.platform,
+            "run": this_owner(),
+            "patience_s": _PATIENCE_S,
             "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
-        }  # fmt: skip
+        }
         from ..jobs.batch import BatchSchedulerExecutor
 
         site = self._shape.site

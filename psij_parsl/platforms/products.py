@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 BANNERS: Mapping[str, str] = {
     "PBS Pro": r"pbs_version\s*=",
     "Slurm": r"^slurm\S* \d+\.\d+|_establish_config_source"
-             r"|^ *qsub \[-a start_time\](.*\s)*?.*-P wckey|^ *qstat .*\s.*\[--man\]",  # its wrappers for PBS's users
+    r"|^ *qsub \[-a start_time\](.*\s)*?.*-P wckey|^ *qstat .*\s.*\[--man\]",  # its wrappers for PBS's users
     "Grid Engine": r"^(SGE|SoGE|OGS/GE|UGE|AGE|OCS|GCS|N1GE|GE) \S*\d|\bSGE_ROOT\b|invalid option argument \"--version\""
-                   r"|Unable to initialize environment because of error|/common/bootstrap\b",
+    r"|Unable to initialize environment because of error|/common/bootstrap\b",
     "Torque": r"\A[Vv]ersion: [2-6]\.\d+\.\d+\s*$|^Version: \S+\s+Commit: ",
     "Cobalt": r"\bc?q(sub|stat|del)(\.py)?,? (\$|[Vv]ersion\b|\d)|\bCobalt\b",
     "HTCondor": r"\bHTCondor\b|\$CondorVersion",
     "LSF": r"\b(Spectrum|Platform) LSF\b",
-}  # fmt: skip
+}
 _ASK_S = 5.0
 _REMEMBERED = "commands.json"
 _MOST_REMEMBERED = 64

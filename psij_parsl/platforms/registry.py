@@ -56,9 +56,10 @@ def _builtin(package: str) -> list[str]:
     Others have a part alone, such as the allocation of a manager whose jobs cannot be submitted yet.
     """
     return sorted(
-        module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+        module.name
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
         if not module.name.startswith("_") and (not module.ispkg or _names_a_platform(module))
-    )  # fmt: skip
+    )
 
 
 def _names_a_platform(module: pkgutil.ModuleInfo) -> bool:

@@ -489,9 +489,11 @@ class Scheduler(ABC):
         return "\n".join(line for line in lines if re.search(self.refusal, line)) or said
 
     def qstat(
-        self, vanished_from: Callable[[Mapping[str, Record]], Collection[str]], since: float = 0.0,
+        self,
+        vanished_from: Callable[[Mapping[str, Record]], Collection[str]],
+        since: float = 0.0,
         arrays: Sequence[str] = (),
-    ) -> Answer:  # fmt: skip
+    ) -> Answer:
         """Ask about all of the user's jobs, then history about those that are gone.
 
         `vanished_from(live)` is called with the live records by id and says which others to look up. `arrays` are
@@ -517,9 +519,11 @@ class Scheduler(ABC):
                 answer.past.setdefault(self.plain_id(record.id), []).append(record)
             # A job that is not found may be what nobody could tell us, or what we could not read.
             unheard.update(
-                job_id for job_id in ids if self.plain_id(job_id) not in answer.past
+                job_id
+                for job_id in ids
+                if self.plain_id(job_id) not in answer.past
                 and (silent is None or any(job_id in text for text in (*unread, *silent)))
-            )  # fmt: skip
+            )
         for job_id, past in answer.past.items():
             records.setdefault(job_id, past[-1])
         answer.unheard, answer.queries = frozenset(unheard), self.queries - before

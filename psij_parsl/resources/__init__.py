@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from .nodes import NodeResources as NodeResources
 
 _WHERE = {
-    "Allocation": "allocation", "Assignment": "node", "Hardware": "node", "Holder": "node", "Node": "node",
+    "Allocation": "allocation",
+    "Assignment": "node",
+    "Hardware": "node",
+    "Holder": "node",
+    "Node": "node",
     "NodeResources": "nodes",
-}  # fmt: skip
+}
 __all__ = list(_WHERE)
 
 

@@ -48,11 +48,13 @@ class Allocation:
         count = hardware.cpus or (host.online() if here is not None else 0)
         nodes = tuple(
             node._replace(
-                cpus=node.cpus or ids(count or 1), real_ids=node.real_ids and bool(node.cpus or count),
-                gpus=node.gpus or gpus, memory=hardware.memory if node.memory is None else node.memory,
+                cpus=node.cpus or ids(count or 1),
+                real_ids=node.real_ids and bool(node.cpus or count),
+                gpus=node.gpus or gpus,
+                memory=hardware.memory if node.memory is None else node.memory,
             )
             for node in self.nodes
-        )  # fmt: skip
+        )
         return replace(self, nodes=nodes, siblings=hardware.siblings or self.siblings)
 
 

@@ -141,9 +141,10 @@ def _with_cpusets(nodes: tuple[Node, ...], properties: str) -> tuple[Node, ...]:
             known.setdefault(name, set()).update(map(int, said["cpuset"].split(",")))
     return tuple(
         node._replace(cpus=tuple(sorted(known[node.name])), real_ids=True)
-        if len(known.get(node.name, ())) >= len(node.cpus) else node
+        if len(known.get(node.name, ())) >= len(node.cpus)
+        else node
         for node in nodes
-    )  # fmt: skip
+    )
 
 
 def flux(environ: Mapping[str, str], run: Runner | None = None) -> Allocation | None:

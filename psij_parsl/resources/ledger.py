@@ -120,11 +120,13 @@ class Book:
                 raise ValueError(f"format {data['format']}")
             held = {
                 int(key): Holding(
-                    list(map(str, each["owners"])), each["share"], [Part(*part) for part in each["parts"]],
+                    list(map(str, each["owners"])),
+                    each["share"],
+                    [Part(*part) for part in each["parts"]],
                     float(each["since"]),
                 )
                 for key, each in data["held"].items()
-            }  # fmt: skip
+            }
             waiting = [Ticket(**each) for each in data["waiting"]]
             return cls(str(data["born"]), int(data["last"]), held, waiting, list(map(str, data["released"])))
         except (KeyError, TypeError, AttributeError) as error:

@@ -34,11 +34,14 @@ class Node(NamedTuple):
         memory = None if self.memory is None else self.memory // ranks
         return tuple(
             Node(
-                self.name, self.cpus[rank * cpus : (rank + 1) * cpus], self.gpus[rank * gpus : (rank + 1) * gpus],
-                memory, self.real_ids,
+                self.name,
+                self.cpus[rank * cpus : (rank + 1) * cpus],
+                self.gpus[rank * gpus : (rank + 1) * gpus],
+                memory,
+                self.real_ids,
             )
             for rank in range(ranks)
-        )  # fmt: skip
+        )
 
 
 class Owner(Protocol):

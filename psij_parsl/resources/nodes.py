@@ -125,9 +125,14 @@ class NodeResources:
         """
 
     def wait_for(
-        self, request: Resources, timeout: float | None = None, *, share: int | None = None, spread: bool = False,
+        self,
+        request: Resources,
+        timeout: float | None = None,
+        *,
+        share: int | None = None,
+        spread: bool = False,
         lasts_s: float | None = None,
-    ) -> Assignment | None:  # fmt: skip
+    ) -> Assignment | None:
         """Wait for room, up to `timeout` seconds (None: for ever), then take it.
 
         None when the time is up, or when `psij_parsl.signals.should_exit()` says that we are to leave. Raises

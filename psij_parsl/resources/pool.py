@@ -84,8 +84,9 @@ class Pool:
     def _take_emptiest(self, plans: Sequence[Plan]) -> tuple[Piece, ...] | None:
         found = [
             (self.room(index) / plan.kind.full, -self.keys[index], -index, plan)
-            for plan in plans for index in self._emptiest(plan)
-        ]  # fmt: skip
+            for plan in plans
+            for index in self._emptiest(plan)
+        ]
         if not found:
             return None
         _, _, index, plan = max(found, key=lambda each: each[:3])

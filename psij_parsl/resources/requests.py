@@ -20,9 +20,14 @@ def shape_of(request: Resources, share: int | None) -> Shape:
     if request.gpus_per_rank < 0 or (request.memory_per_node or 0) < 0:
         raise InvalidRequest("gpus_per_rank and memory_per_node cannot be negative")
     return Shape(
-        request.num_nodes, request.ranks_per_node, request.cpus_per_rank, request.threads_per_core,
-        request.gpus_per_rank, request.memory_per_node, share,
-    )  # fmt: skip
+        request.num_nodes,
+        request.ranks_per_node,
+        request.cpus_per_rank,
+        request.threads_per_core,
+        request.gpus_per_rank,
+        request.memory_per_node,
+        share,
+    )
 
 
 def plans_for(pool: Pool, shape: Shape) -> list[Plan]:

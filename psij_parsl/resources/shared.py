@@ -90,9 +90,14 @@ class SharedNodes(NodeResources):
                 book.changed = True
 
     def wait_for(
-        self, request: Resources, timeout: float | None = None, *, share: int | None = None, spread: bool = False,
+        self,
+        request: Resources,
+        timeout: float | None = None,
+        *,
+        share: int | None = None,
+        spread: bool = False,
         lasts_s: float | None = None,
-    ) -> Assignment | None:  # fmt: skip
+    ) -> Assignment | None:
         """As the base says, in one queue for all processes."""
         deadline = None if timeout is None else time.monotonic() + timeout
         if lasts_s is not None:

@@ -21,9 +21,11 @@ Placed = Sequence[Node]
 
 #: Whose variable masks the GPUs: the first that an environment sets tells the vendor.
 GPU_VARIABLES: Mapping[str, str] = {
-    "ZE_AFFINITY_MASK": "intel", "ROCR_VISIBLE_DEVICES": "amd", "HIP_VISIBLE_DEVICES": "amd",
+    "ZE_AFFINITY_MASK": "intel",
+    "ROCR_VISIBLE_DEVICES": "amd",
+    "HIP_VISIBLE_DEVICES": "amd",
     "CUDA_VISIBLE_DEVICES": "nvidia",
-}  # fmt: skip
+}
 GPU_KINDS = ("nvidia", "amd", "intel")
 #: The number of threads that libraries start by themselves; they follow OMP_NUM_THREADS where that alone is set.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -63,12 +65,24 @@ class Wrapper:
     def words(self, shape: Resources, file: str = "") -> list[str]:
         """The words that go between the launcher's and the command's; `file` holds the wrapper's text, if given."""
         keys = {
-            "run": self.mark, "rank": ",".join(self.rank), "local": ",".join(self.local_rank),
-            "ranks": shape.num_ranks, "per_node": shape.ranks_per_node, "split": self.split or "", "kind": self.kind,
-            "threads": self.threads or "", "dir": self.directory, "label": self.io.label, "in": str(self.io.stdin or ""),
-            "codes": self.codes, "quiet": self.quiet, "stay": self.stay,
-            "die": self.die, "watch": self.watch, "relay": self._relays,
-        }  # fmt: skip
+            "run": self.mark,
+            "rank": ",".join(self.rank),
+            "local": ",".join(self.local_rank),
+            "ranks": shape.num_ranks,
+            "per_node": shape.ranks_per_node,
+            "split": self.split or "",
+            "kind": self.kind,
+            "threads": self.threads or "",
+            "dir": self.directory,
+            "label": self.io.label,
+            "in": str(self.io.stdin or ""),
+            "codes": self.codes,
+            "quiet": self.quiet,
+            "stay": self.stay,
+            "die": self.die,
+            "watch": self.watch,
+            "relay": self._relays,
+        }
         if self.io.per_rank:
             keys |= {"out": self.io.rank_stdout, "err": self.io.rank_stderr, "more": self.io.append}
         said = [f"{key}={1 if value is True else value}" for key, value in keys.items() if value]

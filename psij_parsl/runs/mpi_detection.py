@@ -35,9 +35,13 @@ def banner(program: str) -> str:
     """What `program --version` says; '' if it cannot be asked."""
     try:
         done = subprocess.run(
-            [program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=_PATIENCE_S, check=False,
-        )  # fmt: skip
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", "replace")
@@ -86,9 +90,8 @@ def signs(method: MPIRun | type[MPIRun]) -> str:
 def find_text(method: MPIRun) -> str:
     """`locate` as lines of bash, which set psij_launcher; they end the script with 127 where there is none."""
     return search_text(
-        (*method.aliases, method.program), [f"{signs(method)}) break 2 ;;"],
-        f"the launcher of {method.name}",
-    )  # fmt: skip
+        (*method.aliases, method.program), [f"{signs(method)}) break 2 ;;"], f"the launcher of {method.name}"
+    )
 
 
 def search_text(names: Sequence[str], cases: Sequence[str], what: str) -> str:
@@ -99,15 +102,19 @@ def search_text(names: Sequence[str], cases: Sequence[str], what: str) -> str:
     said = shlex.quote(f"psij: {what} is not on PATH here: load its module, or choose another --launcher")
     return "\n".join(
         [
-            "psij_limit=$(type -P timeout)", "while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do",
+            "psij_limit=$(type -P timeout)",
+            "while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do",
             f"  for psij_launcher in {shlex.join(names)}; do",
             "    psij_launcher=${psij_folder:-.}/$psij_launcher",
             '    [ -f "$psij_launcher" ] && [ -x "$psij_launcher" ] || continue',
-            '    case $(${psij_limit:+"$psij_limit" 10} "$psij_launcher" --version 2>&1 </dev/null) in', *(f"    {case}" for case in cases), "    esac",
-            '  done', 'done <<<"$PATH:"',
+            '    case $(${psij_limit:+"$psij_limit" 10} "$psij_launcher" --version 2>&1 </dev/null) in',
+            *(f"    {case}" for case in cases),
+            "    esac",
+            "  done",
+            'done <<<"$PATH:"',
             f'[ -n "$psij_launcher" ] || {{ echo {said} >&2; exit 127; }}',
         ]
-    )  # fmt: skip
+    )
 
 
 class Linked(NamedTuple):

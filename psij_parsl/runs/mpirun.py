@@ -54,15 +54,58 @@ WORDS: Mapping[str, str] = {
 MODES = ("mpi", "serial", "per_node")
 #: What the ranks of an outer run know themselves by: a run that inherited it would take itself for that rank.
 OUTER_RUN = (
-    "PMI_RANK", "PMI_SIZE", "PMI_FD", "PMI_PORT", "PMI_ID", "PMI_LOCAL_*", "PMI_UNIVERSE_SIZE", "PMI_CONTROL_*",
-    "PMI_SHARED_SECRET", "PMI_JOBID", "PMI_SPAWNED", "PMI_APPNUM", "PMI_HOSTNAME", "PMIX_NAMESPACE", "PMIX_RANK",
-    "PMIX_SERVER_*", "PMIX_SECURITY_MODE", "PMIX_GDS_MODULE", "PMIX_BFROP_*", "PMIX_DSTORE_*", "PMIX_HOSTNAME",
-    "PMIX_VERSION", "PMIX_SYSTEM_TMPDIR", "PMIX_PTL_MODULE", "PMIX_ID", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
-    "HYDI_*", "HYDRA_*_FD", "PALS_*ID", "OMPI_COMM_*", "OMPI_APP_CTX_*", "OMPI_FIRST_RANKS", "OMPI_NUM_APP_CTX",
-    "OMPI_UNIVERSE_SIZE", "OMPI_COMMAND", "OMPI_ARGV", "OMPI_FILE_LOCATION", "OMPI_MCA_orte_*", "OMPI_MCA_ess*",
-    "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "OMPI_MCA_mpi_oversubscribe", "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
-    "PRTE_LAUNCHED", "PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_CPUS", "PSIJ_GPUS", "PSIJ_RUN",
-)  # fmt: skip
+    "PMI_RANK",
+    "PMI_SIZE",
+    "PMI_FD",
+    "PMI_PORT",
+    "PMI_ID",
+    "PMI_LOCAL_*",
+    "PMI_UNIVERSE_SIZE",
+    "PMI_CONTROL_*",
+    "PMI_SHARED_SECRET",
+    "PMI_JOBID",
+    "PMI_SPAWNED",
+    "PMI_APPNUM",
+    "PMI_HOSTNAME",
+    "PMIX_NAMESPACE",
+    "PMIX_RANK",
+    "PMIX_SERVER_*",
+    "PMIX_SECURITY_MODE",
+    "PMIX_GDS_MODULE",
+    "PMIX_BFROP_*",
+    "PMIX_DSTORE_*",
+    "PMIX_HOSTNAME",
+    "PMIX_VERSION",
+    "PMIX_SYSTEM_TMPDIR",
+    "PMIX_PTL_MODULE",
+    "PMIX_ID",
+    "MPI_LOCALRANKID",
+    "MPI_LOCALNRANKS",
+    "HYDI_*",
+    "HYDRA_*_FD",
+    "PALS_*ID",
+    "OMPI_COMM_*",
+    "OMPI_APP_CTX_*",
+    "OMPI_FIRST_RANKS",
+    "OMPI_NUM_APP_CTX",
+    "OMPI_UNIVERSE_SIZE",
+    "OMPI_COMMAND",
+    "OMPI_ARGV",
+    "OMPI_FILE_LOCATION",
+    "OMPI_MCA_orte_*",
+    "OMPI_MCA_ess*",
+    "OMPI_MCA_pmix",
+    "OMPI_MCA_initial_wdir",
+    "OMPI_MCA_mpi_oversubscribe",
+    "OMPI_MCA_shmem_RUNTIME_QUERY_hint",
+    "PRTE_LAUNCHED",
+    "PSIJ_RANK",
+    "PSIJ_LOCAL_RANK",
+    "PSIJ_NUM_RANKS",
+    "PSIJ_CPUS",
+    "PSIJ_GPUS",
+    "PSIJ_RUN",
+)
 #: Variables that ranks on any node have as the caller has them, whatever the launcher's daemons there have.
 CALLERS = ("PATH", "LD_LIBRARY_PATH")
 #: The words that say on which nodes a run is to be.
@@ -171,9 +214,15 @@ class MPIRun:
         return plan(self, job, nodes, io=io, bind=bind, **settings)
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = "",
+        self,
+        shape: Resources,
+        *,
+        mode: str = "mpi",
+        hosts: Sequence[str] = (),
+        stdin: bool = False,
+        name: str = "",
         script: Mapping[str, Any] | None = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """The words before the command, for a run of that shape; without `hosts`, over the whole allocation.
 
         `script` are values of words that only a job script has. Raises `InvalidRequest` when this method cannot
@@ -191,16 +240,24 @@ class MPIRun:
             )
         named = [host for host in hosts if host != _HOSTS]
         values = {
-            "num_nodes": shape.num_nodes, "num_ranks": shape.num_ranks, "ranks_per_node": shape.ranks_per_node,
-            "cpus_per_rank": shape.cpus_per_rank, "threads_per_core": shape.threads_per_core,
+            "num_nodes": shape.num_nodes,
+            "num_ranks": shape.num_ranks,
+            "ranks_per_node": shape.ranks_per_node,
+            "cpus_per_rank": shape.cpus_per_rank,
+            "threads_per_core": shape.threads_per_core,
             "threads_per_rank": shape.cpus_per_rank * shape.threads_per_core,
-            "gpus_per_rank": shape.gpus_per_rank, "gpus_per_node": shape.gpus_per_node,
-            "memory_per_node": shape.memory_per_node, "hosts": ",".join(hosts),
+            "gpus_per_rank": shape.gpus_per_rank,
+            "gpus_per_node": shape.gpus_per_node,
+            "memory_per_node": shape.memory_per_node,
+            "hosts": ",".join(hosts),
             "slots": ",".join(f"{host}:{shape.ranks_per_node}" for host in named),
             "nids": ",".join(host.lstrip("nid").lstrip("0") or "0" for host in named),
             "stdin": stdin or bool(getattr(shape, "stdin", None)),
-            "env_names": sorted(getattr(shape, "environment", ())), "name": name, "all_slots": "", **(script or {}),
-        }  # fmt: skip
+            "env_names": sorted(getattr(shape, "environment", ())),
+            "name": name,
+            "all_slots": "",
+            **(script or {}),
+        }
         return [*rendered(words, values), *self.options]
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:

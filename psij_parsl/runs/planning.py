@@ -25,9 +25,16 @@ _NAME = "psij-{}"
 
 
 def plan(
-    method: MPIRun, job: Job, nodes: Placed | None = None, *, io: RankIO | None = None, bind: bool = True,
-    hide_gpus: bool = False, environ: Mapping[str, str] | None = None, grace_s: float = GRACE_S,
-) -> Run:  # fmt: skip
+    method: MPIRun,
+    job: Job,
+    nodes: Placed | None = None,
+    *,
+    io: RankIO | None = None,
+    bind: bool = True,
+    hide_gpus: bool = False,
+    environ: Mapping[str, str] | None = None,
+    grace_s: float = GRACE_S,
+) -> Run:
     """The run of a job by that method; see `MPIRun.__call__`.
 
     `hide_gpus` masks all GPUs of a run that was assigned none. `environ` stands for our environment. `grace_s` is
@@ -60,23 +67,37 @@ def plan(
     exact = bool(placed) and bind and method.exact
     codes = private_folder(home(environment) / "runs") / mark if mode in method.mixes else None
     wrapper = Wrapper(
-        rank=method.rank, local_rank=method.local_rank,
+        rank=method.rank,
+        local_rank=method.local_rank,
         rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
         split=job.gpus_per_rank if bind and method.exact and not placed else 0,
-        kind=gpu_kind(environment), threads=threads(job.cpus_per_rank, environment) if bind else 0,
-        directory=str(job.directory), io=io, codes=str(codes or ""), quiet=mode in method.silent, mark=mark, die=method.parent_stays,
+        kind=gpu_kind(environment),
+        threads=threads(job.cpus_per_rank, environment) if bind else 0,
+        directory=str(job.directory),
+        io=io,
+        codes=str(codes or ""),
+        quiet=mode in method.silent,
+        mark=mark,
+        die=method.parent_stays,
         relay=not method.signals_groups,
         stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
         watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
-    )  # fmt: skip
+    )
     words = [*argv, *wrapper.words(job), *job.command]
     if job.setup:
         words = ["bash", "-c", _setup(job), "psij-setup", *words]
     command = Command(
-        argv=words, environment=environment, directory=Path(job.directory), io=io, mark=mark,
-        end=method.ending(name, environment), codes=codes, together=mode == "mpi",
-        watch_children=method.waits_in_vain, refusal=method.refusal(argv, environment),
-    )  # fmt: skip
+        argv=words,
+        environment=environment,
+        directory=Path(job.directory),
+        io=io,
+        mark=mark,
+        end=method.ending(name, environment),
+        codes=codes,
+        together=mode == "mpi",
+        watch_children=method.waits_in_vain,
+        refusal=method.refusal(argv, environment),
+    )
     return Run(command, grace_s=grace_s)
 
 

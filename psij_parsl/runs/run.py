@@ -101,9 +101,15 @@ class Run:
                 if guarded is not None:
                     guarded(guard)
                 self._process = subprocess.Popen(
-                    command.argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=command.directory,
-                    env={**command.environment, MARK: command.mark}, start_new_session=True, preexec_fn=fresh(),
-                )  # fmt: skip
+                    command.argv,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    cwd=command.directory,
+                    env={**command.environment, MARK: command.mark},
+                    start_new_session=True,
+                    preexec_fn=fresh(),
+                )
             except (OSError, ValueError) as error:
                 self._finish_guard()
                 raise _why(error, command) from error
@@ -138,10 +144,14 @@ class Run:
         command = self.command
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", _guard_text(), "psij-guard", command.mark, *command.end],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-            env={name: value for name, value in command.environment.items() if name != MARK}, start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={name: value for name, value in command.environment.items() if name != MARK},
+            start_new_session=True,
             preexec_fn=fresh(),
-        )  # fmt: skip
+        )
         return self._guard.pid
 
     # ---- watch -----------------------------------------------------------------------------------------------
@@ -176,8 +186,9 @@ class Run:
                 self.returncode = 125
                 raise LaunchError(
                     f"{self._launcher} could not start its daemon on a host of the run (exit code {code}) and waited for"
-                    " it; the run was ended", hint="its own words say which host: can you reach it with ssh from here?",
-                )  # fmt: skip
+                    " it; the run was ended",
+                    hint="its own words say which host: can you reach it with ssh from here?",
+                )
             if deadline is not None and time.monotonic() >= deadline:
                 return None
         self._ended(process.wait())
@@ -301,9 +312,14 @@ class Run:
             return None
         with suppress(OSError):
             return subprocess.Popen(
-                self.command.end, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=self.command.environment, start_new_session=True, preexec_fn=fresh(),
-            )  # fmt: skip
+                self.command.end,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self.command.environment,
+                start_new_session=True,
+                preexec_fn=fresh(),
+            )
         return None
 
     def _sweep(self, number: int, seconds: float) -> bool:

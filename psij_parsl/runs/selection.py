@@ -19,14 +19,25 @@ if TYPE_CHECKING:
 
 #: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
 _DEFAULTS: Mapping[str, str] = {
-    "pbs": "mpiexec", "lsf": "jsrun", "cobalt": "aprun", "gridengine": "mpiexec", "oar": "mpiexec", "flux": "flux",
-}  # fmt: skip
+    "pbs": "mpiexec",
+    "lsf": "jsrun",
+    "cobalt": "aprun",
+    "gridengine": "mpiexec",
+    "oar": "mpiexec",
+    "flux": "flux",
+}
 
 
 def choose(
-    site: Site | str | None = None, *, launcher: str | None = None, options: Sequence[str] = (), platform: str = "",
-    program: str = "", job: Job | None = None, environ: Mapping[str, str] = os.environ,
-) -> MPIRun:  # fmt: skip
+    site: Site | str | None = None,
+    *,
+    launcher: str | None = None,
+    options: Sequence[str] = (),
+    platform: str = "",
+    program: str = "",
+    job: Job | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> MPIRun:
     """See `MPIRun.for_site`. `platform` is the name of the allocation's, '' for that of the environment.
 
     `program` is the path of what is to run (default: of the job's command): on a host alone its MPI library tells

@@ -250,10 +250,13 @@ class Node(_Table):
         cores = (self.cpus or 0) // self.threads_per_core
         siblings = tuple(tuple(range(core, self.cpus or 0, cores)) for core in range(cores))
         return Hardware(
-            cpus=self.cpus, gpus=self.gpus, memory=self.memory,
-            blocked=frozenset(numbers(self.blocked or "")), siblings=siblings if self.threads_per_core > 1 else (),
+            cpus=self.cpus,
+            gpus=self.gpus,
+            memory=self.memory,
+            blocked=frozenset(numbers(self.blocked or "")),
+            siblings=siblings if self.threads_per_core > 1 else (),
             gpu_cpus={gpu: numbers(cpus) for gpu, cpus in self.gpu_cpus.items()},
-        )  # fmt: skip
+        )
 
 
 class SiteModel(Site, _Table):

@@ -34,9 +34,20 @@ log = logging.getLogger(__name__)
 
 #: What a manager's client may need of our environment. Everything else reaches the job by its own file.
 KEPT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "KRB5CCNAME", "MUNGE_SOCKET",
-    "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
-)  # fmt: skip
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "KRB5CCNAME",
+    "MUNGE_SOCKET",
+    "XDG_RUNTIME_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 
 
 _KEPT = 16 * 2**20  # bytes of each stream that are kept of a command without bounds; the rest is thrown away
@@ -115,9 +126,14 @@ class CommandRunner:
             )
         try:
             process = subprocess.Popen(
-                [os.path.abspath(program), *argv[1:]], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env=environment, cwd=cwd, start_new_session=True,
-            )  # fmt: skip
+                [os.path.abspath(program), *argv[1:]],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd=cwd,
+                start_new_session=True,
+            )
         except OSError as error:
             raise Unavailable(
                 f"the command {argv[0]!r} cannot be started: {error.strerror}", hint=f"it was found at {program}"

@@ -381,10 +381,14 @@ class PlatformContract:
     def test_many_alike_jobs_are_one_array(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         needs(executor, "array")
         jobs = [
-            shell(f"echo {i} $OWN; exit {int(i == 5)}", environment={"OWN": f"it's {i}"}, directory=tmp_path,
-                  stdout=tmp_path / f"out {i}")
+            shell(
+                f"echo {i} $OWN; exit {int(i == 5)}",
+                environment={"OWN": f"it's {i}"},
+                directory=tmp_path,
+                stdout=tmp_path / f"out {i}",
+            )
             for i in range(20)
-        ]  # fmt: skip
+        ]
         made = executor.submit_many(jobs)
         assert len({job.id for job in made}) == 20
         assert len({job.id.split("_")[0] for job in made}) == 1

@@ -29,10 +29,7 @@ _SAMPLES: Mapping[str, Any] = {
 
 
 def sentinel_check(
-    cls: type[JobTemplate],
-    *,
-    given: Mapping[str, Any] | None = None,
-    values: Mapping[str, Any] | None = None,
+    cls: type[JobTemplate], *, given: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None
 ) -> None:
     """Render the template with a distinct value per parameter and see each one change the script.
 

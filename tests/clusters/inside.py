@@ -31,15 +31,36 @@ REPOSITORY = Path(__file__).parents[2]
 CLONE = "/psij-parsl"  # where the copy of this clone lies in a root
 #: Runs a command in mounts and a process tree of its own, all of which is killed when who started it ends.
 APART = (
-    "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child",
-    "--propagation", "private",
-)  # fmt: skip
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--propagation",
+    "private",
+)
 _VENV = "/venv"
 _PATH = f"{_VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = (
-    "CI", "COLUMNS", "LANG", "NO_COLOR", "PSIJ_TEST_WORKERS", "PYTEST_ADDOPTS", "TERM",
-    "all_proxy", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-)  # fmt: skip
+    "CI",
+    "COLUMNS",
+    "LANG",
+    "NO_COLOR",
+    "PSIJ_TEST_WORKERS",
+    "PYTEST_ADDOPTS",
+    "TERM",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "ALL_PROXY",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _LEFT_OUT = (".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist")
 _VENVS_KEPT = 2
@@ -102,9 +123,16 @@ class Room:
         told = " ".join(argv)
         try:
             done = subprocess.run(
-                self.command(argv), env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace", timeout=_TIMEOUT, check=True,
-            )  # fmt: skip
+                self.command(argv),
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=_TIMEOUT,
+                check=True,
+            )
         except subprocess.CalledProcessError as error:
             tail = "\n".join(error.stdout.splitlines()[-12:])
             raise ManagerUnavailable(f"{self.root}: {told} ended with {error.returncode}:\n{tail}") from error

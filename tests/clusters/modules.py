@@ -18,8 +18,15 @@ from tests.clusters import packages
 from tests.clusters.packages import ManagerUnavailable
 
 PACKAGES = (
-    "environment-modules", "lua5.3", "lua-filesystem", "lua-json", "lua-posix", "lua-term", "tcl", "libtcl8.6",
-)  # fmt: skip
+    "environment-modules",
+    "lua5.3",
+    "lua-filesystem",
+    "lua-json",
+    "lua-posix",
+    "lua-term",
+    "tcl",
+    "libtcl8.6",
+)
 _LMOD = packages.PLACE / "lmod"
 _LED_ELSEWHERE = ("/usr/share/lmod", "/etc/lmod")  # what Debian's package calls its own
 

@@ -157,9 +157,15 @@ def _mirror() -> str:
 def _step(argv: Sequence[str]) -> None:
     try:
         subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", timeout=_TIMEOUT, check=True,
-        )  # fmt: skip
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=True,
+        )
     except subprocess.CalledProcessError as error:
         tail = "\n".join(error.stdout.splitlines()[-12:])
         raise ManagerUnavailable(f"{' '.join(argv)} ended with {error.returncode}:\n{tail}") from error

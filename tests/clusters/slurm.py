@@ -393,10 +393,7 @@ def _parser() -> argparse.ArgumentParser:
     up = verbs.add_parser("up", help="start a cluster; prints what a shell is to evaluate")
     up.add_argument("--dir", type=Path, help="where everything of it lies (default: a fresh directory under /tmp)")
     for setting in fields(SlurmSettings):
-        option, text = (
-            f"--{setting.name.replace('_', '-')}",
-            f"{setting.metadata['help']} (default: %(default)s)",
-        )
+        option, text = (f"--{setting.name.replace('_', '-')}", f"{setting.metadata['help']} (default: %(default)s)")
         if setting.name == "accounting":
             up.add_argument(option, action=argparse.BooleanOptionalAction, default=setting.default, help=text)
         else:

@@ -206,9 +206,12 @@ class SlurmDaemons:
         name = "new.control_host"
         trigger = f"set {name} = if({name} = '127.0.0.1', '{head}', {name})"
         self.run(
-            "mariadb", "--no-defaults", f"--socket={self.hosts.directory}/db/mariadb.sock", "slurm_acct_db",
+            "mariadb",
+            "--no-defaults",
+            f"--socket={self.hosts.directory}/db/mariadb.sock",
+            "slurm_acct_db",
             stdin=f"create trigger reachable before update on cluster_table for each row {trigger};",
-        )  # fmt: skip
+        )
 
     def _add_associations(self) -> None:
         """root may charge every account and use every QOS."""

@@ -15,6 +15,9 @@ def test_each_module_command_loads_a_module_of_ours(module_command: ModuleSystem
     done = subprocess.run(
         ["bash", "--norc", "-c", text],
         env={"PATH": "/usr/bin:/bin"},  # no developer's own module command
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert (done.stdout.split(), done.stderr) == (["/opt/tool", str(module_command.home)], "")

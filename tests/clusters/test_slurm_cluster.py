@@ -52,12 +52,7 @@ def test_each_node_is_another_host(slurm: SlurmCluster) -> None:
 
 def test_a_step_inside_a_job_reaches_the_other_nodes(slurm: SlurmCluster, tmp_path: Path) -> None:
     slurm.run(
-        "sbatch",
-        "--wait",
-        "-N2",
-        f"--output={tmp_path}/out",
-        "--wrap",
-        "echo $SLURM_CONF; timeout 20 srun hostname",
+        "sbatch", "--wait", "-N2", f"--output={tmp_path}/out", "--wrap", "echo $SLURM_CONF; timeout 20 srun hostname"
     )
     conf, *names = (tmp_path / "out").read_text().split()
     assert conf == slurm.env["SLURM_CONF"]
@@ -121,11 +116,7 @@ def test_a_killed_node_takes_its_jobs_along(slurm: SlurmCluster) -> None:
 
 def test_a_job_survives_its_slurmd(slurm: SlurmCluster, tmp_path: Path) -> None:
     job = submit(
-        slurm,
-        "-w",
-        "node01",
-        "--wrap",
-        f"touch {tmp_path}/runs; until [ -e {tmp_path}/end ]; do sleep 0.1; done",
+        slurm, "-w", "node01", "--wrap", f"touch {tmp_path}/runs; until [ -e {tmp_path}/end ]; do sleep 0.1; done"
     )
     assert comes_true((tmp_path / "runs").exists, 60.0)
     slurm.kill_slurmd_only("node01")

@@ -29,9 +29,13 @@ class TestSlurm(PlatformContract):
 
 class TestPBSPro(PlatformContract):
     samples = {
-        "chunk": ["system=polaris"], "resources": ["software=x"], "place": "pack:excl", "priority": "77",
-        "mail_events": "ae", "filesystems": "home:eagle",
-    }  # fmt: skip
+        "chunk": ["system=polaris"],
+        "resources": ["software=x"],
+        "place": "pack:excl",
+        "priority": "77",
+        "mail_events": "ae",
+        "filesystems": "home:eagle",
+    }
     must_have = ("nodes", "memory", "gpus")
     array_size = 600
 

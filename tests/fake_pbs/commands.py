@@ -91,11 +91,24 @@ def create(state: dict[str, Any], job: JobData) -> JobData:
     indices = job["array"]
     held = job["hold"] != "n" or job["depend"]
     job |= {
-        "id": job_id(seq, "" if indices else None), "seq": seq, "index": None, "queue": queue, "ctime": time.time(),
-        "state": "H" if held else "Q", "substate": 22 if job["depend"] else 20 if held else 10, "exit": None,
-        "stime": 0, "obit": 0, "comment": "", "exec_host": "", "exec_vnode": "", "run_count": 0, "hosts": [],
-        "session": 0, "hold": (job["hold"] + "s" * bool(job["depend"])).replace("ns", "s"),
-    }  # fmt: skip
+        "id": job_id(seq, "" if indices else None),
+        "seq": seq,
+        "index": None,
+        "queue": queue,
+        "ctime": time.time(),
+        "state": "H" if held else "Q",
+        "substate": 22 if job["depend"] else 20 if held else 10,
+        "exit": None,
+        "stime": 0,
+        "obit": 0,
+        "comment": "",
+        "exec_host": "",
+        "exec_vnode": "",
+        "run_count": 0,
+        "hosts": [],
+        "session": 0,
+        "hold": (job["hold"] + "s" * bool(job["depend"])).replace("ns", "s"),
+    }
     script = root() / "scripts" / f"{job['id']}.SC"
     script.parent.mkdir(exist_ok=True)
     script.write_text(job.pop("text"), errors="surrogateescape")
@@ -158,8 +171,9 @@ def qstat(words: list[str]) -> int:
                     sys.stderr.write(f"qstat: Unknown Job Id {full_id(text)}\n")
                     rc = 153
                 elif finished(job) and job["index"] is None and "-x" not in flags:
-                    sys.stderr.write(f"qstat: {job['id']} Job has finished, use -x or -H to obtain historical job"
-                                     " information\n")  # fmt: skip
+                    sys.stderr.write(
+                        f"qstat: {job['id']} Job has finished, use -x or -H to obtain historical job information\n"
+                    )
                     rc = 35
                 else:
                     found += [job, *(elements(state, job) if job["array"] and "-t" in flags else [])]
@@ -301,6 +315,13 @@ def pbsnodes(words: list[str]) -> int:
 
 
 COMMANDS = {
-    "qsub": qsub, "qstat": qstat, "qdel": qdel, "qhold": qhold, "qrls": qrls, "qalter": qalter, "qsig": qsig,
-    "qrerun": qrerun, "pbsnodes": pbsnodes,
-}  # fmt: skip
+    "qsub": qsub,
+    "qstat": qstat,
+    "qdel": qdel,
+    "qhold": qhold,
+    "qrls": qrls,
+    "qalter": qalter,
+    "qsig": qsig,
+    "qrerun": qrerun,
+    "pbsnodes": pbsnodes,
+}

@@ -75,15 +75,23 @@ def start(state: dict[str, Any], job: JobData) -> None:
     cpus = job["chunk"].get("ncpus", 1)
     vnodes = "+".join(f"({host}:ncpus={cpus})" for host in hosts)
     job.update(
-        state="R", substate=41, hosts=hosts, run_count=job["run_count"] + 1, stime=time.time(),
-        exec_host="+".join(f"{host}/0" + (f"*{cpus}" if cpus > 1 else "") for host in hosts), exec_vnode=vnodes,
+        state="R",
+        substate=41,
+        hosts=hosts,
+        run_count=job["run_count"] + 1,
+        stime=time.time(),
+        exec_host="+".join(f"{host}/0" + (f"*{cpus}" if cpus > 1 else "") for host in hosts),
+        exec_vnode=vnodes,
         comment=f"Job run at {time.strftime('%a %b %d at %H:%M')} on {vnodes}",
-    )  # fmt: skip
+    )
     package = Path(__file__).parent.parent
     subprocess.Popen(
-        [sys.executable, "-S", "-E", str(package / "fake_pbs"), "mom", job["id"]], start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-S", "-E", str(package / "fake_pbs"), "mom", job["id"]],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def place(state: dict[str, Any], job: JobData) -> list[str] | None:
@@ -125,9 +133,12 @@ def end(job: JobData, code: int | None, *, deleted_by: str = "", word: str = "")
     """Write an end down."""
     words = f"terminated by {deleted_by}" if deleted_by else word or ("finished" if code == 0 else "failed")
     job.update(
-        state="X" if job["index"] is not None else "F", substate=91 if deleted_by else 92 if code == 0 else 93,
-        exit=code, obit=time.time(), comment=f"{job['comment']} and {words}".removeprefix(" and "),
-    )  # fmt: skip
+        state="X" if job["index"] is not None else "F",
+        substate=91 if deleted_by else 92 if code == 0 else 93,
+        exit=code,
+        obit=time.time(),
+        comment=f"{job['comment']} and {words}".removeprefix(" and "),
+    )
 
 
 # ---- the mom ---------------------------------------------------------------------------------------------------
@@ -146,10 +157,15 @@ def mom(job_id: str) -> None:
     os.umask(int(job["umask"], 8) if job["umask"] else 0o077)
     with open(out, "wb") as stdout, open(err, "wb") as stderr:
         process = subprocess.Popen(
-            ["-" + os.path.basename(job["shell"])], executable=job["shell"], stdin=subprocess.PIPE, cwd=job["home"],
-            stdout=stdout, stderr=stdout if job["join"] else stderr, env=environment(job, nodefile, temporary),
+            ["-" + os.path.basename(job["shell"])],
+            executable=job["shell"],
+            stdin=subprocess.PIPE,
+            cwd=job["home"],
+            stdout=stdout,
+            stderr=stdout if job["join"] else stderr,
+            env=environment(job, nodefile, temporary),
             start_new_session=True,
-        )  # fmt: skip
+        )
         with locked() as state:
             state["jobs"][job_id]["session"] = process.pid
         assert process.stdin is not None
@@ -180,13 +196,28 @@ def environment(job: JobData, nodefile: Path, temporary: Path) -> dict[str, str]
     """What a mom gives to a job: next to nothing of who submitted it."""
     threads = str(job["chunk"].get("ompthreads", job["chunk"].get("ncpus", 1)))
     own = {
-        "HOME": job["home"], "LOGNAME": job["owner"], "USER": job["owner"], "SHELL": "/bin/bash",
-        "PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": str(temporary), "ENVIRONMENT": "BATCH", "NCPUS": threads,
-        "OMP_NUM_THREADS": threads, "PBS_ENVIRONMENT": "PBS_BATCH", "PBS_JOBID": job["id"], "PBS_JOBDIR": job["home"],
-        "PBS_JOBNAME": job["name"], "PBS_NODEFILE": str(nodefile), "PBS_NODENUM": "0", "PBS_TASKNUM": "1",
-        "PBS_QUEUE": job["queue"], "PBS_O_QUEUE": job["asked_queue"], "PBS_MOMPORT": "15003", "PBS_JOBCOOKIE": "C0",
+        "HOME": job["home"],
+        "LOGNAME": job["owner"],
+        "USER": job["owner"],
+        "SHELL": "/bin/bash",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "TMPDIR": str(temporary),
+        "ENVIRONMENT": "BATCH",
+        "NCPUS": threads,
+        "OMP_NUM_THREADS": threads,
+        "PBS_ENVIRONMENT": "PBS_BATCH",
+        "PBS_JOBID": job["id"],
+        "PBS_JOBDIR": job["home"],
+        "PBS_JOBNAME": job["name"],
+        "PBS_NODEFILE": str(nodefile),
+        "PBS_NODENUM": "0",
+        "PBS_TASKNUM": "1",
+        "PBS_QUEUE": job["queue"],
+        "PBS_O_QUEUE": job["asked_queue"],
+        "PBS_MOMPORT": "15003",
+        "PBS_JOBCOOKIE": "C0",
         **job["variables"],
-    }  # fmt: skip
+    }
     if job["index"] is not None:
         own |= {"PBS_ARRAY_INDEX": str(job["index"]), "PBS_ARRAY_ID": f"{job['seq']}[].{SERVER}"}
     return own

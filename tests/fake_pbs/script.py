@@ -98,16 +98,36 @@ def request(options: list[tuple[str, str]], name: str, text: str) -> JobData:
     """What the options ask for, checked as qsub checks it before the server sees anything."""
     user = pwd.getpwuid(os.geteuid())
     job: dict[str, Any] = {
-        "name": name, "text": text, "owner": user.pw_name, "home": os.environ["FAKE_PBS_HOME"],
-        "asked_queue": "workq", "hold": "n", "depend": [], "array": [], "account": "", "project": "", "join": False,
-        "output": "", "error": "", "shell": "/bin/bash", "umask": "", "variables": {}, "walltime": 0, "chunks": 1,
+        "name": name,
+        "text": text,
+        "owner": user.pw_name,
+        "home": os.environ["FAKE_PBS_HOME"],
+        "asked_queue": "workq",
+        "hold": "n",
+        "depend": [],
+        "array": [],
+        "account": "",
+        "project": "",
+        "join": False,
+        "output": "",
+        "error": "",
+        "shell": "/bin/bash",
+        "umask": "",
+        "variables": {},
+        "walltime": 0,
+        "chunks": 1,
         "chunk": {"ncpus": 1},
-        "place": "free", "arguments": " ".join(word for option in options for word in option),
-    }  # fmt: skip
+        "place": "free",
+        "arguments": " ".join(word for option in options for word in option),
+    }
     job["variables"] = {
-        "PBS_O_HOME": user.pw_dir, "PBS_O_LOGNAME": user.pw_name, "PBS_O_PATH": os.environ.get("PATH", ""),
-        "PBS_O_WORKDIR": os.getcwd(), "PBS_O_HOST": "head", "PBS_O_SYSTEM": "Linux",
-    }  # fmt: skip
+        "PBS_O_HOME": user.pw_dir,
+        "PBS_O_LOGNAME": user.pw_name,
+        "PBS_O_PATH": os.environ.get("PATH", ""),
+        "PBS_O_WORKDIR": os.getcwd(),
+        "PBS_O_HOST": "head",
+        "PBS_O_SYSTEM": "Linux",
+    }
     for option, value in options:
         _take(job, option, value)
     job["variables"]["PBS_O_QUEUE"] = job["asked_queue"]

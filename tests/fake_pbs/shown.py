@@ -32,8 +32,9 @@ def answer(jobs: list[JobData], form: str, settings: Record) -> str:
         return "".join(in_full(job_id, said) for job_id, said in records.items())
     rows = [
         f"{job_id:<17} {said['Job_Name']:<16.16} {said['Job_Owner'].partition('@')[0]:<16}  00:00:00"
-        f" {said['job_state']} {said['queue']:<16}" for job_id, said in records.items()
-    ]  # fmt: skip
+        f" {said['job_state']} {said['queue']:<16}"
+        for job_id, said in records.items()
+    ]
     head = "Job id            Name             User              Time Use S Queue\n"
     line = "----------------  ---------------- ----------------  -------- - -----\n"
     return head + line + "".join(f"{row}\n" for row in rows) if rows else ""
@@ -42,25 +43,44 @@ def answer(jobs: list[JobData], form: str, settings: Record) -> str:
 def record(job: JobData) -> Record:
     """A job's attributes, in PBS's order."""
     listed = {
-        "ncpus": job["chunk"].get("ncpus", 1) * job["chunks"], "nodect": job["chunks"], "place": job["place"],
-        "select": job.get("select", "1:ncpus=1"), "walltime": clock(job["walltime"]),
-    }  # fmt: skip
+        "ncpus": job["chunk"].get("ncpus", 1) * job["chunks"],
+        "nodect": job["chunks"],
+        "place": job["place"],
+        "select": job.get("select", "1:ncpus=1"),
+        "walltime": clock(job["walltime"]),
+    }
     said: Record = {
-        "Job_Name": job["name"], "Job_Owner": f"{job['owner']}@{SERVER}", "job_state": job["state"],
-        "queue": job["queue"], "server": SERVER, "Account_Name": job["account"] or None, "ctime": date(job["ctime"]),
+        "Job_Name": job["name"],
+        "Job_Owner": f"{job['owner']}@{SERVER}",
+        "job_state": job["state"],
+        "queue": job["queue"],
+        "server": SERVER,
+        "Account_Name": job["account"] or None,
+        "ctime": date(job["ctime"]),
         "depend": ",".join(f"{kind}:{each}@{SERVER}" for kind, each in job["depend"]) or None,
-        "exec_host": job["exec_host"] or None, "exec_vnode": job["exec_vnode"] or None,
-        "Hold_Types": job["hold"] if job["index"] is None else None, "Join_Path": "oe" if job["join"] else "n",
+        "exec_host": job["exec_host"] or None,
+        "exec_vnode": job["exec_vnode"] or None,
+        "Hold_Types": job["hold"] if job["index"] is None else None,
+        "Join_Path": "oe" if job["join"] else "n",
         "Output_Path": f"{SERVER}:{job['output'] or job['home'] + '/' + job['name'] + '.o' + str(job['seq'])}",
-        "Priority": 0, "Rerunable": "True", "Resource_List": listed,
-        "stime": date(job["stime"]) if job["stime"] else None, "obittime": date(job["obit"]) if job["obit"] else None,
-        "substate": job["substate"], "Variable_List": job["variables"], "comment": job["comment"] or None,
-        "run_count": job["run_count"] or None, "Exit_status": job["exit"], "Submit_arguments": job["arguments"],
+        "Priority": 0,
+        "Rerunable": "True",
+        "Resource_List": listed,
+        "stime": date(job["stime"]) if job["stime"] else None,
+        "obittime": date(job["obit"]) if job["obit"] else None,
+        "substate": job["substate"],
+        "Variable_List": job["variables"],
+        "comment": job["comment"] or None,
+        "run_count": job["run_count"] or None,
+        "Exit_status": job["exit"],
+        "Submit_arguments": job["arguments"],
         "array": "True" if job["array"] else None,
         "array_id": f"{job['seq']}[].{SERVER}" if job["index"] is not None else None,
-        "array_index": job["index"], "history_timestamp": int(job["obit"]) if finished(job) else None,
-        "project": job["project"] or "_pbs_project_default", "Submit_Host": SERVER,
-    }  # fmt: skip
+        "array_index": job["index"],
+        "history_timestamp": int(job["obit"]) if finished(job) else None,
+        "project": job["project"] or "_pbs_project_default",
+        "Submit_Host": SERVER,
+    }
     return {name: value for name, value in said.items() if value is not None}
 
 

@@ -44,9 +44,25 @@ QUEUES: dict[str, dict[str, Any]] = {
 }
 NODES = {f"node{number:02}": {"ncpus": 8, "ngpus": 2} for number in (1, 2, 3, 4)}
 RESOURCES = frozenset(
-    ("ncpus", "mpiprocs", "ompthreads", "ngpus", "mem", "walltime", "select", "place", "nodes", "filesystems", "host",
-     "system", "software", "cput", "vmem", "arch")
-)  # fmt: skip
+    (
+        "ncpus",
+        "mpiprocs",
+        "ompthreads",
+        "ngpus",
+        "mem",
+        "walltime",
+        "select",
+        "place",
+        "nodes",
+        "filesystems",
+        "host",
+        "system",
+        "software",
+        "cput",
+        "vmem",
+        "arch",
+    )
+)
 
 
 def root() -> Path:

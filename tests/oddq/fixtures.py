@@ -59,9 +59,11 @@ def oddly(oddq: Oddq) -> Callable[..., BatchSchedulerExecutor]:
 
     def make(scheduler: str = "", template: str = "", **settings: Any) -> BatchSchedulerExecutor:
         platform = Platform(
-            "oddq", "psij_oddq", scheduler=scheduler or "scheduler:OddqScheduler",
+            "oddq",
+            "psij_oddq",
+            scheduler=scheduler or "scheduler:OddqScheduler",
             template=template or "template:OddqTemplate",
-        )  # fmt: skip
+        )
         return BatchSchedulerExecutor(platform, **{"poll_s": 0.3, **settings})
 
     return make

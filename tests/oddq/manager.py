@@ -82,14 +82,24 @@ def supervise(job: dict[str, Any]) -> None:
     for number in (0, 1, 2):
         os.dup2(null, number)
     environ = {
-        "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "ODDQ_HOME": str(HOME),
-        "ODDQ_JOB_ID": job["id"], "ODDQ_ARRAY_ID": job["array"], "ODDQ_TASK": job["task"], "ODDQ_STARTS": str(job["starts"]),
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "ODDQ_HOME": str(HOME),
+        "ODDQ_JOB_ID": job["id"],
+        "ODDQ_ARRAY_ID": job["array"],
+        "ODDQ_TASK": job["task"],
+        "ODDQ_STARTS": str(job["starts"]),
+    }
     with open(job["output"], "ab") as output:
         process = subprocess.Popen(
-            [str(HOME / f"{job['id']}.script")], env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, cwd="/",
-        )  # fmt: skip
+            [str(HOME / f"{job['id']}.script")],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+        )
     with changing() as state:
         state["jobs"][job["id"]]["pid"] = process.pid
     deadline, killed = time.monotonic() + job["time"], ""
@@ -156,10 +166,19 @@ def submit(words: list[str]) -> None:
             script.write_text(text)
             script.chmod(0o700)
             state["jobs"][ids[-1]] = {
-                "id": ids[-1], "array": array, "task": task, "name": told["name"], "output": told["output"],
-                "state": "H" if "hold" in told else "W", "after": told["after"].split(",") if told["after"] else [],
-                "time": int(told["time"]), "submitted": time.time(), "started": None, "starts": 0, "why": "",
-            }  # fmt: skip
+                "id": ids[-1],
+                "array": array,
+                "task": task,
+                "name": told["name"],
+                "output": told["output"],
+                "state": "H" if "hold" in told else "W",
+                "after": told["after"].split(",") if told["after"] else [],
+                "time": int(told["time"]),
+                "submitted": time.time(),
+                "started": None,
+                "starts": 0,
+                "why": "",
+            }
     print(f'Your job {array or ids[0]} ("{told["name"]}") has been submitted')
     if array and switches()["own_ids"]:
         print("\n".join(f"element {job_id}" for job_id in ids))
@@ -181,9 +200,10 @@ def each(state: dict[str, Any], ids: list[str]) -> Iterator[dict[str, Any]]:
     """The jobs of those ids; of an array whose elements have its id, all."""
     for name in ids:
         found = [
-            job for job in state["jobs"].values()
+            job
+            for job in state["jobs"].values()
             if name == job["id"] or (name == job["array"] and not switches()["own_ids"])
-        ]  # fmt: skip
+        ]
         if not found:
             print(f"oddq: no job {name}", file=sys.stderr)
             UNKNOWN.append(name)

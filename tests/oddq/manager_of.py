@@ -42,9 +42,13 @@ class Oddq:
     def do(self, name: str, *words: str) -> str:
         """Run one of its commands, as somebody who knows nothing of us."""
         done = subprocess.run(
-            [str(self.bin / f"oddq-{name}"), *words], env={**os.environ, "ODDQ_HOME": str(self.home)},
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
+            [str(self.bin / f"oddq-{name}"), *words],
+            env={**os.environ, "ODDQ_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
         return done.stdout
 
     def calls(self, name: str) -> list[str]:

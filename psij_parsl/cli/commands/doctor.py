@@ -45,12 +45,15 @@ def doctor(
     site: Annotated[
         str | None,
         typer.Option(
-            "--site", metavar="NAME", help="For jobs of this site (default: that where they go).",
-            show_default=False, autocompletion=sites,
+            "--site",
+            metavar="NAME",
+            help="For jobs of this site (default: that where they go).",
+            show_default=False,
+            autocompletion=sites,
         ),
     ] = None,
     json: Json = False,
-) -> int:  # fmt: skip
+) -> int:
     """See whether all is in order; exit with 3 if not.
 
     A resource manager counts where jobs go to it: by the site that is chosen here, or jobs that are open.
@@ -59,9 +62,13 @@ def doctor(
         raise is_empty("--site")
     out: Renderer = ctx.obj
     looks: dict[str, Callable[[], Iterator[Check]]] = {
-        "python": _python, "state directory": _state_directory, "journal": _journal, "sites": partial(_sites, site),
-        "platforms": partial(_platforms, site), "launchers": _launchers,
-    }  # fmt: skip
+        "python": _python,
+        "state directory": _state_directory,
+        "journal": _journal,
+        "sites": partial(_sites, site),
+        "platforms": partial(_platforms, site),
+        "launchers": _launchers,
+    }
     found = [check for what, look in looks.items() for check in _guarded(what, look)]
     out.table(_COLUMNS, [check._asdict() for check in found])
     if not out.json:

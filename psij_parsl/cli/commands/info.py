@@ -18,23 +18,51 @@ from ..job_table import Desk, Row
 from ..output import Column, Renderer, length, moment
 
 _LINES = (
-    Column("id", "job"), Column("name", "name"), Column("ended_as", "state"), Column("hint", "hint"),
-    Column("native_id", "native id"), Column("native_state", "native state"), Column("platform", "platform"),
-    Column("site", "site"), Column("cluster", "cluster"), Column("command_line", "command"),
-    Column("directory", "directory"), Column("asked", "asked for"), Column("array", "array"),
-    Column("elements", "elements"), Column("after", "after"), Column("submitted", "submitted", moment),
-    Column("started", "started", moment), Column("ended", "ended", moment), Column("queue_s", "waited", length),
-    Column("run_s", "ran", length), Column("nodes", "nodes"), Column("requeued", "requeued"),
-    Column("cancel_asked", "cancel asked", moment), Column("twins", "second copies"), Column("folder", "folder"),
-    Column("script", "script"), Column("stdout", "stdout"), Column("stderr", "stderr"),
-    Column("log", "manager's log"), Column("log_end", "its end"),
-)  # fmt: skip
+    Column("id", "job"),
+    Column("name", "name"),
+    Column("ended_as", "state"),
+    Column("hint", "hint"),
+    Column("native_id", "native id"),
+    Column("native_state", "native state"),
+    Column("platform", "platform"),
+    Column("site", "site"),
+    Column("cluster", "cluster"),
+    Column("command_line", "command"),
+    Column("directory", "directory"),
+    Column("asked", "asked for"),
+    Column("array", "array"),
+    Column("elements", "elements"),
+    Column("after", "after"),
+    Column("submitted", "submitted", moment),
+    Column("started", "started", moment),
+    Column("ended", "ended", moment),
+    Column("queue_s", "waited", length),
+    Column("run_s", "ran", length),
+    Column("nodes", "nodes"),
+    Column("requeued", "requeued"),
+    Column("cancel_asked", "cancel asked", moment),
+    Column("twins", "second copies"),
+    Column("folder", "folder"),
+    Column("script", "script"),
+    Column("stdout", "stdout"),
+    Column("stderr", "stderr"),
+    Column("log", "manager's log"),
+    Column("log_end", "its end"),
+)
 _LOG_LINES = 10
 _SHAPE = {
-    "num_nodes": "nodes", "ranks_per_node": "ranks per node", "cpus_per_rank": "cores per rank",
-    "threads_per_core": "threads per core", "gpus_per_rank": "GPUs per rank", "memory_per_node": "MB per node",
-    "wall_time_min": "minutes", "queue": "queue", "project": "project", "job_mode": "mode", "launcher": "launcher",
-}  # fmt: skip
+    "num_nodes": "nodes",
+    "ranks_per_node": "ranks per node",
+    "cpus_per_rank": "cores per rank",
+    "threads_per_core": "threads per core",
+    "gpus_per_rank": "GPUs per rank",
+    "memory_per_node": "MB per node",
+    "wall_time_min": "minutes",
+    "queue": "queue",
+    "project": "project",
+    "job_mode": "mode",
+    "launcher": "launcher",
+}
 _ALWAYS = ("num_nodes", "ranks_per_node", "wall_time_min", "job_mode")
 
 
@@ -65,14 +93,24 @@ def _record(desk: Desk, row: Row) -> dict[str, Any]:
     job = desk.journal.job(entry, key)
     record |= {
         "ended_as": row.status.describe() if row.status.final else f"{row.status.state.name} {row.why}".strip(),
-        "requeued": row.status.attempt or None, "twins": list(entry.twins), "run": entry.run,
+        "requeued": row.status.attempt or None,
+        "twins": list(entry.twins),
+        "run": entry.run,
         "claim": claimed_by(entry.element_folder(key)),
         "cancel_asked": entry.cancelled.get(key) or entry.cancelled.get("*"),
-        "script": _existing(entry.folder / "script.sh"), "log": _existing(manager_log(entry, key)),
+        "script": _existing(entry.folder / "script.sh"),
+        "log": _existing(manager_log(entry, key)),
         "log_end": tail(manager_log(entry, key), _LOG_LINES) if row.status.final and not entry.attached else "",
-        "command": None, "command_line": entry.command, "directory": None, "asked": "", "job": None,
-        "array": indices(entry.array) if entry.array else "", "elements": "", "stdout": None, "stderr": None,
-    }  # fmt: skip
+        "command": None,
+        "command_line": entry.command,
+        "directory": None,
+        "asked": "",
+        "job": None,
+        "array": indices(entry.array) if entry.array else "",
+        "elements": "",
+        "stdout": None,
+        "stderr": None,
+    }
     if entry.array and not key:
         record["elements"] = row.status.message
     if job is None:
@@ -80,15 +118,20 @@ def _record(desk: Desk, row: Row) -> dict[str, Any]:
     told = job.to_dict()
     told["environment"] = sorted(job.environment)  # names only: the values may be secret
     shown = {
-        name: value for name, value in told.items()
+        name: value
+        for name, value in told.items()
         if name in _SHAPE and (name in _ALWAYS or value not in (None, 0, 1))
-    }  # fmt: skip
+    }
     asked = [f"{_SHAPE[name]} {value}" for name, value in shown.items()]
     asked += [f"{name}={value}" for name, value in job.parameters.items()]
     record |= {
-        "command": list(job.command), "command_line": shlex.join(job.command), "directory": str(job.directory),
-        "asked": ", ".join(asked), "job": told, "after": list(job.after),
-    }  # fmt: skip
+        "command": list(job.command),
+        "command_line": shlex.join(job.command),
+        "directory": str(job.directory),
+        "asked": ", ".join(asked),
+        "job": told,
+        "after": list(job.after),
+    }
     if key or not entry.array:
         stdout, stderr = outputs(entry.element_folder(key), key, job)
         record |= {"stdout": str(stdout), "stderr": str(stderr)}

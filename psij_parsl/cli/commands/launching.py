@@ -32,30 +32,63 @@ if TYPE_CHECKING:
     from ...sites import Site
 
 _SHARED = (
-    "nodes", "ntasks", "ntasks_per_node", "cpus_per_task", "threads_per_core", "gpus_per_task", "mem", "mode",
-    "launcher", "env", "env_file", "cwd", "site", "config", "json", "verbose",
-)  # fmt: skip
+    "nodes",
+    "ntasks",
+    "ntasks_per_node",
+    "cpus_per_task",
+    "threads_per_core",
+    "gpus_per_task",
+    "mem",
+    "mode",
+    "launcher",
+    "env",
+    "env_file",
+    "cwd",
+    "site",
+    "config",
+    "json",
+    "verbose",
+)
 OWN: tuple[Flag, ...] = (
     Flag("share", ("--share",), "N", "1/N of each node, so that N such runs fit; 1: whole nodes.", positive_int),
     Flag("spread", ("--spread",), "", "Prefer the emptiest nodes (default: the fullest with room).", switch=True),
     Flag(
-        "time", ("-t", "--time"), "TIME", "How long it takes, as 90 (minutes), 1:30:00 or 1h30m: not started if it cannot end in time.",
+        "time",
+        ("-t", "--time"),
+        "TIME",
+        "How long it takes, as 90 (minutes), 1:30:00 or 1h30m: not started if it cannot end in time.",
         unambiguous(duration),
     ),
-    Flag("timeout", ("--timeout",), "TIME", "Wait for room at most 30s, 5m, ...; then exit with 124.",
-         unambiguous(duration)),
+    Flag(
+        "timeout",
+        ("--timeout",),
+        "TIME",
+        "Wait for room at most 30s, 5m, ...; then exit with 124.",
+        unambiguous(duration),
+    ),
     Flag("no_wait", ("--no-wait",), "", "Do not wait for room: exit with 125 if there is none now.", switch=True),
     Flag("grace", ("--grace",), "SECONDS", "From the signal that ends it to KILL (default: 10).", non_negative_int),
-    Flag("bind", ("--bind",), "HOW", "cores: each rank gets its cores and GPUs; none: left to you.",
-         one_of("cores", "none")),
-    Flag("option", ("--option",), "WORD", "Option for the launcher, as --option=--mpi=pmix. Repeatable.", list,
-         many=True),
+    Flag(
+        "bind",
+        ("--bind",),
+        "HOW",
+        "cores: each rank gets its cores and GPUs; none: left to you.",
+        one_of("cores", "none"),
+    ),
+    Flag(
+        "option",
+        ("--option",),
+        "WORD",
+        "Option for the launcher, as --option=--mpi=pmix. Repeatable.",
+        list,
+        many=True,
+    ),
     Flag("input", ("-i", "--input"), "FILE", "File for rank 0's stdin, - for ours (default: empty)."),
     Flag("output", ("-o", "--output"), "FILE", "File for stdout, and stderr unless -e is given; %r: one per rank."),
     Flag("error", ("-e", "--error"), "FILE", "File for stderr."),
     Flag("append", ("--append",), "", "Add to the files that are there.", switch=True),
     Flag("label", ("-l", "--label"), "", "Begin each line with [rank].", switch=True),
-)  # fmt: skip
+)
 _SITE = "Site whose launch method and nodes these are (default: the job's, or the one that this host is)."
 LAUNCH_FLAGS: tuple[Flag, ...] = (
     *(replace(flag, help=_SITE) if flag.name == "site" else flag for flag in FLAGS if flag.name in _SHARED),
@@ -101,20 +134,27 @@ class _Launch:
     def _job(self, command: list[str]) -> Job:
         said = self.said
         each = Resources(
-            cpus_per_rank=said.get("cpus_per_task", 1), threads_per_core=said.get("threads_per_core", 1),
-            gpus_per_rank=said.get("gpus_per_task", 0), memory_per_node=said.get("mem"),
-        )  # fmt: skip
+            cpus_per_rank=said.get("cpus_per_task", 1),
+            threads_per_core=said.get("threads_per_core", 1),
+            gpus_per_rank=said.get("gpus_per_task", 0),
+            memory_per_node=said.get("mem"),
+        )
         asked: dict[str, Any] = dict(shape(dict(said)))
         if "ntasks" in said and "nodes" not in said and "ntasks_per_node" not in said:
             found = self.resources.arrange(said["ntasks"], each, share=said.get("share"))
             asked = {"num_nodes": found.num_nodes, "ranks_per_node": found.ranks_per_node}
         return Job(
-            command=command, job_mode=said.get("mode"), launcher=said.get("launcher"),
+            command=command,
+            job_mode=said.get("mode"),
+            launcher=said.get("launcher"),
             directory=Path(os.path.expanduser(said["cwd"])) if "cwd" in said else None,
             environment={**said.get("env_file", {}), **said.get("env", {})},
-            cpus_per_rank=each.cpus_per_rank, threads_per_core=each.threads_per_core,
-            gpus_per_rank=each.gpus_per_rank, memory_per_node=each.memory_per_node, **asked,
-        )  # fmt: skip
+            cpus_per_rank=each.cpus_per_rank,
+            threads_per_core=each.threads_per_core,
+            gpus_per_rank=each.gpus_per_rank,
+            memory_per_node=each.memory_per_node,
+            **asked,
+        )
 
     def _method(self) -> MPIRun:
         from ...runs.selection import choose
@@ -130,8 +170,9 @@ class _Launch:
 
         files = {
             field: Path(os.path.expanduser(self.said[flag]))
-            for flag, field in (("input", "stdin"), ("output", "stdout"), ("error", "stderr")) if flag in self.said
-        }  # fmt: skip
+            for flag, field in (("input", "stdin"), ("output", "stdout"), ("error", "stderr"))
+            if flag in self.said
+        }
         return RankIO(label="label" in self.said, append="append" in self.said, **files)
 
     # ---- its room, its time, its end -------------------------------------------------------------------------
@@ -177,9 +218,13 @@ class _Launch:
     def _run(self, assignment: Assignment, io: RankIO) -> int:
         resources = self.resources
         run = self.method(
-            self.job, assignment.nodes, io=io, bind=self.said.get("bind") != "none",
-            hide_gpus=any(node.gpus for node in resources.allocation.nodes), grace_s=self.said.get("grace", 10),
-        )  # fmt: skip
+            self.job,
+            assignment.nodes,
+            io=io,
+            bind=self.said.get("bind") != "none",
+            hide_gpus=any(node.gpus for node in resources.allocation.nodes),
+            grace_s=self.said.get("grace", 10),
+        )
         if "verbose" in self.said:
             self._tell(assignment)
         early: list[int] = []  # signals that came while it was being started

@@ -108,9 +108,12 @@ def _unknown(entry: Entry) -> str:
 
 def _kind(path: Path) -> str:
     kinds = (
-        (path.is_dir, "a directory"), (path.is_fifo, "a pipe"), (path.is_socket, "a socket"),
-        (path.is_char_device, "a device"), (path.is_block_device, "a disk"),
-    )  # fmt: skip
+        (path.is_dir, "a directory"),
+        (path.is_fifo, "a pipe"),
+        (path.is_socket, "a socket"),
+        (path.is_char_device, "a device"),
+        (path.is_block_device, "a disk"),
+    )
     return next((word for is_one, word in kinds if is_one()), "something else")
 
 

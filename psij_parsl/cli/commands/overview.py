@@ -17,10 +17,15 @@ from ..job_table import Desk, Found, Row
 from ..output import Column, Renderer, length
 
 COLUMNS = (
-    Column("id", "ID"), Column("name", "NAME"), Column("where", "WHERE"), Column("state", "STATE"),
-    Column("native_id", "NATIVE ID"), Column("queue_s", "WAIT", length), Column("run_s", "RUN", length),
+    Column("id", "ID"),
+    Column("name", "NAME"),
+    Column("where", "WHERE"),
+    Column("state", "STATE"),
+    Column("native_id", "NATIVE ID"),
+    Column("queue_s", "WAIT", length),
+    Column("run_s", "RUN", length),
     Column("why", "REASON"),
-)  # fmt: skip
+)
 _FLAGS = ("--elements", "--watch", "--json")
 _WATCH_S = 1.0
 

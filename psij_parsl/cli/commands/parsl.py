@@ -14,8 +14,14 @@ from ..job_from_flags import check_parameters, read
 from ..options import FLAGS, Chosen, Flag, job_flags
 from ..output import Renderer
 
-_FIELDS = {"nodes": "num_nodes", "time": "wall_time_min", "queue": "queue", "account": "project", "mode": "job_mode",
-           "launcher": "launcher"}  # fmt: skip
+_FIELDS = {
+    "nodes": "num_nodes",
+    "time": "wall_time_min",
+    "queue": "queue",
+    "account": "project",
+    "mode": "job_mode",
+    "launcher": "launcher",
+}
 _WISHES = (
     *(flag for flag in FLAGS if flag.name in (*_FIELDS, "site", "config", "parameters")),
     Flag("max_blocks", ("--max-blocks",), "COUNT", "Blocks at once, at most.", positive_int),

@@ -21,24 +21,41 @@ from ..output import Column, Renderer
 
 _ASK_S = 10.0  # seconds for a question that is only asked on the side
 _IN_TEMPLATE = {
-    "arrays": ("array",), "dependencies": ("after",), "GPUs": ("gpus_per_rank", "gpus_per_node"),
-    "memory": ("memory_per_node",), "hold": ("hold",),
-}  # fmt: skip
+    "arrays": ("array",),
+    "dependencies": ("after",),
+    "GPUs": ("gpus_per_rank", "gpus_per_node"),
+    "memory": ("memory_per_node",),
+    "hold": ("hold",),
+}
 _METHODS = {
-    "release": "release_argv", "history": "history", "queues": "queues_query", "signals": "signal_argv",
+    "release": "release_argv",
+    "history": "history",
+    "queues": "queues_query",
+    "signals": "signal_argv",
     "extend": "extend_argv",
-}  # fmt: skip
+}
 _LIST = (
-    Column("name", "NAME"), Column("installed", "INSTALLED"), Column("summary", "SUMMARY"),
-    Column("missing", "MISSING COMMANDS"), Column("can", "CAN"), Column("error", "ERROR"),
-)  # fmt: skip
+    Column("name", "NAME"),
+    Column("installed", "INSTALLED"),
+    Column("summary", "SUMMARY"),
+    Column("missing", "MISSING COMMANDS"),
+    Column("can", "CAN"),
+    Column("error", "ERROR"),
+)
 _PARAMETERS = (
-    Column("name", "PARAMETER"), Column("default", "DEFAULT"), Column("takes", "TAKES"), Column("help", "HELP"),
-)  # fmt: skip
+    Column("name", "PARAMETER"),
+    Column("default", "DEFAULT"),
+    Column("takes", "TAKES"),
+    Column("help", "HELP"),
+)
 _QUEUES = (
-    Column("name", "QUEUE"), Column("up", "UP"), Column("default", "DEFAULT"), Column("min_nodes", "MIN NODES"),
-    Column("max_nodes", "MAX NODES"), Column("minutes", "MAX MINUTES"),
-)  # fmt: skip
+    Column("name", "QUEUE"),
+    Column("up", "UP"),
+    Column("default", "DEFAULT"),
+    Column("min_nodes", "MIN NODES"),
+    Column("max_nodes", "MAX NODES"),
+    Column("minutes", "MAX MINUTES"),
+)
 
 
 def list_platforms(ctx: typer.Context, json: Json = False) -> int:
@@ -102,16 +119,24 @@ def show(
     platform = find_platform(name)
     template = platform.template_class
     record = {
-        "name": platform.name, "summary": platform.summary, "launcher": platform.launcher,
-        "package": platform.package, **_abilities(platform),
-    }  # fmt: skip
+        "name": platform.name,
+        "summary": platform.summary,
+        "launcher": platform.launcher,
+        "package": platform.package,
+        **_abilities(platform),
+    }
     parameters = [
         {
-            "name": each.name, "default": each.default, "takes": ", ".join(map(describe, each.validators)) or "text",
-            "help": each.help, "fixed": fixed, "flag": _FLAGS.get(each.name, f"-X {each.name}=VALUE"),
+            "name": each.name,
+            "default": each.default,
+            "takes": ", ".join(map(describe, each.validators)) or "text",
+            "help": each.help,
+            "fixed": fixed,
+            "flag": _FLAGS.get(each.name, f"-X {each.name}=VALUE"),
         }
-        for fixed, declared in ((True, FIXED), (False, template.params)) for each in declared.values()
-    ]  # fmt: skip
+        for fixed, declared in ((True, FIXED), (False, template.params))
+        for each in declared.values()
+    ]
     queues = _queues(platform) if record["installed"] else []
     if out.json:
         out.record({**record, "parameters": parameters, "queues": [queue._asdict() for queue in queues]}, ())
@@ -130,9 +155,7 @@ def show(
     return 0
 
 
-_FLAGS = {
-    "num_nodes": "-N", "wall_time_min": "-t", "queue": "-q", "project": "-A", "job_mode": "--mode",
-}  # fmt: skip
+_FLAGS = {"num_nodes": "-N", "wall_time_min": "-t", "queue": "-q", "project": "-A", "job_mode": "--mode"}
 
 
 def _queues(platform: Platform) -> list[Queue]:

@@ -27,21 +27,35 @@ _FIT: tuple[Flag, ...] = (
     Flag("share", ("--share",), "N", "1/N of each node, so that N such runs fit; 1: whole nodes.", positive_int),
 )
 _ABOUT = (
-    Column("platform", "manager"), Column("id", "job"), Column("cluster", "cluster"), Column("hosts", "nodes"),
+    Column("platform", "manager"),
+    Column("id", "job"),
+    Column("cluster", "cluster"),
+    Column("hosts", "nodes"),
     Column("time_left_s", "time left", length),
-)  # fmt: skip
+)
 _NODES = (
-    Column("hosts", "NODES"), Column("count", "COUNT"), Column("cpus", "CPUS BUSY"), Column("gpus", "GPUS BUSY"),
+    Column("hosts", "NODES"),
+    Column("count", "COUNT"),
+    Column("cpus", "CPUS BUSY"),
+    Column("gpus", "GPUS BUSY"),
     Column("memory", "MB BUSY"),
-)  # fmt: skip
+)
 _DETECTED = (
-    Column("hosts", "NODES"), Column("count", "COUNT"), Column("cpus", "CPUS"), Column("gpus", "GPUS"),
+    Column("hosts", "NODES"),
+    Column("count", "COUNT"),
+    Column("cpus", "CPUS"),
+    Column("gpus", "GPUS"),
     Column("memory", "MB"),
-)  # fmt: skip
+)
 _HOLDERS = (
-    Column("id", "RUN"), Column("pid", "PID"), Column("host", "ON"), Column("for_s", "FOR", length),
-    Column("hosts", "NODES"), Column("cpus", "CPUS"), Column("gpus", "GPUS"),
-)  # fmt: skip
+    Column("id", "RUN"),
+    Column("pid", "PID"),
+    Column("host", "ON"),
+    Column("for_s", "FOR", length),
+    Column("hosts", "NODES"),
+    Column("cpus", "CPUS"),
+    Column("gpus", "GPUS"),
+)
 
 
 def show(ctx: typer.Context, json: Json = False) -> int:
@@ -72,10 +86,13 @@ def detect(ctx: typer.Context, json: Json = False) -> int:
     allocation = discover(hardware=_hardware())
     nodes = allocation.nodes
     data = {
-        "platform": allocation.platform, "id": allocation.id, "cluster": allocation.cluster,
-        "end": allocation.end, "time_left_s": max(0.0, allocation.end - time.time()) if allocation.end else None,
+        "platform": allocation.platform,
+        "id": allocation.id,
+        "cluster": allocation.cluster,
+        "end": allocation.end,
+        "time_left_s": max(0.0, allocation.end - time.time()) if allocation.end else None,
         "hosts": _compressed(node.name for node in nodes),
-    }  # fmt: skip
+    }
     if out.json:
         out.record({**data, "nodes": [{"name": node.name, **_content(node)} for node in nodes]}, ())
         return 0
@@ -86,12 +103,14 @@ def detect(ctx: typer.Context, json: Json = False) -> int:
         groups.setdefault(node[1:], []).append(node.name)
     rows = [
         {
-            "hosts": _compressed(names), "count": len(names), "memory": memory,
+            "hosts": _compressed(names),
+            "count": len(names),
+            "memory": memory,
             "cpus": f"{len(cpus)}: {_packed(cpus)}" if real else f"{len(cpus)}, not told which",
             "gpus": f"{len(gpus)}: {','.join(gpus)}" if gpus else "0",
         }
         for (cpus, gpus, memory, real), names in groups.items()
-    ]  # fmt: skip
+    ]
     out.table(_DETECTED, rows)
     return 0
 
@@ -105,9 +124,11 @@ def fit(ctx: typer.Context, chosen: Chosen) -> int:
     said = {flag.name: read(flag, chosen[flag.name]) for flag in _FIT if flag.name in chosen}
     nodes, share = _nodes(), said.get("share")
     each = Resources(
-        cpus_per_rank=said.get("cpus_per_task", 1), threads_per_core=said.get("threads_per_core", 1),
-        gpus_per_rank=said.get("gpus_per_task", 0), memory_per_node=said.get("mem"),
-    )  # fmt: skip
+        cpus_per_rank=said.get("cpus_per_task", 1),
+        threads_per_core=said.get("threads_per_core", 1),
+        gpus_per_rank=said.get("gpus_per_task", 0),
+        memory_per_node=said.get("mem"),
+    )
     if "ntasks" in said and "nodes" not in said and "ntasks_per_node" not in said:
         request = nodes.arrange(said["ntasks"], each, share=share)
     else:
@@ -138,9 +159,12 @@ def _hardware() -> Hardware | None:
 def _about(nodes: NodeResources, present: Sequence[Node]) -> dict[str, Any]:
     allocation = nodes.allocation
     return {
-        "platform": allocation.platform, "id": allocation.id, "cluster": allocation.cluster,
-        "time_left_s": nodes.time_left(), "hosts": _compressed(node.name for node in present),
-    }  # fmt: skip
+        "platform": allocation.platform,
+        "id": allocation.id,
+        "cluster": allocation.cluster,
+        "time_left_s": nodes.time_left(),
+        "hosts": _compressed(node.name for node in present),
+    }
 
 
 def _content(node: Node) -> dict[str, Any]:
@@ -156,12 +180,14 @@ def _alike(pairs: Sequence[tuple[Node, Node]]) -> list[dict[str, Any]]:
         groups.setdefault(tuple(numbers), []).append(idle.name)
     return [
         {
-            "hosts": _compressed(names), "count": len(names), "cpus": _bar(cpus, cpus + cpus_idle),
+            "hosts": _compressed(names),
+            "count": len(names),
+            "cpus": _bar(cpus, cpus + cpus_idle),
             "gpus": _bar(gpus, gpus + gpus_idle),
             "memory": f"{memory}/{memory + memory_idle}" if memory + memory_idle else "",
         }
         for (cpus, cpus_idle, gpus, gpus_idle, memory, memory_idle), names in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def _bar(part: int, whole: int) -> str:
@@ -176,10 +202,12 @@ def _bar(part: int, whole: int) -> str:
 def _holder(each: Holder) -> dict[str, Any]:
     host, _, rest = each.processes[0].partition("/")
     return {
-        "id": each.id, "host": host, "pid": rest.split("/")[1] if rest.count("/") == 2 else "",
+        "id": each.id,
+        "host": host,
+        "pid": rest.split("/")[1] if rest.count("/") == 2 else "",
         "for_s": time.time() - each.since if each.since else None,
         "nodes": [{"name": node.name, **_content(node)} for node in each.nodes],
-    }  # fmt: skip
+    }
 
 
 def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,9 +217,10 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     cpus = {_packed(sorted(node["cpus"])) for node in nodes}
     gpus = {",".join(node["gpus"]) for node in nodes}
     return {
-        "hosts": _compressed(node["name"] for node in nodes), "cpus": " / ".join(sorted(cpus)),
+        "hosts": _compressed(node["name"] for node in nodes),
+        "cpus": " / ".join(sorted(cpus)),
         "gpus": " / ".join(sorted(gpus)),
-    }  # fmt: skip
+    }
 
 
 def _packed(cpus: Sequence[int]) -> str:

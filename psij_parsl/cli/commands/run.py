@@ -116,10 +116,11 @@ class _Foreground:
             job = self.submission.id if self.submission else ""
             ended = all_final(self.statuses)
             told = unwritten(
-                error, f"job {job} {'has ended' if ended else 'runs on'}",
+                error,
+                f"job {job} {'has ended' if ended else 'runs on'}",
                 f"`psij-run logs {'--stderr ' if sink.name == 'stderr' else ''}{job}` shows what it {'wrote' if ended else 'writes'}",
                 stream=sink.name,
-            )  # fmt: skip
+            )
             told.exit_status = OURS
             self.out.error(told)
 

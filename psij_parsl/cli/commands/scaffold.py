@@ -16,10 +16,14 @@ from ..output import Renderer
 
 #: Template in skeleton/ -> where it goes in the new package.
 _FILES = {
-    "pyproject.toml": "pyproject.toml", "README.md": "README.md", "init.py": "psij_{name}/__init__.py",
-    "scheduler.py": "psij_{name}/scheduler.py", "template.py": "psij_{name}/template.py",
-    "job.sh.j2": "psij_{name}/job.sh.j2", "test.py": "tests/test_{name}.py",
-}  # fmt: skip
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "init.py": "psij_{name}/__init__.py",
+    "scheduler.py": "psij_{name}/scheduler.py",
+    "template.py": "psij_{name}/template.py",
+    "job.sh.j2": "psij_{name}/job.sh.j2",
+    "test.py": "tests/test_{name}.py",
+}
 
 
 def new(
@@ -60,9 +64,15 @@ def skeleton(name: str) -> Iterator[tuple[str, str]]:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(  # whose signs are others than those of the job template, which is one of the files
-        undefined=StrictUndefined, keep_trailing_newline=True, variable_start_string="<<", variable_end_string=">>",
-        block_start_string="<%", block_end_string="%>", comment_start_string="<#", comment_end_string="#>",
-    )  # fmt: skip
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+    )
     folder = files(__package__) / "skeleton"
     for template, path in _FILES.items():
         text = (folder / f"{template}.j2").read_text(encoding="utf-8")

@@ -16,9 +16,12 @@ from ..flags import is_empty
 from ..output import Column, Renderer
 
 _LIST = (
-    Column("name", "NAME"), Column("here", "HERE"), Column("platform", "PLATFORM"),
-    Column("description", "DESCRIPTION"), Column("error", "ERROR"),
-)  # fmt: skip
+    Column("name", "NAME"),
+    Column("here", "HERE"),
+    Column("platform", "PLATFORM"),
+    Column("description", "DESCRIPTION"),
+    Column("error", "ERROR"),
+)
 _CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "FAULTS"))
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "SAID IN"))
 
@@ -95,11 +98,15 @@ def check(
     ctx: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|FILE]...", help="Sites, or site files (default: all that are known).",
-                       show_default=False, autocompletion=sites),
+        typer.Argument(
+            metavar="[NAME|FILE]...",
+            help="Sites, or site files (default: all that are known).",
+            show_default=False,
+            autocompletion=sites,
+        ),
     ] = None,
     json: Json = False,
-) -> int:  # fmt: skip
+) -> int:
     """See whether site files are in order, those of all layers; exit with 3 if one is not."""
     out: Renderer = ctx.obj
     found = {name: _checked(name) for name in names} if names else {n: _faults(s) for n, s in installed().items()}
@@ -141,8 +148,9 @@ def _faults(site: Site | SiteError) -> list[str]:
     said += [((key,), name, known) for key in ("required", "forbidden") for name in getattr(site, key)]
     faults = [
         f"{site.origin(key)}: {key[0]}: the {site.platform} platform has no parameter {name!r} ({nearest(name, names)})"
-        for key, name, names in said if name not in names
-    ]  # fmt: skip
+        for key, name, names in said
+        if name not in names
+    ]
     for name, value in site.parameters.items():
         if name in template.params:
             try:

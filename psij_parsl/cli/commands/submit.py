@@ -70,7 +70,7 @@ class Order:
 
 def order(
     ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str] | None, *, here: bool = True
-) -> Order:  # fmt: skip
+) -> Order:
     """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the manager's own
     variables over the site's defaults.
 
@@ -202,16 +202,21 @@ def _answer(out: Renderer, executor: BatchSchedulerExecutor, submission: Submiss
         out.answer(
             submission.id,
             {
-                "id": submission.id, "native_id": submission.native_id, "folder": str(submission.folder),
-                "platform": executor.platform.name, "site": executor.site, "name": submission.name,
+                "id": submission.id,
+                "native_id": submission.native_id,
+                "folder": str(submission.folder),
+                "platform": executor.platform.name,
+                "site": executor.site,
+                "name": submission.name,
             },
-        )  # fmt: skip
+        )
         out.out.flush()
     except OSError as error:
         return unwritten(
-            error, f"job {submission.id} was submitted ({executor.platform.name} calls it {submission.native_id})",
+            error,
+            f"job {submission.id} was submitted ({executor.platform.name} calls it {submission.native_id})",
             f"do not submit it again: `psij-run status {submission.id}` shows it",
-        )  # fmt: skip
+        )
     return None
 
 

@@ -252,11 +252,7 @@ class _Walk:
             always = bool(node.test.as_const())
         except nodes.Impossible:
             made = nodes.If(
-                node.test,
-                self.statements(node.body, source),
-                [],
-                self.statements(rest, source),
-                lineno=node.lineno,
+                node.test, self.statements(node.body, source), [], self.statements(rest, source), lineno=node.lineno
             )
             return [made]
         return self.statements(node.body if always else rest, source)

@@ -72,29 +72,8 @@ def _remembering(method: str) -> Callable[..., Any]:
 
 
 for _method in (
-    *(
-        "__add__",
-        "__getitem__",
-        "__mod__",
-        "__mul__",
-        "__rmul__",
-        "capitalize",
-        "casefold",
-        "center",
-        "expandtabs",
-    ),
-    *(
-        "format",
-        "ljust",
-        "lower",
-        "lstrip",
-        "removeprefix",
-        "removesuffix",
-        "replace",
-        "rjust",
-        "rstrip",
-        "strip",
-    ),
+    *("__add__", "__getitem__", "__mod__", "__mul__", "__rmul__", "capitalize", "casefold", "center", "expandtabs"),
+    *("format", "ljust", "lower", "lstrip", "removeprefix", "removesuffix", "replace", "rjust", "rstrip", "strip"),
     *("swapcase", "title", "translate", "upper", "zfill"),
 ):
     setattr(Quoted, _method, _remembering(_method))
