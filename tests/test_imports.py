@@ -69,9 +69,9 @@ USES: Mapping[str, tuple[str, set[str]]] = {
 import os
 from pathlib import Path
 from psij_parsl import BatchSchedulerExecutor
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 executor = BatchSchedulerExecutor("slurm")
-entry = Entry("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
+entry = JobRecord("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
 entry = executor.journal.commit(executor.journal.intend(entry), "7")
 assert executor.status(["7"])[0].state.name == "ACTIVE"
 """,

@@ -20,7 +20,7 @@ from ..system.files import write_new
 
 if TYPE_CHECKING:
     from ..platforms.templates.template import JobTemplate
-    from ..sites.model import Launch
+    from ..sites.model import LaunchModel
 
 #: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
 NEVER_INHERITED = (
@@ -133,7 +133,7 @@ _WRAPPER = "rank.sh"
 _CODES = "@codes@"  # stands for the file of an element's failing exit codes, which only the script can name
 
 
-def launch_text(job: Job, default: str, folder: Path, launch: Launch | None = None) -> str:
+def launch_text(job: Job, default: str, folder: Path, launch: LaunchModel | None = None) -> str:
     """The shell lines that become the command as its `job_mode` asks; "$@" follows, which is the command.
 
     `folder` is the job's, `launch` what the site says of the default launcher. Raises `InvalidRequest` where no
@@ -282,7 +282,7 @@ def render(
     tag: str,
     folder: Path,
     default_launcher: str,
-    launch: Launch | None = None,
+    launch: LaunchModel | None = None,
     after: Sequence[str] = (),
     guards: Sequence[tuple[str, Sequence[str]]] = (),
     exit_lag_s: float = 60.0,

@@ -172,7 +172,7 @@ def flux(environ: Mapping[str, str], run: Runner | None = None) -> Allocation | 
             f"Flux cannot be asked for this job's nodes: {error.message}", hint=error.hint
         ) from error
     if output.rc != 0:
-        raise AllocationError(f"{' '.join(argv)} failed: {output.said}", hint="is Flux's broker still running?")
+        raise AllocationError(f"{' '.join(argv)} failed: {output.text}", hint="is Flux's broker still running?")
     cluster = environ["FLUX_URI"]
     return read_flux(output.stdout, job_id or environ.get("FLUX_ENCLOSING_ID", ""), cluster, gpus.visible(environ))
 

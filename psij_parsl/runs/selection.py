@@ -28,7 +28,7 @@ _DEFAULTS: Mapping[str, str] = {
 }
 
 
-def choose(
+def select_launch_method(
     site: Site | str | None = None,
     *,
     launcher: str | None = None,

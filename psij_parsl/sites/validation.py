@@ -13,7 +13,7 @@ from ..job import MODES
 from ..platforms import registry
 from .catalogue import Content
 from .layers import SiteFile
-from .model import Defaults, Queue, Rule, SiteModel
+from .model import Defaults, QueueModel, Rule, SiteModel
 from .toml_positions import Key
 
 _MUST: Mapping[str, str] = {
@@ -112,7 +112,7 @@ def _nearest_key(where: Key) -> str:
 
 
 def _model(table: Key) -> type[BaseModel]:
-    inner: dict[str | int, type[BaseModel]] = {"defaults": Defaults, "detect": Rule, "queues": Queue}
+    inner: dict[str | int, type[BaseModel]] = {"defaults": Defaults, "detect": Rule, "queues": QueueModel}
     return inner.get(table[0], SiteModel) if table else SiteModel
 
 
