@@ -16,11 +16,11 @@ from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
 from psij_parsl.job import Resources
 from psij_parsl.jobs.job_files import launch_text
-from psij_parsl.platforms.registry import launcher, launchers
 from psij_parsl.resources.node import Node
 from psij_parsl.runs.mpi_detection import banner, linked, locate
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.planning import prepare_run
+from psij_parsl.runs.registry import launcher, launchers
 from psij_parsl.runs.selection import select_launch_method
 from psij_parsl.sites import find
 

@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHECK = """
 import importlib, importlib.metadata, importlib.resources, json, os, sys, tempfile
 import psij_parsl
-from psij_parsl.platforms.registry import launcher, launchers, platform, platforms
+from psij_parsl.platforms.registry import platform, platforms
+from psij_parsl.runs.registry import launcher, launchers
 import psij_parsl.providers.slurm as first
 second = importlib.import_module("psij_parsl.providers.slurm")
 third = sys.modules[platform("slurm").package]

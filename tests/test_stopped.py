@@ -28,8 +28,8 @@ from tests.test_journal import add, in_small_disk, output, python
 __all__ = ["here"]
 
 HOLD = """
-from psij_parsl.system.files import lock, locked
-with locked(lock(Path(sys.argv[1])), named=True):
+from psij_parsl.system.files import hold_lock, lock
+with hold_lock(lock(Path(sys.argv[1])), named=True):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -158,7 +158,7 @@ with registered():
     os.kill(os.getpid(), signal.SIGINT)
     assert should_exit(5)
     print("asked", flush=True)
-    with locked(lock(Path(sys.argv[1])), timeout_s=60):
+    with hold_lock(lock(Path(sys.argv[1])), timeout_s=60):
         print("had", flush=True)
 """
     with hold_lock(lock(home / "some.lock")):

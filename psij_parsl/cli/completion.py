@@ -59,7 +59,7 @@ def platforms(ctx: typer.Context) -> Iterator[Offer]:
 @_silent
 def launchers(ctx: typer.Context) -> Iterator[Offer]:
     """Installed launch methods."""
-    from ..platforms.registry import launchers as installed
+    from ..runs.registry import launchers as installed
 
     for name, _ in installed():
         yield name, ""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
 from ..job import BASH_OWN, Job, Resources
-from ..platforms.registry import launcher as find_launcher
 from ..platforms.templates.quoting import Raw
+from ..runs.registry import launcher as find_launcher
 from ..system.commands import matcher
 from ..system.files import write_new
 

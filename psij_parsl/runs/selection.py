@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, PluginError
-from ..platforms.registry import launcher as find_launcher
 from ..platforms.registry import platform as find_platform
 from .mpi_detection import NAMES, linked
 from .mpirun import MPIRun
+from .registry import launcher as find_launcher
 
 if TYPE_CHECKING:
     from ..job import Job

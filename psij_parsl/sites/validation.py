@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import PluginError, SiteError, nearest
 from ..job import MODES
-from ..platforms import registry
+from ..platforms.registry import LAUNCHERS, PLATFORMS
 from .catalogue import Content
 from .layers import SiteFile
 from .model import Defaults, QueueModel, Rule, SiteModel
@@ -135,7 +135,7 @@ def _unknown(kind: str, content: Content) -> Fault | None:
     if name.isidentifier() and not name.startswith("_") and find_spec(f"{package}.{name}"):
         return None
     try:
-        registry.platform(name) if kind == "platform" else registry.launcher(name)
+        (PLATFORMS if kind == "platform" else LAUNCHERS).load(name)
     except PluginError as error:
         return Fault(content.origins[kind,], kind, error.message, error.hint)
     return None

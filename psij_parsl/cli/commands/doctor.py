@@ -243,7 +243,7 @@ def _sites(site: str | None) -> Iterator[Check]:
 
 
 def _launchers() -> Iterator[Check]:
-    from ...platforms.registry import launchers
+    from ...runs.registry import launchers
 
     names = []
     for name, found in launchers():

@@ -163,7 +163,7 @@ def _faults(site: Site | SiteError) -> list[str]:
 def _unworkable(site: Site) -> Iterator[str]:
     """What each value allows, and all of them together do not."""
     from ...job import Job
-    from ...platforms.registry import launcher
+    from ...runs.registry import launcher
 
     try:
         for finding in site.check(Job(command=["true"], **site.default_fields())):
