@@ -17,6 +17,8 @@ from ..platforms.templates.quoting import Raw
 from ..runs.registry import launcher as find_launcher
 from ..system.commands import matcher
 from ..system.files import write_new
+from ..system.gpu_variables import GPU_VARIABLES
+from ..system.id_ranges import format_ranges
 
 if TYPE_CHECKING:
     from ..platforms.templates.template import JobTemplate
@@ -40,11 +42,8 @@ NEVER_INHERITED = (
     "PSIJ_PARSL_FAULT",
     "PMI_*",
     "PMIX_*",
-    "CUDA_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
+    *GPU_VARIABLES,
     "GPU_DEVICE_ORDINAL",
-    "ZE_AFFINITY_MASK",
     "PSIJ_SITE",
     "PSIJ_SITE_FILE",
 )
@@ -174,17 +173,6 @@ def _wrapped(job: Job) -> bool:
     return job.job_mode == "serial" or (job.gpus_per_rank > 0 and job.job_mode == "mpi")
 
 
-def indices(array: Sequence[int]) -> str:
-    """Array indices in the short form that managers read: 0-9,12."""
-    spans: list[list[int]] = []
-    for index in sorted(array):
-        if spans and index == spans[-1][-1] + 1:
-            spans[-1] = [spans[-1][0], index]
-        else:
-            spans.append([index])
-    return ",".join("-".join(map(str, span)) for span in spans)
-
-
 def values(job: Job) -> dict[str, Any]:
     """The five fixed parameters and the pass-through ones, as `JobTemplate.render` takes them."""
     fixed = {name: getattr(job, name) for name in ("num_nodes", "wall_time_min", "queue", "project", "job_mode")}
@@ -231,7 +219,7 @@ def given(
         "guards": Raw(_guard_lines(guards), "guards") if guards else "",
         "exit_lag_s": round(exit_lag_s),
         "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "",
-        "array": indices(job.array),
+        "array": format_ranges(sorted(job.array)),
         "indices": sorted(job.array),
         "hold": job.hold,
         "directory": str(job.directory),

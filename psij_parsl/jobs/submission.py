@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Ambiguous, Error, InvalidRequest, Rejected, SchedulerError, Unavailable, UnknownJob, nearest
-from ..job import Job
+from ..job import DEPENDENCY_KINDS, Job
 from ..platforms.scheduler import Accepted
 from ..signals import should_exit
 from ..states import JobState
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DEPENDENCIES = ("afterok", "afterany", "afternotok", "after")
 _ANY_END = "afterany"
 
 
@@ -185,8 +184,8 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
         kind, colon, name = text.partition(":")
         if not colon:
             kind, name = "afterok", text
-        if kind not in _DEPENDENCIES:
-            raise InvalidRequest(f"unknown kind of dependency {kind!r}", hint=nearest(kind, _DEPENDENCIES))
+        if kind not in DEPENDENCY_KINDS:
+            raise InvalidRequest(f"unknown kind of dependency {kind!r}", hint=nearest(kind, DEPENDENCY_KINDS))
         chosen = _named(executor, name)
         if not chosen:
             if kind not in known:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from ..errors import Ambiguous, NotWaitedFor, Rejected, SchedulerError, Unavailable, Unsupported
+from ..job import DEPENDENCY_KINDS
 from ..jobs.record import NAMED
 from ..states import EndReason, JobStatus, signal_name, sound
 from ..system.bounds import MEMORY_MB, Bounds
@@ -205,7 +206,7 @@ class Scheduler(ABC):
     #: How our tag is written so that the manager gives it back unchanged: a text with {} for our id.
     tag_form: ClassVar[str] = "psij:{}"
     #: The kinds of dependencies that it knows. Where there is only afterany, the script sees to the others.
-    dependencies: ClassVar[Collection[str]] = ("afterok", "afterany", "afternotok", "after")
+    dependencies: ClassVar[Collection[str]] = DEPENDENCY_KINDS
     #: Whether a job can be sent to another cluster, which the template's parameter `cluster` names.
     names_clusters: ClassVar[bool] = False
 

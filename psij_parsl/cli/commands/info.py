@@ -10,9 +10,9 @@ import typer
 
 from ...jobs.batch import outputs
 from ...jobs.executor import tail
-from ...jobs.job_files import indices
 from ...jobs.job_folder import claimed_by
 from ...jobs.verdict import manager_log
+from ...system.id_ranges import format_ranges
 from ..arguments import AnyJobs, JsonRenderer, needed
 from ..job_table import JobRow, JobTable
 from ..output import Column, Renderer, length, moment
@@ -106,7 +106,7 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         "directory": None,
         "asked": "",
         "job": None,
-        "array": indices(entry.array) if entry.array else "",
+        "array": format_ranges(sorted(entry.array)) if entry.array else "",
         "elements": "",
         "stdout": None,
         "stderr": None,
