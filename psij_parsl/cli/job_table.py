@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..jobs.journal import Journal
-from ..jobs.record import JobRecord, cluster_in, element_id
+from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
+from ..system.job_names import cluster_in
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
@@ -303,8 +304,8 @@ def failure_error(row: JobRow) -> Error:
 
 
 def _log_tail(row: JobRow) -> str:
-    from ..jobs.executor import tail
     from ..jobs.verdict import manager_log
+    from ..system.files import end_of_log
 
-    last = tail(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
+    last = end_of_log(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
     return f"\n--- {row.entry.platform} wrote\n{last}" if last else ""

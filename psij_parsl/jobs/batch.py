@@ -21,11 +21,12 @@ from ..signals import should_exit
 from ..states import JobState, JobStatus
 from ..system.commands import RunningCommand
 from ..system.files import hold_lock, lock
+from ..system.job_names import cluster_in
 from .executor import Callback, JobExecutor, JobName, Submission, a_job, named, named_one
 from .identity import Whose, bearers_of, whose
 from .journal import Journal
 from .reconcile import handles, merely_held, native_of, reconcile, whole_of
-from .record import JobRecord, cluster_in, element_id
+from .record import JobRecord, element_id
 from .snapshot import CAPACITY, QueueSnapshot, View
 from .submission import dependencies, submit_once
 from .verdict import manager_log

@@ -15,8 +15,6 @@ from typing import Any
 from ..states import EndReason, JobState, JobStatus, sound
 from ..system.files import process_has_ended
 
-LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
-
 
 @dataclass(frozen=True)
 class JobRecord:
@@ -104,15 +102,6 @@ class JobRecord:
 def element_id(entry: JobRecord, key: str) -> str:
     """Our id of one element; '' and '*' are the submission as a whole."""
     return f"{entry.id}_{key}" if key not in ("", "*") else entry.id
-
-
-NAMED = "cluster="  # before the name of a cluster, where one was chosen, at the end of `JobRecord.cluster`
-
-
-def cluster_in(key: str) -> str:
-    """The name of the cluster that was chosen, in `JobRecord.cluster`; '' if none was."""
-    before, found, name = key.rpartition(NAMED)
-    return name if found and (not before or before.endswith("|")) else ""
 
 
 # ---- lines ---------------------------------------------------------------------------------------------------

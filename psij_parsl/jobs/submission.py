@@ -17,11 +17,12 @@ from ..platforms.scheduler import Accepted
 from ..signals import should_exit
 from ..states import JobState
 from ..system.commands import RunningCommand
+from ..system.job_names import cluster_in
 from .identity import bearers_of
 from .job_folder import ABANDONED, claimed_by
 from .journal import Journal
 from .reconcile import Copies, elements_of, fail_unsubmitted, handles, settle_copies, whole_of
-from .record import JobRecord, cluster_in
+from .record import JobRecord
 
 if TYPE_CHECKING:
     from .batch import BatchSchedulerExecutor

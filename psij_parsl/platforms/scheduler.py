@@ -19,14 +19,13 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..errors import Ambiguous, NotWaitedFor, Rejected, SchedulerError, Unavailable, Unsupported
 from ..job import DEPENDENCY_KINDS
-from ..jobs.record import NAMED
 from ..states import EndReason, JobStatus, signal_name, sound
 from ..system.bounds import MEMORY_MB, Bounds
 from ..system.commands import CommandRunner, Output, Runner, RunningCommand, backoff, client_environment
+from ..system.job_names import CLUSTER_PREFIX, OUR_ID
 
 log = logging.getLogger(__name__)
 
-OUR_ID = re.compile(r"[0-9a-z]{10}|JOB")  # the journal's; JOB is what `render` shows
 UNSTARTED = "jobs that were cancelled before they started"
 UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started"
 _QUESTIONS = 20  # about what is gone, in one answer; whoever is left over is asked about next time
@@ -408,7 +407,7 @@ class Scheduler(ABC):
     def cluster_key(self, environ: Any) -> str:
         """`cluster`, with the name of the cluster that all commands are for."""
         key = self.cluster(environ)
-        return "|".join(filter(None, (key, f"{NAMED}{self.cluster_name}"))) if self.cluster_name else key
+        return "|".join(filter(None, (key, f"{CLUSTER_PREFIX}{self.cluster_name}"))) if self.cluster_name else key
 
     # ---- the verbs ---------------------------------------------------------------------------------------
 
