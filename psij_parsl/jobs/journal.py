@@ -46,7 +46,8 @@ from ..system.files import (
     write_new,
 )
 from ..system.files import home as default_home
-from .record import JobRecord, Records, apply, is_open, line_of, made, plain, plain_status, valid
+from .record import JobRecord
+from .record_lines import Records, apply, is_open, line_of, made, plain, plain_status, valid
 from .segments import Segment, Shelf, found_in, may_hold, sweep, without
 from .segments import write as write_segments
 

@@ -24,7 +24,8 @@ from pathlib import Path
 
 from ..errors import JournalError
 from ..system.files import private_folder, sync_folder, translate_os_errors
-from .record import JobRecord, from_line, line_of
+from .record import JobRecord
+from .record_lines import from_line, line_of
 
 _ROOM = 1 << 20  # bytes in a segment; one record may be larger
 _BLOCK = 1 << 15  # bytes that are read at once where many segments are read side by side
