@@ -15,7 +15,7 @@ Records = dict[str, "JobRecord | dict[str, Any] | bytes"]
 """By id. A record stays the data of its line until it is looked at; one that has ended is kept as its line."""
 
 
-def made(entries: Records, job_id: str) -> JobRecord:
+def record_of(entries: Records, job_id: str) -> JobRecord:
     """The `JobRecord` of that id, made of its line if this is the first look at it."""
     record = entries[job_id]
     if isinstance(record, JobRecord):
@@ -57,7 +57,7 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
         return
     if job_id not in entries:
         return
-    entry = made(entries, job_id)
+    entry = record_of(entries, job_id)
     if kind == "native":
         entries[job_id] = replace(
             entry,
