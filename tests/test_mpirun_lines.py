@@ -478,7 +478,7 @@ def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) ->
     usual = {
         "slurm": "srun",
         "pbspro": "mpiexec",
-        "pbs": "mpiexec",
+        "torque": "mpiexec",
         "lsf": "jsrun",
         "flux": "flux",
         "cobalt": "aprun",

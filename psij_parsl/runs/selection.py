@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
 _DEFAULTS: Mapping[str, str] = {
-    "pbs": "mpiexec",
+    "torque": "mpiexec",
     "lsf": "jsrun",
     "cobalt": "aprun",
     "gridengine": "mpiexec",
