@@ -28,6 +28,7 @@ from ..errors import AllocationError
 from ..platforms.templates.parameters import duration, memory, wall_time, word
 from ..resources.hostlist import numbers
 from ..resources.node import Hardware
+from .launch_options import LaunchOptions
 from .site import SettingRow, Site
 from .toml_positions import Key
 
@@ -220,6 +221,10 @@ class LaunchModel(_Table):
         """The lines that are given, by mode."""
         given = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
         return {mode: words for mode, words in given.items() if words}
+
+    def launch_options(self) -> LaunchOptions:
+        """The same as plain data."""
+        return LaunchOptions(self.options, self.lines())
 
 
 class NodeModel(_Table):

@@ -133,7 +133,7 @@ class Site:
         settings |= {"poll_s": self.poll_min, "spool": self._spool(), "query_memory_mb": self.query_memory}
         settings |= {"site_file": self.file, "node_environment": self.node_environment}
         if overrides.get("launcher", self.launcher) == self.launcher:
-            settings["launch"] = self.launch
+            settings["launch"] = self.launch.launch_options() if self.launch is not None else None
         return BatchSchedulerExecutor(**{**settings, **overrides})
 
     def parsl_config(self, **wishes: Any) -> ParslConfig:
