@@ -19,9 +19,9 @@ import pytest
 
 from psij_parsl.errors import DoesNotFit, JournalError
 from psij_parsl.job import Resources
-from psij_parsl.resources import Allocation, Assignment, Hardware, Node, ledger
+from psij_parsl.resources import Allocation, Assignment, Hardware, Node, NodeResources, ledger
 from psij_parsl.resources.ledger import Holding, Ledger, LedgerState, Part, Ticket, packed, unpacked
-from psij_parsl.resources.shared import SharedNodes
+from psij_parsl.resources.ledger_books import LedgerBooks
 from psij_parsl.system import files
 
 ComesTrue = Callable[..., None]
@@ -29,9 +29,9 @@ ComesTrue = Callable[..., None]
 ALLOCATION = Allocation("test", "7", tuple(Node(f"n{at}", tuple(range(4)), ("0", "1"), 1000) for at in range(3)))
 
 
-def shared(allocation: Allocation = ALLOCATION, hardware: Hardware | None = None) -> SharedNodes:
+def shared(allocation: Allocation = ALLOCATION, hardware: Hardware | None = None) -> NodeResources:
     """One process's view; another object is another view of the same ledger."""
-    return SharedNodes(allocation, hardware)
+    return NodeResources(allocation, hardware, books=LedgerBooks)
 
 
 def got(assignment: Assignment | None) -> tuple[Node, ...]:
@@ -39,8 +39,8 @@ def got(assignment: Assignment | None) -> tuple[Node, ...]:
     return assignment.nodes
 
 
-def content(nodes: SharedNodes) -> Any:
-    return json.loads(nodes._ledger.path.read_text())
+def content(nodes: NodeResources) -> Any:
+    return json.loads(nodes.books.ledger.path.read_text())
 
 
 def test_what_one_holds_no_other_gets() -> None:
@@ -140,7 +140,7 @@ def test_a_directory_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_forgotten_ledgers_are_removed(home: Path) -> None:
     old = shared()
     old.idle()
-    path = old._ledger.path
+    path = old.books.ledger.path
     os.utime(path, (1, 1))
     left = path.parent / ".ledger.json.x7"  # by a writer that was killed
     left.touch()
@@ -151,9 +151,9 @@ def test_forgotten_ledgers_are_removed(home: Path) -> None:
     assert not path.exists()
     held = shared()
     assert held.assign(Resources()) is not None
-    os.utime(held._ledger.path, (1, 1))
+    os.utime(held.books.ledger.path, (1, 1))
     shared(Allocation("test", "10", ALLOCATION.nodes))
-    assert held._ledger.path.exists()  # somebody who lives stands in it
+    assert held.books.ledger.path.exists()  # somebody who lives stands in it
 
 
 # ---- the dead ----------------------------------------------------------------------------------------------------
@@ -161,10 +161,10 @@ def test_forgotten_ledgers_are_removed(home: Path) -> None:
 PROLOGUE = """
 import os, random, sys, time
 from psij_parsl.job import Resources
-from psij_parsl.resources import Allocation, Node
-from psij_parsl.resources.shared import SharedNodes
+from psij_parsl.resources import Allocation, Node, NodeResources
+from psij_parsl.resources.ledger_books import LedgerBooks
 allocation = Allocation("test", "7", tuple(Node(f"n{at}", tuple(range(4)), ("0", "1"), 1000) for at in range(3)))
-nodes = SharedNodes(allocation)
+nodes = NodeResources(allocation, books=LedgerBooks)
 """
 
 
@@ -243,7 +243,7 @@ def test_a_dead_waiter_does_not_stand_in_the_way(processes: Callable[..., Any], 
 
 def test_another_hosts_processes_are_left_alone() -> None:
     nodes = shared()
-    with nodes._ledger.transaction() as book:
+    with nodes.books.ledger.transaction() as book:
         owner = "elsewhere/boot/1/2"
         book.held[1] = Holding([owner], None, [Part("n0", "0-3", ["0"], 0), Part("gone", "0", [], 0)], 1.0)
         book.last, book.changed = 1, True
@@ -301,7 +301,7 @@ def test_a_torn_ledger_goes_on_from_the_one_before(damage: str, caplog: pytest.L
     one, other = shared(), shared()
     first = one.assign(Resources(ranks_per_node=4))
     second = other.assign(Resources(ranks_per_node=4))
-    one._ledger.path.write_text(damage)
+    one.books.ledger.path.write_text(damage)
     assert got(one.assign(Resources(ranks_per_node=4)))[0].name in ("n1", "n2")  # the last step before is lost, but
     other.idle()  # everybody writes back what they hold
     assert "is damaged" in caplog.text
@@ -313,7 +313,7 @@ def test_a_torn_ledger_goes_on_from_the_one_before(damage: str, caplog: pytest.L
 def test_with_both_copies_lost_the_living_write_back_what_they_hold() -> None:
     one, other = shared(), shared()
     held = one.assign(Resources(num_nodes=2, ranks_per_node=4))
-    for path in one._ledger.path.parent.glob("ledger*"):
+    for path in one.books.ledger.path.parent.glob("ledger*"):
         path.write_bytes(b"")
     one.idle()
     assert [len(node.cpus) for node in other.busy()] == [4, 4, 0]
@@ -386,7 +386,7 @@ def start(*argv):
 CROWD = """
 def work(seed, path, turns):
     random.seed(seed)
-    nodes = SharedNodes(allocation)
+    nodes = NodeResources(allocation, books=LedgerBooks)
     log = open(path, "a", buffering=1)
     for turn in range(turns):
         ranks = random.randint(1, 4)
@@ -456,7 +456,7 @@ def test_fifty_processes_never_hold_one_thing_twice(
     assert [len(node.cpus) for node in nodes.idle()] == [4, 4, 4]
     book = content(nodes)
     assert (book["held"], book["waiting"]) == ({}, [])
-    left = sorted(path.name for path in nodes._ledger.path.parent.iterdir() if not path.name.startswith("."))
+    left = sorted(path.name for path in nodes.books.ledger.path.parent.iterdir() if not path.name.startswith("."))
     assert left == ["ledger.before.json", "ledger.json", "lock", f"reaped.{os.uname().nodename}"]
 
 
@@ -480,7 +480,7 @@ for name in ("replace", "link", "unlink", "open", "fdopen", "fsync", "close"):
 def work(number):
     global stop, count
     count, stop = 0, number
-    nodes = SharedNodes(allocation)
+    nodes = NodeResources(allocation, books=LedgerBooks)
     a = nodes.assign(Resources(num_nodes=2, ranks_per_node=4))
     b = nodes.wait_for(Resources(ranks_per_node=2))
     a.free()
@@ -507,4 +507,4 @@ def test_a_kill_at_any_step_leaves_the_ledger_whole(processes: Callable[..., Any
     assert mine is not None
     mine.free()
     assert survivor.idle() == ALLOCATION.nodes
-    assert LedgerState.loaded(survivor._ledger.path.read_bytes()).held == {}
+    assert LedgerState.loaded(survivor.books.ledger.path.read_bytes()).held == {}

@@ -282,7 +282,7 @@ def test_who_came_first_is_served_first(comes_true: ComesTrue) -> None:
     for at, (name, ranks) in enumerate([("large", 4), ("small", 1)]):
         threads.append(threading.Thread(target=wait, args=(name, ranks)))
         threads[-1].start()
-        comes_true(lambda at=at: len(nodes._queue) == at + 1)
+        comes_true(lambda at=at: len(nodes.books._queue) == at + 1)
     assert nodes.assign(Resources()) is None  # nobody overtakes
     held.free()
     for thread in threads:
