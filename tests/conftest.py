@@ -96,6 +96,17 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
+def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each psij-run of the test starts in an empty directory, on a host of eight cores, with compiled modules."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pycache"))
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "8")
+    monkeypatch.setenv("PSIJ_LOCAL_KILL_WAIT", "1")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def comes_true() -> Callable[..., None]:
     """Wait for a condition, with a deadline."""
 

@@ -7,25 +7,11 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from unittest import mock
-
-import pytest
 
 from psij_parsl.cli import main
 
 COMMAND = [sys.executable, "-m", "psij_parsl.cli"]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every psij-run of a test starts in an empty directory, on a host of eight cores, with compiled modules."""
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pycache"))
-    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "8")
-    monkeypatch.setenv("PSIJ_LOCAL_KILL_WAIT", "1")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def psij(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from psij_parsl import BatchSchedulerExecutor, JobState, JobStatus
 from psij_parsl.cli.job_table import JobRow
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.system.files import process_identity
-from tests.cli.helpers import COMMAND, here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
 
 def test_version_is_one_line() -> None:

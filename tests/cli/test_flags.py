@@ -13,7 +13,7 @@ from psij_parsl.cli.options import FLAGS, own_words
 from psij_parsl.cli.output import TextRenderer, length
 from psij_parsl.cli.output_stream import Tail, start_of_last
 from psij_parsl.errors import InvalidRequest
-from tests.cli.helpers import here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_such_a_time_of_a_script_or_a_variable_is_refused_and_slurms_own_is_read
 @pytest.mark.parametrize(
     "path", ["-", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/63", "/dev/../dev/fd/0", "/proc/self/fd/1"]
 )
-def test_a_stream_of_ours_is_no_file_of_a_job(flag: str, path: str, here: Path) -> None:  # noqa: F811 - the fixture
+def test_a_stream_of_ours_is_no_file_of_a_job(flag: str, path: str, here: Path) -> None:
     done = psij_here("run", flag, path, "--", "true")
     assert done.returncode == 125
     assert f"{flag} {path}: it is a stream of this command" in one_sentence_and_a_hint(done)[0]

@@ -16,7 +16,7 @@ from time import sleep
 import pytest
 
 from psij_parsl.system.files import SESSION, STATE, process_status
-from tests.cli.helpers import COMMAND, here, psij  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import COMMAND, psij
 from tests.fake_pbs.server import FakePBS
 
 Until = Callable[..., None]

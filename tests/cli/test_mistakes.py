@@ -10,7 +10,7 @@ import pytest
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.states import JobState, JobStatus
-from tests.cli.helpers import here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def stranger(home: Path) -> str:
     return job_id
 
 
-def test_a_job_script_runs_once_unless_it_asks_otherwise(here: Path) -> None:  # noqa: F811 - the fixture
+def test_a_job_script_runs_once_unless_it_asks_otherwise(here: Path) -> None:
     script = here / "job.sh"
     script.write_text("#!/bin/sh\n#PSIJ -n 3\necho ran\n")
     assert psij("run", str(script)).stdout == "ran\n"
@@ -46,7 +46,7 @@ def test_files_that_are_not_here_are_remarked_on(words: tuple[str, ...], said: s
     assert said in done.stderr
 
 
-def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -> None:  # noqa: F811
+def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -> None:
     script = here / "job.sh"
     script.write_text("#!/bin/sh\n#SBATCH -N 2\n#SBATCH -t 5\n#PSIJ-t 5\n# PSIJ -t 6\n#PSIJ -t 7\ntrue\n#PBS -q x\n")
     said = psij_here("submit", "--hold", str(script)).stderr.splitlines()
@@ -56,7 +56,7 @@ def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -
 
 
 @pytest.mark.parametrize("begin", ["#!/bin/sh\n#PSIJ -t 7\n", "#!/bin/sh\n\n", "#PSIJ -t 7\n# a comment\n"])
-def test_lines_after_the_first_command_are_remarked_on(here: Path, begin: str) -> None:  # noqa: F811
+def test_lines_after_the_first_command_are_remarked_on(here: Path, begin: str) -> None:
     script = here / "job.sh"
     script.write_text(f"{begin}true\n#PSIJ -N 2\n#PSIJ -q x\n")
     said = f"psij-run: {script}, line 4: a #PSIJ line after the first command is not read, and 1 more\n"

@@ -11,7 +11,7 @@ import pytest
 
 from psij_parsl.job import Resources
 from psij_parsl.resources import NodeResources
-from tests.cli.helpers import here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
 JOB = {
     "SLURM_JOB_ID": "7",

@@ -16,7 +16,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.cli.helpers import COMMAND, here, psij  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import COMMAND, psij
 
 
 class Terminal:

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from tests.cli.helpers import COMMAND, here, one_sentence_and_a_hint, psij  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij
 from tests.clusters.slurm import SlurmCluster
 
 

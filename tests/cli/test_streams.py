@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import COMMAND, here, psij  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import COMMAND, psij
 
 WHY = {"closed": "it is closed", "full": "No space left on device", "without a reader": "its reader has left"}
 SHELL = {"closed": ">&-", "full": ">/dev/full"}

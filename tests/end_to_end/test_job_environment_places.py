@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import COMMAND, here, psij  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import COMMAND, psij
 from tests.clusters.slurm import SlurmCluster
+
+pytestmark = pytest.mark.usefixtures("here")
 
 PSIJ = " ".join([sys.executable, *COMMAND[1:]])
 
@@ -44,7 +46,7 @@ def said(*words: str, **environ: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_a_task_prolog_sets_wins_over_the_shell_and_what_is_said_over_both(prolog: Path, here: Path) -> None:  # noqa: F811 - the fixture
+def test_what_a_task_prolog_sets_wins_over_the_shell_and_what_is_said_over_both(prolog: Path, here: Path) -> None:
     prolog.write_text(
         prolog.read_text() + f"echo export TMPDIR={here}/$SLURM_JOB_ID\n"
         'echo "export SITE=it\'s \\"odd\\" \\$x"\necho export SAID=node\necho export MODULEPATH=/node\necho export PATH=/node:$PATH\n'
@@ -93,7 +95,7 @@ def test_each_element_of_an_array_has_its_own_setup(place: str) -> None:
     assert states in ({"0": "FAILED", "1": "COMPLETED"}, {next(iter(states)): "FAILED"})
 
 
-def test_files_that_the_user_names_are_the_groups_too(place: str, here: Path) -> None:  # noqa: F811 - the fixture
+def test_files_that_the_user_names_are_the_groups_too(place: str, here: Path) -> None:
     script = f"umask 002; exec {PSIJ} run --platform {place} -o out -e err -- sh -c 'umask; touch made'"
     done = psij("run", "--platform", "local", "--", "bash", "-c", script)
     assert done.returncode == 0, done.stderr
@@ -106,7 +108,7 @@ def test_files_that_the_user_names_are_the_groups_too(place: str, here: Path) ->
 
 
 @pytest.fixture
-def site(place: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811 - the fixture
+def site(place: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A site file that is in no layer, with a launcher and a memory of its own."""
     (here / "elsewhere").mkdir()
     file = here / "elsewhere" / "machine.toml"
@@ -136,7 +138,7 @@ def test_launch_and_resources_in_a_job_use_its_site(site: str, place: str) -> No
     assert node["memory_mb"] == (12345 if place == "local" else node["memory_mb"])  # Slurm tells it
 
 
-def test_a_job_submits_to_its_own_site(site: str, place: str, here: Path) -> None:  # noqa: F811 - the fixture
+def test_a_job_submits_to_its_own_site(site: str, place: str, here: Path) -> None:
     inner = f"{PSIJ} run -t 5 -- sh -c 'echo $OF_SITE $PSIJ_SITE $PSIJ_JOB_ID'"
     told = said("--config", site, "--", "bash", "-c", f"echo $PSIJ_JOB_ID; {inner}", PSIJ_RUN_SITE="other")
     outer, of_inner = told[0], told[1].split()
@@ -148,10 +150,7 @@ def test_a_job_submits_to_its_own_site(site: str, place: str, here: Path) -> Non
 
 
 def test_a_site_that_is_not_known_on_the_node_is_told_and_is_no_error_in_the_job(
-    site: str,
-    place: str,
-    here: Path,  # noqa: F811 - the fixture
-    monkeypatch: pytest.MonkeyPatch,
+    site: str, place: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = f"rm {site}; {PSIJ} launch -- echo ran 2>&1"
     first = said("--config", site, "--", "bash", "-c", script)

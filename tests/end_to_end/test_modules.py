@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import here, psij  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import psij
 from tests.clusters.modules import ModuleSystem
 from tests.clusters.slurm import SlurmCluster
 from tests.end_to_end import module_files as modules
+
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.snapshot import QueueSnapshot
 from psij_parsl.system.files import read_json
-from tests.cli.helpers import here, psij_here
+from tests.cli.helpers import psij_here
 from tests.jobs.test_journal import DONE, add
 
-__all__ = ["here"]  # the fixture
+pytestmark = pytest.mark.usefixtures("here")
 
 READERS = (
     ("status",),

@@ -14,10 +14,11 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.cli.commands import clean
 from psij_parsl.jobs.journal import Journal, owner_of
-from tests.cli.helpers import here, psij, psij_here
+from tests.cli.helpers import psij, psij_here
 from tests.jobs.test_journal import DONE, add, output, python
 
-__all__ = ["here"]
+pytestmark = pytest.mark.usefixtures("here")
+
 LONG_AGO = time.time() - 3 * 86400
 
 

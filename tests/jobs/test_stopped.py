@@ -20,12 +20,12 @@ from psij_parsl.errors import JournalError
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.signals import fresh
 from psij_parsl.system.files import hold_lock, holder, lock
-from tests.cli.helpers import COMMAND, here, psij
+from tests.cli.helpers import COMMAND, psij
 from tests.clusters.slurm import SlurmCluster
 from tests.jobs.test_journal import add, in_small_disk, output, python
 from tests.providers.slurm.helpers import PATIENCE_S, Shims
 
-__all__ = ["here"]
+pytestmark = pytest.mark.usefixtures("here")
 
 HOLD = """
 from psij_parsl.system.files import hold_lock, lock

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from psij_parsl.cli.app import run as psij_run
-from tests import unseen
 
 PATIENCE_S = 120.0  # on a busy machine; it costs nothing where all goes well
 
@@ -47,13 +46,6 @@ def nap(seconds):
     time.sleep(seconds)
     return socket.gethostname()
 """
-
-
-@pytest.fixture(autouse=True)
-def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded manager gives out more cores than this machine may have, and nobody activated anything."""
-    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "16")
-    monkeypatch.setenv("PATH", unseen.plain_path())
 
 
 def by_value(text: str) -> dict[str, Any]:

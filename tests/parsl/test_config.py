@@ -14,9 +14,9 @@ import pytest
 
 from psij_parsl.cli.app import run as psij_run
 from psij_parsl.errors import InvalidRequest
-from tests.parsl.helpers import PARSL_IS_UNTIDY, apps, loaded, many_cores  # noqa: F401 - for every test
+from tests.parsl.helpers import PARSL_IS_UNTIDY, apps, loaded
 
-pytestmark = [*PARSL_IS_UNTIDY]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores")]
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

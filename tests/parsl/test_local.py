@@ -21,14 +21,13 @@ from tests.parsl.helpers import (
     config,
     interchanges,
     loaded,
-    many_cores,  # noqa: F401 - for every test
     orphans_are_cancelled,
     scales_out_and_in,
     until,
     workflows,
 )
 
-pytestmark = [*PARSL_IS_UNTIDY]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores")]
 
 
 def test_a_thousand_tasks_and_everything_in_a_run_directory_with_blanks(

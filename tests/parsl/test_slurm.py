@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests import unseen
 from tests.clusters.slurm import SlurmCluster
 from tests.parsl.helpers import (
     ON_SLURM,
@@ -32,15 +31,10 @@ from tests.parsl.helpers import (
 )
 from tests.providers.slurm.helpers import Shims
 
-pytestmark = [*PARSL_IS_UNTIDY]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("nobody_activated_anything")]
 
 
 README = Path(__file__).parents[2] / "README.md"
-
-
-@pytest.fixture(autouse=True)
-def nobody_activated_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", unseen.plain_path())
 
 
 def newest(provider: Any) -> Any:

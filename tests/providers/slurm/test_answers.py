@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -22,14 +21,6 @@ ComesTrue = Callable[..., None]
 both = pytest.mark.parametrize("slurm", ["accounting", "plain"], indirect=True)
 with_accounting = pytest.mark.parametrize("slurm", ["accounting"], indirect=True)
 without_accounting = pytest.mark.parametrize("slurm", ["plain"], indirect=True)
-
-
-@pytest.fixture
-def shims(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shims]:
-    made = Shims(tmp_path / "shims")
-    monkeypatch.setenv("PATH", made.path)
-    yield made
-    made.take_away(*os.listdir(made.folder))  # for what tidies the cluster up after the test
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -44,14 +44,6 @@ def look(statuses):
 executor.wait_until(found, look, timeout={seconds})
 sys.stdout.write(json.dumps({{"states": sorted(states), "seen": seen}}) + "\\n")
 """
-
-
-@pytest.fixture
-def shims(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shims]:
-    made = Shims(tmp_path / "shims")
-    monkeypatch.setenv("PATH", made.path)
-    yield made
-    made.take_away(*os.listdir(made.folder))  # for what tidies the cluster up after the test
 
 
 def calls_during(shims: Shims, began: float, ended: float) -> dict[str, int]:

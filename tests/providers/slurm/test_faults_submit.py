@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,14 +50,6 @@ def wait_for(go: Path) -> str:
 def executor(slurm: SlurmCluster) -> BatchSchedulerExecutor:
     """One that comes after a submitter has died: a submission is given up after four times `settle_s`."""
     return BatchSchedulerExecutor("slurm", poll_s=0.3, settle_s=0.5)
-
-
-@pytest.fixture
-def shims(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shims]:
-    made = Shims(tmp_path / "shims")
-    monkeypatch.setenv("PATH", made.path)
-    yield made
-    made.take_away(*os.listdir(made.folder))  # for what tidies the cluster up after the test
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.providers.slurm.scheduler import WISHES, SlurmScheduler, time_limit
-from tests.cli.helpers import here, one_sentence_and_a_hint, psij_here  # noqa: F401 - `here` is for every test
+from tests.cli.helpers import one_sentence_and_a_hint, psij_here
+
+pytestmark = pytest.mark.usefixtures("here")
 
 SITE = """
 platform = "slurm"
