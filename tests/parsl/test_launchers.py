@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psij_parsl.runs.registry import launcher as find
 
 from psij_parsl.errors import InvalidRequest, PluginError
 from psij_parsl.job import Resources
+from psij_parsl.runs.registry import launcher as find
 from tests.clusters.slurm import SlurmCluster
 from tests.parsl.helpers import ON_SLURM, PARSL_IS_UNTIDY, ended, until
 

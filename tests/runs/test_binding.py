@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psij_parsl.runs.registry import launcher
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
@@ -30,6 +29,7 @@ from psij_parsl.runs.binding import (
     threads,
 )
 from psij_parsl.runs.rank_io import RankIO
+from psij_parsl.runs.registry import launcher
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from psij_parsl.runs.registry import launcher, launchers
 
 from psij_parsl import Job
 from psij_parsl import site as machine
@@ -22,6 +21,7 @@ from psij_parsl.resources.node import Node
 from psij_parsl.runs.mpi_detection import banner, linked, locate
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.planning import prepare_run
+from psij_parsl.runs.registry import launcher, launchers
 from psij_parsl.runs.selection import select_launch_method
 from psij_parsl.sites import find
 

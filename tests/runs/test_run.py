@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psij_parsl.runs.registry import launcher
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError
 from psij_parsl.resources import Node
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.rank_io import RankIO, last_lines
+from psij_parsl.runs.registry import launcher
 from psij_parsl.runs.run import MARK, Run, RunCommand, processes
 from tests.clusters.processes import Process
 

@@ -8,11 +8,11 @@ import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psij_parsl.runs.registry import launchers
 
 from psij_parsl.errors import TemplateError
 from psij_parsl.runs import argument_template as words
 from psij_parsl.runs.mpirun import MODES, WORDS
+from psij_parsl.runs.registry import launchers
 
 NAMES = sorted(set(WORDS) - {"env_names"})
 VALUES = st.fixed_dictionaries(
