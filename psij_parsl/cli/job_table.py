@@ -111,7 +111,7 @@ class JobTable:
         from ..jobs.batch import BatchSchedulerExecutor
 
         if platform and not site_name and not file:
-            return Target(self._shared(BatchSchedulerExecutor(platform)))
+            return Target(BatchSchedulerExecutor(platform, journal=self.journal))
         from ..jobs.site_executor import executor_of
         from ..sites import find
 
@@ -120,12 +120,7 @@ class JobTable:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"
             )
-        return Target(self._shared(executor_of(site)), site)
-
-    def _shared(self, executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
-        if executor.journal.home == self.journal.home:
-            executor.journal = self.journal  # read once for all
-        return executor
+        return Target(executor_of(site, journal=self.journal), site)
 
     # ---- jobs that there are -------------------------------------------------------------------------------
 
@@ -143,7 +138,7 @@ class JobTable:
         """The executor of a job's platform, site and cluster. Raises `PluginError` if the platform is gone."""
         key = entry.platform, entry.site
         if key not in self._executors:
-            self._executors[key] = self._shared(self._made(entry))
+            self._executors[key] = self._made(entry)
         executor = self._executors[key]
         return executor.at(named) if (named := cluster_in(entry.cluster)) else executor
 
@@ -153,14 +148,14 @@ class JobTable:
             from ..sites import find
 
             try:
-                executor = executor_of(find(entry.site))
+                executor = executor_of(find(entry.site), journal=self.journal)
                 if executor.platform.name == entry.platform:
                     return executor
             except SiteError as error:
                 self.notes.append(f"{error.message}; job {entry.id} is looked after without it")
         from ..jobs.batch import BatchSchedulerExecutor
 
-        return BatchSchedulerExecutor(entry.platform, site=entry.site)
+        return BatchSchedulerExecutor(entry.platform, site=entry.site, journal=self.journal)
 
     def groups(self, found: Found) -> list[tuple[BatchSchedulerExecutor, Found]]:
         """Jobs by the executor that can be asked about them; `complain` tells of those for which there is none."""
@@ -267,7 +262,7 @@ def _recorded(entry: JobRecord, key: str) -> JobStatus:
 def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
     if len(statuses) == 1:
         return statuses[0]
-    from ..jobs.batch import summary
+    from ..jobs.array_status import summary
 
     return summary(statuses)
 

@@ -19,7 +19,7 @@ from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
 from ..errors import Ambiguous, Error, SchedulerError, Unavailable
-from ..jobs.reconcile import fail_unsubmitted
+from ..jobs.recovery import fail_unsubmitted
 from ..platforms.platform import Platform
 from ..states import JobState, JobStatus
 from ..system.files import process_identity

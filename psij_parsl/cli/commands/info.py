@@ -8,8 +8,7 @@ from typing import Any
 
 import typer
 
-from ...jobs.batch import outputs
-from ...jobs.job_folder import claimed_by
+from ...jobs.job_folder import claimed_by, outputs
 from ...jobs.verdict import manager_log
 from ...system.files import end_of_log
 from ...system.id_ranges import format_ranges

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.jobs.job_files import element_text, render, slug, write
-from psij_parsl.jobs.job_files import inherited as inherited_environment
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
+from psij_parsl.jobs.job_environment import inherited as inherited_environment
+from psij_parsl.jobs.job_files import SubmissionRequest, element_text, slug
 from psij_parsl.jobs.job_folder import ExitFile, claimed_by
 from psij_parsl.providers.local.template import LocalTemplate
 from psij_parsl.system.id_ranges import format_ranges
@@ -65,27 +66,17 @@ def run(
     """
     folder = root / "folder"
     folder.mkdir()
-    text = render(
-        LocalTemplate,
-        job,
-        job_id="j1",
-        tag="psij:j1",
-        folder=folder,
-        default_launcher="fork",
-        elements=bool(elements),
+    settings = FileSettings(
+        template=LocalTemplate,
+        launcher="fork",
         node_settings=() if client is None else ["*"],
         stopgaps=["TMPDIR=/tmp"],
     )
-    script = write(
-        folder,
-        text,
-        job,
-        drop=(),
-        elements=elements,
-        environ={} if environ is None else environ,
-        given=client,
-        look=client is not None,
+    place = JobPlace("j1", "psij:j1", folder)
+    request = SubmissionRequest.make(
+        settings, job, place, elements=elements, environ={} if environ is None else environ, client=client
     )
+    script = request.write()
     ran = subprocess.run(
         [*bash, str(script)],
         env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7", **(extra or {})},
