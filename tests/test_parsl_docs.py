@@ -14,7 +14,7 @@ from tests.helpers_parsl import PARSL_IS_UNTIDY
 
 pytestmark = [*PARSL_IS_UNTIDY]
 
-PAGE = Path(__file__).parents[1] / "docs" / "moving-from-parsl.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "moving-from-parsl.md"
 SECTIONS = {
     "SlurmProvider": "SlurmProvider",
     "PBSProProvider": "PBSProProvider (and TorqueProvider)",

@@ -72,7 +72,7 @@ class Row(NamedTuple):
 
 
 class Site:
-    """One machine: which platform and launcher, and what jobs there need. See `docs/sites.md` for the values."""
+    """One machine: which platform and launcher, and what jobs there need. See `docs/how-to/sites.md` for the values."""
 
     if TYPE_CHECKING:  # for readers and mypy: at run time pydantic would take them for fields of its own
         name: str
