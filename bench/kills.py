@@ -35,7 +35,7 @@ from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
 from psij_parsl.cli import main as psij_run
 from psij_parsl.errors import Error
 from psij_parsl.jobs.job_folder import ExitFile
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 
 VERBS = ("submit", "cancel", "clean", "attach")
 LONGEST_S = 60.0  # for one victim
@@ -220,7 +220,7 @@ class Campaign:
 
     # ---- how it is -----------------------------------------------------------------------------------------
 
-    def settle(self, seconds: float) -> dict[str, Entry]:
+    def settle(self, seconds: float) -> dict[str, JobRecord]:
         """Ask until every job has ended; returns the records."""
         executor, deadline = self.new_executor(), time.monotonic() + seconds
         for job_id in self.cancelled:  # the canceller is dead: its user tries again
@@ -266,7 +266,7 @@ class Campaign:
             self.executor.cancel(going)
             self.executor.wait(going, LONGEST_S)
 
-    def _check(self, entry: Entry, executions: int) -> None:
+    def _check(self, entry: JobRecord, executions: int) -> None:
         status = entry.ended.get("")
         if status is None:
             return  # told already

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.tools import interleaved, report
 from psij_parsl.jobs.journal import Journal
-from psij_parsl.jobs.reconcile import refresh
+from psij_parsl.jobs.reconcile import reconcile
 from psij_parsl.jobs.snapshot import View
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler, _user
@@ -114,7 +114,7 @@ def contestants(place: Path, platform: str, kind: type[Scheduler], text: str, su
     view = View()
 
     def update() -> View:
-        return refresh(journal, scheduler, view, platform=platform, cluster="", grace_s=120, settle_s=120)
+        return reconcile(journal, scheduler, view, platform=platform, cluster="", grace_s=120, settle_s=120)
 
     view = update()  # the first look, which writes the ends down; what follows is the steady state
     return {f"{platform}: parse": lambda: scheduler.qstat(lambda seen: ()), f"{platform}: parse and update": update}

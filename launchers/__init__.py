@@ -1,4 +1,4 @@
-"""Launch methods, one module each, whose `launcher` is an `MPIRun`. Found by name through `psij_parsl.platforms.registry`.
+"""Launch methods, one module each, whose `launcher` is an `MPIRun`. Found by name through `psij_parsl.runs.registry`.
 
 Parsl's users find Launchers here by the names that they know: `psij_parsl.launchers.SrunLauncher`. They, and Parsl
 with them, are loaded when they are first used.

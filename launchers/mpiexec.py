@@ -89,7 +89,7 @@ class MpiExec(MPIRun):
 
 
 def _methods() -> list[MPIRun]:
-    from psij_parsl.platforms.registry import launcher as find
+    from psij_parsl.runs.registry import launcher as find
 
     return [find(name)() for name in FLAVOURS]
 

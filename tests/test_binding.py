@@ -16,7 +16,6 @@ from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
 from psij_parsl.jobs.job_files import launch_text
-from psij_parsl.platforms.registry import launcher
 from psij_parsl.resources import Node
 from psij_parsl.runs.binding import (
     GPU_VARIABLES,
@@ -30,6 +29,7 @@ from psij_parsl.runs.binding import (
     threads,
 )
 from psij_parsl.runs.rank_io import RankIO
+from psij_parsl.runs.registry import launcher
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, JobState, JobStatus
-from psij_parsl.cli.job_table import Row
-from psij_parsl.jobs.record import Entry
-from psij_parsl.system.files import this_owner
+from psij_parsl.cli.job_table import JobRow
+from psij_parsl.jobs.record import JobRecord
+from psij_parsl.system.files import process_identity
 
 from .helpers_cli import COMMAND, here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
 
@@ -441,10 +441,10 @@ def test_doctor_of_a_state_directory_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_block_that_its_workflow_has_cancelled_is_no_orphan_to_be_cancelled() -> None:
-    host, boot, _, start = this_owner().split("/")
-    block = Entry("0123456789", "local", "/x", run=f"{host}/{boot}/999999999/{start}", native="5", committed=1.0)
-    assert "its workflow is gone" in Row(block, "", JobStatus(JobState.ACTIVE), "5").why
+    host, boot, _, start = process_identity().split("/")
+    block = JobRecord("0123456789", "local", "/x", run=f"{host}/{boot}/999999999/{start}", native="5", committed=1.0)
+    assert "its workflow is gone" in JobRow(block, "", JobStatus(JobState.ACTIVE), "5").why
     told = replace(block, cancelled={"*": 2.0})
-    assert Row(told, "", JobStatus(JobState.ACTIVE), "5").why == "asked to be cancelled"
+    assert JobRow(told, "", JobStatus(JobState.ACTIVE), "5").why == "asked to be cancelled"
     unsent = replace(told, unsent=("*",))
-    assert "its workflow is gone" in Row(unsent, "", JobStatus(JobState.ACTIVE), "5").why
+    assert "its workflow is gone" in JobRow(unsent, "", JobStatus(JobState.ACTIVE), "5").why

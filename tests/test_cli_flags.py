@@ -10,7 +10,7 @@ import pytest
 from psij_parsl.cli.flag_types import dependencies, environment_files, indices, pairs, variables
 from psij_parsl.cli.job_from_flags import Layer, fields, from_environment, merge, shape
 from psij_parsl.cli.options import FLAGS, own_words
-from psij_parsl.cli.output import People, length
+from psij_parsl.cli.output import TextRenderer, length
 from psij_parsl.cli.output_stream import Tail, start_of_last
 from psij_parsl.errors import InvalidRequest
 
@@ -279,7 +279,7 @@ def test_lengths_of_time_are_short() -> None:
 def test_control_characters_of_a_name_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     from psij_parsl.cli.commands.overview import COLUMNS
 
-    People().table(COLUMNS, [{"id": "1", "name": "a\x1b[2Jb", "state": "ACTIVE"}])
+    TextRenderer().table(COLUMNS, [{"id": "1", "name": "a\x1b[2Jb", "state": "ACTIVE"}])
     assert "\x1b" not in capsys.readouterr().out
 
 

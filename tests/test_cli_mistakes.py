@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.jobs.journal import Journal
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 from psij_parsl.states import JobState, JobStatus
 
 from .helpers_cli import here, one_sentence_and_a_hint, psij, psij_here  # noqa: F401 - `here` is for every test
@@ -19,7 +19,7 @@ def stranger(home: Path) -> str:
     """An open job of a platform that is not installed any more."""
     journal = Journal(home)
     job_id, folder = journal.new_folder()
-    journal.commit(journal.intend(Entry(job_id, "toyq", str(folder), name="stranger")), "1")
+    journal.commit(journal.intend(JobRecord(job_id, "toyq", str(folder), name="stranger")), "1")
     return job_id
 
 

@@ -32,7 +32,7 @@ def test_what_it_printed_and_its_exit_code_are_kept_verbatim(put: Put) -> None:
 
 def test_its_words_for_a_message_are_both_streams(put: Put) -> None:
     put("talk", "echo out; echo err >&2")
-    assert CommandRunner()(["talk"]).said == "err\nout"
+    assert CommandRunner()(["talk"]).text == "err\nout"
 
 
 def test_arguments_are_words_and_no_shell_reads_them(put: Put) -> None:

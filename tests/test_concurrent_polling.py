@@ -41,7 +41,7 @@ def look(statuses):
         if status.final:
             seen.setdefault(key, now)
     return all(status.final for status in statuses)
-executor.watch(found, look, timeout={seconds})
+executor.wait_until(found, look, timeout={seconds})
 sys.stdout.write(json.dumps({{"states": sorted(states), "seen": seen}}) + "\\n")
 """
 

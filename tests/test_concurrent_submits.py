@@ -25,10 +25,10 @@ job = BatchSchedulerExecutor("slurm").submit(Job(command=["true"], name=f"job {n
 sys.stdout.write(f"{job.id} {job.native_id}\\n")
 """
 HOLD_THE_LOCK = """
-from psij_parsl.system.files import home, lock, locked
+from psij_parsl.system.files import hold_lock, home, lock
 from psij_parsl.jobs.journal import Journal
 journal = Journal()
-with locked(lock(journal.home / "journal.lock")):
+with hold_lock(lock(journal.home / "journal.lock")):
     with open(journal.path, "ab") as log:
         log.write(b'{"e":"job","id":"torn')
         log.flush()

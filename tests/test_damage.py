@@ -16,7 +16,7 @@ from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.jobs import snapshot as snapshots
 from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claim, claimed_by
 from psij_parsl.jobs.journal import Journal
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.snapshot import QueueSnapshot
 from psij_parsl.system.files import read_json
 from tests.helpers_cli import here, psij_here
@@ -129,7 +129,7 @@ def sane(words: tuple[str, ...]) -> None:
         assert done.stderr.startswith("psij-run: ")
 
 
-def steady(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+def steady(entries: Mapping[str, JobRecord]) -> dict[str, JobRecord]:
     """Records without what a look at the manager adds to them."""
     return {job_id: replace(entry, born=None) for job_id, entry in entries.items()}
 
@@ -370,6 +370,6 @@ def test_an_entry_of_a_place_that_is_no_folder_is_looked_after_without_it(home: 
     journal = Journal(home)
     for place in ("/proc/version/x", "/dev/null", "relative"):
         job_id, _ = journal.prepare()
-        entry = journal.commit(journal.intend(Entry(job_id, "local", place)), "999")
+        entry = journal.commit(journal.intend(JobRecord(job_id, "local", place)), "999")
         for words in NAMING:
             sane((*words, entry.id))

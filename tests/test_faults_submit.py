@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_slurm import PATIENCE_S, Shims, finish, impatient, jobs_in_slurm, program, ran, settled, shell
 
@@ -63,7 +63,7 @@ def submit_and_die(log: Path, *, fault: str = "", **fields: object) -> None:
     assert code == -9, said
 
 
-def only(executor: BatchSchedulerExecutor) -> Entry:
+def only(executor: BatchSchedulerExecutor) -> JobRecord:
     """The one record in the journal."""
     (entry,) = executor.journal.entries().values()
     return entry

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = sorted((ROOT / "psij_parsl").glob("*.py"))
 HEAVY = ("parsl", "jinja2", "pydantic", "filelock", "typer", "importlib.metadata")
-PLATFORMS = sorted(path.name for path in (ROOT / "providers").iterdir() if (path / "__init__.py").exists())
+PLATFORMS = sorted(path.parent.name for path in (ROOT / "providers").glob("*/scheduler.py"))
 LAUNCHERS = sorted(path.stem for path in (ROOT / "launchers").glob("*.py") if path.stem != "__init__")
 
 
@@ -58,7 +58,7 @@ USES: Mapping[str, tuple[str, set[str]]] = {
     "a journal that is read": ("from psij_parsl.jobs.journal import Journal; Journal().entries()", set()),
     "an executor": ("from psij_parsl import BatchSchedulerExecutor; BatchSchedulerExecutor('slurm')", set()),
     "a template": ("import psij_parsl.providers.slurm.template", {"jinja2"}),
-    "a launcher": ("from psij_parsl.platforms.registry import launcher; launcher('srun')", set()),
+    "a launcher": ("from psij_parsl.runs.registry import launcher; launcher('srun')", set()),
     "built-in platforms": (
         "from psij_parsl.platforms.registry import platforms; list(platforms(plugins=False))",
         set(),
@@ -69,9 +69,9 @@ USES: Mapping[str, tuple[str, set[str]]] = {
 import os
 from pathlib import Path
 from psij_parsl import BatchSchedulerExecutor
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 executor = BatchSchedulerExecutor("slurm")
-entry = Entry("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
+entry = JobRecord("abcdefghij", "slurm", os.environ["PSIJ_PARSL_HOME"] + "/jobs/abcdefghij", cluster=executor.cluster)
 entry = executor.journal.commit(executor.journal.intend(entry), "7")
 assert executor.status(["7"])[0].state.name == "ACTIVE"
 """,
@@ -170,13 +170,14 @@ assert platform({name!r}).name == {name!r}
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_built_in_launcher_is_found_under_its_files_name(name: str) -> None:
-    fresh(f"from psij_parsl.platforms.registry import launcher; assert launcher({name!r}).name == {name!r}")
+    fresh(f"from psij_parsl.runs.registry import launcher; assert launcher({name!r}).name == {name!r}")
 
 
 def test_a_name_that_nobody_has_is_refused_with_the_nearest() -> None:
     code = """
 from psij_parsl.errors import PluginError
-from psij_parsl.platforms.registry import launcher, platform
+from psij_parsl.platforms.registry import platform
+from psij_parsl.runs.registry import launcher
 for get, name, near in ((platform, "slurn", "slurm"), (launcher, "srum", "srun")):
     for odd in (name, "../" + name, "", "os.path"):
         try:

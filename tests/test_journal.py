@@ -24,17 +24,17 @@ from psij_parsl.errors import InvalidRequest, JournalError, UnknownJob
 from psij_parsl.jobs import journal as journal_module
 from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claimed_by
 from psij_parsl.jobs.journal import Journal
-from psij_parsl.jobs.record import Entry
-from psij_parsl.system.files import lock, locked, tried
+from psij_parsl.jobs.record import JobRecord
+from psij_parsl.system.files import hold_lock, lock, try_lock
 
 DONE = JobStatus(JobState.COMPLETED, "CD", 0)
 FAILED = JobStatus(JobState.FAILED, "F", 3)
 
 
-def add(journal: Journal, *, native: str = "", array: tuple[int, ...] = (), **fields: str) -> Entry:
+def add(journal: Journal, *, native: str = "", array: tuple[int, ...] = (), **fields: str) -> JobRecord:
     """A record as a submission makes it."""
     job_id, folder = journal.new_folder()
-    entry = Entry(job_id, fields.pop("platform", "slurm"), str(folder), array=array, **fields)
+    entry = JobRecord(job_id, fields.pop("platform", "slurm"), str(folder), array=array, **fields)
     entry = journal.intend(entry, Job(command=["true"], array=array))
     return journal.commit(entry, native) if native else entry
 
@@ -113,7 +113,7 @@ def test_the_specification_comes_back_from_the_jobs_folder(home: Path) -> None:
     journal = Journal(home)
     job = Job(command=["echo", "é\n"], environment={"A": "it's"}, stdout=Path("o ut"), parameters={"qos": "x"})
     job_id, folder = journal.new_folder()
-    entry = journal.intend(Entry(job_id, "slurm", str(folder)), job)
+    entry = journal.intend(JobRecord(job_id, "slurm", str(folder)), job)
     assert Journal(home).job(entry) == job
     (folder / "job.json").write_text("{torn")
     assert journal.job(entry) is None
@@ -138,7 +138,7 @@ def test_two_ids_of_one_second_that_meet_are_two_folders(home: Path, monkeypatch
     assert all(folder.is_dir() for _, folder in made)
 
 
-def consistent(entry: Entry) -> Entry:
+def consistent(entry: JobRecord) -> JobRecord:
     """With ends of elements that it has."""
     return replace(entry, ended={key: status for key, status in entry.ended.items() if key in entry.keys})
 
@@ -158,7 +158,7 @@ STATUS = st.builds(
     st.booleans(),
 )
 ENTRY = st.builds(
-    Entry,
+    JobRecord,
     st.from_regex(r"[a-z]{10}", fullmatch=True),
     st.text(max_size=8),
     st.text("ab/é .", min_size=1, max_size=8),
@@ -177,7 +177,7 @@ ENTRY = st.builds(
 
 
 @given(entry=ENTRY)
-def test_an_entry_goes_through_its_line_unchanged(tmp_path_factory: pytest.TempPathFactory, entry: Entry) -> None:
+def test_an_entry_goes_through_its_line_unchanged(tmp_path_factory: pytest.TempPathFactory, entry: JobRecord) -> None:
     journal = Journal(tmp_path_factory.mktemp("round"))
     Path(journal.home, "jobs").mkdir(parents=True)
     written = journal.intend(entry)
@@ -496,13 +496,13 @@ def test_a_file_where_the_directory_should_be_is_one_sentence(tmp_path: Path) ->
 
 
 def test_a_lock_that_is_not_to_be_had_is_one_sentence_and_no_wait_where_none_is_wanted(tmp_path: Path) -> None:
-    with locked(lock(tmp_path / "lock")):
-        held = locked(lock(tmp_path / "lock"), timeout_s=0.2)
+    with hold_lock(lock(tmp_path / "lock")):
+        held = hold_lock(lock(tmp_path / "lock"), timeout_s=0.2)
         with pytest.raises(JournalError, match="was not free within 0 s.*another process of yours holds it"), held:
             pass
-        with tried(lock(tmp_path / "lock")) as ours:
+        with try_lock(lock(tmp_path / "lock")) as ours:
             assert not ours
-    with tried(lock(tmp_path / "lock")) as ours:
+    with try_lock(lock(tmp_path / "lock")) as ours:
         assert ours
 
 
@@ -516,7 +516,7 @@ def test_folders_and_files_are_their_owners_alone(home: Path) -> None:
 
 
 @pytest.fixture
-def full(home: Path) -> tuple[Journal, dict[str, Entry]]:
+def full(home: Path) -> tuple[Journal, dict[str, JobRecord]]:
     journal = Journal(home)
     made = {
         "old": add(journal, native="7"),
@@ -542,14 +542,14 @@ def full(home: Path) -> tuple[Journal, dict[str, Entry]]:
     ],
 )
 def test_a_selector_names_jobs(
-    full: tuple[Journal, dict[str, Entry]], selector: str, expected: list[tuple[str, str]]
+    full: tuple[Journal, dict[str, JobRecord]], selector: str, expected: list[tuple[str, str]]
 ) -> None:
     journal, made = full
     selector = selector.format(**{name: entry.id for name, entry in made.items()})
     assert journal.find([selector]) == [(made[name], key) for name, key in expected]
 
 
-def test_a_managers_id_that_two_open_jobs_have_is_refused(full: tuple[Journal, dict[str, Entry]]) -> None:
+def test_a_managers_id_that_two_open_jobs_have_is_refused(full: tuple[Journal, dict[str, JobRecord]]) -> None:
     journal, made = full
     with pytest.raises(InvalidRequest, match="could mean 2 jobs") as caught:
         journal.find(["12"])
@@ -559,7 +559,7 @@ def test_a_managers_id_that_two_open_jobs_have_is_refused(full: tuple[Journal, d
     assert journal.find(["12"])[0][0].id == made["local"].id  # the one that is still open
 
 
-def test_an_element_of_the_last_array(full: tuple[Journal, dict[str, Entry]]) -> None:
+def test_an_element_of_the_last_array(full: tuple[Journal, dict[str, JobRecord]]) -> None:
     journal, _ = full
     with pytest.raises(UnknownJob, match="last_3"):
         journal.find(["last_3"])  # the last one is no array
@@ -567,7 +567,7 @@ def test_an_element_of_the_last_array(full: tuple[Journal, dict[str, Entry]]) ->
     assert [(entry.id, key) for entry, key in journal.find(["last_3"])] == [(latest.id, "3")]
 
 
-def test_a_beginning_of_an_id_is_enough_when_it_is_the_only_one(full: tuple[Journal, dict[str, Entry]]) -> None:
+def test_a_beginning_of_an_id_is_enough_when_it_is_the_only_one(full: tuple[Journal, dict[str, JobRecord]]) -> None:
     journal, made = full
     ids = [entry.id for entry in made.values()]
     for name, entry in made.items():
@@ -579,21 +579,23 @@ def test_a_beginning_of_an_id_is_enough_when_it_is_the_only_one(full: tuple[Jour
 def test_a_beginning_that_several_ids_have_is_refused(home: Path) -> None:
     journal = Journal(home)
     for name in ("abcdefghij", "abcdxyzuvw"):
-        journal.intend(Entry(name, "slurm", str(home)))
+        journal.intend(JobRecord(name, "slurm", str(home)))
     with pytest.raises(InvalidRequest, match="could mean 2 jobs"):
         journal.find(["abcd"])
     with pytest.raises(UnknownJob):
         journal.find(["abc"])  # too short to mean anything
 
 
-def test_a_managers_id_can_be_looked_for_on_one_platform(full: tuple[Journal, dict[str, Entry]]) -> None:
+def test_a_managers_id_can_be_looked_for_on_one_platform(full: tuple[Journal, dict[str, JobRecord]]) -> None:
     journal, made = full
     assert journal.find(["12"], of=("local", "")) == [(made["local"], "")]
     with pytest.raises(UnknownJob):
         journal.find(["7"], of=("local", ""))
 
 
-def test_an_array_is_given_whole_or_by_its_elements_and_nothing_twice(full: tuple[Journal, dict[str, Entry]]) -> None:
+def test_an_array_is_given_whole_or_by_its_elements_and_nothing_twice(
+    full: tuple[Journal, dict[str, JobRecord]],
+) -> None:
     journal, made = full
     array = made["array"]
     assert journal.find([array.id, "30", f"{array.id}_3"]) == [(array, "0"), (array, "3"), (array, "8")]
@@ -602,7 +604,7 @@ def test_an_array_is_given_whole_or_by_its_elements_and_nothing_twice(full: tupl
 
 @pytest.mark.parametrize("selector", ["nosuchjob", "999", "30_5", "30_x", "30_", "7_1", "", "_", "*"])
 def test_a_selector_that_names_nothing_is_an_error_that_repeats_it(
-    full: tuple[Journal, dict[str, Entry]], selector: str
+    full: tuple[Journal, dict[str, JobRecord]], selector: str
 ) -> None:
     with pytest.raises(UnknownJob) as caught:
         full[0].find([selector])
@@ -610,7 +612,9 @@ def test_a_selector_that_names_nothing_is_an_error_that_repeats_it(
     assert caught.value.hint
 
 
-def test_an_element_that_the_array_has_not_is_told_with_those_it_has(full: tuple[Journal, dict[str, Entry]]) -> None:
+def test_an_element_that_the_array_has_not_is_told_with_those_it_has(
+    full: tuple[Journal, dict[str, JobRecord]],
+) -> None:
     with pytest.raises(UnknownJob, match="has no element 5.*0 to 8"):
         full[0].find(["30_5"])
 

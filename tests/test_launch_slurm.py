@@ -214,7 +214,7 @@ def test_srun_has_a_name_for_its_step_and_scancel_finds_it(
     program = """
 import os, sys, psij_parsl.runs.run
 from psij_parsl import Job
-from psij_parsl.platforms.registry import launcher
+from psij_parsl.runs.registry import launcher
 from psij_parsl.resources import NodeResources
 psij_parsl.runs.run.processes = lambda *_: iter(())
 job = Job(command=["bash", "-c", sys.argv[1]], num_nodes=2, job_mode="mpi")

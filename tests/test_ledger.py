@@ -20,7 +20,7 @@ import pytest
 from psij_parsl.errors import DoesNotFit, JournalError
 from psij_parsl.job import Resources
 from psij_parsl.resources import Allocation, Assignment, Hardware, Node, ledger
-from psij_parsl.resources.ledger import Book, Holding, Ledger, Part, Ticket, packed, unpacked
+from psij_parsl.resources.ledger import Holding, Ledger, LedgerState, Part, Ticket, packed, unpacked
 from psij_parsl.resources.shared import SharedNodes
 from psij_parsl.system import files
 
@@ -327,7 +327,7 @@ def test_a_full_disk_is_told_and_nothing_is_taken(monkeypatch: pytest.MonkeyPatc
     nodes.idle()
 
     def full(path: Path, text: str, **_: object) -> None:
-        with files.telling(path):
+        with files.translate_os_errors(path):
             raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patched:
@@ -338,14 +338,14 @@ def test_a_full_disk_is_told_and_nothing_is_taken(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_book_reads_as_it_was_written() -> None:
-    book = Book(last=4, released=["n2"])
+    book = LedgerState(last=4, released=["n2"])
     book.held[3] = Holding(["h/b/1/2"], 2, [Part("n0", "0-1", ["GPU-5"], 7)], 12.5)
-    assert Book.loaded(book.dumped().encode()) == book
+    assert LedgerState.loaded(book.dumped().encode()) == book
 
 
 def test_a_place_is_told_without_the_lock_and_without_reading_it_all(tmp_path: Path) -> None:
     """Also where names look like what is looked for; None for who does not wait."""
-    book = Book(last=20, changed=True)
+    book = LedgerState(last=20, changed=True)
     book.held[3] = Holding(["h/b/1/2"], None, [Part('{"id":12,', "0", ['{"id":11,'], 0)], 0.0)
     book.waiting = [Ticket(number, ["h/b/1/2"], [1, 1, 1, 1, 0, None, None], False, "v") for number in (1, 12, 2)]
     nodes = Ledger(tmp_path, durable=False)
@@ -507,4 +507,4 @@ def test_a_kill_at_any_step_leaves_the_ledger_whole(processes: Callable[..., Any
     assert mine is not None
     mine.free()
     assert survivor.idle() == ALLOCATION.nodes
-    assert Book.loaded(survivor._ledger.path.read_bytes()).held == {}
+    assert LedgerState.loaded(survivor._ledger.path.read_bytes()).held == {}

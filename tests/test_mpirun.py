@@ -18,8 +18,8 @@ from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, TemplateError
 from psij_parsl.job import Resources
 from psij_parsl.jobs.job_files import launch_text
-from psij_parsl.platforms.registry import launcher
 from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.registry import launcher
 from psij_parsl.signals import fresh
 
 SMALL = Resources(num_nodes=2, ranks_per_node=4)

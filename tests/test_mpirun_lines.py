@@ -16,12 +16,12 @@ from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
 from psij_parsl.job import Resources
 from psij_parsl.jobs.job_files import launch_text
-from psij_parsl.platforms.registry import launcher, launchers
 from psij_parsl.resources.node import Node
 from psij_parsl.runs.mpi_detection import banner, linked, locate
 from psij_parsl.runs.mpirun import MPIRun
-from psij_parsl.runs.planning import plan
-from psij_parsl.runs.selection import choose
+from psij_parsl.runs.planning import prepare_run
+from psij_parsl.runs.registry import launcher, launchers
+from psij_parsl.runs.selection import select_launch_method
 from psij_parsl.sites import find
 
 #: 2 nodes with 4 ranks each, 3 cores with 2 threads and one GPU for each rank.
@@ -339,7 +339,7 @@ def test_pbs_own_wrapper_is_passed_over(
     if name == "openmpi" and as_what == "mpiexec":
         assert method.resolved().argv(WIDE)[0] == str(found)
         return
-    used = plan(method, Job(command=["/bin/sh"], job_mode="serial")).command.argv
+    used = prepare_run(method, Job(command=["/bin/sh"], job_mode="serial")).command.argv
     assert str(found) in used[:4]  # behind `env` and its words
 
 
@@ -384,7 +384,7 @@ def test_this_host_is_called_as_it_calls_itself(monkeypatch: pytest.MonkeyPatch,
     for name in ("openmpi", "mpich", "intelmpi", "pals", "srun"):
         method = launcher(name)()
         put(method.program, BANNERS.get(name, [""])[0])
-        words = {word.rpartition("=")[2] for word in plan(method, job, nodes).command.argv}
+        words = {word.rpartition("=")[2] for word in prepare_run(method, job, nodes).command.argv}
         called = {"elsewhere.cluster," + own, f"elsewhere.cluster:1,{own}:1"}
         assert bool(words & called) == method.own_name
         assert (f"elsewhere.cluster,{nodes[1].name}" in words) != method.own_name
@@ -434,18 +434,22 @@ def test_without_any_mpi_the_reason_is_told(put: PutProgram) -> None:
 
 def test_a_host_alone_needs_no_mpi_for_what_is_none(put: PutProgram) -> None:
     laptop = find("laptop")
-    assert choose(laptop, platform="host", program="/bin/sleep").name == "fork"
-    assert choose(laptop, platform="host", program="/no/such").name == "fork"
-    assert choose(laptop, platform="host", program="/usr/bin/python3").name == "fork"  # who knows, but there is none
+    assert select_launch_method(laptop, platform="host", program="/bin/sleep").name == "fork"
+    assert select_launch_method(laptop, platform="host", program="/no/such").name == "fork"
+    assert (
+        select_launch_method(laptop, platform="host", program="/usr/bin/python3").name == "fork"
+    )  # who knows, but there is none
     put("mpiexec", BANNERS["openmpi"][0])
-    assert choose(laptop, platform="host", program="/usr/bin/python3").name == "mpiexec"
-    assert choose(laptop, platform="host", program="/bin/sleep").name == "fork"
+    assert select_launch_method(laptop, platform="host", program="/usr/bin/python3").name == "mpiexec"
+    assert select_launch_method(laptop, platform="host", program="/bin/sleep").name == "fork"
     script = Job(command=["bash", "-c", "true"], ranks_per_node=2)
-    assert choose(laptop, platform="host", job=script).name == "mpiexec"
-    assert choose(laptop, platform="host", job=script.with_(command=["cat"])).name == "fork"
-    assert choose(laptop, platform="host", job=script.with_(job_mode="serial")).name == "fork"
-    assert choose(laptop, platform="host", job=Job(command=["bash"], job_mode="serial")).name == "single"
-    assert choose(laptop, platform="host", job=script.with_(launcher="openmpi")).name == "openmpi"
+    assert select_launch_method(laptop, platform="host", job=script).name == "mpiexec"
+    assert select_launch_method(laptop, platform="host", job=script.with_(command=["cat"])).name == "fork"
+    assert select_launch_method(laptop, platform="host", job=script.with_(job_mode="serial")).name == "fork"
+    assert (
+        select_launch_method(laptop, platform="host", job=Job(command=["bash"], job_mode="serial")).name == "single"
+    )
+    assert select_launch_method(laptop, platform="host", job=script.with_(launcher="openmpi")).name == "openmpi"
     assert MPIRun.for_site("laptop", job=script.with_(job_mode="serial")).name == "fork"
 
 
@@ -474,12 +478,12 @@ def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) ->
     usual = {
         "slurm": "srun",
         "pbspro": "mpiexec",
-        "pbs": "mpiexec",
+        "torque": "mpiexec",
         "lsf": "jsrun",
         "flux": "flux",
         "cobalt": "aprun",
     }
-    assert {name: choose(laptop, platform=name).name for name in usual} == usual
+    assert {name: select_launch_method(laptop, platform=name).name for name in usual} == usual
 
 
 # ---- whose library a program has ----------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from psij_parsl import BatchSchedulerExecutor, Job, registry
+from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import Rejected, Unavailable
+from psij_parsl.platforms import registry
 from psij_parsl.resources import Allocation, Node, NodeResources
 from psij_parsl.system.commands import Output
 from tests.clusters.slurm import SlurmCluster

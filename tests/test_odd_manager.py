@@ -16,8 +16,8 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
 from psij_parsl.errors import InvalidRequest, Unavailable
 from psij_parsl.jobs.identity import Whose, whose
-from psij_parsl.jobs.record import Entry
-from psij_parsl.platforms.scheduler import Record
+from psij_parsl.jobs.record import JobRecord
+from psij_parsl.platforms.scheduler import SchedulerRecord
 from psij_parsl.testing import PlatformContract
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.oddq.manager_of import Oddq
@@ -483,7 +483,7 @@ def test_a_job_that_somebody_deleted_before_it_started_needs_a_witness(
 def test_without_a_time_a_record_without_a_tag_is_ours_only_where_no_record_has_one(
     oddly: Oddly, tagged: bool, found: Whose
 ) -> None:
-    entry = Entry("0123456789", "oddq", "/spool/0123456789", native="7", intended=100.0, committed=101.0)
-    record = Record("7", JobStatus(JobState.ACTIVE))
+    entry = JobRecord("0123456789", "oddq", "/spool/0123456789", native="7", intended=100.0, committed=101.0)
+    record = SchedulerRecord("7", JobStatus(JobState.ACTIVE))
     assert whose(oddly().scheduler, entry, record, tagged=tagged) is found
     assert whose(oddly().scheduler, replace(entry, attached=True), record, tagged=tagged) is Whose.KNOWN

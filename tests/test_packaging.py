@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHECK = """
 import importlib, importlib.metadata, importlib.resources, json, os, sys, tempfile
 import psij_parsl
-from psij_parsl.platforms.registry import launcher, launchers, platform, platforms
+from psij_parsl.platforms.registry import platform, platforms
+from psij_parsl.runs.registry import launcher, launchers
 import psij_parsl.providers.slurm as first
 second = importlib.import_module("psij_parsl.providers.slurm")
 third = sys.modules[platform("slurm").package]
@@ -152,7 +153,7 @@ def all_is_well(found: dict[str, Any], checkout: Path) -> None:
     assert found["one"]
     assert found["one class"]
     assert len(found["files"]) == 1
-    names = {path.parent.name for path in (checkout / "providers").glob("*/__init__.py")}
+    names = {path.parent.name for path in (checkout / "providers").glob("*/scheduler.py")}
     assert {name for name, fine in found["platforms"].items() if fine} >= names
     assert set(found["rendered"]) >= names
     names = {path.stem for path in (checkout / "launchers").glob("*.py")} - {"__init__"}

@@ -91,7 +91,7 @@ def test_every_launcher_of_parsls_and_its_arguments_are_on_the_page() -> None:
 
 def test_the_launchers_that_the_page_names_are_there() -> None:
     from psij_parsl import launchers
-    from psij_parsl.platforms.registry import launcher
+    from psij_parsl.runs.registry import launcher
 
     for words in rows("Launchers").values():
         for name, said in re.findall(r"`(\w+Launcher)\(([^)]*)\)", words):

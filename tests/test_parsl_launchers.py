@@ -12,7 +12,7 @@ import pytest
 
 from psij_parsl.errors import InvalidRequest, PluginError
 from psij_parsl.job import Resources
-from psij_parsl.platforms.registry import launcher as find
+from psij_parsl.runs.registry import launcher as find
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_parsl import ON_SLURM, PARSL_IS_UNTIDY, ended, until
 

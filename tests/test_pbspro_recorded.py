@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
-from psij_parsl.platforms.scheduler import Record
+from psij_parsl.platforms.scheduler import SchedulerRecord
 from psij_parsl.providers.pbspro.records import ENDED, STATES, jobs, read_job
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.states import EndReason, JobState
@@ -88,7 +88,7 @@ def recorded(name: str) -> Recorded:
     return Recorded.read(FOLDER / f"{name}.txt")
 
 
-def says(record: Record | None, expected: Expected) -> None:
+def says(record: SchedulerRecord | None, expected: Expected) -> None:
     assert record is not None
     found = record.status
     for name in ("state", "exit_code", "signal", "reason", "held", "nodes"):
@@ -196,7 +196,7 @@ def test_no_recorded_file_that_shows_a_job_is_left_out() -> None:
     assert shown - read == elsewhere & shown
 
 
-def read(name: str) -> dict[str, Record]:
+def read(name: str) -> dict[str, SchedulerRecord]:
     found = (read_job(piece) for piece in jobs(recorded(name).output.stdout))
     return {record.id: record for record in found if record is not None}
 
@@ -344,7 +344,7 @@ def test_the_default_queue_is_the_servers_word() -> None:
 @pytest.mark.parametrize("name", ["server-down.qsub", "server-down.qdel", "server-down.qstat-Qf"])
 def test_the_line_that_names_the_server_is_part_of_the_error(name: str) -> None:
     said, command = recorded(name).output, name.partition(".")[2].partition("-")[0]
-    error = scheduler(name).judge(Output((command,), said.rc, "", said.stderr), "ask")
+    error = scheduler(name).classify_error(Output((command,), said.rc, "", said.stderr), "ask")
     assert isinstance(error, Unavailable)
     assert error.message.endswith(("cannot connect to server head (errno=15010)", "connect to cluster: head"))
 

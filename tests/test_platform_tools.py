@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import psij_parsl.providers
-from psij_parsl import BatchSchedulerExecutor, Job, registry
+from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest, PluginError
 from psij_parsl.jobs.job_files import indices
+from psij_parsl.platforms import registry
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.tools import UNREACHABLE, array_range
 from psij_parsl.providers.local.template import LocalTemplate

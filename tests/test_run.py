@@ -18,11 +18,11 @@ import pytest
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError
-from psij_parsl.platforms.registry import launcher
 from psij_parsl.resources import Node
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.rank_io import RankIO, last_lines
-from psij_parsl.runs.run import MARK, Command, Run, processes
+from psij_parsl.runs.registry import launcher
+from psij_parsl.runs.run import MARK, Run, RunCommand, processes
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
@@ -175,7 +175,7 @@ def test_a_launcher_that_dies_itself_hides_no_failure_that_led_to_it(
     """Intel's mpiexec was seen to die of SIGPIPE as its proxies left before it."""
     codes = tmp_path / "codes"
     script = f"for code in {recorded}; do echo $code >>{codes}; done; trap - PIPE; kill -{end} $$; sleep 600"
-    command = Command(
+    command = RunCommand(
         argv=["bash", "-c", script], environment=os.environ, directory=tmp_path, io=RankIO(), codes=codes
     )
     with Run(command) as run:
@@ -382,7 +382,7 @@ import sys
 from pathlib import Path
 from psij_parsl import Job
 from psij_parsl.runs.rank_io import RankIO
-from psij_parsl.platforms.registry import launcher
+from psij_parsl.runs.registry import launcher
 job = Job(command=["bash", "-c", "trap '' TERM INT HUP; echo ready; sleep 600 & wait; sleep 600"], ranks_per_node=2)
 run = launcher("fork")()(job, io=RankIO(stdout=Path(sys.argv[1])))
 print(run.command.mark, flush=True)

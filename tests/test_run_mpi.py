@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from psij_parsl import Job, run
+from psij_parsl import Job
 from psij_parsl.errors import LaunchError
 from psij_parsl.resources import Node
+from psij_parsl.runs import run
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.run import Run

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
-from psij_parsl.platforms.scheduler import Complaint, Query, Queue, Record, Scheduler
+from psij_parsl.platforms.scheduler import ErrorPattern, Query, Queue, Scheduler, SchedulerRecord
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from psij_parsl.states import JobState, JobStatus
 from psij_parsl.system.commands import Output
@@ -19,22 +19,22 @@ from psij_parsl.system.commands import Output
 STATES = {"Q": JobState.QUEUED, "R": JobState.ACTIVE, "C": JobState.COMPLETED}
 
 
-def read(line: str) -> Record | None:
+def read(line: str) -> SchedulerRecord | None:
     if line.startswith("#"):
         return None
     job_id, state = line.split()
-    return Record(job_id, JobStatus(STATES[state], state))
+    return SchedulerRecord(job_id, JobStatus(STATES[state], state))
 
 
 class Stand(Scheduler):
     """A manager of five commands; what they do is said by each test."""
 
     commands = ("sub", "stat")
-    complaints = (
-        Complaint("busy", transient=True, hint="later"),
-        Complaint("maybe", accepted=True, hint="look for it"),
-        Complaint("too long", limit="wall_time_min", hint="ask for less"),
-        Complaint("no books", permanent=True),
+    error_patterns = (
+        ErrorPattern("busy", transient=True, hint="later"),
+        ErrorPattern("maybe", accepted=True, hint="look for it"),
+        ErrorPattern("too long", limit="wall_time_min", hint="ask for less"),
+        ErrorPattern("no books", permanent=True),
     )
     chunk = 3
 
@@ -432,17 +432,18 @@ def test_a_cluster_that_slurm_does_not_know_is_a_refusal_that_needs_no_search(
     "wrong",
     [
         5,
-        Record(7, JobStatus(JobState.ACTIVE, "R")),
-        Record("7", "R"),
-        Record("7", JobStatus("R", "R")),  # type: ignore[arg-type]  # as a plug-in may have it
-        Record("7", JobStatus(JobState.ACTIVE, "R"), submitted="now"),
+        SchedulerRecord(7, JobStatus(JobState.ACTIVE, "R")),
+        SchedulerRecord("7", "R"),
+        SchedulerRecord("7", JobStatus("R", "R")),  # type: ignore[arg-type]  # as a plug-in may have it
+        SchedulerRecord("7", JobStatus(JobState.ACTIVE, "R"), submitted="now"),
     ],  # type: ignore[arg-type]
 )
 def test_a_reader_that_gives_no_record_costs_that_record_alone(commands: Commands, wrong: object) -> None:
     class Odd(SlurmScheduler):
         def live(self) -> Query:
             return Query(
-                ["odd"], lambda line: wrong if line == "bad" else Record(line, JobStatus(JobState.ACTIVE, "R"))
+                ["odd"],
+                lambda line: wrong if line == "bad" else SchedulerRecord(line, JobStatus(JobState.ACTIVE, "R")),
             )
 
     commands.put("odd", "echo bad; echo 8")

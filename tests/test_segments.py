@@ -20,7 +20,7 @@ from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import InvalidRequest, UnknownJob
 from psij_parsl.jobs import journal as journal_module
 from psij_parsl.jobs.journal import Journal
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.segments import Segment, found_in
 from tests.helpers_cli import psij
 from tests.test_journal import DONE, add, in_small_disk, output, python
@@ -36,7 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "_OLD", FEW)
 
 
-def closed(journal: Journal, count: int, **fields: object) -> list[Entry]:
+def closed(journal: Journal, count: int, **fields: object) -> list[JobRecord]:
     """So many jobs that have ended, by their records as they are then."""
     made = [add(journal, native=str(1000 + number), command=f"run {number}", **fields) for number in range(count)]  # type: ignore[arg-type]  # names of fields
     for entry in made:

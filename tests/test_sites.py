@@ -19,7 +19,7 @@ from psij_parsl import sites
 from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
 from psij_parsl.resources import Hardware
-from psij_parsl.sites import Finding, Laptop, Site
+from psij_parsl.sites import Laptop, LimitViolation, Site
 from psij_parsl.sites.catalogue import Catalogue
 from psij_parsl.sites.layers import PACKAGE
 
@@ -643,22 +643,22 @@ def test_limits_refuse_or_warn_and_say_what_would_do(cluster: Site, host: Host) 
     path = host.layers["user"] / "cluster.toml"
     assert cluster.check(complete(cluster)) == []
     assert cluster.check(complete(cluster, num_nodes=5, wall_time_min=61)) == [
-        Finding(
+        LimitViolation(
             "refuse",
             "queue short takes at most 4 nodes, and the job asks for 5",
             f"long would take it; see {path}:30",
         ),
-        Finding(
+        LimitViolation(
             "refuse",
             "queue short lets jobs run 60 minutes at most, and the job asks for 61",
             f"long would take it; see {path}:31",
         ),
     ]
     assert cluster.check(complete(cluster, queue="long", num_nodes=65)) == [
-        Finding("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:35")
+        LimitViolation("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:35")
     ]
     assert cluster.check(complete(cluster, queue="lon")) == [
-        Finding("warn", "cluster has no queue 'lon' that we know", "did you mean 'long'?")
+        LimitViolation("warn", "cluster has no queue 'lon' that we know", "did you mean 'long'?")
     ]
 
 

@@ -47,7 +47,7 @@ def forgetful() -> Iterator[SlurmCluster]:
 def running(executor: BatchSchedulerExecutor, job: Submission) -> Submission:
     """The job, once it is seen to run."""
     found = executor.journal.find([job.id])
-    assert executor.watch(found, lambda all_: all_[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda all_: all_[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
     return job
 
 
@@ -330,7 +330,7 @@ def requeued(slurm: SlurmCluster, executor: BatchSchedulerExecutor, comes_true: 
     slurm.run("scontrol", "requeuehold", job.native_id)
     comes_true(lambda: (job.folder / "exit").exists())
     found = executor.journal.find([job.id])
-    assert executor.watch(found, lambda all_: all_[0].attempt == 1, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda all_: all_[0].attempt == 1, timeout=PATIENCE_S)
     return job
 
 

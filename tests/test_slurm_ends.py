@@ -39,7 +39,7 @@ def executor(slurm: SlurmCluster) -> BatchSchedulerExecutor:
 OUT_OF_TIME = """
 executor = BatchSchedulerExecutor("slurm", poll_s=0.4)
 job = executor.submit(Job(command=["sleep", "300"], wall_time_min=1))
-executor.watch(executor.journal.find([job.id]), lambda found: found[0].state.name == "ACTIVE")
+executor.wait_until(executor.journal.find([job.id]), lambda found: found[0].state.name == "ACTIVE")
 subprocess.run(["scontrol", "update", f"JobId={job.native_id}", "EndTime=now+1"], check=True)
 print(json.dumps(job.wait(90).to_dict()))
 """
@@ -69,7 +69,9 @@ def test_a_job_that_somebody_else_cancels_is_canceled(
 ) -> None:
     job = executor.submit(shell("sleep 300", hold=not while_running))
     wanted = JobState.ACTIVE if while_running else JobState.QUEUED
-    assert executor.watch(executor.journal.find([job.id]), lambda found: found[0].state is wanted, timeout=PATIENCE_S)
+    assert executor.wait_until(
+        executor.journal.find([job.id]), lambda found: found[0].state is wanted, timeout=PATIENCE_S
+    )
     slurm.run("scancel", job.native_id)
     status = job.wait(PATIENCE_S)
     assert (status.state, status.native) == (JobState.CANCELED, "CANCELLED")
@@ -78,7 +80,7 @@ def test_a_job_that_somebody_else_cancels_is_canceled(
 
 def test_a_held_job_is_said_to_be_held(executor: BatchSchedulerExecutor) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
-    assert executor.watch(executor.journal.find([job.id]), lambda found: found[0].held, timeout=PATIENCE_S)
+    assert executor.wait_until(executor.journal.find([job.id]), lambda found: found[0].held, timeout=PATIENCE_S)
     status = job.status()
     assert status.state is JobState.QUEUED
     assert "Held" in status.message
@@ -90,14 +92,14 @@ def test_a_job_held_later_is_said_to_be_held(executor: BatchSchedulerExecutor) -
     first = executor.submit(shell("sleep 300"))
     job = executor.submit(Job(command=["true"], after=[f"afterany:{first.id}"]))
     executor.hold([job.id])
-    assert executor.watch(executor.journal.find([job.id]), lambda found: found[0].held, timeout=PATIENCE_S)
+    assert executor.wait_until(executor.journal.find([job.id]), lambda found: found[0].held, timeout=PATIENCE_S)
     assert executor.cancel([first.id, job.id]) == [True, True]
     assert executor.wait([first.id, job.id], PATIENCE_S)
 
 
 def test_a_job_in_a_closed_partition_stays_queued_and_says_why(executor: BatchSchedulerExecutor) -> None:
     job = executor.submit(Job(command=["true"], queue="closed"))
-    assert executor.watch(
+    assert executor.wait_until(
         executor.journal.find([job.id]), lambda found: bool(found[0].message == "PartitionDown"), timeout=PATIENCE_S
     )
     assert job.status().state is JobState.QUEUED
@@ -206,10 +208,10 @@ def test_an_array_is_held_and_released_of_which_elements_have_ended_and_run(
     ids = [f"{whole.id}_{index}" for index in range(3)]
     found = executor.journal.find(ids)
     wanted = [JobState.COMPLETED, JobState.ACTIVE, JobState.QUEUED]
-    assert executor.watch(found, lambda now: [each.state for each in now] == wanted, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda now: [each.state for each in now] == wanted, timeout=PATIENCE_S)
     executor.hold([whole.id])
     assert f"are not held: {ids[1]}" in caplog.text
-    assert executor.watch(found, lambda now: now[2].held, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda now: now[2].held, timeout=PATIENCE_S)
     executor.release([whole.id])
     executor.cancel([ids[1]])
     assert executor.wait([whole.id], PATIENCE_S)
@@ -222,7 +224,7 @@ def test_an_array_is_held_and_released_of_which_elements_have_ended_and_run(
 def test_a_job_whose_node_dies_failed_for_that_reason(executor: BatchSchedulerExecutor, slurm: SlurmCluster) -> None:
     job = executor.submit(shell("sleep 300", parameters={"requeue": False, "nodelist": "node03"}))
     found = executor.journal.find([job.id])
-    assert executor.watch(found, lambda statuses: statuses[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda statuses: statuses[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
     slurm.kill_node("node03")
     status = job.wait(PATIENCE_S)
     assert (status.state, status.reason) == (JobState.FAILED, EndReason.NODE_FAILURE)
@@ -239,7 +241,7 @@ def test_a_job_whose_node_dies_may_run_again_and_counts_once(
     comes_true(lambda: ran(log) == 1)
     slurm.kill_node("node03")
     found = executor.journal.find([job.id])
-    assert executor.watch(found, lambda statuses: statuses[0].attempt == 1, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda statuses: statuses[0].attempt == 1, timeout=PATIENCE_S)
     assert job.status().state <= JobState.ACTIVE
     slurm.wait_for_messages()
     slurm.start_node("node03")
@@ -258,8 +260,8 @@ def test_jobs_do_not_notice_that_the_controller_is_started_again(
     short = executor.submit(shell("sleep 1; exit 3"))
     queued = executor.submit(Job(command=["true"], hold=True))
     found = executor.journal.find([long.id, short.id, queued.id])
-    assert executor.watch(found, lambda all_: all_[1].state is JobState.ACTIVE, timeout=PATIENCE_S)
-    assert executor.watch(found, lambda all_: all_[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda all_: all_[1].state is JobState.ACTIVE, timeout=PATIENCE_S)
+    assert executor.wait_until(found, lambda all_: all_[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
     slurm.stop_controller()
     comes_true(lambda: (short.folder / "exit").exists())
     assert [status.state.name for status in executor.statuses(found)] == ["ACTIVE", "ACTIVE", "QUEUED"]
@@ -270,7 +272,7 @@ def test_jobs_do_not_notice_that_the_controller_is_started_again(
         seen.append([status.state.name for status in statuses])
         return bool(statuses[1].final)
 
-    assert executor.watch(found, short_ended, timeout=PATIENCE_S)
+    assert executor.wait_until(found, short_ended, timeout=PATIENCE_S)
     assert {states[0] for states in seen} == {"ACTIVE"}
     assert {states[2] for states in seen} == {"QUEUED"}
     assert executor.status([short.id])[0].exit_code == 3

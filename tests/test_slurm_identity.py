@@ -13,7 +13,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from psij_parsl.errors import InvalidRequest, Rejected, UnknownJob
-from psij_parsl.jobs.record import Entry
+from psij_parsl.jobs.record import JobRecord
 from psij_parsl.providers.slurm.provider import SlurmProvider
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import psij
@@ -173,7 +173,9 @@ def test_an_id_that_began_again_is_told_apart_in_accounting(
 def test_two_records_with_one_native_id_are_told_by_their_tags(executor: BatchSchedulerExecutor) -> None:
     job = executor.submit(shell("exit 4"))
     other = executor.journal.commit(
-        executor.journal.intend(Entry("0000000000", "slurm", str(job.folder.parent / "x"), cluster=executor.cluster)),
+        executor.journal.intend(
+            JobRecord("0000000000", "slurm", str(job.folder.parent / "x"), cluster=executor.cluster)
+        ),
         job.native_id,
     )
     assert job.wait(PATIENCE_S).exit_code == 4
@@ -216,7 +218,7 @@ def test_a_job_whose_comment_the_user_changed_is_still_ours(
 ) -> None:
     job = executor.submit(shell("sleep 600"))
     slurm.run("scontrol", "update", f"JobId={job.native_id}", "Comment=my best run")
-    executor.watch(
+    executor.wait_until(
         [executor._find(job.id)], lambda statuses: statuses[0].state is JobState.ACTIVE, timeout=PATIENCE_S
     )
     assert job.status().state is JobState.ACTIVE
@@ -428,7 +430,7 @@ def test_an_id_of_a_job_that_has_ended_may_be_attached_and_followed_as_another_j
 def test_an_id_in_a_dependency_is_no_job_of_another_cluster(executor: BatchSchedulerExecutor) -> None:
     """A home is shared by the login nodes of two machines, whose ids are alike."""
     theirs = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
-    entry = Entry("0000000000", "slurm", "/nowhere/0000000000", cluster="SLURM_CONF=/elsewhere")
+    entry = JobRecord("0000000000", "slurm", "/nowhere/0000000000", cluster="SLURM_CONF=/elsewhere")
     elsewhere = executor.journal.commit(executor.journal.intend(entry), theirs)
     executor.journal.end({(elsewhere.id, ""): JobStatus(JobState.COMPLETED, "COMPLETED")})
     follower = executor.submit(Job(command=["true"], after=[f"afterok:{theirs}"]))
@@ -443,7 +445,7 @@ def test_the_library_touches_no_job_of_another_cluster_or_platform(
     """Here its id is another job's."""
     theirs = sbatch("--hold", "-o", "/dev/null", "--wrap", "true")
     for number, (platform, cluster) in enumerate((("slurm", "SLURM_CONF=/elsewhere"), ("local", ""))):
-        entry = Entry(f"000000000{number}", platform, str(tmp_path / f"000000000{number}"), cluster=cluster)
+        entry = JobRecord(f"000000000{number}", platform, str(tmp_path / f"000000000{number}"), cluster=cluster)
         executor.journal.commit(executor.journal.intend(entry), theirs, sure=True)
         for verb in (executor.status, executor.cancel, executor.wait, executor.hold, executor.release):
             with pytest.raises(InvalidRequest, match="another cluster|job of local"):

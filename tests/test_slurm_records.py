@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
-from psij_parsl.platforms.scheduler import Query, Record
+from psij_parsl.platforms.scheduler import Query, SchedulerRecord
 from psij_parsl.providers.slurm.scheduler import (
     REASONS,
     STATES,
@@ -143,7 +143,7 @@ def as_asked(case: str) -> str:
     return f"{job_id}|{state}|{code}|{restarts[1]}|{submitted[1]}|{start}|{end}|{nodes}|(null)|/dev/null|{reason} "
 
 
-def says(record: Record | None, expected: Expected, *, but: Sequence[str] = ()) -> None:
+def says(record: SchedulerRecord | None, expected: Expected, *, but: Sequence[str] = ()) -> None:
     assert record is not None
     found = record.status
     for name in ("state", "exit_code", "signal", "reason", "held", "attempt"):
@@ -183,15 +183,15 @@ def test_our_own_question_to_scontrol_tells_the_case_of_its_name(case: str) -> N
     says(read_scontrol(answer[0]), expected)
 
 
-def accounted(lines: Sequence[str], *, commanded: bool = False) -> list[Record]:
+def accounted(lines: Sequence[str], *, commanded: bool = False) -> list[SchedulerRecord]:
     return [record for line in lines if (record := read_sacct(line, commanded=commanded)) is not None]
 
 
-def live_accounted(case: str) -> list[Record]:
+def live_accounted(case: str) -> list[SchedulerRecord]:
     return accounted(recorded(f"live/{case}.sacct").stdout.splitlines(), commanded=True)
 
 
-def live_squeue(case: str) -> Record:
+def live_squeue(case: str) -> SchedulerRecord:
     record = read_squeue(recorded(f"live/{case}.squeue").stdout.splitlines()[0])
     assert record
     return record
@@ -493,7 +493,7 @@ REFUSALS = {
 @pytest.mark.parametrize("case", REFUSALS)
 def test_a_refusal_is_final_and_names_what_was_hit(case: str) -> None:
     answer = recorded(case)
-    error = SlurmScheduler().judge(answer.output, "submit the job")
+    error = SlurmScheduler().classify_error(answer.output, "submit the job")
     assert isinstance(error, Rejected)
     assert error.limit == REFUSALS[case]
     assert error.output == answer.stderr.strip()
@@ -511,11 +511,11 @@ def test_every_recorded_refusal_has_a_row() -> None:
 
 @pytest.mark.parametrize("case", ["munge-down.sbatch", "dbd-down.sacct"])
 def test_a_service_that_is_away_is_worth_another_try(case: str) -> None:
-    assert isinstance(SlurmScheduler().judge(recorded(case).output, "do it"), Unavailable)
+    assert isinstance(SlurmScheduler().classify_error(recorded(case).output, "do it"), Unavailable)
 
 
 def test_a_hung_controller_may_have_taken_the_job() -> None:
-    error = SlurmScheduler().judge(recorded("controller-hung.sbatch").output, "submit the job")
+    error = SlurmScheduler().classify_error(recorded("controller-hung.sbatch").output, "submit the job")
     assert isinstance(error, Ambiguous)
     assert error.output == "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
 

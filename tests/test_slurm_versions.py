@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.platforms.scheduler import Record
+from psij_parsl.platforms.scheduler import SchedulerRecord
 from psij_parsl.providers.slurm.scheduler import (
     SlurmScheduler,
     exit_status,
@@ -55,7 +55,7 @@ def sacct(version: str) -> list[str]:
     return ["|".join([*line[:3], SUBMITTED, *line[3:]]) for line in lines]
 
 
-def told(records: list[Record | None]) -> dict[str, tuple[JobState, int | None, int | None]]:
+def told(records: list[SchedulerRecord | None]) -> dict[str, tuple[JobState, int | None, int | None]]:
     return {
         record.tag: (record.status.state, record.status.exit_code, record.status.signal)
         for record in records

@@ -237,7 +237,7 @@ def test_pauses_grow_with_each_failure_up_to_a_limit(home: Path, manager: Manage
         assert 0.74 * middle < pause < 1.26 * middle
 
 
-@pytest.mark.parametrize("names", [["write_whole"], ["write_whole", "tried"]], ids=["full", "read-only"])
+@pytest.mark.parametrize("names", [["write_whole"], ["write_whole", "try_lock"]], ids=["full", "read-only"])
 def test_where_nothing_can_be_written_a_process_asks_for_itself_and_no_more_often(
     home: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, names: list[str]
 ) -> None:

@@ -19,7 +19,7 @@ from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import JournalError
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.signals import fresh
-from psij_parsl.system.files import holder, lock, locked
+from psij_parsl.system.files import hold_lock, holder, lock
 from tests.clusters.slurm import SlurmCluster
 from tests.helpers_cli import COMMAND, here, psij
 from tests.helpers_slurm import PATIENCE_S, Shims
@@ -28,8 +28,8 @@ from tests.test_journal import add, in_small_disk, output, python
 __all__ = ["here"]
 
 HOLD = """
-from psij_parsl.system.files import lock, locked
-with locked(lock(Path(sys.argv[1])), named=True):
+from psij_parsl.system.files import hold_lock, lock
+with hold_lock(lock(Path(sys.argv[1])), named=True):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -158,10 +158,10 @@ with registered():
     os.kill(os.getpid(), signal.SIGINT)
     assert should_exit(5)
     print("asked", flush=True)
-    with locked(lock(Path(sys.argv[1])), timeout_s=60):
+    with hold_lock(lock(Path(sys.argv[1])), timeout_s=60):
         print("had", flush=True)
 """
-    with locked(lock(home / "some.lock")):
+    with hold_lock(lock(home / "some.lock")):
         process = python(code, home / "some.lock")
         assert process.stdout
         assert process.stdout.readline() == "asked\n"
@@ -174,7 +174,7 @@ with registered():
 def test_who_holds_a_lock_is_told_as_far_as_it_is_known(home: Path) -> None:
     made = lock(home / "some.lock")
     assert holder(made) == ""
-    with locked(made, named=True):
+    with hold_lock(made, named=True):
         assert holder(made) == f"process {os.getpid()} of this host holds it"
     signed = Path(f"{made.lock_file}.holder")
     host, boot, pid, start = signed.read_text().split("/")

@@ -11,9 +11,9 @@ import pytest
 
 from psij_parsl import EndReason, JobState, JobStatus
 from psij_parsl.jobs.batch import summary
-from psij_parsl.jobs.record import Entry
-from psij_parsl.jobs.verdict import Inquiry, resolve
-from psij_parsl.platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS, Record, Scheduler
+from psij_parsl.jobs.record import JobRecord
+from psij_parsl.jobs.verdict import Inquiry, resolve_status
+from psij_parsl.platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS, Scheduler, SchedulerRecord
 from tests.test_scheduler import Stand
 
 NOW, GRACE = 1_000_000.0, 120.0
@@ -200,9 +200,9 @@ def test_the_status_of(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     if case.exit_file:
         (tmp_path / "exit").write_text(case.exit_file + "\n")
-    entry = Entry("j1", "slurm", str(tmp_path), native="7", cancelled=ASKED if case.asked else {})
-    record = None if case.record is None else Record("7", case.record)
-    status, since = resolve(
+    entry = JobRecord("j1", "slurm", str(tmp_path), native="7", cancelled=ASKED if case.asked else {})
+    record = None if case.record is None else SchedulerRecord("7", case.record)
+    status, since = resolve_status(
         Inquiry(
             Stand(),
             entry,
@@ -224,15 +224,17 @@ def test_the_status_of(tmp_path: Path, name: str) -> None:
 def test_an_element_of_an_array_has_an_exit_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "exit").write_text("7_3 0 5 command 1\n")
-    entry = Entry("j1", "slurm", str(tmp_path), native="7", array=(2, 3))
+    entry = JobRecord("j1", "slurm", str(tmp_path), native="7", array=(2, 3))
     for key, state in (("3", JobState.FAILED), ("2", JobState.ACTIVE)):
-        status, _ = resolve(Inquiry(Stand(), entry, key, f"7_{key}", None, RUNNING, NOW, grace_s=GRACE))
+        status, _ = resolve_status(Inquiry(Stand(), entry, key, f"7_{key}", None, RUNNING, NOW, grace_s=GRACE))
         assert status.state is state
 
 
 def test_a_lost_job_says_what_to_do_and_when_it_was_noticed(tmp_path: Path) -> None:
-    entry = Entry("j1", "slurm", str(tmp_path), native="7")
-    status, _ = resolve(Inquiry(Stand(), entry, "", "7", None, RUNNING, NOW, missing_since=NOW - 500, grace_s=GRACE))
+    entry = JobRecord("j1", "slurm", str(tmp_path), native="7")
+    status, _ = resolve_status(
+        Inquiry(Stand(), entry, "", "7", None, RUNNING, NOW, missing_since=NOW - 500, grace_s=GRACE)
+    )
     assert status.ended == NOW
     assert status.started == RUNNING.started
     assert status.reason
@@ -240,9 +242,9 @@ def test_a_lost_job_says_what_to_do_and_when_it_was_noticed(tmp_path: Path) -> N
 
 
 def test_an_end_that_was_known_stays_whatever_comes_later(tmp_path: Path) -> None:
-    entry = Entry("j1", "slurm", str(tmp_path), native="7", cancelled=ASKED)
-    for record in (Record("7", failed(9)), Record("7", RUNNING)):
-        status, _ = resolve(Inquiry(Stand(), entry, "", "7", record, DONE, NOW, grace_s=GRACE))
+    entry = JobRecord("j1", "slurm", str(tmp_path), native="7", cancelled=ASKED)
+    for record in (SchedulerRecord("7", failed(9)), SchedulerRecord("7", RUNNING)):
+        status, _ = resolve_status(Inquiry(Stand(), entry, "", "7", record, DONE, NOW, grace_s=GRACE))
         assert status == DONE
 
 
@@ -273,9 +275,11 @@ class ForgetsElements(Stand):
 def asked_of(
     scheduler: Scheduler, folder: Path, record: JobStatus | None, before: JobStatus = RUNNING, **known: Any
 ) -> tuple[JobStatus, float | None]:
-    entry = known.pop("entry", Entry("j1", "odd", str(folder), native="7"))
-    told = None if record is None else known.pop("shown", Record("7", record))
-    return resolve(Inquiry(scheduler, entry, known.pop("key", ""), "7", told, before, NOW, grace_s=GRACE, **known))
+    entry = known.pop("entry", JobRecord("j1", "odd", str(folder), native="7"))
+    told = None if record is None else known.pop("shown", SchedulerRecord("7", record))
+    return resolve_status(
+        Inquiry(scheduler, entry, known.pop("key", ""), "7", told, before, NOW, grace_s=GRACE, **known)
+    )
 
 
 def left(folder: Path, text: str) -> None:
@@ -303,7 +307,7 @@ def test_a_zero_that_may_lie_waits_for_the_exit_file(tmp_path: Path) -> None:
 def test_nothing_is_waited_for_where_our_script_never_began_or_is_not_there(tmp_path: Path) -> None:
     assert asked_of(Odd(), tmp_path, DONE)[0].state is JobState.COMPLETED
     (tmp_path / "claim").symlink_to("7")
-    attached = Entry("j1", "odd", str(tmp_path), native="7", attached=True)
+    attached = JobRecord("j1", "odd", str(tmp_path), native="7", attached=True)
     assert asked_of(Odd(), tmp_path, DONE, entry=attached)[0].state is JobState.COMPLETED
 
 
@@ -345,7 +349,7 @@ def test_a_job_that_ended_by_itself_is_not_told_otherwise_by_a_log(tmp_path: Pat
 
 def test_a_job_that_was_moved_is_no_longer_known_and_not_lost(tmp_path: Path) -> None:
     gone = JobStatus(JobState.UNKNOWN, "M", message="moved to elsewhere")
-    moved = Record("7", gone, moved=True)
+    moved = SchedulerRecord("7", gone, moved=True)
     status, since = asked_of(Stand(), tmp_path, gone, shown=moved, missing_since=NOW - 10 * GRACE)
     assert (status.state, status.message, since) == (JobState.ACTIVE, "moved to elsewhere", None)
     left(tmp_path, f"7 0 0 command {NOW:.0f}")
@@ -368,7 +372,7 @@ def test_what_a_manager_keeps_a_record_of_is_lost_without_one(tmp_path: Path) ->
     known: dict[str, Any] = {"missing_since": NOW - GRACE, "witness": lambda: True}
     assert asked_of(Stand(), tmp_path, None, QUEUED, **known)[0].reason is EndReason.LOST
     assert asked_of(ForgetsElements(), tmp_path, None, QUEUED, **known)[0].reason is EndReason.LOST
-    array = Entry("j1", "odd", str(tmp_path), native="7", array=(0, 1))
+    array = JobRecord("j1", "odd", str(tmp_path), native="7", array=(0, 1))
     status, _ = asked_of(ForgetsElements(), tmp_path, None, QUEUED, entry=array, key="1", **known)
     assert status.state is JobState.CANCELED
 
@@ -382,12 +386,12 @@ def test_a_job_that_cannot_follow_another_is_told_so_at_once(tmp_path: Path) -> 
 
 def test_a_job_that_the_manager_was_told_to_forget_ended_as_was_recorded(tmp_path: Path) -> None:
     end = JobStatus(JobState.FAILED, "Eqw", reason=EndReason.LAUNCH_FAILED, message="no such directory")
-    entry = Entry("j1", "odd", str(tmp_path), native="7", dropped={"": end})
+    entry = JobRecord("j1", "odd", str(tmp_path), native="7", dropped={"": end})
     assert asked_of(Stand(), tmp_path, None, QUEUED, entry=entry)[0].reason is EndReason.LAUNCH_FAILED
 
 
 def test_a_cancel_that_was_not_sent_has_cancelled_nothing(tmp_path: Path) -> None:
-    entry = Entry("j1", "odd", str(tmp_path), native="7", committed=1.0, cancelled={"": NOW}, unsent=("",))
+    entry = JobRecord("j1", "odd", str(tmp_path), native="7", committed=1.0, cancelled={"": NOW}, unsent=("",))
     assert asked_of(Stand(), tmp_path, None, QUEUED, entry=entry)[0].state is JobState.QUEUED
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl.errors import TemplateError
-from psij_parsl.platforms.registry import launchers
 from psij_parsl.runs import argument_template as words
 from psij_parsl.runs.mpirun import MODES, WORDS
+from psij_parsl.runs.registry import launchers
 
 NAMES = sorted(set(WORDS) - {"env_names"})
 VALUES = st.fixed_dictionaries(

@@ -16,8 +16,8 @@ from typing import Any
 
 from psij_parsl import errors
 from psij_parsl.cli.app import build
-from psij_parsl.platforms.registry import launchers
 from psij_parsl.runs.mpirun import WORDS
+from psij_parsl.runs.registry import launchers
 from psij_parsl.sites.model import json_schema
 from psij_parsl.states import EndReason, JobState
 

@@ -11,7 +11,7 @@ from psij_parsl.parsl.provider import BlockProvider
 from . import platform as _platform
 
 if TYPE_CHECKING:
-    from psij_parsl.jobs.record import Entry
+    from psij_parsl.jobs.record import JobRecord
 
 _START_S = 0.5
 
@@ -29,7 +29,7 @@ class LocalProvider(BlockProvider):
 
         return {"cores_per_node": Settings(os.environ).total}
 
-    def _submitted(self, entry: Entry) -> None:
+    def _submitted(self, entry: JobRecord) -> None:
         """Give it a moment to start, as it does at once unless all cores are busy: then it is known to run."""
         deadline = time.monotonic() + _START_S
         while not os.path.lexists(entry.folder / "claim") and time.monotonic() < deadline:

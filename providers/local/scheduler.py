@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.platforms.scheduler import Complaint, Query, Queue, Record, Scheduler
+from psij_parsl.platforms.scheduler import ErrorPattern, Query, Queue, Scheduler, SchedulerRecord
 from psij_parsl.signals import should_exit
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner
@@ -35,7 +35,7 @@ STATES: Mapping[str, JobState] = {
 REASONS: Mapping[str, EndReason] = {TIMEOUT: EndReason.TIMEOUT, LOST: EndReason.LOST}
 
 
-def record(row: Mapping[str, Any]) -> Record:
+def record(row: Mapping[str, Any]) -> SchedulerRecord:
     """One job as the manager lists it."""
     native, text = row["state"], row["reason"]
     reason = REASONS.get(native)
@@ -57,7 +57,7 @@ def record(row: Mapping[str, Any]) -> Record:
         row["ended"],
         native == HELD,
     )
-    return Record(row["id"], status, row["tag"], row["submitted"])
+    return SchedulerRecord(row["id"], status, row["tag"], row["submitted"])
 
 
 class _Waits(Waits):
@@ -85,10 +85,10 @@ class LocalScheduler(Scheduler):
     )
     node_env = ("*",)
     poll_s = 0.5
-    signs_s = (0.05, 0.4, 1.5, 5.0)
-    complaints = (
-        Complaint(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),
-        Complaint(r""),  # it runs within this process: whatever it says, it has not taken the job
+    early_poll_delays_s = (0.05, 0.4, 1.5, 5.0)
+    error_patterns = (
+        ErrorPattern(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),
+        ErrorPattern(r""),  # it runs within this process: whatever it says, it has not taken the job
     )
 
     def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from psij_parsl.errors import Unavailable
-from psij_parsl.platforms.scheduler import Queue, Record
+from psij_parsl.platforms.scheduler import Queue, SchedulerRecord
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Attributes = Mapping[str, Any]
@@ -93,7 +93,7 @@ def recovered(text: str) -> Attributes:
 # ---- a piece to a record ---------------------------------------------------------------------------------------
 
 
-def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> Record | None:
+def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerRecord | None:
     """A job's record; None for another owner's, and for one that says nothing."""
     job_id, said = piece
     job = recovered(said) if isinstance(said, str) else said
@@ -117,7 +117,7 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> Record | N
         return None
     variables = get("Variable_List", {})
     tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
-    return Record(
+    return SchedulerRecord(
         job_id,
         found,
         tag,

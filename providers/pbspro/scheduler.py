@@ -23,7 +23,16 @@ from functools import partial
 from pathlib import Path
 
 from psij_parsl.errors import Unavailable
-from psij_parsl.platforms.scheduler import UNSTARTED, Answer, Complaint, Query, Queue, Record, Scheduler, chunks
+from psij_parsl.platforms.scheduler import (
+    UNSTARTED,
+    Answer,
+    ErrorPattern,
+    Query,
+    Queue,
+    Scheduler,
+    SchedulerRecord,
+    chunks,
+)
 from psij_parsl.platforms.templates.formatters import hms
 from psij_parsl.platforms.tools import UNREACHABLE
 from psij_parsl.states import EndReason
@@ -79,66 +88,68 @@ class PBSProScheduler(Scheduler):
     probe_answer = r"pbs_version\s*="
     cluster_argv = ("qstat", "-B")
     shared_names = True
-    complaints = (
-        Complaint(r"qstat: .*invalid option -- 'E'|(?m:^qstat: illegal option -- E)", permanent=True),  # an old one
-        Complaint(  # qsub's usage follows, which has every word
+    error_patterns = (
+        ErrorPattern(
+            r"qstat: .*invalid option -- 'E'|(?m:^qstat: illegal option -- E)", permanent=True
+        ),  # an old one
+        ErrorPattern(  # qsub's usage follows, which has every word
             r"illegal -\w value|directive error|invalid option|script contains|script file|[Cc]annot be used with",
             hint="`psij-run render` shows what it refused",
         ),
-        Complaint(  # the question never left
+        ErrorPattern(  # the question never left
             rf"{UNREACHABLE}|[Ii]nvalid credential",
             transient=True,
             hint="PBS's server does not answer; `qstat -B` shows when it does again",
         ),
-        Complaint(
+        ErrorPattern(
             r"[Pp]remature end|End of [Ff]ile|Connection (reset|timed out)|Broken pipe|Communication failure"
             r"|[Pp]rotocol error|timed out",
             transient=True,
             accepted=True,
             hint="PBS may have taken it; it is looked for before it is sent again",
         ),
-        Complaint(
+        ErrorPattern(
             r"cannot allocate|[Tt]ry again|[Ss]erver (is )?(too )?busy|[Ss]erver shutting down",
             transient=True,
             hint="PBS's server is busy; `qstat -B` shows when it answers again",
         ),
-        Complaint(r"could not connect to MOM|No route to host", transient=True, hint=_DEAD_NODE),
-        Complaint(
+        ErrorPattern(r"could not connect to MOM|No route to host", transient=True, hint=_DEAD_NODE),
+        ErrorPattern(
             r"Unknown queue|Queue is not enabled|[Qq]ueue.*(disabled|not exist)",
             limit="queue",
             hint="choose another --queue; `qstat -Q` lists them",
         ),
-        Complaint(
+        ErrorPattern(
             r"rejected by all possible destinations",
             limit="queue",
             hint="no queue behind this one takes so many nodes, or so long: `qstat -Qf` shows the limits",
         ),
-        Complaint(
+        ErrorPattern(
             r"would exceed|[Mm]aximum number of jobs|per-user limit|too many jobs",
             limit="account limits",
             hint="a limit on your jobs: wait for some to end",
         ),
-        Complaint(
+        ErrorPattern(
             r"violates queue and/or server resource limits",
             limit="queue limits",
             hint="ask for less with -t or -N, or choose another --queue; `qstat -Qf` shows the limits",
         ),
-        Complaint(r"Array job exceeds", limit="array", hint="`qstat -Bf | grep max_array_size` tells the limit"),
-        Complaint(
+        ErrorPattern(r"Array job exceeds", limit="array", hint="`qstat -Bf | grep max_array_size` tells the limit"),
+        ErrorPattern(
             r"([Ii]nvalid|[Uu]nknown|[Nn]o|[Ee]xpired|[Bb]ad|not).{0,40}\b(account|project|allocation)\b"
             r"|\b([Aa]ccount|[Pp]roject|[Aa]llocation)\b.{0,60}\b(invalid|unknown|not|expired|exhausted|negative)",
             limit="project",
             hint="choose another --account",
         ),
-        Complaint(
+        ErrorPattern(
             r"Unknown resource",
             limit="resources",
             hint="this PBS has no such resource: see -X resources, chunk and filesystems",
         ),
-        Complaint(r"Illegal attribute or resource value", limit="resources", hint="see -X resources and -X chunk"),
-        Complaint(r"Bad GID|group_list", limit="group_list", hint="`id -Gn` lists your groups"),
-        Complaint(r"[Dd]epend", limit="after", hint="see that the job which it is to follow exists"),
-        Complaint(
+        ErrorPattern(r"Illegal attribute or resource value", limit="resources", hint="see -X resources and -X chunk"),
+        ErrorPattern(r"Bad GID|group_list", limit="group_list", hint="`id -Gn` lists your groups"),
+        ErrorPattern(r"[Dd]epend", limit="after", hint="see that the job which it is to follow exists"),
+        ErrorPattern(
             r"Unauthorized Request|not authorized",
             limit="permission",
             hint="you may not use that queue or project, or only an administrator may: a wall time, for one, you can lower",
@@ -171,7 +182,7 @@ class PBSProScheduler(Scheduler):
 
     def qstat(
         self,
-        vanished_from: Callable[[Mapping[str, Record]], Collection[str]],
+        vanished_from: Callable[[Mapping[str, SchedulerRecord]], Collection[str]],
         since: float = 0.0,
         arrays: Sequence[str] = (),
     ) -> Answer:

@@ -16,7 +16,15 @@ from typing import Any
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.jobs.record import cluster_in
-from psij_parsl.platforms.scheduler import UNSTARTED_ELEMENTS, Complaint, Query, Queue, Record, Scheduler, Wish
+from psij_parsl.platforms.scheduler import (
+    UNSTARTED_ELEMENTS,
+    ErrorPattern,
+    Query,
+    Queue,
+    Scheduler,
+    SchedulerRecord,
+    Wish,
+)
 from psij_parsl.resources.hostlist import compress
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner
@@ -141,7 +149,7 @@ def _wished(variable: str, text: str) -> str | None:
 _LIVE = ("State", "exit_code", "RestartCnt", "SubmitTime", "StartTime", "EndTime", "NodeList", "Comment", "StdOut")
 
 
-def read_squeue(line: str, cluster: str = "") -> Record | None:
+def read_squeue(line: str, cluster: str = "") -> SchedulerRecord | None:
     """A line of `live()`; None for one that names the cluster alone.
 
     An element of an array has a number of its own, too, by which scancel knows it: 12_3/15. A foreign comment may hold
@@ -156,7 +164,9 @@ def read_squeue(line: str, cluster: str = "") -> Record | None:
     alias = number if number != job_id else ""
     if cluster:
         job_id = _at(job_id, cluster)
-    return Record(job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED, alias=alias)
+    return SchedulerRecord(
+        job_id, found, _known(tag), _time(submitted), output, cluster, native in _MOVED, alias=alias
+    )
 
 
 def _at(job_id: str, cluster: str) -> str:
@@ -171,7 +181,7 @@ _TAG_IN_LINE = re.compile(r"--comment=(psij:\w+)")
 _OUR_LINE = re.compile(r"(\S*/)?sbatch --parsable( -M \S+)?( --comment=\S*)?( \S.*/script\.sh)?")
 
 
-def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> Record | None:
+def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> SchedulerRecord | None:
     """A line of accounting. It lags behind squeue, so only an end counts. `commanded`: the submit line is the last."""
     if not line:
         return None
@@ -186,7 +196,7 @@ def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> Reco
     found = status(native, *exit_status(code), _known(nodes), message, 0, started, ended)
     if not found.final and native not in _MOVED:
         return None
-    return Record(
+    return SchedulerRecord(
         _at(job_id, cluster), found, _known(tag), _time(submitted), "", cluster, native in _MOVED, foreign=foreign
     )
 
@@ -197,7 +207,7 @@ def fields(line: str) -> dict[str, str]:
     return {key: value.strip() for key, value in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def read_scontrol(line: str, cluster: str = "") -> Record | None:
+def read_scontrol(line: str, cluster: str = "") -> SchedulerRecord | None:
     """A line of `scontrol -o show job`."""
     if not line.strip() or "JobId=" not in line:
         return None
@@ -214,7 +224,7 @@ def read_scontrol(line: str, cluster: str = "") -> Record | None:
         data.get("StartTime", ""),
         data.get("EndTime", ""),
     )
-    return Record(
+    return SchedulerRecord(
         _at(job_id, cluster),
         found,
         _known(data.get("Comment", "")),
@@ -318,13 +328,13 @@ class SlurmScheduler(Scheduler):
     product = "Slurm"
     probes = (("sbatch", "--version"), ("squeue", "--version"))  # which since 22.05 fail where no cluster is known
     probe_answer = r"^slurm\S* \d+\.\d+"
-    complaints = (
-        Complaint(  # the question never left
+    error_patterns = (
+        ErrorPattern(  # the question never left
             r"connect failure|Munge encode failed",
             transient=True,
             hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
-        Complaint(
+        ErrorPattern(
             r"Socket timed out|Zero Bytes were transmitted|Unexpected message received|receive failure|send failure"
             r"|shutdown failure|authentication error|Munge decode failed|Unable to contact slurm controller(?! \(connect failure\))"
             r"|Communication (connection|message|shutdown) \w+",
@@ -332,76 +342,80 @@ class SlurmScheduler(Scheduler):
             accepted=True,
             hint="Slurm may have taken the job; it is looked for before it is sent again",
         ),
-        Complaint(r"accounting storage is disabled", permanent=True),
-        Complaint(
+        ErrorPattern(r"accounting storage is disabled", permanent=True),
+        ErrorPattern(
             r"(squeue|sacct|scontrol): .*(unrecognized option|invalid option|[Ii]nvalid field|[Ii]nvalid job format)",
             permanent=True,
             hint="this Slurm is older than 20.11, and its squeue cannot be asked",
         ),
-        Complaint(
+        ErrorPattern(
             r"unrecognized option|Unable to open file|Batch script (contains|is empty)|does not look like a batch script",
             client=True,
             hint="`psij-run render` shows what it refused",
         ),
-        Complaint(
+        ErrorPattern(
             r"establish.*config.*source|failed to fetch config|Unable to process configuration file",
             hint="Slurm's commands are here but know no cluster: set SLURM_CONF, or choose another --platform",
         ),
-        Complaint(  # the question never left: sbatch first looks the cluster up
+        ErrorPattern(  # the question never left: sbatch first looks the cluster up
             r"is an invalid entry for --cluster",
             client=True,
             limit="cluster",
             hint="`sacctmgr list clusters` lists them; one that is there cannot be reached just now",
         ),
-        Complaint(
+        ErrorPattern(
             r"DB index is being set",
             transient=True,
             hint="Slurm is still recording an earlier change; without accounting 22.05 never ends that",
         ),
-        Complaint(
+        ErrorPattern(
             r"[Tt]emporarily|try again|backup controller|slurm_persist_conn|[Cc]onnection refused",
             transient=True,
             hint="Slurm's controller does not answer; `scontrol ping` shows when it does again",
         ),
-        Complaint(
+        ErrorPattern(
             r"[Aa]ccess/permission denied|Invalid user id",
             limit="permission",
             hint="the job is not yours, or only an administrator may: a wall time, for one, you can only lower",
         ),
-        Complaint(r"[Ii]nvalid partition", limit="queue", hint="choose another --queue"),
-        Complaint(r"[Pp]artition.*(down|drain|inactive)", limit="queue", hint="choose another --queue"),
-        Complaint(
+        ErrorPattern(r"[Ii]nvalid partition", limit="queue", hint="choose another --queue"),
+        ErrorPattern(r"[Pp]artition.*(down|drain|inactive)", limit="queue", hint="choose another --queue"),
+        ErrorPattern(
             r"QOSMax|AssocMax|QOSGrp|AssocGrp|MaxSubmit|job submit limit|Job violates accounting",
             limit="account limits",
             hint="a limit of your account or QOS: wait for jobs to end, or ask for less",
         ),
-        Complaint(r"[Ii]nvalid account|account.*(invalid|not)", limit="project", hint="choose another --account"),
-        Complaint(r"[Ii]nvalid qos|qos", limit="qos", hint="`sacctmgr show assoc user=$USER` lists yours"),
-        Complaint(r"time limit", limit="wall_time_min", hint="ask for less time with -t, or choose another --queue"),
-        Complaint(r"[Nn]ode count|[Tt]oo many nodes", limit="num_nodes", hint="ask for fewer nodes with -N"),
-        Complaint(
+        ErrorPattern(r"[Ii]nvalid account|account.*(invalid|not)", limit="project", hint="choose another --account"),
+        ErrorPattern(r"[Ii]nvalid qos|qos", limit="qos", hint="`sacctmgr show assoc user=$USER` lists yours"),
+        ErrorPattern(
+            r"time limit", limit="wall_time_min", hint="ask for less time with -t, or choose another --queue"
+        ),
+        ErrorPattern(r"[Nn]ode count|[Tt]oo many nodes", limit="num_nodes", hint="ask for fewer nodes with -N"),
+        ErrorPattern(
             r"Memory specification can not be satisfied",
             limit="memory_per_node",
             hint="no node has so much memory: ask for less with --mem",
         ),
-        Complaint(r"[Nn]ode name", limit="nodelist", hint="`sinfo -N` lists the nodes"),
-        Complaint(r"More processors requested", hint="more nodes or cores than there are: ask for fewer of either"),
-        Complaint(
+        ErrorPattern(r"[Nn]ode name", limit="nodelist", hint="`sinfo -N` lists the nodes"),
+        ErrorPattern(
+            r"More processors requested", hint="more nodes or cores than there are: ask for fewer of either"
+        ),
+        ErrorPattern(
             r"node configuration.*not available",
             limit="num_nodes",
             hint="no nodes like that: ask for fewer nodes, cores, GPUs or less memory",
         ),
-        Complaint(r"[Ii]nvalid (generic resource|gres)|[Gg]res", limit="gres", hint="`sinfo -o %G` lists them"),
-        Complaint(r"[Ii]nvalid feature", limit="constraint", hint="`sinfo -o %f` lists them"),
-        Complaint(
+        ErrorPattern(r"[Ii]nvalid (generic resource|gres)|[Gg]res", limit="gres", hint="`sinfo -o %G` lists them"),
+        ErrorPattern(r"[Ii]nvalid feature", limit="constraint", hint="`sinfo -o %f` lists them"),
+        ErrorPattern(
             r"reservation is invalid|[Ii]nvalid reservation",
             limit="reservation",
             hint="`scontrol show reservation` lists them",
         ),
-        Complaint(r"[Ii]nvalid license", limit="licenses", hint="`scontrol show licenses` lists them"),
-        Complaint(r"--mail-type", client=True, limit="mail_type", hint="e.g. BEGIN, END, FAIL or ALL"),
-        Complaint(r"[Dd]ependency", limit="after", hint="see that the job which it is to follow exists"),
-        Complaint(r"array", limit="array", hint="`scontrol show config | grep MaxArraySize` tells the limit"),
+        ErrorPattern(r"[Ii]nvalid license", limit="licenses", hint="`scontrol show licenses` lists them"),
+        ErrorPattern(r"--mail-type", client=True, limit="mail_type", hint="e.g. BEGIN, END, FAIL or ALL"),
+        ErrorPattern(r"[Dd]ependency", limit="after", hint="see that the job which it is to follow exists"),
+        ErrorPattern(r"array", limit="array", hint="`scontrol show config | grep MaxArraySize` tells the limit"),
     )
 
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:

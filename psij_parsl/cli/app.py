@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
-from .output import Json, People, Renderer
+from .output import JsonRenderer, Renderer, TextRenderer
 from .stdio import Lost
 from .usage_errors import is_usage, usage
 
@@ -172,7 +172,7 @@ def left_unwritten(error: OSError, words: Sequence[str]) -> int:
 def _renderer(words: Sequence[str]) -> Renderer:
     """The renderer, known before the words are understood, so that errors about them have its form."""
     asked = "--json" in words and _asked(words, "--json")
-    return Json() if asked or os.environ.get("PSIJ_RUN_OUTPUT", "").lower() == "json" else People()
+    return JsonRenderer() if asked or os.environ.get("PSIJ_RUN_OUTPUT", "").lower() == "json" else TextRenderer()
 
 
 def _run(name: str, words: list[str], out: Renderer) -> int:

@@ -12,7 +12,7 @@ from ..errors import InvalidRequest
 from .completion import every_job, selectors, words
 from .flags import is_empty
 
-Json = Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")]
+JsonRenderer = Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")]
 _SELECTOR_HELP = "Ids (ours or the manager's), ID_3 for an array element, `last`, or `all`."
 Selectors = Annotated[
     list[str] | None,

@@ -59,7 +59,7 @@ def platforms(ctx: typer.Context) -> Iterator[Offer]:
 @_silent
 def launchers(ctx: typer.Context) -> Iterator[Offer]:
     """Installed launch methods."""
-    from ..platforms.registry import launchers as installed
+    from ..runs.registry import launchers as installed
 
     for name, _ in installed():
         yield name, ""
@@ -77,9 +77,9 @@ def sites(ctx: typer.Context) -> Iterator[Offer]:
 @_silent
 def parameters(ctx: typer.Context) -> Iterator[Offer]:
     """Parameters of the platform that the words before name."""
-    from .job_table import Desk
+    from .job_table import JobTable
 
-    executor = Desk().place(ctx.params, placing=False).executor
+    executor = JobTable().target(ctx.params, placing=False).executor
     for name, parameter in executor.platform.template_class.params.items():
         yield f"{name}=", parameter.help
 

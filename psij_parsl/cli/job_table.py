@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..jobs.journal import Journal
-from ..jobs.record import Entry, cluster_in, element_id
+from ..jobs.record import JobRecord, cluster_in, element_id
 from ..states import JobState, JobStatus
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ..jobs.snapshot import View
     from ..sites import Site
 
-Found = Sequence[tuple[Entry, str]]
+Found = Sequence[tuple[JobRecord, str]]
 _LOG_LINES = 10  # of the manager's log, in what explains an end
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a job goes: the executor, and the site if there is one."""
 
     executor: BatchSchedulerExecutor
@@ -30,10 +30,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Row:
+class JobRow:
     """One job, or array element ('*': the whole array), as it is now."""
 
-    entry: Entry
+    entry: JobRecord
     key: str
     status: JobStatus
     native: str
@@ -90,7 +90,7 @@ class Row:
         }
 
 
-class Desk:
+class JobTable:
     """The journal, and executors as they are needed."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Desk:
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
-    def place(self, chosen: Mapping[str, Any], *, placing: bool = True) -> Place:
+    def target(self, chosen: Mapping[str, Any], *, placing: bool = True) -> Target:
         """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or this host's signs lead to.
 
         `placing`: a job goes there, so it is said if that is this host although a resource manager is here.
@@ -110,7 +110,7 @@ class Desk:
         from ..jobs.batch import BatchSchedulerExecutor
 
         if platform and not site_name and not file:
-            return Place(self._shared(BatchSchedulerExecutor(platform)))
+            return Target(self._shared(BatchSchedulerExecutor(platform)))
         from ..sites import find
 
         site = find(site_name, Path(file) if file else None, placing=placing)
@@ -118,7 +118,7 @@ class Desk:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"
             )
-        return Place(self._shared(site.executor()), site)
+        return Target(self._shared(site.executor()), site)
 
     def _shared(self, executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
         if executor.journal.home == self.journal.home:
@@ -137,7 +137,7 @@ class Desk:
             ]
         return self.journal.find(selectors, elements=elements)
 
-    def executor(self, entry: Entry) -> BatchSchedulerExecutor:
+    def executor(self, entry: JobRecord) -> BatchSchedulerExecutor:
         """The executor of a job's platform, site and cluster. Raises `PluginError` if the platform is gone."""
         key = entry.platform, entry.site
         if key not in self._executors:
@@ -145,7 +145,7 @@ class Desk:
         executor = self._executors[key]
         return executor.at(named) if (named := cluster_in(entry.cluster)) else executor
 
-    def _made(self, entry: Entry) -> BatchSchedulerExecutor:
+    def _made(self, entry: JobRecord) -> BatchSchedulerExecutor:
         if entry.site:
             from ..sites import find
 
@@ -161,7 +161,7 @@ class Desk:
 
     def groups(self, found: Found) -> list[tuple[BatchSchedulerExecutor, Found]]:
         """Jobs by the executor that can be asked about them; `complain` tells of those for which there is none."""
-        groups: dict[tuple[str, str, str], list[tuple[Entry, str]]] = {}
+        groups: dict[tuple[str, str, str], list[tuple[JobRecord, str]]] = {}
         for entry, key in found:
             groups.setdefault((entry.platform, entry.site, cluster_in(entry.cluster)), []).append((entry, key))
         told: list[tuple[BatchSchedulerExecutor, Found]] = []
@@ -190,44 +190,44 @@ class Desk:
         if self._faults:
             raise self._faults[0]
 
-    def look(self, found: Found, *, urgent: bool = False) -> list[Row]:
+    def poll(self, found: Found, *, urgent: bool = False) -> list[JobRow]:
         """Each job as it is now; `urgent` asks the managers if the shared budget allows. Order is kept."""
-        groups: dict[tuple[str, str, str], list[tuple[Entry, str]]] = {}
+        groups: dict[tuple[str, str, str], list[tuple[JobRecord, str]]] = {}
         for entry, key in found:
             groups.setdefault((entry.platform, entry.site, entry.cluster), []).append((entry, key))
-        rows: dict[tuple[str, str], Row] = {}
+        rows: dict[tuple[str, str], JobRow] = {}
         for group in groups.values():
             for row in self._look(group, urgent=urgent):
                 rows[row.entry.id, row.key] = row
         return [rows[entry.id, key] for entry, key in found]
 
-    def rows(self, chosen: Iterable[Entry], going: Iterable[Entry]) -> Iterator[Row]:
+    def rows(self, chosen: Iterable[JobRecord], going: Iterable[JobRecord]) -> Iterator[JobRow]:
         """Each of `chosen`, an array as a whole, as it is now; of those that have ended one at a time is held.
 
         `going` are those among them that have not ended: they are looked at first, all together.
         """
         found = [(entry, "*" if entry.array else "") for entry in going]
-        looked = {row.entry.id: row for row in self.look(found)} if found else {}
+        looked = {row.entry.id: row for row in self.poll(found)} if found else {}
         return (
-            looked.get(entry.id) or Row(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
+            looked.get(entry.id) or JobRow(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
             for entry in chosen
         )
 
-    def _look(self, group: Found, *, urgent: bool) -> list[Row]:
+    def _look(self, group: Found, *, urgent: bool) -> list[JobRow]:
         first = group[0][0]
         ended = {(entry.id, key) for entry, key in group if not entry.open and key in ("", "*")}
         if ended:  # the journal knows it all
             rest = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
             rows = {(row.entry.id, row.key): row for row in self._look(rest, urgent=urgent)} if rest else {}
             return [
-                rows.get((entry.id, key)) or Row(entry, key, _recorded(entry, key), entry.native)
+                rows.get((entry.id, key)) or JobRow(entry, key, _recorded(entry, key), entry.native)
                 for entry, key in group
             ]
         try:
             executor = self.executor(first)
         except PluginError as error:
             note = f"last known: {error.message}"
-            return [Row(entry, key, _recorded(entry, key), entry.native, note) for entry, key in group]
+            return [JobRow(entry, key, _recorded(entry, key), entry.native, note) for entry, key in group]
         if executor.cluster == first.cluster:
             statuses, note = executor.statuses(group, urgent=urgent), ""
             view = executor.snapshot.view()
@@ -241,17 +241,19 @@ class Desk:
             note = f"last known; it is on another cluster ({first.cluster or 'the default one'})"
         fresh = self.journal.some({entry.id for entry, _ in group})
         return [
-            Row(fresh.get(entry.id, entry), key, status, _native(executor, entry, key), "" if status.final else note)
+            JobRow(
+                fresh.get(entry.id, entry), key, status, _native(executor, entry, key), "" if status.final else note
+            )
             for (entry, key), status in zip(group, statuses, strict=True)
         ]
 
 
-def _native(executor: BatchSchedulerExecutor, entry: Entry, key: str) -> str:
+def _native(executor: BatchSchedulerExecutor, entry: JobRecord, key: str) -> str:
     whole = key in ("", "*") or not entry.native
     return entry.native if whole else executor.scheduler.element(entry.native, int(key))
 
 
-def _recorded(entry: Entry, key: str) -> JobStatus:
+def _recorded(entry: JobRecord, key: str) -> JobStatus:
     """What the journal alone says."""
     open_ = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
     keys = entry.keys_of(key)
@@ -267,7 +269,7 @@ def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
     return summary(statuses)
 
 
-def _last_known(view: View, entry: Entry, key: str) -> JobStatus:
+def _last_known(view: View, entry: JobRecord, key: str) -> JobStatus:
     keys = entry.keys_of(key)
     seen = {each: view.status(element_id(entry, each)) for each in keys if entry.native}
     return _of_all([entry.ended.get(each) or seen.get(each) or _recorded(entry, each) for each in keys])
@@ -287,7 +289,7 @@ def exit_status(status: JobStatus) -> int:
     return status.exit_status or (5 if status.reason is EndReason.LOST else 1)
 
 
-def told(row: Row) -> Error:
+def failure_error(row: JobRow) -> Error:
     """A bad end, as an error says it: with the end of the manager's own log, where it has written one."""
     status = row.status
     log = "" if row.entry.attached or (row.entry.array and row.key in ("", "*")) else _log_tail(row)
@@ -300,7 +302,7 @@ def told(row: Row) -> Error:
     return Error(f"job {row.id} ({row.entry.name}) ended {status.describe()}{log}", hint=hint)
 
 
-def _log_tail(row: Row) -> str:
+def _log_tail(row: JobRow) -> str:
     from ..jobs.executor import tail
     from ..jobs.verdict import manager_log
 

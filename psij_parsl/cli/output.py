@@ -86,7 +86,7 @@ class Renderer(ABC):
         return new
 
 
-class People(Renderer):
+class TextRenderer(Renderer):
     """Aligned text; colours on a terminal only, and not with NO_COLOR."""
 
     def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
@@ -156,7 +156,7 @@ class People(Renderer):
             return 0
 
 
-class Json(Renderer):
+class JsonRenderer(Renderer):
     """One JSON value per answer on stdout; each remark and error is one object on a line of stderr."""
 
     json = True

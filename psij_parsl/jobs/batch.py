@@ -19,20 +19,20 @@ from ..platforms.products import refuse_foreign
 from ..platforms.registry import platform as find_platform
 from ..signals import should_exit
 from ..states import JobState, JobStatus
-from ..system.commands import Started
-from ..system.files import lock, locked
+from ..system.commands import RunningCommand
+from ..system.files import hold_lock, lock
 from .executor import Callback, JobExecutor, JobName, Submission, a_job, named, named_one
 from .identity import Whose, bearers_of, whose
 from .journal import Journal
-from .reconcile import handles, merely_held, native_of, refresh, whole_of
-from .record import Entry, cluster_in, element_id
+from .reconcile import handles, merely_held, native_of, reconcile, whole_of
+from .record import JobRecord, cluster_in, element_id
 from .snapshot import CAPACITY, QueueSnapshot, View
-from .submission import dependencies, send
+from .submission import dependencies, submit_once
 from .verdict import manager_log
 
 if TYPE_CHECKING:
     from ..platforms.scheduler import Answer
-    from ..sites.model import Launch
+    from ..sites.launch_options import LaunchOptions
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than th
 _HINTS_A_TICK = 64
 _SOME = 5  # ids in a sentence
 _WAITING_ONLY = "only a job that waits can be held or released"
-_Found = Sequence[tuple[Entry, str]]  # records of the journal, each with an element's key
+_Found = Sequence[tuple[JobRecord, str]]  # records of the journal, each with an element's key
 _Statuses = list[JobStatus]
 _Answers = list[bool]
 
@@ -55,7 +55,7 @@ class BatchSchedulerExecutor(JobExecutor):
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
     before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
-    memory that one query may take, in MB (default: the platform's). `launch` is what a site says of its launcher,
+    memory that one query may take, in MB (default: the platform's). `launch` is how a site's launcher starts runs,
     `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
     nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the manager's
     clusters. Raises `InvalidRequest` for one that the platform cannot name.
@@ -74,7 +74,7 @@ class BatchSchedulerExecutor(JobExecutor):
         settle_s: float = 30.0,
         patience_s: float = 600.0,
         run: str = "",
-        launch: Launch | None = None,
+        launch: LaunchOptions | None = None,
         cluster: str = "",
         site_file: str = "",
         node_environment: Sequence[str] = (),
@@ -226,12 +226,12 @@ class BatchSchedulerExecutor(JobExecutor):
                 return made
 
     def _submit_as(
-        self, job_id: str, folder: Path, waiting: Started | None, job: Job, elements: Sequence[Job]
+        self, job_id: str, folder: Path, waiting: RunningCommand | None, job: Job, elements: Sequence[Job]
     ) -> Submission | None:
         """Submit under that id of ours; None if another process has just taken it."""
         from .job_files import write
 
-        entry = Entry(
+        entry = JobRecord(
             job_id,
             self.platform.name,
             str(folder),
@@ -267,7 +267,7 @@ class BatchSchedulerExecutor(JobExecutor):
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._made(job_id)
-        return self._handle(send(self, entry, script, waiting), "", job)
+        return self._handle(submit_once(self, entry, script, waiting), "", job)
 
     # ---- asking --------------------------------------------------------------------------------------------
 
@@ -278,14 +278,14 @@ class BatchSchedulerExecutor(JobExecutor):
     def _found(self, ids: Sequence[JobName]) -> _Found:
         return [self._find(job_id) for job_id in named(ids)]
 
-    def _find(self, job_id: str) -> tuple[Entry, str]:
+    def _find(self, job_id: str) -> tuple[JobRecord, str]:
         if job_id == "all":
             raise InvalidRequest("'all' is not the name of one job", hint="`list()` gives all")
         return self.journal.find([job_id], elements=False, of=(self.platform.name, self.cluster))[0]
 
     def _refresh(self, old: View) -> View:
         with self.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
-            return refresh(
+            return reconcile(
                 self.journal,
                 self.scheduler,
                 old,
@@ -320,7 +320,7 @@ class BatchSchedulerExecutor(JobExecutor):
             known = self.journal.some(ids)  # after the snapshot: what it no longer holds, the journal has
         return [self._status_of(known.get(entry.id, entry), key, view) for entry, key in found]
 
-    def _status_of(self, entry: Entry, key: str, view: View) -> JobStatus:
+    def _status_of(self, entry: JobRecord, key: str, view: View) -> JobStatus:
         if key == "*" or (not key and entry.array):
             return summary([self._status_of(entry, each, view) for each in entry.keys])
         if key in entry.ended:
@@ -332,13 +332,13 @@ class BatchSchedulerExecutor(JobExecutor):
             return JobStatus(JobState.QUEUED, message="submitted")
         return status
 
-    def _by_cluster(self, found: _Found) -> list[tuple[BatchSchedulerExecutor, list[tuple[Entry, str]]]]:
+    def _by_cluster(self, found: _Found) -> list[tuple[BatchSchedulerExecutor, list[tuple[JobRecord, str]]]]:
         """Records by the executor for their cluster, where the manager has several that are named.
 
         Raises `InvalidRequest` for an open job of which this manager, or this cluster of it, cannot be asked: there its
         id is another job's.
         """
-        groups: dict[str, list[tuple[Entry, str]]] = {}
+        groups: dict[str, list[tuple[JobRecord, str]]] = {}
         for entry, key in found:
             name = cluster_in(entry.cluster) if self.scheduler.names_clusters else self.scheduler.cluster_name
             groups.setdefault(name, []).append((entry, key))
@@ -362,15 +362,15 @@ class BatchSchedulerExecutor(JobExecutor):
         """As `status`, for records of the journal that were found already."""
         return self._statuses(found, urgent=urgent)
 
-    def look(self, found: _Found, before: Sequence[JobStatus], *, known_s: float = 0.0) -> _Statuses:
+    def poll(self, found: _Found, before: Sequence[JobStatus], *, known_s: float = 0.0) -> _Statuses:
         """As `statuses`; asked early where a job's folder shows a start or an end that `before` does not know.
 
         Else an answer that is no older than `known_s` seconds will do.
         """
         groups = self._by_cluster(found)
         if len(groups) == 1 and groups[0][0] is not self:
-            return groups[0][0].look(found, before, known_s=known_s)
-        return self._statuses(found, urgent=self._hinted(found, before), known_s=known_s)
+            return groups[0][0].poll(found, before, known_s=known_s)
+        return self._statuses(found, urgent=self._early_poll_priority(found, before), known_s=known_s)
 
     def list(self) -> Sequence[Submission]:
         """The jobs of this platform and cluster that have not ended; arrays as a whole."""
@@ -399,14 +399,14 @@ class BatchSchedulerExecutor(JobExecutor):
         named = self.scheduler.named_cluster(native_id)
         if named and named != self.scheduler.cluster_name:
             return self.at(named).attach(native_id)
-        with locked(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
+        with hold_lock(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
             meant = self.meant(native_id)
             if meant is None:
                 return self._attach(native_id)
             entry, key = meant
             return self._handle(entry, "" if key == "*" else key)
 
-    def meant(self, name: str) -> tuple[Entry, str] | None:
+    def meant(self, name: str) -> tuple[JobRecord, str] | None:
         """The job of ours that an id of ours or the manager's means, and its key; None if it is none of ours.
 
         An id of the manager's may have been ours, and be another job's by now: so it is asked, unless the last answer
@@ -475,7 +475,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 entry, next((key for key in keys if same_id(native_of(self.scheduler, entry, key), native_id)), "")
             )
         job_id, folder = self.journal.new_folder(self.spool)
-        entry = Entry(
+        entry = JobRecord(
             job_id, self.platform.name, str(folder), self.site, self.cluster, f"attached {native_id}", attached=True
         )
         entry = self.journal.commit(self.journal.intend(entry), native_id, sure=True)
@@ -488,7 +488,7 @@ class BatchSchedulerExecutor(JobExecutor):
         self._made(entry.id)
         return self._handle(self.journal.get(entry.id), "")
 
-    def _handle(self, entry: Entry, key: str, job: Job | None = None) -> Submission:
+    def _handle(self, entry: JobRecord, key: str, job: Job | None = None) -> Submission:
         job = job or self.journal.job(entry, key)
         folder = entry.element_folder(key)
         stdout, stderr = outputs(folder, key, job) if job is not None and (key or not entry.array) else (None, None)
@@ -536,7 +536,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 raise
 
     @staticmethod
-    def _cancel_key(entry: Entry, key: str) -> tuple[str, str]:
+    def _cancel_key(entry: JobRecord, key: str) -> tuple[str, str]:
         return entry.id, "*" if key in ("", "*") else key
 
     def _proved(self, found: _Found) -> tuple[_Found, _Found]:
@@ -603,7 +603,7 @@ class BatchSchedulerExecutor(JobExecutor):
                 raise InvalidRequest(f"job {element_id(entry, key)} has ended", hint=_WAITING_ONLY)
         return [native for entry, key in proved for native in self._turned(entry, key, starting)]
 
-    def _turned(self, entry: Entry, key: str, starting: bool) -> Sequence[str]:
+    def _turned(self, entry: JobRecord, key: str, starting: bool) -> Sequence[str]:
         """The ids by which a job is held (or, `starting`, released); of an array what that can be done to."""
         whole = handles(self.scheduler, entry, key)
         if not entry.array or key not in ("", "*"):
@@ -627,9 +627,9 @@ class BatchSchedulerExecutor(JobExecutor):
     def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
         """Wait until all have ended; a start or an end is noticed early by the files that it leaves."""
         found = self._found(ids)
-        return self.watch(found, lambda statuses: all(status.final for status in statuses), timeout=timeout)
+        return self.wait_until(found, lambda statuses: all(status.final for status in statuses), timeout=timeout)
 
-    def watch(self, found: _Found, done: Callable[[_Statuses], bool], *, timeout: float | None = None) -> bool:
+    def wait_until(self, found: _Found, done: Callable[[_Statuses], bool], *, timeout: float | None = None) -> bool:
         """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave.
 
         While the manager does not answer, it is said once how old the news is.
@@ -637,7 +637,7 @@ class BatchSchedulerExecutor(JobExecutor):
         deadline = None if timeout is None else time.monotonic() + timeout
         groups = self._by_cluster(found)
         if len(groups) == 1 and groups[0][0] is not self:
-            return groups[0][0].watch(found, done, timeout=timeout)
+            return groups[0][0].wait_until(found, done, timeout=timeout)
         pause, most = _TICK_S
         statuses = self._statuses(found)
         while not done(statuses):
@@ -646,10 +646,10 @@ class BatchSchedulerExecutor(JobExecutor):
                 return False
             self.snapshot.complain(self.snapshot.view())
             pause = min(most, pause * 1.5)
-            statuses = self._statuses(found, urgent=self._hinted(found, statuses))
+            statuses = self._statuses(found, urgent=self._early_poll_priority(found, statuses))
         return True
 
-    def _hinted(self, found: _Found, statuses: Sequence[JobStatus]) -> float:
+    def _early_poll_priority(self, found: _Found, statuses: Sequence[JobStatus]) -> float:
         """How many tokens must be left for an early refresh, as a job's folder shows something new; 0: it does not.
 
         A sign is worth a query some moments after it, and again later, while no query since has told of it.
@@ -671,7 +671,7 @@ class BatchSchedulerExecutor(JobExecutor):
             if not sign:
                 continue
             seen = self._signs.setdefault((entry.id, key, sign), now)
-            after = next((delay for delay in self.scheduler.signs_s if asked < seen + delay), None)
+            after = next((delay for delay in self.scheduler.early_poll_delays_s if asked < seen + delay), None)
             if after is not None and now >= seen + after:
                 needed.add(_START_TOKENS if sign == "start" else 1.0)
         self._turn += _HINTS_A_TICK
@@ -743,11 +743,11 @@ class BatchSchedulerExecutor(JobExecutor):
 
     def _news(
         self, mine: _Found, last: Mapping[tuple[str, str], JobStatus]
-    ) -> Iterator[tuple[Entry, str, JobStatus]]:
+    ) -> Iterator[tuple[JobRecord, str, JobStatus]]:
         """What has changed since those statuses. What is open is looked at early where its folder shows something."""
         before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
         open_ = [(pair, old) for pair, old in zip(mine, before, strict=True) if pair[0].open]
-        urgent = self._hinted([pair for pair, _ in open_], [old for _, old in open_])
+        urgent = self._early_poll_priority([pair for pair, _ in open_], [old for _, old in open_])
         for (entry, key), old, new in zip(mine, before, self._statuses(mine, urgent=urgent), strict=True):
             if old.then(new) != old:
                 yield entry, key, old.then(new)
@@ -767,7 +767,7 @@ class _Told:
     going: set[str] = field(default_factory=set)  # those whose end is still to be told
     over: set[str] = field(default_factory=set)
 
-    def is_over(self, entry: Entry) -> None:
+    def is_over(self, entry: JobRecord) -> None:
         self.over.add(entry.id)
         self.going.discard(entry.id)
         for key in entry.keys:

@@ -15,8 +15,8 @@ from ..platforms.scheduler import OUR_ID
 from .record import LOG, cluster_in
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Record, Scheduler
-    from .record import Entry
+    from ..platforms.scheduler import Scheduler, SchedulerRecord
+    from .record import JobRecord
 
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
 SAME_S = 1.5  # between two tellings of one time: managers round
@@ -34,8 +34,8 @@ class Whose(Enum):
 
 def whose(
     scheduler: Scheduler,
-    entry: Entry,
-    record: Record,
+    entry: JobRecord,
+    record: SchedulerRecord,
     *,
     attempt: int = 0,
     clock: float = 0.0,
@@ -76,7 +76,7 @@ def whose(
     return Whose.KNOWN if near else Whose.STRANGER
 
 
-def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
+def bearers_of(scheduler: Scheduler, record: SchedulerRecord) -> set[str]:
     """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
     found = set()
     if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # no text: a stranger's
@@ -87,7 +87,7 @@ def bearers_of(scheduler: Scheduler, record: Record) -> set[str]:
     return found
 
 
-def _logs_elsewhere(entry: Entry, record: Record) -> bool:
+def _logs_elsewhere(entry: JobRecord, record: SchedulerRecord) -> bool:
     """Whether the log of a record without our tag is told to go elsewhere than that of the job would."""
     return bool(record.output) and not (record.output.endswith("/dev/null") and _ODD.search(entry.place) is not None)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..system.files import private_folder, read_plain, telling
-from .record import Entry
+from ..system.files import private_folder, read_plain, translate_os_errors
+from .record import JobRecord
 
 _LONGEST = 4096  # bytes of a setup's text that are read
 _SHOWN = 160
@@ -16,7 +16,7 @@ _EXIT_MOST = 4096  # bytes of an exit file that are read
 ABANDONED = "abandoned"  # the claim of a submission that we gave up
 
 
-def abandon(entry: Entry) -> str:
+def abandon(entry: JobRecord) -> str:
     """Make sure that a submission which was never seen will not run; returns the id that did start, else ''.
 
     An array has one claim for all its elements, in its own folder.
@@ -31,7 +31,7 @@ def claim(folder: Path, native: str) -> str:
     It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS. Where something
     else stands in its place, no script can take it: nothing of the job will run.
     """
-    with telling(folder):
+    with translate_os_errors(folder):
         try:
             os.symlink(native, private_folder(folder) / "claim")
         except FileExistsError:

@@ -36,17 +36,17 @@ from ..states import JobStatus
 from ..system.files import (
     guard,
     guard_spool,
+    hold_lock,
     lock,
-    locked,
     private_folder,
+    process_identity,
     read_json,
-    telling,
-    this_owner,
-    tried,
+    translate_os_errors,
+    try_lock,
     write_new,
 )
 from ..system.files import home as default_home
-from .record import Entry, Records, apply, is_open, line_of, made, plain, plain_status, valid
+from .record import JobRecord, Records, apply, is_open, line_of, made, plain, plain_status, valid
 from .segments import Segment, Shelf, found_in, may_hold, sweep, without
 from .segments import write as write_segments
 
@@ -98,13 +98,13 @@ class Journal:
         with self._current():
             return Recorded(dict(self._entries), self._shelf())
 
-    def open_entries(self) -> dict[str, Entry]:
+    def open_entries(self) -> dict[str, JobRecord]:
         """Those of `entries` that have not ended, without the cost of looking at the others."""
         with self._current():
             ids = [job_id for job_id, record in self._entries.items() if is_open(record)]
             return {job_id: made(self._entries, job_id) for job_id in ids}
 
-    def some(self, ids: Iterable[str]) -> dict[str, Entry]:
+    def some(self, ids: Iterable[str]) -> dict[str, JobRecord]:
         """The records of these ids, as far as there are any."""
         wanted = list(dict.fromkeys(ids))
         with self._current():
@@ -115,7 +115,7 @@ class Journal:
         found |= shelf.some(job_id for job_id in wanted if job_id not in found)
         return {job_id: found[job_id] for job_id in wanted if job_id in found}
 
-    def recent(self, *, after: float = 0.0, count: int = 0) -> dict[str, Entry]:
+    def recent(self, *, after: float = 0.0, count: int = 0) -> dict[str, JobRecord]:
         """The records submitted since then (seconds since the epoch), the newest so many of them; oldest first."""
         with self._current():
             live = [made(self._entries, job_id) for job_id in self._entries]
@@ -124,7 +124,7 @@ class Journal:
         both = sorted([*shelf.recent(after, count), *found], key=attrgetter("intended"))
         return {entry.id: entry for entry in both[-count if count else 0 :]}
 
-    def aged(self, before: float) -> Iterator[Entry]:
+    def aged(self, before: float) -> Iterator[JobRecord]:
         """The records submitted before then, in no order."""
         with self._current():
             live = [made(self._entries, job_id) for job_id in self._entries]
@@ -165,14 +165,14 @@ class Journal:
         with self._mutex:
             self._listeners = [each for each in self._listeners if each is not ended]
 
-    def get(self, job_id: str) -> Entry:
+    def get(self, job_id: str) -> JobRecord:
         """The record of that id. Raises `UnknownJob`."""
         entry = self.some([job_id]).get(job_id)
         if entry is None:
             raise UnknownJob(f"there is no job {job_id!r} in the journal", hint="`psij-run list --all` shows all")
         return entry
 
-    def job(self, entry: Entry, key: str = "") -> Job | None:
+    def job(self, entry: JobRecord, key: str = "") -> Job | None:
         """The specification that was submitted; None for a job that was attached, or whose folder is gone."""
         data = read_json(entry.folder / "job.json")
         if not isinstance(data, dict):
@@ -255,7 +255,7 @@ class Journal:
         after = self._entries.get(job_id)
         if after is None:
             return
-        if isinstance(after, Entry) and after is not before and not valid(after):
+        if isinstance(after, JobRecord) and after is not before and not valid(after):
             if before is None:
                 del self._entries[job_id]
             else:
@@ -295,7 +295,7 @@ class Journal:
         """What this state directory is known by in the folders of its jobs. A copy of it is another one."""
         if not self._identity:
             place = private_folder(self.home) / "identity"
-            with telling(place):
+            with translate_os_errors(place):
                 inode = f".{self.home.stat().st_ino}"
                 known = os.readlink(place) if os.path.islink(place) else ""
                 if not known.endswith(inode):
@@ -335,32 +335,32 @@ class Journal:
             private_folder(folder.parent)
             return self.make_folder(folder)
         except OSError:
-            with telling(folder):
+            with translate_os_errors(folder):
                 raise
         try:
             os.symlink(identity, folder / _OWNER)  # in one step: it is there whole or not at all
         except OSError:
             folder.rmdir()
-            with telling(folder):
+            with translate_os_errors(folder):
                 raise
         reach("folder")
         return True
 
-    def intend(self, entry: Entry, job: Job | None = None, elements: Sequence[Job] = ()) -> Entry:
+    def intend(self, entry: JobRecord, job: Job | None = None, elements: Sequence[Job] = ()) -> JobRecord:
         """Record, durably, that a submission is about to be sent."""
         if job is not None:
             data = {"job": job.to_dict(), **({"elements": [each.to_dict() for each in elements]} if elements else {})}
             write_new(entry.folder / "job.json", json.dumps(data))
         reach("written")
-        entry = replace(entry, intended=time.time(), owner=this_owner())
+        entry = replace(entry, intended=time.time(), owner=process_identity())
         self._append([{"e": "job", **plain(entry)}], durable=True)
         reach("intended")
         return entry
 
     def commit(
-        self, entry: Entry, native: str, *, sure: bool = False, elements: Sequence[str] = (), cluster: str = ""
-    ) -> Entry:
-        """Record the id that the manager gave, and what else of an `Entry` is known with it."""
+        self, entry: JobRecord, native: str, *, sure: bool = False, elements: Sequence[str] = (), cluster: str = ""
+    ) -> JobRecord:
+        """Record the id that the manager gave, and what else of an `JobRecord` is known with it."""
         reach("submitted")
         now = time.time()
         known = {"sure": sure, "elements": list(elements), "cluster": cluster}
@@ -382,7 +382,7 @@ class Journal:
         """Record the manager's own time of submission of these jobs, by our ids; as `end` where that cannot be."""
         self._learnt([{"e": "born", "id": job_id, "t": born} for job_id, born in times.items()])
 
-    def dropping(self, entry: Entry, key: str, status: JobStatus) -> None:
+    def dropping(self, entry: JobRecord, key: str, status: JobStatus) -> None:
         """Record that the manager is about to be told to forget a failed job, which ended with that status."""
         self._append([{"e": "drop", "id": entry.id, "k": key, "s": plain_status(status)}], durable=True)
 
@@ -416,7 +416,7 @@ class Journal:
         """Take back `cancel_asked`: the manager was not told, and how they end has another reason."""
         self._append([{"e": "uncancel", "id": job_id, "k": key} for job_id, key in keys])
 
-    def twins(self, entry: Entry, natives: Sequence[str]) -> None:
+    def twins(self, entry: JobRecord, natives: Sequence[str]) -> None:
         """Record second copies of a submission, which were ended."""
         if entry.open:
             self._append([{"e": "twin", "id": entry.id, "natives": list(natives)}])
@@ -451,7 +451,7 @@ class Journal:
             return
         text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events).encode()
         self._guard()
-        with self._locked(), telling(self.path):
+        with self._locked(), translate_os_errors(self.path):
             log = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 size = os.fstat(log).st_size
@@ -469,7 +469,7 @@ class Journal:
     def _locked(self) -> AbstractContextManager[None]:
         if self._lock is None:
             self._lock = lock(self.home / "journal.lock")
-        return locked(self._lock, timeout_s=self._patience_s, named=True)
+        return hold_lock(self._lock, timeout_s=self._patience_s, named=True)
 
     def _tidy(self) -> None:
         """Rewrite the log without what was overtaken and what has ended, if that halves it. One process at a time.
@@ -478,7 +478,7 @@ class Journal:
         """
         undone, self._undone = self._offset, 0
         try:
-            with tried(lock(self.home / "journal.tidy.lock")) as ours:
+            with try_lock(lock(self.home / "journal.tidy.lock")) as ours:
                 if ours:
                     self._halve()
                 else:
@@ -546,7 +546,7 @@ class Journal:
 
     def find(
         self, selectors: Sequence[str], *, elements: bool = True, of: tuple[str, str] | None = None
-    ) -> list[tuple[Entry, str]]:
+    ) -> list[tuple[JobRecord, str]]:
         """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3, last_3.
 
         A whole array is given as each of its elements, or with `elements=False` once, with the key '*'.
@@ -555,7 +555,7 @@ class Journal:
         `UnknownJob` with the selector that names nothing, `InvalidRequest` for one that could mean several.
         """
         look = _Look(self, of)
-        found: dict[tuple[str, str], tuple[Entry, str]] = {}
+        found: dict[tuple[str, str], tuple[JobRecord, str]] = {}
         for selector in selectors:
             for entry, keys in look.select(selector):
                 for key in keys if keys is not None else (entry.keys if elements or not entry.array else ["*"]):
@@ -574,9 +574,9 @@ class _Look:
     def __init__(self, journal: Journal, of: tuple[str, str] | None) -> None:
         self._live, self._shelf, self._last = journal.look()
         self._of = of
-        self._by_native: dict[str, list[Entry]] | None = None
+        self._by_native: dict[str, list[JobRecord]] | None = None
 
-    def select(self, selector: str) -> list[tuple[Entry, Sequence[str] | None]]:
+    def select(self, selector: str) -> list[tuple[JobRecord, Sequence[str] | None]]:
         if selector == "all":
             return [(made(self._live, job_id), None) for job_id in self._live if is_open(self._live[job_id])]
         if selector == "last":
@@ -611,16 +611,16 @@ class _Look:
             f"there is no job {selector!r}", hint="`psij-run list --all` shows those that were submitted"
         )
 
-    def _known(self, job_id: str) -> Entry | None:
+    def _known(self, job_id: str) -> JobRecord | None:
         return made(self._live, job_id) if job_id in self._live else self._shelf.some([job_id]).get(job_id)
 
-    def _latest(self) -> Entry | None:
+    def _latest(self) -> JobRecord | None:
         if self._last in self._live:
             return made(self._live, self._last)
         known = [made(self._live, job_id) for job_id in self._live] + self._shelf.recent(count=1)
         return max(known, key=attrgetter("intended"), default=None)
 
-    def _native(self, native: str) -> Entry | None:
+    def _native(self, native: str) -> JobRecord | None:
         """The job that a manager's id means: the only open one, else the latest."""
         if self._by_native is None:
             self._by_native = {}
@@ -641,32 +641,32 @@ class _Look:
             _tell_of_others(native, chosen, entries)
         return chosen
 
-    def _asked(self, entry: Entry) -> bool:
+    def _asked(self, entry: JobRecord) -> bool:
         return self._of is None or self._of == (entry.platform, entry.cluster)
 
     def _started(self, beginning: str) -> list[str]:
         return [job_id for job_id in self._live if job_id.startswith(beginning)] + self._shelf.started(beginning)
 
 
-class _Values(ValuesView[Entry]):
+class _Values(ValuesView[JobRecord]):
     def __init__(self, records: Recorded) -> None:
         super().__init__(records)
         self._records = records
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[JobRecord]:
         return self._records.walk()
 
 
-class _Items(ItemsView[str, Entry]):
+class _Items(ItemsView[str, JobRecord]):
     def __init__(self, records: Recorded) -> None:
         super().__init__(records)
         self._records = records
 
-    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+    def __iter__(self) -> Iterator[tuple[str, JobRecord]]:
         return ((entry.id, entry) for entry in self._records.walk())
 
 
-class Recorded(Mapping[str, Entry]):
+class Recorded(Mapping[str, JobRecord]):
     """All records by id, oldest first, as they were at one moment. Those that have ended are read when looked at."""
 
     def __init__(self, live: Records, shelf: Shelf) -> None:
@@ -675,7 +675,7 @@ class Recorded(Mapping[str, Entry]):
     def __repr__(self) -> str:
         return f"Recorded({len(self)} jobs)"
 
-    def __getitem__(self, job_id: str) -> Entry:
+    def __getitem__(self, job_id: str) -> JobRecord:
         return made(self._live, job_id) if job_id in self._live else self._shelf.some([job_id])[job_id]
 
     def __len__(self) -> int:
@@ -684,13 +684,13 @@ class Recorded(Mapping[str, Entry]):
     def __iter__(self) -> Iterator[str]:
         return (entry.id for entry in self.walk())
 
-    def values(self) -> ValuesView[Entry]:
+    def values(self) -> ValuesView[JobRecord]:
         return _Values(self)
 
-    def items(self) -> ItemsView[str, Entry]:
+    def items(self) -> ItemsView[str, JobRecord]:
         return _Items(self)
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self) -> Iterator[JobRecord]:
         """Each record, made when its turn comes."""
         if not self._shelf.segments:
             return (made(self._live, job_id) for job_id in self._live)
@@ -774,7 +774,7 @@ def _write_all(log: int, text: bytes, size: int) -> None:
         raise
 
 
-def _the_one(native: str, entries: Sequence[Entry]) -> Entry:
+def _the_one(native: str, entries: Sequence[JobRecord]) -> JobRecord:
     """The entry that a manager's id means: the only open one, else the latest. Managers count from 1, each of them."""
     going = [entry for entry in entries if entry.open]
     if len(going) > 1:
@@ -785,11 +785,11 @@ def _the_one(native: str, entries: Sequence[Entry]) -> Entry:
     return going[0] if going else entries[-1]
 
 
-def _elsewhere(chosen: Entry, other: Entry) -> bool:
+def _elsewhere(chosen: JobRecord, other: JobRecord) -> bool:
     return (chosen.platform, chosen.cluster) != (other.platform, other.cluster)
 
 
-def _tell_of_others(native: str, chosen: Entry, entries: Sequence[Entry]) -> None:
+def _tell_of_others(native: str, chosen: JobRecord, entries: Sequence[JobRecord]) -> None:
     """Say which job a manager's id was taken to be, where other managers have given that id too."""
     others = {entry.id: f"{entry.id} ({entry.platform})" for entry in entries if _elsewhere(chosen, entry)}
     if others:

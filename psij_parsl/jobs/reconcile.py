@@ -1,6 +1,6 @@
 """Asking the manager about all open jobs of a platform and cluster, and what follows from its answer.
 
-`refresh` asks once and decides about each job (see `verdict`), on records that were proved to be ours (see
+`reconcile` asks once and decides about each job (see `verdict`), on records that were proved to be ours (see
 `identity`). It also finds submissions that were cut short, ends second copies, and tells the manager what it could
 not be told before.
 """
@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import JournalError, SchedulerError, Unavailable
 from ..platforms.scheduler import Answer
 from ..states import EndReason, JobState, JobStatus, sound
-from ..system.files import owner_gone
+from ..system.files import process_has_ended
 from .identity import SAME_S, Whose, bearers_of, whose
 from .job_folder import ABANDONED, abandon, claim, claimed_by
 from .journal import Journal
-from .record import Entry, element_id
+from .record import JobRecord, element_id
 from .snapshot import View, pack
-from .verdict import Inquiry, resolve
+from .verdict import Inquiry, resolve_status
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Record, Scheduler
+    from ..platforms.scheduler import Scheduler, SchedulerRecord
 
 log = logging.getLogger(__name__)
 
 _SUBMITTED = JobStatus(JobState.QUEUED)
 
 
-def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
+def native_of(scheduler: Scheduler, entry: JobRecord, key: str) -> str:
     """The manager's id of one element."""
     if not key:
         return entry.native
@@ -42,7 +42,7 @@ def native_of(scheduler: Scheduler, entry: Entry, key: str) -> str:
     return known or scheduler.element(entry.native, int(key))
 
 
-def handles(scheduler: Scheduler, entry: Entry, key: str) -> list[str]:
+def handles(scheduler: Scheduler, entry: JobRecord, key: str) -> list[str]:
     """The ids by which the manager's commands reach one element, or with '' or '*' all that have not ended."""
     if key not in ("", "*"):
         return [native_of(scheduler, entry, key)]
@@ -55,22 +55,22 @@ def handles(scheduler: Scheduler, entry: Entry, key: str) -> list[str]:
     return [entry.native]
 
 
-Copies = dict[str, list["Record"]]
+Copies = dict[str, list["SchedulerRecord"]]
 """Records that bear one tag of ours, by the id of the submission that they are of."""
 
 
-def merely_held(record: Record) -> Record:
+def merely_held(record: SchedulerRecord) -> SchedulerRecord:
     """A job that has failed and stays in the manager's books, as it is until it has been dropped."""
     held = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
     return record._replace(status=held, leftover=False)
 
 
-def whole_of(scheduler: Scheduler, record: Record) -> str:
+def whole_of(scheduler: Scheduler, record: SchedulerRecord) -> str:
     """The id of the submission that a record is of."""
     return record.whole or scheduler.whole(record.id)
 
 
-def elements_of(scheduler: Scheduler, entry: Entry, records: Iterable[Record]) -> tuple[str, ...]:
+def elements_of(scheduler: Scheduler, entry: JobRecord, records: Iterable[SchedulerRecord]) -> tuple[str, ...]:
     """The ids of an array's elements where they are no function of its own, '' for those that are not known yet.
 
     Records tell them; and so do, of elements that are not in the manager's books any more, the claims they left.
@@ -85,7 +85,7 @@ def elements_of(scheduler: Scheduler, entry: Entry, records: Iterable[Record]) -
     )
 
 
-def refresh(
+def reconcile(
     journal: Journal, scheduler: Scheduler, old: View, *, platform: str, cluster: str, grace_s: float, settle_s: float
 ) -> View:
     """Ask the manager about every open job and return the new view; ends go into the journal.
@@ -117,7 +117,7 @@ def _uncollected() -> Iterator[None]:
 class _Expected(NamedTuple):
     """An element of an open submission: its key, the manager's id of it, and that as `Scheduler.plain_id` has it."""
 
-    entry: Entry
+    entry: JobRecord
     key: str
     native: str
     plain: str
@@ -131,7 +131,7 @@ class _Round:
         journal: Journal,
         scheduler: Scheduler,
         old: View,
-        entries: list[Entry],
+        entries: list[JobRecord],
         asked: float,
         platform: str,
         grace_s: float,
@@ -141,7 +141,7 @@ class _Round:
         self.asked, self.platform, self.grace_s, self.settle_s = asked, platform, grace_s, settle_s
         self.clock, self.tagged = old.clock, old.tagged
         self.expected: dict[str, _Expected] = {}  # by our ids of jobs and elements
-        self.records: dict[str, Record] = {}  # proved to be ours, by our ids
+        self.records: dict[str, SchedulerRecord] = {}  # proved to be ours, by our ids
         self.answer = Answer()
         self.strangers: set[str] = set()  # our ids of jobs whose ids other jobs have by now
         self.born: dict[str, float] = {}
@@ -150,7 +150,7 @@ class _Round:
             if entry.native:
                 self._expect(entry)
 
-    def _expect(self, entry: Entry) -> None:
+    def _expect(self, entry: JobRecord) -> None:
         plain_id = self.scheduler.plain_id
         if not entry.array:  # of these there may be many
             self.expected[entry.id] = _Expected(entry, "", entry.native, plain_id(entry.native))
@@ -196,7 +196,7 @@ class _Round:
             strangers=sorted(self.strangers - self.records.keys()),
         )
 
-    def _vanished(self, live: Mapping[str, Record]) -> list[str]:
+    def _vanished(self, live: Mapping[str, SchedulerRecord]) -> list[str]:
         """Take what is ours of the live records; the ids of which history is to be asked."""
         missing = []
         unseen = []
@@ -210,12 +210,12 @@ class _Round:
         self._note_strangers(live, unseen)
         return missing
 
-    def _note_strangers(self, live: Mapping[str, Record], unseen: Collection[tuple[str, _Expected]]) -> None:
+    def _note_strangers(self, live: Mapping[str, SchedulerRecord], unseen: Collection[tuple[str, _Expected]]) -> None:
         """Jobs that are not shown, while the manager's commands would reach another one by their ids.
 
         The id of a plain job may be that of an array by now, or of one of its elements, and the other way round.
         """
-        reached: dict[str, list[Record]] = {}
+        reached: dict[str, list[SchedulerRecord]] = {}
         plain_id, whole = self.scheduler.plain_id, self.scheduler.whole
         if unseen:
             for plain, record in live.items():
@@ -235,7 +235,7 @@ class _Round:
                     self.strangers.add(job_id)
 
     def _take(
-        self, job_id: str, each: _Expected, record: Record, *, tagged: bool = False, past: bool = False
+        self, job_id: str, each: _Expected, record: SchedulerRecord, *, tagged: bool = False, past: bool = False
     ) -> bool:
         """Note a record as that of a job, if it is; `past`: it is from the manager's history."""
         entry, attempt = each.entry, 0
@@ -278,7 +278,7 @@ class _Round:
                 if self._take(job_id, each, record, tagged=tagged, past=True):
                     break
 
-    def _take_shown(self, entry: Entry) -> None:
+    def _take_shown(self, entry: JobRecord) -> None:
         for key in entry.keys:
             job_id = element_id(entry, key)
             if job_id in self.expected and (record := self.answer.records.get(self.expected[job_id].plain)):
@@ -315,7 +315,7 @@ class _Round:
                     )
             elif record is None:
                 unproved[job_id] = self.old.proved(job_id)
-            status, since = resolve(self._inquiry(job_id, each, record))
+            status, since = resolve_status(self._inquiry(job_id, each, record))
             if status.final and not sound(status):  # could not be written down: no word about how it is
                 self.scheduler.warn_once(
                     f"{self.platform} tells an end of job {each.native} that makes no sense: {status}"
@@ -334,7 +334,7 @@ class _Round:
         self._tell_unsent(ends)
         return View(asked=self.asked, rows=rows, missing=missing, unproved=unproved)
 
-    def _inquiry(self, job_id: str, each: _Expected, record: Record | None) -> Inquiry:
+    def _inquiry(self, job_id: str, each: _Expected, record: SchedulerRecord | None) -> Inquiry:
         entry = each.entry
         return Inquiry(
             self.scheduler,
@@ -351,14 +351,14 @@ class _Round:
             unmet=lambda: self._unmet(entry),
         )
 
-    def _unmet(self, entry: Entry) -> str:
+    def _unmet(self, entry: JobRecord) -> str:
         """A job that this one was to follow and that ended otherwise, so that the manager has removed this one."""
         from .submission import unmet
 
         job = self.journal.job(entry)
         return unmet(self.journal, job.after) if job is not None else ""
 
-    def _drop(self, entry: Entry, key: str, record: Record) -> Record:
+    def _drop(self, entry: JobRecord, key: str, record: SchedulerRecord) -> SchedulerRecord:
         """Have the manager forget a job that has failed and could be started again; until then it is held."""
         held = merely_held(record)
         if entry.attached:
@@ -371,7 +371,7 @@ class _Round:
             return held
         return record._replace(leftover=False)
 
-    def _other_copy(self, entry: Entry, status: JobStatus) -> bool:
+    def _other_copy(self, entry: JobRecord, status: JobStatus) -> bool:
         """Whether a job that failed is a second copy, of one that was over before it was seen: that one is the job."""
         owner = "" if status.state is not JobState.FAILED or entry.attached else claimed_by(entry.folder)
         if owner in ("", ABANDONED) or self.scheduler.same_id(owner, entry.native):
@@ -404,7 +404,7 @@ class _Round:
 
     # ---- submissions that were cut short, and second copies ------------------------------------------------
 
-    def _recover(self) -> Iterator[tuple[Entry, Entry]]:
+    def _recover(self) -> Iterator[tuple[JobRecord, JobRecord]]:
         """Submissions without a sure id: found by their tag, or given up; and second copies of one, ended.
 
         Gives the entries that got another id, before and after. One is given up after `settle_s` if its submitter
@@ -425,9 +425,9 @@ class _Round:
                 whole, records = found.popitem()
                 yield entry, self.journal.commit(entry, whole, elements=elements_of(self.scheduler, entry, records))
             elif self.asked - entry.intended > self.settle_s:
-                gone = owner_gone(entry.owner)
+                gone = process_has_ended(entry.owner)
                 if gone or (gone is None and self.asked - entry.intended > self.settle_s * 5):
-                    give_up(self.journal, self.scheduler, entry)
+                    fail_unsubmitted(self.journal, self.scheduler, entry)
         self._end_abandoned(shown)
 
     def _bearers(self) -> dict[str, Copies]:
@@ -448,7 +448,7 @@ class _Round:
                     del shown[entry.id]
         return shown
 
-    def _learned(self, entry: Entry) -> Entry:
+    def _learned(self, entry: JobRecord) -> JobRecord:
         """An array with the ids of further elements of it, which only now have been told."""
         if not self.scheduler.lone_elements or all(entry.elements or [""]):
             return entry
@@ -464,7 +464,7 @@ class _Round:
             return entry
         return self.journal.commit(entry, entry.native, sure=entry.sure, elements=elements)
 
-    def _settled(self, entry: Entry, found: Copies) -> Entry:
+    def _settled(self, entry: JobRecord, found: Copies) -> JobRecord:
         """One submission that the manager shows under other ids than ours, or under several."""
         proved = any(element_id(entry, key) in self.records for key in entry.keys)
         return settle_copies(self.journal, self.scheduler, entry, found, proved=proved)
@@ -483,14 +483,14 @@ class _Round:
                     _cancel(self.scheduler, [native for whole in copies for native in alive[whole]])
 
 
-def _outlived(entry: Entry, record: Record) -> bool:
+def _outlived(entry: JobRecord, record: SchedulerRecord) -> bool:
     """Whether a record of history is of an earlier attempt than one that was seen: a requeue moved its submission."""
     if entry.array or entry.born is None or record.submitted is None:
         return False
     return record.submitted < entry.born - SAME_S
 
 
-def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[Entry, Entry]]:
+def _as_far_as_recorded(found: Iterator[tuple[JobRecord, JobRecord]]) -> Iterator[tuple[JobRecord, JobRecord]]:
     """What was recovered until something of it could not be written down: the rest is left to a later look."""
     try:
         yield from found
@@ -498,12 +498,14 @@ def _as_far_as_recorded(found: Iterator[tuple[Entry, Entry]]) -> Iterator[tuple[
         log.warning("%s", error)
 
 
-def _alive(whole: str, records: Iterable[Record]) -> list[str]:
+def _alive(whole: str, records: Iterable[SchedulerRecord]) -> list[str]:
     """The ids by which the manager's commands reach what has not ended of a submission."""
     return list(dict.fromkeys(record.id if record.whole else whole for record in records if not record.status.final))
 
 
-def settle_copies(journal: Journal, scheduler: Scheduler, entry: Entry, found: Copies, *, proved: bool) -> Entry:
+def settle_copies(
+    journal: Journal, scheduler: Scheduler, entry: JobRecord, found: Copies, *, proved: bool
+) -> JobRecord:
     """A submission that bears our tag under other ids than the recorded one, or under several: one stays.
 
     `proved` is whether the recorded id is ours. The one with the claim stays; while none has it, the one that is to
@@ -540,7 +542,7 @@ def _cancel(scheduler: Scheduler, natives: Collection[str]) -> bool:
     return True
 
 
-def give_up(journal: Journal, scheduler: Scheduler, entry: Entry, why: str = "") -> bool:
+def fail_unsubmitted(journal: Journal, scheduler: Scheduler, entry: JobRecord, why: str = "") -> bool:
     """A submission that nobody knows: see to it that it never runs; False if it has begun, and is known by then.
 
     Its record stays: a copy of it that shows up later is known by it, and cancelled.

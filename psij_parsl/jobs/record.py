@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..states import EndReason, JobState, JobStatus, sound
-from ..system.files import owner_gone
+from ..system.files import process_has_ended
 
 LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
 
 
 @dataclass(frozen=True)
-class Entry:
+class JobRecord:
     """One submission: a job, or a job array. Times are seconds since the epoch.
 
     `native` is '' until the manager has given an id; `sure`: it stood alone in the manager's answer. `elements` are
@@ -84,7 +84,7 @@ class Entry:
     @property
     def orphaned(self) -> bool:
         """Whether it waits or runs for a workflow (`run` is its process) that is known to have ended."""
-        return bool(self.run) and self.open and owner_gone(self.run) is True
+        return bool(self.run) and self.open and process_has_ended(self.run) is True
 
     def cancel_asked(self, key: str) -> bool:
         """Whether somebody asked us to cancel that element."""
@@ -101,16 +101,16 @@ class Entry:
         return self.folder / key if key else self.folder
 
 
-def element_id(entry: Entry, key: str) -> str:
+def element_id(entry: JobRecord, key: str) -> str:
     """Our id of one element; '' and '*' are the submission as a whole."""
     return f"{entry.id}_{key}" if key not in ("", "*") else entry.id
 
 
-NAMED = "cluster="  # before the name of a cluster, where one was chosen, at the end of `Entry.cluster`
+NAMED = "cluster="  # before the name of a cluster, where one was chosen, at the end of `JobRecord.cluster`
 
 
 def cluster_in(key: str) -> str:
-    """The name of the cluster that was chosen, in `Entry.cluster`; '' if none was."""
+    """The name of the cluster that was chosen, in `JobRecord.cluster`; '' if none was."""
     before, found, name = key.rpartition(NAMED)
     return name if found and (not before or before.endswith("|")) else ""
 
@@ -118,14 +118,14 @@ def cluster_in(key: str) -> str:
 # ---- lines ---------------------------------------------------------------------------------------------------
 
 
-Records = dict[str, "Entry | dict[str, Any] | bytes"]
+Records = dict[str, "JobRecord | dict[str, Any] | bytes"]
 """By id. A record stays the data of its line until it is looked at; one that has ended is kept as its line."""
 
 
-def made(entries: Records, job_id: str) -> Entry:
-    """A record as an `Entry`, made of its line if this is the first look at it."""
+def made(entries: Records, job_id: str) -> JobRecord:
+    """A record as an `JobRecord`, made of its line if this is the first look at it."""
     record = entries[job_id]
-    if isinstance(record, Entry):
+    if isinstance(record, JobRecord):
         return record
     if isinstance(record, bytes):  # one of the many that have ended: not kept, for the room that it takes
         return from_line(record)
@@ -133,25 +133,25 @@ def made(entries: Records, job_id: str) -> Entry:
     return entry
 
 
-def is_open(record: Entry | dict[str, Any] | bytes) -> bool:
-    """`Entry.open` without making one."""
+def is_open(record: JobRecord | dict[str, Any] | bytes) -> bool:
+    """`JobRecord.open` without making one."""
     if isinstance(record, bytes):
         return False
-    if isinstance(record, Entry):
+    if isinstance(record, JobRecord):
         return record.open
     return len(record.get("ended", ())) < len(record.get("array") or ("",))
 
 
-def line_of(record: Entry | dict[str, Any] | bytes) -> bytes:
+def line_of(record: JobRecord | dict[str, Any] | bytes) -> bytes:
     """The line that holds all of a record, without its end."""
     if isinstance(record, bytes):
         return record
-    data = plain(record) if isinstance(record, Entry) else record
+    data = plain(record) if isinstance(record, JobRecord) else record
     known = {"e": "job", "id": data["id"], **data}  # first of all, so that a search finds them
     return json.dumps(known, separators=(",", ":")).encode()
 
 
-def from_line(line: bytes) -> Entry:
+def from_line(line: bytes) -> JobRecord:
     """The inverse of `line_of`, for a line that was looked at before."""
     return from_plain(json.loads(line))
 
@@ -218,7 +218,7 @@ def plain_status(status: JobStatus) -> dict[str, Any]:
     return {key: value for key, value in status.to_dict().items() if value != _DEFAULT_STATUS[key]}
 
 
-def plain(entry: Entry) -> dict[str, Any]:
+def plain(entry: JobRecord) -> dict[str, Any]:
     """A record as data for its line."""
     data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "place": entry.place}
     for name in _PLAIN:
@@ -235,7 +235,7 @@ def plain(entry: Entry) -> dict[str, Any]:
     return data
 
 
-def from_plain(data: Mapping[str, Any]) -> Entry:
+def from_plain(data: Mapping[str, Any]) -> JobRecord:
     """The inverse of `plain`. What is of a wrong kind counts as not said; what a later version adds is passed over."""
     known = {}
     for name, value in data.items():
@@ -245,13 +245,13 @@ def from_plain(data: Mapping[str, Any]) -> Entry:
                 known[name] = read(value)
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
                 continue
-    entry = Entry(**known)
+    entry = JobRecord(**known)
     if entry.ended and not all(map(entry.has, entry.ended)):
         entry = replace(entry, ended={key: status for key, status in entry.ended.items() if entry.has(key)})
     return entry
 
 
-def _checked(event: dict[str, Any]) -> dict[str, Any] | Entry:
+def _checked(event: dict[str, Any]) -> dict[str, Any] | JobRecord:
     """A record's line, if it says whose it is. Raises `ValueError`; what else is wrong with it counts as not said."""
     for name in ("id", "platform", "place"):
         _path(event[name])
@@ -280,7 +280,7 @@ def _usual(status: Any) -> bool:
     return True
 
 
-def valid(entry: Entry) -> bool:
+def valid(entry: JobRecord) -> bool:
     """Whether all its fields are of their kind, after a change that a line has made."""
     try:
         for name, value in vars(entry).items():
@@ -362,7 +362,7 @@ _NUMBERS = frozenset(("exit_code", "signal", "attempt"))
 _TIMES = frozenset(("started", "ended"))
 _READ: Mapping[str, Callable[[Any], Any]] = {
     name: _of_kind(each.default_factory() if each.default_factory is not MISSING else each.default)
-    for name, each in Entry.__dataclass_fields__.items()
+    for name, each in JobRecord.__dataclass_fields__.items()
 } | {
     "id": _text,
     "platform": _text,

@@ -23,8 +23,8 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from ..errors import JournalError
-from ..system.files import private_folder, sync_folder, telling
-from .record import Entry, from_line, line_of
+from ..system.files import private_folder, sync_folder, translate_os_errors
+from .record import JobRecord, from_line, line_of
 
 _ROOM = 1 << 20  # bytes in a segment; one record may be larger
 _BLOCK = 1 << 15  # bytes that are read at once where many segments are read side by side
@@ -100,10 +100,10 @@ class Shelf:
     live: Collection[str] = frozenset()
     exact: bool = True  # no record is in two places
 
-    def some(self, ids: Iterable[str]) -> dict[str, Entry]:
+    def some(self, ids: Iterable[str]) -> dict[str, JobRecord]:
         """Those of these ids that are here."""
         wanted = sorted({job_id for job_id in ids if self._counts(job_id) and _ID.fullmatch(job_id)})
-        found: dict[str, Entry] = {}
+        found: dict[str, JobRecord] = {}
         for segment in self.segments if wanted else ():
             here = [job_id for job_id in wanted if segment.first <= job_id <= segment.last and job_id not in found]
             if not here:
@@ -129,10 +129,10 @@ class Shelf:
             }
         )
 
-    def native(self, native: str, asked: Callable[[Entry], bool]) -> Entry | None:
+    def native(self, native: str, asked: Callable[[JobRecord], bool]) -> JobRecord | None:
         """The latest of those that have this id of the manager and are `asked` for."""
         word = f'"native":{json.dumps(native)}'.encode()
-        latest: Entry | None = None
+        latest: JobRecord | None = None
         for segment in self._newest_first():
             if latest is not None and segment.newest < latest.intended:
                 break
@@ -146,7 +146,7 @@ class Shelf:
                 at = text.find(word, at + 1)
         return latest
 
-    def recent(self, after: float = 0.0, count: int = 0) -> list[Entry]:
+    def recent(self, after: float = 0.0, count: int = 0) -> list[JobRecord]:
         """Those submitted since then; the newest so many of them; oldest first."""
         newest: list[tuple[float, str, bytes]] = []
         for segment in self._newest_first():
@@ -163,7 +163,7 @@ class Shelf:
         entries = (_entry(line) for _, _, line in sorted(newest))
         return list({entry.id: entry for entry in entries if entry is not None}.values())
 
-    def aged(self, before: float) -> Iterator[Entry]:
+    def aged(self, before: float) -> Iterator[JobRecord]:
         """Those submitted before then."""
         for segment in self.segments:
             if segment.oldest <= before:
@@ -192,10 +192,10 @@ class Shelf:
             return sum(segment.count for segment in self.segments)
         return len(self.ids())
 
-    def merged(self, others: Sequence[Entry] = ()) -> Iterator[Entry]:
+    def merged(self, others: Sequence[JobRecord] = ()) -> Iterator[JobRecord]:
         """All of them and these others, oldest first."""
         beside = sorted((entry.id[:_GIVEN], at, entry) for at, entry in enumerate(others))
-        streams: list[Iterable[tuple[str, int, Entry | bytes]]] = [beside]
+        streams: list[Iterable[tuple[str, int, JobRecord | bytes]]] = [beside]
         streams += [
             ((job_id[:_GIVEN], at, line) for job_id, line in segment.lines() if self._counts(job_id))
             for at, segment in enumerate(self.segments, len(others))
@@ -233,8 +233,8 @@ def _string(text: bytes) -> str:
         return ""
 
 
-def _entry(line: Entry | bytes) -> Entry | None:
-    if isinstance(line, Entry):
+def _entry(line: JobRecord | bytes) -> JobRecord | None:
+    if isinstance(line, JobRecord):
         return line
     try:
         return from_line(line)
@@ -300,7 +300,7 @@ def _write(folder: Path, ids: Sequence[str], records: Mapping[str, bytes]) -> Se
     times = [_intended(records[job_id]) for job_id in ids]
     numbers = f"{int(min(times))}-{ceil(max(times))}-{len(ids)}"
     path = folder / f"{ids[0]}-{ids[-1]}-{numbers}-{random.SystemRandom().getrandbits(40):010x}.jsonl"
-    with telling(path):
+    with translate_os_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:

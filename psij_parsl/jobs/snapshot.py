@@ -26,7 +26,7 @@ from typing import Any
 from ..errors import JournalError, NotWaitedFor, Unavailable
 from ..signals import time_left
 from ..states import EndReason, JobState, JobStatus, sound
-from ..system.files import holder, holder_stopped, lock, locked, private_folder, read_json, tried, write_whole
+from ..system.files import hold_lock, holder, holder_stopped, lock, private_folder, read_json, try_lock, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class QueueSnapshot:
         with ExitStack() as held:
             try:
                 self._make_locks()
-                ours = held.enter_context(tried(self._lock, named=True))
+                ours = held.enter_context(try_lock(self._lock, named=True))
             except JournalError as error:  # a file system that cannot be written: we ask for ourselves alone
                 self._say(f"{error.message}; what the manager says is not kept")
                 ours = True
@@ -174,11 +174,14 @@ class QueueSnapshot:
         stopped = holder_stopped(self._lock)
         if stopped:  # it may stay so for hours: the next in row asks in its place
             self._say(f"the process that was to ask does not go on: {holder(self._lock)}")
-            with tried(self._second, named=True) as ours:
+            with try_lock(self._second, named=True) as ours:
                 if ours:
                     return self._refreshed(refresh, urgent)
         if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
-            with suppress(JournalError), locked(self._second if stopped else self._lock, timeout_s=time_left(60.0)):
+            with (
+                suppress(JournalError),
+                hold_lock(self._second if stopped else self._lock, timeout_s=time_left(60.0)),
+            ):
                 return self.view()  # else whoever asks has not been answered for a minute
         return self.view()
 
@@ -221,11 +224,11 @@ class QueueSnapshot:
     def _held(self) -> Iterator[None]:
         """The lock, or the next one in row while its holder is stopped."""
         self._make_locks()
-        with tried(self._lock, named=True) as ours:
+        with try_lock(self._lock, named=True) as ours:
             if ours:
                 yield
                 return
-        with locked(self._second if holder_stopped(self._lock) else self._lock, named=True):
+        with hold_lock(self._second if holder_stopped(self._lock) else self._lock, named=True):
             yield
 
     def _make_locks(self) -> None:

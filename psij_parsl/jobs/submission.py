@@ -16,12 +16,12 @@ from ..job import Job
 from ..platforms.scheduler import Accepted
 from ..signals import should_exit
 from ..states import JobState
-from ..system.commands import Started
+from ..system.commands import RunningCommand
 from .identity import bearers_of
 from .job_folder import ABANDONED, claimed_by
 from .journal import Journal
-from .reconcile import Copies, elements_of, give_up, handles, settle_copies, whole_of
-from .record import Entry, cluster_in
+from .reconcile import Copies, elements_of, fail_unsubmitted, handles, settle_copies, whole_of
+from .record import JobRecord, cluster_in
 
 if TYPE_CHECKING:
     from .batch import BatchSchedulerExecutor
@@ -32,7 +32,9 @@ _DEPENDENCIES = ("afterok", "afterany", "afternotok", "after")
 _ANY_END = "afterany"
 
 
-def send(executor: BatchSchedulerExecutor, entry: Entry, script: Path, waiting: Started | None) -> Entry:
+def submit_once(
+    executor: BatchSchedulerExecutor, entry: JobRecord, script: Path, waiting: RunningCommand | None
+) -> JobRecord:
     """Give the script of a recorded submission to the manager: exactly once, however it answers.
 
     `waiting` is the manager's command if it was started already. Returns the entry with the manager's id. When the
@@ -47,7 +49,7 @@ def send(executor: BatchSchedulerExecutor, entry: Entry, script: Path, waiting: 
         log.warning("%s; looking for job %s before it is sent again", error.message, entry.id)
         return _settle(executor, entry, script, error, deadline)
     except Error as error:  # refused, or never reached: nothing of it exists
-        _withdraw(executor, entry)
+        _discard(executor, entry)
         if isinstance(error, Rejected) and error.answered:
             executor.snapshot.answered()
         raise
@@ -56,8 +58,8 @@ def send(executor: BatchSchedulerExecutor, entry: Entry, script: Path, waiting: 
 
 
 def _committed(
-    executor: BatchSchedulerExecutor, entry: Entry, script: Path, answer: Accepted, deadline: float
-) -> Entry:
+    executor: BatchSchedulerExecutor, entry: JobRecord, script: Path, answer: Accepted, deadline: float
+) -> JobRecord:
     """The entry with the id that was answered. Where that is in doubt, the tag decides."""
     scheduler = executor.scheduler
     native, sure, elements = answer.ids[0], answer.alone, answer.elements
@@ -73,7 +75,7 @@ def _committed(
     return executor.journal.commit(entry, native, sure=sure, elements=elements, cluster=cluster)
 
 
-def _withdraw(executor: BatchSchedulerExecutor, entry: Entry) -> None:
+def _discard(executor: BatchSchedulerExecutor, entry: JobRecord) -> None:
     """Leave nothing of a submission that has certainly not arrived. The claim goes last: without it nothing runs."""
     executor.journal.forget([entry.id])
     gone = entry.folder.with_name(f".{entry.folder.name}.withdrawn")
@@ -85,8 +87,8 @@ def _withdraw(executor: BatchSchedulerExecutor, entry: Entry) -> None:
 
 
 def _looked_for_once(
-    executor: BatchSchedulerExecutor, entry: Entry, script: Path, error: Ambiguous, deadline: float
-) -> Entry:
+    executor: BatchSchedulerExecutor, entry: JobRecord, script: Path, error: Ambiguous, deadline: float
+) -> JobRecord:
     """After words that nobody foresaw, most likely a refusal: one look, and if it is not there it never runs."""
     try:
         found = _by_tag(executor, entry)
@@ -99,14 +101,16 @@ def _looked_for_once(
     return _given_up(executor, entry, Rejected(error.message, hint=error.hint, output=error.output))
 
 
-def _given_up(executor: BatchSchedulerExecutor, entry: Entry, error: SchedulerError) -> Entry:
+def _given_up(executor: BatchSchedulerExecutor, entry: JobRecord, error: SchedulerError) -> JobRecord:
     """See to it that a submission never runs, and raise; or find that it does run, and return it."""
-    if give_up(executor.journal, executor.scheduler, entry, error.message):
+    if fail_unsubmitted(executor.journal, executor.scheduler, entry, error.message):
         raise error
     return executor.journal.get(entry.id)
 
 
-def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first: Ambiguous, deadline: float) -> Entry:
+def _settle(
+    executor: BatchSchedulerExecutor, entry: JobRecord, script: Path, first: Ambiguous, deadline: float
+) -> JobRecord:
     """After an ambiguous submit: look for the job over the settling time, send it again only then.
 
     A manager that was hung may create the job minutes later, so finding nothing proves nothing: should both
@@ -146,7 +150,7 @@ def _settle(executor: BatchSchedulerExecutor, entry: Entry, script: Path, first:
     )
 
 
-def _by_tag(executor: BatchSchedulerExecutor, entry: Entry) -> Entry | None:
+def _by_tag(executor: BatchSchedulerExecutor, entry: JobRecord) -> JobRecord | None:
     """The submission with the manager's ids of what bears our tag; None if nothing does."""
     scheduler = executor.scheduler
     found: Copies = {}
@@ -222,7 +226,7 @@ def dependencies(executor: BatchSchedulerExecutor, job: Job) -> Followed:
     return Followed(told, guards)
 
 
-def _named(executor: BatchSchedulerExecutor, name: str) -> list[tuple[Entry, str]]:
+def _named(executor: BatchSchedulerExecutor, name: str) -> list[tuple[JobRecord, str]]:
     """The jobs of ours that a name in a dependency means. The manager is asked how those are that are open."""
     here = executor.platform.name, executor.cluster
     elsewhere = executor.scheduler.named_cluster(name) not in ("", executor.scheduler.cluster_name)
@@ -238,7 +242,7 @@ def _named(executor: BatchSchedulerExecutor, name: str) -> list[tuple[Entry, str
     return [(executor.journal.get(entry.id), key) for entry, key in chosen]
 
 
-def _seems_over(entry: Entry, key: str) -> bool:
+def _seems_over(entry: JobRecord, key: str) -> bool:
     """Whether all of a job has left its exit file."""
     keys = entry.keys_of(key)
     return all((entry.element_folder(each) / "exit").exists() for each in keys)
@@ -265,7 +269,7 @@ def unmet(journal: Journal, after: Sequence[str]) -> str:
     return ""
 
 
-def _met(kind: str, entry: Entry, key: str) -> str:
+def _met(kind: str, entry: JobRecord, key: str) -> str:
     """Whether a dependency is met for good ("yes"), can never be ("never"), or is still open ("")."""
     if not entry.over(key):
         return ""

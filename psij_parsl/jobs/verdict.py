@@ -17,10 +17,10 @@ from ..platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS
 from ..states import EndReason, JobState, JobStatus
 from .executor import tail
 from .job_folder import ExitFile, claimed_by
-from .record import LOG, Entry
+from .record import LOG, JobRecord
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Record, Scheduler
+    from ..platforms.scheduler import Scheduler, SchedulerRecord
 
 #: The stages of our script at which it may have ended before the command began.
 STAGES = {
@@ -40,7 +40,7 @@ _CLAIMED = 2.0  # how much longer a job that has started may be unknown
 _KILLED = (130, 137, 143)
 
 
-def manager_log(entry: Entry, key: str = "") -> Path:
+def manager_log(entry: JobRecord, key: str = "") -> Path:
     """The file to which the manager writes its own log of a job, or of an array's element."""
     of_element = entry.folder / f"{LOG}.{key}"
     return of_element if key and of_element.exists() else entry.folder / LOG
@@ -56,10 +56,10 @@ class Inquiry:
     """
 
     scheduler: Scheduler
-    entry: Entry
+    entry: JobRecord
     key: str
     native: str
-    record: Record | None
+    record: SchedulerRecord | None
     before: JobStatus
     now: float
     heard: bool = True
@@ -84,7 +84,7 @@ class Inquiry:
         return found is not None and found.code not in _KILLED
 
 
-def resolve(about: Inquiry) -> tuple[JobStatus, float | None]:
+def resolve_status(about: Inquiry) -> tuple[JobStatus, float | None]:
     """The status of one job, and since when its record, or its exit file, has been missed (None: it has not)."""
     record, before = about.record, about.before
     if record is None or record.moved:

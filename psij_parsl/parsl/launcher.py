@@ -17,8 +17,8 @@ from parsl.launchers.launchers import SimpleLauncher as _ParslSimpleLauncher
 
 from ..errors import InvalidRequest
 from ..job import Resources
-from ..platforms.registry import launcher as find_launcher
 from ..runs.mpirun import MPIRun
+from ..runs.registry import launcher as find_launcher
 
 #: The nodes of the allocation, each once, with commas: ours, PBS's and its kin's, Slurm's, else this host. This host
 #: is called as it calls itself: by another name, Open MPI would reach it by ssh.

@@ -19,10 +19,10 @@ from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
 from ..errors import Ambiguous, Error, SchedulerError, Unavailable
-from ..jobs.reconcile import give_up
+from ..jobs.reconcile import fail_unsubmitted
 from ..platforms.platform import Platform
 from ..states import JobState, JobStatus
-from ..system.files import this_owner
+from ..system.files import process_identity
 from . import block_script as block
 from . import checked
 from .backoff import Backoff
@@ -34,7 +34,7 @@ from .vocabulary import Translation, directives
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
-    from ..jobs.record import Entry
+    from ..jobs.record import JobRecord
     from ..sites import Site
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
@@ -122,7 +122,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.watchdog_s = checked.checked("watchdog_s", watchdog_s, checked.not_below_0)
         self.launcher = chosen(launcher, job_mode, self.num_nodes, self.method)
         self.script_dir: str | None = None  # Parsl sets it
-        self._blocks: dict[str, Entry] = {}
+        self._blocks: dict[str, JobRecord] = {}
         self._last: dict[str, JobStatus] = {}
         self._changed = 0.0
         self._backoff = Backoff()
@@ -198,7 +198,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     def _executor(self) -> BatchSchedulerExecutor:
         settings: dict[str, Any] = {
             "platform": self.platform,
-            "run": this_owner(),
+            "run": process_identity(),
             "patience_s": _PATIENCE_S,
             "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
         }
@@ -242,7 +242,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         log.info("%s is job %s (%s %s), in %s", job_name, job_id, entry.platform, entry.native, entry.folder)
         return job_id
 
-    def _submitted(self, entry: Entry) -> None:
+    def _submitted(self, entry: JobRecord) -> None:
         """What is still to be done when a block was submitted."""
 
     def _make_room(self) -> None:
@@ -259,11 +259,11 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             self._look(live)
             time.sleep(0.2)
 
-    def _live(self) -> list[Entry]:
+    def _live(self) -> list[JobRecord]:
         known = self._executor.journal.entries() if self._blocks else {}
         return [entry for job_id in self._blocks if (entry := known.get(job_id)) is not None and entry.open]
 
-    def _look(self, entries: Sequence[Entry], *, urgent: bool = False) -> list[JobStatus]:
+    def _look(self, entries: Sequence[JobRecord], *, urgent: bool = False) -> list[JobStatus]:
         """Their statuses; `urgent` asks now, if the shared budget has a query to spare.
 
         What cannot be known just now stays as it was last.
@@ -272,12 +272,12 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         try:
             for entry in entries:
                 if not entry.native and entry.open and time.time() - entry.intended > _UNSENT_S:
-                    give_up(self._executor.journal, self._executor.scheduler, entry)
+                    fail_unsubmitted(self._executor.journal, self._executor.scheduler, entry)
             found = [(entry, "") for entry in entries]
             if urgent:
                 now = self._executor.statuses(found, urgent=True)
             else:
-                now = self._executor.look(found, before, known_s=self._patience(entries))
+                now = self._executor.poll(found, before, known_s=self._patience(entries))
         except (Error, OSError) as error:
             log.warning("the state of blocks stays as it was: %s", error)
             return before
@@ -291,7 +291,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             self._last[entry.id] = new
         return now
 
-    def _patience(self, entries: Sequence[Entry]) -> float:
+    def _patience(self, entries: Sequence[JobRecord]) -> float:
         """How old an answer of the manager may be: a block's start and end leave files, which are looked at always."""
         waiting = any(
             entry.open and (entry.cancelled or self._last.get(entry.id, JobStatus()).state is not JobState.ACTIVE)
@@ -328,7 +328,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
                 self._executor.cancel_found([(entry, "") for entry in now])
                 for entry in now:
                     if not entry.native and entry.open:
-                        give_up(self._executor.journal, self._executor.scheduler, entry)
+                        fail_unsubmitted(self._executor.journal, self._executor.scheduler, entry)
                 answers = dict.fromkeys(answers, True)
                 break
             except (SchedulerError, Error, OSError) as error:

@@ -9,7 +9,7 @@ from parsl.jobs.states import JobState as ParslState
 from parsl.jobs.states import JobStatus as ParslStatus
 
 from ..jobs.executor import tail
-from ..jobs.record import Entry
+from ..jobs.record import JobRecord
 from ..jobs.verdict import manager_log
 from ..states import EndReason, JobState, JobStatus
 
@@ -36,7 +36,7 @@ def parsl_state(status: JobStatus) -> ParslState:
     return _STATES[status.state]
 
 
-def parsl_status(status: JobStatus, entry: Entry) -> ParslStatus:
+def parsl_status(status: JobStatus, entry: JobRecord) -> ParslStatus:
     """The status of a block, with all that Parsl can hand on to a task's exception."""
     folder = Path(entry.folder)
     stdout, stderr = folder / "stdout", folder / "stderr"
@@ -59,7 +59,7 @@ def _holds(path: Path) -> bool:
         return False
 
 
-def _message(status: JobStatus, entry: Entry, log: str) -> str | None:
+def _message(status: JobStatus, entry: JobRecord, log: str) -> str | None:
     if status.state is JobState.COMPLETED:
         return None
     said = status.describe()

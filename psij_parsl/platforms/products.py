@@ -121,9 +121,9 @@ def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
 
 
 def _product(scheduler: Scheduler, output: Output) -> str:
-    if scheduler.probe_answer and re.search(scheduler.probe_answer, output.said, re.MULTILINE):
+    if scheduler.probe_answer and re.search(scheduler.probe_answer, output.text, re.MULTILINE):
         return scheduler.product
-    return next((name for name, banner in BANNERS.items() if re.search(banner, output.said, re.MULTILINE)), "")
+    return next((name for name, banner in BANNERS.items() if re.search(banner, output.text, re.MULTILINE)), "")
 
 
 def _mark(path: str) -> Sequence[int]:

@@ -21,7 +21,7 @@ from ..errors import Ambiguous, NotWaitedFor, Rejected, SchedulerError, Unavaila
 from ..jobs.record import NAMED
 from ..states import EndReason, JobStatus, signal_name, sound
 from ..system.bounds import MEMORY_MB, Bounds
-from ..system.commands import CommandRunner, Output, Runner, Started, backoff, client_environment
+from ..system.commands import CommandRunner, Output, Runner, RunningCommand, backoff, client_environment
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started
 _QUESTIONS = 20  # about what is gone, in one answer; whoever is left over is asked about next time
 
 
-class Record(NamedTuple):
+class SchedulerRecord(NamedTuple):
     """One job in a manager's answer.
 
     `tag` is what we put on it at submission, as the manager gives it back; `output` the path to which the manager
@@ -62,7 +62,7 @@ _sound_kinds: set[tuple[type, ...]] = set()  # of the parts of records that were
 
 def _check(record: Any) -> None:
     """Raise `TypeError` for what a platform's reader gave that is no record of a job."""
-    if not isinstance(record, Record) or not isinstance(record.status, JobStatus):
+    if not isinstance(record, SchedulerRecord) or not isinstance(record.status, JobStatus):
         raise TypeError(f"{type(record).__name__} is no Record with a JobStatus")
     status = record.status
     kinds = (*map(type, record), type(status.state), type(status.native), type(status.message), type(status.nodes))
@@ -126,7 +126,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Complaint:
+class ErrorPattern:
     """An error text of the manager, and what it means.
 
     `transient`: asking again may help, and what was asked has certainly not been done. `accepted`: it may have been
@@ -151,13 +151,13 @@ class Answer:
     just now, `queries` counts the commands that it took.
     """
 
-    records: dict[str, Record] = field(default_factory=dict)
-    past: dict[str, list[Record]] = field(default_factory=dict)
+    records: dict[str, SchedulerRecord] = field(default_factory=dict)
+    past: dict[str, list[SchedulerRecord]] = field(default_factory=dict)
     unheard: frozenset[str] = frozenset()
     queries: int = 1
     plain_id: Callable[[str], str] = str
 
-    def of(self, job_id: str) -> Record | None:
+    def of(self, job_id: str) -> SchedulerRecord | None:
         """The record of that id, in whatever spelling; None if there is none."""
         return self.records.get(self.plain_id(job_id))
 
@@ -179,11 +179,11 @@ class Scheduler(ABC):
     #: What it sets only so that there is something: NAME=VALUE, or a pattern of it.
     stopgaps: ClassVar[Sequence[str]] = ()
     #: What it says when it says no, most telling first.
-    complaints: ClassVar[Sequence[Complaint]] = ()
+    error_patterns: ClassVar[Sequence[ErrorPattern]] = ()
     #: Seconds between two status queries of one user, where the site says nothing.
     poll_s: ClassVar[float] = 15.0
     #: Seconds after which the manager may know of a start or an end that shows in a job's folder, and is asked.
-    signs_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
+    early_poll_delays_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
     #: MB that the processes of one question may have in memory, where the site says nothing.
@@ -199,7 +199,7 @@ class Scheduler(ABC):
     script_on_stdin: ClassVar[bool] = False
     #: The script must be executable.
     executable_script: ClassVar[bool] = False
-    #: What a line of its own refusal of a submission looks like, where `complaints` also fit other texts; '' where they
+    #: What a line of its own refusal of a submission looks like, where `error_patterns` also fit other texts; '' where they
     #: do not.
     refusal: ClassVar[str] = ""
     #: How our tag is written so that the manager gives it back unchanged: a text with {} for our id.
@@ -277,7 +277,7 @@ class Scheduler(ABC):
     def element_ids(self, stdout: str, count: int) -> Sequence[str]:
         """The ids of an array's elements in what that command printed, where they are no function of its own id.
 
-        A platform that writes this one gives `Record.whole` and `Record.place` too.
+        A platform that writes this one gives `SchedulerRecord.whole` and `SchedulerRecord.place` too.
         """
         return ()
 
@@ -411,7 +411,7 @@ class Scheduler(ABC):
 
     # ---- the verbs ---------------------------------------------------------------------------------------
 
-    def waiting(self, tag: str) -> Started | None:
+    def waiting(self, tag: str) -> RunningCommand | None:
         """The submit command, started and waiting for a script, so that its start-up costs no time of its own.
 
         What it is given must be given whole: killed halfway, nobody may leave it with a part of a script. Hence
@@ -430,7 +430,7 @@ class Scheduler(ABC):
         return answer.ids[0]
 
     def submit(
-        self, script: Path, *, waiting: Started | None = None, array: int = 0, timeout_s: float = 60.0
+        self, script: Path, *, waiting: RunningCommand | None = None, array: int = 0, timeout_s: float = 60.0
     ) -> Accepted:
         """Submit a script, of an array of so many elements or of a plain job (0), and return what was answered.
 
@@ -441,7 +441,7 @@ class Scheduler(ABC):
         argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
         while True:
-            if waiting is not None and waiting.holds(script.stat().st_size):
+            if waiting is not None and waiting.fits_in_pipe(script.stat().st_size):
                 output = waiting.finish(script.read_bytes(), timeout_s=timeout_s)
             elif self.script_on_stdin:
                 output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent), stdin=script)
@@ -465,17 +465,17 @@ class Scheduler(ABC):
         """What a submit command that gave no sure id means: only its own words make a refusal certain."""
         if output.rc == 0:
             return Ambiguous(
-                f"{output.argv[0]} ended well but printed no job id", output=output.said, hint="its words are kept"
+                f"{output.argv[0]} ended well but printed no job id", output=output.text, hint="its words are kept"
             )
-        own = self._own_words(output.said)
-        error = self.judge(output, "submit the job", own)
+        own = self._own_words(output.text)
+        error = self.classify_error(output, "submit the job", own)
         if isinstance(error, Ambiguous):
             return error
         if ids:
             return Ambiguous(
-                f"{output.argv[0]} failed, and yet printed {ids[0]}: {_first_line(output)}", output=output.said
+                f"{output.argv[0]} failed, and yet printed {ids[0]}: {_first_line(output)}", output=output.text
             )
-        certain = self._complaint(own) is not None
+        certain = self._error_pattern(own) is not None
         if isinstance(error, Rejected) and not (certain and re.search(self.refusal, own, re.MULTILINE)):
             return Ambiguous(error.message, output=error.output, hint=error.hint, unknown=True)
         return error
@@ -490,7 +490,7 @@ class Scheduler(ABC):
 
     def qstat(
         self,
-        vanished_from: Callable[[Mapping[str, Record]], Collection[str]],
+        vanished_from: Callable[[Mapping[str, SchedulerRecord]], Collection[str]],
         since: float = 0.0,
         arrays: Sequence[str] = (),
     ) -> Answer:
@@ -529,7 +529,7 @@ class Scheduler(ABC):
         answer.unheard, answer.queries = frozenset(unheard), self.queries - before
         return answer
 
-    def _from_history(self, ids: Sequence[str], since: float) -> tuple[list[Record], Sequence[str] | None]:
+    def _from_history(self, ids: Sequence[str], since: float) -> tuple[list[SchedulerRecord], Sequence[str] | None]:
         """Records of vanished jobs, and the texts that could not be read; None if history did not answer just now."""
         silent = False
         wanted = {self.plain_id(job_id) for job_id in ids}
@@ -553,8 +553,8 @@ class Scheduler(ABC):
             output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
             unknown |= self._meant(self.unknown_ids(output), group)
             for job_id in sorted(self._meant(self.later_ids(output), group)):
-                complaint = self._complaint(output.said)
-                hint = complaint.hint if complaint is not None else output.said
+                complaint = self._error_pattern(output.text)
+                hint = complaint.hint if complaint is not None else output.text
                 self.warn_once(f"{job_id} is out of reach just now, and is cancelled when that is over; {hint}")
         return unknown
 
@@ -614,19 +614,19 @@ class Scheduler(ABC):
         return iter(self._ask(query)[0])
 
     def _ask(self, query: Query, *, jobs: bool = False) -> tuple[list[Any], list[str]]:
-        """As `ask`, and the texts of the records that could not be read; `jobs`: they must be sound `Record`s."""
+        """As `ask`, and the texts of the records that could not be read; `jobs`: they must be sound `SchedulerRecord`s."""
         self.queries += 1
         # Only a question is bounded: what submits may hand its own limits on to the job.
         bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
         output = self.run(query.argv, **bounds)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
-            complaint = self._complaint(output.said) if output.rc is not None else None
+            complaint = self._error_pattern(output.text) if output.rc is not None else None
             never = complaint is not None and complaint.permanent
             if never and query.name:
                 self._never.add(query.name)
             raise Unavailable(
                 f"{query.argv[0]} gave no answer: {_first_line(output)}",
-                output=output.said,
+                output=output.text,
                 hint=complaint.hint
                 if complaint is not None and never
                 else "states stay as they were; it is asked again later",
@@ -660,9 +660,9 @@ class Scheduler(ABC):
             raise Unavailable(f"{query.argv[0]} printed nothing that can be read", output=output.stdout[:2000])
         return good, bad
 
-    def judge(self, output: Output, doing: str, words: str = "") -> SchedulerError:
+    def classify_error(self, output: Output, doing: str, words: str = "") -> SchedulerError:
         """What a failed command means, as an error with the manager's own words; `words` are those that count."""
-        said = output.said
+        said = output.text
         name = output.argv[0]
         if output.rc is None:
             return Ambiguous(
@@ -670,7 +670,7 @@ class Scheduler(ABC):
             )
         if output.rc < 0:
             return Ambiguous(f"{name} was killed by {signal_name(-output.rc)}", output=said, hint="see who did that")
-        complaint = self._complaint(words or said)
+        complaint = self._error_pattern(words or said)
         text = f"could not {doing}: {_first_line(output)}"
         if complaint is None:
             return Rejected(text, output=said)
@@ -681,8 +681,8 @@ class Scheduler(ABC):
         server = bool(complaint.limit) and not complaint.client
         return Rejected(text, output=said, limit=complaint.limit, hint=complaint.hint, answered=server)
 
-    def _complaint(self, said: str) -> Complaint | None:
-        return next((each for each in self.complaints if re.search(each.pattern, said)), None)
+    def _error_pattern(self, said: str) -> ErrorPattern | None:
+        return next((each for each in self.error_patterns if re.search(each.pattern, said)), None)
 
     def warn_once(self, text: str) -> None:
         """Say a thing once per executor, however often it is seen."""
@@ -700,7 +700,7 @@ class Scheduler(ABC):
     ) -> Output:
         output = self.run(argv, cwd=cwd) if cwd else self.run(argv)
         if output.rc != 0:
-            error = self.judge(output, doing)
+            error = self.classify_error(output, doing)
             if isinstance(error, Rejected) and self._meant(
                 self.unknown_ids(output) | self.ended_ids(output), tolerate
             ):
@@ -725,7 +725,7 @@ def _first_line(output: Output) -> str:
         return f"{output.over}, and was ended"
     if output.rc is None:
         return f"no answer within {output.seconds:.0f} s"
-    lines = [line.strip() for line in output.said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.text.splitlines() if line.strip()]
     if errors := [line for line in lines if "error" in line.lower()]:
         return errors[-1]
     if own := [line for line in lines if line.startswith(f"{output.argv[0]}: ")]:

@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Holding:
-    """An assignment that was made. `owners` are the processes it stands for: see `files.this_owner`."""
+    """An assignment that was made. `owners` are the processes it stands for: see `files.process_identity`."""
 
     owners: list[str]
     share: int | None
@@ -71,7 +71,7 @@ def _new_birth() -> str:
 
 
 @dataclass
-class Book:
+class LedgerState:
     """What the ledger says. `born` changes when the book had to be begun again."""
 
     born: str = field(default_factory=_new_birth)
@@ -98,7 +98,7 @@ class Book:
         def alive(owners: list[str]) -> bool:
             for owner in owners:
                 if owner not in known:
-                    known[owner] = files.owner_gone(owner) is not True
+                    known[owner] = files.process_has_ended(owner) is not True
             return any(known[owner] for owner in owners)
 
         held = {key: each for key, each in self.held.items() if alive(each.owners)}
@@ -112,7 +112,7 @@ class Book:
         return json.dumps(data, separators=(",", ":"), default=vars)
 
     @classmethod
-    def loaded(cls, text: bytes) -> Book:
+    def loaded(cls, text: bytes) -> LedgerState:
         """The inverse of `dumped`. Raises ValueError for anything else."""
         try:
             data = json.loads(text)
@@ -133,7 +133,7 @@ class Book:
             raise ValueError(f"not a ledger: {error!r}") from error
 
 
-class Place(NamedTuple):
+class QueuePlace(NamedTuple):
     """How many wait before somebody, in the ledger with that stamp."""
 
     before: int
@@ -155,16 +155,16 @@ class Ledger:
                     left.unlink()
 
     @contextmanager
-    def transaction(self) -> Iterator[Book]:
+    def transaction(self) -> Iterator[LedgerState]:
         """The book, for a change that is written if the block ends well and says that it `changed` something."""
-        with files.locked(self._lock, timeout_s=_PATIENCE_S):
+        with files.hold_lock(self._lock, timeout_s=_PATIENCE_S):
             book = self._read()
             yield book
             self.write(book)
 
     # Three looks without the lock, for hundreds who wait and look often.
 
-    def place(self, ticket: int, seen: Place | None) -> Place | None:
+    def place(self, ticket: int, seen: QueuePlace | None) -> QueuePlace | None:
         """The place of a ticket, which was `seen` there; None if it does not wait (any more), or nobody can tell."""
         try:
             found = os.stat(self.path)
@@ -175,12 +175,12 @@ class Ledger:
         except OSError:
             return None
         at = text.find(b'{"id":%d,' % ticket)
-        return None if at < 0 else Place(text.count(b'{"id":', 0, at), stamp)
+        return None if at < 0 else QueuePlace(text.count(b'{"id":', 0, at), stamp)
 
     def released(self) -> list[str]:
         """The nodes that were given back."""
         try:
-            return Book.loaded(self.path.read_bytes()).released
+            return LedgerState.loaded(self.path.read_bytes()).released
         except (OSError, ValueError):
             return []  # who next takes the lock mends it
 
@@ -197,11 +197,11 @@ class Ledger:
             os.utime(self._reaped, (now, now))  # this host's clock, not that of the file system
         return True
 
-    def _read(self) -> Book:
+    def _read(self) -> LedgerState:
         damaged = False
         for path in (self.path, self._before):
             try:
-                book = Book.loaded(path.read_bytes())
+                book = LedgerState.loaded(path.read_bytes())
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
@@ -213,9 +213,9 @@ class Ledger:
             if damaged or path is self._before:
                 book.born, book.changed = _new_birth(), True
             return book
-        return Book(changed=True)
+        return LedgerState(changed=True)
 
-    def write(self, book: Book) -> None:
+    def write(self, book: LedgerState) -> None:
         """Write the book if it was changed. Within a transaction only."""
         if not book.changed:
             return
@@ -269,10 +269,10 @@ def _forget_old(base: Path) -> None:
         with suppress(OSError, ValueError):
             if time.time() - file.stat().st_mtime < _OLD_S:
                 continue
-            book = Book.loaded(file.read_bytes())
+            book = LedgerState.loaded(file.read_bytes())
             entries: list[Holding | Ticket] = [*book.held.values(), *book.waiting]
             owners = [owner for each in entries for owner in each.owners]
-            if not any(files.owner_gone(owner) is False for owner in owners):
+            if not any(files.process_has_ended(owner) is False for owner in owners):
                 shutil.rmtree(file.parent, ignore_errors=True)
 
 

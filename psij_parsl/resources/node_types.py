@@ -24,7 +24,7 @@ class Shape(NamedTuple):
     share: int | None
 
 
-class Cut(NamedTuple):
+class Slice(NamedTuple):
     """A part of a node: its bits in the node's state, and the ids behind them in the order of the ranks."""
 
     bits: int
@@ -32,7 +32,7 @@ class Cut(NamedTuple):
     gpus: tuple[str, ...]
 
 
-class Kind:
+class NodeType:
     """Nodes with the same cores, GPUs and memory. A node's state has a bit per free core, then one per free GPU."""
 
     def __init__(self, node: Node, siblings: Sequence[Sequence[int]], hardware: Hardware) -> None:
@@ -88,9 +88,9 @@ class Kind:
         """How many cores' occupancy is free on the nodes of that bucket."""
         return (self.last - key) % self.row
 
-    def key(self, state: int, room: int) -> int:
+    def key(self, state: int, occupancy: int) -> int:
         """The bucket of a node: the higher, the fewer GPUs are free, and among these the fewer cores."""
-        return self.last - (state >> self.num_cores).bit_count() * self.row - room // UNIT
+        return self.last - (state >> self.num_cores).bit_count() * self.row - occupancy // UNIT
 
     def bits(self, cpus: Iterable[int], gpus: Iterable[str]) -> int:
         """The bits of those ids; ids that the node does not have here are nobody's."""
@@ -120,32 +120,32 @@ def _cores(node: Node, siblings: Sequence[Sequence[int]], blocked: frozenset[int
 class Plan:
     """A shape on a kind of node: what it takes there, and in which buckets it finds it."""
 
-    def __init__(self, shape: Shape, kind: Kind) -> None:
+    def __init__(self, shape: Shape, kind: NodeType) -> None:
         threads = min(shape.threads, kind.width)
         per_rank = -(-shape.cores_per_rank * shape.threads // threads)
         self.kind, self.threads, self.ranks = kind, threads, shape.ranks
         self.cores = shape.ranks * per_rank
         self.gpus = shape.ranks * shape.gpus_per_rank
         self.memory = (shape.memory or 0) if kind.memory is not None else 0
-        self.room = self.cores * UNIT
+        self.occupancy = self.cores * UNIT
         self.fits = self.cores <= kind.num_cores and self.gpus <= kind.num_gpus and self.memory <= (kind.memory or 0)
         if shape.share is not None:
-            self.room = max(self.room, kind.full // shape.share)
+            self.occupancy = max(self.occupancy, kind.full // shape.share)
         if shape.share == 1 and self.fits:
             self.cores, self.gpus, self.memory = kind.num_cores, kind.num_gpus, kind.memory or 0
-        whole = not self.room % UNIT
-        self.step = self.gpus * kind.row + self.room // UNIT if whole else None
-        self.certain = whole and not self.memory
-        level = self.room // UNIT
+        whole = not self.occupancy % UNIT
+        self.step = self.gpus * kind.row + self.occupancy // UNIT if whole else None
+        self.fits_any_in_bucket = whole and not self.memory
+        level = self.occupancy // UNIT
         self.wanted = 0
         if self.fits:
             row = (1 << kind.row - level) - 1  # the buckets of one row with that many cores or more
             self.wanted = sum(
                 row << (kind.num_gpus - gpus) * kind.row for gpus in range(self.gpus, kind.num_gpus + 1)
             )
-        self.cuts: dict[int, Cut] = {}
+        self.cuts: dict[int, Slice] = {}
 
-    def cut(self, state: int) -> Cut:
+    def cut(self, state: int) -> Slice:
         """What to take of a node in that state: the lowest GPUs, the cores nearest to each rank's GPUs."""
         found = self.cuts.get(state)
         if found is None:
@@ -154,7 +154,7 @@ class Plan:
             found = self.cuts[state] = self._made(state)
         return found
 
-    def _made(self, state: int) -> Cut:
+    def _made(self, state: int) -> Slice:
         kind = self.kind
         free, gpus = state & kind.all_cores, lowest(state >> kind.num_cores, self.gpus)
         parts = self._nearest(free, gpus) if gpus and any(kind.near) else [lowest(free, self.cores)]
@@ -163,7 +163,7 @@ class Plan:
         for part in parts:
             bits |= part
             cpus += kind.cpus(part, self.threads)
-        return Cut(bits, cpus, kind.gpu_ids(gpus))
+        return Slice(bits, cpus, kind.gpu_ids(gpus))
 
     def _nearest(self, free: int, gpus: int) -> list[int]:
         """Cores rank by rank, each rank's as near as can be to its own GPUs; those that are left to nobody last."""

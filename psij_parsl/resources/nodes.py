@@ -245,7 +245,7 @@ class NodeResources:
         """How much of each node is held, and how much there is, as whole numbers of the same unit."""
         with self._current():
             pool = self._pool
-            return tuple((pool.kind[at].full - pool.room(at), pool.kind[at].full) for at in pool.indices())
+            return tuple((pool.kind[at].full - pool.occupancy(at), pool.kind[at].full) for at in pool.indices())
 
     def holders(self) -> tuple[Holder, ...]:
         """Who holds what, and after them who waits, in order. Books in memory know nobody's name: ()."""

@@ -14,37 +14,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .node import Hardware, Node
-from .node_types import UNIT, Cut, Kind, Plan, Shape
+from .node_types import UNIT, NodeType, Plan, Shape, Slice
 
 
 class Taken(NamedTuple):
     """What somebody has of a node, whoever gave it: bits of its state, occupancy, MB."""
 
     bits: int
-    room: int
+    occupancy: int
     memory: int
 
 
 #: A cut that is taken out of the node of that number, by that plan.
-Piece = tuple[int, Plan, Cut]
+Piece = tuple[int, Plan, Slice]
 
 
 class Pool:
     """All nodes of an allocation, by number."""
 
     def __init__(self, nodes: Sequence[Node], siblings: Sequence[Sequence[int]], hardware: Hardware) -> None:
-        made: dict[tuple[object, ...], Kind] = {}
+        made: dict[tuple[object, ...], NodeType] = {}
         self.names = [node.name for node in nodes]
-        self.kind: list[Kind] = []
+        self.kind: list[NodeType] = []
         for node in nodes:
             like = (node.cpus, node.gpus, node.memory, node.real_ids)
             if like not in made:
-                made[like] = Kind(node, siblings, hardware)
+                made[like] = NodeType(node, siblings, hardware)
             self.kind.append(made[like])
         self.top = len(nodes) - 1  # the place of the first node's bit
         self.kinds = sorted(made.values(), key=lambda kind: (kind.num_gpus, kind.num_cores))
         self.state = [kind.all for kind in self.kind]
-        self.crumbs = [0] * len(nodes)  # free occupancy beyond whole cores
+        self.partial_occupancy = [0] * len(nodes)  # free occupancy beyond whole cores
         self.memory = [kind.memory or 0 for kind in self.kind]
         self.keys = [kind.key(kind.all, kind.full) for kind in self.kind]
         self.gone = 0  # a mask of the nodes that were given back
@@ -70,7 +70,7 @@ class Pool:
             fitting = kind.nonempty & plan.wanted
             if not fitting:
                 continue
-            if plan.certain:
+            if plan.fits_any_in_bucket:
                 index = self.top + 1 - kind.buckets[fitting.bit_length() - 1].bit_length()
                 state = self.state[index]
                 cut = plan.cuts.get(state) or plan.cut(state)
@@ -83,7 +83,7 @@ class Pool:
 
     def _take_emptiest(self, plans: Sequence[Plan]) -> tuple[Piece, ...] | None:
         found = [
-            (self.room(index) / plan.kind.full, -self.keys[index], -index, plan)
+            (self.occupancy(index) / plan.kind.full, -self.keys[index], -index, plan)
             for plan in plans
             for index in self._emptiest(plan)
         ]
@@ -123,7 +123,9 @@ class Pool:
                 place = bucket.bit_length() - 1
                 bucket ^= 1 << place
                 index = self.top - place
-                if plan.certain or (self.room(index) >= plan.room and self.memory[index] >= plan.memory):
+                if plan.fits_any_in_bucket or (
+                    self.occupancy(index) >= plan.occupancy and self.memory[index] >= plan.memory
+                ):
                     yield index
 
     def _piece(self, plan: Plan, index: int) -> Piece:
@@ -132,9 +134,9 @@ class Pool:
         self.change(index, plan, cut[0], 1)
         return index, plan, cut
 
-    def room(self, index: int) -> int:
+    def occupancy(self, index: int) -> int:
         """How much of a node is not occupied."""
-        return self.kind[index].level(self.keys[index]) * UNIT + self.crumbs[index]
+        return self.kind[index].level(self.keys[index]) * UNIT + self.partial_occupancy[index]
 
     def change(self, index: int, plan: Plan, bits: int, sign: int) -> None:
         """Take those bits (1), or give them back (-1), and put the node into the bucket where it then belongs."""
@@ -142,9 +144,9 @@ class Pool:
         self.state[index] = state = self.state[index] ^ bits
         old = self.keys[index]
         if plan.step is None:
-            room = self.room(index) - sign * plan.room
-            key = kind.key(state, room)
-            self.crumbs[index] = room % UNIT
+            occupancy = self.occupancy(index) - sign * plan.occupancy
+            key = kind.key(state, occupancy)
+            self.partial_occupancy[index] = occupancy % UNIT
         else:
             key = old + sign * plan.step
         if plan.memory:
@@ -163,14 +165,14 @@ class Pool:
     def set_node(self, index: int, holders: Iterable[Taken]) -> None:
         """Say who has what of a node, whatever it was before; they may overlap, as after a repair."""
         kind = self.kind[index]
-        bits, room, memory = 0, 0, 0
+        bits, occupancy, memory = 0, 0, 0
         for taken in holders:
             bits |= taken.bits
-            room += taken.room
+            occupancy += taken.occupancy
             memory += taken.memory
         self.state[index] = kind.all & ~bits
-        left = max(0, min(kind.full - room, (kind.all_cores & ~bits).bit_count() * UNIT))
-        self.crumbs[index] = left % UNIT
+        left = max(0, min(kind.full - occupancy, (kind.all_cores & ~bits).bit_count() * UNIT))
+        self.partial_occupancy[index] = left % UNIT
         self.memory[index] = max(0, (kind.memory or 0) - memory)
         old, bit = self.keys[index], 1 << self.top - index
         key = self.keys[index] = kind.key(self.state[index], left)
@@ -216,7 +218,7 @@ class Pool:
 
     def _times(self, plan: Plan, index: int) -> int:
         kind = plan.kind
-        times = self.room(index) // plan.room
+        times = self.occupancy(index) // plan.occupancy
         if plan.gpus:
             times = min(times, (self.state[index] >> kind.num_cores).bit_count() // plan.gpus)
         if plan.memory:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import DoesNotFit, InvalidRequest
 from ..job import Resources
-from .node_types import Kind, Plan, Shape
+from .node_types import NodeType, Plan, Shape
 from .pool import Pool
 
 
@@ -53,19 +53,19 @@ def plans_for(pool: Pool, shape: Shape) -> list[Plan]:
     )
 
 
-def _cores(shape: Shape, kinds: Sequence[Kind]) -> str:
+def _cores(shape: Shape, kinds: Sequence[NodeType]) -> str:
     if any(Plan(shape._replace(gpus_per_rank=0, memory=None), kind).fits for kind in kinds):
         return ""
     needed = Plan(shape, max(kinds, key=lambda kind: kind.num_cores)).cores
     return f"each node must have {_plural(needed, 'core')}, and the largest has {_most(k.num_cores for k in kinds)}"
 
 
-def _gpus(shape: Shape, kinds: Sequence[Kind]) -> str:
+def _gpus(shape: Shape, kinds: Sequence[NodeType]) -> str:
     needed, most = shape.ranks * shape.gpus_per_rank, _most(kind.num_gpus for kind in kinds)
     return f"each node must have {_plural(needed, 'GPU')}, and the largest has {most}" if needed > most else ""
 
 
-def _memory(shape: Shape, kinds: Sequence[Kind]) -> str:
+def _memory(shape: Shape, kinds: Sequence[NodeType]) -> str:
     sizes = [kind.memory for kind in kinds]
     most = _most(size or 0 for size in sizes)
     if shape.memory is None or None in sizes or shape.memory <= most:
@@ -77,7 +77,7 @@ def _most(numbers: Iterable[int]) -> int:
     return max(numbers, default=0)
 
 
-def _wants(shape: Shape, kinds: Sequence[Kind]) -> str:
+def _wants(shape: Shape, kinds: Sequence[NodeType]) -> str:
     cores = Plan(shape._replace(share=None), max(kinds, key=lambda kind: kind.num_cores)).cores
     parts = [_plural(cores, "core")]
     if shape.gpus_per_rank:

@@ -14,7 +14,7 @@ from ..errors import DoesNotFit
 from ..job import Resources
 from ..system import files
 from .allocation import Allocation
-from .ledger import Book, Holding, Ledger, Part, Place, Ticket, folder, packed, signature, unpacked
+from .ledger import Holding, Ledger, LedgerState, Part, QueuePlace, Ticket, folder, packed, signature, unpacked
 from .node import Assignment, Hardware, Holder, Node
 from .node_types import UNIT, Plan, Shape
 from .nodes import NodeResources
@@ -43,7 +43,7 @@ class SharedNodes(NodeResources):
         self._seen: dict[int, Holding] = {}  # the holdings that the pool knows of
         self._on: dict[int, dict[int, Taken]] = {}  # and by node
         self._mine: dict[int, Holding] = {}  # what this process was given, in case the ledger is lost
-        self._book = Book()
+        self._book = LedgerState()
         self._mutex = threading.Lock()
 
     # ---- taking and giving -----------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ class SharedNodes(NodeResources):
                 if book.waiting:
                     continue
                 key = book.last + 1
-                if self._enter(key, plans, shape_of(request, share), spread, [files.this_owner()]):
+                if self._enter(key, plans, shape_of(request, share), spread, [files.process_identity()]):
                     book.last = key
                     return self._given(key)
         return None
@@ -81,7 +81,7 @@ class SharedNodes(NodeResources):
 
     def hold_for(self, assignment: Assignment, pid: int) -> None:
         """As the base says."""
-        owner = files.this_owner(pid)
+        owner = files.process_identity(pid)
         with self._open() as book:
             holding = book.held.get(assignment.id)
             if holding is not None and owner not in holding.owners:
@@ -103,7 +103,7 @@ class SharedNodes(NodeResources):
         if lasts_s is not None:
             self._check_time(lasts_s)
         key, given = self._queue_up(request, share, spread)
-        place: Place | None = None
+        place: QueuePlace | None = None
         try:
             while given is None:
                 place = self._ledger.place(key, place)
@@ -138,7 +138,7 @@ class SharedNodes(NodeResources):
             self._planned(request, share)
             key = book.last = book.last + 1
             shape = [*shape_of(request, share)]
-            book.waiting.append(Ticket(key, [files.this_owner()], shape, spread, self._view))
+            book.waiting.append(Ticket(key, [files.process_identity()], shape, spread, self._view))
             book.changed = True
             self._serve(book)
             return key, self._given(key) if key in book.held else None
@@ -155,7 +155,7 @@ class SharedNodes(NodeResources):
     # ---- the book and the pool -------------------------------------------------------------------------------
 
     @contextmanager
-    def _open(self, *, reap: bool = False) -> Iterator[Book]:
+    def _open(self, *, reap: bool = False) -> Iterator[LedgerState]:
         """The book, with the pool in agreement; `reap` takes out the dead and gives what they had to who waits."""
         with self._mutex, self._ledger.transaction() as book:
             if book.born != self._book.born:
@@ -177,7 +177,7 @@ class SharedNodes(NodeResources):
             self._know(self._ledger.released())
             yield
 
-    def _restore(self, book: Book) -> None:
+    def _restore(self, book: LedgerState) -> None:
         """The book was begun again: write back what we hold."""
         for key, holding in self._mine.items():
             if key not in book.held:
@@ -185,7 +185,7 @@ class SharedNodes(NodeResources):
                 book.last = max(book.last, key)
                 book.changed = True
 
-    def _agree(self, book: Book) -> None:
+    def _agree(self, book: LedgerState) -> None:
         """Make the pool know what the book says."""
         touched: set[int] = set()
         for key in [key for key, holding in self._seen.items() if book.held.get(key) != holding]:
@@ -213,10 +213,10 @@ class SharedNodes(NodeResources):
     def _taken(self, index: int, part: Part, share: int | None) -> Taken:
         kind = self._pool.kind[index]
         bits = kind.bits(unpacked(part.cpus), part.gpus)
-        room = (bits & kind.all_cores).bit_count() * UNIT
+        occupancy = (bits & kind.all_cores).bit_count() * UNIT
         if share is not None:
-            room = max(room, kind.full // share)
-        return Taken(bits, room, part.memory)
+            occupancy = max(occupancy, kind.full // share)
+        return Taken(bits, occupancy, part.memory)
 
     def _enter(self, key: int, plans: list[Plan], shape: Shape, spread: bool, owners: list[str]) -> bool:
         """Take what the shape needs and write it down under that number; False if it is not free."""
@@ -227,14 +227,14 @@ class SharedNodes(NodeResources):
         self._book.held[key] = self._seen[key] = holding
         self._book.changed = True
         for index, plan, cut in pieces:
-            self._on.setdefault(index, {})[key] = Taken(cut.bits, plan.room, plan.memory)
+            self._on.setdefault(index, {})[key] = Taken(cut.bits, plan.occupancy, plan.memory)
         return True
 
     def _part(self, piece: Piece) -> Part:
         index, plan, cut = piece
         return Part(self._pool.names[index], packed(cut.cpus), list(cut.gpus), plan.memory)
 
-    def _serve(self, book: Book) -> None:
+    def _serve(self, book: LedgerState) -> None:
         """Give what is free to those who wait, in their order, as far as we can act for them."""
         while book.waiting and book.waiting[0].view == self._view:  # else it sees other cores than we do
             first = book.waiting[0]

@@ -197,9 +197,9 @@ class MPIRun:
         the MPI that the program is linked with. Where that cannot be seen (a script, an interpreter, no `job`) it is
         `mpiexec` if that is on PATH, else plain processes. Raises `PluginError`, `SiteError`.
         """
-        from .selection import choose
+        from .selection import select_launch_method
 
-        return choose(site, launcher=launcher, options=options, job=job)
+        return select_launch_method(site, launcher=launcher, options=options, job=job)
 
     def __call__(
         self, job: Job, nodes: Placed | None = None, *, io: RankIO | None = None, bind: bool = True, **settings: Any
@@ -209,9 +209,9 @@ class MPIRun:
         `io` says where output goes (default: as the job says); without `bind` ranks get neither cores nor GPU masks.
         `settings` are `Run`'s own. Raises `InvalidRequest` for nodes that do not fit the job or the method.
         """
-        from .planning import plan
+        from .planning import prepare_run
 
-        return plan(self, job, nodes, io=io, bind=bind, **settings)
+        return prepare_run(self, job, nodes, io=io, bind=bind, **settings)
 
     def argv(
         self,

@@ -19,12 +19,12 @@ from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
 from .mpi_detection import Linked, linked, locate
 from .mpirun import CALLERS, OUTER_RUN, MPIRun
 from .rank_io import RankIO
-from .run import GRACE_S, Command, Run
+from .run import GRACE_S, Run, RunCommand
 
 _NAME = "psij-{}"
 
 
-def plan(
+def prepare_run(
     method: MPIRun,
     job: Job,
     nodes: Placed | None = None,
@@ -86,7 +86,7 @@ def plan(
     words = [*argv, *wrapper.words(job), *job.command]
     if job.setup:
         words = ["bash", "-c", _setup(job), "psij-setup", *words]
-    command = Command(
+    command = RunCommand(
         argv=words,
         environment=environment,
         directory=Path(job.directory),

@@ -36,7 +36,7 @@ _END_S = 20.0  # for the method's own command
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class RunCommand:
     """What is started: the whole argv, and the environment that the child gets in place of ours.
 
     `end` is a command that ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
@@ -64,7 +64,7 @@ class Run:
     `returncode` is None until it has ended; a rank or a launcher that a signal ended gives 128 + its number.
     """
 
-    def __init__(self, command: Command, *, grace_s: float = GRACE_S) -> None:
+    def __init__(self, command: RunCommand, *, grace_s: float = GRACE_S) -> None:
         self.command = command
         self.grace_s = grace_s
         self.returncode: int | None = None
@@ -436,7 +436,7 @@ def _opened(path: Path, mode: str) -> IO[bytes]:
         ) from error
 
 
-def _why(error: OSError | ValueError, command: Command) -> LaunchError:
+def _why(error: OSError | ValueError, command: RunCommand) -> LaunchError:
     program = command.argv[0]
     if isinstance(error, FileNotFoundError):
         return LaunchError(

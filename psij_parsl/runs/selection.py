@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, PluginError
-from ..platforms.registry import launcher as find_launcher
 from ..platforms.registry import platform as find_platform
 from .mpi_detection import NAMES, linked
 from .mpirun import MPIRun
+from .registry import launcher as find_launcher
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
 _DEFAULTS: Mapping[str, str] = {
-    "pbs": "mpiexec",
+    "torque": "mpiexec",
     "lsf": "jsrun",
     "cobalt": "aprun",
     "gridengine": "mpiexec",
@@ -28,7 +28,7 @@ _DEFAULTS: Mapping[str, str] = {
 }
 
 
-def choose(
+def select_launch_method(
     site: Site | str | None = None,
     *,
     launcher: str | None = None,

@@ -17,16 +17,16 @@ from ..errors import SiteError
 from .catalogue import Catalogue
 from .detect import Detected, Look
 from .detect import look as _look
-from .site import Finding, Laptop, Row, Site
+from .site import Laptop, LimitViolation, SettingRow, Site
 
 log = logging.getLogger(__name__)
 
 __all__ = [
     "Detected",
-    "Finding",
     "Laptop",
+    "LimitViolation",
     "Look",
-    "Row",
+    "SettingRow",
     "Site",
     "detect",
     "find",

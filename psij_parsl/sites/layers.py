@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
-from ..platforms.registry import any_plugin
+from ..system.plugins import any_plugin
 from .toml_positions import Key, lines
 
 GROUP = "psij_parsl.sites"

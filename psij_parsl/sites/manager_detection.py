@@ -190,7 +190,7 @@ def _unanswered(scheduler: Scheduler, output: Output) -> str:
             output = scheduler.run(scheduler.cluster_argv, timeout_s=_ASK_S)
         except SchedulerError as error:
             return error.message
-    said = output.said.rpartition("\n")[2].strip() or (
+    said = output.text.rpartition("\n")[2].strip() or (
         "nothing" if output.rc is not None else f"nothing in {_ASK_S:.0f} s"
     )
     return "" if output.rc == 0 else f"no cluster answers ({said})"

@@ -28,7 +28,8 @@ from ..errors import AllocationError
 from ..platforms.templates.parameters import duration, memory, wall_time, word
 from ..resources.hostlist import numbers
 from ..resources.node import Hardware
-from .site import Row, Site
+from .launch_options import LaunchOptions
+from .site import SettingRow, Site
 from .toml_positions import Key
 
 _TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}]}
@@ -183,7 +184,7 @@ class Rule(_Table):
         return self
 
 
-class Queue(_Table):
+class QueueModel(_Table):
     """One queue or partition, and its limits."""
 
     description: StrictStr = Field(default="", description="what it is for, in one line")
@@ -198,13 +199,13 @@ class Queue(_Table):
     )
 
     @model_validator(mode="after")
-    def _order(self) -> Queue:
+    def _order(self) -> QueueModel:
         if self.min_nodes is not None and self.max_nodes is not None and self.min_nodes > self.max_nodes:
             raise ValueError(f"has min_nodes {self.min_nodes} above max_nodes {self.max_nodes}")
         return self
 
 
-class Launch(_Table):
+class LaunchModel(_Table):
     """How runs are started inside a job, by the site's launcher."""
 
     options: tuple[StrictStr, ...] = Field(
@@ -221,8 +222,12 @@ class Launch(_Table):
         given = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
         return {mode: words for mode, words in given.items() if words}
 
+    def launch_options(self) -> LaunchOptions:
+        """The same as plain data."""
+        return LaunchOptions(self.options, self.lines())
 
-class Node(_Table):
+
+class NodeModel(_Table):
     """The hardware of its nodes, if all are alike: for runs inside a job, where the manager does not tell."""
 
     cpus: Count | None = Field(default=None, description="CPUs (hardware threads) of a node")
@@ -237,7 +242,7 @@ class Node(_Table):
     )
 
     @model_validator(mode="after")
-    def _agrees(self) -> Node:
+    def _agrees(self) -> NodeModel:
         if self.cpus is not None and self.cpus % self.threads_per_core:
             raise ValueError(f"has {self.cpus} CPUs, which are no whole cores of {self.threads_per_core} threads")
         if self.threads_per_core > 1 and self.cpus is None:
@@ -272,7 +277,7 @@ class SiteModel(Site, _Table):
     launcher: StrictStr | None = Field(
         default=None, description="launch method of parallel jobs (default: the platform's)"
     )
-    launch: Launch | None = Field(default=None, description="how runs are started inside a job")
+    launch: LaunchModel | None = Field(default=None, description="how runs are started inside a job")
     poll_min: Seconds | None = Field(
         default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
     )
@@ -304,8 +309,8 @@ class SiteModel(Site, _Table):
         default=(), description="job fields and parameters that the user must give"
     )
     forbidden: tuple[StrictStr, ...] = Field(default=(), description="job fields and parameters that nobody may give")
-    queues: Mapping[str, Queue] = Field(default_factory=dict, description="its queues by name")
-    node: Node | None = Field(default=None, description="the hardware of its nodes")
+    queues: Mapping[str, QueueModel] = Field(default_factory=dict, description="its queues by name")
+    node: NodeModel | None = Field(default=None, description="the hardware of its nodes")
 
     _origins: Mapping[Key, str] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr(default="")
@@ -331,17 +336,17 @@ class SiteModel(Site, _Table):
     def origin(self, key: str | Sequence[str | int]) -> str:
         return self._origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")
 
-    def rows(self) -> list[Row]:
-        found: list[Row] = []
+    def rows(self) -> list[SettingRow]:
+        found: list[SettingRow] = []
         self._collect(self.model_dump(mode="json", exclude_none=True), (), found)
         return found
 
-    def _collect(self, value: Any, key: Key, found: list[Row]) -> None:
+    def _collect(self, value: Any, key: Key, found: list[SettingRow]) -> None:
         if isinstance(value, dict):
             for part, inner in value.items():
                 self._collect(inner, (*key, part), found)
         elif key in self._origins:
-            found.append(Row(".".join(map(_key_text, key)), value, self._origins[key]))
+            found.append(SettingRow(".".join(map(_key_text, key)), value, self._origins[key]))
 
 
 def _disagreement(key: Key, text: str) -> PydanticCustomError:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
     from ..resources import Hardware
     from .layers import SiteFile
-    from .model import Launch, Queue
+    from .model import LaunchModel, QueueModel
 
 FLAGS: Mapping[str, str] = {
     "num_nodes": "-N/--nodes",
@@ -55,7 +55,7 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Finding:
+class LimitViolation:
     """What a site has to say about a job before it is submitted: "refuse" or only "warn"."""
 
     level: Literal["refuse", "warn"]
@@ -63,7 +63,7 @@ class Finding:
     hint: str = ""
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One value of a site, and where it was said."""
 
     key: str
@@ -80,7 +80,7 @@ class Site:
         url: str
         platform: str
         launcher: str | None
-        launch: Launch | None
+        launch: LaunchModel | None
         poll_min: float | None
         query_memory: int | None
         spool: str | None
@@ -90,7 +90,7 @@ class Site:
         environment: Mapping[str, str]
         required: tuple[str, ...]
         forbidden: tuple[str, ...]
-        queues: Mapping[str, Queue]
+        queues: Mapping[str, QueueModel]
         _file: str
 
     @property
@@ -118,7 +118,7 @@ class Site:
         """
         raise NotImplementedError
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[SettingRow]:
         """Every value that somebody said, with its origin."""
         raise NotImplementedError
 
@@ -133,7 +133,7 @@ class Site:
         settings |= {"poll_s": self.poll_min, "spool": self._spool(), "query_memory_mb": self.query_memory}
         settings |= {"site_file": self.file, "node_environment": self.node_environment}
         if overrides.get("launcher", self.launcher) == self.launcher:
-            settings["launch"] = self.launch
+            settings["launch"] = self.launch.launch_options() if self.launch is not None else None
         return BatchSchedulerExecutor(**{**settings, **overrides})
 
     def parsl_config(self, **wishes: Any) -> ParslConfig:
@@ -185,14 +185,16 @@ class Site:
             )
         return job
 
-    def check(self, job: Job) -> list[Finding]:
+    def check(self, job: Job) -> list[LimitViolation]:
         """What the limits of the job's queue say to it; nothing where the site knows no queues."""
         name = job.queue or next((name for name, queue in self.queues.items() if queue.default), None)
         if name is None or not self.queues:
             return []
         if name not in self.queues:
             level: Literal["refuse", "warn"] = "refuse" if all(q.strict for q in self.queues.values()) else "warn"
-            return [Finding(level, f"{self.name} has no queue {name!r} that we know", nearest(name, self.queues))]
+            return [
+                LimitViolation(level, f"{self.name} has no queue {name!r} that we know", nearest(name, self.queues))
+            ]
         queue = self.queues[name]
         others = [other for other, limits in self.queues.items() if not any(_beyond(limits, job))]
         findings = []
@@ -200,7 +202,7 @@ class Site:
             hint = f"{_and(others, 'or')} would take it; " if others else ""
             where = self.origin(("queues", name, key))
             findings.append(
-                Finding("refuse" if queue.strict else "warn", f"queue {name} {text}", f"{hint}see {where}")
+                LimitViolation("refuse" if queue.strict else "warn", f"queue {name} {text}", f"{hint}see {where}")
             )
         return findings
 
@@ -220,7 +222,7 @@ class Bare(Site):
     environment: Mapping[str, str] = {}
     required = ()
     forbidden = ()
-    queues: Mapping[str, Queue] = {}
+    queues: Mapping[str, QueueModel] = {}
     _file = ""
 
     def default_fields(self) -> dict[str, Any]:
@@ -240,8 +242,8 @@ class Laptop(Bare):
     def origin(self, key: str | Sequence[str | int]) -> str:
         return "built in" if key in ("name", "description", "platform") else "default"
 
-    def rows(self) -> list[Row]:
-        return [Row(key, getattr(self, key), "built in") for key in ("name", "description", "platform")]
+    def rows(self) -> list[SettingRow]:
+        return [SettingRow(key, getattr(self, key), "built in") for key in ("name", "description", "platform")]
 
 
 class Generic(Bare):
@@ -270,11 +272,11 @@ class Generic(Bare):
             return f"{self._source.path}:{line}"
         return str(self._source.path) if whole == ("name",) else "default"
 
-    def rows(self) -> list[Row]:
-        return [Row(key, self._said[key], self.origin(key)) for key in self.KEYS if key in self._said]
+    def rows(self) -> list[SettingRow]:
+        return [SettingRow(key, self._said[key], self.origin(key)) for key in self.KEYS if key in self._said]
 
 
-def _beyond(queue: Queue, job: Job) -> Iterable[tuple[str, str]]:
+def _beyond(queue: QueueModel, job: Job) -> Iterable[tuple[str, str]]:
     """Each limit that the job is beyond: its key, and a sentence to follow the queue's name."""
     asked, minutes = job.num_nodes, job.wall_time_min
     if queue.max_nodes is not None and asked > queue.max_nodes:

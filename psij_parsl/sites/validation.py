@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import PluginError, SiteError, nearest
 from ..job import MODES
-from ..platforms import registry
+from ..platforms.registry import LAUNCHERS, PLATFORMS
 from .catalogue import Content
 from .layers import SiteFile
-from .model import Defaults, Queue, Rule, SiteModel
+from .model import Defaults, QueueModel, Rule, SiteModel
 from .toml_positions import Key
 
 _MUST: Mapping[str, str] = {
@@ -112,7 +112,7 @@ def _nearest_key(where: Key) -> str:
 
 
 def _model(table: Key) -> type[BaseModel]:
-    inner: dict[str | int, type[BaseModel]] = {"defaults": Defaults, "detect": Rule, "queues": Queue}
+    inner: dict[str | int, type[BaseModel]] = {"defaults": Defaults, "detect": Rule, "queues": QueueModel}
     return inner.get(table[0], SiteModel) if table else SiteModel
 
 
@@ -135,7 +135,7 @@ def _unknown(kind: str, content: Content) -> Fault | None:
     if name.isidentifier() and not name.startswith("_") and find_spec(f"{package}.{name}"):
         return None
     try:
-        registry.platform(name) if kind == "platform" else registry.launcher(name)
+        (PLATFORMS if kind == "platform" else LAUNCHERS).load(name)
     except PluginError as error:
         return Fault(content.origins[kind,], kind, error.message, error.hint)
     return None

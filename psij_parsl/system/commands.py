@@ -67,7 +67,7 @@ class Output:
     over: str = ""
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """Its own words, for an error message."""
         return "\n".join(text.strip() for text in (self.stderr, self.stdout) if text.strip())
 
@@ -115,7 +115,7 @@ class CommandRunner:
             started = self.start(argv, cwd=cwd, stdin=file.fileno())
         return started.finish(timeout_s=timeout_s or self.timeout_s, bounds=bounds)
 
-    def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int = subprocess.PIPE) -> Started:
+    def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int = subprocess.PIPE) -> RunningCommand:
         """Start a command that waits for its input, so that its own start-up overlaps with our work."""
         environment = client_environment(self.keep_env)
         program = shutil.which(argv[0], path=environment["PATH"])
@@ -138,10 +138,10 @@ class CommandRunner:
             raise Unavailable(
                 f"the command {argv[0]!r} cannot be started: {error.strerror}", hint=f"it was found at {program}"
             ) from error
-        return Started(tuple(argv), process)
+        return RunningCommand(tuple(argv), process)
 
 
-class Started:
+class RunningCommand:
     """A running command. Either `finish` it or `abandon` it."""
 
     def __init__(self, argv: tuple[str, ...], process: subprocess.Popen[bytes]) -> None:
@@ -150,7 +150,7 @@ class Started:
         self._began = time.monotonic()
         self._over = False
 
-    def holds(self, size: int) -> bool:
+    def fits_in_pipe(self, size: int) -> bool:
         """Whether the pipe to its input takes so many bytes in one step (a user with many pipes gets small ones)."""
         if self._process.stdin is None:
             return False
@@ -161,7 +161,7 @@ class Started:
         """Give it its input, if it takes one, and wait for its end, or for its exceeding a bound.
 
         The text is written in one step, for in pieces we could be killed between two of them, and leave the command
-        with a part of it. See `holds`. What is bounded is not waited for, and ended, where a signal asks us to leave:
+        with a part of it. See `fits_in_pipe`. What is bounded is not waited for, and ended, where a signal asks us to leave:
         then it raises `NotWaitedFor`.
         """
         self._over = True

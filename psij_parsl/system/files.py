@@ -47,7 +47,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 
 def private_folder(path: Path) -> Path:
     """Make a folder, and those above it, readable by its owner only; an existing one is left as it is."""
-    with telling(path):
+    with translate_os_errors(path):
         try:
             path.mkdir(mode=0o700)
         except FileNotFoundError:
@@ -61,7 +61,7 @@ def private_folder(path: Path) -> Path:
 
 def write_whole(path: Path, text: str, *, durable: bool = False, mode: int = 0o600) -> None:
     """Replace a file in one step, so that no reader ever sees half of it. `durable` also survives a power cut."""
-    with telling(path):
+    with translate_os_errors(path):
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -78,7 +78,7 @@ def write_whole(path: Path, text: str, *, durable: bool = False, mode: int = 0o6
 
 def write_new(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write a file into a folder that nobody else writes to."""
-    with telling(path):
+    with translate_os_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -102,7 +102,7 @@ def read_plain(path: Path, most: int = -1) -> bytes:
 
 def sync_folder(path: Path) -> None:
     """Have the names in a folder on disk."""
-    with telling(path):
+    with translate_os_errors(path):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -178,7 +178,7 @@ def _private(gid: int) -> bool:
 
 
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn an operating system error about our own files into one sentence with a hint."""
     try:
         yield
@@ -249,13 +249,13 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def this_owner(pid: int | None = None) -> str:
+def process_identity(pid: int | None = None) -> str:
     """Who we are, or that process of this host is, for records that outlive us: host, boot, pid and its start."""
     pid = os.getpid() if pid is None else pid
     return f"{socket.gethostname()}/{boot_id()}/{pid}/{process_start(pid)}"
 
 
-def owner_gone(owner: str) -> bool | None:
+def process_has_ended(owner: str) -> bool | None:
     """Whether that process has ended; None where it cannot be known from here (another host)."""
     try:
         host, boot, pid, start = owner.split("/")
@@ -283,7 +283,7 @@ def _acquired(lock: Any, timeout_s: float) -> bool:
 
     deadline, pause = time.monotonic() + timeout_s, 0.002
     asked = should_exit()  # a signal that came before has led to what needs the lock: a cancel after Ctrl-C
-    with telling(Path(lock.lock_file)):
+    with translate_os_errors(Path(lock.lock_file)):
         while True:
             try:
                 lock.acquire(timeout=0)
@@ -300,8 +300,8 @@ def _acquired(lock: Any, timeout_s: float) -> bool:
 
 
 @contextmanager
-def tried(lock: Any, *, named: bool = False) -> Iterator[bool]:
-    """Hold a lock if nobody else does: tells whether we have it, and never waits. `named` as for `locked`."""
+def try_lock(lock: Any, *, named: bool = False) -> Iterator[bool]:
+    """Hold a lock if nobody else does: tells whether we have it, and never waits. `named` as for `hold_lock`."""
     if not _acquired(lock, 0):
         yield False
         return
@@ -314,7 +314,7 @@ def tried(lock: Any, *, named: bool = False) -> Iterator[bool]:
 
 
 @contextmanager
-def locked(lock: Any, *, timeout_s: float = 60.0, named: bool = False) -> Iterator[None]:
+def hold_lock(lock: Any, *, timeout_s: float = 60.0, named: bool = False) -> Iterator[None]:
     """Hold a lock. Raises `JournalError` when it cannot be had in time; after some seconds it is said who has it.
 
     `named`: who holds it is written beside it, for those that wait. A signal that asks to leave ends the wait.
@@ -341,7 +341,7 @@ def _sign(lock: Any) -> None:
     try:
         handle = os.open(f"{lock.lock_file}.holder", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(handle, this_owner().encode())
+            os.write(handle, process_identity().encode())
         finally:
             os.close(handle)
     except OSError:  # no room for it, perhaps: it is for a remark only, and the work can go on
@@ -351,7 +351,7 @@ def _sign(lock: Any) -> None:
 def holder(lock: Any) -> str:
     """Who holds a lock that is `named`, as a sentence; '' where that is not known."""
     owner = _signed(lock)
-    if not owner or (gone := owner_gone(owner)):
+    if not owner or (gone := process_has_ended(owner)):
         return ""
     host, _, pid, _ = owner.split("/")
     if gone is None:
@@ -364,7 +364,7 @@ def holder(lock: Any) -> str:
 def holder_stopped(lock: Any) -> bool:
     """Whether who holds a lock that is `named` is known to be a stopped process of this host."""
     owner = _signed(lock)
-    return bool(owner) and owner_gone(owner) is False and stopped(int(owner.split("/")[2]))
+    return bool(owner) and process_has_ended(owner) is False and stopped(int(owner.split("/")[2]))
 
 
 def _signed(lock: Any) -> str:

@@ -473,7 +473,7 @@ class PlatformContract:
             seen.append(statuses[0].state)
             return statuses[0].final
 
-        executor.watch(executor.journal.find([job.id]), note, timeout=PATIENCE_S)
+        executor.wait_until(executor.journal.find([job.id]), note, timeout=PATIENCE_S)
         assert seen == sorted(seen)
         assert seen[-1] is JobState.COMPLETED
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor
-from psij_parsl.platforms.platform import Platform
+from psij_parsl.platforms import Platform
 
 from .manager_of import Oddq
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.platforms.scheduler import Query, Record, Scheduler
-from psij_parsl.platforms.tools import array_range
+from psij_parsl.platforms import Query, Scheduler, SchedulerRecord, array_range
 
 from .scheduler import OddqScheduler, blocks, read_job
 from .template import OddqTemplate
@@ -36,7 +35,7 @@ class FileScheduler(OddqScheduler):
         return (Query(["oddq-hist"], read_element, blocks),)
 
 
-def read_element(block: str) -> Record:
+def read_element(block: str) -> SchedulerRecord:
     """As for the other, but the id tells all of an element."""
     return read_job(block)._replace(whole="", place=None)
 

@@ -15,9 +15,9 @@ import typer
 
 from ...errors import InvalidRequest
 from ...jobs.journal import Journal, owner_of
-from ...jobs.record import Entry
-from ..arguments import AnyJobs, Json, age
-from ..job_table import Desk
+from ...jobs.record import JobRecord
+from ..arguments import AnyJobs, JsonRenderer, age
+from ..job_table import JobTable
 from ..output import Renderer
 
 _DEFAULT = "30d"
@@ -35,31 +35,31 @@ def clean(
     force: Annotated[
         bool, typer.Option("--force", help="Those named even if they have not ended: what runs of them goes on.")
     ] = False,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Remove ended jobs' records and folders.
 
     Those named, or all that ended long ago. Output files that were asked for with -o or -e stay.
     """
     out: Renderer = ctx.obj
-    desk = Desk()
+    table = JobTable()
     if not jobs:  # some may have ended since anybody looked
-        desk.look([(entry, "*" if entry.array else "") for entry in desk.journal.open_entries().values()])
+        table.poll([(entry, "*" if entry.array else "") for entry in table.journal.open_entries().values()])
     limit = time.time() - age(older_than, "--older-than")
     if jobs:
-        chosen = _named(desk, jobs, force=force)
+        chosen = _named(table, jobs, force=force)
     else:
-        chosen = [entry for entry in desk.journal.aged(limit) if not entry.open and _ended(entry) <= limit]
+        chosen = [entry for entry in table.journal.aged(limit) if not entry.open and _ended(entry) <= limit]
     gone = {entry.id for entry in chosen}
     folders = [
         entry.folder for entry in chosen if entry.folder.name == entry.id
     ]  # of no other name: a damaged record
-    loose = [] if jobs else _loose(desk.journal, gone, limit)
+    loose = [] if jobs else _loose(table.journal, gone, limit)
     size = sum(map(_size, (*folders, *loose)))
     if not dry_run:
         for path in (*folders, *loose):
             _remove(path)
-        desk.journal.forget(gone)
+        table.journal.forget(gone)
     going = [entry for entry in chosen if entry.open]
     rest = f" and {len(loose)} things that belonged to none" if loose else ""
     out.answer(
@@ -75,7 +75,7 @@ def clean(
     return 0
 
 
-def _told(ended: int, going: Sequence[Entry], *, dry_run: bool) -> str:
+def _told(ended: int, going: Sequence[JobRecord], *, dry_run: bool) -> str:
     """What became of jobs that have ended, and of those that go on without us."""
     said = [f"{'would remove' if dry_run else 'removed'} {_jobs(ended, 'ended ')}"] if ended or not going else []
     if going:
@@ -88,31 +88,31 @@ def _jobs(number: int, kind: str = "") -> str:
     return f"{number} {kind}{'job' if number == 1 else 'jobs'}"
 
 
-def _still(entry: Entry) -> str:
+def _still(entry: JobRecord) -> str:
     return f"{entry.platform} still has it as {entry.native}" if entry.native else f"{entry.platform} may have it"
 
 
-def _named(desk: Desk, jobs: Sequence[str], *, force: bool) -> list[Entry]:
+def _named(table: JobTable, jobs: Sequence[str], *, force: bool) -> list[JobRecord]:
     if "all" in jobs:
         raise InvalidRequest(
             "`all` means jobs that have not ended, and those stay", hint="psij-run clean --older-than 0"
         )
     chosen = []
-    for entry, key in desk.find(jobs):
+    for entry, key in table.find(jobs):
         if key not in ("", "*"):
             raise InvalidRequest(
                 f"an element of the array {entry.id} cannot be removed alone", hint=f"psij-run clean {entry.id}"
             )
         if entry.open:
-            desk.look([(entry, key)], urgent=True)  # it may have ended since anybody looked
-            entry = desk.journal.get(entry.id)
+            table.poll([(entry, key)], urgent=True)  # it may have ended since anybody looked
+            entry = table.journal.get(entry.id)
         if entry.open and not force:
             raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")
         chosen.append(entry)
     return chosen
 
 
-def _ended(entry: Entry) -> float:
+def _ended(entry: JobRecord) -> float:
     ends = [status.ended or 0.0 for status in entry.ended.values()]
     return max((*ends, entry.committed, entry.intended))
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from ...errors import Error, JournalError, PluginError, SchedulerError
-from ...system.files import home, is_private, lock, locked, private_folder, write_whole
-from ..arguments import Json
+from ...system.files import hold_lock, home, is_private, lock, private_folder, write_whole
+from ..arguments import JsonRenderer
 from ..completion import sites
 from ..flags import is_empty
 from ..output import Column, Renderer
@@ -52,7 +52,7 @@ def doctor(
             autocompletion=sites,
         ),
     ] = None,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """See whether all is in order; exit with 3 if not.
 
@@ -112,7 +112,7 @@ def _state_directory() -> Iterator[Check]:
     try:
         private_folder(where)
         began = time.monotonic()
-        with locked(lock(where / "doctor.lock"), timeout_s=5):
+        with hold_lock(lock(where / "doctor.lock"), timeout_s=5):
             write_whole(where / "doctor.lock.test", "x")
         os.unlink(where / "doctor.lock.test")
         took = time.monotonic() - began
@@ -243,7 +243,7 @@ def _sites(site: str | None) -> Iterator[Check]:
 
 
 def _launchers() -> Iterator[Check]:
-    from ...platforms.registry import launchers
+    from ...runs.registry import launchers
 
     names = []
     for name, found in launchers():

@@ -13,8 +13,8 @@ from ...jobs.executor import tail
 from ...jobs.job_files import indices
 from ...jobs.job_folder import claimed_by
 from ...jobs.verdict import manager_log
-from ..arguments import AnyJobs, Json, needed
-from ..job_table import Desk, Row
+from ..arguments import AnyJobs, JsonRenderer, needed
+from ..job_table import JobRow, JobTable
 from ..output import Column, Renderer, length, moment
 
 _LINES = (
@@ -66,17 +66,17 @@ _SHAPE = {
 _ALWAYS = ("num_nodes", "ranks_per_node", "wall_time_min", "job_mode")
 
 
-def info(ctx: typer.Context, jobs: AnyJobs = None, json: Json = False) -> int:
+def info(ctx: typer.Context, jobs: AnyJobs = None, json: JsonRenderer = False) -> int:
     """Show all that is known about a job.
 
     Its command, script, files, states and times, and why it ended as it did.
     """
     out: Renderer = ctx.obj
-    desk = Desk()
-    rows = desk.look(desk.find(needed(jobs, "info")), urgent=True)
-    for note in desk.notes:
+    table = JobTable()
+    rows = table.poll(table.find(needed(jobs, "info")), urgent=True)
+    for note in table.notes:
         out.note(note)
-    records = [_record(desk, row) for row in rows]
+    records = [_record(table, row) for row in rows]
     if out.json and len(records) != 1:
         out.table((), records)
         return 0
@@ -87,10 +87,10 @@ def info(ctx: typer.Context, jobs: AnyJobs = None, json: Json = False) -> int:
     return 0
 
 
-def _record(desk: Desk, row: Row) -> dict[str, Any]:
+def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
     entry, key = row.entry, row.key if row.key != "*" else ""
     record = row.data(time.time())
-    job = desk.journal.job(entry, key)
+    job = table.journal.job(entry, key)
     record |= {
         "ended_as": row.status.describe() if row.status.final else f"{row.status.state.name} {row.why}".strip(),
         "requeued": row.status.attempt or None,

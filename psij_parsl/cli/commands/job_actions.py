@@ -13,10 +13,10 @@ from ...jobs.record import element_id
 from ...platforms.templates.validators import duration
 from ...signals import received_signal, registered, should_exit, until
 from ...states import JobState, JobStatus
-from ..arguments import Json, Selectors, needed
+from ..arguments import JsonRenderer, Selectors, needed
 from ..flag_types import unambiguous
 from ..flags import is_empty
-from ..job_table import Desk, Row, exit_status, told
+from ..job_table import JobRow, JobTable, exit_status, failure_error
 from ..output import Column, Renderer
 
 TIMED_OUT = 124  # as timeout(1)
@@ -35,13 +35,13 @@ def wait(
             show_default=False,
         ),
     ] = None,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Wait for jobs to end; exit with their code.
 
     The highest code of several; 143 for one that was cancelled, 124 when --timeout is over.
     """
-    return wait_for(ctx.obj, Desk(), needed(jobs, "wait"), _seconds(timeout))
+    return wait_for(ctx.obj, JobTable(), needed(jobs, "wait"), _seconds(timeout))
 
 
 def _seconds(text: str | None) -> float | None:
@@ -55,23 +55,23 @@ def _seconds(text: str | None) -> float | None:
         raise InvalidRequest(f"--timeout {text}: it {error}", hint="for example 30s, 5m or 2h") from error
 
 
-def wait_for(out: Renderer, desk: Desk, selectors: Sequence[str], timeout_s: float | None = None) -> int:
+def wait_for(out: Renderer, table: JobTable, selectors: Sequence[str], timeout_s: float | None = None) -> int:
     """Wait until these jobs have ended; returns the exit code of `wait`."""
-    found = desk.find(selectors, elements=True)
+    found = table.find(selectors, elements=True)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     complete = True
     with registered(), until(deadline):
-        for executor, group in desk.groups(found):
+        for executor, group in table.groups(found):
             executor.statuses(group, urgent=True)  # somebody wants to know now
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            complete = executor.watch(group, all_final, timeout=left) and complete
+            complete = executor.wait_until(group, all_final, timeout=left) and complete
             if should_exit():
-                going = [row.id for row in desk.look(found) if not row.status.final]
+                going = [row.id for row in table.poll(found) if not row.status.final]
                 if going:
                     out.note(f"still going on: {_some(going)}")
                 return 128 + (received_signal() or 2)
-    desk.complain()
-    rows = desk.look(found)
+    table.complain()
+    rows = table.poll(found)
     return report(out, rows, timed_out=not complete)
 
 
@@ -80,14 +80,14 @@ def all_final(statuses: Sequence[JobStatus]) -> bool:
     return all(status.final for status in statuses)
 
 
-def report(out: Renderer, rows: Sequence[Row], *, timed_out: bool = False) -> int:
+def report(out: Renderer, rows: Sequence[JobRow], *, timed_out: bool = False) -> int:
     """Tell how jobs ended; returns the worst exit code."""
     now = time.time()
     if out.json:
         out.table((), [row.data(now) for row in rows])
     for row in rows:
         if row.status.final and row.status.state is not JobState.COMPLETED and not out.json:
-            out.error(told(row))
+            out.error(failure_error(row))
     if timed_out:
         still = [row for row in rows if not row.status.final]
         out.note(f"time is up: {', '.join(f'{row.id} is {row.status.state.name}' for row in still[:5])}")
@@ -101,16 +101,16 @@ def cancel(
     orphans: Annotated[
         bool, typer.Option("--orphans", help="Those of workflows that are gone: Parsl's blocks after a kill -9.")
     ] = False,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Cancel jobs. `all` means all that have not ended."""
     out: Renderer = ctx.obj
-    desk = Desk()
-    found = [] if orphans and not jobs else list(desk.find(needed(jobs, "cancel")))
+    table = JobTable()
+    found = [] if orphans and not jobs else list(table.find(needed(jobs, "cancel")))
     if orphans:
-        found += [(entry, "") for entry in desk.journal.open_entries().values() if entry.orphaned]
+        found += [(entry, "") for entry in table.journal.open_entries().values() if entry.orphaned]
     rows = []
-    for executor, group in desk.groups(found):
+    for executor, group in table.groups(found):
         for (entry, key), asked in zip(group, executor.cancel_found(group), strict=True):
             name = element_id(entry, key)
             rows.append({"id": name, "name": entry.name, "asked": asked})
@@ -122,34 +122,34 @@ def cancel(
         out.note("no open jobs")
     elif asked_for := [str(row["id"]) for row in rows if row["asked"]]:
         out.note(f"asked to cancel {_some(asked_for)}")
-    desk.complain()
+    table.complain()
     return 0
 
 
-def hold(ctx: typer.Context, jobs: Selectors = None, json: Json = False) -> int:
+def hold(ctx: typer.Context, jobs: Selectors = None, json: JsonRenderer = False) -> int:
     """Keep queued jobs from starting."""
     return _change(ctx.obj, needed(jobs, "hold"), hold=True)
 
 
-def release(ctx: typer.Context, jobs: Selectors = None, json: Json = False) -> int:
+def release(ctx: typer.Context, jobs: Selectors = None, json: JsonRenderer = False) -> int:
     """Let held jobs start."""
     return _change(ctx.obj, needed(jobs, "release"), hold=False)
 
 
 def _change(out: Renderer, selectors: Sequence[str], *, hold: bool) -> int:
-    desk = Desk()
-    found = desk.find(selectors)
+    table = JobTable()
+    found = table.find(selectors)
     for entry, key in found:
         if not entry.open or key in entry.ended:
             raise InvalidRequest(f"job {entry.id} has ended", hint="only a job that waits can be held or released")
         if not entry.native:
             raise InvalidRequest(f"job {entry.id} is still being submitted", hint="try again in a moment")
-    for executor, group in desk.groups(found):
+    for executor, group in table.groups(found):
         ids = [element_id(entry, key) for entry, key in group]
         (executor.hold if hold else executor.release)(ids)
-    desk.complain()
+    table.complain()
     if out.json:
-        out.table((), [row.data(time.time()) for row in desk.look(found, urgent=True)])
+        out.table((), [row.data(time.time()) for row in table.poll(found, urgent=True)])
     return 0
 
 

@@ -157,13 +157,13 @@ class _Launch:
         )
 
     def _method(self) -> MPIRun:
-        from ...runs.selection import choose
+        from ...runs.selection import select_launch_method
 
         job = self.job
         if job.job_mode == "script" and job.num_ranks > 1:
             raise InvalidRequest("script mode starts one rank", hint="leave --mode out, or say -n 1")
         platform = self.resources.allocation.platform
-        return choose(self.site, options=self.said.get("option", ()), platform=platform, job=job)
+        return select_launch_method(self.site, options=self.said.get("option", ()), platform=platform, job=job)
 
     def _io(self) -> RankIO:
         from ...runs.rank_io import RankIO

@@ -13,13 +13,13 @@ import typer
 
 from ...errors import Error, InvalidRequest
 from ...jobs.batch import outputs
-from ...jobs.record import Entry
+from ...jobs.record import JobRecord
 from ...jobs.verdict import manager_log
 from ...platforms.templates.validators import non_negative_int
 from ...signals import received_signal, registered, should_exit
 from ...states import JobState, JobStatus
 from ..arguments import AnyJobs, count, needed
-from ..job_table import Desk, Found, Row
+from ..job_table import Found, JobRow, JobTable
 from ..output import Renderer
 from ..output_stream import Pump, Sink, Spinner, Tail
 from .job_actions import all_final
@@ -40,14 +40,14 @@ def logs(
     last = count(lines, "-n", non_negative_int)
     if manager and stderr:
         raise InvalidRequest("--stderr and --manager are two different files", hint="say one of them")
-    desk = Desk()
-    found = desk.find(needed(jobs, "logs"), elements=True)
-    rows = [(row, _file(desk, row, stderr=stderr, manager=manager)) for row in desk.look(found, urgent=True)]
+    table = JobTable()
+    found = table.find(needed(jobs, "logs"), elements=True)
+    rows = [(row, _file(table, row, stderr=stderr, manager=manager)) for row in table.poll(found, urgent=True)]
     if follow:
-        code = _follow(desk, found, [_tail(row, path, last, label=len(rows) > 1) for row, path in rows])
+        code = _follow(table, found, [_tail(row, path, last, label=len(rows) > 1) for row, path in rows])
         if not code:
             paths = [path for _, path in rows]
-            _written(list(zip(desk.look(found), paths, strict=True)))
+            _written(list(zip(table.poll(found), paths, strict=True)))
         return code
     written = _written(rows)
     for number, (row, path) in enumerate(written):
@@ -59,7 +59,7 @@ def logs(
     return 0
 
 
-def _written(rows: Sequence[tuple[Row, Path]]) -> Sequence[tuple[Row, Path]]:
+def _written(rows: Sequence[tuple[JobRow, Path]]) -> Sequence[tuple[JobRow, Path]]:
     """Those that have written something. Raises `Error` where there is none."""
     written = [(row, path) for row, path in rows if _begun(row) and path.exists()]
     if rows and not written:
@@ -67,22 +67,22 @@ def _written(rows: Sequence[tuple[Row, Path]]) -> Sequence[tuple[Row, Path]]:
     return written
 
 
-def _begun(row: Row) -> bool:
+def _begun(row: JobRow) -> bool:
     return row.status.state >= JobState.ACTIVE or os.path.lexists(row.entry.element_folder(row.key) / "claim")
 
 
-def _tail(row: Row, path: Path, lines: int | None, *, label: bool = False) -> tuple[Tail, Sink]:
+def _tail(row: JobRow, path: Path, lines: int | None, *, label: bool = False) -> tuple[Tail, Sink]:
     tail = Tail(path)
     if _begun(row):  # otherwise the file is not the job's yet
         tail.begin(lines)
     return tail, Sink(sys.stdout, f"[{row.id}] " if label else "")
 
 
-def _file(desk: Desk, row: Row, *, stderr: bool, manager: bool) -> Path:
+def _file(table: JobTable, row: JobRow, *, stderr: bool, manager: bool) -> Path:
     entry, key = row.entry, row.key
     if manager and not entry.attached:
         return manager_log(entry, key)
-    job = desk.journal.job(entry, key)
+    job = table.journal.job(entry, key)
     if job is None:
         raise Error(
             f"nothing is known of the output of job {entry.id}: {_unknown(entry)}",
@@ -97,7 +97,7 @@ def _file(desk: Desk, row: Row, *, stderr: bool, manager: bool) -> Path:
     return path
 
 
-def _unknown(entry: Entry) -> str:
+def _unknown(entry: JobRecord) -> str:
     """Why it is not known where a job writes."""
     if not entry.folder.is_dir():
         return f"its folder {entry.folder} is gone"
@@ -117,7 +117,7 @@ def _kind(path: Path) -> str:
     return next((word for is_one, word in kinds if is_one()), "something else")
 
 
-def _nothing(row: Row, path: Path) -> Error:
+def _nothing(row: JobRow, path: Path) -> Error:
     """Why there is no output."""
     status = row.status
     if status.state is JobState.ACTIVE:
@@ -145,7 +145,7 @@ def gone(pump: Pump) -> OSError | None:
     return pump.error or (pump.lost[0][1] if pump.lost else None)
 
 
-def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int:
+def _follow(table: JobTable, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int:
     pump = Pump(tails, Spinner(sys.stderr))
     pump.start()
 
@@ -157,8 +157,8 @@ def _follow(desk: Desk, found: Found, tails: Sequence[tuple[Tail, Sink]]) -> int
 
     with registered():
         try:
-            for executor, group in desk.groups(found):
-                executor.watch(group, done)
+            for executor, group in table.groups(found):
+                executor.wait_until(group, done)
                 if should_exit() or gone(pump):
                     break
         finally:

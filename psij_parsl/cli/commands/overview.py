@@ -13,7 +13,7 @@ from operator import ne
 from signal import SIGINT
 
 from ...signals import received_signal, registered, should_exit
-from ..job_table import Desk, Found, Row
+from ..job_table import Found, JobRow, JobTable
 from ..output import Column, Renderer, length
 
 COLUMNS = (
@@ -32,12 +32,12 @@ _WATCH_S = 1.0
 
 def status(out: Renderer, selectors: Sequence[str], *, elements: bool = False, watch: bool = False) -> int:
     """Show the state of the jobs that selectors name, or of all open ones."""
-    desk = Desk()
-    found = desk.find(selectors or ["all"], elements=elements)
+    table = JobTable()
+    found = table.find(selectors or ["all"], elements=elements)
     if watch:
-        return _watch(desk, out, found)
-    rows = desk.look(found, urgent=True)
-    show(out, desk, rows)
+        return _watch(table, out, found)
+    rows = table.poll(found, urgent=True)
+    show(out, table, rows)
     return 0
 
 
@@ -49,35 +49,35 @@ def direct(out: Renderer, words: Sequence[str]) -> int | None:
     return status(out, selectors, elements="--elements" in words, watch="--watch" in words)
 
 
-def show(out: Renderer, desk: Desk, rows: Iterable[Row]) -> None:
+def show(out: Renderer, table: JobTable, rows: Iterable[JobRow]) -> None:
     """These jobs as a table, and what is to be said beside it."""
     now = time.time()
-    for note in desk.notes:
+    for note in table.notes:
         out.note(note)
-    new = desk.journal.new
+    new = table.journal.new
     empty = "no jobs yet; `psij-run submit -- hostname` would be one" if new else "no open jobs"
     out.table(COLUMNS, (row.data(now) for row in rows), empty=empty)
 
 
-def _watch(desk: Desk, out: Renderer, found: Found) -> int:
+def _watch(table: JobTable, out: Renderer, found: Found) -> int:
     """On a terminal one table that is drawn anew; elsewhere the rows that have changed."""
     screen = out.out.isatty() and not out.json
     last: dict[str, tuple[str, str]] = {}
     with registered():
         while True:
-            rows = desk.look(found)
+            rows = table.poll(found)
             if screen:
                 out.out.write("\x1b[H\x1b[2J")
             changed = [row for row in rows if screen or last.get(row.id) != (row.status.state.name, row.why)]
             if changed:
-                show(out, desk, changed)
+                show(out, table, changed)
                 out.out.flush()
             last = {row.id: (row.status.state.name, row.why) for row in rows}
             if all(row.status.final for row in rows):
                 return 0
             open_ = [(row.entry, row.key) for row in rows if not row.status.final]
-            groups = desk.groups(open_)
+            groups = table.groups(open_)
             for executor, group in groups:  # a wait that also looks early at signs of an end
-                executor.watch(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
+                executor.wait_until(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
             if should_exit(0.0 if groups else _WATCH_S):
                 return 128 + (received_signal() or SIGINT)

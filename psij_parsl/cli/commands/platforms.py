@@ -15,7 +15,7 @@ from ...platforms.registry import platforms as installed
 from ...platforms.scheduler import Queue, Scheduler
 from ...platforms.templates.validators import describe
 from ...system.commands import CommandRunner
-from ..arguments import Json
+from ..arguments import JsonRenderer
 from ..completion import platforms
 from ..output import Column, Renderer
 
@@ -58,7 +58,7 @@ _QUEUES = (
 )
 
 
-def list_platforms(ctx: typer.Context, json: Json = False) -> int:
+def list_platforms(ctx: typer.Context, json: JsonRenderer = False) -> int:
     """List platforms: installed or not, and what each can.
 
     A broken plug-in is shown with its error, and so are commands of the same names that are another manager's.
@@ -110,7 +110,7 @@ def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A platform.", show_default=False, autocompletion=platforms)
     ],
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Show a platform's parameters and queues."""
     from ...platforms.templates.template import FIXED

@@ -12,7 +12,7 @@ import typer
 
 from ...job import Resources
 from ...platforms.templates.validators import positive_int
-from ..arguments import Json
+from ..arguments import JsonRenderer
 from ..job_from_flags import read, shape
 from ..options import FLAGS, Chosen, Flag, job_flags
 from ..output import Column, Renderer, length
@@ -58,7 +58,7 @@ _HOLDERS = (
 )
 
 
-def show(ctx: typer.Context, json: Json = False) -> int:
+def show(ctx: typer.Context, json: JsonRenderer = False) -> int:
     """Show what is busy and idle on each node, and who has it."""
     out: Renderer = ctx.obj
     nodes = _nodes()
@@ -78,7 +78,7 @@ def show(ctx: typer.Context, json: Json = False) -> int:
     return 0
 
 
-def detect(ctx: typer.Context, json: Json = False) -> int:
+def detect(ctx: typer.Context, json: JsonRenderer = False) -> int:
     """Show what the environment says of this job's nodes, before anything is taken of them."""
     out: Renderer = ctx.obj
     from ...resources.discover import discover

@@ -18,7 +18,7 @@ from ...signals import kept, received_signal, registered, should_exit
 from ...states import JobState, JobStatus
 from ..app import OURS
 from ..arguments import CommandWords
-from ..job_table import Desk, Found, Row, exit_status, told
+from ..job_table import Found, JobRow, JobTable, exit_status, failure_error
 from ..options import Chosen, job_flags
 from ..output import Renderer
 from ..output_stream import Pump, Sink, Spinner, Tail
@@ -39,17 +39,17 @@ def run(ctx: typer.Context, chosen: Chosen, command: CommandWords = None) -> int
     Ctrl-C cancels the job; a second one leaves at once.
     """
     out: Renderer = ctx.obj
-    desk = Desk()
-    ordered = order(ctx, desk, chosen, command)
-    return _Foreground(out, desk, ordered, verbose="verbose" in chosen).run()
+    table = JobTable()
+    ordered = order(ctx, table, chosen, command)
+    return _Foreground(out, table, ordered, verbose="verbose" in chosen).run()
 
 
 class _Foreground:
     """One job that we stand for."""
 
-    def __init__(self, out: Renderer, desk: Desk, ordered: Order, *, verbose: bool) -> None:
-        self.out, self.desk, self.order, self.verbose = out, desk, ordered, verbose
-        self.executor = ordered.place.executor
+    def __init__(self, out: Renderer, table: JobTable, ordered: Order, *, verbose: bool) -> None:
+        self.out, self.table, self.order, self.verbose = out, table, ordered, verbose
+        self.executor = ordered.target.executor
         self.submission: Submission | None = None
         self.found: Found = ()
         self.statuses: Sequence[JobStatus] = ()
@@ -76,11 +76,11 @@ class _Foreground:
                     f"job {self.submission.id}; {self.executor.platform.name} calls it {self.submission.native_id};"
                     f" its folder is {self.submission.folder}"
                 )
-            self.found = self.desk.find([self.submission.id], elements=True)
+            self.found = self.table.find([self.submission.id], elements=True)
             self.pump = Pump(self._pairs({tail.path: tail for tail in old}), self.spinner)
             self.pump.start()
             try:
-                if not self.executor.watch(self.found, self._done) or self.pump.error:
+                if not self.executor.wait_until(self.found, self._done) or self.pump.error:
                     self._cancel()
             finally:
                 self.pump.waiting = None
@@ -158,12 +158,12 @@ class _Foreground:
             if not kept(signal.SIGHUP):
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closing terminal's comes twice: its shell's as well
             try:
-                self.executor.cancel_found(self.desk.find([self.submission.id]))
+                self.executor.cancel_found(self.table.find([self.submission.id]))
             except Error:
                 self._last_words()
                 raise
             for patience_s in _ASK_AFTER_S:  # a job that has not started leaves no sign of its end: ask
-                if self.executor.watch(self.found, self._done_cancelling, timeout=patience_s):
+                if self.executor.wait_until(self.found, self._done_cancelling, timeout=patience_s):
                     return
                 if should_exit():
                     self._leave(received_signal() or signal.SIGTERM, None)
@@ -195,9 +195,9 @@ class _Foreground:
 
     def _ended(self) -> int:
         signalled = received_signal() if should_exit() else None
-        entries = self.desk.journal.some({entry.id for entry, _ in self.found})
+        entries = self.table.journal.some({entry.id for entry, _ in self.found})
         rows = [
-            Row(entries.get(entry.id, entry), key, status, entry.native)
+            JobRow(entries.get(entry.id, entry), key, status, entry.native)
             for (entry, key), status in zip(self.found, self.statuses, strict=True)
         ]
         bad = [row for row in rows if row.status.state is not JobState.COMPLETED]
@@ -209,8 +209,8 @@ class _Foreground:
             return 128 + signalled
         return max(exit_status(row.status) for row in rows)
 
-    def _error(self, row: Row) -> Error:
-        error = told(row)
+    def _error(self, row: JobRow) -> Error:
+        error = failure_error(row)
         error.exit_status = exit_status(row.status)
         return error
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ...errors import InvalidRequest
-from ..arguments import Json
+from ..arguments import JsonRenderer
 from ..output import Renderer
 
 #: Template in skeleton/ -> where it goes in the new package.
@@ -33,7 +33,7 @@ def new(
         str | None,
         typer.Option("--directory", metavar="DIR", help="Where (default: psij-NAME here).", show_default=False),
     ] = None,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Write the skeleton of a package that adds a platform."""
     out: Renderer = ctx.obj

@@ -10,7 +10,7 @@ import typer
 
 from ...errors import InvalidRequest, SiteError, TemplateError, nearest
 from ...sites import Site, detect, find, installed, look
-from ..arguments import Json
+from ..arguments import JsonRenderer
 from ..completion import sites
 from ..flags import is_empty
 from ..output import Column, Renderer
@@ -26,7 +26,7 @@ _CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "F
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "SAID IN"))
 
 
-def list_sites(ctx: typer.Context, json: Json = False) -> int:
+def list_sites(ctx: typer.Context, json: JsonRenderer = False) -> int:
     """List known sites.
 
     HERE tells how this host was recognised. A broken file is shown with its faults.
@@ -64,7 +64,7 @@ def show(
     config: Annotated[
         str | None, typer.Option("--config", metavar="FILE", help="A site file instead.", show_default=False)
     ] = None,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Show a site's settings, each with its file and line."""
     out: Renderer = ctx.obj
@@ -79,7 +79,7 @@ def show(
     return 0
 
 
-def detect_site(ctx: typer.Context, json: Json = False) -> int:
+def detect_site(ctx: typer.Context, json: JsonRenderer = False) -> int:
     """Tell which site this host is, and by what sign."""
     out: Renderer = ctx.obj
     seen = look()
@@ -105,7 +105,7 @@ def check(
             autocompletion=sites,
         ),
     ] = None,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """See whether site files are in order, those of all layers; exit with 3 if one is not."""
     out: Renderer = ctx.obj
@@ -163,7 +163,7 @@ def _faults(site: Site | SiteError) -> list[str]:
 def _unworkable(site: Site) -> Iterator[str]:
     """What each value allows, and all of them together do not."""
     from ...job import Job
-    from ...platforms.registry import launcher
+    from ...runs.registry import launcher
 
     try:
         for finding in site.check(Job(command=["true"], **site.default_fields())):

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ...jobs.record import Entry
+from ...jobs.record import JobRecord
 from ...platforms.templates.validators import positive_int
-from ..arguments import Json, Selectors, age, count
-from ..job_table import Desk
+from ..arguments import JsonRenderer, Selectors, age, count
+from ..job_table import JobTable
 from ..output import Renderer
 from . import overview
 
@@ -21,7 +21,7 @@ def status(
     jobs: Selectors = None,
     elements: Annotated[bool, typer.Option("--elements", help="Each element of an array on its own line.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until all have ended, or Ctrl-C.")] = False,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """Show the state of jobs: those named, or all open ones.
 
@@ -42,7 +42,7 @@ def list_jobs(
     newest: Annotated[
         str | None, typer.Option("-n", "--count", metavar="COUNT", help="The newest COUNT only.", show_default=False)
     ] = None,
-    json: Json = False,
+    json: JsonRenderer = False,
 ) -> int:
     """List jobs on record: open ones, or all with -a.
 
@@ -50,10 +50,10 @@ def list_jobs(
     """
     out: Renderer = ctx.obj
     most = count(newest, "-n", positive_int) or 0
-    desk = Desk()
-    journal = desk.journal
-    going: Iterable[Entry] = journal.open_entries().values()
-    chosen: Iterable[Entry]
+    table = JobTable()
+    journal = table.journal
+    going: Iterable[JobRecord] = journal.open_entries().values()
+    chosen: Iterable[JobRecord]
     if since is not None or (everything and most):
         after = time.time() - age(since, "--since") if since is not None else 0.0
         chosen = journal.recent(after=after, count=most).values()
@@ -62,5 +62,5 @@ def list_jobs(
         chosen = journal.entries().values()
     else:
         chosen = going = list(going)[-most:]
-    overview.show(out, desk, desk.rows(chosen, going))
+    overview.show(out, table, table.rows(chosen, going))
     return 0

@@ -18,7 +18,7 @@ from ...job import Job
 from ...jobs.executor import Submission
 from ..arguments import CommandWords
 from ..job_from_flags import Layer, check_parameters, fields, from_environment, from_manager, merge
-from ..job_table import Desk, Place
+from ..job_table import JobTable, Target
 from ..job_warnings import remarks
 from ..jobscript import JobScript, copy_of, flags, keep, recognised
 from ..options import Chosen, job_flags, own_words
@@ -27,7 +27,7 @@ from ..stdio import unwritten
 
 if TYPE_CHECKING:
     from ...jobs.batch import BatchSchedulerExecutor
-    from ...sites import Finding
+    from ...sites import LimitViolation
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Order:
     """A job, where it is to go, and the job script and its copy's path if it has one."""
 
     job: Job
-    place: Place
+    target: Target
     script: tuple[JobScript, Path] | None = None
 
     def submit(self) -> Submission:
@@ -43,7 +43,7 @@ class Order:
         if self.script is not None:
             keep(*self.script)
         try:
-            return self.place.executor.submit(self.job)
+            return self.target.executor.submit(self.job)
         except Rejected as error:
             if error.limit == "queue" and (hint := self._queues()):
                 raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
@@ -54,14 +54,14 @@ class Order:
         """A word on the first job to come after of which we have no record; '' if there is none."""
         for _, _, name in (text.partition(":") for text in self.job.after):
             try:
-                self.place.executor.journal.find([name], elements=False)
+                self.target.executor.journal.find([name], elements=False)
             except UnknownJob as error:
                 return f"no job {name} was submitted from here: {error.hint}"
         return ""
 
     def _queues(self) -> str:
         try:
-            names = [queue.name for queue in self.place.executor.scheduler.queues() if queue.up]
+            names = [queue.name for queue in self.target.executor.scheduler.queues() if queue.up]
         except Error:
             return ""
         near = nearest(self.job.queue or "", names)
@@ -69,7 +69,7 @@ class Order:
 
 
 def order(
-    ctx: typer.Context, desk: Desk, chosen: Chosen, command: Sequence[str] | None, *, here: bool = True
+    ctx: typer.Context, table: JobTable, chosen: Chosen, command: Sequence[str] | None, *, here: bool = True
 ) -> Order:
     """The job that a command line asks for: flags over `#PSIJ` lines over PSIJ_RUN_* over the manager's own
     variables over the site's defaults.
@@ -88,11 +88,11 @@ def order(
     if script is not None:
         layers[1:1] = [Layer(*said, script=script.path) for said in flags(script, ctx.command)]
     merged = merge(layers)
-    place = desk.place(merged)
-    defaults = place.site.default_fields() if place.site else {}
-    platform = place.executor.platform
-    known = {**(place.site.parameters if place.site else {}), **merged.get("parameters", {})}
-    wishes = place.executor.scheduler.wished(os.environ, known)
+    target = table.target(merged)
+    defaults = target.site.default_fields() if target.site else {}
+    platform = target.executor.platform
+    known = {**(target.site.parameters if target.site else {}), **merged.get("parameters", {})}
+    wishes = target.executor.scheduler.wished(os.environ, known)
     if wishes:
         weaker, remark = from_manager(wishes, platform.template_class.params, merged)
         merged = merge([*layers, *weaker])
@@ -103,13 +103,13 @@ def order(
         check_parameters(told["parameters"], platform.name, platform.template_class)
     kept = None
     if script is not None:
-        copy = copy_of(script, place.executor.spool or place.executor.journal.home)
+        copy = copy_of(script, target.executor.spool or target.executor.journal.home)
         kept = script, copy
         words = [*script.interpreter, str(copy), *words[1:]]
         told.setdefault("name", os.path.basename(script.path))
         told.setdefault("job_mode", "script")  # it starts its runs itself
     told["command"] = words
-    job = Job(**(place.site.complete(told) if place.site else told))
+    job = Job(**(target.site.complete(told) if target.site else told))
     if script is None:
         try:
             _check_program(job, out)
@@ -120,9 +120,9 @@ def order(
     if here:
         for remark in remarks(job, words[0] if script is None else script.path, script=not separated):
             out.note(remark)
-    if place.site:
-        _check_limits(place.site.check(job), out)
-    return Order(job, place, kept)
+    if target.site:
+        _check_limits(target.site.check(job), out)
+    return Order(job, target, kept)
 
 
 def _separated(words: Sequence[str]) -> bool:
@@ -132,7 +132,7 @@ def _separated(words: Sequence[str]) -> bool:
     return begin > 0 and typed[begin - 1] == "--" and typed[begin:] == list(words)
 
 
-def _check_limits(findings: Sequence[Finding], out: Renderer) -> None:
+def _check_limits(findings: Sequence[LimitViolation], out: Renderer) -> None:
     """What the site's limits say: strict ones refuse, the others are a remark."""
     for finding in findings:
         if finding.level == "refuse":
@@ -169,12 +169,12 @@ def submit(
 ) -> int:
     """Submit a job and print its id."""
     out: Renderer = ctx.obj
-    desk = Desk()
-    ordered = order(ctx, desk, chosen, command)
+    table = JobTable()
+    ordered = order(ctx, table, chosen, command)
     if dry_run:
         return _render(out, ordered, verbose="verbose" in chosen)
     submission = _submitted(out, ordered)
-    executor = ordered.place.executor
+    executor = ordered.target.executor
     lost = _answer(out, executor, submission)
     if lost is not None:
         out.error(lost)
@@ -184,7 +184,7 @@ def submit(
     if wait:
         from .job_actions import wait_for
 
-        code = wait_for(out, desk, [submission.id])
+        code = wait_for(out, table, [submission.id])
     return code or (lost.exit_status if lost is not None else 0)
 
 
@@ -223,11 +223,11 @@ def _answer(out: Renderer, executor: BatchSchedulerExecutor, submission: Submiss
 @job_flags
 def render(ctx: typer.Context, chosen: Chosen, command: CommandWords = None) -> int:
     """Show the script that `submit` would send."""
-    return _render(ctx.obj, order(ctx, Desk(), chosen, command, here=False), verbose="verbose" in chosen)
+    return _render(ctx.obj, order(ctx, JobTable(), chosen, command, here=False), verbose="verbose" in chosen)
 
 
 def _render(out: Renderer, ordered: Order, *, verbose: bool) -> int:
-    executor = ordered.place.executor
+    executor = ordered.target.executor
     script = executor.render(ordered.job)
     argv = list(executor.scheduler.submit_argv(Path("script.sh")))
     out.answer(script, {"script": script, "submit": argv, "platform": executor.platform.name, "site": executor.site})
