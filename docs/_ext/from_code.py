@@ -29,6 +29,7 @@ def setup(app: Any) -> dict[str, Any]:
     """What Sphinx asks of an extension."""
     app.connect("source-read", _fill)
     app.connect("autodoc-process-docstring", _readable)
+    app.connect("autodoc-process-signature", _parsable)
     return {"parallel_read_safe": True}
 
 
@@ -39,6 +40,13 @@ def _fill(app: Any, page: str, source: list[str]) -> None:
 def _readable(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text with `code` in it. Sphinx reads them as reStructuredText: a letter may not follow code."""
     lines[:] = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+
+
+def _parsable(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A default that a dataclass makes anew is shown as `<factory>`, which is no Python: nothing would be parted into lines."""
+    return signature and signature.replace("<factory>", "..."), returns
 
 
 def _entry(term: str, text: str) -> Iterator[str]:
