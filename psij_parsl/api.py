@@ -32,7 +32,7 @@ class Machine(Site):
         """A ready `parsl.Config` for this machine; the arguments are those of `psij_parsl.parsl.config.plan`."""
         from .parsl.config import parsl_config
 
-        return parsl_config(self, **wishes)
+        return parsl_config(Site(**_values(self)), **wishes)
 
 
 def site(
@@ -44,4 +44,8 @@ def site(
 ) -> Machine:
     """The machine to use: that file, else that name, else the one that this host is; see `psij_parsl.sites.find`."""
     found = find(name, file, environ=environ, placing=placing)
-    return Machine(**{item.name: getattr(found, item.name) for item in fields(Site)})
+    return Machine(**_values(found))
+
+
+def _values(site: Site) -> dict[str, Any]:
+    return {item.name: getattr(site, item.name) for item in fields(Site)}

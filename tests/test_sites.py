@@ -28,22 +28,6 @@ from psij_parsl.sites.layers import PACKAGE
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ["aurora", "frontier", "laptop", "lumi", "pbspro", "perlmutter", "polaris", "slurm"]
-SITE_KEYS = (
-    "name",
-    "description",
-    "url",
-    "platform",
-    "launcher",
-    "launch",
-    "poll_min",
-    "spool",
-    "parameters",
-    "setup",
-    "environment",
-    "required",
-    "forbidden",
-    "queues",
-)
 Write = Callable[..., Path]
 
 
