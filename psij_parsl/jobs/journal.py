@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import JournalError
 from ..job import Job
 from ..states import JobStatus
-from ..system.files import process_identity, write_new
+from ..system.files import write_new
+from ..system.processes import process_identity
 from .fault_points import fault_point
 from .journal_reader import JournalReader
 from .record import JobRecord

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
-from ..system.files import guard, hold_lock, lock, translate_os_errors, try_lock
+from ..system.files import guard, translate_os_errors
+from ..system.locks import hold_lock, lock, try_lock
 from .log_records import LogRecords
 from .log_rewriting import HEAD, LogCopy, rewrite, write_all
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..states import JobStatus
-from ..system.files import process_has_ended
+from ..system.processes import process_has_ended
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SchedulerError
 from ..states import EndReason, JobState, JobStatus
-from ..system.files import process_has_ended
+from ..system.processes import process_has_ended
 from .channel import Channel
 from .evidence import Evidence
 from .identity import Whose, bearers_of, whose

@@ -10,8 +10,8 @@ from typing import TypeAlias
 from ..errors import InvalidRequest
 from ..job import Job
 from ..states import JobStatus
-from ..system.files import hold_lock, lock
 from ..system.job_names import cluster_in
+from ..system.locks import hold_lock, lock
 from .asking import find_part, statuses
 from .channel import Channel
 from .executor import Callback, JobExecutor, JobName, Submission, named, named_one

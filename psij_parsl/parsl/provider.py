@@ -22,7 +22,7 @@ from ..errors import Ambiguous, Error, SchedulerError, Unavailable
 from ..jobs.recovery import fail_unsubmitted
 from ..platforms.platform import Platform
 from ..states import JobState, JobStatus
-from ..system.files import process_identity
+from ..system.processes import process_identity
 from . import block_script as block
 from . import checked
 from .backoff import Backoff

@@ -12,7 +12,7 @@ from typing import Any
 from .. import signals
 from ..errors import DoesNotFit
 from ..job import Resources
-from ..system import files
+from ..system.processes import process_identity
 from .allocation_control import EndTime
 from .inventory import Inventory
 from .ledger import Holding, Ledger, LedgerState, Part, QueuePlace, Ticket, folder, packed, signature, unpacked
@@ -55,7 +55,7 @@ class LedgerBooks:
                 if state.waiting:
                     continue
                 key = state.last + 1
-                if self._take(key, plans, shape_of(request, share), spread, [files.process_identity()]):
+                if self._take(key, plans, shape_of(request, share), spread, [process_identity()]):
                     state.last = key
                     return self._assignment_of(key)
         return None
@@ -76,7 +76,7 @@ class LedgerBooks:
 
     def hold_for(self, assignment: Assignment, pid: int) -> None:
         """Hold it until that process, of this host, has ended as well."""
-        owner = files.process_identity(pid)
+        owner = process_identity(pid)
         with self._opened() as state:
             holding = state.held.get(assignment.id)
             if holding is not None and owner not in holding.owners:
@@ -124,7 +124,7 @@ class LedgerBooks:
             self._inventory.plans(request, share)
             key = state.last = state.last + 1
             shape = [*shape_of(request, share)]
-            state.waiting.append(Ticket(key, [files.process_identity()], shape, spread, self._view))
+            state.waiting.append(Ticket(key, [process_identity()], shape, spread, self._view))
             state.changed = True
             self._serve_queue(state)
             return key, self._assignment_of(key) if key in state.held else None

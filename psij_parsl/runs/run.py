@@ -22,7 +22,8 @@ from typing import IO, Any, Self
 
 from ..errors import InvalidRequest, LaunchError
 from ..signals import fresh
-from ..system.files import SESSION, SHORT, STARTED, STATE, STATUS, process_status
+from ..system.files import SHORT
+from ..system.processes import SESSION, STARTED, STATE, STATUS, process_status
 from .binding import script
 from .rank_io import RankIO, last_lines
 

@@ -15,7 +15,7 @@ from time import sleep
 
 import pytest
 
-from psij_parsl.system.files import SESSION, STATE, process_status
+from psij_parsl.system.processes import SESSION, STATE, process_status
 from tests.cli.helpers import COMMAND, psij
 from tests.fake_pbs.server import FakePBS
 

@@ -1,4 +1,4 @@
-"""docs/adding-a-platform.md, followed from its first line on a clean machine: every command of it is run."""
+"""docs/how-to/adding-a-platform.md, followed from its first line on a clean machine: every command of it is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from psij_parsl.cli.commands.scaffold import skeleton
 from tests.cli.helpers import psij_here
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "adding-a-platform.md"
+PAGE = ROOT / "docs" / "how-to" / "adding-a-platform.md"
 
 
 @pytest.fixture

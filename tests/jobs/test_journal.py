@@ -25,7 +25,7 @@ from psij_parsl.jobs import job_places
 from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claimed_by
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
-from psij_parsl.system.files import hold_lock, lock, try_lock
+from psij_parsl.system.locks import hold_lock, lock, try_lock
 
 DONE = JobStatus(JobState.COMPLETED, "CD", 0)
 FAILED = JobStatus(JobState.FAILED, "F", 3)

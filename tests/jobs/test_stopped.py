@@ -19,7 +19,7 @@ from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import JournalError
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.signals import fresh
-from psij_parsl.system.files import hold_lock, holder, lock
+from psij_parsl.system.locks import hold_lock, holder, lock
 from tests.cli.helpers import COMMAND, psij
 from tests.clusters.slurm import SlurmCluster
 from tests.jobs.test_journal import add, in_small_disk, output, python
@@ -28,7 +28,7 @@ from tests.providers.slurm.helpers import PATIENCE_S, Shims
 pytestmark = pytest.mark.usefixtures("here")
 
 HOLD = """
-from psij_parsl.system.files import hold_lock, lock
+from psij_parsl.system.locks import hold_lock, lock
 with hold_lock(lock(Path(sys.argv[1])), named=True):
     print("held", flush=True)
     time.sleep(600)

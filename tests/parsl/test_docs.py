@@ -14,7 +14,7 @@ from tests.parsl.helpers import PARSL_IS_UNTIDY
 
 pytestmark = [*PARSL_IS_UNTIDY]
 
-PAGE = Path(__file__).parents[2] / "docs" / "moving-from-parsl.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "moving-from-parsl.md"
 SECTIONS = {
     "SlurmProvider": "SlurmProvider",
     "PBSProProvider": "PBSProProvider (and TorqueProvider)",

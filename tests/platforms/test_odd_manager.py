@@ -1,4 +1,4 @@
-"""A manager that is not like toyq: docs/odd-managers.md, whose code is the platform, and a manager that really runs jobs."""
+"""A manager that is not like toyq: docs/how-to/odd-managers.md, whose code is the platform, and a manager that really runs jobs."""
 
 from __future__ import annotations
 

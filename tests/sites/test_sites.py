@@ -530,8 +530,8 @@ def test_a_broken_plug_in_spoils_no_other(host: Host, plugin: Callable[[str], Pa
 
 @pytest.fixture
 def cluster(host: Host) -> Site:
-    """The site of docs/sites.md, as people read it there."""
-    text = (ROOT / "docs" / "sites.md").read_text().split("```toml\n")[1].split("```")[0]
+    """The site of docs/how-to/sites.md, as people read it there."""
+    text = (ROOT / "docs" / "how-to" / "sites.md").read_text().split("```toml\n")[1].split("```")[0]
     host.write("user", "cluster", text)
     return host.find("cluster")
 

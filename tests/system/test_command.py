@@ -15,7 +15,7 @@ import pytest
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.system.commands import CommandRunner, backoff, client_environment
-from psij_parsl.system.files import STATE, process_start, process_status
+from psij_parsl.system.processes import STATE, process_start, process_status
 
 Put = Callable[[str, str], Path]
 

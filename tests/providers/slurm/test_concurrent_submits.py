@@ -25,7 +25,8 @@ job = BatchSchedulerExecutor("slurm").submit(Job(command=["true"], name=f"job {n
 sys.stdout.write(f"{job.id} {job.native_id}\\n")
 """
 HOLD_THE_LOCK = """
-from psij_parsl.system.files import hold_lock, home, lock
+from psij_parsl.system.files import home
+from psij_parsl.system.locks import hold_lock, lock
 from psij_parsl.jobs.journal import Journal
 journal = Journal()
 with hold_lock(lock(journal.home / "journal.lock")):
