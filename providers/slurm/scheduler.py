@@ -15,15 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.platforms.scheduler import (
-    UNSTARTED_ELEMENTS,
-    ErrorPattern,
-    Query,
-    Queue,
-    Scheduler,
-    SchedulerRecord,
-    Wish,
-)
+from psij_parsl.platforms.queries import UNSTARTED_ELEMENTS, ErrorPattern, Query, Queue, SchedulerRecord, Wish
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.resources.hostlist import compress
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner

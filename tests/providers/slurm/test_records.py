@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
-from psij_parsl.platforms.scheduler import Query, SchedulerRecord
+from psij_parsl.platforms.queries import Query, SchedulerRecord
 from psij_parsl.providers.slurm.scheduler import (
     REASONS,
     STATES,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.platforms.scheduler import SchedulerRecord
+from psij_parsl.platforms.queries import SchedulerRecord
 from psij_parsl.providers.slurm.scheduler import (
     SlurmScheduler,
     exit_status,
