@@ -41,7 +41,7 @@ def newest(provider: Any) -> Any:
     """The record of the block that was submitted last, when it runs."""
 
     def running() -> Any:
-        entry = list(provider._executor.journal.entries().values())[-1]
+        entry = list(provider.blocks.executor.journal.entries().values())[-1]
         return provider.status([entry.id])[0].state.name == "RUNNING" and entry
 
     return until(running)
@@ -101,7 +101,7 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
         time.sleep(1.5)
         assert states | {provider.status([second.id])[0].state.name} == {"RUNNING"}
         slurm.start_controller()
-        assert len(provider._blocks) == 2
+        assert len(provider.blocks.records) == 2
 
         # A node dies under it: that is a failure, and no completion.
         slurm.kill_node((Path(second.folder) / "nodes").read_text().split()[-1])
@@ -111,7 +111,7 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
         assert "NODE_FAILURE" in status.message
         slurm.heal()
         assert nap(0).result(PATIENCE_S)
-        assert len(provider._blocks) == 3
+        assert len(provider.blocks.records) == 3
     until(lambda: all_ended(provider))
 
 
@@ -160,21 +160,21 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
         waiting = parsl.python_app(nothing, executors=["held"])()
         started = time.monotonic()
         assert parsl.python_app(nothing, executors=["short"])().result(PATIENCE_S) is None
-        (job_id,) = short._blocks
+        (job_id,) = short.blocks.records
         status = ended(short, job_id, 300)
         assert status.state.name == "TIMEOUT"
         assert "ran out of wall time" in status.message
         assert time.monotonic() - started > 60
-        (only,) = held.status(list(held._blocks))
+        (only,) = held.status(list(held.blocks.records))
         assert only.state.name == "PENDING"
         assert "held" in only.message
-        assert len(held._blocks) == 1
+        assert len(held.blocks.records) == 1
         assert len(shims.calls("sbatch")) == 2
         # One question for both executors, and none more often than may be.
-        assert len(shims.calls("squeue")) <= (time.monotonic() - began) / held._executor.snapshot.interval_s + 5
+        assert len(shims.calls("squeue")) <= (time.monotonic() - began) / held.blocks.executor.snapshot.interval_s + 5
         assert not waiting.done()
         assert not kernel.executors["short"].bad_state_is_set
-        held._executor.release(list(held._blocks))
+        held.blocks.executor.release(list(held.blocks.records))
         waiting.result(PATIENCE_S)
 
 
@@ -190,7 +190,7 @@ def test_a_bad_queue_is_told_in_the_tasks_exception(slurm: SlurmCluster, tmp_pat
         where, _ = apps()
         with pytest.raises(BadStateException, match=r"(?s)Invalid partition name.*choose another --queue"):
             where().result(PATIENCE_S)
-    assert not provider._blocks
+    assert not provider.blocks.records
 
 
 @ON_SLURM
@@ -239,7 +239,7 @@ def test_b3_accounting_that_lags_or_is_down_makes_no_block_complete(slurm: Slurm
     provider = SlurmProvider(num_nodes=2, cores_per_node=1, node_init="echo $(hostname) >>$MARKS", max_blocks=2)
     provider.script_dir = str(tmp_path / "scripts")
     os.environ["MARKS"] = str(tmp_path / "marks")
-    provider._executor.snapshot.interval_s = 0.3
+    provider.blocks.executor.snapshot.interval_s = 0.3
     slurm.stop_accounting()
     job_id = provider.submit("sleep 3; exit 4", 1, "parsl.htex.block-0")
     seen = set()
