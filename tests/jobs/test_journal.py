@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from psij_parsl import EndReason, Job, JobState, JobStatus
 from psij_parsl.errors import InvalidRequest, JournalError, UnknownJob
-from psij_parsl.jobs import journal as journal_module
+from psij_parsl.jobs import job_places
 from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claimed_by
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
@@ -132,7 +132,7 @@ def test_ids_are_new_sorted_by_time_and_never_mistaken_for_a_managers(home: Path
 
 def test_two_ids_of_one_second_that_meet_are_two_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = iter(["aaaaaabbbb", "aaaaaabbbb", "aaaaaabbbb", "aaaaaacccc"])
-    monkeypatch.setattr(journal_module, "_new_id", lambda: next(few))
+    monkeypatch.setattr(job_places, "new_id", lambda: next(few))
     made = [Journal(home).new_folder(), Journal(home).new_folder()]
     assert made == [("aaaaaabbbb", home / "jobs" / "aaaaaabbbb"), ("aaaaaacccc", home / "jobs" / "aaaaaacccc")]
     assert all(folder.is_dir() for _, folder in made)

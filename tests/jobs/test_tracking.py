@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from psij_parsl import EndReason, JobState, JobStatus
-from psij_parsl.jobs.batch import summary
+from psij_parsl.jobs.array_status import summary
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.verdict import Inquiry, resolve_status
 from psij_parsl.platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS, Scheduler, SchedulerRecord

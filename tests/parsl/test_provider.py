@@ -489,7 +489,7 @@ def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
 ) -> None:
     local.submit("true", 1)
     executor = local.blocks.executor
-    monkeypatch.setattr(executor, "patience_s", 0.1)
+    monkeypatch.setattr(executor, "channel", replace(executor.channel, patience_s=0.1))
 
     def silent(script: Path, **settings: Any) -> str:
         raise Ambiguous("psij-local did not answer within 60 s")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.jobs.job_files import launch_text
+from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.resources import Node
 from psij_parsl.runs.binding import (
     GPU_VARIABLES,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, TemplateError
 from psij_parsl.job import Resources
-from psij_parsl.jobs.job_files import launch_text
+from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.registry import launcher
 from psij_parsl.signals import fresh

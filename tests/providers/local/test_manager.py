@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from psij_parsl.job import DEPENDENCY_KINDS
 from psij_parsl.providers.local.manager import main
-from psij_parsl.providers.local.records import parse_row
+from psij_parsl.providers.local.records import AFTER, parse_row
 
 FOLDER = Path(__file__).resolve().parents[3] / "providers" / "local"
 OVER = {"DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"}
@@ -108,6 +109,10 @@ def local(tmp_path: Path) -> Iterator[Manager]:
 
 
 # How jobs end
+
+
+def test_it_knows_the_kinds_of_dependencies_that_jobs_have() -> None:
+    assert AFTER == DEPENDENCY_KINDS
 
 
 def test_the_exit_status_is_kept(local: Manager) -> None:

@@ -31,7 +31,7 @@ def executor(pbspro: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def long_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every proof that an id is ours were too old to count."""
-    monkeypatch.setattr("psij_parsl.jobs.batch._SURE_S", 0.0)
+    monkeypatch.setattr("psij_parsl.jobs.proof._SURE_S", 0.0)
 
 
 def deleted(pbs: FakePBS) -> set[str]:

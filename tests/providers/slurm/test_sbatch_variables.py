@@ -126,7 +126,7 @@ def test_the_job_finds_them_and_sbatch_does_not() -> None:
     environ = {"SBATCH_ACCOUNT": "mine", "SBATCH_EXPORT": "NONE", "PATH": "/bin"}
     scheduler = SlurmScheduler()
     assert not any(name.startswith("SBATCH") for name in scheduler.given(environ))
-    from psij_parsl.jobs.job_files import inherited
+    from psij_parsl.jobs.job_environment import inherited
 
     kept = inherited(scheduler.drop_env, environ, scheduler.wish_env)
     assert kept == {"SBATCH_ACCOUNT": "mine", "PATH": "/bin"}
