@@ -9,8 +9,9 @@ from typing import Any
 
 from psij_parsl.errors import LaunchError
 from psij_parsl.job import Resources
-from psij_parsl.runs.mpi_detection import banner, check_text, everywhere, is_flavour, search_text, signs
+from psij_parsl.runs.mpi_detection import everywhere, is_flavour, version_text
 from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.script_checks import check_lines, search_lines, version_pattern
 
 #: The methods that a program of this name may belong to. The last is taken for one that says nothing we know.
 FLAVOURS = ("openmpi", "intelmpi", "pals", "mpich")
@@ -36,7 +37,7 @@ class MpiExec(MPIRun):
         """The method that it is on this host. Raises `LaunchError` if there is none on PATH."""
         wrappers = []
         for found in everywhere((self.program,), path):
-            if _WRAPPER in banner(found):
+            if _WRAPPER in version_text(found):
                 wrappers.append(found)
                 continue
             methods = _methods()
@@ -76,14 +77,14 @@ class MpiExec(MPIRun):
         last, seen, words = FLAVOURS[-1], [f"*{_WRAPPER}*) ;;"], []
         for method in _methods():
             told = method.called(method.program, self.options)
-            sign = signs(method) if method.name != last else "*"
+            sign = version_pattern(method.banner) if method.name != last else "*"
             seen.append(f"{sign}) psij_flavour={method.name}; break 2 ;;")
             lines = told.prepared(shape, mode=mode, hosts=hosts)
             text = f"psij_words=({told.text(shape, mode=mode, hosts=hosts)})"
             words.append("\n".join(filter(None, (f"{method.name})", lines, f"{text} ;;"))))
-        found = [search_text((self.program,), seen, f"an {self.program}"), "case $psij_flavour in", *words, "esac"]
+        found = [search_lines((self.program,), seen, f"an {self.program}"), "case $psij_flavour in", *words, "esac"]
         if mode == "mpi" and shape.num_ranks > 1:
-            openmpi, others = (check_text(_methods()[at], shape.num_ranks, self.program) for at in (0, -1))
+            openmpi, others = (check_lines(_methods()[at].speaks, shape.num_ranks, self.program) for at in (0, -1))
             found += ["case $psij_flavour in", f"openmpi)\n{openmpi} ;;", f"*)\n{others} ;;", "esac"]
         return "\n".join(found)
 

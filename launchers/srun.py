@@ -17,7 +17,7 @@ from psij_parsl.job import Resources
 from psij_parsl.runs.mpirun import MPIRun
 
 if TYPE_CHECKING:
-    from psij_parsl.runs.mpi_detection import Linked
+    from psij_parsl.runs.mpi_libraries import Linked
 
 _NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}", "--ntasks-per-node={{ ranks_per_node }}")
 _SHAPE = (
@@ -115,9 +115,9 @@ class Srun(MPIRun):
             kind = said.partition("_")[0]
             served = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
             if not served and kind in ("none", "pmix", "pmi2"):
-                from psij_parsl.runs.mpi_detection import alone
+                from psij_parsl.runs.mpi_libraries import wrong_launcher
 
-                raise alone(
+                raise wrong_launcher(
                     linked, num_ranks, f"srun --mpi={said} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"
                 )
         return {}

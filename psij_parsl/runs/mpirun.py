@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import InvalidRequest, TemplateError, nearest
 from ..job import Job, Resources
+from . import hooks
 from .argument_template import rendered, used
+from .script_checks import check_lines, find_lines
 
 if TYPE_CHECKING:
+    from ..resources.node import Node
     from ..sites import Site
-    from .binding import Placed
-    from .mpi_detection import Linked
-    from .rank_io import RankIO
-    from .run import Run
+    from .hooks import RunHandle
+    from .mpi_libraries import Linked
 
 #: What a word may say, and what it means.
 WORDS: Mapping[str, str] = {
@@ -197,21 +198,17 @@ class MPIRun:
         the MPI that the program is linked with. Where that cannot be seen (a script, an interpreter, no `job`) it is
         `mpiexec` if that is on PATH, else plain processes. Raises `PluginError`, `SiteError`.
         """
-        from .selection import select_launch_method
+        method: MPIRun = hooks.select(site, launcher=launcher, options=options, job=job)
+        return method
 
-        return select_launch_method(site, launcher=launcher, options=options, job=job)
+    def __call__(self, job: Job, nodes: Sequence[Node] | None = None, **settings: Any) -> RunHandle:
+        """The `Run` of that job on those nodes (an `Assignment`; default: the whole allocation). Not yet started.
 
-    def __call__(
-        self, job: Job, nodes: Placed | None = None, *, io: RankIO | None = None, bind: bool = True, **settings: Any
-    ) -> Run:
-        """The run of that job on those nodes (an `Assignment`; default: the whole allocation). Not yet started.
-
-        `io` says where output goes (default: as the job says); without `bind` ranks get neither cores nor GPU masks.
-        `settings` are `Run`'s own. Raises `InvalidRequest` for nodes that do not fit the job or the method.
+        `settings` are those of `planning.prepare_run`: `io`, a `RankIO`, says where output goes (default: as the job
+        says); with `bind=False` ranks get neither cores nor GPU masks. Raises `InvalidRequest` for nodes that do not
+        fit the job or the method.
         """
-        from .planning import prepare_run
-
-        return prepare_run(self, job, nodes, io=io, bind=bind, **settings)
+        return hooks.prepare(self, job, nodes, **settings)
 
     def argv(
         self,
@@ -276,12 +273,10 @@ class MPIRun:
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """Shell lines (bash) for a job script, to be run before `text`, where "$@" is the command; '' for none.
 
-        They find the launcher on PATH, as `locate` does for a run that is started at once, and end the script with
+        They find the launcher on PATH, as `find_launcher` does for a run that is started at once, and end the script with
         127 where there is none, or 125 where it does not serve the program.
         """
-        from .mpi_detection import check_text
-
-        check = check_text(self, shape.num_ranks) if mode == "mpi" else ""
+        check = check_lines(self.speaks, shape.num_ranks, self.name) if mode == "mpi" else ""
         return "\n".join(filter(None, (self.finder(mode), self.prepared(shape, mode=mode, hosts=hosts), check)))
 
     def call(self, found: str, path: str | None = None) -> str:
@@ -290,9 +285,9 @@ class MPIRun:
 
     def finder(self, mode: str) -> str:
         """Shell lines that set psij_launcher to the launcher's path; '' where its name will do."""
-        from .mpi_detection import find_text
-
-        return find_text(self) if self.banner and self.program in getattr(self, mode) else ""
+        if not self.banner or self.program not in getattr(self, mode):
+            return ""
+        return find_lines((*self.aliases, self.program), self.banner, f"the launcher of {self.name}")
 
     def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:
         """Further shell lines that `text` needs, now that the launcher is found."""
@@ -314,11 +309,9 @@ class MPIRun:
     def wiring(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """Variables that let the ranks of an MPI program find each other.
 
-        Raises `LaunchError` for a program that this method would start as so many runs of one rank each.
+        The program is of one of the libraries that it speaks. Raises `LaunchError` for one that it would start as so
+        many runs of one rank each all the same.
         """
-        from .mpi_detection import check
-
-        check(self, linked, num_ranks)
         return {}
 
     def refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from ..resources.host import name as host_name
 from ..system.commands import client_environment, matcher
 from ..system.files import home, private_folder
 from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
-from .mpi_detection import Linked, linked, locate
+from .mpi_detection import check, find_launcher
+from .mpi_libraries import Linked, linked_mpi
 from .mpirun import CALLERS, OUTER_RUN, MPIRun
 from .rank_io import RankIO
 from .run import GRACE_S, Run, RunCommand
@@ -56,11 +57,12 @@ def prepare_run(
     mode = "serial" if job.job_mode == "serial" else "mpi"
     mark = secrets.token_hex(8)
     name = _NAME.format(mark)
-    program = linked(shutil.which(job.command[0], path=path) or "") if mode == "mpi" else Linked("")
+    program = linked_mpi(shutil.which(job.command[0], path=path) or "") if mode == "mpi" else Linked("")
     if mode == "mpi":
+        check(method, program, job.num_ranks)
         environment |= method.wiring(program, job.num_ranks, environment)
     if method.program and not os.path.isabs(method.program):
-        method = method.called(method.call(locate(method, path), path))
+        method = method.called(method.call(find_launcher(method, path), path))
     told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
     hosts = [host_name() if method.own_name and is_here(node.name) else node.name for node in placed]
     argv = method.argv(told, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
