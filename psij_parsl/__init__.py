@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import site as site
     from .errors import Error as Error
     from .errors import JobFailed as JobFailed
     from .job import Job as Job
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .runs.mpirun import MPIRun as MPIRun
     from .signals import register_handlers as register_handlers
     from .signals import should_exit as should_exit
-    from .sites import find as site  # noqa: F401 - a public name, see _WHERE
     from .states import EndReason as EndReason
     from .states import JobState as JobState
     from .states import JobStatus as JobStatus
@@ -52,16 +52,15 @@ _WHERE = {
     "Submission": "jobs.executor",
     "register_handlers": "signals",
     "should_exit": "signals",
-    "site": "sites",
+    "site": "api",
 }
-_CALLED = {"site": "find"}  # what a name is called in its module, where that is another one
 __all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), _CALLED.get(name, name))
+    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
     globals()[name] = value
     return value
 

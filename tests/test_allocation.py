@@ -12,7 +12,9 @@ import pytest
 from psij_parsl.errors import AllocationError
 from psij_parsl.job import Resources
 from psij_parsl.platforms import registry
-from psij_parsl.resources import Allocation, Hardware, Node, NodeResources, environments, gpus, host
+from psij_parsl.providers.flux.allocation import allocation as flux
+from psij_parsl.providers.flux.allocation import read_flux
+from psij_parsl.resources import Allocation, Hardware, Node, NodeResources, gpus, host
 from psij_parsl.resources.discover import discover
 from psij_parsl.system.commands import Output
 
@@ -25,9 +27,14 @@ def recorded(name: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
+def told(manager: str, environ: Mapping[str, str]) -> Allocation | None:
+    """What a manager's variables tell of a job."""
+    allocation: Allocation | None = registry.manager(manager).part("allocation")(environ)
+    return allocation
+
+
 def slurm(environ: Mapping[str, str]) -> Allocation | None:
-    found: Allocation | None = registry.platform("slurm").part("allocation")(environ)
-    return found
+    return told("slurm", environ)
 
 
 def shape(allocation: Allocation | None) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -87,8 +94,8 @@ def test_slurm_variables_that_contradict_each_other_are_an_error() -> None:
 
 def test_outside_a_job_there_is_no_allocation() -> None:
     assert slurm({"SLURM_CONF": "/etc/slurm.conf"}) is None
-    for reader in environments.READERS:
-        assert reader({"PATH": "/bin"}) is None
+    for manager in registry.managers():
+        assert manager.part("allocation")({"PATH": "/bin"}) is None
 
 
 # ---- other managers ----------------------------------------------------------------------------------------------
@@ -97,23 +104,23 @@ def test_outside_a_job_there_is_no_allocation() -> None:
 def test_a_recorded_pbs_job(tmp_path: Path) -> None:
     nodefile = tmp_path / "nodes"
     nodefile.write_text("node01\nnode01\nnode02\nnode02\n")
-    found = environments.pbs({**recorded("openpbs/env-2node.txt"), "PBS_NODEFILE": str(nodefile)})
+    found = told("pbspro", {**recorded("openpbs/env-2node.txt"), "PBS_NODEFILE": str(nodefile)})
     assert shape(found) == {"node01": (2, ()), "node02": (2, ())}
     assert found is not None
     assert (found.id, found.cluster) == ("65.head", "head")
 
 
-def test_pbs_with_fewer_ranks_than_cpus(tmp_path: Path) -> None:
+def test_torque_with_fewer_ranks_than_cpus(tmp_path: Path) -> None:
     nodefile, gpufile = tmp_path / "nodes", tmp_path / "gpus"
     nodefile.write_text("a\nb\n")
     gpufile.write_text("a-gpu0\na-gpu1\nb-gpu3\n")
-    environ = {"PBS_JOBID": "1.s", "PBS_NODEFILE": str(nodefile), "NCPUS": "32", "PBS_GPUFILE": str(gpufile)}
-    assert shape(environments.pbs(environ)) == {"a": (32, ("0", "1")), "b": (32, ("3",))}
+    environ = {"PBS_JOBID": "1.s", "PBS_NODEFILE": str(nodefile), "PBS_NUM_PPN": "32", "PBS_GPUFILE": str(gpufile)}
+    assert shape(told("torque", environ)) == {"a": (32, ("0", "1")), "b": (32, ("3",))}
 
 
 def test_a_host_file_that_is_not_there_is_an_error() -> None:
     with pytest.raises(AllocationError, match="PBS_NODEFILE names.*the job's first node"):
-        environments.pbs({"PBS_JOBID": "1", "PBS_NODEFILE": "/nonexistent"})
+        told("pbspro", {"PBS_JOBID": "1", "PBS_NODEFILE": "/nonexistent"})
 
 
 @pytest.mark.parametrize(
@@ -128,17 +135,17 @@ def test_a_host_file_that_is_not_there_is_an_error() -> None:
 def test_lsf(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("h1\n" * 42 + "h2\n" * 42)
     environ = {name: str(tmp_path / "hosts") if value == "FILE" else value for name, value in environ.items()}
-    found = environments.lsf({**environ, "LSB_JOBID": "9", "LSB_JOBINDEX": "3", "CUDA_VISIBLE_DEVICES": "0,1"})
+    found = told("lsf", {**environ, "LSB_JOBID": "9", "LSB_JOBINDEX": "3", "CUDA_VISIBLE_DEVICES": "0,1"})
     assert shape(found) == {"h1": (42, ("0", "1")), "h2": (42, ("0", "1"))}
     assert found is not None
     assert found.id == "9[3]"
     with pytest.raises(AllocationError, match="names no hosts"):
-        environments.lsf({"LSB_JOBID": "9"})
+        told("lsf", {"LSB_JOBID": "9"})
 
 
 def test_cobalt_tells_no_cpus_and_the_site_does(tmp_path: Path) -> None:
     environ = {"COBALT_JOBID": "4", "COBALT_PARTNAME": "1001-1002,1030", "COBALT_ENDTIME": "1800000000"}
-    found = environments.cobalt(environ)
+    found = told("cobalt", environ)
     assert found is not None
     assert found.end == 1800000000.0
     assert [node.name for node in found.nodes] == ["nid01001", "nid01002", "nid01030"]
@@ -146,7 +153,7 @@ def test_cobalt_tells_no_cpus_and_the_site_does(tmp_path: Path) -> None:
     whole = discover(environ, Hardware(cpus=64, gpus=("0",)))
     assert {(len(node.cpus), node.gpus) for node in whole.nodes} == {(64, ("0",))}
     (tmp_path / "nodes").write_text("thetagpu01\n")
-    named = environments.cobalt({**environ, "COBALT_NODEFILE": str(tmp_path / "nodes")})
+    named = told("cobalt", {**environ, "COBALT_NODEFILE": str(tmp_path / "nodes")})
     assert named is not None
     assert [node.name for node in named.nodes] == ["thetagpu01"]
 
@@ -157,12 +164,12 @@ def test_a_recorded_grid_engine_job(tmp_path: Path) -> None:
         "node01 2 all.q@node01 UNDEFINED\nnode02 2 all.q@node02 UNDEFINED\nnode01 1 b.q@node01 NULL\n"
     )
     environ = {**recorded("gridengine/env-2node.txt"), "PE_HOSTFILE": str(hostfile), "SGE_HGR_gpu": "0 1"}
-    found = environments.gridengine(environ)
+    found = told("gridengine", environ)
     assert shape(found) == {"node01": (3, ("0", "1")), "node02": (2, ("0", "1"))}
     assert found is not None
     assert found.id == "92"
     hostfile.write_text("node01 2 all.q@node01 0,4:0,5\n")
-    bound = environments.gridengine({**environ, "SGE_TASK_ID": "7"})
+    bound = told("gridengine", {**environ, "SGE_TASK_ID": "7"})
     assert bound is not None
     assert bound.id == "92.7"
     assert bound.nodes[0].cpus == (4, 5)
@@ -171,7 +178,7 @@ def test_a_recorded_grid_engine_job(tmp_path: Path) -> None:
 
 def test_grid_engine_without_a_parallel_environment() -> None:
     environ = {"JOB_ID": "3", "SGE_ROOT": "/sge", "HOSTNAME": "node09", "NSLOTS": "5"}
-    assert shape(environments.gridengine(environ)) == {"node09": (5, ())}
+    assert shape(told("gridengine", environ)) == {"node09": (5, ())}
 
 
 def test_oar_with_and_without_core_numbers(tmp_path: Path) -> None:
@@ -180,8 +187,8 @@ def test_oar_with_and_without_core_numbers(tmp_path: Path) -> None:
         "host = 'a' , cpuset = '3' , core = '11'\nhost = 'a' , cpuset = '5'\nhost = 'b' , cpuset = 'x'\n"
     )
     environ = {"OAR_JOB_ID": "702", "OAR_NODEFILE": str(tmp_path / "nodes")}
-    assert shape(environments.oar(environ)) == {"a": (2, ()), "b": (1, ())}
-    found = environments.oar({**environ, "OAR_RESOURCE_PROPERTIES_FILE": str(tmp_path / "properties")})
+    assert shape(told("oar", environ)) == {"a": (2, ()), "b": (1, ())}
+    found = told("oar", {**environ, "OAR_RESOURCE_PROPERTIES_FILE": str(tmp_path / "properties")})
     assert found is not None
     assert found.nodes == (Node("a", (3, 5)), Node("b", (0,), real_ids=False))
 
@@ -194,7 +201,7 @@ def test_a_recorded_flux_instance() -> None:
         asked.append(argv)
         return Output(tuple(argv), 0, text, "")
 
-    found = environments.flux(recorded("flux/env-2node-batch.txt"), run)
+    found = flux(recorded("flux/env-2node-batch.txt"), run)
     assert shape(found) == {f"node0{number}": (8, ()) for number in (1, 2, 3, 4)}
     assert asked == [["flux", "resource", "R"]]
     assert found is not None
@@ -215,7 +222,7 @@ def test_a_flux_job_with_gpus_and_an_end() -> None:
             },
         }
     )
-    found = environments.read_flux(text, "f7")
+    found = read_flux(text, "f7")
     assert shape(found) == {"node1": (4, ("0", "1")), "node5": (2, ()), "node6": (2, ())}
     assert (found.end, found.nodes[1].cpus) == (1800000000.0, (4, 6))
 
@@ -225,10 +232,10 @@ def test_a_silent_flux_is_an_error() -> None:
         return Output(tuple(argv), 1, "", "flux-resource: ERROR: broken pipe")
 
     with pytest.raises(AllocationError, match="broken pipe"):
-        environments.flux({"FLUX_URI": "local:///x", "FLUX_JOB_ID": "f1"}, run)
+        flux({"FLUX_URI": "local:///x", "FLUX_JOB_ID": "f1"}, run)
     for wrong in ("", "{}", '{"execution": {"R_lite": [{}], "nodelist": ["a"]}}'):
         with pytest.raises(AllocationError, match="cannot read Flux's resource set"):
-            environments.read_flux(wrong, "f1")
+            read_flux(wrong, "f1")
 
 
 # ---- which one ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = sorted((ROOT / "psij_parsl").glob("*.py"))
 HEAVY = ("parsl", "jinja2", "pydantic", "filelock", "typer", "importlib.metadata")
-PLATFORMS = sorted(path.name for path in (ROOT / "providers").iterdir() if (path / "__init__.py").exists())
+PLATFORMS = sorted(path.parent.name for path in (ROOT / "providers").glob("*/scheduler.py"))
 LAUNCHERS = sorted(path.stem for path in (ROOT / "launchers").glob("*.py") if path.stem != "__init__")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from psij_parsl import site as machine
 from psij_parsl.sites import find
 from tests.helpers_cli import psij_here
 
@@ -259,7 +260,7 @@ def test_a_site_file_with_faults_is_told_and_named(tmp_path: Path) -> None:
 def test_each_machine_has_a_configuration_of_parsl(site: str) -> None:
     queue = {"perlmutter": "debug", "aurora": "debug", "polaris": "debug", "lumi": "dev-g", "frontier": "batch"}[site]
     extra = {"constraint": "gpu"} if site == "perlmutter" else {}
-    made = find(site).parsl_config(project="X", queue=queue, num_nodes=2, wall_time_min=30, **extra)
+    made = machine(site).parsl_config(project="X", queue=queue, num_nodes=2, wall_time_min=30, **extra)
     provider = made.executors[0].provider
     assert provider.label == find(site).platform
     assert provider.nodes_per_block == 2

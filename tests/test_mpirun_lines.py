@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import Job
+from psij_parsl import site as machine
 from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
 from psij_parsl.job import Resources
 from psij_parsl.jobs.job_files import launch_text
@@ -267,7 +268,7 @@ def test_a_site_adds_options_and_replaces_lines(tmp_path: Path) -> None:
 def test_a_sites_line_is_what_its_job_scripts_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "machine.toml"
     file.write_text(SITE)
-    script = find(file=file).executor().render(Job(command=["true"], ranks_per_node=2, job_mode="serial"))
+    script = machine(file=file).executor().render(Job(command=["true"], ranks_per_node=2, job_mode="serial"))
     assert 'exec -- srun -n 2 --mpi=cray_shasta "$@"' in script
 
 
@@ -479,7 +480,7 @@ def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) ->
     usual = {
         "slurm": "srun",
         "pbspro": "mpiexec",
-        "pbs": "mpiexec",
+        "torque": "mpiexec",
         "lsf": "jsrun",
         "flux": "flux",
         "cobalt": "aprun",

@@ -153,7 +153,7 @@ def all_is_well(found: dict[str, Any], checkout: Path) -> None:
     assert found["one"]
     assert found["one class"]
     assert len(found["files"]) == 1
-    names = {path.parent.name for path in (checkout / "providers").glob("*/__init__.py")}
+    names = {path.parent.name for path in (checkout / "providers").glob("*/scheduler.py")}
     assert {name for name, fine in found["platforms"].items() if fine} >= names
     assert set(found["rendered"]) >= names
     names = {path.stem for path in (checkout / "launchers").glob("*.py")} - {"__init__"}

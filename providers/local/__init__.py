@@ -11,4 +11,5 @@ platform = Platform(
     template="template:LocalTemplate",
     allocation="allocation:allocation",
     provider="provider:LocalProvider",
+    job_variable="PSIJ_LOCAL_JOB_ID",
 )

@@ -14,4 +14,6 @@ platform = Platform(
     command="qsub",
     # PBS_JOBDIR is set in jobs of PBS Pro and not in those of Torque, whose configuration is /var/spool/torque.
     signs=Signs(variables=("PBS_CONF_FILE", "PBS_JOBDIR"), files=("/etc/pbs.conf",)),
+    job_variable="PBS_JOBID",
+    variables=("PBS_*",),
 )

@@ -23,4 +23,6 @@ platform = Platform(
         ),
         beside=("../etc/slurm.conf", "../etc/slurm/slurm.conf", "slurm.conf"),
     ),
+    job_variable="SLURM_JOB_ID",
+    variables=("SLURM_*",),
 )

@@ -111,6 +111,7 @@ class JobTable:
 
         if platform and not site_name and not file:
             return Target(self._shared(BatchSchedulerExecutor(platform)))
+        from ..jobs.site_executor import executor_of
         from ..sites import find
 
         site = find(site_name, Path(file) if file else None, placing=placing)
@@ -118,7 +119,7 @@ class JobTable:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"
             )
-        return Target(self._shared(site.executor()), site)
+        return Target(self._shared(executor_of(site)), site)
 
     def _shared(self, executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
         if executor.journal.home == self.journal.home:
@@ -147,10 +148,11 @@ class JobTable:
 
     def _made(self, entry: JobRecord) -> BatchSchedulerExecutor:
         if entry.site:
+            from ..jobs.site_executor import executor_of
             from ..sites import find
 
             try:
-                executor = find(entry.site).executor()
+                executor = executor_of(find(entry.site))
                 if executor.platform.name == entry.platform:
                     return executor
             except SiteError as error:

@@ -32,7 +32,7 @@ from .verdict import manager_log
 
 if TYPE_CHECKING:
     from ..platforms.scheduler import Answer
-    from ..sites.model import LaunchModel
+    from ..sites.launch_options import LaunchOptions
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class BatchSchedulerExecutor(JobExecutor):
     `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
     before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
-    memory that one query may take, in MB (default: the platform's). `launch` is what a site says of its launcher,
+    memory that one query may take, in MB (default: the platform's). `launch` is how a site's launcher starts runs,
     `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
     nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the manager's
     clusters. Raises `InvalidRequest` for one that the platform cannot name.
@@ -74,7 +74,7 @@ class BatchSchedulerExecutor(JobExecutor):
         settle_s: float = 30.0,
         patience_s: float = 600.0,
         run: str = "",
-        launch: LaunchModel | None = None,
+        launch: LaunchOptions | None = None,
         cluster: str = "",
         site_file: str = "",
         node_environment: Sequence[str] = (),

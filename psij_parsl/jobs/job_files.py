@@ -20,7 +20,7 @@ from ..system.files import write_new
 
 if TYPE_CHECKING:
     from ..platforms.templates.template import JobTemplate
-    from ..sites.model import LaunchModel
+    from ..sites.launch_options import LaunchOptions
 
 #: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
 NEVER_INHERITED = (
@@ -133,7 +133,7 @@ _WRAPPER = "rank.sh"
 _CODES = "@codes@"  # stands for the file of an element's failing exit codes, which only the script can name
 
 
-def launch_text(job: Job, default: str, folder: Path, launch: LaunchModel | None = None) -> str:
+def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | None = None) -> str:
     """The shell lines that become the command as its `job_mode` asks; "$@" follows, which is the command.
 
     `folder` is the job's, `launch` what the site says of the default launcher. Raises `InvalidRequest` where no
@@ -147,8 +147,10 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchModel | None
     from ..runs.rank_io import RankIO
 
     name, mode = job.launcher or default, job.job_mode or "mpi"
-    known = launch if name == default else None
-    method = find_launcher(name)(options=known.options, lines=known.lines()) if known else find_launcher(name)()
+    if launch is not None and name == default:
+        method = find_launcher(name)(options=launch.options, lines=launch.lines)
+    else:
+        method = find_launcher(name)()
     told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
     lines = [thread_lines(job.cpus_per_rank), method.lines(told, mode=mode)]
     words = [method.text(told, mode=mode)]
@@ -282,7 +284,7 @@ def render(
     tag: str,
     folder: Path,
     default_launcher: str,
-    launch: LaunchModel | None = None,
+    launch: LaunchOptions | None = None,
     after: Sequence[str] = (),
     guards: Sequence[tuple[str, Sequence[str]]] = (),
     exit_lag_s: float = 60.0,

@@ -94,7 +94,7 @@ class BlockShape:
     def _of_site(self) -> dict[str, Any]:
         if self.site is None:
             return {}
-        may_fail = self.site.default_fields().get("setup_may_fail", False)
+        may_fail = self.site.defaults.get("setup_may_fail", False)
         return {"environment": dict(self.site.environment), "setup": self.site.setup, "setup_may_fail": may_fail}
 
     @property

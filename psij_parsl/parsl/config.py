@@ -102,7 +102,7 @@ def plan(
     no task starts in the last so many minutes of a block. `retries`: how often Parsl runs a failed task again.
     `watchdog_s`: see `BlockProvider`, to which all further arguments go.
     """
-    from ..sites import Laptop, find
+    from ..sites import find
 
     init_blocks, min_blocks, max_blocks = checked.blocks(init_blocks, min_blocks, max_blocks)
     workers_per_node = checked.checked("workers_per_node", workers_per_node, positive_int)
@@ -111,9 +111,9 @@ def plan(
     strategy = checked.strategy(strategy)
     chosen = find(site) if site is None or isinstance(site, str) else site
     provider = provider_class(chosen.platform)
-    known = node(chosen.default_fields())
+    known = node(chosen.defaults)
     given = {
-        "site": None if isinstance(chosen, Laptop) else chosen,
+        "site": None if chosen.built_in else chosen,
         "project": project,
         "queue": queue,
         "num_nodes": num_nodes,
@@ -134,7 +134,7 @@ def plan(
         "watchdog_s": watchdog_s,
     }
     tried = provider(**arguments)  # all that is wrong with a block is said here
-    hardware = None if "cores_per_node" in block else chosen.hardware()  # of whole nodes
+    hardware = None if "cores_per_node" in block else chosen.hardware  # of whole nodes
     devices = accelerators if accelerators is not None else _devices(tried.gpus_per_node, hardware)
     executor: dict[str, Any] = {
         "label": label,

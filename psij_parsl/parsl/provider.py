@@ -203,9 +203,10 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
         }
         from ..jobs.batch import BatchSchedulerExecutor
+        from ..jobs.site_executor import executor_of
 
         site = self._shape.site
-        executor = site.executor(**settings) if site is not None else BatchSchedulerExecutor(**settings)
+        executor = executor_of(site, **settings) if site is not None else BatchSchedulerExecutor(**settings)
         cluster = self.parameters.get("cluster") if "cluster" in self.platform.template_class.places else None
         return executor.at(str(cluster)) if cluster else executor
 

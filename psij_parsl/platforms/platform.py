@@ -33,7 +33,9 @@ class Platform:
 
     `package` is the folder's import name (`__name__` of its `__init__.py`), `launcher` the launch method for
     jobs of more than one rank where the site says nothing. `command` is the name of its submit command, '' for one
-    that has none, and `signs` tell where it is at home: a site file says `detect = [{ manager = NAME }]`.
+    that has none, and `signs` tell where it is at home: a site file says `detect = [{ manager = NAME }]`. In each of
+    its jobs `job_variable` is set ('' if it has to be found out), and `variables` are patterns of those that the job's
+    launchers need.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Platform:
     provider: str = ""
     command: str = ""
     signs: Signs = Signs()
+    job_variable: str = ""
+    variables: Sequence[str] = ()
 
     def part(self, which: str) -> Any:
         """Import and return a part by its field's name. Raises `PluginError` when it is not there or broken."""

@@ -9,6 +9,8 @@ from ..system.plugins import PluginGroup
 from .platform import Platform
 
 PLATFORMS = PluginGroup("platform", "psij_parsl.providers", "psij_parsl.platforms", Platform)
+#: Managers whose folder has only a part of a platform: what their jobs' variables tell.
+PARTIAL = PluginGroup("manager", "psij_parsl.providers", "")
 #: Launch methods by name, for whoever asks only whether there is one; `runs.registry` gives them their type.
 LAUNCHERS = PluginGroup("launcher", "psij_parsl.launchers", "psij_parsl.launchers")
 
@@ -25,3 +27,16 @@ def platforms(*, plugins: bool = True) -> Iterator[tuple[str, Platform | PluginE
     Without `plugins` only the built-in ones, which are found faster.
     """
     return PLATFORMS.load_all(builtin_only=not plugins)
+
+
+def managers() -> Iterator[Platform]:
+    """The built-in platforms that load, and the managers of which there is only a part."""
+    for group in (PLATFORMS, PARTIAL):
+        for _, found in group.load_all(builtin_only=True):
+            if isinstance(found, Platform):
+                yield found
+
+
+def manager(name: str) -> Platform:
+    """The platform of that name, or the part of one. Raises `PluginError` if there is neither."""
+    return next((found for found in managers() if found.name == name), None) or platform(name)

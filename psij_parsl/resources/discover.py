@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from ..errors import AllocationError, PluginError
 from ..platforms import registry
 from ..platforms.platform import Platform
-from . import environments
 from .allocation import Allocation, plain_host
 from .node import Hardware
 
@@ -28,7 +27,10 @@ def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None 
     """
     found: list[Allocation] = []
     faults: list[AllocationError] = []
-    for readers in (_builtin(), _plugged_in()):  # the latter cost time, and are looked for only in vain otherwise
+    for readers in (
+        _builtin(environ),
+        _plugged_in(),
+    ):  # the latter cost time, and are looked for only in vain otherwise
         for reader in readers:
             try:
                 allocation = reader(environ)
@@ -50,13 +52,11 @@ def _innermost(found: list[Allocation], named: str) -> Allocation:
     return min(ours or found, key=lambda each: (len(each.nodes), each.num_cpus))
 
 
-def _builtin() -> Iterator[Reader]:
-    """Those of the built-in platforms, then those of managers that have no platform yet."""
-    seen: set[str] = set()
-    for name, platform in registry.platforms(plugins=False):
-        seen.add(name)
-        yield from _reader(platform)
-    yield from (reader for reader in environments.READERS if reader.__name__ not in seen)
+def _builtin(environ: Mapping[str, str]) -> Iterator[Reader]:
+    """Those of the managers in whose jobs we may be; a reader is imported only where its manager's variable is set."""
+    for manager in registry.managers():
+        if not manager.job_variable or manager.job_variable in environ:
+            yield from _reader(manager)
 
 
 def _plugged_in() -> Iterator[Reader]:

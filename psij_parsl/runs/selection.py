@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
 _DEFAULTS: Mapping[str, str] = {
-    "pbs": "mpiexec",
+    "torque": "mpiexec",
     "lsf": "jsrun",
     "cobalt": "aprun",
     "gridengine": "mpiexec",
@@ -62,7 +62,7 @@ def select_launch_method(
         )
     if site.launch is None or (site.launcher and name != site.launcher):
         return method(options=options)  # another one than the site speaks of
-    return method(options=(*site.launch.options, *options), lines=site.launch.lines())
+    return method(options=(*site.launch.options, *options), lines=site.launch.lines)
 
 
 def fitting(site: Site, platform: str, environ: Mapping[str, str] = os.environ) -> Site:
@@ -71,9 +71,9 @@ def fitting(site: Site, platform: str, environ: Mapping[str, str] = os.environ) 
     On a host that is in no allocation of its manager's, such as a login node, that manager's launcher would ask for
     one: there it is the site of a host alone.
     """
-    from ..sites import Laptop
+    from ..sites import LAPTOP
 
-    return Laptop() if site.platform != platform and not environ.get("PSIJ_SITE") and _alone(platform) else site
+    return LAPTOP if site.platform != platform and not environ.get("PSIJ_SITE") and _alone(platform) else site
 
 
 def _alone(platform: str) -> bool:

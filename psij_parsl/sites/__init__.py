@@ -1,8 +1,8 @@
 """Sites: one TOML file for each machine chooses platform, launcher and defaults.
 
-`find()` gives the site for this host. Files are searched in layers (`places.py`), built on each other (`load.py`),
-recognised (`detect.py`) and validated (`model.py`, `faults.py`); only the last step needs pydantic, and a host that
-no file describes never comes to it.
+`find()` gives the site for this host. Files are searched in layers (`layers.py`), built on each other
+(`catalogue.py`), recognised (`detect.py`) and validated (`model.py`, `validation.py`); only the last step needs
+pydantic, and a host that no file describes never comes to it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from ..errors import SiteError
 from .catalogue import Catalogue
 from .detect import Detected, Look
 from .detect import look as _look
-from .site import Laptop, LimitViolation, SettingRow, Site
+from .generic import plain_site
+from .layers import SiteFile
+from .limits import LimitViolation, QueueLimits
+from .site import LAPTOP, SettingRow, Site
 
 log = logging.getLogger(__name__)
 
 __all__ = [
+    "LAPTOP",
     "Detected",
-    "Laptop",
     "LimitViolation",
     "Look",
+    "QueueLimits",
     "SettingRow",
     "Site",
     "detect",
@@ -53,7 +57,7 @@ def find(
     if file is not None:
         return _from_file(catalogue, os.path.abspath(os.path.expanduser(file)))
     if name:
-        return catalogue.site(name)
+        return _site(catalogue, catalogue.file(name))
     if named := environ.get("PSIJ_SITE"):
         path = environ.get("PSIJ_SITE_FILE", "")
         if path and os.access(path, os.R_OK):
@@ -62,19 +66,29 @@ def find(
                 return site
             catalogue = Catalogue(environ)
         if not environ.get("PSIJ_JOB_ID") or catalogue.top(named) is not None:
-            return catalogue.site(named, asked_by="$PSIJ_SITE")
+            return _site(catalogue, catalogue.file(named, asked_by="$PSIJ_SITE"))
         where = f"its file {path}" if path else "its file"
         log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
     seen = _look(catalogue, environ)
     if seen.site is not None:
-        return catalogue.site(seen.site.name)
+        return _site(catalogue, catalogue.file(seen.site.name))
     if placing and seen.remark:
         log.warning("%s", seen.remark)
-    return catalogue.site(Laptop.name) if catalogue.top(Laptop.name) else Laptop()
+    laptop = catalogue.top(LAPTOP.name)
+    return _site(catalogue, laptop) if laptop else LAPTOP
 
 
 def _from_file(catalogue: Catalogue, path: str) -> Site:
-    return catalogue.load(catalogue.add(Path(path))).named_by(path)
+    return _site(catalogue, catalogue.add(Path(path))).named_by(path)
+
+
+def _site(catalogue: Catalogue, file: SiteFile) -> Site:
+    """The site of that file, validated. Raises `SiteError` with everything that is wrong with it."""
+    if (plain := plain_site(file)) is not None:
+        return plain
+    from .validation import validated
+
+    return validated(file, catalogue.content(file))
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:
@@ -93,7 +107,7 @@ def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | Si
     found: dict[str, Site | SiteError] = dict(catalogue.places)
     for name in catalogue:
         try:
-            found[name] = catalogue.site(name)
+            found[name] = _site(catalogue, catalogue.file(name))
         except SiteError as error:
             found[name] = error
     return dict(sorted(found.items()))

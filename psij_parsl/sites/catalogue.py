@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..errors import SiteError, nearest
-from .layers import PACKAGE, Layer, SiteFile, files, layers, read
-from .site import Generic, Laptop, Site
-from .toml_positions import Key
-
-if TYPE_CHECKING:
-    from .validation import Fault
+from .content import Content, Fault, drop, merged
+from .layers import Layer, SiteFile, files, layers, read
 
 _OWN = ("name", "extends", "detect")  # they say which site a file is: one of another name does not take them over
-
-
-@dataclass(frozen=True)
-class Content:
-    """Tables and where each of their values was said; `faults` are those of the way there."""
-
-    data: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Key, str] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
 
 
 class Catalogue:
@@ -76,25 +61,19 @@ class Catalogue:
             return None
         return self.below(file) if file.extends == file.name else self.top(file.extends)
 
-    def site(self, name: str, *, asked_by: str = "") -> Site:
-        """The site of that name, validated. Raises `SiteError`; `asked_by` says who named it."""
+    def file(self, name: str, *, asked_by: str = "") -> SiteFile:
+        """The file of that name. Raises `SiteError` if there is none; `asked_by` says who named it."""
         file = self.top(name)
         if file is None:
             if name in self.places:
                 raise self.places[name]
             by = f", which {asked_by} names" if asked_by else ""
             raise SiteError(f"there is no site {name!r}{by}", hint=nearest(name, self._files))
-        return self.load(file)
+        return file
 
-    def load(self, file: SiteFile) -> Site:
-        """The site of that file, validated. Raises `SiteError` with everything that is wrong with it."""
-        if file.name == Laptop.name and file.layer.directory == PACKAGE:
-            return Laptop()
-        if file.layer.directory == PACKAGE and not {*file.data} - {*Generic.KEYS}:
-            return Generic(file)
-        from .validation import validated
-
-        return validated(file, self._content(file, ()))
+    def content(self, file: SiteFile) -> Content:
+        """What a file says, on top of what it extends. Raises `SiteError` for what cannot be read."""
+        return self._content(file, ())
 
     def _content(self, file: SiteFile, chain: tuple[SiteFile, ...]) -> Content:
         """What a file says on top of what it extends."""
@@ -126,39 +105,12 @@ class Catalogue:
         below = self._content(base, chain)
         if base.name != file.name:
             for key in _OWN:
-                _drop(below, (key,))
+                drop(below, (key,))
                 below.data.pop(key, None)
-        return Content(*_merged(below, own), below.faults)
+        return Content(*merged(below, own), below.faults)
 
     def _no_base(self, file: SiteFile, where: str) -> Fault:
-        from .validation import Fault
-
         if file.extends == file.name:
             return Fault(where, "extends", f"no lower layer has a site {file.name!r}")
         others = [name for name in self if name != file.name]
         return Fault(where, "extends", f"there is no site {file.extends!r}", nearest(file.extends or "", others))
-
-
-def _merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]:
-    """Tables merge by key; every other value, lists among them, replaces the lower one."""
-    whole = Content(low.data, dict(low.origins))
-
-    def lay(under: dict[str, Any], over: dict[str, Any], table: Key) -> dict[str, Any]:
-        result = dict(under)
-        for name, value in over.items():
-            key = (*table, name)
-            if isinstance(value, dict) and isinstance(under.get(name), dict):
-                result[name] = lay(under[name], value, key)
-            else:
-                _drop(whole, key)
-                result[name] = value
-        return result
-
-    data = lay(low.data, high.data, ())
-    whole.origins.update(high.origins)
-    return data, whole.origins
-
-
-def _drop(content: Content, key: Key) -> None:
-    for other in [other for other in content.origins if other[: len(key)] == key]:
-        del content.origins[other]

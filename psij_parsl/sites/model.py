@@ -7,7 +7,7 @@ the poll interval seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -16,7 +16,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PrivateAttr,
     StrictBool,
     StrictStr,
     WithJsonSchema,
@@ -28,6 +27,8 @@ from ..errors import AllocationError
 from ..platforms.templates.parameters import duration, memory, wall_time, word
 from ..resources.hostlist import numbers
 from ..resources.node import Hardware
+from .launch_options import LaunchOptions
+from .limits import QueueLimits
 from .site import SettingRow, Site
 from .toml_positions import Key
 
@@ -221,6 +222,10 @@ class LaunchModel(_Table):
         given = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
         return {mode: words for mode, words in given.items() if words}
 
+    def launch_options(self) -> LaunchOptions:
+        """The same as plain data."""
+        return LaunchOptions(self.options, self.lines())
+
 
 class NodeModel(_Table):
     """The hardware of its nodes, if all are alike: for runs inside a job, where the manager does not tell."""
@@ -259,7 +264,7 @@ class NodeModel(_Table):
         )
 
 
-class SiteModel(Site, _Table):
+class SiteModel(_Table):
     """One machine, as its file describes it."""
 
     name: SiteName = Field(description="the site's name (default: the file's, without .toml)")
@@ -307,41 +312,54 @@ class SiteModel(Site, _Table):
     queues: Mapping[str, QueueModel] = Field(default_factory=dict, description="its queues by name")
     node: NodeModel | None = Field(default=None, description="the hardware of its nodes")
 
-    _origins: Mapping[Key, str] = PrivateAttr(default_factory=dict)
-    _file: str = PrivateAttr(default="")
-
     @model_validator(mode="after")
     def _agrees(self) -> SiteModel:
         chosen = [name for name, queue in self.queues.items() if queue.default]
         if len(chosen) > 1:
             text = f"there can be one default queue, and {chosen[0]} is one already"
             raise _disagreement(("queues", chosen[1], "default"), text)
-        given = {*self.default_fields(), *self.parameters, *self.required}
+        given = {*self._defaults(), *self.parameters, *self.required}
         if both := [name for name in self.forbidden if name in given]:
             text = f"{', '.join(both)} cannot be forbidden and given or required at once"
             raise _disagreement(("forbidden",), text)
         return self
 
-    def default_fields(self) -> dict[str, Any]:
+    def to_site(self, origins: Mapping[Key, str]) -> Site:
+        """The same as plain data; `origins` tell where each value was said."""
+        return Site(
+            name=self.name,
+            platform=self.platform,
+            description=self.description,
+            url=self.url,
+            launcher=self.launcher,
+            launch=None if self.launch is None else self.launch.launch_options(),
+            poll_min=self.poll_min,
+            query_memory=self.query_memory,
+            spool=self.spool,
+            defaults=self._defaults(),
+            parameters=self.parameters,
+            setup=self.setup,
+            node_environment=self.node_environment,
+            environment=self.environment,
+            required=self.required,
+            forbidden=self.forbidden,
+            queues={name: QueueLimits(**queue.model_dump()) for name, queue in self.queues.items()},
+            hardware=None if self.node is None else self.node.hardware(),
+            rows=list(_rows(self.model_dump(mode="json", exclude_none=True), (), origins)),
+            origins=origins,
+        )
+
+    def _defaults(self) -> dict[str, Any]:
         return {name: value for name, value in self.defaults if value is not None}
 
-    def hardware(self) -> Hardware | None:
-        return None if self.node is None else self.node.hardware()
 
-    def origin(self, key: str | Sequence[str | int]) -> str:
-        return self._origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")
-
-    def rows(self) -> list[SettingRow]:
-        found: list[SettingRow] = []
-        self._collect(self.model_dump(mode="json", exclude_none=True), (), found)
-        return found
-
-    def _collect(self, value: Any, key: Key, found: list[SettingRow]) -> None:
-        if isinstance(value, dict):
-            for part, inner in value.items():
-                self._collect(inner, (*key, part), found)
-        elif key in self._origins:
-            found.append(SettingRow(".".join(map(_key_text, key)), value, self._origins[key]))
+def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
+    """Every value that somebody said, with its origin."""
+    if isinstance(value, dict):
+        for part, inner in value.items():
+            yield from _rows(inner, (*key, part), origins)
+    elif key in origins:
+        yield SettingRow(".".join(map(_key_text, key)), value, origins[key])
 
 
 def _disagreement(key: Key, text: str) -> PydanticCustomError:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ..errors import PluginError, SiteError, nearest
 from ..job import MODES
 from ..platforms.registry import LAUNCHERS, PLATFORMS
-from .catalogue import Content
+from .content import Content, Fault
 from .layers import SiteFile
 from .model import Defaults, QueueModel, Rule, SiteModel
+from .site import Site
 from .toml_positions import Key
 
 _MUST: Mapping[str, str] = {
@@ -29,20 +30,7 @@ _MUST: Mapping[str, str] = {
 """pydantic's types of errors, as sentences to follow the key."""
 
 
-class Fault(NamedTuple):
-    """One thing that is wrong with a site file."""
-
-    origin: str
-    key: str
-    text: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        said = f"{self.origin}: {self.key}: {self.text}" if self.key else f"{self.origin}: {self.text}"
-        return f"{said} ({self.hint})" if self.hint else said
-
-
-def validated(file: SiteFile, content: Content) -> SiteModel:
+def validated(file: SiteFile, content: Content) -> Site:
     """The site that the content says. Raises `SiteError` with all of its faults."""
     faults = list(content.faults)
     site = None
@@ -57,8 +45,7 @@ def validated(file: SiteFile, content: Content) -> SiteModel:
             faults.append(fault)
     if site is None or faults:
         raise _error(file, sorted(faults, key=_place))
-    site._origins = content.origins
-    return site
+    return site.to_site(content.origins)
 
 
 def _error(file: SiteFile, faults: Sequence[Fault]) -> SiteError:

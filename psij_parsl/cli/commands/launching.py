@@ -123,7 +123,7 @@ class _Launch:
 
         self.out, self.said = out, said
         self.site = _site(said)
-        self.resources: NodeResources = NodeResources.discover(hardware=self.site.hardware())
+        self.resources: NodeResources = NodeResources.discover(hardware=self.site.hardware)
         if "site" not in said and "config" not in said:
             self.site = fitting(self.site, self.resources.allocation.platform)
         self.job = self._job(command)

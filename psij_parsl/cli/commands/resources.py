@@ -153,7 +153,7 @@ def _hardware() -> Hardware | None:
     """What this host's site says of its nodes, if it says anything."""
     from ...sites import find
 
-    return find(placing=False).hardware()
+    return find(placing=False).hardware
 
 
 def _about(nodes: NodeResources, present: Sequence[Node]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def show(
     if config == "":
         raise is_empty("--config")
     site = find(None, Path(config)) if config else _named(name)
-    rows = [{"key": row.key, "value": row.value, "origin": row.origin} for row in site.rows()]
+    rows = [{"key": row.key, "value": row.value, "origin": row.origin} for row in site.rows]
     if out.json:
         out.record({"name": site.name, "platform": site.platform, "settings": rows}, ())
     else:
@@ -166,11 +166,11 @@ def _unworkable(site: Site) -> Iterator[str]:
     from ...runs.registry import launcher
 
     try:
-        for finding in site.check(Job(command=["true"], **site.default_fields())):
+        for finding in site.check(Job(command=["true"], **site.defaults)):
             if finding.level == "refuse":
                 yield f"{site.origin('defaults.queue')}: a job of the defaults alone is refused: {finding.text}"
         if site.launch is not None and site.launcher is not None:
-            launcher(site.launcher)(options=site.launch.options, lines=site.launch.lines())
+            launcher(site.launcher)(options=site.launch.options, lines=site.launch.lines)
     except TemplateError as error:
         yield f"{site.origin('launch.mpi')}: {error.message}{f' ({error.hint})' if error.hint else ''}"
     except InvalidRequest as error:

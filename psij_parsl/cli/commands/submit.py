@@ -89,7 +89,7 @@ def order(
         layers[1:1] = [Layer(*said, script=script.path) for said in flags(script, ctx.command)]
     merged = merge(layers)
     target = table.target(merged)
-    defaults = target.site.default_fields() if target.site else {}
+    defaults = target.site.defaults if target.site else {}
     platform = target.executor.platform
     known = {**(target.site.parameters if target.site else {}), **merged.get("parameters", {})}
     wishes = target.executor.scheduler.wished(os.environ, known)

@@ -1,0 +1,19 @@
+"""The allocation as Torque's job variables tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psij_parsl.resources.allocation import Allocation
+from psij_parsl.resources.variables import nodes_of_file
+
+
+def allocation(environ: Mapping[str, str]) -> Allocation | None:
+    """The hosts of PBS_NODEFILE, which has a line for each rank; PBS_NUM_PPN is the number of CPUs of each."""
+    if not {"PBS_JOBID", "PBS_NODEFILE", "PBS_NUM_PPN"} <= environ.keys():
+        return None
+    job_id = environ["PBS_JOBID"]
+    nodes, siblings = nodes_of_file(
+        environ, "PBS_NODEFILE", num_cpus=("NCPUS", "PBS_NUM_PPN"), gpu_file="PBS_GPUFILE"
+    )
+    return Allocation("torque", job_id, nodes, cluster=job_id.partition(".")[2], siblings=siblings)

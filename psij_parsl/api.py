@@ -1,0 +1,51 @@
+"""The front door for people: `site()` gives a machine that can submit jobs and be handed to Parsl."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .sites import Site, find
+
+if TYPE_CHECKING:
+    from parsl.config import Config as ParslConfig
+
+    from .jobs.batch import BatchSchedulerExecutor
+
+
+class Machine(Site):
+    """A site, with what stands above it: an executor for its jobs, and a configuration of Parsl."""
+
+    def executor(self, **overrides: Any) -> BatchSchedulerExecutor:
+        """An executor for this machine; `overrides` are `BatchSchedulerExecutor`'s own arguments.
+
+        Raises `SiteError` for a spool directory that cannot be told, `PluginError` for a platform that does not load.
+        """
+        from .jobs.site_executor import executor_of
+
+        return executor_of(self, **overrides)
+
+    def parsl_config(self, **wishes: Any) -> ParslConfig:
+        """A ready `parsl.Config` for this machine; the arguments are those of `psij_parsl.parsl.config.plan`."""
+        from .parsl.config import parsl_config
+
+        return parsl_config(Site(**_values(self)), **wishes)
+
+
+def site(
+    name: str | None = None,
+    file: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    placing: bool = True,
+) -> Machine:
+    """The machine to use: that file, else that name, else the one that this host is; see `psij_parsl.sites.find`."""
+    found = find(name, file, environ=environ, placing=placing)
+    return Machine(**_values(found))
+
+
+def _values(site: Site) -> dict[str, Any]:
+    return {item.name: getattr(site, item.name) for item in fields(Site)}

@@ -1,0 +1,30 @@
+"""Any machine of one manager, from a file of this package that says no more than a few plain keys.
+
+Made without pydantic, whose loading takes longer than all the rest of finding a site.
+"""
+
+from __future__ import annotations
+
+from .layers import PACKAGE, SiteFile
+from .site import LAPTOP, SettingRow, Site
+
+#: What such a file may say.
+KEYS = ("name", "description", "url", "platform", "launcher", "detect")
+
+
+def plain_site(file: SiteFile) -> Site | None:
+    """The site of such a file; None for another one, which has to be validated."""
+    if file.layer.directory != PACKAGE:
+        return None
+    if file.name == LAPTOP.name:
+        return LAPTOP
+    if not file.data.keys() <= set(KEYS):
+        return None
+    values = {"name": file.name, **file.data}
+    origins = {key: f"{file.path}:{line}" for key, line in file.lines.items()}
+    origins.setdefault(("name",), str(file.path))
+    return Site(
+        **{key: values[key] for key in KEYS[:-1] if key in values},
+        rows=[SettingRow(key, values[key], origins.get((key,), "default")) for key in KEYS if key in values],
+        origins=origins,
+    )
