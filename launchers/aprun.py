@@ -25,12 +25,12 @@ class Aprun(MPIRun):
 
     name = "aprun"
     program = "aprun"
-    speaks = ("mpich",)
+    mpi_families = ("mpich",)
     mpi = ("aprun", *_SHAPE)
     serial = ("aprun", *_SHAPE)
     per_node = ("aprun", *_RANKS, "-cc", "none")
-    rank = ("ALPS_APP_PE",)  # the number on the node is counted from it
-    reach = (
+    rank_variables = ("ALPS_APP_PE",)  # the number on the node is counted from it
+    signal_docs = (
         "aprun hands signals on to all ranks, and apinit on each node ends them when aprun is gone."
         " Not seen at work: no such machine was at hand."
     )

@@ -28,20 +28,20 @@ class Flux(MPIRun):
 
     name = "flux"
     program = "flux"
-    exact = False
+    follows_assignment = False
     mpi = ("flux", "run", "-o", "exit-on-error", *_SHAPE)
     serial = ("flux", "run", "-o", "pmi=off", "-o", "exit-timeout=none", *_SHAPE)
     per_node = ("flux", "run", "-o", "pmi=off", "-o", "exit-timeout=none", *_NODES, "-o", "cpu-affinity=off")
-    rank = ("FLUX_TASK_RANK",)
-    local_rank = ("FLUX_TASK_LOCAL_ID",)
-    mixes = ("mpi",)  # it gives the highest
-    forget = ("FLUX_TASK_*", "FLUX_JOB_*")
-    reach = (
+    rank_variables = ("FLUX_TASK_RANK",)
+    local_rank_variables = ("FLUX_TASK_LOCAL_ID",)
+    loses_exit_codes = ("mpi",)  # it gives the highest
+    scrub_environment = ("FLUX_TASK_*", "FLUX_JOB_*")
+    signal_docs = (
         "flux run hands signals on to all tasks of its job. When it was killed the job is found by its name and"
         " cancelled, by us or by the guard."
     )
 
-    def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+    def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """As the base says."""
         return ("sh", "-c", _END, "psij-end", name)
 

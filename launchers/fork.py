@@ -62,13 +62,13 @@ class Fork(MPIRun):
     program = "bash"
     mpi = ("bash", "-c", "{% raw %}" + _TOGETHER + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
     serial = per_node = ("bash", "-c", "{% raw %}" + _ALL + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
-    local = True
+    this_host_only = True
     takes_options = False
-    speaks = ()  # no PMI at all
-    rank = ("PSIJ_RANK",)
-    local_rank = ("PSIJ_LOCAL_RANK",)
+    mpi_families = ()  # no PMI at all
+    rank_variables = ("PSIJ_RANK",)
+    local_rank_variables = ("PSIJ_LOCAL_RANK",)
     signals_groups = False
-    reach = (
+    signal_docs = (
         "bash hands TERM (INT becomes TERM), HUP, USR1 and USR2 on to each copy. When bash was killed, the kernel"
         " ends the copies (parent-death signal), or our sweep does, or the guard's when we were killed too."
     )

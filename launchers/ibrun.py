@@ -18,11 +18,16 @@ class Ibrun(MPIRun):
 
     name = "ibrun"
     program = "ibrun"
-    speaks = ("mpich", "openmpi")
+    mpi_families = ("mpich", "openmpi")
     mpi = serial = per_node = _LINE
-    rank = ("MV2_COMM_WORLD_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
-    local_rank = ("MV2_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
-    reach = (
+    rank_variables = ("MV2_COMM_WORLD_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+    local_rank_variables = (
+        "MV2_COMM_WORLD_LOCAL_RANK",
+        "MPI_LOCALRANKID",
+        "OMPI_COMM_WORLD_LOCAL_RANK",
+        "SLURM_LOCALID",
+    )
+    signal_docs = (
         "As the launcher of the MPI that is loaded, which it calls. Not seen at work: no such machine was at hand."
     )
 

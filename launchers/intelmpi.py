@@ -25,20 +25,20 @@ class IntelMPI(MPIRun):
 
     name = "intelmpi"
     program = "mpiexec"
-    speaks = ("mpich",)
+    mpi_families = ("mpich",)
     aliases = ("mpiexec.hydra",)
-    banner = ("Intel(R) MPI Library",)
+    version_texts = ("Intel(R) MPI Library",)
     mpi = ("mpiexec", *_SHAPE)
     serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
     per_node = ("mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
-    own_name = True
-    rank = ("PMI_RANK", "PMIX_RANK")
-    local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-    mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
-    tells_signals = False  # it exits with 255 for a rank that a signal has ended
+    needs_own_hostname = True
+    rank_variables = ("PMI_RANK", "PMIX_RANK")
+    local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    loses_exit_codes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
+    reports_signals = False  # it exits with 255 for a rank that a signal has ended
     # In a Slurm job its proxies are a step of their own, beside those of other runs.
-    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
-    reach = (
+    environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    signal_docs = (
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
         " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
     )

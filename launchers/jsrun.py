@@ -25,8 +25,8 @@ class Jsrun(MPIRun):
 
     name = "jsrun"
     program = "jsrun"
-    speaks = ("openmpi",)  # Spectrum MPI
-    exact = False
+    mpi_families = ("openmpi",)  # Spectrum MPI
+    follows_assignment = False
     mpi = ("jsrun", "--exit_on_error", "1", *_SHAPE)
     serial = ("jsrun", "--exit_on_error", "0", *_SHAPE)
     per_node = (
@@ -41,9 +41,9 @@ class Jsrun(MPIRun):
         "--bind",
         "none",
     )
-    rank = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
-    local_rank = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
-    reach = (
+    rank_variables = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
+    local_rank_variables = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+    signal_docs = (
         "jsrun hands signals on to all ranks by way of the jsmd of each node, which ends them when jsrun is gone."
         " Not seen at work: no such machine was at hand."
     )

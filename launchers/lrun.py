@@ -22,11 +22,11 @@ class Lrun(MPIRun):
     mpi = ("lrun", *_SHAPE)
     serial = ("lrun", "-W", "--exit_on_error=0", *_SHAPE)
     per_node = ("lrun", "-N", "{{ num_nodes }}", "-n", "{{ num_ranks }}", "--bind=off")
-    speaks = ("openmpi",)
-    exact = False
-    rank = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
-    local_rank = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
-    reach = "As jsrun, which it becomes."
+    mpi_families = ("openmpi",)
+    follows_assignment = False
+    rank_variables = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
+    local_rank_variables = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+    signal_docs = "As jsrun, which it becomes."
 
 
 launcher = Lrun

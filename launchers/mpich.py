@@ -16,20 +16,20 @@ class Mpich(MPIRun):
     name = "mpich"
     program = "mpiexec"
     aliases = ("mpiexec.mpich", "mpiexec.hydra")
-    banner = ("HYDRA build details",)
-    speaks = ("mpich",)
+    version_texts = ("HYDRA build details",)
+    mpi_families = ("mpich",)
     mpi = ("mpiexec", *_SHAPE)
     serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
     per_node = ("mpiexec", "-disable-auto-cleanup", *_RANKS, "-bind-to", "none", *_HOSTS)
-    own_name = True
-    rank = ("PMI_RANK", "PMIX_RANK")
-    local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-    mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
-    tells_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
-    waits_in_vain = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
+    needs_own_hostname = True
+    rank_variables = ("PMI_RANK", "PMIX_RANK")
+    local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    loses_exit_codes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
+    reports_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
+    waits_for_lost_daemons = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
     # In a Slurm job its proxies are a step of their own, beside those of other runs.
-    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
-    reach = (
+    environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    signal_docs = (
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
         " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
     )

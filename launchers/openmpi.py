@@ -52,26 +52,26 @@ class OpenMPI(MPIRun):
     name = "openmpi"
     program = "mpirun"
     aliases = ("mpirun.openmpi",)
-    banner = ("Open MPI", "OpenRTE", "PRRTE", "PRTE")
-    speaks = ("openmpi",)
+    version_texts = ("Open MPI", "OpenRTE", "PRRTE", "PRTE")
+    mpi_families = ("openmpi",)
     mpi = ("mpirun", *_SHAPE)
     serial = (*_GO_ON, "mpirun", *_SHAPE)
     per_node = (*_GO_ON, "mpirun", *_UNBOUND)
-    own_name = True
-    rank = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-    local_rank = ("OMPI_COMM_WORLD_LOCAL_RANK",)
+    needs_own_hostname = True
+    rank_variables = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+    local_rank_variables = ("OMPI_COMM_WORLD_LOCAL_RANK",)
     # Told to go on, it forgets the copies' exit codes; and in any mode version 5 waits for ever where a rank was killed
     # whose child still has its output.
-    mixes = ("mpi", "serial")
-    silent = ("serial",)
+    loses_exit_codes = ("mpi", "serial")
+    independent_copies = ("serial",)
     # In a Slurm job its daemons are a step of their own, beside those of other runs.
-    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
-    reach = (
+    environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    signal_docs = (
         "mpirun ends its ranks on SIGTERM and SIGINT, and hands USR1 and USR2 on. Its daemons on other nodes end"
         " their ranks when mpirun is gone; on its own node the kernel does (parent-death signal), or our sweep."
     )
 
-    def call(self, found: str, path: str | None = None) -> str:
+    def launcher_name(self, found: str, path: str | None = None) -> str:
         """As the base says: by its name where that will do and it is the system's.
 
         Called by its path, it puts its own folder first on the ranks' PATH; for one that is elsewhere it has to, or
@@ -80,7 +80,7 @@ class OpenMPI(MPIRun):
         name, folder = os.path.basename(found), os.path.dirname(os.path.realpath(found))
         return name if folder in _SYSTEM and shutil.which(name, path=path) == found else found
 
-    def refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
+    def start_refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
         """As the base says: without two variables or an option it starts nothing for root."""
         allowed = any(
             all(environment.get(f"{kind}_ALLOW_RUN_AS_ROOT{sure}") for sure in ("", "_CONFIRM"))
@@ -94,7 +94,7 @@ class OpenMPI(MPIRun):
             f"say --launcher fork for plain processes without MPI, or allow it with --env {variables}",
         )
 
-    def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:
+    def setup_lines(self, shape: Resources, *, mode: str, hosts: str) -> str:
         """As the base says: what `call` says, and the nodes by name.
 
         It asks Slurm for them by itself, always; PBS and others only where it was built with their library.

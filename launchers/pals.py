@@ -24,8 +24,8 @@ class Pals(MPIRun):
 
     name = "pals"
     program = "mpiexec"
-    banner = ("mpiexec version", "PALS")
-    speaks = ("mpich",)
+    version_texts = ("mpiexec version", "PALS")
+    mpi_families = ("mpich",)
     mpi = ("mpiexec", *_SHAPE)
     serial = ("mpiexec", "--no-abort-on-failure", *_SHAPE)
     per_node = (
@@ -40,9 +40,9 @@ class Pals(MPIRun):
         "{% if hosts %}--hosts{% endif %}",
         "{{ hosts }}",
     )
-    rank = ("PALS_RANKID", "PMI_RANK")
-    local_rank = ("PALS_LOCAL_RANKID", "PMI_LOCAL_RANK")
-    reach = (
+    rank_variables = ("PALS_RANKID", "PMI_RANK")
+    local_rank_variables = ("PALS_LOCAL_RANKID", "PMI_LOCAL_RANK")
+    signal_docs = (
         "mpiexec hands signals on to all ranks, by the palsd of each node, which ends the application when its"
         " mpiexec is gone; beside that the kernel ends ranks with their parent. Not seen at work: no such machine was"
         " at hand."

@@ -13,12 +13,12 @@ class Single(MPIRun):
 
     name = "single"
     mpi = serial = per_node = ("env",)
-    local = True
+    this_host_only = True
     takes_options = False
-    speaks = ("mpich", "openmpi")  # one rank finds itself
+    mpi_families = ("mpich", "openmpi")  # one rank finds itself
     parent_stays = False
     signals_groups = False
-    reach = "The rank is the launcher."
+    signal_docs = "The rank is the launcher."
 
     def argv(
         self,

@@ -55,10 +55,10 @@ class Srun(MPIRun):
     mpi = ("srun", "--kill-on-bad-exit=1", *_SHAPE, "{% if stdin %}--input=0{% endif %}")
     serial = ("srun", "--mpi=none", "--kill-on-bad-exit=0", *_SHAPE)
     per_node = ("srun", "--mpi=none", "--kill-on-bad-exit=0", "--overlap", "--cpu-bind=none", *_NODES)
-    rank = ("SLURM_PROCID",)
-    local_rank = ("SLURM_LOCALID",)
+    rank_variables = ("SLURM_PROCID",)
+    local_rank_variables = ("SLURM_LOCALID",)
     # What an outer job or step was shaped by, and srun would take for this step's shape.
-    forget = (
+    scrub_environment = (
         "SLURM_NTASKS*",
         "SLURM_NPROCS",
         "SLURM_NNODES",
@@ -91,9 +91,11 @@ class Srun(MPIRun):
         "SLURM_SRUN_COMM_*",
         "SLURM_EXPORT_ENV",
     )
-    mixes = ("mpi",)  # it gives the highest: 143 of those that it ended, and not what the first one had said
-    settings = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
-    reach = (
+    loses_exit_codes = (
+        "mpi",
+    )  # it gives the highest: 143 of those that it ended, and not what the first one had said
+    environment = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
+    signal_docs = (
         "srun hands signals on to all tasks of its step. When srun was killed, the step is found by its name and"
         " ended with scancel, by us or, when we were killed too, by the guard."
     )
@@ -103,7 +105,7 @@ class Srun(MPIRun):
         said = any(option.startswith("--mpi=") for option in self.options)
         return "" if mode != "mpi" or shape.num_ranks < 2 or said else _WIRED
 
-    def wiring(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
+    def pmi_environment(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """As the base says: srun chooses no PMI by the program, and with the wrong one each rank is alone."""
         if linked.mpi not in _PMI:
             return {}
@@ -122,7 +124,7 @@ class Srun(MPIRun):
                 )
         return {}
 
-    def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+    def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """As the base says."""
         job = environment.get("SLURM_JOB_ID", "")
         return ("sh", "-c", _END, "psij-end", job, name) if job else ()

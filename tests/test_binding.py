@@ -71,7 +71,7 @@ def has(wrapper: Wrapper, shape: Resources, *names: str, shell: str = "dash", **
 
 def of(name: str, **fields: object) -> Wrapper:
     method = launcher(name)
-    return Wrapper(rank=method.rank, local_rank=method.local_rank, **fields)  # type: ignore[arg-type]  # a test's own
+    return Wrapper(rank=method.rank_variables, local_rank=method.local_rank_variables, **fields)  # type: ignore[arg-type]  # a test's own
 
 
 # ---- rows ---------------------------------------------------------------------------------------------------------

@@ -157,10 +157,10 @@ def test_every_method_has_golden_lines_and_says_how_it_ends_its_ranks() -> None:
     for name, method in launchers():
         assert isinstance(method, type), method
         assert method.name == name
-        assert method.reach.endswith("."), f"{name} does not say how signals reach its ranks"
+        assert method.signal_docs.endswith("."), f"{name} does not say how signals reach its ranks"
         if name not in ("single", "fork", "mpiexec"):  # at work in test_mpirun.py, and below
             assert {(name, "mpi"), (name, "serial")} <= GOLDEN.keys()
-            assert method.rank, f"{name} does not say by which variable a rank knows itself"
+            assert method.rank_variables, f"{name} does not say by which variable a rank knows itself"
 
 
 def test_without_gpus_none_are_asked_for() -> None:
@@ -204,8 +204,8 @@ def test_further_options_stand_behind_the_methods_own() -> None:
     method = launcher("srun")(options=["--mpi=pmix", "--label"])
     assert method.argv(ONE)[-2:] == ["--mpi=pmix", "--label"]
     assert method.text(ONE).endswith("--mpi=pmix --label")
-    assert method.called("/opt/srun").argv(ONE)[0] == "/opt/srun"
-    assert method.called("/opt/srun").argv(ONE)[-2:] == ["--mpi=pmix", "--label"]
+    assert method.with_program("/opt/srun").argv(ONE)[0] == "/opt/srun"
+    assert method.with_program("/opt/srun").argv(ONE)[-2:] == ["--mpi=pmix", "--label"]
 
 
 # ---- checks -------------------------------------------------------------------------------------------------------
@@ -388,8 +388,8 @@ def test_this_host_is_called_as_it_calls_itself(monkeypatch: pytest.MonkeyPatch,
         put(method.program, BANNERS.get(name, [""])[0])
         words = {word.rpartition("=")[2] for word in prepare_run(method, job, nodes).command.argv}
         called = {"elsewhere.cluster," + own, f"elsewhere.cluster:1,{own}:1"}
-        assert bool(words & called) == method.own_name
-        assert (f"elsewhere.cluster,{nodes[1].name}" in words) != method.own_name
+        assert bool(words & called) == method.needs_own_hostname
+        assert (f"elsewhere.cluster,{nodes[1].name}" in words) != method.needs_own_hostname
 
 
 def test_open_mpi_is_told_the_nodes_where_it_does_not_ask_slurm(put: PutProgram, tmp_path: Path) -> None:

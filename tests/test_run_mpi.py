@@ -75,7 +75,7 @@ def mpis(places: tuple[Hosts, Path]) -> dict[str, MPI]:
     return {
         "openmpi": MPI(openmpi, folder / "ranks.openmpi", plain),
         "mpich": MPI(mpich, folder / "ranks.mpich", plain),
-        "openmpi5": MPI(openmpi.called(str(openmpi5 / "mpirun")), folder / "ranks.openmpi", with_5),
+        "openmpi5": MPI(openmpi.with_program(str(openmpi5 / "mpirun")), folder / "ranks.openmpi", with_5),
         "intelmpi": MPI(MPIRun.for_site(launcher="intelmpi"), folder / "ranks.mpich", with_intel),
     }
 
@@ -330,7 +330,7 @@ def test_a_host_on_which_nothing_can_be_started_ends_the_run(mpi: MPI, mode: str
     io = RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err")
     job = Job(command=["sleep", "1"], num_nodes=2, ranks_per_node=1, job_mode=mode)
     with mpi.run(job, nodes("node01", "node09"), tmp_path, io=io) as started:
-        if mpi.method.waits_in_vain:
+        if mpi.method.waits_for_lost_daemons:
             with pytest.raises(LaunchError, match="could not start its daemon .* [(]exit code 255[)]"):
                 started.wait(120)
         code = started.wait(120)

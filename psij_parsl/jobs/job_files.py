@@ -154,11 +154,16 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | No
     told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
     lines = [thread_lines(job.cpus_per_rank), method.lines(told, mode=mode)]
     words = [method.text(told, mode=mode)]
-    codes = _CODES if mode in method.silent else ""
-    if codes or (job.gpus_per_rank and method.exact):  # it shows each rank all GPUs of its node
+    codes = _CODES if mode in method.independent_copies else ""
+    if codes or (job.gpus_per_rank and method.follows_assignment):  # it shows each rank all GPUs of its node
         io = RankIO(stdin=Path("-"))
         rank = Wrapper(
-            rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank, codes=codes, quiet=True, io=io
+            rank=method.rank_variables,
+            local_rank=method.local_rank_variables,
+            split=job.gpus_per_rank,
+            codes=codes,
+            quiet=True,
+            io=io,
         )
         words.append(shlex.join(rank.words(job, str(folder / _WRAPPER))))
     line = " ".join(filter(None, words))

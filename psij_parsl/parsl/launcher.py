@@ -97,7 +97,7 @@ class MpiExecLauncher(MPIRunLauncher):
         super().__init__("mpiexec", overrides=overrides, debug=debug)
 
     def _method(self) -> MPIRun:
-        return super()._method().called(self.program)
+        return super()._method().with_program(self.program)
 
 
 class MpiRunLauncher(MpiExecLauncher):

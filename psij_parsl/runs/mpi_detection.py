@@ -34,7 +34,7 @@ def version_text(program: str) -> str:
 
 def is_flavour(method: MPIRun | type[MPIRun], program: str) -> bool:
     """Whether that program is this method's launcher."""
-    return not method.banner or any(text in version_text(program) for text in method.banner)
+    return not method.version_texts or any(text in version_text(program) for text in method.version_texts)
 
 
 def everywhere(names: Sequence[str], path: str | None) -> Iterator[str]:
@@ -69,7 +69,7 @@ def find_launcher(method: MPIRun, path: str | None) -> str:
 
 def check(method: MPIRun, program: Linked, num_ranks: int) -> None:
     """Raise `LaunchError` for an MPI program that this method would start as so many runs of one rank each."""
-    if program.mpi not in NAMES or num_ranks < 2 or "*" in method.speaks or program.mpi in method.speaks:
+    if program.mpi not in NAMES or num_ranks < 2 or "*" in method.mpi_families or program.mpi in method.mpi_families:
         return
     raise wrong_launcher(
         program, num_ranks, f"the launcher {method.name} does not serve that", f"--launcher {program.mpi}"

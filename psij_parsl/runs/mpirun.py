@@ -133,37 +133,37 @@ class MPIRun:
     #: Names that the command also has where several methods are installed, looked for first.
     aliases: ClassVar[Sequence[str]] = ()
     #: What `program --version` says, one of these; none if the name is the method's alone.
-    banner: ClassVar[Sequence[str]] = ()
+    version_texts: ClassVar[Sequence[str]] = ()
     #: The MPI libraries whose ranks it brings together: "openmpi", "mpich"; "*" for any.
-    speaks: ClassVar[Sequence[str]] = ("*",)
+    mpi_families: ClassVar[Sequence[str]] = ("*",)
     #: Whether it can be told the hosts, and leaves cores and GPUs to us. Else it manages the nodes by itself.
-    exact: ClassVar[bool] = True
+    follows_assignment: ClassVar[bool] = True
     #: Whether it knows its own host by what gethostname() says, and would reach for another name of it by ssh.
-    own_name: ClassVar[bool] = False
+    needs_own_hostname: ClassVar[bool] = False
     #: Whether it reaches this host only.
-    local: ClassVar[bool] = False
+    this_host_only: ClassVar[bool] = False
     #: Whether it has a launcher that options can be for.
     takes_options: ClassVar[bool] = True
     #: Variables in which a rank finds its number, and its number on its node: the first that is set.
-    rank: ClassVar[Sequence[str]] = ()
-    local_rank: ClassVar[Sequence[str]] = ()
+    rank_variables: ClassVar[Sequence[str]] = ()
+    local_rank_variables: ClassVar[Sequence[str]] = ()
     #: Whether a rank's death by a signal comes out as 128 + its number.
-    tells_signals: ClassVar[bool] = True
+    reports_signals: ClassVar[bool] = True
     #: Modes in which its exit code is not that of the first rank that failed: ranks write theirs down, in a file.
-    mixes: ClassVar[Sequence[str]] = ()
+    loses_exit_codes: ClassVar[Sequence[str]] = ()
     #: Those of them in which a rank that failed is not to say so to the launcher, which would end the others.
-    silent: ClassVar[Sequence[str]] = ()
+    independent_copies: ClassVar[Sequence[str]] = ()
     #: Whether each rank's parent is a process of the launcher that lives as long as the run.
     parent_stays: ClassVar[bool] = True
     #: Whether a signal reaches each rank's process group, and so the rank below a wrapper that has stayed.
     signals_groups: ClassVar[bool] = True
     #: Whether it waits for ever for a daemon of its own on another host whose start (by ssh, srun) has failed.
-    waits_in_vain: ClassVar[bool] = False
+    waits_for_lost_daemons: ClassVar[bool] = False
     #: Patterns of variables by which an outer run would shape this one, beside OUTER_RUN; what the launcher needs.
-    forget: ClassVar[Sequence[str]] = ()
-    settings: ClassVar[Mapping[str, str]] = {}
+    scrub_environment: ClassVar[Sequence[str]] = ()
+    environment: ClassVar[Mapping[str, str]] = {}
     #: How a signal, and the launcher's own death, reach the ranks: in words, for people.
-    reach: ClassVar[str] = ""
+    signal_docs: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Check, when the class is made, that its words say nothing but what is known, and say the shape."""
@@ -230,7 +230,7 @@ class MPIRun:
             raise InvalidRequest(
                 f"the launcher {self.name!r} cannot start {mode} runs", hint="choose another --launcher"
             )
-        if hosts and self.exact and not self.local and not used(words) & set(_PLACES):
+        if hosts and self.follows_assignment and not self.this_host_only and not used(words) & set(_PLACES):
             raise InvalidRequest(
                 f"the {mode} line of the launcher {self.name!r} cannot say on which hosts to run",
                 hint="let it use `hosts`, or choose another --launcher",
@@ -267,7 +267,7 @@ class MPIRun:
         script: dict[str, Any] = {"env_names": [f"{_IF_SET}{name}" for name in names]}
         if shape.num_nodes > 1 and not hosts:
             script["all_slots"] = _SLOTS
-        method = self.called(_LAUNCHER) if self.finder(mode) else self
+        method = self.with_program(_LAUNCHER) if self.search_lines(mode) else self
         return _shell(method.argv(shape, mode=mode, hosts=[_HOSTS] if hosts else (), script=script), hosts)
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
@@ -276,20 +276,22 @@ class MPIRun:
         They find the launcher on PATH, as `find_launcher` does for a run that is started at once, and end the script with
         127 where there is none, or 125 where it does not serve the program.
         """
-        check = check_lines(self.speaks, shape.num_ranks, self.name) if mode == "mpi" else ""
-        return "\n".join(filter(None, (self.finder(mode), self.prepared(shape, mode=mode, hosts=hosts), check)))
+        check = check_lines(self.mpi_families, shape.num_ranks, self.name) if mode == "mpi" else ""
+        return "\n".join(
+            filter(None, (self.search_lines(mode), self.setup_lines(shape, mode=mode, hosts=hosts), check))
+        )
 
-    def call(self, found: str, path: str | None = None) -> str:
+    def launcher_name(self, found: str, path: str | None = None) -> str:
         """How to call its launcher, which was found there on that PATH."""
         return found
 
-    def finder(self, mode: str) -> str:
+    def search_lines(self, mode: str) -> str:
         """Shell lines that set psij_launcher to the launcher's path; '' where its name will do."""
-        if not self.banner or self.program not in getattr(self, mode):
+        if not self.version_texts or self.program not in getattr(self, mode):
             return ""
-        return find_lines((*self.aliases, self.program), self.banner, f"the launcher of {self.name}")
+        return find_lines((*self.aliases, self.program), self.version_texts, f"the launcher of {self.name}")
 
-    def prepared(self, shape: Resources, *, mode: str, hosts: str) -> str:
+    def setup_lines(self, shape: Resources, *, mode: str, hosts: str) -> str:
         """Further shell lines that `text` needs, now that the launcher is found."""
         return ""
 
@@ -297,7 +299,7 @@ class MPIRun:
         """The method that this one is on this host, with that PATH: itself, but for a name that several MPIs have."""
         return self
 
-    def called(self, program: str, options: Sequence[str] = ()) -> MPIRun:
+    def with_program(self, program: str, options: Sequence[str] = ()) -> MPIRun:
         """The same method with its launcher called by that name or path, and further options."""
         found = copy(self)
         found.options = (*self.options, *options)
@@ -306,7 +308,7 @@ class MPIRun:
             setattr(found, mode, words)
         return found
 
-    def wiring(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
+    def pmi_environment(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """Variables that let the ranks of an MPI program find each other.
 
         The program is of one of the libraries that it speaks. Raises `LaunchError` for one that it would start as so
@@ -314,11 +316,11 @@ class MPIRun:
         """
         return {}
 
-    def refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
+    def start_refusal(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
         """Why its launcher, so called, refuses to start anything here, and what to do; '' if nothing is known."""
         return "", ""
 
-    def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+    def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """A command that ends the run of that name on other hosts, once its launcher was killed; () for none."""
         return ()
 

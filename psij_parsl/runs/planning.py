@@ -60,29 +60,29 @@ def prepare_run(
     program = linked_mpi(shutil.which(job.command[0], path=path) or "") if mode == "mpi" else Linked("")
     if mode == "mpi":
         check(method, program, job.num_ranks)
-        environment |= method.wiring(program, job.num_ranks, environment)
+        environment |= method.pmi_environment(program, job.num_ranks, environment)
     if method.program and not os.path.isabs(method.program):
-        method = method.called(method.call(find_launcher(method, path), path))
+        method = method.with_program(method.launcher_name(find_launcher(method, path), path))
     told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
-    hosts = [host_name() if method.own_name and is_here(node.name) else node.name for node in placed]
+    hosts = [host_name() if method.needs_own_hostname and is_here(node.name) else node.name for node in placed]
     argv = method.argv(told, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
-    exact = bool(placed) and bind and method.exact
-    codes = private_folder(home(environment) / "runs") / mark if mode in method.mixes else None
+    exact = bool(placed) and bind and method.follows_assignment
+    codes = private_folder(home(environment) / "runs") / mark if mode in method.loses_exit_codes else None
     wrapper = Wrapper(
-        rank=method.rank,
-        local_rank=method.local_rank,
+        rank=method.rank_variables,
+        local_rank=method.local_rank_variables,
         rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
-        split=job.gpus_per_rank if bind and method.exact and not placed else 0,
+        split=job.gpus_per_rank if bind and method.follows_assignment and not placed else 0,
         kind=gpu_kind(environment),
         threads=threads(job.cpus_per_rank, environment) if bind else 0,
         directory=str(job.directory),
         io=io,
         codes=str(codes or ""),
-        quiet=mode in method.silent,
+        quiet=mode in method.independent_copies,
         mark=mark,
         die=method.parent_stays,
         relay=not method.signals_groups,
-        stay="" if method.tells_signals else "abort" if mode == "mpi" else "1",
+        stay="" if method.reports_signals else "abort" if mode == "mpi" else "1",
         watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
     )
     words = [*argv, *wrapper.words(job), *job.command]
@@ -94,11 +94,11 @@ def prepare_run(
         directory=Path(job.directory),
         io=io,
         mark=mark,
-        end=method.ending(name, environment),
+        end=method.kill_command(name, environment),
         codes=codes,
         together=mode == "mpi",
-        watch_children=method.waits_in_vain,
-        refusal=method.refusal(argv, environment),
+        watch_children=method.waits_for_lost_daemons,
+        refusal=method.start_refusal(argv, environment),
     )
     return Run(command, grace_s=grace_s)
 
@@ -124,9 +124,9 @@ def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[s
     base = (
         environ if job.inherit_environment else client_environment(("SLURM_*", "PBS_*", "LSB_*", "FLUX_*"), environ)
     )
-    dropped = matcher((*OUTER_RUN, *method.forget))
+    dropped = matcher((*OUTER_RUN, *method.scrub_environment))
     kept = {name: value for name, value in base.items() if not dropped.fullmatch(name)}
-    return {**kept, **method.settings, **job.environment}
+    return {**kept, **method.environment, **job.environment}
 
 
 def _names(environment: Mapping[str, str]) -> Sequence[str]:
@@ -136,7 +136,7 @@ def _names(environment: Mapping[str, str]) -> Sequence[str]:
 
 def _reachable(method: MPIRun, placed: Placed) -> None:
     for node in placed:
-        if method.local and not is_here(node.name):
+        if method.this_host_only and not is_here(node.name):
             raise InvalidRequest(
                 f"the launcher {method.name!r} starts processes on this host only, and {node.name} was assigned",
                 hint="choose another --launcher",
