@@ -3,21 +3,21 @@
 It is MPICH's with binding of its own, which environment variables control.
 """
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_PIN = "{% if hosts %}0{% else %}{{ threads_per_rank }}:compact{% endif %}"
-_SHAPE = (
-    "-n",
-    "{{ num_ranks }}",
-    "-ppn",
-    "{{ ranks_per_node }}",
-    "-genv",
-    "{% if hosts %}I_MPI_PIN{% else %}I_MPI_PIN_DOMAIN{% endif %}",
-    _PIN,
-    "{% if hosts %}-hosts{% endif %}",
-    "{{ hosts }}",
-)
-_UNBOUND = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}", "-genv", "I_MPI_PIN", "0")
+
+def _ranks(run: RunShape) -> Args:
+    return ["-n", run.num_ranks, "-ppn", run.ranks_per_node]
+
+
+def _bound(run: RunShape) -> Args:
+    if run.hosts:
+        return ["-genv", "I_MPI_PIN", "0"]
+    return ["-genv", "I_MPI_PIN_DOMAIN", f"{run.threads_per_rank}:compact"]
+
+
+def _hosts(run: RunShape) -> Args:
+    return when(run.hosts, "-hosts", run.hosts)
 
 
 class IntelMPI(MPIRun):
@@ -28,9 +28,6 @@ class IntelMPI(MPIRun):
     mpi_families = ("mpich",)
     aliases = ("mpiexec.hydra",)
     version_texts = ("Intel(R) MPI Library",)
-    mpi = ("mpiexec", *_SHAPE)
-    serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
-    per_node = ("mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
     needs_own_hostname = True
     rank_variables = ("PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
@@ -42,6 +39,15 @@ class IntelMPI(MPIRun):
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
         " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
     )
+
+    def mpi(self, run: RunShape) -> Args:
+        return ["mpiexec", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), "-genv", "I_MPI_PIN", "0", *_hosts(run)]
 
 
 launcher = IntelMPI

@@ -3,11 +3,19 @@
 Without names of hosts it takes those of the manager's allocation.
 """
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_RANKS = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}")
-_HOSTS = ("{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
-_SHAPE = (*_RANKS, "-bind-to", "{% if hosts %}none{% else %}core:{{ cpus_per_rank }}{% endif %}", *_HOSTS)
+
+def _ranks(run: RunShape) -> Args:
+    return ["-n", run.num_ranks, "-ppn", run.ranks_per_node]
+
+
+def _bound(run: RunShape) -> Args:
+    return ["-bind-to", "none" if run.hosts else f"core:{run.cpus_per_rank}"]
+
+
+def _hosts(run: RunShape) -> Args:
+    return when(run.hosts, "-hosts", run.hosts)
 
 
 class Mpich(MPIRun):
@@ -18,9 +26,6 @@ class Mpich(MPIRun):
     aliases = ("mpiexec.mpich", "mpiexec.hydra")
     version_texts = ("HYDRA build details",)
     mpi_families = ("mpich",)
-    mpi = ("mpiexec", *_SHAPE)
-    serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
-    per_node = ("mpiexec", "-disable-auto-cleanup", *_RANKS, "-bind-to", "none", *_HOSTS)
     needs_own_hostname = True
     rank_variables = ("PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
@@ -33,6 +38,15 @@ class Mpich(MPIRun):
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
         " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
     )
+
+    def mpi(self, run: RunShape) -> Args:
+        return ["mpiexec", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), "-bind-to", "none", *_hosts(run)]
 
 
 launcher = Mpich

@@ -4,20 +4,19 @@ Its words are those of the method whose launcher it turns out to be. PBS has a p
 that is on PATH in its jobs: it hands on to the `mpiexec` of one MPI, and is passed over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from psij_parsl.errors import LaunchError
 from psij_parsl.job import Resources
 from psij_parsl.runs.mpi_detection import everywhere, is_flavour, version_text
-from psij_parsl.runs.mpirun import MPIRun
-from psij_parsl.runs.script_checks import check_lines, search_lines, version_pattern
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
+from psij_parsl.runs.script_text import check_lines, search_lines, version_pattern
 
 #: The methods that a program of this name may belong to. The last is taken for one that says nothing we know.
 FLAVOURS = ("openmpi", "intelmpi", "pals", "mpich")
 #: What a program says that belongs to none of them, and starts nothing by itself.
 _WRAPPER = "pbs_version"
-_WORDS = ("mpiexec", "-n", "{{ num_ranks }}", "{{ hosts }}")  # what all of them have in common
 
 
 class MpiExec(MPIRun):
@@ -25,7 +24,6 @@ class MpiExec(MPIRun):
 
     name = "mpiexec"
     program = "mpiexec"
-    mpi = serial = per_node = _WORDS
     mpi_families = ("openmpi", "mpich")
     rank_variables = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("OMPI_COMM_WORLD_LOCAL_RANK", "PALS_LOCAL_RANKID", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
@@ -55,18 +53,15 @@ class MpiExec(MPIRun):
         found.program = program  # type: ignore[misc]  # of this one alone
         return found
 
-    def argv(
-        self,
-        shape: Resources,
-        *,
-        mode: str = "mpi",
-        hosts: Sequence[str] = (),
-        stdin: bool = False,
-        name: str = "",
-        script: Mapping[str, Any] | None = None,
-    ) -> list[str]:
-        """The words of the flavour that is found here."""
-        return self.resolved().argv(shape, mode=mode, hosts=hosts, stdin=stdin, name=name, script=script)
+    def mpi(self, run: RunShape) -> Args:
+        """What all flavours have in common."""
+        return ["mpiexec", "-n", run.num_ranks, *when(run.hosts, run.hosts)]
+
+    serial = per_node = mpi
+
+    def argv(self, shape: Resources, **settings: Any) -> list[str]:
+        """That of the flavour that is found here."""
+        return self.resolved().argv(shape, **settings)
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """The words of the flavour that `lines` has found."""

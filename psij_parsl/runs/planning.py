@@ -18,9 +18,10 @@ from ..system.files import home, private_folder
 from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
 from .mpi_detection import check, find_launcher
 from .mpi_libraries import Linked, linked_mpi
-from .mpirun import CALLERS, OUTER_RUN, MPIRun
+from .mpirun import MPIRun
 from .rank_io import RankIO
 from .run import GRACE_S, Run, RunCommand
+from .variables import CALLERS, OUTER_RUN
 
 _NAME = "psij-{}"
 

@@ -1,6 +1,6 @@
-"""Lines of shell for job scripts: find the launcher on PATH, and see that it serves the program.
+"""Shell text for job scripts: the launch line, and lines that find the launcher and see that it serves the program.
 
-They do, where the script runs, what `mpi_detection` does for a run that is started at once.
+These do, where the script runs, what `mpi_detection` does for a run that is started at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,28 @@ import shlex
 from collections.abc import Sequence
 
 from .mpi_libraries import LIBRARIES, NAMES
+
+# These stand for what is known only where a script runs, while arguments are quoted; no shell changes them.
+HOSTS = "psij-hosts-known-there"
+SLOTS = "psij-slots-known-there"
+LAUNCHER = "psij-launcher-found-there"
+IF_SET = "psij-if-set-there:"
+
+
+def shell_text(args: Sequence[str], hosts: str) -> str:
+    """Argv elements as shell text. An option and its value stand together where the value may turn out not to be there."""
+    parts: list[str] = []
+    for arg in args:
+        if arg.startswith(IF_SET) and parts:
+            name = arg.removeprefix(IF_SET)
+            parts.append(f"${{{name}+{parts.pop()} {name}}}")
+        elif arg == SLOTS and parts:
+            parts.append(f'${{psij_slots:+{parts.pop()} "$psij_slots"}}')
+        elif arg == LAUNCHER:
+            parts.append('"$psij_launcher"')
+        else:
+            parts.append(shlex.quote(arg).replace(HOSTS, hosts).replace(IF_SET, ""))
+    return " ".join(parts)
 
 
 def version_pattern(version_texts: Sequence[str]) -> str:
