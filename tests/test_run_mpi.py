@@ -18,7 +18,7 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.errors import LaunchError
 from psij_parsl.resources import Node
-from psij_parsl.runs import run
+from psij_parsl.runs import run_processes
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.run import Run
@@ -240,7 +240,7 @@ def pids(out: Path) -> list[int]:
 
 
 def remaining(started: Run) -> list[int]:
-    return list(run.processes(started.command.mark, started.pid))
+    return list(run_processes.processes(started.command.mark, started.pid))
 
 
 def test_killed_launchers_and_ranks_leave_nothing(mpi: MPI, out: Path, comes_true: Until) -> None:
@@ -260,9 +260,9 @@ def test_killed_launchers_and_ranks_leave_nothing(mpi: MPI, out: Path, comes_tru
 def test_ranks_on_other_hosts_end_by_the_launchers_own_means(
     mpi: MPI, out: Path, comes_true: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `reach` says: our sweep sees this host only. Here all hosts are one machine, so it is made blind."""
-    sighted = run.processes
-    monkeypatch.setattr(run, "processes", lambda *_: iter(()))
+    """What `signal_docs` says: our sweep sees this host only. Here all hosts are one machine, so it is made blind."""
+    sighted = run_processes.processes
+    monkeypatch.setattr(run_processes, "processes", lambda *_: iter(()))
     job = two_hosts(["bash", "-c", PLAIN])
     with mpi.run(job, nodes("node01", "node02"), out) as started:
         comes_true(lambda: len(pids(out)) == 2 * len(CORES), 30)

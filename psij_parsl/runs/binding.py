@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
 from ..errors import InvalidRequest
 from ..job import Resources
 from ..resources.node import Node
 from .rank_io import RankIO
+from .shell_files import shell_file
 
 Placed = Sequence[Node]
 """What a run was assigned: nodes in the order of the ranks, each with CPU and GPU ids in the order of its ranks."""
@@ -95,17 +94,9 @@ class Wrapper:
         return self.relay and bool(self.stay or self.codes or self.io.label)
 
 
-@cache
 def text() -> str:
     """The wrapper's own text, without its comments."""
-    return script("rank_wrapper.sh")
-
-
-def script(name: str) -> str:
-    """A shell script of ours, without comments and blank lines: it is an argument that `ps` shows."""
-    lines = (Path(__file__).parent / name).read_text().splitlines()
-    kept = (line.partition("  # ")[0].rstrip() for line in lines if not line.lstrip().startswith("#"))
-    return "\n".join(line for line in kept if line)
+    return shell_file("rank_wrapper.sh")
 
 
 def rows(nodes: Placed, shape: Resources, *, hide_gpus: bool = False) -> list[str]:

@@ -16,6 +16,7 @@ from ..resources.host import name as host_name
 from ..system.commands import client_environment, matcher
 from ..system.files import home, private_folder
 from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
+from .exit_codes import ExitCodesFile
 from .mpi_detection import check, find_launcher
 from .mpi_libraries import Linked, linked_mpi
 from .mpirun import MPIRun
@@ -95,11 +96,11 @@ def prepare_run(
         directory=Path(job.directory),
         io=io,
         mark=mark,
-        end=method.kill_command(name, environment),
-        codes=codes,
-        together=mode == "mpi",
-        watch_children=method.waits_for_lost_daemons,
-        refusal=method.start_refusal(argv, environment),
+        kill_command=method.kill_command(name, environment),
+        exit_codes=ExitCodesFile(codes) if codes else None,
+        ends_together=mode == "mpi",
+        waits_for_lost_daemons=method.waits_for_lost_daemons,
+        start_refusal=method.start_refusal(argv, environment),
     )
     return Run(command, grace_s=grace_s)
 
