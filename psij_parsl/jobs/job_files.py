@@ -158,14 +158,14 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | No
     if codes or (job.gpus_per_rank and method.follows_assignment):  # it shows each rank all GPUs of its node
         io = RankIO(stdin=Path("-"))
         rank = Wrapper(
-            rank=method.rank_variables,
-            local_rank=method.local_rank_variables,
-            split=job.gpus_per_rank,
-            codes=codes,
-            quiet=True,
+            rank_variables=method.rank_variables,
+            local_rank_variables=method.local_rank_variables,
+            gpus_per_rank=job.gpus_per_rank,
+            exit_codes=codes,
+            hide_failures=True,
             io=io,
         )
-        words.append(shlex.join(rank.words(job, str(folder / _WRAPPER))))
+        words.append(shlex.join(rank.args(job, str(folder / _WRAPPER))))
     line = " ".join(filter(None, words))
     if not codes:
         return "\n".join([*filter(None, lines), f"exec -- {line}".rstrip()])

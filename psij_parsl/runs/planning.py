@@ -15,7 +15,7 @@ from ..resources.host import is_here
 from ..resources.host import name as host_name
 from ..system.commands import client_environment, matcher
 from ..system.files import home, private_folder
-from .binding import THREADS, Placed, Wrapper, gpu_kind, rows, threads
+from .binding import THREADS, Placed, Wrapper, gpu_vendor, rows, threads
 from .exit_codes import ExitCodesFile
 from .mpi_detection import check, find_launcher
 from .mpi_libraries import Linked, linked_mpi
@@ -71,23 +71,23 @@ def prepare_run(
     exact = bool(placed) and bind and method.follows_assignment
     codes = private_folder(home(environment) / "runs") / mark if mode in method.loses_exit_codes else None
     wrapper = Wrapper(
-        rank=method.rank_variables,
-        local_rank=method.local_rank_variables,
+        rank_variables=method.rank_variables,
+        local_rank_variables=method.local_rank_variables,
         rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
-        split=job.gpus_per_rank if bind and method.follows_assignment and not placed else 0,
-        kind=gpu_kind(environment),
+        gpus_per_rank=job.gpus_per_rank if bind and method.follows_assignment and not placed else 0,
+        gpu_vendor=gpu_vendor(environment),
         threads=threads(job.cpus_per_rank, environment) if bind else 0,
         directory=str(job.directory),
         io=io,
-        codes=str(codes or ""),
-        quiet=mode in method.independent_copies,
+        exit_codes=str(codes or ""),
+        hide_failures=mode in method.independent_copies,
         mark=mark,
-        die=method.parent_stays,
-        relay=not method.signals_groups,
-        stay="" if method.reports_signals else "abort" if mode == "mpi" else "1",
-        watch=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
+        die_with_parent=method.parent_stays,
+        relay_signals=not method.signals_groups,
+        report_signals="" if method.reports_signals else "abort" if mode == "mpi" else "1",
+        watch_mpi=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
     )
-    words = [*argv, *wrapper.words(job), *job.command]
+    words = [*argv, *wrapper.args(job), *job.command]
     if job.setup:
         words = ["bash", "-c", _setup(job), "psij-setup", *words]
     command = RunCommand(
