@@ -21,7 +21,7 @@ from psij_parsl.cli.app import build
 from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
 from psij_parsl.cli.flags import parsed
 from psij_parsl.resources import NodeResources
-from psij_parsl.runs.run import MARK
+from psij_parsl.runs.run_processes import MARK
 from tests.cli.helpers import COMMAND, psij, psij_here
 from tests.clusters.packages import ManagerUnavailable
 from tests.runs import real_mpis
