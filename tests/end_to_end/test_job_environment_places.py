@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("here")
 PSIJ = " ".join([sys.executable, *COMMAND[1:]])
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.cluster)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The platform of the test's jobs."""
     if request.param == "slurm":

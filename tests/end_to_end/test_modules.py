@@ -35,7 +35,7 @@ def at_prompt(init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.cluster)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The platform of the test's jobs."""
     if request.param == "slurm":
@@ -133,6 +133,7 @@ def test_without_any_of_them_jobs_run_as_ever(variables: Mapping[str, str]) -> N
     assert told == "1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -62,6 +62,7 @@ def test_a_word_is_what_jinja2_makes_of_it(word: str, values: dict[str, Any]) ->
         assert words.rendered([word], values) == ([expected] if expected else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
 @given(values=VALUES)
 def test_so_are_the_lines_of_all_methods(line: tuple[str, ...], values: dict[str, Any]) -> None:

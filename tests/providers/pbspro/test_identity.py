@@ -243,6 +243,7 @@ def test_words_that_nobody_foresaw_cost_one_question_and_the_record_stays(
     assert executor.status([entry.id])[0].state is JobState.FAILED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
