@@ -13,7 +13,7 @@ import pytest
 from tests.cli.helpers import COMMAND, psij
 from tests.clusters.slurm import SlurmCluster
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 PSIJ = " ".join([sys.executable, *COMMAND[1:]])
 

@@ -14,7 +14,7 @@ from tests.clusters.modules import ModuleSystem
 from tests.clusters.slurm import SlurmCluster
 from tests.end_to_end import module_files as modules
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 
 @pytest.fixture
@@ -133,7 +133,6 @@ def test_without_any_of_them_jobs_run_as_ever(variables: Mapping[str, str]) -> N
     assert told == "1\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -18,6 +18,8 @@ from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij_here
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Executor = Callable[..., BatchSchedulerExecutor]
 RECORDED = Path(__file__).parents[2] / "recorded" / "openpbs"
 
@@ -243,7 +245,6 @@ def test_words_that_nobody_foresaw_cost_one_question_and_the_record_stays(
     assert executor.status([entry.id])[0].state is JobState.FAILED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
