@@ -389,7 +389,7 @@ def test_status_never_raises_and_keeps_what_was_known(local: Any, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(local._executor.journal, "entries", broken)
-        patch.setattr(local._executor, "look", broken)
+        patch.setattr(local._executor, "poll", broken)
         assert local.status([job_id])[0].state is Theirs.RUNNING
     assert local.status([]) == []
     assert local.status(["nobody"])[0].state is Theirs.FAILED
