@@ -18,7 +18,7 @@ from psij_parsl.jobs.journal import Journal
 from tests.cli.helpers import psij, psij_here
 from tests.jobs.test_journal import DONE, add, output, python
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 LONG_AGO = time.time() - 3 * 86400
 

@@ -645,6 +645,7 @@ def test_a_run_directory_with_blanks_stays_one_word_in_parsls_command() -> None:
     assert unsplit("pool /plain/dir", "/plain/dir") == "pool /plain/dir"
 
 
+@pytest.mark.slow
 def test_the_watchdog_ends_a_block_whose_workflow_is_unreachable(tmp_path: Path) -> None:
     import socket
 

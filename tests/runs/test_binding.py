@@ -381,6 +381,7 @@ def test_a_rank_ends_with_the_process_that_started_it(tmp_path: Path, comes_true
     comes_true(lambda: Process.of(int(pid.read_text())) is None or not Process.of(int(pid.read_text())).alive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "environ", "alone"),
     [
