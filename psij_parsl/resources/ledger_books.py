@@ -201,11 +201,11 @@ class LedgerBooks:
             self._inventory.set_released(set(released), True)
 
     def _taken(self, index: int, part: Part, share: int | None) -> Taken:
-        kind = self._pool.kind[index]
-        bits = kind.bits(unpacked(part.cpus), part.gpus)
-        occupancy = (bits & kind.all_cores).bit_count() * UNIT
+        node_type = self._pool.type_of[index]
+        bits = node_type.bits(unpacked(part.cpus), part.gpus)
+        occupancy = (bits & node_type.all_cores).bit_count() * UNIT
         if share is not None:
-            occupancy = max(occupancy, kind.full // share)
+            occupancy = max(occupancy, node_type.full // share)
         return Taken(bits, occupancy, part.memory)
 
     def _take(self, key: int, plans: list[Plan], shape: Shape, spread: bool, owners: list[str]) -> bool:
@@ -243,14 +243,14 @@ class LedgerBooks:
 
     def shown(self, pieces: tuple[Any, ...]) -> tuple[Node, ...]:
         """An assignment's parts as nodes."""
-        kinds = self._pool.kind
+        node_types = self._pool.type_of
         return tuple(
             Node(
                 part.name,
                 unpacked(part.cpus),
                 tuple(part.gpus),
                 part.memory or None,
-                part.name in self._numbers and kinds[self._numbers[part.name]].real_ids,
+                part.name in self._numbers and node_types[self._numbers[part.name]].real_ids,
             )
             for part in pieces
         )
