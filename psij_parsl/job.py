@@ -84,7 +84,7 @@ class Job(Resources):
     """A job's specification. Pure data: a job that was submitted is a `Submission`.
 
     `setup` is kept as a tuple of texts. Each is run by the job's shell, and its exit code is looked at: see
-    docs/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
+    docs/how-to/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
     `stderr` default to files in the job's own folder; with `stdout` given and `stderr` not, both go to
     `stdout`. Each array element appends its index to them: `out.txt.7`.
     """

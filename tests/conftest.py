@@ -18,22 +18,22 @@ pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.o
 
 #: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
 LONGEST = (
-    "test_parsl_slurm",
-    "test_launch",
-    "test_concurrent_submits",
-    "test_parsl_local",
-    "test_run_mpi",
-    "test_parsl_own_tests",
-    "test_launch_slurm",
-    "test_unseen",
-    "test_adding_a_platform",
-    "test_slurm_answers",
-    "test_local_manager",
-    "test_slurm_ends",
-    "test_concurrent_polling",
-    "test_platforms",
-    "test_hostile",
-    "test_slurm_cluster",
+    "parsl/test_slurm",
+    "runs/test_launch",
+    "providers/slurm/test_concurrent_submits",
+    "parsl/test_local",
+    "runs/test_run_mpi",
+    "parsl/test_own_tests",
+    "runs/test_launch_slurm",
+    "house/test_unseen",
+    "end_to_end/test_adding_a_platform",
+    "providers/slurm/test_answers",
+    "providers/local/test_manager",
+    "providers/slurm/test_ends",
+    "providers/slurm/test_concurrent_polling",
+    "contract/test_platforms",
+    "end_to_end/test_hostile",
+    "clusters/test_slurm_cluster",
 )
 
 
@@ -75,7 +75,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    items.sort(key=lambda item: place.get(_name(item), len(place)))
+
+
+def _name(item: pytest.Item) -> str:
+    """The item's file, below this folder."""
+    return str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +93,17 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PSIJ_PARSL_HOME", str(path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(path.parent / "config"))
     return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each psij-run of the test starts in an empty directory, on a host of eight cores, with compiled modules."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pycache"))
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "8")
+    monkeypatch.setenv("PSIJ_LOCAL_KILL_WAIT", "1")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

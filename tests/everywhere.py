@@ -24,11 +24,11 @@ _LIMIT = 4200.0  # seconds, for one run of pytest
 _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
 #: What Slurm 26.05 has to show; on 24.11 it is every test that needs a Slurm.
 _BRIEF = (
-    "tests/test_slurm_answers.py",
-    "tests/test_slurm_ends.py",
+    "tests/providers/slurm/test_answers.py",
+    "tests/providers/slurm/test_ends.py",
     "tests/contract",
     "tests/clusters",
-    "tests/test_parsl_slurm.py::test_readmes_example_with_another_machine_runs_on_two_nodes",
+    "tests/parsl/test_slurm.py::test_readmes_example_with_another_machine_runs_on_two_nodes",
 )
 _TRIAL = """
 from tests.clusters.slurm import SlurmCluster, SlurmSettings

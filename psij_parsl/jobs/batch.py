@@ -20,7 +20,7 @@ from ..platforms.registry import platform as find_platform
 from ..signals import should_exit
 from ..states import JobState, JobStatus
 from ..system.commands import RunningCommand
-from ..system.files import hold_lock, lock
+from ..system.locks import hold_lock, lock
 from .executor import Callback, JobExecutor, JobName, Submission, a_job, named, named_one
 from .identity import Whose, bearers_of, whose
 from .journal import Journal

@@ -33,19 +33,10 @@ from typing import Any
 from ..errors import InvalidRequest, JournalError, UnknownJob
 from ..job import Job
 from ..states import JobStatus
-from ..system.files import (
-    guard,
-    guard_spool,
-    hold_lock,
-    lock,
-    private_folder,
-    process_identity,
-    read_json,
-    translate_os_errors,
-    try_lock,
-    write_new,
-)
+from ..system.files import guard, guard_spool, private_folder, read_json, translate_os_errors, write_new
 from ..system.files import home as default_home
+from ..system.locks import hold_lock, lock, try_lock
+from ..system.processes import process_identity
 from .record import JobRecord, Records, apply, is_open, line_of, made, plain, plain_status, valid
 from .segments import Segment, Shelf, found_in, may_hold, sweep, without
 from .segments import write as write_segments

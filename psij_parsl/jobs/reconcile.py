@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import JournalError, SchedulerError, Unavailable
 from ..platforms.scheduler import Answer
 from ..states import EndReason, JobState, JobStatus, sound
-from ..system.files import process_has_ended
+from ..system.processes import process_has_ended
 from .identity import SAME_S, Whose, bearers_of, whose
 from .job_folder import ABANDONED, abandon, claim, claimed_by
 from .journal import Journal

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..states import EndReason, JobState, JobStatus, sound
-from ..system.files import process_has_ended
+from ..system.processes import process_has_ended
 
 LOG = "manager.log"  # the file in a job's folder to which the manager writes its own log
 

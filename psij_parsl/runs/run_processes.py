@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..system.files import SESSION, STARTED, STATE, STATUS, process_status
+from ..system.processes import SESSION, STARTED, STATE, STATUS, process_status
 
 #: The variable by which the processes of a run are known: its value is the run's mark.
 MARK = "PSIJ_RUN"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from ...errors import Error, JournalError, PluginError, SchedulerError
-from ...system.files import hold_lock, home, is_private, lock, private_folder, write_whole
+from ...system.files import home, is_private, private_folder, write_whole
+from ...system.locks import hold_lock, lock
 from ..arguments import JsonRenderer
 from ..completion import sites
 from ..flags import is_empty
