@@ -154,8 +154,6 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         """The launch method that reaches all nodes here."""
         return self._shape.method
 
-    # ---- a block's text ------------------------------------------------------------------------------------
-
     def script(self, command: str, tasks_per_node: int, name: str) -> str:
         """The text that a block's script runs for an executor's launch command."""
         folder = os.path.abspath(self.script_dir) if self.script_dir else ""
