@@ -57,15 +57,15 @@ def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
 
 
 def test_every_flag_of_a_job_is_on_the_commands_page() -> None:
-    from psij_parsl.cli.options import FLAGS
+    from psij_parsl.cli.job_flags import JOB_FLAGS
 
     page = (ROOT / "docs" / "command.md").read_text()
-    missing = [spelling for flag in FLAGS for spelling in flag.spellings if f"`{spelling}`" not in page]
+    missing = [spelling for flag in JOB_FLAGS for spelling in flag.spellings if f"`{spelling}`" not in page]
     assert not missing
 
 
 def test_every_command_is_on_some_page() -> None:
-    from psij_parsl.cli.app import COMMANDS, HIDDEN
+    from psij_parsl.cli.commands import COMMANDS, HIDDEN
 
     pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
     missing = [name for name in COMMANDS if name not in HIDDEN and not re.search(rf"`(psij-run )?{name}\b", pages)]
