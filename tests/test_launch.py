@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -97,10 +96,10 @@ def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str,
     if expected is not None:
         seen: list[Invocation] = []
         with mock.patch.dict(
-            vars(launch_command), LAUNCH=replace(launch_command.LAUNCH, run=lambda out, said: seen.append(said) or 0)
+            vars(launch_command), LAUNCH=launch_command.LAUNCH._replace(run=lambda out, said: seen.append(said) or 0)
         ):
             build("launch").main(args=["launch", *line.split()], standalone_mode=False)
-        assert [replace(said, command=launch_command.LAUNCH) for said in seen] == [invocation]
+        assert [said._replace(command=launch_command.LAUNCH) for said in seen] == [invocation]
 
 
 def test_its_help_is_about_runs_and_not_about_jobs() -> None:

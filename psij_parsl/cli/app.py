@@ -9,9 +9,8 @@ from errno import EPIPE
 from typing import Any
 
 from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
-from .command import Command
+from .command import OWN_ERROR, READER_GONE, Command
 from .commands import COMMANDS, HIDDEN, find
-from .exit_codes import OWN_ERROR, READER_GONE
 from .output import JsonRenderer, Renderer, TextRenderer
 from .quick_parser import count_own_args, parse
 from .stdio import LostStream

@@ -1,17 +1,19 @@
-"""What a command of `psij-run` is: its help, its flags, its argument, and the function that does it."""
+"""What a command of `psij-run` is: its help, its flags, its argument, its function, and the exit codes of commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .flags import Argument, Flag, FlagTexts, FlagValues
 from .output import Renderer
 
+OWN_ERROR = 125  # of a command whose exit code is the job's otherwise: `run`, `wait` and `launch`
+TIMED_OUT = 124  # as timeout(1)
+READER_GONE = 141  # 128 + SIGPIPE: the reader of stdout has left
 
-@dataclass(frozen=True)
-class Command:
+
+class Command(NamedTuple):
     """One command. `summary` is the first line of its help, `details` are the paragraphs below.
 
     `runs_program`: what follows the first argument belongs to the program that is to run, flags included.
@@ -29,8 +31,7 @@ class Command:
     foreground: bool = False
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(NamedTuple):
     """A command as it was typed: flags by name, arguments, and whether these came after `--`."""
 
     command: Command

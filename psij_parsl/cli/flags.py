@@ -1,13 +1,13 @@
 """What a flag and an argument of a command are: one definition for parsing, help, completion, errors and the docs.
 
-Nothing in this module needs typer, whose import takes longer than all the rest of most commands.
+Nothing in this module needs typer, whose import takes longer than all the rest of most commands. What every command
+imports is made of named tuples, for their classes are made four times faster than those of data classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InvalidRequest
 
@@ -18,8 +18,7 @@ FlagValues = dict[str, Any]
 """The same flags after conversion: name of the flag -> its value."""
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag. `read` converts its text, or the list of its texts if it may be repeated (`many`); `switch`: no value.
 
     What is repeated adds up, over all places where it was given or, with `replaces`, within the strongest of them. Of
@@ -68,8 +67,7 @@ class Flag:
             raise InvalidRequest(f"{prefix}{name or self.shown} {text}: it {error}", hint=self.help) from error
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """What a command takes besides flags: one text, or any number of them if `many`."""
 
     name: str

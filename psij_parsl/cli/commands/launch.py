@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,7 @@ from ...errors import InvalidRequest, LaunchError
 from ...job import Job, Resources
 from ...platforms.templates.validators import duration, non_negative_int, one_of
 from ...signals import kept, received_signal, registered
-from ..command import Command, Invocation
-from ..exit_codes import TIMED_OUT
+from ..command import TIMED_OUT, Command, Invocation
 from ..flag_types import unambiguous
 from ..flags import Flag, FlagValues
 from ..job_flags import PROGRAM, SHARE, job_flags
@@ -279,7 +277,7 @@ LAUNCH = Command(
     _launch,
     (
         *(
-            replace(flag, help=_SITE_HELP) if flag.name == "site" else flag
+            flag._replace(help=_SITE_HELP) if flag.name == "site" else flag
             for flag in job_flags(
                 "nodes",
                 "ntasks",

@@ -14,8 +14,7 @@ from ...jobs.batch import outputs
 from ...jobs.executor import Submission
 from ...signals import kept, received_signal, registered, should_exit
 from ...states import JobState, JobStatus
-from ..command import Command, Invocation
-from ..exit_codes import OWN_ERROR
+from ..command import OWN_ERROR, Command, Invocation
 from ..job_flags import JOB_COMMAND, JOB_FLAGS
 from ..job_outcome import all_final, exit_status, failure_error
 from ..job_request import JobRequest, job_request

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from ...platforms.templates.validators import duration
 from ...signals import received_signal, registered, should_exit, until
 from ...states import JobState
-from ..command import Command, Invocation
-from ..exit_codes import TIMED_OUT
+from ..command import TIMED_OUT, Command, Invocation
 from ..flag_types import unambiguous
 from ..flags import JSON, Flag
 from ..job_outcome import all_final, exit_status, failure_error
