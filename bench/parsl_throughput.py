@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.parsl_first_task import NAMES, Case
 from bench.tools import report, slurm
-from tests.helpers_slurm import Shims
+from tests.providers.slurm.helpers import Shims
 
 BATCHES = 8
 QUIET_S = 180

@@ -12,6 +12,7 @@ from typing import Any
 from .errors import InvalidRequest, nearest
 
 JOB_MODES = ("script", "serial", "mpi")
+#: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
 DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 
 #: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
@@ -85,7 +86,7 @@ class Job(Resources):
     """A job's specification. Pure data: a job that was submitted is a `Submission`.
 
     `setup` is kept as a tuple of texts. Each is run by the job's shell, and its exit code is looked at: see
-    docs/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
+    docs/how-to/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
     `stderr` default to files in the job's own folder; with `stdout` given and `stderr` not, both go to
     `stdout`. Each array element appends its index to them: `out.txt.7`.
     """

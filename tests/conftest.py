@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import unseen
 from tests.clusters.packages import ManagerUnavailable
@@ -16,28 +17,12 @@ from tests.clusters.slurm import installed_release
 
 pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.oddq.fixtures"]
 
-#: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
-LONGEST = (
-    "test_parsl_slurm",
-    "test_launch",
-    "test_concurrent_submits",
-    "test_parsl_local",
-    "test_run_mpi",
-    "test_parsl_own_tests",
-    "test_launch_slurm",
-    "test_unseen",
-    "test_adding_a_platform",
-    "test_slurm_answers",
-    "test_local_manager",
-    "test_slurm_ends",
-    "test_concurrent_polling",
-    "test_platforms",
-    "test_hostile",
-    "test_slurm_cluster",
-)
-
-
+#: Whoever uses one of these, be it through another fixture, tests on a real Slurm or `module` command, and is marked so.
+_REAL = {"slurm_accounting", "slurm_plain", "slurm", "forgetful", "two_slurms", "module_command"}
 _HIDDEN = pytest.StashKey[bool]()
+# No test fails of the machine's being busy: neither an example nor making one is timed.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,14 +37,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         unseen.tidy()
 
 
-#: Who uses one of these tests on whatever Slurm, or `module`, the machine has.
-_REAL = {"slurm", "slurm_accounting", "slurm_plain", "two_slurms", "module_command"}
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--only-slurm", action="store_true", help="only the tests that need a Slurm or a module command")
-
-
 def pytest_report_header() -> str:
     """Which Slurm this is about."""
     try:
@@ -68,14 +45,14 @@ def pytest_report_header() -> str:
         return "slurm: none yet"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin the longest files first; leave out what no Slurm is needed for, if that is wanted."""
-    if config.getoption("--only-slurm"):
-        left_out = [item for item in items if _REAL.isdisjoint(getattr(item, "fixturenames", ()))]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a real manager; begin the files with slow tests first, for one begun last is waited for alone."""
+    for item in items:
+        if not _REAL.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("cluster")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +65,17 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PSIJ_PARSL_HOME", str(path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(path.parent / "config"))
     return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each psij-run of the test starts in an empty directory, on a host of eight cores, with compiled modules."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pycache"))
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "8")
+    monkeypatch.setenv("PSIJ_LOCAL_KILL_WAIT", "1")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The host's own resource managers, out of sight of tests and benches.
 
 Each directory of PATH is replaced by one of links to its programs, without those of resource managers; and absolute
-paths that tell of a manager are looked for below an empty directory ($PSIJ_PARSL_SYSROOT, see docs/sites.md). What
+paths that tell of a manager are looked for below an empty directory ($PSIJ_PARSL_SYSROOT, see docs/how-to/sites.md). What
 a test's own cluster brings, its environment puts on PATH again: `slurm_environment`.
 """
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.jobs.record import cluster_in
 from psij_parsl.platforms.scheduler import (
     UNSTARTED_ELEMENTS,
     ErrorPattern,
@@ -28,6 +27,7 @@ from psij_parsl.platforms.scheduler import (
 from psij_parsl.resources.hostlist import compress
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner
+from psij_parsl.system.job_names import CLUSTER_PREFIX, cluster_in
 
 _Q, _A, _C, _F, _X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
 
@@ -542,7 +542,7 @@ class SlurmScheduler(Scheduler):
         variable for.
         """
         if "SLURMD_NODENAME" in environ and not environ.get("SLURM_CLUSTERS"):
-            return _parents(environ).partition("cluster=")[0].rstrip("|")
+            return _parents(environ).partition(CLUSTER_PREFIX)[0].rstrip("|")
         return f"SLURM_CONF={environ['SLURM_CONF']}" if environ.get("SLURM_CONF") else ""
 
 

@@ -44,8 +44,8 @@ def failure_error(row: JobRow) -> Error:
 
 
 def _log_tail(row: JobRow) -> str:
-    from ..jobs.executor import tail
     from ..jobs.verdict import manager_log
+    from ..system.files import end_of_log
 
-    last = tail(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
+    last = end_of_log(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
     return f"\n--- {row.entry.platform} wrote\n{last}" if last else ""

@@ -26,7 +26,8 @@ from typing import Any
 from ..errors import JournalError, NotWaitedFor, Unavailable
 from ..signals import time_left
 from ..states import EndReason, JobState, JobStatus, sound
-from ..system.files import hold_lock, holder, holder_stopped, lock, private_folder, read_json, try_lock, write_whole
+from ..system.files import private_folder, read_json, write_whole
+from ..system.locks import hold_lock, holder, holder_stopped, lock, try_lock
 
 log = logging.getLogger(__name__)
 

@@ -62,7 +62,7 @@ class MPIRunLauncher(Launcher):
         shape = Resources(num_nodes=nodes_per_block, ranks_per_node=tasks_per_node)
         method = self._method()
         mode = "per_node" if method.per_node else "serial"
-        hosts = '"$psij_hosts"' if any("hosts" in word for word in getattr(method, mode)) else ""
+        hosts = '"$psij_hosts"' if method.says_hosts(mode) else ""
         text = " ".join([method.text(shape, mode=mode, hosts=hosts), *map(shlex.quote, _words(self.overrides))])
         lines = method.lines(shape, mode=mode, hosts=hosts)
         told = text if not lines else f"{lines}\n{text}"
@@ -97,7 +97,7 @@ class MpiExecLauncher(MPIRunLauncher):
         super().__init__("mpiexec", overrides=overrides, debug=debug)
 
     def _method(self) -> MPIRun:
-        return super()._method().called(self.program)
+        return super()._method().with_program(self.program)
 
 
 class MpiRunLauncher(MpiExecLauncher):

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from ..errors import Ambiguous, NotWaitedFor, Rejected, SchedulerError, Unavailable, Unsupported
-from ..jobs.record import NAMED
+from ..job import DEPENDENCY_KINDS
 from ..states import EndReason, JobStatus, signal_name, sound
 from ..system.bounds import MEMORY_MB, Bounds
 from ..system.commands import CommandRunner, Output, Runner, RunningCommand, backoff, client_environment
+from ..system.job_names import CLUSTER_PREFIX, OUR_ID
 
 log = logging.getLogger(__name__)
 
-OUR_ID = re.compile(r"[0-9a-z]{10}|JOB")  # the journal's; JOB is what `render` shows
 UNSTARTED = "jobs that were cancelled before they started"
 UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started"
 _QUESTIONS = 20  # about what is gone, in one answer; whoever is left over is asked about next time
@@ -205,7 +205,7 @@ class Scheduler(ABC):
     #: How our tag is written so that the manager gives it back unchanged: a text with {} for our id.
     tag_form: ClassVar[str] = "psij:{}"
     #: The kinds of dependencies that it knows. Where there is only afterany, the script sees to the others.
-    dependencies: ClassVar[Collection[str]] = ("afterok", "afterany", "afternotok", "after")
+    dependencies: ClassVar[Collection[str]] = DEPENDENCY_KINDS
     #: Whether a job can be sent to another cluster, which the template's parameter `cluster` names.
     names_clusters: ClassVar[bool] = False
 
@@ -407,7 +407,7 @@ class Scheduler(ABC):
     def cluster_key(self, environ: Any) -> str:
         """`cluster`, with the name of the cluster that all commands are for."""
         key = self.cluster(environ)
-        return "|".join(filter(None, (key, f"{NAMED}{self.cluster_name}"))) if self.cluster_name else key
+        return "|".join(filter(None, (key, f"{CLUSTER_PREFIX}{self.cluster_name}"))) if self.cluster_name else key
 
     # ---- the verbs ---------------------------------------------------------------------------------------
 

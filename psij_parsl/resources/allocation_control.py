@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import Error, InvalidRequest, PluginError, Unsupported, nearest
+from ..errors import DoesNotFit, Error, InvalidRequest, PluginError, Unsupported, nearest
 from ..platforms import registry
 from .allocation import Allocation
 from .pool import Pool
@@ -53,6 +53,17 @@ class EndTime:
             except Error:
                 self._not_before = time.monotonic() + _AGAIN_S
         return None if self._end is None else max(0.0, self._end - time.time())
+
+    def check(self, lasts_s: float | None) -> None:
+        """Raise `DoesNotFit` where what runs for so many seconds would outlast the wall time."""
+        if lasts_s is None:
+            return
+        left = self.left()
+        if left is not None and left < lasts_s:
+            raise DoesNotFit(
+                f"it is to run for {lasts_s:.0f} s, and the wall time ends in {left:.0f} s",
+                hint="run it in another job, or say a shorter time",
+            )
 
 
 def choose_idle(pool: Pool, nodes: int | Collection[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import JournalError
 from ..system import files
+from ..system.processes import boot_id
 from . import host
 
 if TYPE_CHECKING:
@@ -45,13 +46,13 @@ def known(environ: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     path = files.home(environ) / "gpus" / f"{host.name()}.json"
     said = files.read_json(path)
-    if isinstance(said, dict) and said.get("boot") == files.boot_id() and isinstance(said.get("gpus"), list):
+    if isinstance(said, dict) and said.get("boot") == boot_id() and isinstance(said.get("gpus"), list):
         return tuple(map(str, said["gpus"]))
     found = asked()
     if found:  # a tool that failed is asked again
         with suppress(JournalError):
             files.private_folder(path.parent)
-            files.write_whole(path, json.dumps({"boot": files.boot_id(), "gpus": found}))
+            files.write_whole(path, json.dumps({"boot": boot_id(), "gpus": found}))
     return found
 
 

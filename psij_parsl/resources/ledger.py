@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 
 from ..errors import JournalError
 from ..system import files
+from ..system.locks import hold_lock, lock
+from ..system.processes import process_has_ended
 from .allocation import Allocation
 from .hostlist import numbers
 
@@ -47,7 +49,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Holding:
-    """An assignment that was made. `owners` are the processes it stands for: see `files.process_identity`."""
+    """An assignment that was made. `owners` are the processes it stands for: see `processes.process_identity`."""
 
     owners: list[str]
     share: int | None
@@ -98,7 +100,7 @@ class LedgerState:
         def alive(owners: list[str]) -> bool:
             for owner in owners:
                 if owner not in known:
-                    known[owner] = files.process_has_ended(owner) is not True
+                    known[owner] = process_has_ended(owner) is not True
             return any(known[owner] for owner in owners)
 
         held = {key: each for key, each in self.held.items() if alive(each.owners)}
@@ -148,7 +150,7 @@ class Ledger:
         self.path, self._before = folder / "ledger.json", folder / "ledger.before.json"
         self._reaped = folder / f"reaped.{socket.gethostname()}"
         self._durable = durable
-        self._lock = files.lock(folder / "lock")
+        self._lock = lock(folder / "lock")
         for left in folder.glob(".ledger*"):  # by writers that were killed
             with suppress(OSError):
                 if time.time() - left.stat().st_mtime > _LEFT_S:
@@ -157,7 +159,7 @@ class Ledger:
     @contextmanager
     def transaction(self) -> Iterator[LedgerState]:
         """The book, for a change that is written if the block ends well and says that it `changed` something."""
-        with files.hold_lock(self._lock, timeout_s=_PATIENCE_S):
+        with hold_lock(self._lock, timeout_s=_PATIENCE_S):
             book = self._read()
             yield book
             self.write(book)
@@ -272,7 +274,7 @@ def _forget_old(base: Path) -> None:
             book = LedgerState.loaded(file.read_bytes())
             entries: list[Holding | Ticket] = [*book.held.values(), *book.waiting]
             owners = [owner for each in entries for owner in each.owners]
-            if not any(files.process_has_ended(owner) is False for owner in owners):
+            if not any(process_has_ended(owner) is False for owner in owners):
                 shutil.rmtree(file.parent, ignore_errors=True)
 
 

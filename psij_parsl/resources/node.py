@@ -93,7 +93,7 @@ class Assignment:
 class Holder:
     """Somebody who holds a part of the allocation, or waits for one: then there are no `nodes` yet.
 
-    `processes` are host/boot/pid/start of each: see `files.process_identity`. `since` is in seconds since the epoch.
+    `processes` are host/boot/pid/start of each: see `system.processes.process_identity`. `since` is in seconds since the epoch.
     """
 
     id: int

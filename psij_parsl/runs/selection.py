@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, PluginError
 from ..platforms.registry import platform as find_platform
-from .mpi_detection import NAMES, linked
+from .mpi_libraries import NAMES, linked_mpi
 from .mpirun import MPIRun
 from .registry import launcher as find_launcher
 
@@ -107,7 +107,7 @@ def _usual(platform: str, program: str, job: Job | None, environ: Mapping[str, s
             return "single"
         if job.job_mode == "serial":
             return "fork"
-    mpi = linked(program).mpi if program else "?"
+    mpi = linked_mpi(program).mpi if program else "?"
     if mpi in NAMES:
         return mpi
     return "mpiexec" if mpi == "?" and shutil.which("mpiexec", path=path) else "fork"

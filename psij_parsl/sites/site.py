@@ -58,7 +58,7 @@ class SettingRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """One machine: which platform and launcher, and what jobs there need. See `docs/sites.md` for the values.
+    """One machine: which platform and launcher, and what jobs there need. See `docs/how-to/sites.md` for the values.
 
     `defaults` are the fields of a job that the site fills in where the user says nothing. `hardware` is what it says of
     its nodes, for runs inside a job; None if it says nothing. `poll_min` is in seconds, `query_memory` in MB. `rows`

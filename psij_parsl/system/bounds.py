@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from .files import GROUP, RESIDENT, process_status
+from .processes import GROUP, RESIDENT, process_status
 
 OUTPUT_MB = 256
 MEMORY_MB = 1024

@@ -6,26 +6,22 @@ import errno
 import json
 import logging
 import os
-import random
-import socket
 import stat
+import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
-from ..signals import should_exit
 
 log = logging.getLogger(__name__)
 
 #: What the system says when a process, a user or the host has no more of something.
 SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-_SAY_AFTER_S = 3.0  # how long one waits for a lock before it is said who has it
-_LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
+_BLOCK = 1 << 16  # bytes of a file that are read at once from its end
+_LOG_BYTES = 1 << 14  # bytes of a log's end that are looked at
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -98,6 +94,29 @@ def read_plain(path: Path, most: int = -1) -> bytes:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path} is no file")
         return file.read(most)
+
+
+def last_lines(path: Path, lines: int, *, most_bytes: int = sys.maxsize) -> str:
+    """The last lines of a file with their ends, read from its end; '' if there is none, or it is a pipe."""
+    try:
+        if not path.is_file():
+            return ""
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            at, data = size, b""
+            while at > 0 and size - at < most_bytes and data.count(b"\n") <= lines:
+                step = min(_BLOCK, at, most_bytes - (size - at))
+                at -= step
+                file.seek(at)
+                data = file.read(step) + data
+    except OSError:
+        return ""
+    return b"".join(data.splitlines(keepends=True)[-lines:] if lines > 0 else []).decode("utf-8", "replace")
+
+
+def end_of_log(path: Path, lines: int = 20) -> str:
+    """The last lines of a log, to be shown: of a few kilobytes at most, without the end of the last one."""
+    return "\n".join(last_lines(path, lines, most_bytes=_LOG_BYTES).splitlines()[-lines:])
 
 
 def sync_folder(path: Path) -> None:
@@ -198,186 +217,3 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 def is_private(path: Path) -> bool:
     """Whether nobody but the owner (and root) can read it."""
     return stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
-
-
-@cache
-def boot_id() -> str:
-    """What tells this boot of this host from every other one; empty where the system does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-STATE, GROUP, SESSION, STARTED, RESIDENT, STATUS = (
-    0,
-    2,
-    3,
-    19,
-    21,
-    49,
-)  #: Fields of `process_status`; memory in pages.
-
-
-def process_status(pid: int) -> list[bytes]:
-    """What the kernel tells of a process (proc(5), stat), from its state on. Raises `OSError` if there is none."""
-    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-        return file.read().rpartition(b")")[2].split()
-
-
-def process_start(pid: int) -> str:
-    """When a process started, in the kernel's own ticks, so that a reused pid is not taken for it; empty if gone.
-
-    One that has ended is gone, also while its parent has not asked how it ended.
-    """
-    try:
-        words = process_status(pid)
-        return "" if words[STATE] in b"ZX" else words[STARTED].decode()
-    except (OSError, IndexError):
-        if os.path.isdir("/proc/self"):
-            return ""
-        return "?" if _exists(pid) else ""
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def process_identity(pid: int | None = None) -> str:
-    """Who we are, or that process of this host is, for records that outlive us: host, boot, pid and its start."""
-    pid = os.getpid() if pid is None else pid
-    return f"{socket.gethostname()}/{boot_id()}/{pid}/{process_start(pid)}"
-
-
-def process_has_ended(owner: str) -> bool | None:
-    """Whether that process has ended; None where it cannot be known from here (another host)."""
-    try:
-        host, boot, pid, start = owner.split("/")
-        number = int(pid)
-    except ValueError:
-        return None
-    if host != socket.gethostname():
-        return None
-    return boot != boot_id() or process_start(number) != start
-
-
-def lock(path: Path) -> Any:
-    """The lock of that name among all processes, threads and (where the file system can) hosts of the user.
-
-    A `filelock.FileLock`; the kernel gives it back when its holder dies. Keep and reuse it: making one is slow.
-    """
-    from filelock import FileLock
-
-    private_folder(path.parent)
-    return FileLock(path, mode=0o600)
-
-
-def _acquired(lock: Any, timeout_s: float) -> bool:
-    from filelock import Timeout
-
-    deadline, pause = time.monotonic() + timeout_s, 0.002
-    asked = should_exit()  # a signal that came before has led to what needs the lock: a cancel after Ctrl-C
-    with translate_os_errors(Path(lock.lock_file)):
-        while True:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:  # an OSError as well, but none that there is anything to tell about
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-            else:
-                return True
-            # Ever more rarely, and not in step: hundreds that look every few milliseconds keep the holder from working.
-            if should_exit(min(left, pause * random.uniform(0.5, 1.5))) and not asked:
-                raise KeyboardInterrupt
-            pause = min(pause * 1.5, _LOOK_MOST_S)
-
-
-@contextmanager
-def try_lock(lock: Any, *, named: bool = False) -> Iterator[bool]:
-    """Hold a lock if nobody else does: tells whether we have it, and never waits. `named` as for `hold_lock`."""
-    if not _acquired(lock, 0):
-        yield False
-        return
-    try:
-        if named:
-            _sign(lock)
-        yield True
-    finally:
-        lock.release()
-
-
-@contextmanager
-def hold_lock(lock: Any, *, timeout_s: float = 60.0, named: bool = False) -> Iterator[None]:
-    """Hold a lock. Raises `JournalError` when it cannot be had in time; after some seconds it is said who has it.
-
-    `named`: who holds it is written beside it, for those that wait. A signal that asks to leave ends the wait.
-    """
-    if not _acquired(lock, min(timeout_s, _SAY_AFTER_S)):
-        who = holder(lock)
-        if timeout_s > _SAY_AFTER_S:
-            log.warning("waiting for the lock %s: %s", lock.lock_file, who or "another process of yours holds it")
-        if timeout_s <= _SAY_AFTER_S or not _acquired(lock, timeout_s - _SAY_AFTER_S):
-            raise JournalError(
-                f"the lock {lock.lock_file} was not free within {timeout_s:.0f} s",
-                hint=who or "another process of yours holds it: a stopped one, perhaps on another login node?",
-            )
-    try:
-        if named:
-            _sign(lock)
-        yield
-    finally:
-        lock.release()
-
-
-def _sign(lock: Any) -> None:
-    """Write beside a lock who holds it."""
-    try:
-        handle = os.open(f"{lock.lock_file}.holder", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(handle, process_identity().encode())
-        finally:
-            os.close(handle)
-    except OSError:  # no room for it, perhaps: it is for a remark only, and the work can go on
-        return
-
-
-def holder(lock: Any) -> str:
-    """Who holds a lock that is `named`, as a sentence; '' where that is not known."""
-    owner = _signed(lock)
-    if not owner or (gone := process_has_ended(owner)):
-        return ""
-    host, _, pid, _ = owner.split("/")
-    if gone is None:
-        return f"process {pid} on {host} held it last: is it stopped?"
-    if stopped(int(pid)):
-        return f"process {pid} of this host holds it and is stopped: `kill -CONT {pid}` lets it go on"
-    return f"process {pid} of this host holds it"
-
-
-def holder_stopped(lock: Any) -> bool:
-    """Whether who holds a lock that is `named` is known to be a stopped process of this host."""
-    owner = _signed(lock)
-    return bool(owner) and process_has_ended(owner) is False and stopped(int(owner.split("/")[2]))
-
-
-def _signed(lock: Any) -> str:
-    try:
-        owner = read_plain(Path(f"{lock.lock_file}.holder"), 1024).decode()
-        return owner if owner.count("/") == 3 else ""
-    except (OSError, ValueError):
-        return ""
-
-
-def stopped(pid: int) -> bool:
-    """Whether a process of this host was stopped (Ctrl-Z, SIGSTOP) or is being debugged."""
-    try:
-        return process_status(pid)[STATE] in b"Tt"
-    except (OSError, IndexError):
-        return False

@@ -1,7 +1,7 @@
 """Debian releases as folders of this machine, each with another Slurm: made once, found in no time ever after.
 
     python -m tests.clusters.roots make trixie            # or 24.11; without a name: all of them
-    python -m tests.clusters.roots enter trixie pytest -n 0 tests/test_slurm_ends.py
+    python -m tests.clusters.roots enter trixie pytest -n 0 tests/providers/slurm/test_ends.py
 
 A root is made aside by debootstrap, under a lock, and renamed when it is whole: one that was killed halfway is never
 taken for a root. Its name ends with a digest of what it is made from, so that a changed list of packages makes a
@@ -23,14 +23,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import helpers_mpi
 from tests.clusters import inside, modules, packages, slurm
 from tests.clusters.hosts import require_namespaces
 from tests.clusters.packages import PLACE, ManagerUnavailable
+from tests.runs import real_mpis
 
 _VERSION = "1"  # of this recipe: another one makes new roots
 _BASE = ("ca-certificates", "python3", "python3-venv", "procps", "iproute2", "util-linux", "hostname", "git")
-_PACKAGES = (*slurm.PACKAGES, *slurm.ACCOUNTING_PACKAGES, *helpers_mpi.PACKAGES, *modules.PACKAGES, "strace")
+_PACKAGES = (*slurm.PACKAGES, *slurm.ACCOUNTING_PACKAGES, *real_mpis.PACKAGES, *modules.PACKAGES, "strace")
 _LIBMARIADB = "libmariadb.so.3"
 _TIMEOUT = 1200.0  # seconds, of each step; a slow mirror, not a hang
 _OLDER_KEPT = 1  # roots of the same release that another clone may be using

@@ -1,4 +1,4 @@
-"""The fixture `oddq`: the manager's commands on PATH, and its platform as docs/odd-managers.md has it."""
+"""The fixture `oddq`: the manager's commands on PATH, and its platform as docs/how-to/odd-managers.md has it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from psij_parsl.platforms import Platform
 from .manager_of import Oddq
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "odd-managers.md"
+PAGE = HERE.parents[1] / "docs" / "how-to" / "odd-managers.md"
 FILES = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The platform of docs/odd-managers.md for other kinds of oddq. It lies beside that page's modules when it is used."""
+"""The platform of docs/how-to/odd-managers.md for other kinds of oddq. It lies beside that page's modules when it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records what a real Slurm answers to our own questions, for `tests/test_slurm_records.py`.
+"""Records what a real Slurm answers to our own questions, for `tests/providers/slurm/test_records.py`.
 
     python -m tests.recorded.record_slurm
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from ...errors import InvalidRequest
-from ...jobs.journal import Journal, owner_of
+from ...jobs.job_places import owner_of
+from ...jobs.journal import Journal
 from ...jobs.record import JobRecord
 from ..command import Command, Invocation
 from ..flag_types import age

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import Error, JournalError, PluginError, SchedulerError
-from ...system.files import hold_lock, home, is_private, lock, private_folder, write_whole
+from ...system.files import home, is_private, private_folder, write_whole
+from ...system.locks import hold_lock, lock
 from ..command import Command, Invocation
 from ..flags import JSON, Flag
 from ..output import Column, Renderer

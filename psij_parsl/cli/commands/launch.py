@@ -152,8 +152,11 @@ class _Launch:
         return TIMED_OUT
 
     def _run(self, assignment: Assignment, io: RankIO) -> int:
+        from ...runs.planning import prepare_run
+
         resources = self.resources
-        run = self.method(
+        run = prepare_run(
+            self.method,
             self.job,
             assignment.nodes,
             io=io,

@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGINT
 
 from ...errors import Error, InvalidRequest
-from ...jobs.batch import outputs
+from ...jobs.job_folder import outputs
 from ...jobs.record import JobRecord
 from ...jobs.verdict import manager_log
 from ...platforms.templates.validators import non_negative_int

@@ -10,8 +10,8 @@ from contextlib import suppress
 from types import FrameType
 
 from ...errors import Ambiguous, Error
-from ...jobs.batch import outputs
 from ...jobs.executor import Submission
+from ...jobs.job_folder import outputs
 from ...signals import kept, received_signal, registered, should_exit
 from ...states import JobState, JobStatus
 from ..command import OWN_ERROR, Command, Invocation

@@ -1,0 +1,90 @@
+"""`psij-run` on a real Slurm: the same words as on a laptop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from time import monotonic
+
+import pytest
+
+from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij
+from tests.clusters.slurm import SlurmCluster
+
+
+@pytest.fixture(autouse=True)
+def on_slurm(slurm_plain: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm's commands lead to the test cluster, and jobs go there."""
+    for name, value in slurm_plain.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PSIJ_RUN_PLATFORM", "slurm")
+
+
+def test_run_is_the_program_itself_on_slurm_too() -> None:
+    done = psij("run", "-t", "5", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.returncode, done.stdout) == (3, "out\n")
+    assert done.stderr.startswith("err\npsij-run: job ")
+
+
+def test_many_ranks_are_launched_by_srun() -> None:
+    done = psij("run", "-N", "2", "--ntasks-per-node", "1", "--", "sh", "-c", "echo $SLURM_PROCID")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["0", "1"]
+
+
+def test_an_unknown_queue_is_answered_with_those_that_there_are() -> None:
+    done = psij("submit", "--queue", "nope", "--", "hostname")
+    assert done.returncode == 4
+    said, hint = one_sentence_and_a_hint(done)
+    assert "partition" in said
+    assert "known: " in hint
+    queues = json.loads(psij("platform", "show", "slurm", "--json").stdout)["queues"]
+    assert all(queue["name"] in hint for queue in queues if queue["up"])
+
+
+def test_sigterm_cancels_the_job_on_slurm() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "run", "--", "sh", "-c", "echo up; exec sleep 60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"up\n"
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+    assert running.returncode == 143
+    assert json.loads(psij("status", "last", "--json").stdout)[0]["state"] == "CANCELED"
+
+
+def test_jobs_of_two_platforms_are_seen_and_cancelled_together() -> None:
+    on_slurm = psij("submit", "--hold", "--", "true").stdout.strip()
+    here_too = psij("submit", "--platform", "local", "--hold", "--", "true").stdout.strip()
+    rows = json.loads(psij("status", "--json").stdout)
+    assert [(row["id"], row["platform"], row["held"]) for row in rows] == [
+        (on_slurm, "slurm", True),
+        (here_too, "local", True),
+    ]
+    assert psij("cancel", "all").returncode == 0
+    assert psij("wait", on_slurm, here_too).returncode == 143
+
+
+def test_an_array_on_slurm_has_labelled_output_and_the_worst_code() -> None:
+    done = psij("run", "--array", "1,3", "--", "sh", "-c", "echo $PSIJ_ARRAY_INDEX; exit $PSIJ_ARRAY_INDEX")
+    assert done.returncode == 3
+    assert sorted(done.stdout.splitlines()) == ["[1] 1", "[3] 3"]
+
+
+def test_the_doctor_hears_slurm() -> None:
+    rows = {row["what"]: row for row in json.loads(psij("doctor", "--json").stdout)}
+    assert rows["platform slurm"]["state"] == "ok"
+    assert "answers in" in rows["platform slurm"]["text"]
+
+
+def test_a_pending_job_is_cancelled_within_seconds() -> None:
+    with subprocess.Popen([*COMMAND, "run", "-v", "--hold", "--", "true"], stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        assert any(b"slurm id " in line for line in iter(running.stderr.readline, b""))
+        began = monotonic()
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert monotonic() - began < 10

@@ -1,0 +1,265 @@
+"""From a job to the files in its folder: what the manager is told, what the environment holds, who may read it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from psij_parsl import BatchSchedulerExecutor, Job
+from psij_parsl.errors import InvalidRequest, JournalError
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
+from psij_parsl.jobs.job_dependencies import Dependencies
+from psij_parsl.jobs.job_environment import exports, inherited
+from psij_parsl.jobs.job_files import SubmissionRequest, element_text, render, requests, values
+from psij_parsl.platforms.registry import platform, platforms
+
+PLATFORMS = [name for name, _ in platforms(plugins=False)]
+
+PLAIN = {"queue": "debug", "project": "proj1", "wall_time_min": 90}
+GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "slurm, as little as can be": (
+        {},
+        """#!/bin/bash
+#SBATCH --job-name=echo
+#SBATCH --comment=psij:j1
+#SBATCH --output=/spool/j1/manager.log
+#SBATCH --open-mode=append
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=1
+#SBATCH --time=00:10:00
+""",
+    ),
+    "slurm, much": (
+        {
+            **PLAIN,
+            "name": "a run (né #1)",
+            "num_nodes": 3,
+            "ranks_per_node": 4,
+            "cpus_per_rank": 2,
+            "gpus_per_rank": 1,
+            "threads_per_core": 2,
+            "memory_per_node": 5000,
+            "hold": True,
+            "array": (0, 1, 2, 9),
+            "job_mode": "mpi",
+            "parameters": {
+                "qos": "high",
+                "constraint": "gpu&hbm80g",
+                "exclusive": "yes",
+                "requeue": "no",
+                "mail_type": "END,FAIL",
+                "directives": ["--switches=2"],
+                "signal_before_end": "USR1@90",
+            },
+        },
+        """#!/bin/bash
+#SBATCH --job-name=a_run_n_1
+#SBATCH --comment=psij:j1
+#SBATCH --output=/spool/j1/manager.log.%a
+#SBATCH --open-mode=append
+#SBATCH --nodes=3
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=4
+#SBATCH --time=01:30:00
+#SBATCH --threads-per-core=2
+#SBATCH --partition=debug
+#SBATCH --account=proj1
+#SBATCH --qos=high
+#SBATCH --constraint='gpu&hbm80g'
+#SBATCH --mem=5000M
+#SBATCH --gpus-per-node=4
+#SBATCH --exclusive
+#SBATCH --mail-type=END,FAIL
+#SBATCH --signal=B:USR1@90
+#SBATCH --no-requeue
+#SBATCH --array=0-2,9
+#SBATCH --hold
+#SBATCH --switches=2
+""",
+    ),
+}
+
+
+def script(name: str, job: Job, **given: Any) -> str:
+    wanted = platform(name)
+    settings = FileSettings(template=wanted.template_class, launcher=wanted.launcher)
+    return render(settings, job, JobPlace("j1", "psij:j1", Path("/spool/j1")), **given)
+
+
+def write(folder: Path, job: Job, environ: Mapping[str, str], elements: Sequence[Job] = ()) -> Path:
+    settings = FileSettings(template=platform("local").template_class, launcher="fork")
+    place = JobPlace("j1", "psij:j1", folder)
+    return SubmissionRequest.make(settings, job, place, environ=environ, elements=elements).write()
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_the_directives_of(case: str) -> None:
+    fields, expected = GOLDEN[case]
+    text = script(case.partition(",")[0], Job(command=["echo", "hi"], **fields))
+    head = text.partition("# psij-parsl job j1")[0]
+    assert "".join(line + "\n" for line in head.splitlines() if line.strip()) == expected
+
+
+def test_dependencies_are_told_in_the_managers_words() -> None:
+    text = script("slurm", Job(command=["true"]), dependencies=Dependencies(["afterok:12", "afterany:13_4"]))
+    assert "#SBATCH --dependency=afterok:12,afterany:13_4\n" in text
+
+
+JOBS: Mapping[str, dict[str, Any]] = {
+    "plain": {},
+    "with files": {"stdin": "/etc/hosts", "stdout": "/tmp/o", "stderr": "/tmp/e"},
+    "with one output file": {"stdout": "/tmp/o"},
+    "an array": {"array": (1, 2, 5), "stdout": "/tmp/o"},
+    "with a setup": {"setup": "module load x\nexport A='b c'"},
+    "without the environment": {"inherit_environment": False},
+    "several ranks": {"ranks_per_node": 2},
+    "several copies": {"ranks_per_node": 2, "job_mode": "serial"},
+    "odd words": {"name": "x" * 300, "directory": "/tmp/it's \\ $x\n#y", "queue": None},
+}
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+@pytest.mark.parametrize("case", JOBS)
+def test_every_platforms_script_is_shell_that_bash_can_read(name: str, case: str) -> None:
+    fields = {
+        key: Path(v) if key in ("stdin", "stdout", "stderr", "directory") else v for key, v in JOBS[case].items()
+    }
+    try:
+        text = script(name, Job(command=["echo", "it's"], **fields), elements=case == "an array")
+    except InvalidRequest:
+        pytest.skip("this platform cannot be asked for that")
+    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert text.startswith("#!/bin/bash\n")
+    assert "\r" not in text
+
+
+def test_a_rendered_script_is_the_one_that_would_be_sent() -> None:
+    executor = BatchSchedulerExecutor("local")
+    job = Job(command=["echo", "hi"])
+    shown = executor.render(job)
+    sent = (executor.submit(job).folder / "script.sh").read_text()
+    folder = str(executor.journal.home / "jobs")
+    [sent_id] = os.listdir(folder)
+    assert sent.replace(sent_id, "JOB") == shown
+
+
+# ---- the environment -----------------------------------------------------------------------------------------------
+
+
+def test_what_describes_a_place_is_not_inherited() -> None:
+    outside = {
+        "PATH": "/bin",
+        "HOME": "/h",
+        "MY": "x",
+        "LANG": "C",
+        "lower": "y",
+        "EMPTY": "",
+        "PWD": "/p",
+        "OLDPWD": "/o",
+        "SHLVL": "2",
+        "_": "/bin/env",
+        "BASH_FUNC_f%%": "() { :; }",
+        "not a name": "z",
+        "SLURM_JOB_ID": "1",
+        "SLURM_CONF": "/c",
+        "SLURMD_NODENAME": "n",
+        "SBATCH_ACCOUNT": "a",
+        "PMI_RANK": "0",
+        "PMIX_RANK": "0",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "PSIJ_JOB_ID": "q",
+        "PSIJ_NATIVE_ID": "4",
+        "UID": "0",
+        "psij_folder": "/x",
+        "RANDOM": "1",
+    }
+    kept = inherited(platform("slurm").scheduler_class.drop_env, outside)
+    assert set(kept) == {"PATH", "HOME", "MY", "LANG", "lower", "EMPTY"}
+
+
+def test_each_platform_drops_its_own_job_variables() -> None:
+    samples = {
+        "slurm": "SLURM_JOB_ID",
+        "local": "PSIJ_LOCAL_JOB_ID",
+        "pbspro": "PBS_JOBID",
+        "lsf": "LSB_JOBID",
+        "gridengine": "JOB_ID",
+        "flux": "FLUX_JOB_ID",
+        "cobalt": "COBALT_JOBID",
+        "torque": "PBS_JOBID",
+        "oar": "OAR_JOB_ID",
+        "htcondor": "_CONDOR_SLOT",
+    }
+    for name in PLATFORMS:
+        assert not inherited(platform(name).scheduler_class.drop_env, {samples[name]: "1"}), name
+
+
+def exported(folder: Path) -> list[str]:
+    return [line for line in (folder / "environment").read_text().splitlines() if line.startswith("export ")]
+
+
+def test_a_job_of_its_own_environment_has_nothing_else(tmp_path: Path) -> None:
+    job = Job(command=["true"], inherit_environment=False, environment={"A": "1"})
+    write(tmp_path, job, {"B": "2"})
+    assert exported(tmp_path) == ["export A=1"]
+
+
+def test_a_jobs_own_value_wins_over_the_inherited(tmp_path: Path) -> None:
+    write(tmp_path, Job(command=["true"], environment={"A": "1"}), {"A": "0", "B": "2"})
+    assert sorted(exported(tmp_path)) == ["export A=1", "export B=2"]
+
+
+def test_files_are_the_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
+    job = Job(command=["true"], environment={"SECRET": "x"})
+    os.umask(os.umask(0o022))
+    path = write(tmp_path, job, {}, [job])
+    assert path == tmp_path / "script.sh"
+    for name in ("script.sh", "environment", "elements"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    with pytest.raises(JournalError, match="File exists"):
+        write(tmp_path, job, {})
+
+
+def test_exports_are_lines_that_a_shell_reads_back() -> None:
+    text = exports({"A": "it's", "B": "a\nb", "C": ""})
+    done = subprocess.run(
+        ["bash", "-c", text + 'printf "%s|" "$A" "$B" "$C"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "it's|a\nb||"
+
+
+def test_an_index_that_the_elements_have_not_ends_the_job() -> None:
+    text = "psij_end() { echo end $*; exit; }\npsij_index=7\n" + element_text(
+        [Job(command=["x"]), Job(command=["y"])]
+    )
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout == "end 125 element\n"
+
+
+# ---- what is asked of a platform -----------------------------------------------------------------------------------
+
+
+def test_only_what_goes_beyond_the_ordinary_counts_as_a_request() -> None:
+    assert requests(Job(command=["true"])) == {}
+    asked = requests(Job(command=["true"], num_nodes=2, gpus_per_rank=1, memory_per_node=5, queue="q", hold=True))
+    assert asked == {"num_nodes": 2, "gpus_per_rank": 1, "memory_per_node": 5, "queue": "q", "hold": True}
+
+
+def test_a_request_that_a_platform_cannot_express_is_refused_not_dropped() -> None:
+    with pytest.raises(InvalidRequest, match="local platform cannot ask for GPUs"):
+        script("local", Job(command=["true"], gpus_per_rank=1))
+    with pytest.raises(InvalidRequest, match=r"memory per node \(MB\)"):
+        script("local", Job(command=["true"], memory_per_node=100))
+
+
+def test_a_fixed_parameter_cannot_be_passed_through_a_second_time() -> None:
+    with pytest.raises(InvalidRequest, match="wall_time_min is said twice"):
+        values(Job(command=["true"], wall_time_min=5, parameters={"wall_time_min": 99}))
+    assert values(Job(command=["true"], parameters={"qos": "x"}))["qos"] == "x"

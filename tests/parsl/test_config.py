@@ -1,0 +1,222 @@
+"""Configurations from a site: what is filled in, and the same printed as Python and as YAML."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from psij_parsl.cli.app import run as psij_run
+from psij_parsl.errors import InvalidRequest
+from tests.parsl.helpers import PARSL_IS_UNTIDY, apps, loaded
+
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores")]
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+#: How a user of each shipped machine asks for blocks, on the command line and in Python.
+MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "aurora": (
+        "-N 2 -t 1h -q debug -A chem",
+        {"num_nodes": 2, "wall_time_min": 60, "queue": "debug", "project": "chem"},
+    ),
+    "frontier": ("-N 2 -A chem -X qos=debug", {"num_nodes": 2, "project": "chem", "qos": "debug"}),
+    "laptop": ("--max-blocks 2 -t 1h", {"max_blocks": 2, "wall_time_min": 60}),
+    "lumi": (
+        "-q standard-g -A p_1 -X gpus_per_node=8",
+        {"queue": "standard-g", "project": "p_1", "gpus_per_node": "8"},
+    ),
+    "pbspro": (
+        "-N 2 -q workq -X ncpus=8 --mode mpi",
+        {"num_nodes": 2, "queue": "workq", "ncpus": 8, "job_mode": "mpi"},
+    ),
+    "perlmutter": (
+        "-q debug -A chem -X constraint=gpu -X exclusive=yes --worker-init 'module load x'",
+        {"queue": "debug", "project": "chem", "constraint": "gpu", "exclusive": True, "worker_init": "module load x"},
+    ),
+    "polaris": (
+        "-q debug -A chem --workers-per-node 2",
+        {"queue": "debug", "project": "chem", "workers_per_node": 2},
+    ),
+    "slurm": ("-N 2 --launcher mpich --max-blocks 3", {"num_nodes": 2, "launcher": "mpich", "max_blocks": 3}),
+}
+
+
+def test_every_shipped_machine_is_asked() -> None:
+    assert {*MACHINES} == {path.stem for path in CONFIGS.glob("*.toml")}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_what_is_printed_for_a_machine_is_its_configuration(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import parsl.providers
+
+    import psij_parsl
+    from psij_parsl.parsl import register
+
+    monkeypatch.setattr("parsl.executors.high_throughput.executor.get_all_addresses", None)  # nobody is to be asked
+    flags, wishes = MACHINES[name]
+    direct = psij_parsl.site(name).parsl_config(**wishes)
+    provider = direct.executors[0].provider
+
+    assert psij_run(["parsl", "show", "--site", name, *shlex.split(flags)]) == 0
+    space: dict[str, Any] = {}
+    exec(compile(capsys.readouterr().out, f"{name}.py", "exec"), space)
+    assert repr(space["config"]) == repr(direct)
+    assert repr(space["executor"].provider) == repr(provider)
+    assert space["executor"].interchange_launch_cmd == direct.executors[0].interchange_launch_cmd
+
+    assert psij_run(["parsl", "show", "--site", name, "--yaml", *shlex.split(flags)]) == 0
+    engine, _, text = capsys.readouterr().out.partition("  provider:\n")
+    settings = {k: json.loads(v) for k, v in (line.strip().split(": ", 1) for line in text.splitlines())}
+    register()
+    made = getattr(parsl.providers, settings.pop("type"))(**settings)
+    assert repr(made) == repr(provider)
+    assert made._shape == provider._shape
+    assert engine.startswith(f'engine:\n  type: "Globus{"MPI" if wishes.get("job_mode") else "Compute"}Engine"\n')
+
+
+def test_a_platforms_parameter_that_is_unknown_or_wrong_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    show = ["parsl", "show", "--site", "perlmutter", "-A", "chem", "-q", "debug"]
+    for words, said in (
+        ([], "must say its constraint"),
+        (["-X", "constrain=gpu"], "did you mean 'constraint'"),
+        (["-X", "num_nodes=2"], "use -N"),
+        (["-X", "constraint=gpu", "-X", "exclusive=maybe"], "exclusive='maybe' is refused"),
+        (["--max-blocks", "0"], "must be a whole number above 0"),
+    ):
+        assert psij_run([*show, *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_site_that_says_its_nodes_in_its_platforms_words_has_all_of_them_used() -> None:
+    """B27: Polaris's nodes have 64 CPUs and 4 GPUs, and one worker would not do."""
+    from psij_parsl.parsl.config import plan
+    from psij_parsl.providers import PBSProProvider
+
+    made = plan("polaris", project="chem", queue="debug")
+    assert (made.executor["max_workers_per_node"], made.executor["available_accelerators"]) == (4, 4)
+    provider = made.provider_class(**made.provider)
+    assert (provider.cores_per_node, provider.gpus_per_node) == (64, 4)
+    assert "export PARSL_CORES=64\n" in provider.script("pool", 1, "n")
+    assert plan("polaris", project="chem", queue="debug", gpus_per_node=2).executor["available_accelerators"] == 2
+    assert PBSProProvider(cores_per_node=8, gpus_per_node=2, job_mode="mpi").parameters.get("ngpus") is None
+    job = PBSProProvider(cores_per_node=8, gpus_per_node=2, job_mode="mpi")._shape.job("true", "n")
+    assert (job.parameters["ngpus"], job.ranks_per_node) == (2, 8)
+
+
+def test_what_a_site_says_of_its_nodes_gives_each_worker_its_gpu_and_the_cores_near_to_it() -> None:
+    from psij_parsl.parsl.config import plan
+
+    aurora = plan("aurora", project="chem", queue="debug").executor
+    assert (aurora["max_workers_per_node"], len(aurora["available_accelerators"])) == (12, 12)
+    assert aurora["available_accelerators"][:2] == ["0.0", "0.1"]
+    near = aurora["cpu_affinity"].removeprefix("list:").split(":")
+    assert near[0].split(",") == [str(cpu) for cpu in (*range(1, 9), *range(105, 113))]
+    frontier = plan("frontier", project="chem").executor
+    assert (frontier["max_workers_per_node"], frontier["available_accelerators"]) == (8, 8)
+    assert "48" not in frontier["cpu_affinity"].split(":")[1].split(",")  # it is kept from jobs
+    few = plan("frontier", project="chem", accelerators=4, workers_per_node=2).executor
+    assert (few["max_workers_per_node"], few["cpu_affinity"].count(":")) == (2, 4)
+    assert plan("frontier", project="chem", workers_per_node=16).executor["cpu_affinity"] == "block"
+    assert "available_accelerators" not in plan("frontier", project="chem", cores_per_node=4).executor
+
+
+def test_the_cores_of_a_site_without_gpus_are_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from psij_parsl.parsl.config import plan
+
+    (tmp_path / "big.toml").write_text(
+        'platform = "slurm"\n[node]\ncpus = 8\nthreads_per_core = 2\nblocked = "0,4"\n'
+    )
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
+    assert plan("big").executor["max_workers_per_node"] == 3
+    assert plan("big", cores_per_worker=2).executor["max_workers_per_node"] == 1
+
+
+def test_a_site_file_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.toml").write_text('platform = "slurm"\n[defaults]\nranks_per_node = 4\ncpus_per_rank = 2\n')
+    assert psij_run(["parsl", "show", "--config", str(tmp_path / "mine.toml")]) == 0
+    answer = capsys.readouterr()
+    assert "site='mine'" in answer.out
+    assert "max_workers_per_node=8" in answer.out
+    assert "among the site files" in answer.err
+
+
+@pytest.mark.slow
+def test_a_sites_configuration_runs_and_its_printed_form_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import psij_parsl
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "2")  # workers that are to start
+    assert psij_run(["parsl", "write", "made.py", "--site", "laptop", "--max-blocks", "2", "-t", "1h"]) == 0
+    space: dict[str, Any] = {}
+    exec(compile((tmp_path / "made.py").read_text(), "made.py", "exec"), space)
+    direct = psij_parsl.site("laptop").parsl_config(max_blocks=2, wall_time_min=60)
+    assert repr(space["config"]) == repr(direct)
+    assert repr(space["executor"].provider) == repr(direct.executors[0].provider)
+    assert direct.executors[0].drain_period == (60 - 6) * 60
+    assert direct.executors[0].encrypted
+    with loaded(space["config"]):
+        where, _ = apps()
+        assert len([task.result(60) for task in [where(n) for n in range(100)]]) == 100
+
+
+def test_a_plan_knows_workers_accelerators_and_affinity() -> None:
+    from psij_parsl.parsl.config import plan
+
+    gpus = plan("slurm", cores_per_node=64, gpus_per_node="a100:4").executor
+    assert (gpus["max_workers_per_node"], gpus["available_accelerators"], gpus["cpu_affinity"]) == (4, 4, "block")
+    cores = plan("slurm", cores_per_node=64, cores_per_worker=8, wall_time_min="2h").executor
+    assert (cores["max_workers_per_node"], cores["drain_period"]) == (8, 6600)
+    mpi = plan("slurm", num_nodes=4, job_mode="mpi")
+    assert mpi.executor_class == "MPIExecutor"
+    assert (mpi.executor["max_workers_per_block"], mpi.executor["mpi_launcher"]) == (4, "srun")
+    assert plan("slurm", interface="lo").executor["address"] == "127.0.0.1"
+    assert plan("slurm", address="localhost").executor["address"] in ("127.0.0.1", "::1")
+    with pytest.raises(InvalidRequest, match=r"interface='hsn9' has no address here.*lo"):
+        plan("slurm", interface="hsn9")
+    with pytest.raises(InvalidRequest, match="no parameter 'max_block'.*'max_blocks'|no parameter 'max_block'"):
+        plan("slurm", max_block=2)
+    for name, value in {
+        "workers_per_node": 0,
+        "cores_per_worker": "x",
+        "drain_min": -1,
+        "strategy": "foo",
+        "max_blocks": "two",
+        "init_blocks": -1,
+        "parallelism": "x",
+        "worker_init": 3,
+        "watchdog_s": "x",
+        "mem_per_node": "x",
+    }.items():
+        with pytest.raises(InvalidRequest, match=f"{name}={value!r} "):
+            plan("slurm", **{name: value})
+    assert plan("slurm", init_blocks=2).provider["max_blocks"] == 2
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("mine")
+    assert psij_run(["parsl", "write", str(tmp_path / "mine.py"), "--site", "laptop"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (tmp_path / "mine.py").read_text() == "mine"
+
+
+def test_importing_the_configuration_looks_for_no_network(tmp_path: Path) -> None:
+    """B31: an address is looked for when a configuration is made, never when a module is imported."""
+    text = textwrap.dedent("""
+        import socket
+        def never(*words): raise AssertionError(words)
+        socket.getaddrinfo = socket.gethostbyname = never
+        import psij_parsl.parsl.config
+        psij_parsl.parsl.config.plan("laptop")
+    """)
+    subprocess.run([sys.executable, "-c", text], check=True, cwd=tmp_path, timeout=60)
