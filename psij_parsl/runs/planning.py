@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import InvalidRequest
 from ..job import Job
+from ..platforms.registry import managers
 from ..resources.host import is_here
 from ..resources.host import name as host_name
 from ..system.commands import client_environment, matcher
@@ -123,12 +124,15 @@ def _setup(job: Job) -> str:
 
 def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[str, str]:
     """The child's: ours without what an outer run left in it, then the launcher's needs, then the job's own."""
-    base = (
-        environ if job.inherit_environment else client_environment(("SLURM_*", "PBS_*", "LSB_*", "FLUX_*"), environ)
-    )
+    base = environ if job.inherit_environment else client_environment(_manager_variables(), environ)
     dropped = matcher((*OUTER_RUN, *method.scrub_environment))
     kept = {name: value for name, value in base.items() if not dropped.fullmatch(name)}
     return {**kept, **method.environment, **job.environment}
+
+
+def _manager_variables() -> Sequence[str]:
+    """Patterns of what a manager's launcher needs of its job's environment, whichever manager's it is."""
+    return [pattern for manager in managers() for pattern in manager.variables]
 
 
 def _names(environment: Mapping[str, str]) -> Sequence[str]:
