@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.tools import report
-from psij_parsl.jobs.journal import _ALPHABET, _EPOCH
+from psij_parsl.jobs.job_places import ALPHABET, EPOCH
 
 COMMAND = [sys.executable, "-m", "psij_parsl.cli"]
 DAYS = 300  # over which the jobs were submitted
@@ -35,11 +35,11 @@ NOW = time.time()
 def job_id(number: int, count: int, now: float) -> tuple[str, float]:
     """The id of a job of long ago, and when it was submitted."""
     intended = now - DAYS * 86400.0 * (1 - number / count) - 3600.0
-    seconds, text = int(intended) - _EPOCH, ""
+    seconds, text = int(intended) - EPOCH, ""
     for _ in range(6):
         seconds, digit = divmod(seconds, 32)
-        text = _ALPHABET[digit] + text
-    tail = "".join(_ALPHABET[(number // 32**place) % 32] for place in range(4))
+        text = ALPHABET[digit] + text
+    tail = "".join(ALPHABET[(number // 32**place) % 32] for place in range(4))
     return text + tail, intended
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.tools import interleaved, report
+from psij_parsl.jobs.channel import Channel
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.reconcile import reconcile
-from psij_parsl.jobs.snapshot import View
+from psij_parsl.jobs.snapshot import QueueSnapshot, View
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler, _user
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
@@ -112,9 +113,20 @@ def contestants(place: Path, platform: str, kind: type[Scheduler], text: str, su
     answer = Output(("ask",), 0, text, "")
     scheduler = kind(run=lambda argv, **_: answer)
     view = View()
+    channel = Channel(
+        platform,
+        "",
+        journal,
+        scheduler,
+        QueueSnapshot(place, platform, "", 30.0),
+        grace_s=120.0,
+        settle_s=30.0,
+        patience_s=600.0,
+        cluster_key=str,
+    )
 
     def update() -> View:
-        return reconcile(journal, scheduler, view, platform=platform, cluster="", grace_s=120, settle_s=120)
+        return reconcile(channel, view)
 
     view = update()  # the first look, which writes the ends down; what follows is the steady state
     return {f"{platform}: parse": lambda: scheduler.qstat(lambda seen: ()), f"{platform}: parse and update": update}

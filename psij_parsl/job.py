@@ -12,6 +12,8 @@ from typing import Any
 from .errors import InvalidRequest, nearest
 
 MODES = ("script", "serial", "mpi")
+#: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
+DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 
 #: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
 BASH_OWN = frozenset(

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..errors import InvalidRequest, nearest
+from ..job import DEPENDENCY_KINDS
 
-KINDS = ("afterok", "afterany", "afternotok", "after")
 _STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
 _MOST_ELEMENTS = 1_000_000
 
@@ -47,8 +47,10 @@ def _dependencies(text: str) -> list[str]:
         kind, colon, ids = part.partition(":")
         if not colon:
             kind, ids = "afterok", part
-        if kind not in KINDS:
-            raise InvalidRequest(f"-d {text} asks for the unknown kind {kind!r}", hint=nearest(kind, KINDS))
+        if kind not in DEPENDENCY_KINDS:
+            raise InvalidRequest(
+                f"-d {text} asks for the unknown kind {kind!r}", hint=nearest(kind, DEPENDENCY_KINDS)
+            )
         if not all(ids.split(":")):
             raise InvalidRequest(f"-d {text} names no job after {kind!r}", hint=f"for example -d {kind}:last")
         found += [f"{kind}:{each}" for each in ids.split(":")]

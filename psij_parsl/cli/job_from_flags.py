@@ -12,7 +12,7 @@ from ..errors import InvalidRequest, nearest
 from .flags import FLAGS, Chosen, Flag, said_twice, shown
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Wish
+    from ..platforms.queries import Wish
 
 ENVIRONMENT = "the environment"
 _WHERE = ("site", "config", "platform")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..jobs.journal import Journal
-from ..jobs.record import JobRecord, cluster_in, element_id
+from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
+from ..system.job_names import cluster_in
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
@@ -110,7 +111,7 @@ class JobTable:
         from ..jobs.batch import BatchSchedulerExecutor
 
         if platform and not site_name and not file:
-            return Target(self._shared(BatchSchedulerExecutor(platform)))
+            return Target(BatchSchedulerExecutor(platform, journal=self.journal))
         from ..jobs.site_executor import executor_of
         from ..sites import find
 
@@ -119,12 +120,7 @@ class JobTable:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"
             )
-        return Target(self._shared(executor_of(site)), site)
-
-    def _shared(self, executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
-        if executor.journal.home == self.journal.home:
-            executor.journal = self.journal  # read once for all
-        return executor
+        return Target(executor_of(site, journal=self.journal), site)
 
     # ---- jobs that there are -------------------------------------------------------------------------------
 
@@ -142,7 +138,7 @@ class JobTable:
         """The executor of a job's platform, site and cluster. Raises `PluginError` if the platform is gone."""
         key = entry.platform, entry.site
         if key not in self._executors:
-            self._executors[key] = self._shared(self._made(entry))
+            self._executors[key] = self._made(entry)
         executor = self._executors[key]
         return executor.at(named) if (named := cluster_in(entry.cluster)) else executor
 
@@ -152,14 +148,14 @@ class JobTable:
             from ..sites import find
 
             try:
-                executor = executor_of(find(entry.site))
+                executor = executor_of(find(entry.site), journal=self.journal)
                 if executor.platform.name == entry.platform:
                     return executor
             except SiteError as error:
                 self.notes.append(f"{error.message}; job {entry.id} is looked after without it")
         from ..jobs.batch import BatchSchedulerExecutor
 
-        return BatchSchedulerExecutor(entry.platform, site=entry.site)
+        return BatchSchedulerExecutor(entry.platform, site=entry.site, journal=self.journal)
 
     def groups(self, found: Found) -> list[tuple[BatchSchedulerExecutor, Found]]:
         """Jobs by the executor that can be asked about them; `complain` tells of those for which there is none."""
@@ -266,7 +262,7 @@ def _recorded(entry: JobRecord, key: str) -> JobStatus:
 def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
     if len(statuses) == 1:
         return statuses[0]
-    from ..jobs.batch import summary
+    from ..jobs.array_status import summary
 
     return summary(statuses)
 
@@ -305,8 +301,8 @@ def failure_error(row: JobRow) -> Error:
 
 
 def _log_tail(row: JobRow) -> str:
-    from ..jobs.executor import tail
     from ..jobs.verdict import manager_log
+    from ..system.files import end_of_log
 
-    last = tail(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
+    last = end_of_log(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
     return f"\n--- {row.entry.platform} wrote\n{last}" if last else ""

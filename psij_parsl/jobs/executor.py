@@ -11,11 +11,11 @@ from typing import Any, TypeAlias, Union
 from ..errors import InvalidRequest, JobFailed, LostJob
 from ..job import Job
 from ..states import EndReason, JobState, JobStatus
+from ..system.files import end_of_log
 
 JobName: TypeAlias = Union[str, "Submission"]
 """What names a job: an id, ours or the manager's, or its handle."""
 Callback = Callable[["Submission", JobStatus], None]
-_TAIL_LINES = 20
 
 
 class JobExecutor(ABC):
@@ -151,21 +151,7 @@ def failure(submission: Submission, status: JobStatus, element: Submission | Non
     if shown.id != submission.id:
         text += f"; the first such element is {shown.id}"
     for path in (shown.stderr, shown.manager_log):
-        if path is not None and (last := tail(path)):
+        if path is not None and (last := end_of_log(path)):
             text += f"\n--- the end of {path}\n{last}"
     hint = status.reason.hint if status.reason else f"its folder is {shown.folder}"
     return kind(text, hint=hint, status=status)
-
-
-def tail(path: Path, lines: int = _TAIL_LINES) -> str:
-    """The last lines of a file, read from its end; '' if there is none."""
-    try:
-        if not path.is_file():  # a pipe, which would be waited for
-            return ""
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 16384))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])

@@ -11,11 +11,11 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ..platforms.scheduler import OUR_ID
-from .record import LOG, cluster_in
+from ..system.job_names import MANAGER_LOG, OUR_ID, cluster_in
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Scheduler, SchedulerRecord
+    from ..platforms.queries import SchedulerRecord
+    from ..platforms.scheduler import Scheduler
     from .record import JobRecord
 
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
@@ -82,7 +82,7 @@ def bearers_of(scheduler: Scheduler, record: SchedulerRecord) -> set[str]:
     if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # no text: a stranger's
         found.add(tagged)
     folder, _, name = record.output.rpartition("/")
-    if name.startswith(LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
+    if name.startswith(MANAGER_LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
         found.add(parent)
     return found
 

@@ -7,47 +7,22 @@ import re
 import shlex
 import shutil
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InvalidRequest
-from ..job import BASH_OWN, Job, Resources
+from ..job import Job, Resources
 from ..platforms.templates.quoting import Raw
-from ..runs.registry import launcher as find_launcher
 from ..system.commands import matcher
 from ..system.files import write_new
+from ..system.id_ranges import format_ranges
+from .file_settings import FileSettings, JobPlace
+from .job_dependencies import Dependencies
+from .job_environment import environment_text, exports
+from .launch_lines import WRAPPER, is_wrapped, launch_text
 
-if TYPE_CHECKING:
-    from ..platforms.templates.template import JobTemplate
-    from ..sites.launch_options import LaunchOptions
-
-#: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
-NEVER_INHERITED = (
-    "_",
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "HOSTNAME",
-    "psij_*",
-    "PSIJ_JOB_*",
-    "PSIJ_NATIVE_ID",
-    "PSIJ_NODEFILE",
-    "PSIJ_ARRAY_INDEX",
-    "PSIJ_RANK",
-    "PSIJ_LOCAL_RANK",
-    "PSIJ_NUM_RANKS",
-    "PSIJ_PARSL_FAULT",
-    "PMI_*",
-    "PMIX_*",
-    "CUDA_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
-    "GPU_DEVICE_ORDINAL",
-    "ZE_AFFINITY_MASK",
-    "PSIJ_SITE",
-    "PSIJ_SITE_FILE",
-)
 #: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
 #: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
 NEVER_THE_NODES = (
@@ -70,7 +45,79 @@ NEVER_THE_NODES = (
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _SHAPE = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SCRIPT = "script.sh"
+
+
+@dataclass(frozen=True)
+class SubmissionRequest:
+    """All that is written for one submission, made before anything of it is on disk.
+
+    `files` are the texts of the files in its folder by their names, the script last; `elements` the jobs of an array
+    that differ in what they run.
+    """
+
+    job: Job
+    elements: Sequence[Job]
+    place: JobPlace
+    files: Mapping[str, str]
+    executable: bool = False
+
+    @classmethod
+    def make(
+        cls,
+        settings: FileSettings,
+        job: Job,
+        place: JobPlace,
+        dependencies: Dependencies | None = None,
+        *,
+        elements: Sequence[Job] = (),
+        environ: Mapping[str, str] = os.environ,
+        client: Mapping[str, str] | None = None,
+    ) -> SubmissionRequest:
+        """The request for a job. Raises `InvalidRequest` for whatever the platform cannot be asked for.
+
+        `environ` is the submitting environment, and `client` what the manager's client gets of it.
+        """
+        script = render(settings, job, place, dependencies, elements=bool(elements))
+        files = {"environment": environment_text(settings, job, environ, client)}
+        if elements:
+            files["elements"] = element_text(elements)
+        if is_wrapped(job):
+            from ..runs.binding import text
+
+            files[WRAPPER] = text()
+        files[_SCRIPT] = script
+        return cls(job, elements, place, files, settings.executable)
+
+    def write(self) -> Path:
+        """Write the files, readable by their owner only, into the folder; returns the script's path."""
+        for name, text in self.files.items():
+            mode = 0o700 if self.executable and name == _SCRIPT else 0o600
+            write_new(self.place.folder / name, text, mode=mode)
+        return self.place.folder / _SCRIPT
+
+
+def render(
+    settings: FileSettings,
+    job: Job,
+    place: JobPlace,
+    dependencies: Dependencies | None = None,
+    *,
+    elements: bool = False,
+) -> str:
+    """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for.
+
+    `elements`: it is an array's, whose elements differ in what they run.
+    """
+    template = settings.template
+    template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
+    template.refuse_unexpressed(requests(job))
+    launch = launch_text(job, settings.launcher, place.folder, settings.launch)
+    given = _template_values(settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements)
+    given["log"] = template.log_path(str(place.folder))
+    return template.render(
+        **values(job), given={name: value for name, value in given.items() if name not in template.params}
+    )
 
 
 def slug(name: str, limit: int = 200) -> str:
@@ -79,35 +126,11 @@ def slug(name: str, limit: int = 200) -> str:
     return text if text[:1].isalpha() else f"job_{text}"[:limit]
 
 
-def inherited(
-    drop: Sequence[str], environ: Mapping[str, str] = os.environ, keep: Collection[str] = ()
-) -> dict[str, str]:
-    """The submitting environment without shell functions and without `drop`, the manager's own job variables.
-
-    `keep` are names that `drop` may match and that stay.
-    """
-    dropped = matcher((*NEVER_INHERITED, *BASH_OWN, *drop))
-    return {
-        name: value
-        for name, value in environ.items()
-        if _NAME.fullmatch(name) and (name in keep or not dropped.fullmatch(name))
-    }
-
-
 def umask() -> int:
     """Ours, which the job gets too: a manager may start it with another."""
     now = os.umask(0o077)  # it can only be read by setting it; what another thread makes meanwhile is the owner's own
     os.umask(now)
     return now
-
-
-def _set_by_client(given: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """Shell text that takes away what the manager's client alone was given, and handed on to the job."""
-    own = {name: value for name, value in given.items() if name not in environ and name in _CLIENTS_OWN}
-    return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())
-
-
-_CLIENTS_OWN = ("LC_ALL",)  # for its messages
 
 
 def calls_a_shell(job: Job) -> bool:
@@ -122,72 +145,6 @@ def calls_a_shell(job: Job) -> bool:
     if os.path.basename(words[0] if words else "") == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     return bool(words) and os.path.basename(words[0]) in ("bash", "sh")
-
-
-def exports(environment: Mapping[str, str]) -> str:
-    """Shell text that sets variables."""
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-
-
-_WRAPPER = "rank.sh"
-_CODES = "@codes@"  # stands for the file of an element's failing exit codes, which only the script can name
-
-
-def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | None = None) -> str:
-    """The shell lines that become the command as its `job_mode` asks; "$@" follows, which is the command.
-
-    `folder` is the job's, `launch` what the site says of the default launcher. Raises `InvalidRequest` where no
-    launch method can do it.
-    """
-    if job.job_mode == "script":
-        if job.launcher:  # not needed, and yet a name that there is not is a mistake
-            find_launcher(job.launcher)
-        return "exec --"
-    from ..runs.binding import THREADS, Wrapper, thread_lines
-    from ..runs.rank_io import RankIO
-
-    name, mode = job.launcher or default, job.job_mode or "mpi"
-    if launch is not None and name == default:
-        method = find_launcher(name)(options=launch.options, lines=launch.lines)
-    else:
-        method = find_launcher(name)()
-    told = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
-    lines = [thread_lines(job.cpus_per_rank), method.lines(told, mode=mode)]
-    words = [method.text(told, mode=mode)]
-    codes = _CODES if mode in method.independent_copies else ""
-    if codes or (job.gpus_per_rank and method.follows_assignment):  # it shows each rank all GPUs of its node
-        io = RankIO(stdin=Path("-"))
-        rank = Wrapper(
-            rank_variables=method.rank_variables,
-            local_rank_variables=method.local_rank_variables,
-            gpus_per_rank=job.gpus_per_rank,
-            exit_codes=codes,
-            hide_failures=True,
-            io=io,
-        )
-        words.append(shlex.join(rank.args(job, str(folder / _WRAPPER))))
-    line = " ".join(filter(None, words))
-    if not codes:
-        return "\n".join([*filter(None, lines), f"exec -- {line}".rstrip()])
-    end = f'{line} "$@" || exit\nread -r psij_code <{_CODES} || psij_code=0\nexit "$psij_code"'
-    serial = f"psij_serial() {{\n: >{_CODES}\n{end}\n}}\npsij_serial".replace(_CODES, '"$PSIJ_JOB_FOLDER/codes"')
-    return "\n".join([*filter(None, lines), serial])
-
-
-def _wrapped(job: Job) -> bool:
-    """Whether its ranks may be told their GPUs one by one, or watched by our wrapper."""
-    return job.job_mode == "serial" or (job.gpus_per_rank > 0 and job.job_mode == "mpi")
-
-
-def indices(array: Sequence[int]) -> str:
-    """Array indices in the short form that managers read: 0-9,12."""
-    spans: list[list[int]] = []
-    for index in sorted(array):
-        if spans and index == spans[-1][-1] + 1:
-            spans[-1] = [spans[-1][0], index]
-        else:
-            spans.append([index])
-    return ",".join("-".join(map(str, span)) for span in spans)
 
 
 def values(job: Job) -> dict[str, Any]:
@@ -209,34 +166,21 @@ def requests(job: Job) -> dict[str, Any]:
     return {**asked, **{name: value for name in ("queue", "after", "array", "hold") if (value := getattr(job, name))}}
 
 
-def given(
-    job: Job,
-    *,
-    job_id: str,
-    tag: str,
-    folder: Path,
-    launch: str,
-    after: Sequence[str],
-    guards: Sequence[tuple[str, Sequence[str]]],
-    exit_lag_s: float,
-    own_codes: Collection[int],
-    environment_file: bool,
-    elements: bool,
-    node_settings: Sequence[str] = (),
-    stopgaps: Sequence[str] = (),
+def _template_values(
+    settings: FileSettings, job: Job, place: JobPlace, dependencies: Dependencies, *, launch: str, elements: bool
 ) -> dict[str, Any]:
-    """The core's own words for the template: see `template.GIVEN`."""
+    """The core's own words for the template: see `template.GIVEN`. `launch` are the lines that start the command."""
     return {
         **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
-        "id": job_id,
-        "tag": tag,
-        "folder": str(folder),
+        "id": place.id,
+        "tag": place.tag,
+        "folder": str(place.folder),
         "job_name": slug(job.display_name),
-        "after": list(after),
-        "guards": Raw(_guard_lines(guards), "guards") if guards else "",
-        "exit_lag_s": round(exit_lag_s),
-        "own_codes": Raw(" | ".join(map(str, sorted(own_codes))), "own_codes") if own_codes else "",
-        "array": indices(job.array),
+        "after": list(dependencies.ids),
+        "guards": Raw(_guard_lines(dependencies.guards), "guards") if dependencies.guards else "",
+        "exit_lag_s": round(settings.exit_lag_s),
+        "own_codes": Raw(" | ".join(map(str, sorted(settings.own_codes))), "own_codes") if settings.own_codes else "",
+        "array": format_ranges(sorted(job.array)),
         "indices": sorted(job.array),
         "hold": job.hold,
         "directory": str(job.directory),
@@ -244,13 +188,13 @@ def given(
         "stdout": str(job.stdout or ""),
         "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
-        "environment_file": str(folder / "environment") if environment_file else "",
-        "elements": str(folder / "elements") if elements else "",
+        "environment_file": str(place.folder / "environment"),
+        "elements": str(place.folder / "elements") if elements else "",
         "setup": [text.rstrip("\n") for text in job.setup],
         "setup_may_fail": job.setup_may_fail,
         "functions": bool(job.setup) or elements or calls_a_shell(job),
         "module_files": any(_MODULE.search(text) for text in job.setup),
-        **_node_settings(node_settings, stopgaps, inherit=job.inherit_environment),
+        **_node_settings(settings.node_settings, settings.stopgaps, inherit=job.inherit_environment),
         "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch, "launch"),
@@ -281,50 +225,6 @@ def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
     )
 
 
-def render(
-    template: type[JobTemplate],
-    job: Job,
-    *,
-    job_id: str,
-    tag: str,
-    folder: Path,
-    default_launcher: str,
-    launch: LaunchOptions | None = None,
-    after: Sequence[str] = (),
-    guards: Sequence[tuple[str, Sequence[str]]] = (),
-    exit_lag_s: float = 60.0,
-    own_codes: Collection[int] = (),
-    environment_file: bool = True,
-    elements: bool = False,
-    node_settings: Sequence[str] = (),
-    stopgaps: Sequence[str] = (),
-) -> str:
-    """The submission script. Raises `InvalidRequest` for whatever the platform cannot be asked for.
-
-    `guards` are pairs of a kind of dependency and the folders of the jobs whose exit files it looks at, for which it
-    waits `exit_lag_s` seconds. `node_settings` and `stopgaps`: see `Scheduler.node_env`.
-    """
-    template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
-    template.refuse_unexpressed(requests(job))
-    words = given(
-        job,
-        job_id=job_id,
-        tag=tag,
-        folder=folder,
-        launch=launch_text(job, default_launcher, folder, launch),
-        after=after,
-        guards=guards,
-        exit_lag_s=exit_lag_s,
-        own_codes=own_codes,
-        environment_file=environment_file,
-        elements=elements,
-        node_settings=node_settings,
-        stopgaps=stopgaps,
-    )
-    words["log"] = template.log_path(str(folder))
-    return template.render(**values(job), given={name: words[name] for name in words if name not in template.params})
-
-
 def element_text(jobs: Sequence[Job]) -> str:
     """What each element of an array runs, where the elements differ: a shell `case` over the index."""
     lines = ["case $psij_index in"]
@@ -343,54 +243,3 @@ def element_text(jobs: Sequence[Job]) -> str:
 
 def _beside(job: Job) -> str:
     return "$psij_stdout" if job.stdout else "$psij_folder/stderr"
-
-
-def write(
-    folder: Path,
-    script: str,
-    job: Job,
-    *,
-    drop: Sequence[str],
-    cluster: str = "",
-    elements: Sequence[Job] = (),
-    environ: Mapping[str, str],
-    keep: Collection[str] = (),
-    site: str = "",
-    site_file: str = "",
-    given: Mapping[str, str] | None = None,
-    look: bool = False,
-    executable: bool = False,
-) -> Path:
-    """Write a job's files, readable by their owner only; returns the script's path.
-
-    `cluster`, `site` and `site_file` are left in the job's environment, so that jobs which it submits are of the
-    same, and `launch` in it knows its nodes. `given` is what the manager's client gets of our environment; with
-    `look` the script has been told to see by it what the node has set, and lets that win.
-    """
-    told = {"PSIJ_SITE": site, "PSIJ_SITE_FILE": site_file}
-    if site and not job.inherit_environment:
-        told["PSIJ_PARSL_SITE_PATH"] = environ.get("PSIJ_PARSL_SITE_PATH", "")  # where it may be described
-    none = [name for name, value in told.items() if not value and name not in job.environment]
-    lines = [_set_by_client(given or {}, environ)]
-    if job.inherit_environment:
-        elsewhere = ("PSIJ_RUN_SITE", "PSIJ_RUN_CONFIG", *(("PSIJ_RUN_PLATFORM",) if site else ()))
-        if look:
-            lines.append(f"psij_look {shlex.join(f'{name}={value}' for name, value in (given or {}).items())}\n")
-        own = {*told, *job.environment}
-        ours = inherited((*drop, *elsewhere), environ, keep)
-        lines.append(exports({name: value for name, value in ours.items() if name not in own}))
-        if look:
-            lines.append('[ "${#psij_node[@]}" = 0 ] || export "${psij_node[@]}"\n')
-    lines.append(f"unset {' '.join(none)}\n" if none else "")
-    told["PSIJ_JOB_CLUSTER"] = cluster
-    lines.append(exports({name: value for name, value in told.items() if value}))
-    lines.append(exports(job.environment))
-    write_new(folder / "environment", "".join(lines))
-    if elements:
-        write_new(folder / "elements", element_text(elements))
-    if _wrapped(job):
-        from ..runs.binding import text
-
-        write_new(folder / _WRAPPER, text())
-    write_new(folder / "script.sh", script, mode=0o700 if executable else 0o600)
-    return folder / "script.sh"

@@ -1,4 +1,4 @@
-"""What a job's own script leaves in its folder: the claim, by which it runs at most once, and the exit file."""
+"""The files in a job's folder: the claim, by which it runs at most once, the exit file, and its output."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..job import Job
 from ..system.files import private_folder, read_plain, translate_os_errors
 from .record import JobRecord
 
@@ -85,3 +86,13 @@ def _setup(folder: Path) -> str:
     how = f"exit code {code}" if code.isdigit() else "it ended the shell, or became another program"
     shown = " ".join(text.split())
     return f"{shown[:_SHOWN]}{'...' if len(shown) > _SHOWN else ''} ({how})"
+
+
+def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
+    """The files to which an element's stdout and stderr go, as the job's script has it."""
+    if not job.stdout and not job.stderr:
+        return folder / "stdout", folder / "stderr"
+    part = f".{key}" if key and job.array else ""
+    stdout = Path(f"{job.stdout}{part}") if job.stdout else folder / "stdout"
+    stderr = Path(f"{job.stderr}{part}") if job.stderr else (stdout if job.stdout else folder / "stderr")
+    return stdout, stderr

@@ -13,14 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS
+from ..platforms.queries import UNSTARTED, UNSTARTED_ELEMENTS
 from ..states import EndReason, JobState, JobStatus
-from .executor import tail
+from ..system.files import end_of_log
+from ..system.job_names import MANAGER_LOG
 from .job_folder import ExitFile, claimed_by
-from .record import LOG, JobRecord
+from .record import JobRecord
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Scheduler, SchedulerRecord
+    from ..platforms.queries import SchedulerRecord
+    from ..platforms.scheduler import Scheduler
 
 #: The stages of our script at which it may have ended before the command began.
 STAGES = {
@@ -42,8 +44,8 @@ _KILLED = (130, 137, 143)
 
 def manager_log(entry: JobRecord, key: str = "") -> Path:
     """The file to which the manager writes its own log of a job, or of an array's element."""
-    of_element = entry.folder / f"{LOG}.{key}"
-    return of_element if key and of_element.exists() else entry.folder / LOG
+    of_element = entry.folder / f"{MANAGER_LOG}.{key}"
+    return of_element if key and of_element.exists() else entry.folder / MANAGER_LOG
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _sign(about: Inquiry, status: JobStatus | None = None) -> tuple[EndReason | 
                 return None, ""
         except OSError:
             return None, ""
-    for line in reversed(tail(path).splitlines()):
+    for line in reversed(end_of_log(path).splitlines()):
         for pattern, reason in about.scheduler.log_signs:
             if found := re.search(pattern, line):
                 return reason, (found["text"] if "text" in found.groupdict() else line).strip()

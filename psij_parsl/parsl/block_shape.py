@@ -110,11 +110,12 @@ class BlockShape:
 
     def _check(self) -> None:
         """Render a block for nothing, and ask the site about it."""
+        from ..jobs.file_settings import FileSettings, JobPlace
         from ..jobs.job_files import render
 
         job = self.job("true", "parsl")
         template = self.platform.template_class
-        render(template, job, job_id="JOB", tag="psij:JOB", folder=Path("/JOB"), default_launcher="")
+        render(FileSettings(template=template), job, JobPlace("JOB", "psij:JOB", Path("/JOB")))
         for finding in self.site.check(job) if self.site is not None else ():
             if finding.level == "refuse":
                 raise InvalidRequest(finding.text, hint=finding.hint)

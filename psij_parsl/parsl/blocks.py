@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import Ambiguous, Error, SchedulerError, Unavailable
-from ..jobs.reconcile import fail_unsubmitted
+from ..jobs.recovery import fail_unsubmitted
 from ..states import JobState, JobStatus
 from .backoff import Backoff
 from .error_handlers import NOT_NOW

@@ -8,10 +8,10 @@ from pathlib import Path
 from parsl.jobs.states import JobState as ParslState
 from parsl.jobs.states import JobStatus as ParslStatus
 
-from ..jobs.executor import tail
 from ..jobs.record import JobRecord
 from ..jobs.verdict import manager_log
 from ..states import EndReason, JobState, JobStatus
+from ..system.files import end_of_log
 
 _LOG_LINES = 5
 
@@ -45,7 +45,7 @@ def parsl_status(status: JobStatus, entry: JobRecord) -> ParslStatus:
         stderr = log
     return ParslStatus(
         parsl_state(status),
-        message=_message(status, entry, tail(log, _LOG_LINES) if status.final else ""),
+        message=_message(status, entry, end_of_log(log, _LOG_LINES) if status.final else ""),
         exit_code=status.exit_status,
         stdout_path=os.fspath(stdout),
         stderr_path=os.fspath(stderr),

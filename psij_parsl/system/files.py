@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: What the system says when a process, a user or the host has no more of something.
 SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+_BLOCK = 1 << 16  # bytes of a file that are read at once from its end
+_LOG_BYTES = 1 << 14  # bytes of a log's end that are looked at
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -91,6 +94,29 @@ def read_plain(path: Path, most: int = -1) -> bytes:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path} is no file")
         return file.read(most)
+
+
+def last_lines(path: Path, lines: int, *, most_bytes: int = sys.maxsize) -> str:
+    """The last lines of a file with their ends, read from its end; '' if there is none, or it is a pipe."""
+    try:
+        if not path.is_file():
+            return ""
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            at, data = size, b""
+            while at > 0 and size - at < most_bytes and data.count(b"\n") <= lines:
+                step = min(_BLOCK, at, most_bytes - (size - at))
+                at -= step
+                file.seek(at)
+                data = file.read(step) + data
+    except OSError:
+        return ""
+    return b"".join(data.splitlines(keepends=True)[-lines:] if lines > 0 else []).decode("utf-8", "replace")
+
+
+def end_of_log(path: Path, lines: int = 20) -> str:
+    """The last lines of a log, to be shown: of a few kilobytes at most, without the end of the last one."""
+    return "\n".join(last_lines(path, lines, most_bytes=_LOG_BYTES).splitlines()[-lines:])
 
 
 def sync_folder(path: Path) -> None:

@@ -293,9 +293,9 @@ def test_within_another_program_its_logging_is_as_it_was_before() -> None:
 
 def test_something_unforeseen_is_a_sentence_and_a_traceback_in_a_file(home: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import psij_parsl.jobs.journal\n"
+        "import psij_parsl.jobs.log\n"
         "def boom(self):\n    raise ZeroDivisionError('boom')\n"
-        "psij_parsl.jobs.journal.Journal._catch_up = boom\n"
+        "psij_parsl.jobs.log.Log._catch_up = boom\n"
     )
     done = psij("list", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1

@@ -18,6 +18,8 @@ import pytest
 
 from tests.cli.helpers import COMMAND, psij
 
+pytestmark = pytest.mark.slow
+
 
 class Terminal:
     """psij-run on a terminal of its own."""

@@ -14,6 +14,8 @@ import pytest
 
 from tests.cli.helpers import COMMAND, psij
 
+pytestmark = pytest.mark.slow
+
 WHY = {"closed": "it is closed", "full": "No space left on device", "without a reader": "its reader has left"}
 SHELL = {"closed": ">&-", "full": ">/dev/full"}
 

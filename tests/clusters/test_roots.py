@@ -136,3 +136,10 @@ def test_a_root_is_named_by_its_release_or_by_its_slurm() -> None:
     assert len({release.root for release in roots.RELEASES}) == len(roots.RELEASES)
     with pytest.raises(ManagerUnavailable, match=r"no root is called 'woody'; there are bookworm \(22.05\)"):
         roots.release("woody")
+
+
+def test_a_roots_virtual_environment_gets_what_our_extras_stand_for() -> None:
+    """pip looks for no package of our own name: there is none."""
+    wanted = inside._requirements()
+    assert [word for word in wanted if word.startswith("sphinx>=")]
+    assert not [word for word in wanted if word.startswith("psij-parsl")]

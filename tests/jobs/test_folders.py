@@ -13,11 +13,12 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.cli.commands import clean
-from psij_parsl.jobs.journal import Journal, owner_of
+from psij_parsl.jobs.job_places import owner_of
+from psij_parsl.jobs.journal import Journal
 from tests.cli.helpers import psij, psij_here
 from tests.jobs.test_journal import DONE, add, output, python
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 LONG_AGO = time.time() - 3 * 86400
 

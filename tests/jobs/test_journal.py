@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from psij_parsl import EndReason, Job, JobState, JobStatus
 from psij_parsl.errors import InvalidRequest, JournalError, UnknownJob
-from psij_parsl.jobs import journal as journal_module
+from psij_parsl.jobs import job_places
 from psij_parsl.jobs.job_folder import ABANDONED, ExitFile, abandon, claimed_by
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
@@ -132,7 +132,7 @@ def test_ids_are_new_sorted_by_time_and_never_mistaken_for_a_managers(home: Path
 
 def test_two_ids_of_one_second_that_meet_are_two_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = iter(["aaaaaabbbb", "aaaaaabbbb", "aaaaaabbbb", "aaaaaacccc"])
-    monkeypatch.setattr(journal_module, "_new_id", lambda: next(few))
+    monkeypatch.setattr(job_places, "new_id", lambda: next(few))
     made = [Journal(home).new_folder(), Journal(home).new_folder()]
     assert made == [("aaaaaabbbb", home / "jobs" / "aaaaaabbbb"), ("aaaaaacccc", home / "jobs" / "aaaaaacccc")]
     assert all(folder.is_dir() for _, folder in made)
@@ -301,6 +301,7 @@ for number in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.slow
 def test_writers_at_once_lose_nothing_while_the_log_is_rewritten(home: Path) -> None:
     writers = [python(WRITER, home, 30) for _ in range(4)]
     reader, inodes = Journal(home), set()
@@ -337,6 +338,7 @@ def test_threads_at_once_lose_nothing(home: Path) -> None:
     assert set(Journal(home).entries()) == set(made) == set(journal.entries())
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_only_what_it_had_not_finished(home: Path, comes_true: Callable[..., None]) -> None:
     told: dict[str, str] = {}
     for _ in range(6):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest, JournalError
-from psij_parsl.jobs.job_files import element_text, exports, inherited, render, requests, values, write
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
+from psij_parsl.jobs.job_dependencies import Dependencies
+from psij_parsl.jobs.job_environment import exports, inherited
+from psij_parsl.jobs.job_files import SubmissionRequest, element_text, render, requests, values
 from psij_parsl.platforms.registry import platform, platforms
 
 PLATFORMS = [name for name, _ in platforms(plugins=False)]
@@ -85,15 +88,14 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 def script(name: str, job: Job, **given: Any) -> str:
     wanted = platform(name)
-    return render(
-        wanted.template_class,
-        job,
-        job_id="j1",
-        tag="psij:j1",
-        folder=Path("/spool/j1"),
-        default_launcher=wanted.launcher,
-        **given,
-    )
+    settings = FileSettings(template=wanted.template_class, launcher=wanted.launcher)
+    return render(settings, job, JobPlace("j1", "psij:j1", Path("/spool/j1")), **given)
+
+
+def write(folder: Path, job: Job, environ: Mapping[str, str], elements: Sequence[Job] = ()) -> Path:
+    settings = FileSettings(template=platform("local").template_class, launcher="fork")
+    place = JobPlace("j1", "psij:j1", folder)
+    return SubmissionRequest.make(settings, job, place, environ=environ, elements=elements).write()
 
 
 @pytest.mark.parametrize("case", GOLDEN)
@@ -105,7 +107,7 @@ def test_the_directives_of(case: str) -> None:
 
 
 def test_dependencies_are_told_in_the_managers_words() -> None:
-    text = script("slurm", Job(command=["true"]), after=["afterok:12", "afterany:13_4"])
+    text = script("slurm", Job(command=["true"]), dependencies=Dependencies(["afterok:12", "afterany:13_4"]))
     assert "#SBATCH --dependency=afterok:12,afterany:13_4\n" in text
 
 
@@ -205,30 +207,24 @@ def exported(folder: Path) -> list[str]:
 
 def test_a_job_of_its_own_environment_has_nothing_else(tmp_path: Path) -> None:
     job = Job(command=["true"], inherit_environment=False, environment={"A": "1"})
-    write(tmp_path, "#!/bin/bash\n", job, drop=(), environ={"B": "2"})
+    write(tmp_path, job, {"B": "2"})
     assert exported(tmp_path) == ["export A=1"]
 
 
 def test_a_jobs_own_value_wins_over_the_inherited(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "#!/bin/bash\n",
-        Job(command=["true"], environment={"A": "1"}),
-        drop=(),
-        environ={"A": "0", "B": "2"},
-    )
+    write(tmp_path, Job(command=["true"], environment={"A": "1"}), {"A": "0", "B": "2"})
     assert sorted(exported(tmp_path)) == ["export A=1", "export B=2"]
 
 
 def test_files_are_the_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
     job = Job(command=["true"], environment={"SECRET": "x"})
     os.umask(os.umask(0o022))
-    path = write(tmp_path, "#!/bin/bash\n", job, drop=(), elements=[job], environ={})
+    path = write(tmp_path, job, {}, [job])
     assert path == tmp_path / "script.sh"
     for name in ("script.sh", "environment", "elements"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     with pytest.raises(JournalError, match="File exists"):
-        write(tmp_path, "", job, drop=(), environ={})
+        write(tmp_path, job, {})
 
 
 def test_exports_are_lines_that_a_shell_reads_back() -> None:

@@ -18,12 +18,14 @@ import pytest
 from bench.records import NOW, cost, fill, job_id, verbs
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import InvalidRequest, UnknownJob
-from psij_parsl.jobs import journal as journal_module
+from psij_parsl.jobs import log as log_module
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.segments import Segment, found_in
 from tests.cli.helpers import psij
 from tests.jobs.test_journal import DONE, add, in_small_disk, output, python
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 FEW = 4096  # bytes of the log that are worth a look here, in place of 256 KB
@@ -32,8 +34,8 @@ FEW = 4096  # bytes of the log that are worth a look here, in place of 256 KB
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logs are rewritten from a few KB on."""
-    monkeypatch.setattr(journal_module, "_GROWN", FEW)
-    monkeypatch.setattr(journal_module, "_OLD", FEW)
+    monkeypatch.setattr(log_module, "GROWN", FEW)
+    monkeypatch.setattr(log_module, "OLD", FEW)
 
 
 def closed(journal: Journal, count: int, **fields: object) -> list[JobRecord]:
@@ -235,8 +237,8 @@ def test_a_damaged_line_of_a_segment_costs_that_record_and_is_counted(home: Path
 # ---- other processes -------------------------------------------------------------------------------------------------
 
 MOVER = """
-import psij_parsl.jobs.journal as module
-module._GROWN = module._OLD = 4096
+import psij_parsl.jobs.log as module
+module.GROWN = module.OLD = 4096
 journal = Journal(Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
     entry = add(journal, native=f"{os.getpid()}.{number}")
@@ -285,8 +287,8 @@ def test_a_mover_that_is_killed_at_any_such_syscall_loses_and_doubles_nothing(ho
     journal = Journal(home)
     ended, text = dict(journal.entries()), journal.path.read_bytes()
     assert len(ended) == 40
-    head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport psij_parsl.jobs.journal as module\n"
-    code = head + "module._GROWN = module._OLD = 4096\nmodule.Journal(module.Path(sys.argv[1])).entries()"
+    head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport psij_parsl.jobs.log as module\nfrom psij_parsl.jobs.journal import Journal, Path\n"
+    code = head + "module.GROWN = module.OLD = 4096\nJournal(Path(sys.argv[1])).entries()"
     killed = 0
     for number in range(1, 60):
         inject = f"inject={call}:signal=SIGKILL:when={number}"
@@ -307,13 +309,13 @@ def test_a_mover_that_is_killed_at_any_such_syscall_loses_and_doubles_nothing(ho
 
 def test_a_move_for_which_there_is_no_room_leaves_all_as_it_was(tmp_path: Path) -> None:
     code = """
-import psij_parsl.jobs.journal as module
+import psij_parsl.jobs.log as module
 from tests.jobs.test_segments import closed
 journal = Journal(disk / "state")
 ended = closed(journal, 300)
 assert not (disk / "state" / "closed").exists()
 fill(disk, leave=30 * 1024)
-module._GROWN = module._OLD = 4096
+module.GROWN = module.OLD = 4096
 fresh = Journal(disk / "state")
 assert len(fresh.entries()) == 300 and fresh.path.stat().st_size > 100 * 1024
 assert not list((disk / "state" / "closed").glob("*")) and not (disk / "state" / "journal.new").exists()

@@ -149,6 +149,7 @@ def test_a_site_file_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "among the site files" in answer.err
 
 
+@pytest.mark.slow
 def test_a_sites_configuration_runs_and_its_printed_form_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ from tests.parsl.helpers import (
     workflows,
 )
 
-pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores")]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores"), pytest.mark.slow]
 
 
 def test_a_thousand_tasks_and_everything_in_a_run_directory_with_blanks(

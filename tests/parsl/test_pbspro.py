@@ -13,7 +13,7 @@ from psij_parsl.errors import Rejected
 from tests.fake_pbs.server import FakePBS
 from tests.parsl.helpers import PARSL_IS_UNTIDY, PATIENCE_S, all_ended, apps, config, ended, loaded, until
 
-pytestmark = [*PARSL_IS_UNTIDY]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.slow]
 
 
 @pytest.fixture

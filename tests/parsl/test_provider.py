@@ -327,7 +327,7 @@ def test_b4_every_state_of_slurms_is_one_that_parsls_strategy_counts() -> None:
     from parsl.jobs.states import JobState as Theirs
 
     from psij_parsl.parsl.status import parsl_state
-    from psij_parsl.providers.slurm.scheduler import REASONS, STATES, status
+    from psij_parsl.providers.slurm.records import REASONS, STATES, status
 
     natives = (*STATES, *REASONS, "A_STATE_OF_TOMORROW")
     told = {native: parsl_state(status(native, 0, 0, "", "", 0, "", "")) for native in natives}
@@ -489,7 +489,7 @@ def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
 ) -> None:
     local.submit("true", 1)
     executor = local.blocks.executor
-    monkeypatch.setattr(executor, "patience_s", 0.1)
+    monkeypatch.setattr(executor, "channel", replace(executor.channel, patience_s=0.1))
 
     def silent(script: Path, **settings: Any) -> str:
         raise Ambiguous("psij-local did not answer within 60 s")
@@ -645,6 +645,7 @@ def test_a_run_directory_with_blanks_stays_one_word_in_parsls_command() -> None:
     assert unsplit("pool /plain/dir", "/plain/dir") == "pool /plain/dir"
 
 
+@pytest.mark.slow
 def test_the_watchdog_ends_a_block_whose_workflow_is_unreachable(tmp_path: Path) -> None:
     import socket
 

@@ -31,7 +31,7 @@ from tests.parsl.helpers import (
 )
 from tests.providers.slurm.helpers import Shims
 
-pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("nobody_activated_anything")]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("nobody_activated_anything"), pytest.mark.slow]
 
 
 README = Path(__file__).parents[2] / "README.md"
@@ -47,7 +47,6 @@ def newest(provider: Any) -> Any:
     return until(running)
 
 
-@pytest.mark.slow
 @ON_SLURM
 def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_die_are_replaced(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -132,7 +131,6 @@ def test_blocks_of_a_killed_workflow_are_found_and_cancelled(
         orphans_are_cancelled(start, capsys, "SlurmProvider(cores_per_node=1)")
 
 
-@pytest.mark.slow
 @ON_SLURM
 def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_no_failure(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -255,6 +253,7 @@ def test_b3_accounting_that_lags_or_is_down_makes_no_block_complete(slurm: Slurm
     assert sorted((tmp_path / "marks").read_text().split()) == ["node01", "node02"]  # node_init once on each
 
 
+@pytest.mark.every_slurm
 @ON_SLURM
 def test_readmes_example_with_another_machine_runs_on_two_nodes(slurm: SlurmCluster, tmp_path: Path) -> None:
     text = next(

@@ -10,13 +10,13 @@ import pytest
 import psij_parsl.providers
 from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest, PluginError
-from psij_parsl.jobs.job_files import indices
 from psij_parsl.platforms import registry
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.tools import UNREACHABLE, array_range
 from psij_parsl.providers.local.template import LocalTemplate
 from psij_parsl.providers.pbspro.template import PBSProTemplate
 from psij_parsl.providers.slurm.template import SlurmTemplate
+from psij_parsl.system.id_ranges import format_ranges
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ from psij_parsl.providers.slurm.template import SlurmTemplate
     ],
 )
 def test_indices_become_one_range_from_any_base(wanted: tuple[int, ...], base: int, text: str) -> None:
-    assert array_range(indices(wanted), base=base) == text
+    assert array_range(format_ranges(wanted), base=base) == text
 
 
 def test_a_range_that_would_be_mostly_gaps_is_refused() -> None:

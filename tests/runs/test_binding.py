@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.jobs.job_files import launch_text
+from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.resources import Node
 from psij_parsl.runs.binding import (
     GPU_VARIABLES,
@@ -381,6 +381,7 @@ def test_a_rank_ends_with_the_process_that_started_it(tmp_path: Path, comes_true
     comes_true(lambda: Process.of(int(pid.read_text())) is None or not Process.of(int(pid.read_text())).alive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "environ", "alone"),
     [

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
-from psij_parsl.jobs.job_files import render, write
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
+from psij_parsl.jobs.job_files import SubmissionRequest
 from psij_parsl.providers.pbspro.template import PBSProTemplate
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import SlurmCluster
 from tests.parsl.helpers import ON_SLURM
 from tests.runs import real_mpis
 from tests.runs.real_mpis import Hosts, said
+
+pytestmark = pytest.mark.slow
 
 TELL = 'echo "$(hostname)|$PATH|${LD_LIBRARY_PATH-none}"'
 
@@ -47,8 +50,8 @@ def in_pbs_job(
     folder.mkdir()
     environ = {**os.environ, **hosts.environment, **(extra or {})}
     (folder / "pbs").write_text("".join(f"{name}.cluster.example\n" * 2 for name in hosts.names))
-    text = render(PBSProTemplate, job, job_id="j1", tag="psij:j1", folder=folder, default_launcher=launcher)
-    script = write(folder, text, job, drop=("PBS_*",), environ=environ)
+    settings = FileSettings(template=PBSProTemplate, launcher=launcher, drop_environment=("PBS_*",))
+    script = SubmissionRequest.make(settings, job, JobPlace("j1", "psij:j1", folder), environ=environ).write()
     node = {"PBS_JOBID": "7.server", "PBS_NODEFILE": str(folder / "pbs"), "PATH": environ["PATH"], "HOME": "/root"}
     done = subprocess.run(
         [*hosts.on(hosts.names[0]), "bash", str(script)],

@@ -353,6 +353,7 @@ def job(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     return environ
 
 
+@pytest.mark.slow
 def test_ranks_are_spread_over_the_nodes_of_the_job(job: dict[str, str], here: Path) -> None:
     program = real_mpis.build(here)["mpich"]
     found = said(psij("launch", "-N", "3", "-n", "6", "-g", "1", "--", str(program)).stdout)
@@ -364,6 +365,7 @@ def test_ranks_are_spread_over_the_nodes_of_the_job(job: dict[str, str], here: P
     assert {line["CUDA_VISIBLE_DEVICES"] for line in found} == {""}  # none was asked for, so none is seen
 
 
+@pytest.mark.slow
 def test_nodes_are_shared_in_parts_and_taken_whole(job: dict[str, str], here: Path) -> None:
     with everything().assign(_one(), share=2) as first:  # type: ignore[union-attr]
         assert first[0].name == "node01"
@@ -378,6 +380,7 @@ def _one() -> object:
     return Resources()
 
 
+@pytest.mark.slow
 def test_no_run_is_started_that_cannot_end_before_the_wall_time(
     job: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +402,7 @@ def test_no_run_is_started_that_cannot_end_before_the_wall_time(
     assert (here / "started").exists()
 
 
+@pytest.mark.slow
 def test_two_hundred_at_once_never_hold_a_core_or_a_gpu_twice(
     job: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,6 +450,7 @@ def marked() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_launches_leave_no_process_and_a_whole_ledger(
     job: dict[str, str], here: Path, comes_true: Until
 ) -> None:

@@ -21,6 +21,8 @@ from tests.runs import real_mpis
 from tests.runs.launches import RECORD, Had, held_twice, recorded
 from tests.runs.real_mpis import said
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = [*COMMAND, "launch"]
 Until = Callable[..., None]
 

@@ -26,6 +26,8 @@ from tests.clusters.packages import ManagerUnavailable
 from tests.runs import real_mpis
 from tests.runs.real_mpis import PROGRAMS, Hosts, said
 
+pytestmark = pytest.mark.slow
+
 CORES = sorted(os.sched_getaffinity(0))
 #: Of 400 raw `mpirun -n 2 true` of Open MPI 5.0.11 over two hosts, four at a time, 4 to 9 failed or hung as its daemons
 #: started, and 1 of 300 one after another: a test that this spoils is run again, twice at the most.

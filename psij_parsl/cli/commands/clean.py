@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 from ...errors import InvalidRequest
-from ...jobs.journal import Journal, owner_of
+from ...jobs.job_places import owner_of
+from ...jobs.journal import Journal
 from ...jobs.record import JobRecord
 from ..arguments import AnyJobs, JsonRenderer, age
 from ..job_table import JobTable

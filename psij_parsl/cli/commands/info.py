@@ -8,11 +8,10 @@ from typing import Any
 
 import typer
 
-from ...jobs.batch import outputs
-from ...jobs.executor import tail
-from ...jobs.job_files import indices
-from ...jobs.job_folder import claimed_by
+from ...jobs.job_folder import claimed_by, outputs
 from ...jobs.verdict import manager_log
+from ...system.files import end_of_log
+from ...system.id_ranges import format_ranges
 from ..arguments import AnyJobs, JsonRenderer, needed
 from ..job_table import JobRow, JobTable
 from ..output import Column, Renderer, length, moment
@@ -100,13 +99,13 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         "cancel_asked": entry.cancelled.get(key) or entry.cancelled.get("*"),
         "script": _existing(entry.folder / "script.sh"),
         "log": _existing(manager_log(entry, key)),
-        "log_end": tail(manager_log(entry, key), _LOG_LINES) if row.status.final and not entry.attached else "",
+        "log_end": end_of_log(manager_log(entry, key), _LOG_LINES) if row.status.final and not entry.attached else "",
         "command": None,
         "command_line": entry.command,
         "directory": None,
         "asked": "",
         "job": None,
-        "array": indices(entry.array) if entry.array else "",
+        "array": format_ranges(sorted(entry.array)) if entry.array else "",
         "elements": "",
         "stdout": None,
         "stderr": None,

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ...errors import Error, InvalidRequest
-from ...jobs.batch import outputs
+from ...jobs.job_folder import outputs
 from ...jobs.record import JobRecord
 from ...jobs.verdict import manager_log
 from ...platforms.templates.validators import non_negative_int

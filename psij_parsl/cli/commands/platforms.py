@@ -10,9 +10,10 @@ import typer
 from ...errors import Error, PluginError
 from ...platforms.platform import Platform
 from ...platforms.products import ask, foreign
+from ...platforms.queries import Queue
 from ...platforms.registry import platform as find_platform
 from ...platforms.registry import platforms as installed
-from ...platforms.scheduler import Queue, Scheduler
+from ...platforms.scheduler import Scheduler
 from ...platforms.templates.validators import describe
 from ...system.commands import CommandRunner
 from ..arguments import JsonRenderer

@@ -12,8 +12,8 @@ from types import FrameType
 import typer
 
 from ...errors import Ambiguous, Error
-from ...jobs.batch import outputs
 from ...jobs.executor import Submission
+from ...jobs.job_folder import outputs
 from ...signals import kept, received_signal, registered, should_exit
 from ...states import JobState, JobStatus
 from ..app import OURS

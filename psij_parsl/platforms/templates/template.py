@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from ...errors import InvalidRequest, TemplateError, nearest
-from ...jobs.record import LOG
+from ...system.job_names import MANAGER_LOG
 from .checks import check_places, check_uses
 from .inheritance import flatten
 from .loader import label, source
@@ -205,7 +205,7 @@ class JobTemplate:
             cls.directive_quote(folder)
         except ValueError:
             return os.devnull
-        return f"{folder}/{LOG}" if re.fullmatch(cls.log_folders, folder) else os.devnull
+        return f"{folder}/{MANAGER_LOG}" if re.fullmatch(cls.log_folders, folder) else os.devnull
 
     @classmethod
     def refuse(cls, asked: Mapping[str, Any]) -> None:

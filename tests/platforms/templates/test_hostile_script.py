@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.jobs.job_files import element_text, indices, render, slug, write
-from psij_parsl.jobs.job_files import inherited as inherited_environment
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
+from psij_parsl.jobs.job_environment import inherited as inherited_environment
+from psij_parsl.jobs.job_files import SubmissionRequest, element_text, slug
 from psij_parsl.jobs.job_folder import ExitFile, claimed_by
 from psij_parsl.providers.local.template import LocalTemplate
+from psij_parsl.system.id_ranges import format_ranges
 
 # What a kernel can carry: anything but NUL. Odd characters are drawn much more often than letters.
 TEXT = st.text(
@@ -64,27 +66,17 @@ def run(
     """
     folder = root / "folder"
     folder.mkdir()
-    text = render(
-        LocalTemplate,
-        job,
-        job_id="j1",
-        tag="psij:j1",
-        folder=folder,
-        default_launcher="fork",
-        elements=bool(elements),
+    settings = FileSettings(
+        template=LocalTemplate,
+        launcher="fork",
         node_settings=() if client is None else ["*"],
         stopgaps=["TMPDIR=/tmp"],
     )
-    script = write(
-        folder,
-        text,
-        job,
-        drop=(),
-        elements=elements,
-        environ={} if environ is None else environ,
-        given=client,
-        look=client is not None,
+    place = JobPlace("j1", "psij:j1", folder)
+    request = SubmissionRequest.make(
+        settings, job, place, elements=elements, environ={} if environ is None else environ, client=client
     )
+    script = request.write()
     ran = subprocess.run(
         [*bash, str(script)],
         env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7", **(extra or {})},
@@ -156,7 +148,7 @@ def test_every_word_of_an_array_element_arrives(words: list[tuple[str, str, str]
 @given(array=st.sets(st.integers(0, 60), min_size=1))
 def test_array_indices_say_each_index_once(array: set[int]) -> None:
     said: list[int] = []
-    for span in indices(sorted(array)).split(","):
+    for span in format_ranges(sorted(array)).split(","):
         first, _, last = span.partition("-")
         said += range(int(first), int(last or first) + 1)
     assert said == sorted(array)

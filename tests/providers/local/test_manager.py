@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from psij_parsl.job import DEPENDENCY_KINDS
 from psij_parsl.providers.local.manager import main
-from psij_parsl.providers.local.records import parse_row
+from psij_parsl.providers.local.records import AFTER, parse_row
 
 FOLDER = Path(__file__).resolve().parents[3] / "providers" / "local"
 OVER = {"DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"}
@@ -108,6 +109,10 @@ def local(tmp_path: Path) -> Iterator[Manager]:
 
 
 # How jobs end
+
+
+def test_it_knows_the_kinds_of_dependencies_that_jobs_have() -> None:
+    assert AFTER == DEPENDENCY_KINDS
 
 
 def test_the_exit_status_is_kept(local: Manager) -> None:
@@ -390,6 +395,7 @@ def test_a_dead_supervisor_loses_its_job_and_the_queue_goes_on(local: Manager) -
     assert local.ended(job)["state"] == "LOST"
 
 
+@pytest.mark.slow
 def test_a_running_supervisor_finds_the_dead_one(local: Manager) -> None:
     """The queue goes on though nobody looks."""
     local.submit("sleep 60")
@@ -400,6 +406,7 @@ def test_a_running_supervisor_finds_the_dead_one(local: Manager) -> None:
     until(lambda: (local.folder / "went").exists(), "the next job starts")
 
 
+@pytest.mark.slow
 def test_after_a_reboot_a_job_is_lost(local: Manager) -> None:
     job = local.submit("sleep 60")
     local.running(job)
@@ -433,6 +440,7 @@ def test_a_supervisor_that_comes_too_late_leaves(local: Manager) -> None:
 # The state directory
 
 
+@pytest.mark.slow
 def test_two_hundred_jobs_from_twenty_processes_at_once(tmp_path: Path) -> None:
     local = Manager(tmp_path, cores=8)
     code = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
+
+pytestmark = pytest.mark.slow
 
 Executor = Callable[..., BatchSchedulerExecutor]
 RECORDED = Path(__file__).parents[2] / "recorded" / "openpbs"
@@ -93,7 +96,7 @@ def test_without_history_memory_is_told_by_the_managers_log(executor: BatchSched
 
 def test_a_real_log_of_a_job_that_left_no_exit_file_tells_why(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
     pbs.control(history=False)
-    executor.grace_s = 600.0
+    executor.channel = replace(executor.channel, grace_s=600.0)
     job = executor.submit(Job(command=["true"], hold=True))
     (job.folder / "claim").symlink_to(job.native_id)  # it began
     shutil.copy(RECORDED / "walltime.manager.log", job.folder / "manager.log")
@@ -108,7 +111,7 @@ def test_a_job_whose_predecessor_failed_is_cancelled_for_that_reason(
     executor: BatchSchedulerExecutor, pbs: FakePBS, history: bool
 ) -> None:
     pbs.control(history=history)
-    executor.grace_s = 600.0  # our own record of the other says it at once
+    executor.channel = replace(executor.channel, grace_s=600.0)  # our own record of the other says it at once
     first = executor.submit(shell("sleep 1; exit 4"))
     second = executor.submit(Job(command=["true"], after=[first.id]))
     status = second.wait(PATIENCE_S)

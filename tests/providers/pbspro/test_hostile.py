@@ -9,6 +9,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
 from psij_parsl.jobs.job_files import render
 from psij_parsl.providers.pbspro.template import PBSProTemplate
 from psij_parsl.testing.tools import PATIENCE_S, ended
@@ -82,7 +83,9 @@ def test_hostile_words_in_directives_arrive_unchanged_or_are_refused_with_the_ru
     )
     job = Job(command=["true"], **values)  # type: ignore[arg-type]  # one field or another
     try:
-        text = render(PBSProTemplate, job, job_id="j1", tag="psij:j1", folder=Path("/f"), default_launcher="single")
+        text = render(
+            FileSettings(template=PBSProTemplate, launcher="single"), job, JobPlace("j1", "psij:j1", Path("/f"))
+        )
     except InvalidRequest as error:
         refusal = error.message
     else:

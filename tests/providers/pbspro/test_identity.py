@@ -18,6 +18,8 @@ from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij_here
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Executor = Callable[..., BatchSchedulerExecutor]
 RECORDED = Path(__file__).parents[2] / "recorded" / "openpbs"
 
@@ -31,7 +33,7 @@ def executor(pbspro: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def long_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every proof that an id is ours were too old to count."""
-    monkeypatch.setattr("psij_parsl.jobs.batch._SURE_S", 0.0)
+    monkeypatch.setattr("psij_parsl.jobs.proof._SURE_S", 0.0)
 
 
 def deleted(pbs: FakePBS) -> set[str]:

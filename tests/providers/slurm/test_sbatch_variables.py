@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.providers.slurm.scheduler import WISHES, SlurmScheduler, time_limit
+from psij_parsl.providers.slurm.scheduler import SlurmScheduler
+from psij_parsl.providers.slurm.variables import WISHES, time_limit
 from tests.cli.helpers import one_sentence_and_a_hint, psij_here
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -126,7 +127,7 @@ def test_the_job_finds_them_and_sbatch_does_not() -> None:
     environ = {"SBATCH_ACCOUNT": "mine", "SBATCH_EXPORT": "NONE", "PATH": "/bin"}
     scheduler = SlurmScheduler()
     assert not any(name.startswith("SBATCH") for name in scheduler.given(environ))
-    from psij_parsl.jobs.job_files import inherited
+    from psij_parsl.jobs.job_environment import inherited
 
     kept = inherited(scheduler.drop_env, environ, scheduler.wish_env)
     assert kept == {"SBATCH_ACCOUNT": "mine", "PATH": "/bin"}

@@ -1,0 +1,44 @@
+"""What a platform, its manager and the site contribute to the files of every job."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..platforms.templates.template import JobTemplate
+    from ..sites.launch_options import LaunchOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSettings:
+    """What is the same for all jobs of an executor. For the manager's part see `Scheduler`.
+
+    `launcher` is the launch method of a job that names none, and `launch` how the site starts runs with it. The
+    script waits `exit_lag_s` seconds for the exit files of jobs that it comes after.
+    """
+
+    template: type[JobTemplate]
+    launcher: str = ""
+    launch: LaunchOptions | None = None
+    site: str = ""
+    site_file: str = ""
+    cluster: str = ""
+    exit_lag_s: float = 60.0
+    own_codes: Collection[int] = ()
+    node_settings: Sequence[str] = ()
+    stopgaps: Sequence[str] = ()
+    drop_environment: Sequence[str] = ()
+    keep_environment: Collection[str] = ()
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class JobPlace:
+    """The id of a new job, the tag by which the manager is to know it, and the job's folder."""
+
+    id: str
+    tag: str
+    folder: Path

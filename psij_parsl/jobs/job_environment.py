@@ -1,0 +1,97 @@
+"""The environment of a job: what it inherits from where it is submitted, what the site and the job itself set."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+
+from ..job import BASH_OWN, Job
+from ..system.commands import matcher
+from ..system.gpu_variables import GPU_VARIABLES
+from .file_settings import FileSettings
+
+#: Variables that describe a place, not a wish: the shell's own, and what a manager sets for a job's devices.
+NEVER_INHERITED = (
+    "_",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "HOSTNAME",
+    "psij_*",
+    "PSIJ_JOB_*",
+    "PSIJ_NATIVE_ID",
+    "PSIJ_NODEFILE",
+    "PSIJ_ARRAY_INDEX",
+    "PSIJ_RANK",
+    "PSIJ_LOCAL_RANK",
+    "PSIJ_NUM_RANKS",
+    "PSIJ_PARSL_FAULT",
+    "PMI_*",
+    "PMIX_*",
+    *GPU_VARIABLES,
+    "GPU_DEVICE_ORDINAL",
+    "PSIJ_SITE",
+    "PSIJ_SITE_FILE",
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CLIENTS_OWN = ("LC_ALL",)  # for its messages
+
+
+def inherited(
+    drop: Sequence[str], environ: Mapping[str, str] = os.environ, keep: Collection[str] = ()
+) -> dict[str, str]:
+    """The submitting environment without shell functions and without `drop`, the manager's own job variables.
+
+    `keep` are names that `drop` may match and that stay.
+    """
+    dropped = matcher((*NEVER_INHERITED, *BASH_OWN, *drop))
+    return {
+        name: value
+        for name, value in environ.items()
+        if _NAME.fullmatch(name) and (name in keep or not dropped.fullmatch(name))
+    }
+
+
+def environment_text(
+    settings: FileSettings, job: Job, environ: Mapping[str, str], client: Mapping[str, str] | None = None
+) -> str:
+    """The shell text that gives a job its environment; `environ` is the submitting one.
+
+    The cluster and the site are left in it, so that jobs which it submits are of the same, and `launch` in it knows
+    its nodes. `client` is what the manager's client gets of our environment: where the script has been told to see by
+    it what the node has set (`node_settings`), that wins.
+    """
+    client = client or {}
+    own = {"PSIJ_SITE": settings.site, "PSIJ_SITE_FILE": settings.site_file}
+    if settings.site and not job.inherit_environment:
+        own["PSIJ_PARSL_SITE_PATH"] = environ.get("PSIJ_PARSL_SITE_PATH", "")  # where it may be described
+    unset = [name for name, value in own.items() if not value and name not in job.environment]
+    lines = [_set_by_client(client, environ)]
+    if job.inherit_environment:
+        elsewhere = ("PSIJ_RUN_SITE", "PSIJ_RUN_CONFIG", *(("PSIJ_RUN_PLATFORM",) if settings.site else ()))
+        if settings.node_settings:
+            lines.append(f"psij_look {shlex.join(f'{name}={value}' for name, value in client.items())}\n")
+        set_later = {*own, *job.environment}
+        dropped = (*settings.drop_environment, *elsewhere)
+        from_outside = inherited(dropped, environ, settings.keep_environment)
+        lines.append(exports({name: value for name, value in from_outside.items() if name not in set_later}))
+        if settings.node_settings:
+            lines.append('[ "${#psij_node[@]}" = 0 ] || export "${psij_node[@]}"\n')
+    lines.append(f"unset {' '.join(unset)}\n" if unset else "")
+    own["PSIJ_JOB_CLUSTER"] = settings.cluster
+    lines.append(exports({name: value for name, value in own.items() if value}))
+    lines.append(exports(job.environment))
+    return "".join(lines)
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Shell text that sets variables."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+
+def _set_by_client(given: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Shell text that takes away what the manager's client alone was given, and handed on to the job."""
+    own = {name: value for name, value in given.items() if name not in environ and name in _CLIENTS_OWN}
+    return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())

@@ -1,0 +1,54 @@
+"""The manager's ids of our jobs, of arrays and of their elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .job_folder import claimed_by
+from .record import JobRecord
+
+if TYPE_CHECKING:
+    from ..platforms.queries import SchedulerRecord
+    from ..platforms.scheduler import Scheduler
+
+
+def native_id(scheduler: Scheduler, entry: JobRecord, key: str) -> str:
+    """The manager's id of one element."""
+    if not key:
+        return entry.native
+    recorded = entry.elements[entry.array.index(int(key))] if entry.elements else ""
+    return recorded or scheduler.element(entry.native, int(key))
+
+
+def command_ids(scheduler: Scheduler, entry: JobRecord, key: str) -> list[str]:
+    """The ids by which the manager's commands reach one element, or with '' or '*' all that have not ended."""
+    if key not in ("", "*"):
+        return [native_id(scheduler, entry, key)]
+    if any(entry.elements):
+        return [
+            native
+            for element_key, native in zip(entry.keys, entry.elements, strict=True)
+            if native and element_key not in entry.ended
+        ]
+    return [entry.native]
+
+
+def whole_id(scheduler: Scheduler, record: SchedulerRecord) -> str:
+    """The id of the submission that a record is of."""
+    return record.whole or scheduler.whole(record.id)
+
+
+def element_ids(scheduler: Scheduler, entry: JobRecord, records: Iterable[SchedulerRecord]) -> tuple[str, ...]:
+    """The ids of an array's elements where they are no function of its own, '' for those that are not known yet.
+
+    Records tell them; and so do, of elements that are not in the manager's books any more, the claims they left.
+    """
+    if not (entry.array and scheduler.lone_elements):
+        return ()
+    placed = {record.place: record.id for record in records if record.place is not None}
+    recorded = entry.elements or ("",) * len(entry.array)
+    return tuple(
+        native or placed.get(place) or claimed_by(entry.element_folder(key))
+        for place, (native, key) in enumerate(zip(recorded, entry.keys, strict=True))
+    )

@@ -1,0 +1,13 @@
+"""The variables by which GPUs are shown to a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: The vendor by variable: the value lists the GPUs that the process may use.
+GPU_VARIABLES: Mapping[str, str] = {
+    "ZE_AFFINITY_MASK": "intel",
+    "ROCR_VISIBLE_DEVICES": "amd",
+    "HIP_VISIBLE_DEVICES": "amd",
+    "CUDA_VISIBLE_DEVICES": "nvidia",
+}
