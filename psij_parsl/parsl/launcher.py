@@ -44,12 +44,12 @@ class MPIRunLauncher(Launcher):
         self.launcher = launcher
         self.overrides = overrides
         find_launcher(launcher)
-        _words(overrides)
+        _shell_args(overrides)
 
     def __repr__(self) -> str:
-        said = [repr(self.launcher)] if type(self) is MPIRunLauncher else []
-        said += [f"overrides={self.overrides!r}"] if self.overrides else []
-        return f"{type(self).__name__}({', '.join([*said, *(['debug=True'] if self.debug else [])])})"
+        arguments = [repr(self.launcher)] if type(self) is MPIRunLauncher else []
+        arguments += [f"overrides={self.overrides!r}"] if self.overrides else []
+        return f"{type(self).__name__}({', '.join([*arguments, *(['debug=True'] if self.debug else [])])})"
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and repr(self) == repr(other)
@@ -63,18 +63,18 @@ class MPIRunLauncher(Launcher):
         method = self._method()
         mode = "per_node" if method.per_node else "serial"
         hosts = '"$psij_hosts"' if method.says_hosts(mode) else ""
-        text = " ".join([method.text(shape, mode=mode, hosts=hosts), *map(shlex.quote, _words(self.overrides))])
+        text = " ".join([method.text(shape, mode=mode, hosts=hosts), *map(shlex.quote, _shell_args(self.overrides))])
         lines = method.lines(shape, mode=mode, hosts=hosts)
-        told = text if not lines else f"{lines}\n{text}"
-        said = f"echo {shlex.quote(f'psij: {told}')} >&2\n" if self.debug else ""
-        before = "".join(filter(None, (HOSTS if hosts else "", said)))
+        whole_text = text if not lines else f"{lines}\n{text}"
+        debug = f"echo {shlex.quote(f'psij: {whole_text}')} >&2\n" if self.debug else ""
+        before = "".join(filter(None, (HOSTS if hosts else "", debug)))
         return f'{before}set -- bash -c {shlex.quote(command)}\n{lines}\n{text} "$@"\n'.replace("\n\n", "\n")
 
     def _method(self) -> MPIRun:
         return find_launcher(self.launcher)()
 
 
-def _words(overrides: str) -> list[str]:
+def _shell_args(overrides: str) -> list[str]:
     try:
         return shlex.split(overrides)
     except ValueError as error:
