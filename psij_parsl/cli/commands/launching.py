@@ -237,11 +237,11 @@ class _Launch:
                 return _watched(run, early)
 
     def _tell(self, assignment: Assignment) -> None:
-        from ...runs.binding import packed
+        from ...system.id_ranges import format_ranges
 
         for node in assignment.nodes:
             gpus = f", GPUs {','.join(node.gpus)}" if node.gpus else ""
-            self.out.note(f"{self.method.name} on {node.name}: cores {packed(node.cpus)}{gpus}")
+            self.out.note(f"{self.method.name} on {node.name}: cores {format_ranges(node.cpus)}{gpus}")
 
 
 def _watched(run: Run, early: Sequence[int]) -> int:
