@@ -84,7 +84,7 @@ def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
 
 
 def test_every_command_is_on_some_page() -> None:
-    from psij_parsl.cli.app import COMMANDS, HIDDEN
+    from psij_parsl.cli.commands import COMMANDS, HIDDEN
 
     pages = "".join(page.read_text() for page in PAGES)
     missing = [name for name in COMMANDS if name not in HIDDEN and not re.search(rf"`(psij-run )?{name}\b", pages)]

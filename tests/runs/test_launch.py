@@ -18,8 +18,9 @@ from unittest import mock
 import pytest
 
 from psij_parsl.cli.app import build
-from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
-from psij_parsl.cli.flags import parsed
+from psij_parsl.cli.command import Invocation
+from psij_parsl.cli.commands import launch as launch_command
+from psij_parsl.cli.quick_parser import parse
 from psij_parsl.resources import NodeResources
 from psij_parsl.runs.run_processes import MARK
 from tests.cli.helpers import COMMAND, psij, psij_here
@@ -90,12 +91,15 @@ def alive(pid: int) -> bool:
 )
 def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str, object], list[str]] | None) -> None:
     """Without it, for it takes long to load; whatever is wrong, or asks for help, is left to typer."""
-    assert parsed(line.split(), LAUNCH_FLAGS) == expected
+    invocation = parse(launch_command.LAUNCH, line.split())
+    assert (invocation and (invocation.texts, invocation.arguments)) == expected
     if expected is not None:
-        seen: list[object] = []
-        with mock.patch("psij_parsl.cli.commands.launching.launch", lambda out, *said: seen.append(said) or 0):
+        seen: list[Invocation] = []
+        with mock.patch.dict(
+            vars(launch_command), LAUNCH=launch_command.LAUNCH._replace(run=lambda out, said: seen.append(said) or 0)
+        ):
             build("launch").main(args=["launch", *line.split()], standalone_mode=False)
-        assert seen == [(expected[0], expected[1] or None)]
+        assert [said._replace(command=launch_command.LAUNCH) for said in seen] == [invocation]
 
 
 def test_its_help_is_about_runs_and_not_about_jobs() -> None:
@@ -302,9 +306,6 @@ def test_a_python_script_does_the_same(here: Path) -> None:
 from pathlib import Path
 from psij_parsl import Job
 from psij_parsl.runs.mpirun import MPIRun
-from psij_parsl.cli.app import build
-from psij_parsl.cli.flags import parsed
-from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
 from psij_parsl.resources import NodeResources
 job = Job(command=["sh", "-c", "echo rank $PSIJ_RANK"], stdout=Path("out"))
 resources = NodeResources.discover()
