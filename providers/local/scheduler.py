@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psij_parsl.platforms.scheduler import ErrorPattern, Query, Queue, Scheduler, SchedulerRecord
+from psij_parsl.platforms.queries import ErrorPattern, Query, Queue, SchedulerRecord
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.signals import should_exit
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner

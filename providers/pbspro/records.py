@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from psij_parsl.errors import Unavailable
-from psij_parsl.platforms.scheduler import Queue, SchedulerRecord
+from psij_parsl.platforms.queries import Queue, SchedulerRecord
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Attributes = Mapping[str, Any]

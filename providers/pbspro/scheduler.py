@@ -23,16 +23,8 @@ from functools import partial
 from pathlib import Path
 
 from psij_parsl.errors import Unavailable
-from psij_parsl.platforms.scheduler import (
-    UNSTARTED,
-    Answer,
-    ErrorPattern,
-    Query,
-    Queue,
-    Scheduler,
-    SchedulerRecord,
-    chunks,
-)
+from psij_parsl.platforms.queries import UNSTARTED, Answer, ErrorPattern, Query, Queue, SchedulerRecord, chunks
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.platforms.templates.formatters import hms
 from psij_parsl.platforms.tools import UNREACHABLE
 from psij_parsl.states import EndReason

@@ -13,7 +13,7 @@ from .flags import Flag, FlagTexts, FlagValues, given_twice
 from .job_flags import JOB_FLAGS, shown
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Wish
+    from ..platforms.queries import Wish
 
 ENVIRONMENT = "the environment"
 _TARGET_FLAGS = ("site", "config", "platform")

@@ -14,7 +14,7 @@ from .record import JobPart
 from .snapshot import View
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Answer
+    from ..platforms.queries import Answer
 
 
 def find_part(channel: Channel, name: str) -> JobPart:

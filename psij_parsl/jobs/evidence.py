@@ -12,7 +12,7 @@ from .record import JobRecord, element_id
 from .snapshot import View
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Answer, SchedulerRecord
+    from ..platforms.queries import Answer, SchedulerRecord
 
 
 class Expected(NamedTuple):

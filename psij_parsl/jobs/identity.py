@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from ..system.job_names import MANAGER_LOG, OUR_ID, cluster_in
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Scheduler, SchedulerRecord
+    from ..platforms.queries import SchedulerRecord
+    from ..platforms.scheduler import Scheduler
     from .record import JobRecord
 
 _NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission

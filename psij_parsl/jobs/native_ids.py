@@ -9,7 +9,8 @@ from .job_folder import claimed_by
 from .record import JobRecord
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Scheduler, SchedulerRecord
+    from ..platforms.queries import SchedulerRecord
+    from ..platforms.scheduler import Scheduler
 
 
 def native_id(scheduler: Scheduler, entry: JobRecord, key: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JournalError, SchedulerError, Unavailable
-from ..platforms.scheduler import Answer
+from ..platforms.queries import Answer
 from ..states import JobState, JobStatus, sound
 from .channel import Channel
 from .evidence import Evidence, Expected
@@ -29,7 +29,7 @@ from .snapshot import View, pack
 from .verdict import Inquiry, resolve_status
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import SchedulerRecord
+    from ..platforms.queries import SchedulerRecord
 
 log = logging.getLogger(__name__)
 

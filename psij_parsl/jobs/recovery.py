@@ -20,7 +20,8 @@ from .native_ids import command_ids, element_ids, whole_id
 from .record import JobRecord, element_id
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Answer, Scheduler, SchedulerRecord
+    from ..platforms.queries import Answer, SchedulerRecord
+    from ..platforms.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import Ambiguous, Error, Rejected, SchedulerError, Unavailable
-from ..platforms.scheduler import Accepted
+from ..platforms.queries import Accepted
 from ..signals import should_exit
 from ..system.commands import RunningCommand
 from ..system.job_names import cluster_in

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS
+from ..platforms.queries import UNSTARTED, UNSTARTED_ELEMENTS
 from ..states import EndReason, JobState, JobStatus
 from ..system.files import end_of_log
 from ..system.job_names import MANAGER_LOG
@@ -21,7 +21,8 @@ from .job_folder import ExitFile, claimed_by
 from .record import JobRecord
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Scheduler, SchedulerRecord
+    from ..platforms.queries import SchedulerRecord
+    from ..platforms.scheduler import Scheduler
 
 #: The stages of our script at which it may have ended before the command began.
 STAGES = {

@@ -8,6 +8,7 @@ import os
 import sysconfig
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -153,8 +154,6 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         """The launch method that reaches all nodes here."""
         return self._shape.method
 
-    # ---- a block's text ------------------------------------------------------------------------------------
-
     def script(self, command: str, tasks_per_node: int, name: str) -> str:
         """The text that a block's script runs for an executor's launch command."""
         folder = os.path.abspath(self.script_dir) if self.script_dir else ""
@@ -166,7 +165,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             before, launch = block.once_per_node(self.node_init, launch)
         launched = before + text_of(self.launcher, launch, tasks_per_node, self.num_nodes, folder)
         if self.node_init and self.job_mode != "serial" and self.num_nodes > 1:
-            launched = self._elsewhere() + launched
+            others = str(MPIRunLauncher(self.method)(block.on_other_nodes(self.node_init), 1, self.num_nodes))
+            launched = block.FIRST_NODE + others + launched
         return block.text(
             launched,
             name=name,
@@ -177,27 +177,18 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             watchdog=block.watch(command, self.watchdog_s or 0.0),
         )
 
-    def _elsewhere(self) -> str:
-        """`node_init` on the other nodes, where the pool itself is on the first one only."""
-        init = block.modules(self.node_init) + self.node_init.rstrip()
-        others = f'[ "$(hostname)" = "${{PSIJ_FIRST_NODE:-}}" ] || {{\n{init}\n}}'
-        launched = str(MPIRunLauncher(self.method)(others, 1, self.num_nodes))
-        return f'export PSIJ_FIRST_NODE="$(hostname)"\n{launched}'
-
     # ---- Parsl's verbs -------------------------------------------------------------------------------------
 
     def _make_executor(self) -> BatchSchedulerExecutor:
-        settings: dict[str, Any] = {
-            "platform": self.platform,
-            "run": process_identity(),
-            "patience_s": _PATIENCE_S,
-            "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
-        }
         from ..jobs.batch import BatchSchedulerExecutor
         from ..jobs.site_executor import executor_of
 
-        site = self._shape.site
-        executor = executor_of(site, **settings) if site is not None else BatchSchedulerExecutor(**settings)
+        spool = Path(os.path.abspath(self.script_dir)) if self.script_dir else None
+        settings: dict[str, Any] = {"run": process_identity(), "patience_s": _PATIENCE_S, "spool": spool}
+        if self._shape.site is None:
+            executor = BatchSchedulerExecutor(self.platform, **settings)
+        else:
+            executor = executor_of(self._shape.site, platform=self.platform, **settings)
         cluster = self.parameters.get("cluster") if "cluster" in self.platform.template_class.places else None
         return executor.at(str(cluster)) if cluster else executor
 
@@ -208,9 +199,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         is sent for a while, and the error says so.
         """
         with self._mutex:
-            record = self.blocks.submit(
-                lambda: self._shape.job(self.script(command, tasks_per_node, job_name), job_name), job_name
-            )
+            script = partial(self.script, command, tasks_per_node, job_name)
+            record = self.blocks.submit(lambda: self._shape.job(script(), job_name), job_name)
             self._submitted(record)
         log.info("%s is job %s (%s %s), in %s", job_name, record.id, record.platform, record.native, record.folder)
         return record.id

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..system.commands import Output as Output
     from .platform import Platform as Platform
-    from .scheduler import UNSTARTED as UNSTARTED
-    from .scheduler import UNSTARTED_ELEMENTS as UNSTARTED_ELEMENTS
-    from .scheduler import Accepted as Accepted
-    from .scheduler import Answer as Answer
-    from .scheduler import ErrorPattern as ErrorPattern
-    from .scheduler import Query as Query
-    from .scheduler import Queue as Queue
+    from .queries import UNSTARTED as UNSTARTED
+    from .queries import UNSTARTED_ELEMENTS as UNSTARTED_ELEMENTS
+    from .queries import Accepted as Accepted
+    from .queries import Answer as Answer
+    from .queries import ErrorPattern as ErrorPattern
+    from .queries import Query as Query
+    from .queries import Queue as Queue
+    from .queries import SchedulerRecord as SchedulerRecord
+    from .queries import Wish as Wish
     from .scheduler import Scheduler as Scheduler
-    from .scheduler import SchedulerRecord as SchedulerRecord
-    from .scheduler import Wish as Wish
     from .templates.parameters import Parameter as Parameter
     from .templates.parameters import str2bool as str2bool
     from .templates.template import JobTemplate as JobTemplate
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from .tools import array_range as array_range
 
 _WHERE = {
-    "Accepted": ".scheduler",
-    "Answer": ".scheduler",
-    "ErrorPattern": ".scheduler",
+    "Accepted": ".queries",
+    "Answer": ".queries",
+    "ErrorPattern": ".queries",
     "JobTemplate": ".templates.template",
     "Output": "..system.commands",
     "Parameter": ".templates.parameters",
     "Platform": ".platform",
-    "Query": ".scheduler",
-    "Queue": ".scheduler",
+    "Query": ".queries",
+    "Queue": ".queries",
     "Refuse": ".templates.template",
     "Scheduler": ".scheduler",
-    "SchedulerRecord": ".scheduler",
+    "SchedulerRecord": ".queries",
     "UNREACHABLE": ".tools",
-    "UNSTARTED": ".scheduler",
-    "UNSTARTED_ELEMENTS": ".scheduler",
-    "Wish": ".scheduler",
+    "UNSTARTED": ".queries",
+    "UNSTARTED_ELEMENTS": ".queries",
+    "Wish": ".queries",
     "array_range": ".tools",
     "str2bool": ".templates.parameters",
 }

@@ -7,7 +7,7 @@ templates, each of which becomes one element, or none where it is empty; a metho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import InvalidRequest, TemplateError, nearest
@@ -18,22 +18,31 @@ from ..job import Resources
 class RunShape:
     """What a launch line may say: the same names in a function, as `run.num_ranks`, and in a template."""
 
-    num_nodes: int
-    num_ranks: int  # ranks in all
-    ranks_per_node: int
-    cpus_per_rank: int  # cores
-    threads_per_core: int  # hardware threads used of each core
-    threads_per_rank: int  # hardware threads
-    gpus_per_rank: int
-    gpus_per_node: int
-    memory_per_node: int | None  # MB
-    hosts: str = ""  # names of the nodes with commas; '' for the whole allocation
-    slots: str = ""  # the same with the ranks of each: n1:4,n2:4
-    nids: str = ""  # the numbers in the names: nid00012,nid00013 is 12,13
-    stdin: bool = False  # whether there is input for rank 0
-    name: str = ""  # a name by which the manager knows this run
-    env_names: Sequence[str] = ()  # variables that ranks on other nodes must be given
-    all_slots: str = ""  # in a job script, nodes of the allocation that have to be named, each with its ranks
+    num_nodes: int = field(metadata={"help": "nodes of the run"})
+    num_ranks: int = field(metadata={"help": "ranks in all"})
+    ranks_per_node: int = field(metadata={"help": "ranks on each node"})
+    cpus_per_rank: int = field(metadata={"help": "cores of each rank"})
+    threads_per_core: int = field(metadata={"help": "hardware threads used of each core"})
+    threads_per_rank: int = field(metadata={"help": "hardware threads of each rank"})
+    gpus_per_rank: int = field(metadata={"help": "GPUs of each rank"})
+    gpus_per_node: int = field(metadata={"help": "GPUs on each node"})
+    memory_per_node: int | None = field(metadata={"help": "MB on each node, or none"})
+    hosts: str = field(
+        default="", metadata={"help": "names of the nodes with commas, or none for the whole allocation"}
+    )
+    slots: str = field(default="", metadata={"help": "the same with the ranks of each: n1:4,n2:4"})
+    nids: str = field(default="", metadata={"help": "the numbers in the names: nid00012,nid00013 is 12,13"})
+    stdin: bool = field(default=False, metadata={"help": "whether there is input for rank 0"})
+    name: str = field(default="", metadata={"help": "a name by which the manager knows this run, or none"})
+    env_names: Sequence[str] = field(
+        default=(), metadata={"help": "variables that ranks on other nodes must be given"}
+    )
+    all_slots: str = field(
+        default="",
+        metadata={
+            "help": "in a job script, nodes of the allocation that have to be named, each with its ranks; or none"
+        },
+    )
 
     @classmethod
     def of(cls, shape: Resources, *, hosts: Sequence[str] = (), stdin: bool = False, name: str = "") -> RunShape:
@@ -129,7 +138,7 @@ def _asked(line: Line, run: RunShape, what: str = "a launch line") -> set[str]:
 
     Raises `TemplateError`, beginning with `what`, for a name that there is not.
     """
-    known = [field.name for field in fields(RunShape)]
+    known = [item.name for item in fields(RunShape)]
     if callable(line):
         recorder: Any = _Recorder(run)
         try:

@@ -33,26 +33,13 @@ if TYPE_CHECKING:
     from .hooks import RunHandle
     from .mpi_libraries import Linked
 
-__all__ = ["MODES", "Args", "MPIRun", "RunShape", "each", "when"]
+__all__ = ["MODES", "Args", "LauncherTraits", "MPIRun", "RunShape", "each", "when"]
 
 MODES = ("mpi", "serial", "per_node")
 
 
-class MPIRun:
-    """One launch method. `mpi`, `serial` and `per_node` are its launch lines for the modes; see design of `job_mode`.
-
-    `mpi`: one run over all ranks, and one rank's failure ends it. `serial`: independent copies without MPI
-    wiring, and one copy's failure leaves the others running. `per_node`: as `serial`, for long-lived helpers such
-    as Parsl's worker pools: each may use all of its node, unbound, and other runs may start beside them.
-
-    A line is a method that takes a `RunShape` and gives argv elements, or a list of jinja2 templates. A mode without
-    one cannot be started. `options` are further options for the launcher, put after the line; `lines` are those that
-    a site has in place of ours, by mode. Raises `TemplateError` for a line that is wrong.
-    """
-
-    mpi: Line = ()
-    serial: Line = ()
-    per_node: Line = ()
+class LauncherTraits:
+    """What a launch method says of its launcher. Most launchers need the first group only."""
 
     # ---- what every method says ------------------------------------------------------------------------------
 
@@ -106,6 +93,23 @@ class MPIRun:
     signals_groups: ClassVar[bool] = True
     #: Whether it waits for ever for a daemon of its own on another host whose start (by ssh, srun) has failed.
     waits_for_lost_daemons: ClassVar[bool] = False
+
+
+class MPIRun(LauncherTraits):
+    """One launch method. `mpi`, `serial` and `per_node` are its launch lines for the modes; see design of `job_mode`.
+
+    `mpi`: one run over all ranks, and one rank's failure ends it. `serial`: independent copies without MPI
+    wiring, and one copy's failure leaves the others running. `per_node`: as `serial`, for long-lived helpers such
+    as Parsl's worker pools: each may use all of its node, unbound, and other runs may start beside them.
+
+    A line is a method that takes a `RunShape` and gives argv elements, or a list of jinja2 templates. A mode without
+    one cannot be started. `options` are further options for the launcher, put after the line; `lines` are those that
+    a site has in place of ours, by mode. Raises `TemplateError` for a line that is wrong.
+    """
+
+    mpi: Line = ()
+    serial: Line = ()
+    per_node: Line = ()
 
     options: Sequence[str] = ()
     _called_as: str = ""  # the name or path that stands in place of `program`

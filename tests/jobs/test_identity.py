@@ -11,7 +11,8 @@ import pytest
 from psij_parsl.jobs.identity import Whose, bearers_of, whose
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.snapshot import View
-from psij_parsl.platforms.scheduler import Scheduler, SchedulerRecord
+from psij_parsl.platforms.queries import SchedulerRecord
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.states import JobState, JobStatus
 from psij_parsl.system.job_names import cluster_in
 from tests.platforms.test_scheduler import Stand

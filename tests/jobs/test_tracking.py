@@ -13,7 +13,8 @@ from psij_parsl import EndReason, JobState, JobStatus
 from psij_parsl.jobs.array_status import summary
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.verdict import Inquiry, resolve_status
-from psij_parsl.platforms.scheduler import UNSTARTED, UNSTARTED_ELEMENTS, Scheduler, SchedulerRecord
+from psij_parsl.platforms.queries import UNSTARTED, UNSTARTED_ELEMENTS, SchedulerRecord
+from psij_parsl.platforms.scheduler import Scheduler
 from tests.platforms.test_scheduler import Stand
 
 NOW, GRACE = 1_000_000.0, 120.0

@@ -327,7 +327,7 @@ def test_b4_every_state_of_slurms_is_one_that_parsls_strategy_counts() -> None:
     from parsl.jobs.states import JobState as Theirs
 
     from psij_parsl.parsl.status import parsl_state
-    from psij_parsl.providers.slurm.scheduler import REASONS, STATES, status
+    from psij_parsl.providers.slurm.records import REASONS, STATES, status
 
     natives = (*STATES, *REASONS, "A_STATE_OF_TOMORROW")
     told = {native: parsl_state(status(native, 0, 0, "", "", 0, "", "")) for native in natives}

@@ -17,7 +17,7 @@ from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStat
 from psij_parsl.errors import InvalidRequest, Unavailable
 from psij_parsl.jobs.identity import Whose, whose
 from psij_parsl.jobs.record import JobRecord
-from psij_parsl.platforms.scheduler import SchedulerRecord
+from psij_parsl.platforms.queries import SchedulerRecord
 from psij_parsl.testing import PlatformContract
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.oddq.manager_of import Oddq

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
-from psij_parsl.platforms.scheduler import ErrorPattern, Query, Queue, Scheduler, SchedulerRecord
+from psij_parsl.platforms.queries import ErrorPattern, Query, Queue, SchedulerRecord
+from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from psij_parsl.states import JobState, JobStatus
 from psij_parsl.system.commands import Output

@@ -8,9 +8,10 @@ from typing import Any
 from ...errors import Error, PluginError
 from ...platforms.platform import Platform
 from ...platforms.products import ask, foreign
+from ...platforms.queries import Queue
 from ...platforms.registry import platform as find_platform
 from ...platforms.registry import platforms as installed
-from ...platforms.scheduler import Queue, Scheduler
+from ...platforms.scheduler import Scheduler
 from ...platforms.templates.validators import describe
 from ...system.commands import CommandRunner
 from ..command import Command, Invocation

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
-from psij_parsl.platforms.scheduler import SchedulerRecord
+from psij_parsl.platforms.queries import SchedulerRecord
 from psij_parsl.providers.pbspro.records import ENDED, STATES, jobs, read_job
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.states import EndReason, JobState

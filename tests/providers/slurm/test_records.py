@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl.errors import Ambiguous, Rejected, Unavailable
-from psij_parsl.platforms.scheduler import Query, SchedulerRecord
-from psij_parsl.providers.slurm.scheduler import (
+from psij_parsl.platforms.queries import Query, SchedulerRecord
+from psij_parsl.providers.slurm.records import (
     REASONS,
     STATES,
-    SlurmScheduler,
     read_partition,
     read_sacct,
     read_scontrol,
     read_squeue,
     status,
 )
+from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.providers.slurm.scheduler import WISHES, SlurmScheduler, time_limit
+from psij_parsl.providers.slurm.scheduler import SlurmScheduler
+from psij_parsl.providers.slurm.variables import WISHES, time_limit
 from tests.cli.helpers import one_sentence_and_a_hint, psij_here
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from psij_parsl.platforms.scheduler import SchedulerRecord
-from psij_parsl.providers.slurm.scheduler import (
-    SlurmScheduler,
-    exit_status,
-    read_sacct,
-    read_scontrol,
-    read_squeue,
-    status,
-)
+from psij_parsl.platforms.queries import SchedulerRecord
+from psij_parsl.providers.slurm.records import exit_status, read_sacct, read_scontrol, read_squeue, status
+from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from psij_parsl.states import JobState
 from psij_parsl.system.commands import Output
 
