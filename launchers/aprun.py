@@ -4,36 +4,36 @@ Nodes are named by their numbers. A rank that exits with another code than 0 end
 ends takes the others along, in every mode.
 """
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_RANKS = ("-n", "{{ num_ranks }}", "-N", "{{ ranks_per_node }}")
-_SHAPE = (
-    *_RANKS,
-    "-d",
-    "{{ threads_per_rank }}",
-    "-j",
-    "{{ threads_per_core }}",
-    "-cc",
-    "{% if hosts %}none{% else %}depth{% endif %}",
-    "{% if nids %}-L{% endif %}",
-    "{{ nids }}",
-)
+
+def _ranks(run: RunShape) -> Args:
+    return ["-n", run.num_ranks, "-N", run.ranks_per_node]
 
 
 class Aprun(MPIRun):
     """`aprun`."""
 
-    name = "aprun"
-    program = "aprun"
-    speaks = ("mpich",)
-    mpi = ("aprun", *_SHAPE)
-    serial = ("aprun", *_SHAPE)
-    per_node = ("aprun", *_RANKS, "-cc", "none")
-    rank = ("ALPS_APP_PE",)  # the number on the node is counted from it
-    reach = (
+    name = program = "aprun"
+    mpi_families = ("mpich",)
+    rank_variables = ("ALPS_APP_PE",)  # the number on the node is counted from it
+    signal_docs = (
         "aprun hands signals on to all ranks, and apinit on each node ends them when aprun is gone."
         " Not seen at work: no such machine was at hand."
     )
+
+    def mpi(self, run: RunShape) -> Args:
+        return [
+            *("aprun", *_ranks(run)),
+            *("-d", run.threads_per_rank, "-j", run.threads_per_core),
+            *("-cc", "none" if run.hosts else "depth"),
+            *when(run.nids, "-L", run.nids),
+        ]
+
+    serial = mpi
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["aprun", *_ranks(run), "-cc", "none"]
 
 
 launcher = Aprun

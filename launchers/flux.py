@@ -6,42 +6,51 @@ nodes that were assigned are asked for by name.
 
 from collections.abc import Mapping, Sequence
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}")
-_SHAPE = (
-    *_NODES,
-    "--cores-per-task={{ cpus_per_rank }}",
-    "{% if gpus_per_rank %}--gpus-per-task={{ gpus_per_rank }}{% endif %}",
-    "{% if hosts %}--requires=hosts:{{ hosts }}{% endif %}",
-    "-o",
-    "cpu-affinity=per-task",
-    "{% if gpus_per_rank %}-o{% endif %}",
-    "{% if gpus_per_rank %}gpu-affinity=per-task{% endif %}",
-    "{% if name %}--job-name={{ name }}{% endif %}",
-)
 _END = """flux jobs --no-header --format="{id.f58plain}" --name="$1" | while read -r id; do flux cancel "$id"; done"""
+
+
+def _nodes(run: RunShape) -> Args:
+    return [f"--nodes={run.num_nodes}", f"--ntasks={run.num_ranks}"]
+
+
+def _each_rank(run: RunShape) -> Args:
+    return [
+        f"--cores-per-task={run.cpus_per_rank}",
+        *when(run.gpus_per_rank, f"--gpus-per-task={run.gpus_per_rank}"),
+        *when(run.hosts, f"--requires=hosts:{run.hosts}"),
+        *("-o", "cpu-affinity=per-task"),
+        *when(run.gpus_per_rank, "-o", "gpu-affinity=per-task"),
+        *when(run.name, f"--job-name={run.name}"),
+    ]
 
 
 class Flux(MPIRun):
     """`flux run`."""
 
-    name = "flux"
-    program = "flux"
-    exact = False
-    mpi = ("flux", "run", "-o", "exit-on-error", *_SHAPE)
-    serial = ("flux", "run", "-o", "pmi=off", "-o", "exit-timeout=none", *_SHAPE)
-    per_node = ("flux", "run", "-o", "pmi=off", "-o", "exit-timeout=none", *_NODES, "-o", "cpu-affinity=off")
-    rank = ("FLUX_TASK_RANK",)
-    local_rank = ("FLUX_TASK_LOCAL_ID",)
-    mixes = ("mpi",)  # it gives the highest
-    forget = ("FLUX_TASK_*", "FLUX_JOB_*")
-    reach = (
+    name = program = "flux"
+    follows_assignment = False
+    rank_variables = ("FLUX_TASK_RANK",)
+    local_rank_variables = ("FLUX_TASK_LOCAL_ID",)
+    loses_exit_codes = ("mpi",)  # it gives the highest
+    scrub_environment = ("FLUX_TASK_*", "FLUX_JOB_*")
+    signal_docs = (
         "flux run hands signals on to all tasks of its job. When it was killed the job is found by its name and"
         " cancelled, by us or by the guard."
     )
 
-    def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+    def mpi(self, run: RunShape) -> Args:
+        return ["flux", "run", "-o", "exit-on-error", *_nodes(run), *_each_rank(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["flux", "run", "-o", "pmi=off", "-o", "exit-timeout=none", *_nodes(run), *_each_rank(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        options = ["-o", "pmi=off", "-o", "exit-timeout=none"]
+        return ["flux", "run", *options, *_nodes(run), "-o", "cpu-affinity=off"]
+
+    def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """As the base says."""
         return ("sh", "-c", _END, "psij-end", name)
 

@@ -3,12 +3,8 @@
 Each copy knows its place from PSIJ_RANK, PSIJ_NUM_RANKS and PSIJ_LOCAL_RANK.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.job import Resources
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape
 
 # Run as: bash -c TEXT psij-fork RANKS COMMAND... The first copy gets the input; the exit code is that of the first
 # copy which is seen to fail. A shell has what it starts with `&` ignore INT and QUIT, which a copy takes back. What is named psij_* is in nobody's environment.
@@ -55,41 +51,38 @@ done
 )
 
 
+def _copies(text: str, run: RunShape) -> Args:
+    if run.num_nodes > 1:
+        raise InvalidRequest(
+            f"{run.num_nodes} nodes cannot be reached by plain processes of one host",
+            hint="use one node, or a launcher that starts processes on other nodes",
+        )
+    return ["bash", "-c", text, "psij-fork", run.num_ranks]
+
+
 class Fork(MPIRun):
     """Copies of the command as plain processes of one host."""
 
     name = "fork"
     program = "bash"
-    mpi = ("bash", "-c", "{% raw %}" + _TOGETHER + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
-    serial = per_node = ("bash", "-c", "{% raw %}" + _ALL + "{% endraw %}", "psij-fork", "{{ num_ranks }}")
-    local = True
+    this_host_only = True
     takes_options = False
-    speaks = ()  # no PMI at all
-    rank = ("PSIJ_RANK",)
-    local_rank = ("PSIJ_LOCAL_RANK",)
+    mpi_families = ()  # no PMI at all
+    rank_variables = ("PSIJ_RANK",)
+    local_rank_variables = ("PSIJ_LOCAL_RANK",)
     signals_groups = False
-    reach = (
+    signal_docs = (
         "bash hands TERM (INT becomes TERM), HUP, USR1 and USR2 on to each copy. When bash was killed, the kernel"
         " ends the copies (parent-death signal), or our sweep does, or the guard's when we were killed too."
     )
 
-    def argv(
-        self,
-        shape: Resources,
-        *,
-        mode: str = "mpi",
-        hosts: Sequence[str] = (),
-        stdin: bool = False,
-        name: str = "",
-        script: Mapping[str, Any] | None = None,
-    ) -> list[str]:
-        """As the base says. Raises `InvalidRequest` for more than one node."""
-        if shape.num_nodes > 1:
-            raise InvalidRequest(
-                f"{shape.num_nodes} nodes cannot be reached by plain processes of one host",
-                hint="use one node, or a launcher that starts processes on other nodes",
-            )
-        return super().argv(shape, mode=mode, stdin=stdin, name=name, script=script)
+    def mpi(self, run: RunShape) -> Args:
+        return _copies(_TOGETHER, run)
+
+    def serial(self, run: RunShape) -> Args:
+        return _copies(_ALL, run)
+
+    per_node = serial
 
 
 launcher = Fork

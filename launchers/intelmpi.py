@@ -3,21 +3,21 @@
 It is MPICH's with binding of its own, which environment variables control.
 """
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_PIN = "{% if hosts %}0{% else %}{{ threads_per_rank }}:compact{% endif %}"
-_SHAPE = (
-    "-n",
-    "{{ num_ranks }}",
-    "-ppn",
-    "{{ ranks_per_node }}",
-    "-genv",
-    "{% if hosts %}I_MPI_PIN{% else %}I_MPI_PIN_DOMAIN{% endif %}",
-    _PIN,
-    "{% if hosts %}-hosts{% endif %}",
-    "{{ hosts }}",
-)
-_UNBOUND = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}", "-genv", "I_MPI_PIN", "0")
+
+def _ranks(run: RunShape) -> Args:
+    return ["-n", run.num_ranks, "-ppn", run.ranks_per_node]
+
+
+def _bound(run: RunShape) -> Args:
+    if run.hosts:
+        return ["-genv", "I_MPI_PIN", "0"]
+    return ["-genv", "I_MPI_PIN_DOMAIN", f"{run.threads_per_rank}:compact"]
+
+
+def _hosts(run: RunShape) -> Args:
+    return when(run.hosts, "-hosts", run.hosts)
 
 
 class IntelMPI(MPIRun):
@@ -25,23 +25,29 @@ class IntelMPI(MPIRun):
 
     name = "intelmpi"
     program = "mpiexec"
-    speaks = ("mpich",)
+    mpi_families = ("mpich",)
     aliases = ("mpiexec.hydra",)
-    banner = ("Intel(R) MPI Library",)
-    mpi = ("mpiexec", *_SHAPE)
-    serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
-    per_node = ("mpiexec", "-disable-auto-cleanup", *_UNBOUND, "{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
-    own_name = True
-    rank = ("PMI_RANK", "PMIX_RANK")
-    local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-    mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
-    tells_signals = False  # it exits with 255 for a rank that a signal has ended
+    version_texts = ("Intel(R) MPI Library",)
+    needs_own_hostname = True
+    rank_variables = ("PMI_RANK", "PMIX_RANK")
+    local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    loses_exit_codes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
+    reports_signals = False  # it exits with 255 for a rank that a signal has ended
     # In a Slurm job its proxies are a step of their own, beside those of other runs.
-    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
-    reach = (
+    environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    signal_docs = (
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
         " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
     )
+
+    def mpi(self, run: RunShape) -> Args:
+        return ["mpiexec", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), "-genv", "I_MPI_PIN", "0", *_hosts(run)]
 
 
 launcher = IntelMPI

@@ -4,49 +4,44 @@ One resource set for each rank. jsrun itself keeps count of the cores and GPUs o
 them are free, so it chooses the nodes, binds the ranks, and masks their GPUs.
 """
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_SETS = ("--nrs", "{{ num_ranks }}", "--tasks_per_rs", "1", "--rs_per_host", "{{ ranks_per_node }}")
-_SHAPE = (
-    *_SETS,
-    "--cpu_per_rs",
-    "{{ cpus_per_rank }}",
-    "{% if gpus_per_rank %}--gpu_per_rs{% endif %}",
-    "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
-    "--bind",
-    "rs",
-    "--launch_distribution",
-    "packed",
-)
+
+def _sets(run: RunShape) -> Args:
+    return ["--nrs", run.num_ranks, "--tasks_per_rs", "1", "--rs_per_host", run.ranks_per_node]
+
+
+def _each_set(run: RunShape) -> Args:
+    return [
+        *("--cpu_per_rs", run.cpus_per_rank),
+        *when(run.gpus_per_rank, "--gpu_per_rs", run.gpus_per_rank),
+        *("--bind", "rs"),
+        *("--launch_distribution", "packed"),
+    ]
 
 
 class Jsrun(MPIRun):
     """`jsrun`."""
 
-    name = "jsrun"
-    program = "jsrun"
-    speaks = ("openmpi",)  # Spectrum MPI
-    exact = False
-    mpi = ("jsrun", "--exit_on_error", "1", *_SHAPE)
-    serial = ("jsrun", "--exit_on_error", "0", *_SHAPE)
-    per_node = (
-        "jsrun",
-        "--exit_on_error",
-        "0",
-        *_SETS,
-        "--cpu_per_rs",
-        "ALL_CPUS",
-        "--gpu_per_rs",
-        "ALL_GPUS",
-        "--bind",
-        "none",
-    )
-    rank = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
-    local_rank = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
-    reach = (
+    name = program = "jsrun"
+    mpi_families = ("openmpi",)  # Spectrum MPI
+    follows_assignment = False
+    rank_variables = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
+    local_rank_variables = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+    signal_docs = (
         "jsrun hands signals on to all ranks by way of the jsmd of each node, which ends them when jsrun is gone."
         " Not seen at work: no such machine was at hand."
     )
+
+    def mpi(self, run: RunShape) -> Args:
+        return ["jsrun", "--exit_on_error", "1", *_sets(run), *_each_set(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["jsrun", "--exit_on_error", "0", *_sets(run), *_each_set(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        everything = ["--cpu_per_rs", "ALL_CPUS", "--gpu_per_rs", "ALL_GPUS"]
+        return ["jsrun", "--exit_on_error", "0", *_sets(run), *everything, "--bind", "none"]
 
 
 launcher = Jsrun

@@ -1,32 +1,34 @@
 """LLNL's lrun, a plainer face of jsrun. https://hpc.llnl.gov/documentation/tutorials/using-lc-s-sierra-systems#lrun"""
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_SHAPE = (
-    "-N",
-    "{{ num_nodes }}",
-    "-n",
-    "{{ num_ranks }}",
-    "-c",
-    "{{ cpus_per_rank }}",
-    "{% if gpus_per_rank %}-g{% endif %}",
-    "{% if gpus_per_rank %}{{ gpus_per_rank }}{% endif %}",
-)
+
+def _ranks(run: RunShape) -> Args:
+    return ["-N", run.num_nodes, "-n", run.num_ranks]
+
+
+def _each_rank(run: RunShape) -> Args:
+    return ["-c", run.cpus_per_rank, *when(run.gpus_per_rank, "-g", run.gpus_per_rank)]
 
 
 class Lrun(MPIRun):
     """`lrun`. It hands what follows `-W` on to jsrun."""
 
-    name = "lrun"
-    program = "lrun"
-    mpi = ("lrun", *_SHAPE)
-    serial = ("lrun", "-W", "--exit_on_error=0", *_SHAPE)
-    per_node = ("lrun", "-N", "{{ num_nodes }}", "-n", "{{ num_ranks }}", "--bind=off")
-    speaks = ("openmpi",)
-    exact = False
-    rank = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
-    local_rank = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
-    reach = "As jsrun, which it becomes."
+    name = program = "lrun"
+    mpi_families = ("openmpi",)
+    follows_assignment = False
+    rank_variables = ("JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK")
+    local_rank_variables = ("JSM_NAMESPACE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+    signal_docs = "As jsrun, which it becomes."
+
+    def mpi(self, run: RunShape) -> Args:
+        return ["lrun", *_ranks(run), *_each_rank(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["lrun", "-W", "--exit_on_error=0", *_ranks(run), *_each_rank(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["lrun", *_ranks(run), "--bind=off"]
 
 
 launcher = Lrun

@@ -3,11 +3,19 @@
 Without names of hosts it takes those of the manager's allocation.
 """
 
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
-_RANKS = ("-n", "{{ num_ranks }}", "-ppn", "{{ ranks_per_node }}")
-_HOSTS = ("{% if hosts %}-hosts{% endif %}", "{{ hosts }}")
-_SHAPE = (*_RANKS, "-bind-to", "{% if hosts %}none{% else %}core:{{ cpus_per_rank }}{% endif %}", *_HOSTS)
+
+def _ranks(run: RunShape) -> Args:
+    return ["-n", run.num_ranks, "-ppn", run.ranks_per_node]
+
+
+def _bound(run: RunShape) -> Args:
+    return ["-bind-to", "none" if run.hosts else f"core:{run.cpus_per_rank}"]
+
+
+def _hosts(run: RunShape) -> Args:
+    return when(run.hosts, "-hosts", run.hosts)
 
 
 class Mpich(MPIRun):
@@ -16,23 +24,29 @@ class Mpich(MPIRun):
     name = "mpich"
     program = "mpiexec"
     aliases = ("mpiexec.mpich", "mpiexec.hydra")
-    banner = ("HYDRA build details",)
-    speaks = ("mpich",)
-    mpi = ("mpiexec", *_SHAPE)
-    serial = ("mpiexec", "-disable-auto-cleanup", *_SHAPE)
-    per_node = ("mpiexec", "-disable-auto-cleanup", *_RANKS, "-bind-to", "none", *_HOSTS)
-    own_name = True
-    rank = ("PMI_RANK", "PMIX_RANK")
-    local_rank = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-    mixes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
-    tells_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
-    waits_in_vain = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
+    version_texts = ("HYDRA build details",)
+    mpi_families = ("mpich",)
+    needs_own_hostname = True
+    rank_variables = ("PMI_RANK", "PMIX_RANK")
+    local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
+    loses_exit_codes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
+    reports_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
+    waits_for_lost_daemons = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
     # In a Slurm job its proxies are a step of their own, beside those of other runs.
-    settings = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
-    reach = (
+    environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
+    signal_docs = (
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"
         " gone ends its ranks; the kernel ends those whose proxy is gone (parent-death signal)."
     )
+
+    def mpi(self, run: RunShape) -> Args:
+        return ["mpiexec", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), *_bound(run), *_hosts(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["mpiexec", "-disable-auto-cleanup", *_ranks(run), "-bind-to", "none", *_hosts(run)]
 
 
 launcher = Mpich

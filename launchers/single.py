@@ -1,42 +1,28 @@
 """No launcher: the command itself, once."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.job import Resources
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape
 
 
 class Single(MPIRun):
     """One rank, started directly."""
 
     name = "single"
-    mpi = serial = per_node = ("env",)
-    local = True
+    this_host_only = True
     takes_options = False
-    speaks = ("mpich", "openmpi")  # one rank finds itself
+    mpi_families = ("mpich", "openmpi")  # one rank finds itself
     parent_stays = False
     signals_groups = False
-    reach = "The rank is the launcher."
+    signal_docs = "The rank is the launcher."
 
-    def argv(
-        self,
-        shape: Resources,
-        *,
-        mode: str = "mpi",
-        hosts: Sequence[str] = (),
-        stdin: bool = False,
-        name: str = "",
-        script: Mapping[str, Any] | None = None,
-    ) -> list[str]:
-        """No words at all. Raises `InvalidRequest` for more than one rank."""
-        if shape.num_ranks > 1:
+    def mpi(self, run: RunShape) -> Args:
+        if run.num_ranks > 1:
             raise InvalidRequest(
-                f"{shape.num_ranks} ranks need a launch method",
-                hint="--launcher srun, or `launcher` in the site file",
+                f"{run.num_ranks} ranks need a launch method", hint="--launcher srun, or `launcher` in the site file"
             )
         return []
+
+    serial = per_node = mpi
 
 
 launcher = Single

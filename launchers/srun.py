@@ -14,26 +14,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from psij_parsl.job import Resources
-from psij_parsl.runs.mpirun import MPIRun
+from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
 if TYPE_CHECKING:
-    from psij_parsl.runs.mpi_detection import Linked
+    from psij_parsl.runs.mpi_libraries import Linked
 
-_NODES = ("--nodes={{ num_nodes }}", "--ntasks={{ num_ranks }}", "--ntasks-per-node={{ ranks_per_node }}")
-_SHAPE = (
-    *_NODES,
-    "{% if not hosts %}--cpus-per-task={{ threads_per_rank }}{% endif %}",
-    "{% if hosts %}--overlap{% endif %}",
-    "{% if hosts %}--cpu-bind=none{% endif %}",
-    "{% if hosts %}--nodelist={{ hosts }}{% endif %}",
-    "{% if gpus_per_node %}{% if not hosts %}--gpus-per-node={{ gpus_per_node }}{% endif %}{% endif %}",
-    "{% if memory_per_node %}--mem={{ memory_per_node }}M{% endif %}",
-    "{% if name %}--job-name={{ name }}{% endif %}",
-)
 #: The PMI by which each library's ranks find each other.
 _PMI = {"mpich": "pmi2", "openmpi": "pmix"}
-# In a script: the same choice as `wiring` makes, where neither the user nor the site has said it.
-_WIRED = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
+# In a script: the same choice as `pmi_environment` makes, where neither the user nor the site has said it.
+_CHOOSE_PMI = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
   case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
   *none | *"(null)")
     case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
@@ -47,18 +36,28 @@ _END = """squeue --noheader --steps --jobs="$1" --format="%i %j" | while read -r
   [ "$name" != "$2" ] || scancel --signal=KILL "$step"; done"""
 
 
+def _nodes(run: RunShape) -> Args:
+    return [f"--nodes={run.num_nodes}", f"--ntasks={run.num_ranks}", f"--ntasks-per-node={run.ranks_per_node}"]
+
+
+def _each_rank(run: RunShape) -> Args:
+    return [
+        *when(not run.hosts, f"--cpus-per-task={run.threads_per_rank}"),
+        *when(run.hosts, "--overlap", "--cpu-bind=none", f"--nodelist={run.hosts}"),
+        *when(run.gpus_per_node and not run.hosts, f"--gpus-per-node={run.gpus_per_node}"),
+        *when(run.memory_per_node, f"--mem={run.memory_per_node}M"),
+        *when(run.name, f"--job-name={run.name}"),
+    ]
+
+
 class Srun(MPIRun):
     """`srun` over the job's allocation."""
 
-    name = "srun"
-    program = "srun"
-    mpi = ("srun", "--kill-on-bad-exit=1", *_SHAPE, "{% if stdin %}--input=0{% endif %}")
-    serial = ("srun", "--mpi=none", "--kill-on-bad-exit=0", *_SHAPE)
-    per_node = ("srun", "--mpi=none", "--kill-on-bad-exit=0", "--overlap", "--cpu-bind=none", *_NODES)
-    rank = ("SLURM_PROCID",)
-    local_rank = ("SLURM_LOCALID",)
+    name = program = "srun"
+    rank_variables = ("SLURM_PROCID",)
+    local_rank_variables = ("SLURM_LOCALID",)
     # What an outer job or step was shaped by, and srun would take for this step's shape.
-    forget = (
+    scrub_environment = (
         "SLURM_NTASKS*",
         "SLURM_NPROCS",
         "SLURM_NNODES",
@@ -91,38 +90,50 @@ class Srun(MPIRun):
         "SLURM_SRUN_COMM_*",
         "SLURM_EXPORT_ENV",
     )
-    mixes = ("mpi",)  # it gives the highest: 143 of those that it ended, and not what the first one had said
-    settings = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
-    reach = (
+    loses_exit_codes = ("mpi",)  # it gives the highest: 143 of those that it ended, and not what the first one said
+    environment = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
+    signal_docs = (
         "srun hands signals on to all tasks of its step. When srun was killed, the step is found by its name and"
         " ended with scancel, by us or, when we were killed too, by the guard."
     )
 
+    def mpi(self, run: RunShape) -> Args:
+        return ["srun", "--kill-on-bad-exit=1", *_nodes(run), *_each_rank(run), *when(run.stdin, "--input=0")]
+
+    def serial(self, run: RunShape) -> Args:
+        return ["srun", "--mpi=none", "--kill-on-bad-exit=0", *_nodes(run), *_each_rank(run)]
+
+    def per_node(self, run: RunShape) -> Args:
+        return ["srun", "--mpi=none", "--kill-on-bad-exit=0", "--overlap", "--cpu-bind=none", *_nodes(run)]
+
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """As the base says: the choice of the PMI."""
-        said = any(option.startswith("--mpi=") for option in self.options)
-        return "" if mode != "mpi" or shape.num_ranks < 2 or said else _WIRED
+        return "" if mode != "mpi" or shape.num_ranks < 2 or self._pmi_option() else _CHOOSE_PMI
 
-    def wiring(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
+    def pmi_environment(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """As the base says: srun chooses no PMI by the program, and with the wrong one each rank is alone."""
         if linked.mpi not in _PMI:
             return {}
-        said = next((word.partition("=")[2] for word in reversed(self.options) if word.startswith("--mpi=")), "")
-        said = said or environment.get("SLURM_MPI_TYPE", "")
-        if not said and _default(environment) in ("", "none"):
+        pmi = self._pmi_option() or environment.get("SLURM_MPI_TYPE", "")
+        if not pmi and _default(environment) in ("", "none"):
             return {"SLURM_MPI_TYPE": _PMI[linked.mpi]}
         if num_ranks > 1:
-            kind = said.partition("_")[0]
+            kind = pmi.partition("_")[0]
             served = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
             if not served and kind in ("none", "pmix", "pmi2"):
-                from psij_parsl.runs.mpi_detection import alone
+                from psij_parsl.runs.mpi_libraries import wrong_launcher
 
-                raise alone(
-                    linked, num_ranks, f"srun --mpi={said} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"
+                raise wrong_launcher(
+                    linked, num_ranks, f"srun --mpi={pmi} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"
                 )
         return {}
 
-    def ending(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+    def _pmi_option(self) -> str:
+        """The PMI that the options ask for; '' if they do not."""
+        values = [option.removeprefix("--mpi=") for option in self.options if option.startswith("--mpi=")]
+        return values[-1] if values else ""
+
+    def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """As the base says."""
         job = environment.get("SLURM_JOB_ID", "")
         return ("sh", "-c", _END, "psij-end", job, name) if job else ()
@@ -136,8 +147,8 @@ def _default(environment: Mapping[str, str]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
-    return found[1] if found and found[1] != "(null)" else ""  # none before 23.11
+    match = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    return match[1] if match and match[1] != "(null)" else ""  # none before 23.11
 
 
 launcher = Srun

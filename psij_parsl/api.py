@@ -29,7 +29,8 @@ class Machine(Site):
         return executor_of(self, **overrides)
 
     def parsl_config(self, **wishes: Any) -> ParslConfig:
-        """A ready `parsl.Config` for this machine; the arguments are those of `psij_parsl.parsl.config.plan`."""
+        """A ready `parsl.Config` for this machine; the wishes are the fields of `ParslOptions`
+        (`psij_parsl.parsl.options`) and the arguments of the platform's provider."""
         from .parsl.config import parsl_config
 
         return parsl_config(Site(**_values(self)), **wishes)

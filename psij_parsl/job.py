@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import InvalidRequest, nearest
 
-MODES = ("script", "serial", "mpi")
+JOB_MODES = ("script", "serial", "mpi")
 #: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
 DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 
@@ -137,8 +137,8 @@ class Job(Resources):
         if self.memory_per_node is not None:
             _whole(self, "memory_per_node", least=1)
         mode = self.job_mode or ("mpi" if self.num_ranks > 1 else "script")
-        if mode not in MODES:
-            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(mode, MODES))
+        if mode not in JOB_MODES:
+            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(mode, JOB_MODES))
         put("job_mode", mode)
         directory = Path(os.path.abspath(self.directory or os.getcwd()))
         put("directory", directory)

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import unseen
 from tests.clusters.packages import ManagerUnavailable
@@ -16,28 +17,12 @@ from tests.clusters.slurm import installed_release
 
 pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.oddq.fixtures"]
 
-#: The files that take longest, in the order in which they are begun: one that is begun last is waited for alone.
-LONGEST = (
-    "parsl/test_slurm",
-    "runs/test_launch",
-    "providers/slurm/test_concurrent_submits",
-    "parsl/test_local",
-    "runs/test_run_mpi",
-    "parsl/test_own_tests",
-    "runs/test_launch_slurm",
-    "house/test_unseen",
-    "end_to_end/test_adding_a_platform",
-    "providers/slurm/test_answers",
-    "providers/local/test_manager",
-    "providers/slurm/test_ends",
-    "providers/slurm/test_concurrent_polling",
-    "contract/test_platforms",
-    "end_to_end/test_hostile",
-    "clusters/test_slurm_cluster",
-)
-
-
+#: Whoever uses one of these, be it through another fixture, tests on a real Slurm or `module` command, and is marked so.
+_REAL = {"slurm_accounting", "slurm_plain", "slurm", "forgetful", "two_slurms", "module_command"}
 _HIDDEN = pytest.StashKey[bool]()
+# No test fails of the machine's being busy: neither an example nor making one is timed.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,14 +37,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         unseen.tidy()
 
 
-#: Who uses one of these tests on whatever Slurm, or `module`, the machine has.
-_REAL = {"slurm", "slurm_accounting", "slurm_plain", "two_slurms", "module_command"}
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--only-slurm", action="store_true", help="only the tests that need a Slurm or a module command")
-
-
 def pytest_report_header() -> str:
     """Which Slurm this is about."""
     try:
@@ -68,19 +45,14 @@ def pytest_report_header() -> str:
         return "slurm: none yet"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin the longest files first; leave out what no Slurm is needed for, if that is wanted."""
-    if config.getoption("--only-slurm"):
-        left_out = [item for item in items if _REAL.isdisjoint(getattr(item, "fixturenames", ()))]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(_name(item), len(place)))
-
-
-def _name(item: pytest.Item) -> str:
-    """The item's file, below this folder."""
-    return str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a real manager; begin the files with slow tests first, for one begun last is waited for alone."""
+    for item in items:
+        if not _REAL.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("cluster")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The whole test command's runs of pytest: the whole suite beside Slurm 22.05, and Slurm's tests beside the others.
+"""The whole test command's runs of pytest: the whole suite on Debian 12, and on each later Debian what may differ there.
 
 Called by `tests/run`. Each run is in a root of its own (tests/clusters/roots.py): so none sees what this machine has
 of managers, and none changes it. The whole suite comes first and is shown as it goes; the others run beside it, for
@@ -22,14 +22,10 @@ from tests.clusters.roots import Release, release
 
 _LIMIT = 4200.0  # seconds, for one run of pytest
 _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
-#: What Slurm 26.05 has to show; on 24.11 it is every test that needs a Slurm.
-_BRIEF = (
-    "tests/providers/slurm/test_answers.py",
-    "tests/providers/slurm/test_ends.py",
-    "tests/contract",
-    "tests/clusters",
-    "tests/parsl/test_slurm.py::test_readmes_example_with_another_machine_runs_on_two_nodes",
-)
+#: What is run on Slurm 24.11 and Python 3.13, and on 26.05 and 3.14: tests of that Slurm, and all the quick ones.
+_LATER = {"24.11": "cluster or not slow", "26.05": "cluster and every_slurm or not cluster and not slow"}
+#: What is run on one Slurm that is asked for, where nothing is said of which tests.
+_OF_SLURM = ["-m", "cluster"]
 _TRIAL = """
 from tests.clusters.slurm import SlurmCluster, SlurmSettings
 for accounting in (False, True):
@@ -47,6 +43,7 @@ class Run:
     workers: str
     show: Callable[[str], object]
     slurm: str = ""
+    python: str = ""
     result: str = "not run"
     failed: bool = True
     output: list[str] = field(default_factory=list)
@@ -58,6 +55,7 @@ class Run:
         try:
             with inside.room(roots.make(self.where)) as room:
                 slurm = room.run(["slurmctld", "-V"]).split()[-1]
+                self.python = room.run(["python", "-V"]).split()[-1]
                 if self.where.moves:
                     room.run(["python", "-c", _TRIAL])
                 self.slurm = slurm
@@ -99,11 +97,11 @@ class Run:
 
 
 def everywhere(workers: str) -> list[Run]:
-    """The whole suite on Debian 12, and beside it Slurm's tests on the other releases."""
+    """The whole suite on Debian 12, and beside it the other releases, one after the other."""
     whole = Run(release("22.05"), [], workers, print_now)
     later: list[Run] = []
-    for name, what in (("24.11", ["--only-slurm"]), ("26.05", ["--only-slurm", *_BRIEF])):
-        run = Run(release(name), what, "2", lambda line: None)
+    for name, marks in _LATER.items():
+        run = Run(release(name), ["-m", marks], "2", lambda line: None)
         run.show = run.output.append
         later.append(run)
     roots.make(whole.where)  # the others take a library from it
@@ -117,7 +115,9 @@ def everywhere(workers: str) -> list[Run]:
     whole()
     beside.join()
     for run in later:
-        print(f"\n==== Slurm {run.where.slurm}, on Debian {run.where.name} ====")
+        print(
+            f"\n==== Slurm {run.slurm or run.where.slurm} and Python {run.python or '?'}, on Debian {run.where.name} ===="
+        )
         print("".join(run.output), flush=True)
     return [whole, *later]
 
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str]) -> int:
         return on_this_host(arguments, workers)
     try:
         if chosen:
-            runs = [Run(release(chosen), arguments or ["--only-slurm"], workers, print_now)]
+            runs = [Run(release(chosen), arguments or _OF_SLURM, workers, print_now)]
             runs[0]()
         else:
             runs = everywhere(workers)
@@ -153,7 +153,8 @@ def main(arguments: Sequence[str]) -> int:
     print()
     for run in runs:
         word = "failed" if run.failed else "passed" if run.slurm else "skipped"
-        print(f"Slurm {run.slurm or run.where.slurm:8} {word:8} {run.seconds:5.0f} s  {run.result}")
+        versions = f"Slurm {run.slurm or run.where.slurm:8} Python {run.python or '?':7}"
+        print(f"{versions} {word:8} {run.seconds:5.0f} s  {run.result}")
     return int(any(run.failed for run in runs))
 
 

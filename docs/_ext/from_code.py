@@ -6,6 +6,7 @@ before the page is read.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 from psij_parsl import errors
 from psij_parsl.cli.app import build
-from psij_parsl.runs.mpirun import WORDS
+from psij_parsl.runs.mpirun import RunShape
 from psij_parsl.runs.registry import launchers
 from psij_parsl.sites.model import json_schema
 from psij_parsl.states import EndReason, JobState
@@ -167,20 +168,20 @@ def launch_methods() -> Iterator[str]:
         yield from (f"## {name}", "", _plain(doc), "")
         if not method.program:
             binding = "There is nothing to bind to."
-        elif method.exact:
+        elif method.follows_assignment:
             binding = "We bind the ranks to their cores, and show them their GPUs."
         else:
             binding = "The launcher manages the nodes, and binds the ranks, by itself."
         if method.program:
             yield from _entry("The program", f"`{method.program}`. {binding}")
-        if method.reach:
-            yield from _entry("Signals", _plain(method.reach))
+        if method.signal_docs:
+            yield from _entry("Signals", _plain(method.signal_docs))
 
 
 def launch_words() -> Iterator[str]:
-    """What the words of a launch line may say."""
-    for word, meaning in WORDS.items():
-        yield from _entry(f"`{word}`", _plain(meaning))
+    """What a launch line may say."""
+    for field in dataclasses.fields(RunShape):
+        yield from _entry(f"`{field.name}`", _plain(field.metadata["help"]))
 
 
 # Site files.

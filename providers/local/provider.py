@@ -29,9 +29,9 @@ class LocalProvider(BlockProvider):
 
         return {"cores_per_node": Settings(os.environ).total}
 
-    def _submitted(self, entry: JobRecord) -> None:
+    def _submitted(self, record: JobRecord) -> None:
         """Give it a moment to start, as it does at once unless all cores are busy: then it is known to run."""
         deadline = time.monotonic() + _START_S
-        while not os.path.lexists(entry.folder / "claim") and time.monotonic() < deadline:
+        while not os.path.lexists(record.folder / "claim") and time.monotonic() < deadline:
             time.sleep(0.01)
-        self._look([entry], urgent=True)
+        self.blocks.poll([record], urgent=True)

@@ -9,7 +9,7 @@ import sys
 
 
 def program() -> int:
-    """`psij-run` as a process of its own: as `main`, whatever our parent has left of streams and signals."""
+    """`psij-run` as a process of its own: `main`, made safe against inherited streams and signals."""
     import signal
 
     try:
@@ -17,25 +17,25 @@ def program() -> int:
 
         return adopt() or main()
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be put in order: no traceback any more
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to clean up: no traceback from now on
 
 
 def main() -> int:
     """Run our command line and return its exit code. Errors are one sentence and a hint, never a traceback."""
-    words = sys.argv[1:]
-    if words in (["--version"], ["-V"]):
+    args = sys.argv[1:]
+    if args in (["--version"], ["-V"]):
         from .. import __version__
 
         try:
             sys.stdout.write(f"psij-run {__version__}\n")
             sys.stdout.flush()
         except OSError as error:
-            from .app import left_unwritten
+            from .app import stdout_failed
 
-            return left_unwritten(error, words)
+            return stdout_failed(error)
         return 0
     from .app import run
 
-    return run(words)
+    return run(args)

@@ -1,4 +1,4 @@
-"""What the shell offers after <TAB>. Whatever goes wrong here must be silent: somebody is in the middle of a word."""
+"""What the shell offers after <TAB>. Errors here must be silent: the person is in the middle of typing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import typer
 
-Offer = tuple[str, str]  # a word, and what it means
+from ..job import JOB_MODES
+
+Offer = tuple[str, str]  # the text that completes the line, and its meaning
 
 Completer = Callable[[typer.Context, str], list[Offer]]
 
@@ -28,7 +30,7 @@ def _silent(offers: Callable[[typer.Context], Iterable[Offer]]) -> Completer:
 
 @_silent
 def selectors(ctx: typer.Context) -> Iterator[Offer]:
-    """Open jobs, newest first, and the words that name several."""
+    """Open jobs, newest first, and the selectors `last` and `all`."""
     from ..jobs.journal import Journal
 
     for entry in reversed(list(Journal().open_entries().values())):
@@ -52,8 +54,8 @@ def platforms(ctx: typer.Context) -> Iterator[Offer]:
     """Installed platforms."""
     from ..platforms.registry import platforms as installed
 
-    for name, found in installed():
-        yield name, getattr(found, "summary", "")
+    for name, platform in installed():
+        yield name, getattr(platform, "summary", "")
 
 
 @_silent
@@ -70,13 +72,13 @@ def sites(ctx: typer.Context) -> Iterator[Offer]:
     """Known sites."""
     from ..sites import installed
 
-    for name, found in installed().items():
-        yield name, getattr(found, "description", "")
+    for name, site in installed().items():
+        yield name, getattr(site, "description", "")
 
 
 @_silent
 def parameters(ctx: typer.Context) -> Iterator[Offer]:
-    """Parameters of the platform that the words before name."""
+    """Parameters of the platform that the flags before it select."""
     from .job_table import JobTable
 
     executor = JobTable().target(ctx.params, placing=False).executor
@@ -84,11 +86,11 @@ def parameters(ctx: typer.Context) -> Iterator[Offer]:
         yield f"{name}=", parameter.help
 
 
-def words(ctx: typer.Context, incomplete: str) -> list[Any]:
-    """A command's own words: files, which the shell completes by itself."""
+def files(ctx: typer.Context, incomplete: str) -> list[Any]:
+    """A command and its arguments: the shell itself completes the names of files."""
     return []
 
 
 def modes(ctx: typer.Context, incomplete: str) -> list[Any]:
-    """How a script starts its command."""
-    return [mode for mode in ("script", "serial", "mpi") if mode.startswith(incomplete)]
+    """How a job starts its command."""
+    return [mode for mode in JOB_MODES if mode.startswith(incomplete)]

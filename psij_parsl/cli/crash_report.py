@@ -1,4 +1,4 @@
-"""An error that no command expects: one sentence for the person, and where nobody foresaw it the traceback in a file."""
+"""Unexpected errors: one sentence for the person, and the traceback in a file if the cause is not obvious."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ..errors import Error, InvalidRequest
 from ..system.files import SHORT, home, private_folder, write_whole
 
 
-def describe(error: BaseException, words: Sequence[str]) -> Error:
-    """The sentence. Writes the traceback below the state directory where it can, unless the cause is plain."""
-    if isinstance(error, OSError) and (plain := _plain(error)) is not None:
-        return plain
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    message = f"psij-run stumbled over something that nobody foresaw ({said})"
+def describe(error: BaseException, args: Sequence[str]) -> Error:
+    """The error to print. Writes the traceback below the state directory if possible, unless the cause is obvious."""
+    if isinstance(error, OSError) and (system_error := _system_error(error)) is not None:
+        return system_error
+    summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    message = f"unexpected error in psij-run ({summary})"
     try:
         path = private_folder(home() / "crashes") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
         trace = "".join(traceback.format_exception(error))
-        write_whole(path, f"psij-run {shlex.join(words)}\n{trace}")
+        write_whole(path, f"psij-run {shlex.join(args)}\n{trace}")
     except Exception:  # noqa: BLE001 - the disk may be what is broken
         return Error(message, hint="set PSIJ_PARSL_DEBUG=1 to see the whole traceback")
     return Error(message, hint=f"the traceback is in {path}; please report it")
 
 
-def _plain(error: OSError) -> Error | None:
-    """What this system, or the way that we were started, leaves us without."""
+def _system_error(error: OSError) -> Error | None:
+    """The error for a missing working directory, or for a resource of the system that is used up."""
     try:
         os.getcwd()
     except FileNotFoundError:
         if isinstance(error, FileNotFoundError):
             return InvalidRequest(
-                "the working directory is not there any more",
-                hint="cd to one that is; a job can be given one with -D",
+                "the working directory does not exist any more",
+                hint="cd to another directory; -D gives a job its directory",
             )
     if error.errno in SHORT:
-        return Error(f"this process can have no more: {error.strerror}", hint="`ulimit -a` shows its limits")
+        return Error(f"this process has reached a limit: {error.strerror}", hint="`ulimit -a` shows its limits")
     return None

@@ -1,4 +1,4 @@
-"""The desk that all commands go to: the journal, and the executor of each job's platform and site."""
+"""Looks jobs up in the journal, and gets the executor of each job's platform and site."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..jobs.snapshot import View
     from ..sites import Site
 
-Found = Sequence[tuple[JobRecord, str]]
-_LOG_LINES = 10  # of the manager's log, in what explains an end
+Selection = Sequence[tuple[JobRecord, str]]
+"""Jobs, each with the index of an array element: '' for a job that is no array, '*' for a whole array."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class JobRow:
     @property
     def why(self) -> str:
         """Why it is in its state, in a few words."""
-        said = self.status.describe().partition(", ")[2] if self.status.final else self.status.message
-        alone = ""
+        message = self.status.describe().partition(", ")[2] if self.status.final else self.status.message
+        orphaned = ""
         if self.entry.orphaned:
-            # A workflow that ends well cancels its blocks, and is gone before the manager has told of their ends.
+            # A workflow that ends normally cancels its blocks, and is gone before the manager reports their ends.
             asked = self.entry.cancel_asked(self.key) and not self.entry.cancel_unsent(self.key)
-            alone = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
-        parts = ["held" if self.status.held else "", "" if said == "None" else said, self.note, alone]
+            orphaned = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
+        parts = ["held" if self.status.held else "", "" if message == "None" else message, self.note, orphaned]
         return "; ".join(part for part in parts if part)
 
     def data(self, now: float) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class JobRow:
         entry, status = self.entry, self.status
         submitted = entry.committed or entry.intended
         started, ended = status.started, status.ended
-        waited_till = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
+        queue_end = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
         return {
             "id": self.id,
             "native_id": self.native,
@@ -85,7 +85,7 @@ class JobRow:
             "submitted": submitted or None,
             "started": started,
             "ended": ended,
-            "queue_s": waited_till - submitted if waited_till and submitted else None,
+            "queue_s": queue_end - submitted if queue_end and submitted else None,
             "run_s": (ended or now) - started if started and (ended or not status.final) else None,
             "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
         }
@@ -97,17 +97,17 @@ class JobTable:
     def __init__(self) -> None:
         self.journal = Journal()
         self._executors: dict[tuple[str, str], BatchSchedulerExecutor] = {}
-        self.notes: list[str] = []  # what people should be told beside the answer
-        self._faults: list[Error] = []
+        self.notes: list[str] = []  # remarks to print next to the answer
+        self._errors: list[Error] = []
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
-    def target(self, chosen: Mapping[str, Any], *, placing: bool = True) -> Target:
-        """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or this host's signs lead to.
+    def target(self, values: Mapping[str, Any], *, placing: bool = True) -> Target:
+        """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or the detected site lead to.
 
-        `placing`: a job goes there, so it is said if that is this host although a resource manager is here.
+        `placing`: a job goes there, so a note tells if it runs on this host although there is a resource manager.
         """
-        platform, site_name, file = chosen.get("platform"), chosen.get("site"), chosen.get("config")
+        platform, site_name, file = values.get("platform"), values.get("site"), values.get("config")
         from ..jobs.batch import BatchSchedulerExecutor
 
         if platform and not site_name and not file:
@@ -122,11 +122,11 @@ class JobTable:
             )
         return Target(executor_of(site, journal=self.journal), site)
 
-    # ---- jobs that there are -------------------------------------------------------------------------------
+    # ---- jobs on record ------------------------------------------------------------------------------------
 
-    def find(self, selectors: Sequence[str], *, elements: bool = False) -> Found:
+    def find(self, selectors: Sequence[str], *, elements: bool = False) -> Selection:
         """The jobs that selectors name; arrays as a whole unless `elements`. Raises `UnknownJob`."""
-        if list(selectors) == ["all"]:  # without a look at those that have ended
+        if list(selectors) == ["all"]:  # without reading those that have ended
             return [
                 (entry, key)
                 for entry in self.journal.open_entries().values()
@@ -138,11 +138,11 @@ class JobTable:
         """The executor of a job's platform, site and cluster. Raises `PluginError` if the platform is gone."""
         key = entry.platform, entry.site
         if key not in self._executors:
-            self._executors[key] = self._made(entry)
+            self._executors[key] = self._make_executor(entry)
         executor = self._executors[key]
         return executor.at(named) if (named := cluster_in(entry.cluster)) else executor
 
-    def _made(self, entry: JobRecord) -> BatchSchedulerExecutor:
+    def _make_executor(self, entry: JobRecord) -> BatchSchedulerExecutor:
         if entry.site:
             from ..jobs.site_executor import executor_of
             from ..sites import find
@@ -152,71 +152,75 @@ class JobTable:
                 if executor.platform.name == entry.platform:
                     return executor
             except SiteError as error:
-                self.notes.append(f"{error.message}; job {entry.id} is looked after without it")
+                self.notes.append(f"{error.message}; job {entry.id} is handled without it")
         from ..jobs.batch import BatchSchedulerExecutor
 
         return BatchSchedulerExecutor(entry.platform, site=entry.site, journal=self.journal)
 
-    def groups(self, found: Found) -> list[tuple[BatchSchedulerExecutor, Found]]:
-        """Jobs by the executor that can be asked about them; `complain` tells of those for which there is none."""
+    def groups(self, jobs: Selection) -> list[tuple[BatchSchedulerExecutor, Selection]]:
+        """Jobs by the executor that can be asked about them.
+
+        `raise_first_error` then reports the jobs for which there is none.
+        """
         groups: dict[tuple[str, str, str], list[tuple[JobRecord, str]]] = {}
-        for entry, key in found:
+        for entry, key in jobs:
             groups.setdefault((entry.platform, entry.site, cluster_in(entry.cluster)), []).append((entry, key))
-        told: list[tuple[BatchSchedulerExecutor, Found]] = []
+        by_executor: list[tuple[BatchSchedulerExecutor, Selection]] = []
         for group in groups.values():
             try:
                 executor = self.executor(group[0][0])
             except PluginError as error:
                 ids = ", ".join(dict.fromkeys(entry.id for entry, _ in group))
-                self._faults.append(PluginError(f"{error.message}: nothing was done about {ids}", hint=error.hint))
+                self._errors.append(PluginError(f"{error.message}: nothing was done about {ids}", hint=error.hint))
                 continue
-            near = [(entry, key) for entry, key in group if not entry.open or entry.cluster == executor.cluster]
-            far = next((entry for entry, _ in group if entry.open and entry.cluster != executor.cluster), None)
-            if far is not None:
-                self._faults.append(
+            reachable = [(entry, key) for entry, key in group if not entry.open or entry.cluster == executor.cluster]
+            elsewhere = next((entry for entry, _ in group if entry.open and entry.cluster != executor.cluster), None)
+            if elsewhere is not None:
+                self._errors.append(
                     InvalidRequest(
-                        f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
+                        f"job {elsewhere.id} is on another cluster of {elsewhere.platform}"
+                        f" ({elsewhere.cluster or 'the default one'})",
                         hint="set the environment as it was when the job was submitted",
                     )
                 )
-            if near:
-                told.append((executor, near))
-        return told
+            if reachable:
+                by_executor.append((executor, reachable))
+        return by_executor
 
-    def complain(self) -> None:
-        """Raise the first error of `groups`, now that all that can be done has been done."""
-        if self._faults:
-            raise self._faults[0]
+    def raise_first_error(self) -> None:
+        """Raise the first error of `groups`; to be called after everything possible was done."""
+        if self._errors:
+            raise self._errors[0]
 
-    def poll(self, found: Found, *, urgent: bool = False) -> list[JobRow]:
+    def poll(self, jobs: Selection, *, urgent: bool = False) -> list[JobRow]:
         """Each job as it is now; `urgent` asks the managers if the shared budget allows. Order is kept."""
         groups: dict[tuple[str, str, str], list[tuple[JobRecord, str]]] = {}
-        for entry, key in found:
+        for entry, key in jobs:
             groups.setdefault((entry.platform, entry.site, entry.cluster), []).append((entry, key))
         rows: dict[tuple[str, str], JobRow] = {}
         for group in groups.values():
-            for row in self._look(group, urgent=urgent):
+            for row in self._poll_group(group, urgent=urgent):
                 rows[row.entry.id, row.key] = row
-        return [rows[entry.id, key] for entry, key in found]
+        return [rows[entry.id, key] for entry, key in jobs]
 
-    def rows(self, chosen: Iterable[JobRecord], going: Iterable[JobRecord]) -> Iterator[JobRow]:
-        """Each of `chosen`, an array as a whole, as it is now; of those that have ended one at a time is held.
+    def rows(self, jobs: Iterable[JobRecord], open_jobs: Iterable[JobRecord]) -> Iterator[JobRow]:
+        """Each of `jobs`, an array as a whole, as it is now. Rows of ended jobs are made one at a time.
 
-        `going` are those among them that have not ended: they are looked at first, all together.
+        `open_jobs` are those among them that have not ended: they are polled first, all together.
         """
-        found = [(entry, "*" if entry.array else "") for entry in going]
-        looked = {row.entry.id: row for row in self.poll(found)} if found else {}
+        selection = [(entry, "*" if entry.array else "") for entry in open_jobs]
+        polled = {row.entry.id: row for row in self.poll(selection)} if selection else {}
         return (
-            looked.get(entry.id) or JobRow(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
-            for entry in chosen
+            polled.get(entry.id) or JobRow(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
+            for entry in jobs
         )
 
-    def _look(self, group: Found, *, urgent: bool) -> list[JobRow]:
+    def _poll_group(self, group: Selection, *, urgent: bool) -> list[JobRow]:
         first = group[0][0]
         ended = {(entry.id, key) for entry, key in group if not entry.open and key in ("", "*")}
-        if ended:  # the journal knows it all
-            rest = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
-            rows = {(row.entry.id, row.key): row for row in self._look(rest, urgent=urgent)} if rest else {}
+        if ended:  # the journal has everything about them
+            others = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
+            rows = {(row.entry.id, row.key): row for row in self._poll_group(others, urgent=urgent)} if others else {}
             return [
                 rows.get((entry.id, key)) or JobRow(entry, key, _recorded(entry, key), entry.native)
                 for entry, key in group
@@ -231,7 +235,7 @@ class JobTable:
             view = executor.snapshot.view()
             if view.failure and not all(status.final for status in statuses):
                 self.notes.append(f"{view.failure}; {view.age()}")
-        else:  # the client's own variables lead elsewhere: it cannot be asked
+        else:  # the environment selects another cluster: this one cannot be asked
             from ..jobs.snapshot import QueueSnapshot
 
             snapshot = QueueSnapshot(self.journal.home, first.platform, first.cluster, executor.snapshot.interval_s)
@@ -252,10 +256,10 @@ def _native(executor: BatchSchedulerExecutor, entry: JobRecord, key: str) -> str
 
 
 def _recorded(entry: JobRecord, key: str) -> JobStatus:
-    """What the journal alone says."""
-    open_ = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
+    """The status by the journal alone."""
+    not_ended = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
     keys = entry.keys_of(key)
-    statuses = [entry.ended.get(each, open_) for each in keys]
+    statuses = [entry.ended.get(index, not_ended) for index in keys]
     return _of_all(statuses)
 
 
@@ -269,40 +273,5 @@ def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
 
 def _last_known(view: View, entry: JobRecord, key: str) -> JobStatus:
     keys = entry.keys_of(key)
-    seen = {each: view.status(element_id(entry, each)) for each in keys if entry.native}
-    return _of_all([entry.ended.get(each) or seen.get(each) or _recorded(entry, each) for each in keys])
-
-
-def exit_status(status: JobStatus) -> int:
-    """What a command that stands for a job exits with: the job's own code; 128 + n for a signal.
-
-    Without a code of its own: 143 (128 + TERM) when it was cancelled, 5 when it is lost, else 1.
-    """
-    from ..states import EndReason
-
-    if status.state is JobState.COMPLETED:
-        return 0
-    if status.state is JobState.CANCELED:
-        return 143
-    return status.exit_status or (5 if status.reason is EndReason.LOST else 1)
-
-
-def failure_error(row: JobRow) -> Error:
-    """A bad end, as an error says it: with the end of the manager's own log, where it has written one."""
-    status = row.status
-    log = "" if row.entry.attached or (row.entry.array and row.key in ("", "*")) else _log_tail(row)
-    if status.reason:
-        hint = status.reason.hint
-    elif status.state is JobState.CANCELED:
-        hint = ""
-    else:
-        hint = f"`psij-run logs --stderr {row.id}` shows what it wrote; `psij-run info {row.id}` shows all about it"
-    return Error(f"job {row.id} ({row.entry.name}) ended {status.describe()}{log}", hint=hint)
-
-
-def _log_tail(row: JobRow) -> str:
-    from ..jobs.verdict import manager_log
-    from ..system.files import end_of_log
-
-    last = end_of_log(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
-    return f"\n--- {row.entry.platform} wrote\n{last}" if last else ""
+    seen = {index: view.status(element_id(entry, index)) for index in keys if entry.native}
+    return _of_all([entry.ended.get(index) or seen.get(index) or _recorded(entry, index) for index in keys])

@@ -10,21 +10,21 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import InvalidRequest
 from ..system.files import private_folder, write_whole
-from .options import FLAGS, Chosen, gathered
-from .usage_errors import is_usage, usage
+from .command import Command, Invocation
+from .flags import FlagTexts
+from .quick_parser import parse
 
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
-_HINT = "a #PSIJ line holds flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
+_HINT = "a #PSIJ line has flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
 DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
 
 @dataclass(frozen=True)
 class JobScript:
-    """A script that is copied into its job. `flags` are its `#PSIJ` lines: line number and words."""
+    """A script that is copied into its job. `flags` are its `#PSIJ` lines: line number and arguments."""
 
     path: str
     text: str
@@ -32,40 +32,40 @@ class JobScript:
     flags: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def recognised(word: str) -> JobScript | None:
-    """The job script of that name; None for an ordinary command.
+def recognize(path: str) -> JobScript | None:
+    """The job script at that path; None for an ordinary command.
 
     A script is a text file with `#PSIJ` lines before its first command, or one that starts with `#!` and could
     not be run as it is.
     """
-    if not os.path.isfile(word):
+    if not os.path.isfile(path):
         return None
     try:
-        with open(word, "rb") as file:
+        with open(path, "rb") as file:
             data = file.read(_LONGEST + 1)
     except OSError:
         return None  # not readable: it may be an executable all the same
     if b"\0" in data or len(data) > _LONGEST:
         return None
     text = data.decode("utf-8", "surrogateescape")
-    lines = tuple(_directives(word, text))
-    runnable = os.access(word, os.X_OK) if "/" in word else shutil.which(word) is not None
+    lines = tuple(_directives(path, text))
+    runnable = os.access(path, os.X_OK) if "/" in path else shutil.which(path) is not None
     if not lines and (runnable or not text.startswith("#!")):
         return None
-    return JobScript(word, text, _interpreter(text), lines)
+    return JobScript(path, text, _interpreter(text), lines)
 
 
 def _directives(path: str, text: str) -> list[tuple[int, tuple[str, ...]]]:
-    found = []
+    directives = []
     for number, line in head(text):
         if match := DIRECTIVE.fullmatch(line.rstrip()):
             try:
-                found.append((number, tuple(shlex.split(match[1] or "", comments=False))))
+                directives.append((number, tuple(shlex.split(match[1] or "", comments=False))))
             except ValueError as error:
                 raise InvalidRequest(
-                    f"{path}, line {number}: cannot be split into words ({error})", hint="see to its quotes"
+                    f"{path}, line {number}: cannot be split into arguments ({error})", hint="check its quotes"
                 ) from error
-    return found
+    return directives
 
 
 def head(text: str) -> Iterator[tuple[int, str]]:
@@ -78,45 +78,44 @@ def head(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _interpreter(text: str) -> tuple[str, ...]:
-    """As the kernel reads a `#!` line: a path, and the rest as one argument."""
+    """The interpreter as the kernel reads a `#!` line: a path, and the rest as one argument."""
     first = text.partition("\n")[0]
-    words = first[2:].strip().split(None, 1) if first.startswith("#!") else []
-    return tuple(words) or ("/bin/bash",)
+    argv = first[2:].strip().split(None, 1) if first.startswith("#!") else []
+    return tuple(argv) or ("/bin/bash",)
 
 
-def flags(script: JobScript, command: Any) -> list[tuple[Chosen, str]]:
-    """What each `#PSIJ` line says, the last line first, with its place for messages.
+def flags(script: JobScript, command: Command) -> list[tuple[FlagTexts, str]]:
+    """The flags of each `#PSIJ` line, the last line first, with its place for messages.
 
-    `command` is the typer command, whose own parser reads the lines. Raises `InvalidRequest` with file and line.
+    `command` is the one that was typed. Raises `InvalidRequest` with file and line.
     """
-    said = []
-    for number, words in reversed(script.flags):
+    lines = []
+    for number, args in reversed(script.flags):
         where = f"{script.path}, line {number}"
         try:
-            values = _parsed(command, where, words)
-            chosen = gathered(values)
+            if {"-h", "--help"} & set(args):
+                raise InvalidRequest("--help cannot stand in a script", hint="use it on the command line")
+            invocation = parse(command, args) or _parse_with_errors(command, args, where)
         except InvalidRequest as error:
             raise InvalidRequest(f"{where}: {error.message}", hint=error.hint) from error
-        if rest := values.pop("command", None):
-            raise InvalidRequest(f"{where}: {rest[0]!r} is no flag", hint=_HINT)
-        allowed = {flag.name for flag in FLAGS if flag.in_script}
-        for name, value in values.items():
-            if value and name not in allowed:
+        if invocation.arguments:
+            raise InvalidRequest(f"{where}: {invocation.arguments[0]!r} is not a flag", hint=_HINT)
+        for flag in command.flags:
+            if flag.name in invocation.texts and not flag.in_script:
                 raise InvalidRequest(
-                    f"{where}: --{name.replace('_', '-')} cannot stand in a script", hint="say it on the command line"
+                    f"{where}: {flag.spellings[-1]} cannot stand in a script", hint="use it on the command line"
                 )
-        said.append((chosen, where))
-    return said
+        lines.append((invocation.texts, where))
+    return lines
 
 
-def _parsed(command: Any, where: str, words: Sequence[str]) -> dict[str, Any]:
-    """The values of flags, by the parser of the command line itself."""
-    if {"-h", "--help"} & set(words):
-        raise InvalidRequest("--help cannot stand in a script", hint="say it on the command line")
+def _parse_with_errors(command: Command, args: Sequence[str], where: str) -> Invocation:
+    """The same by typer, which tells what is wrong."""
+    from .typer_app import parse
+    from .usage_errors import is_usage, usage
+
     try:
-        with command.make_context(where, list(words)) as context:
-            values: dict[str, Any] = dict(context.params)
-            return values
+        return parse(command, args, name=where)
     except Exception as error:
         if is_usage(error):
             raise usage(error, ["submit"], hint=_HINT) from error
@@ -124,15 +123,15 @@ def _parsed(command: Any, where: str, words: Sequence[str]) -> dict[str, Any]:
 
 
 def copy_of(script: JobScript, folder: Path) -> Path:
-    """Where its copy belongs: below `folder`, named after its content."""
+    """The path of its copy: below `folder`, named after its content."""
     data = script.text.encode("utf-8", "surrogateescape")
     return folder / "scripts" / f"{hashlib.sha256(data).hexdigest()[:32]}.sh"
 
 
-def keep(script: JobScript, path: Path) -> None:
-    """Write that copy, which nobody changes afterwards."""
+def write_copy(script: JobScript, path: Path) -> None:
+    """Write that copy, which is not changed afterwards."""
     private_folder(path.parent)
     try:
-        os.utime(path)  # there already, and in use again: `clean` goes by it
+        os.utime(path)  # it exists, and is used again: `clean` looks at this time
     except OSError:
         write_whole(path, script.text, durable=True)

@@ -1,4 +1,4 @@
-"""How answers look: one renderer for people, one for JSON. Commands hand over plain data and know neither."""
+"""How answers look: one renderer for people, one for JSON. Commands pass plain data and know neither."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 
 
 class Renderer(ABC):
-    """Where a command's answer goes: stdout for what was asked for, stderr for what is said beside it."""
+    """Where a command's answer goes: stdout for what was asked for, stderr for notes and errors."""
 
     json = False
 
@@ -55,7 +55,7 @@ class Renderer(ABC):
 
     @abstractmethod
     def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
-        """A list of things, each looked at once; `empty` is what to say to people when there are none."""
+        """A list of things, each read once; `empty` is the note for people when there are none."""
 
     @abstractmethod
     def record(self, data: Data, shown: Sequence[Column]) -> None:
@@ -63,24 +63,24 @@ class Renderer(ABC):
 
     @abstractmethod
     def answer(self, text: str, data: Data) -> None:
-        """One text for people, to be used as it is by a shell; the data behind it for JSON."""
+        """One text for people and shells; the data behind it for JSON."""
 
     @abstractmethod
     def note(self, text: str) -> None:
-        """A remark on stderr, said once."""
+        """A note on stderr, printed once."""
 
     @abstractmethod
-    def error(self, error: Error) -> None:
-        """What went wrong and what to do next, on stderr."""
+    def error(self, error: Error, *, hint: str = "", exit_code: int | None = None) -> None:
+        """What went wrong and what to do next, on stderr. `hint` and `exit_code` take the place of the error's own."""
 
-    def _say(self, text: str) -> None:
-        """Write to stderr. That it is closed or full can be told to nobody."""
+    def _write_stderr(self, text: str) -> None:
+        """Write to stderr. If it is closed or full, there is no place to report that."""
         with suppress(OSError):
             self.err.write(text)
             self.err.flush()
 
     def note_once(self, text: str) -> bool:
-        """Whether that remark is new."""
+        """Whether that note is new."""
         new = text not in self._noted
         self._noted.add(text)
         return new
@@ -98,26 +98,26 @@ class TextRenderer(Renderer):
             if empty:
                 self.note(empty)
             return
-        shown = [  # a column that says nothing takes no room
+        shown = [  # an empty column takes no space
             [column.title, *texts]
-            for at, (column, texts) in enumerate(zip(columns, cells, strict=True))
-            if at == 0 or any(texts)
+            for index, (column, texts) in enumerate(zip(columns, cells, strict=True))
+            if index == 0 or any(texts)
         ]
         lines = zip(*map(_padded, shown), strict=True)
-        room = self._columns()
-        fancy = room or self._coloured(self.out)
+        width = self._columns()
+        for_terminal = width or self._coloured(self.out)
         for number, line in enumerate(lines):
-            text = self._line(line, room, head=not number) if fancy else "  ".join(line).rstrip()
+            text = self._line(line, width, head=not number) if for_terminal else "  ".join(line).rstrip()
             self.out.write(text + "\n")
 
-    def _line(self, cells: Sequence[str], room: int, *, head: bool) -> str:
+    def _line(self, cells: Sequence[str], width: int, *, head: bool) -> str:
         """A line for a terminal: in colours, and cut at its right edge."""
         line, used = "", 0
         for cell in cells:
-            word = cell.rstrip()
-            if room and used + _width(word) > room:
-                return line + word[: max(0, room - used - 1)] + "…"
-            line += self.colour(word, "1" if head else _COLOURS.get(word, "")) + cell[len(word) :] + "  "
+            text = cell.rstrip()
+            if width and used + _width(text) > width:
+                return line + text[: max(0, width - used - 1)] + "…"
+            line += self.colour(text, "1" if head else _COLOURS.get(text, "")) + cell[len(text) :] + "  "
             used += _width(cell) + 2
         return line.rstrip()
 
@@ -135,12 +135,12 @@ class TextRenderer(Renderer):
 
     def note(self, text: str) -> None:
         if self.note_once(text):
-            self._say(f"psij-run: {plain(text)}\n")
+            self._write_stderr(f"psij-run: {plain(text)}\n")
 
-    def error(self, error: Error) -> None:
-        self._say(f"psij-run: {plain(error.message)}\n")
-        if error.hint:
-            self._say(f"hint: {plain(error.hint)}\n")
+    def error(self, error: Error, *, hint: str = "", exit_code: int | None = None) -> None:
+        self._write_stderr(f"psij-run: {plain(error.message)}\n")
+        if hint := hint or error.hint:
+            self._write_stderr(f"hint: {plain(hint)}\n")
 
     def colour(self, text: str, code: str) -> str:
         """The text in that colour, where the output has colours."""
@@ -157,7 +157,7 @@ class TextRenderer(Renderer):
 
 
 class JsonRenderer(Renderer):
-    """One JSON value per answer on stdout; each remark and error is one object on a line of stderr."""
+    """One JSON value per answer on stdout; each note and error is one object on a line of stderr."""
 
     json = True
 
@@ -178,10 +178,11 @@ class JsonRenderer(Renderer):
 
     def note(self, text: str) -> None:
         if self.note_once(text):
-            self._say(_json({"note": text}))
+            self._write_stderr(_json({"note": text}))
 
-    def error(self, error: Error) -> None:
-        self._say(_json({"error": error.message, "hint": error.hint, "code": error.exit_status}))
+    def error(self, error: Error, *, hint: str = "", exit_code: int | None = None) -> None:
+        code = error.exit_status if exit_code is None else exit_code
+        self._write_stderr(_json({"error": error.message, "hint": hint or error.hint, "code": code}))
 
 
 def _json(data: Any) -> str:

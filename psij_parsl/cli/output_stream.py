@@ -14,26 +14,26 @@ from stat import S_ISREG
 from typing import BinaryIO, TextIO
 
 from .output import length, plain
-from .stdio import lost
+from .stdio import stream_error
 
 _CHUNK = 1 << 20
-_TICK_S = 0.05
+_INTERVAL_S = 0.05
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _PLAIN_FRAMES = "|/-\\"
 
 
 class Tail:
-    """What a file holds beyond what was read of it. Knows it from a file that stood there before the job.
+    """The part of a file that was not read yet. A file that existed before the job is not taken for the job's.
 
-    A file that was cut (the job began anew) is read from its start.
+    A file that was truncated (the job was restarted) is read from its start.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
-        self._before = self._mark()
+        self._before = self._identity()
 
-    def _mark(self) -> tuple[int, int, int] | None:
+    def _identity(self) -> tuple[int, int, int] | None:
         try:
             stat = os.stat(self.path)
         except OSError:
@@ -43,11 +43,13 @@ class Tail:
     def read(self) -> bytes:
         """The next bytes, at most a megabyte; b'' if there are none now."""
         if self._before is not None:
-            if self._mark() == self._before:
-                return b""  # an old file of that name, which the job has not opened yet
+            if self._identity() == self._before:
+                return b""  # an earlier file of that name, which the job has not opened yet
             self._before = None
         try:
-            with open(self.path, "rb", buffering=0, opener=at_once) as file:  # opened anew: NFS then looks again
+            with open(
+                self.path, "rb", buffering=0, opener=open_nonblocking
+            ) as file:  # reopened, so that NFS gets the current size
                 if not S_ISREG(os.fstat(file.fileno()).st_mode):
                     return b""
                 if os.fstat(file.fileno()).st_size < self._offset:
@@ -60,41 +62,41 @@ class Tail:
         return data
 
     def begin(self, last_lines: int | None = None) -> None:
-        """Take what is there for the job's own; begin with the last so many lines of it."""
+        """Take the existing file for the job's; start with its last lines if a number is given."""
         self._before = None
         if last_lines is not None:
             self._offset = start_of_last(self.path, last_lines)
 
 
-def at_once(path: str, flags: int) -> int:
-    """Opens a file, as `open` wants it, without waiting for whoever may write to a pipe."""
+def open_nonblocking(path: str, flags: int) -> int:
+    """An opener for `open` that does not wait for the writer of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def start_of_last(path: Path, lines: int) -> int:
-    """The offset at which the last so many lines of a file begin. Reads from its end."""
+    """The offset at which the last lines of a file begin. Reads from its end."""
     if not path.is_file():
         return 0
     with open(path, "rb") as file:
-        at = size = file.seek(0, os.SEEK_END)
+        offset = size = file.seek(0, os.SEEK_END)
         if lines <= 0:
             return size
-        left = lines + 1
-        while at > 0:
-            step = min(65536, at)
-            at -= step
-            file.seek(at)
+        missing = lines + 1
+        while offset > 0:
+            step = min(65536, offset)
+            offset -= step
+            file.seek(offset)
             block = file.read(step)
-            if at + step == size and block.endswith(b"\n"):
+            if offset + step == size and block.endswith(b"\n"):
                 block = block[:-1]
-            found = block.count(b"\n")
-            if found < left - 1:
-                left -= found
+            newlines = block.count(b"\n")
+            if newlines < missing - 1:
+                missing -= newlines
                 continue
-            place = len(block)
-            for _ in range(left - 1):
-                place = block.rfind(b"\n", 0, place)
-            return at + place + 1
+            index = len(block)
+            for _ in range(missing - 1):
+                index = block.rfind(b"\n", 0, index)
+            return offset + index + 1
     return 0
 
 
@@ -109,18 +111,18 @@ class Sink:
 
     @property
     def name(self) -> str:
-        """What people call the stream."""
+        """The name of the stream."""
         return "stderr" if self._stream is sys.stderr else "stdout"
 
     def write(self, data: bytes) -> None:
-        """Write all of it, at once. Raises `OSError` where the stream does not take it, or something before it."""
+        """Write all of it, at once. Raises `OSError` if the stream cannot be written, or could not be before."""
         if self._label:
             *lines, self._rest = (self._rest + data).split(b"\n")
             data = b"".join(self._label + line + b"\n" for line in lines)
         self._put(data)
 
     def close(self) -> None:
-        """Write a last line that had no end."""
+        """Write a last line without a newline."""
         if self._rest:
             self._put(self._label + self._rest + b"\n")
             self._rest = b""
@@ -129,12 +131,12 @@ class Sink:
         self._stream.flush()
         self._file.write(data)
         self._file.flush()
-        if error := lost(self._stream):
+        if error := stream_error(self._stream):
             raise error
 
 
 class Spinner:
-    """One line on a terminal's stderr that turns while a job waits; nothing elsewhere."""
+    """One animated line on a terminal's stderr while a job waits; nothing elsewhere."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self._stream = stream
@@ -142,26 +144,26 @@ class Spinner:
         unicode = "utf" in (getattr(stream, "encoding", "") or "").lower()
         self._frames = _FRAMES if unicode else _PLAIN_FRAMES
         self._drawn = ""
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def draw(self, text: str) -> None:
         """Show the text with the next frame, cut to the terminal's width."""
         if not self.active:
             return
-        waited = time.monotonic() - self._began
+        waited = time.monotonic() - self._started
         frame = self._frames[int(waited * 10) % len(self._frames)]
         line = f"{frame} {plain(text)}  {length(waited)}".replace("\n", " ")
         if line == self._drawn:
             return
         self._drawn = line
         try:
-            room = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: nobody has told
+            width = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: unknown
         except (OSError, ValueError):
-            room = 80
-        self._put(f"\r\x1b[K{line[: room - 1]}")
+            width = 80
+        self._put(f"\r\x1b[K{line[: width - 1]}")
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._drawn:
             self._drawn = ""
             self._put("\r\x1b[K")
@@ -175,11 +177,11 @@ class Spinner:
 
 
 class Pump(threading.Thread):
-    """Copies files to our own streams while they grow, from a thread, so that a slow manager holds up nothing.
+    """Copies files to our own streams while they grow, in a thread, so that a slow manager does not delay output.
 
-    `waiting` is what the spinner says until there is output; None for no spinner. `error`: who read our output has
-    left, and there is nothing more to do. `lost`: streams that take no more for another reason, such as a full disk;
-    what else there is goes on.
+    `waiting` is the spinner's text until there is output; None for no spinner. `error`: the reader of our output has
+    left, and copying has ended. `lost`: streams that cannot be written for another reason, such as a full disk; the
+    other streams go on.
     """
 
     def __init__(self, pairs: Sequence[tuple[Tail, Sink]], spinner: Spinner | None = None) -> None:
@@ -194,13 +196,13 @@ class Pump(threading.Thread):
     def run(self) -> None:
         try:
             while True:
-                last = self._last_round.is_set()  # asked before the files are read to their end
+                last = self._last_round.is_set()  # read before the files are copied to their end
                 self._copy()
                 if last:
                     break
                 if self.spinner is not None and self.waiting is not None:
                     self.spinner.draw(self.waiting)
-                self._last_round.wait(_TICK_S)
+                self._last_round.wait(_INTERVAL_S)
             if self.spinner is not None:
                 self.spinner.clear()
             for _, sink in self.pairs:
@@ -214,7 +216,7 @@ class Pump(threading.Thread):
             while not self._is_lost(sink) and (data := tail.read()):
                 if self.spinner is not None:
                     self.spinner.clear()
-                    self.spinner.active = False  # it has begun, whatever the manager has told so far
+                    self.spinner.active = False  # the job has started, whatever state the manager shows
                 self._guarded(sink, partial(sink.write, data))
 
     def _guarded(self, sink: Sink, write: Callable[[], None]) -> None:
@@ -226,13 +228,13 @@ class Pump(threading.Thread):
             self.lost.append((sink, error))
 
     def _is_lost(self, sink: Sink) -> bool:
-        return any(sink.name == each.name for each, _ in self.lost)
+        return any(sink.name == lost_sink.name for lost_sink, _ in self.lost)
 
     def finish(self) -> None:
-        """Copy what is left and end; to be called once nothing more is written to the files."""
+        """Copy the rest and end; to be called when nothing more is written to the files."""
         self._last_round.set()
         while self.is_alive():
-            self.join(0.1)  # a short one: a signal is to find us awake
+            self.join(0.1)  # with a timeout, so that signals are handled meanwhile
 
 
 def streams() -> tuple[Sink, Sink]:

@@ -37,13 +37,18 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | No
     with_threads = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
     lines = [thread_lines(job.cpus_per_rank), method.lines(with_threads, mode=mode)]
     parts = [method.text(with_threads, mode=mode)]
-    codes = _CODES if mode in method.silent else ""
-    if codes or (job.gpus_per_rank and method.exact):  # it shows each rank all GPUs of its node
+    codes = _CODES if mode in method.independent_copies else ""
+    if codes or (job.gpus_per_rank and method.follows_assignment):  # it shows each rank all GPUs of its node
         io = RankIO(stdin=Path("-"))
         rank = Wrapper(
-            rank=method.rank, local_rank=method.local_rank, split=job.gpus_per_rank, codes=codes, quiet=True, io=io
+            rank_variables=method.rank_variables,
+            local_rank_variables=method.local_rank_variables,
+            gpus_per_rank=job.gpus_per_rank,
+            exit_codes=codes,
+            hide_failures=True,
+            io=io,
         )
-        parts.append(shlex.join(rank.words(job, str(folder / WRAPPER))))
+        parts.append(shlex.join(rank.args(job, str(folder / WRAPPER))))
     line = " ".join(filter(None, parts))
     if not codes:
         return "\n".join([*filter(None, lines), f"exec -- {line}".rstrip()])

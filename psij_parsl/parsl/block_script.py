@@ -70,6 +70,16 @@ def modules(shell: str) -> str:
     return _MODULES if re.search(r"(?m)(^|[;&|(]\s*)\s*(module|ml)\s", shell) else ""
 
 
+#: What `on_other_nodes` compares with, to be run first.
+FIRST_NODE = 'export PSIJ_FIRST_NODE="$(hostname)"\n'
+
+
+def on_other_nodes(node_init: str) -> str:
+    """The command that runs `node_init` on all nodes but the first, where the pool of workers has it run already."""
+    init = modules(node_init) + node_init.rstrip()
+    return f'[ "$(hostname)" = "${{PSIJ_FIRST_NODE:-}}" ] || {{\n{init}\n}}'
+
+
 def once_per_node(node_init: str, command: str) -> tuple[str, str]:
     """Text that writes a file into the block's folder, and the command that runs it in place of `command`.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
-from ..job import MODES, Job
+from ..job import JOB_MODES, Job
 from ..platforms.platform import Platform
 from ..platforms.templates.template import FIXED
 from . import checked
@@ -52,8 +52,8 @@ class BlockShape:
 
         Raises `InvalidRequest` for what is unknown, and for what the platform or the site refuses.
         """
-        if job_mode not in MODES:
-            raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, MODES))
+        if job_mode not in JOB_MODES:
+            raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, JOB_MODES))
         asked = _filled(given, platform, site, words)
         named = {name: asked.pop(name) for name in list(asked) if name in cls.__dataclass_fields__}
         named = checked.node(named, kinds="gpus_per_node" in platform.template_class.params)

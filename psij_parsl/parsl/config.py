@@ -1,13 +1,13 @@
 """A ready Parsl configuration from a site: what people get wrong by hand, filled in.
 
-`plan` decides, as plain data; `parsl_config` makes the objects from it, `text.py` the Python and the YAML.
+`plan` decides, as plain data; `parsl_config` makes the objects from it, `export.py` the Python and the YAML.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ..platforms.templates.validators import non_negative_int, positive_int
 from . import checked
 from .block_shape import node
 from .interchange import command as interchange_command
+from .options import ParslOptions
 from .provider import BlockProvider
 from .registry import provider_class
 from .vocabulary import minutes
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ..resources.node import Hardware
     from ..sites import Site
 
-STRATEGY_PERIOD_S = 1
-WATCHDOG_S = 300.0
 _PARSL_MPI = ("srun", "aprun", "mpiexec")  # the launchers that Parsl's MPIExecutor can say
 
 
@@ -43,7 +42,7 @@ class Plan:
 
 
 def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
-    """A `parsl.Config` for a site (default: the one that this host is). The arguments are those of `plan`.
+    """A `parsl.Config` for a site (default: the one that this host is). See `plan` for the wishes.
 
     It can be loaded once, as Parsl's own. Raises `InvalidRequest` or `SiteError` for what cannot be.
     """
@@ -61,113 +60,90 @@ def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
     return Config(executors=[executor], **made.config)
 
 
-def plan(
-    site: str | Site | None = None,
-    *,
-    project: str | None = None,
-    queue: str | None = None,
-    num_nodes: int | None = None,
-    wall_time_min: int | str | None = None,
-    job_mode: str = "serial",
-    init_blocks: int = 1,
-    min_blocks: int = 0,
-    max_blocks: int | None = None,
-    parallelism: float = 1.0,
-    workers_per_node: int | None = None,
-    cores_per_worker: float = 1.0,
-    accelerators: int | Sequence[str] | None = None,
-    cpu_affinity: str | None = None,
-    address: str | None = None,
-    interface: str | None = None,
-    worker_port_range: tuple[int, int] | None = None,
-    drain_min: int | None = None,
-    encrypted: bool = True,
-    strategy: str = "simple",
-    strategy_period: float = STRATEGY_PERIOD_S,
-    max_idletime: float = 120.0,
-    retries: int = 0,
-    run_dir: str = "runinfo",
-    label: str = "psij",
-    watchdog_s: float | None = WATCHDOG_S,
-    mpi_launcher: str | None = None,
-    **block: Any,
-) -> Plan:
-    """What to load on a site.
+def plan(site: str | Site | None = None, **wishes: Any) -> Plan:
+    """What to load on a site. The wishes are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments.
 
-    `max_blocks`: default `init_blocks`, or 1. `workers_per_node`: default one per `cores_per_worker` cores, or one per accelerator; with `job_mode="mpi"` the
-    MPI tasks at once in a block (default: one per node). `accelerators`: their number or names (default: the
-    node's GPUs). `cpu_affinity`: default the cores nearest to each worker's GPU where the site knows them, else
-    "block", each worker its own cores, where their number is known. `address`:
-    the name or number that workers call back; or `interface`, such as "hsn0", from which it is taken. `drain_min`:
-    no task starts in the last so many minutes of a block. `retries`: how often Parsl runs a failed task again.
-    `watchdog_s`: see `BlockProvider`, to which all further arguments go.
+    Raises `InvalidRequest` or `SiteError` for what cannot be.
     """
     from ..sites import find
 
-    init_blocks, min_blocks, max_blocks = checked.blocks(init_blocks, min_blocks, max_blocks)
-    workers_per_node = checked.checked("workers_per_node", workers_per_node, positive_int)
-    cores_per_worker = checked.checked("cores_per_worker", cores_per_worker, checked.above_0)
-    drain_min = checked.checked("drain_min", drain_min, non_negative_int)
-    strategy = checked.strategy(strategy)
-    chosen = find(site) if site is None or isinstance(site, str) else site
-    provider = provider_class(chosen.platform)
-    known = node(chosen.defaults)
+    options, block = ParslOptions.split(wishes)
+    machine = find(site) if site is None or isinstance(site, str) else site
+    provider = provider_class(machine.platform)
+    arguments = _provider_arguments(options, block, machine, provider)
+    config = {
+        "strategy": checked.strategy(options.strategy),
+        "strategy_period": options.strategy_period,
+        "max_idletime": options.max_idletime,
+        "retries": options.retries,
+        "run_dir": options.run_dir,
+    }
+    hardware = None if "cores_per_node" in block else machine.hardware  # of whole nodes
+    executor = _executor_arguments(
+        options, provider(**arguments), hardware
+    )  # what is wrong with a block is said here
+    kind = "MPIExecutor" if options.job_mode == "mpi" else "HighThroughputExecutor"
+    return Plan(provider, arguments, kind, executor, config)
+
+
+def _provider_arguments(
+    options: ParslOptions, block: Mapping[str, Any], machine: Site, provider: type[BlockProvider]
+) -> dict[str, Any]:
+    init_blocks, min_blocks, max_blocks = checked.blocks(options.init_blocks, options.min_blocks, options.max_blocks)
     given = {
-        "site": None if chosen.built_in else chosen,
-        "project": project,
-        "queue": queue,
-        "num_nodes": num_nodes,
-        "wall_time_min": wall_time_min,
+        "site": None if machine.built_in else machine,
+        "project": options.project,
+        "queue": options.queue,
+        "num_nodes": options.num_nodes,
+        "wall_time_min": options.wall_time_min,
         **block,
     }
-    if wall_time_min is not None:
-        given["wall_time_min"] = minutes("wall_time_min", wall_time_min)
-    if known["cores_per_node"] is None:
+    if options.wall_time_min is not None:
+        given["wall_time_min"] = minutes("wall_time_min", options.wall_time_min)
+    if node(machine.defaults)["cores_per_node"] is None:
         given = {**provider.whole_node(), **given}
-    arguments = {name: value for name, value in given.items() if value is not None}
-    arguments |= {
-        "job_mode": job_mode,
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        "job_mode": options.job_mode,
         "init_blocks": init_blocks,
         "min_blocks": min_blocks,
         "max_blocks": max_blocks,
-        "parallelism": parallelism,
-        "watchdog_s": watchdog_s,
+        "parallelism": options.parallelism,
+        "watchdog_s": options.watchdog_s,
     }
-    tried = provider(**arguments)  # all that is wrong with a block is said here
-    hardware = None if "cores_per_node" in block else chosen.hardware  # of whole nodes
-    devices = accelerators if accelerators is not None else _devices(tried.gpus_per_node, hardware)
-    executor: dict[str, Any] = {
-        "label": label,
-        "encrypted": encrypted,
-        "address": _address(address, interface, local=provider.is_here),
-        "drain_period": _drain_period(tried.wall_time_min, drain_min),
-        **({"worker_port_range": worker_port_range} if worker_port_range else {}),
+
+
+def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: Hardware | None) -> dict[str, Any]:
+    """The arguments of Parsl's executor for such blocks."""
+    workers_per_node = checked.checked("workers_per_node", options.workers_per_node, positive_int)
+    cores_per_worker = checked.checked("cores_per_worker", options.cores_per_worker, checked.above_0)
+    drain_min = checked.checked("drain_min", options.drain_min, non_negative_int)
+    arguments: dict[str, Any] = {
+        "label": options.label,
+        "encrypted": options.encrypted,
+        "address": _address(options.address, options.interface, local=block.is_here),
+        "drain_period": _drain_period(block.wall_time_min, drain_min),
+        **({"worker_port_range": options.worker_port_range} if options.worker_port_range else {}),
     }
-    if job_mode == "mpi":
-        executor |= {
-            "max_workers_per_block": workers_per_node or tried.num_nodes,
-            "mpi_launcher": mpi_launcher or next(iter({tried.method} & {*_PARSL_MPI}), "mpiexec"),
+    if options.job_mode == "mpi":
+        method = next(iter({block.method} & {*_PARSL_MPI}), "mpiexec")
+        return {
+            **arguments,
+            "max_workers_per_block": workers_per_node or block.num_nodes,
+            "mpi_launcher": options.mpi_launcher or method,
         }
-    else:
-        cores = tried.cores_per_node or _usable(hardware)
-        workers = workers_per_node or _workers(cores, cores_per_worker, devices)
-        near = _near(hardware, devices, workers or 0)
-        spread = workers is not None and workers <= _bindable(tried, cores or 0)
-        executor |= {
-            "max_workers_per_node": workers,
-            "cores_per_worker": cores_per_worker,
-            "cpu_affinity": cpu_affinity or near or ("block" if spread else "none"),
-            **({"available_accelerators": devices} if devices else {}),
-        }
-    config = {
-        "strategy": strategy,
-        "strategy_period": strategy_period,
-        "max_idletime": max_idletime,
-        "retries": retries,
-        "run_dir": run_dir,
+    devices = _devices(block.gpus_per_node, hardware) if options.accelerators is None else options.accelerators
+    cores = block.cores_per_node or _usable(hardware)
+    workers = workers_per_node or _workers(cores, cores_per_worker, devices)
+    nearest_cores = _near(hardware, devices, workers or 0)
+    bindable = workers is not None and workers <= _bindable(block, cores or 0)
+    return {
+        **arguments,
+        "max_workers_per_node": workers,
+        "cores_per_worker": cores_per_worker,
+        "cpu_affinity": options.cpu_affinity or nearest_cores or ("block" if bindable else "none"),
+        **({"available_accelerators": devices} if devices else {}),
     }
-    kind = "MPIExecutor" if job_mode == "mpi" else "HighThroughputExecutor"
-    return Plan(provider, arguments, kind, executor, config)
 
 
 def _count(gpus: int | str | None) -> int:

@@ -7,9 +7,8 @@ import logging
 import os
 import sysconfig
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,16 +17,12 @@ from parsl.jobs.states import JobStatus as ParslStatus
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from ..errors import Ambiguous, Error, SchedulerError, Unavailable
-from ..jobs.recovery import fail_unsubmitted
 from ..platforms.platform import Platform
-from ..states import JobState, JobStatus
 from ..system.processes import process_identity
 from . import block_script as block
 from . import checked
-from .backoff import Backoff
 from .block_shape import BlockShape, find_site, said
-from .error_handlers import NOT_NOW
+from .blocks import Blocks
 from .launcher import MPIRunLauncher, chosen, text_of
 from .status import parsl_status
 from .vocabulary import Translation, directives
@@ -41,27 +36,28 @@ log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is tol
 
 _SOON_S = 1  # between two looks while a block starts or has just changed
 _LONGEST_S = 10.0  # while all is quiet
-_QUIET_S = 90.0  # how seldom the manager is asked while all blocks run
-_LIVELY_S = 30.0  # how long after a change it is lively
-_ROOM_S = 10.0  # how long a submit waits for cancelled blocks to be gone
 _PATIENCE_S = 45.0  # for one submit in all
-_UNSENT_S = 120.0  # after which a submission that nobody has seen is given up
-_CANCEL_PAUSES_S = (1.0, 3.0)  # between tries when the manager does not answer
 
 
 class BlockProvider(ExecutionProvider, RepresentationMixin):
     """Blocks from one platform; a subclass names the `platform`.
 
-    All arguments are keywords. `num_nodes` nodes per block for `wall_time_min` minutes (or "1h30m", "1:30:00") in
-    `queue`, charged to `project`. `job_mode` picks the launcher where `launcher` (an object of Parsl's or ours, or
-    the name of a launch method) is not given: `serial` one worker pool on each node, `mpi` and `script` one on the
-    first node. `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are asked for and told to the workers;
-    without cores a block has whole nodes where the platform can ask for that. `worker_init` is shell text run once
-    in the block's script, which warns of a command in it that fails and goes on, `node_init` once on each node before its workers. `site` names a site that fills in the
-    rest. There are never more live blocks than `max_blocks` (default: `init_blocks`, or `min_blocks` if that is more,
-    or 1); with 0, only those of the start. With `watchdog_s` a block ends itself when the workflow has been unreachable for that many seconds.
+    All arguments are keywords:
+
+    - `num_nodes` nodes per block for `wall_time_min` minutes (or "1h30m", "1:30:00") in `queue`, charged to `project`.
+    - `job_mode` picks the launcher where `launcher` (an object of Parsl's or ours, or the name of a launch method) is
+      not given: `serial` one worker pool on each node, `mpi` and `script` one on the first node.
+    - `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are asked for and told to the workers; without cores a
+      block has whole nodes where the platform can ask for that.
+    - `worker_init` is shell text run once in the block's script, which warns of a command in it that fails and goes
+      on; `node_init` is run once on each node before its workers.
+    - `site` names a site that fills in the rest.
+    - There are never more live blocks than `max_blocks` (default: `init_blocks`, or `min_blocks` if that is more, or
+      1); with 0, only those of the start.
+    - With `watchdog_s` a block ends itself when the workflow has been unreachable for that many seconds.
+
     All further arguments are the platform's own parameters (`psij-run platform show NAME`); the spellings of Parsl
-    in `spellings.SAME` are accepted. Raises `InvalidRequest` for whatever is unknown or cannot be asked for.
+    in `vocabulary.SAME` are accepted. Raises `InvalidRequest` for whatever is unknown or cannot be asked for.
     """
 
     platform: ClassVar[Platform]
@@ -122,10 +118,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.watchdog_s = checked.checked("watchdog_s", watchdog_s, checked.not_below_0)
         self.launcher = chosen(launcher, job_mode, self.num_nodes, self.method)
         self.script_dir: str | None = None  # Parsl sets it
-        self._blocks: dict[str, JobRecord] = {}
-        self._last: dict[str, JobStatus] = {}
-        self._changed = 0.0
-        self._backoff = Backoff()
+        self.blocks = Blocks(self._make_executor, init_blocks=self.init_blocks, max_blocks=self.max_blocks)
         self._mutex = threading.Lock()
         self._given = {
             **given,
@@ -161,8 +154,6 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         """The launch method that reaches all nodes here."""
         return self._shape.method
 
-    # ---- a block's text ------------------------------------------------------------------------------------
-
     def script(self, command: str, tasks_per_node: int, name: str) -> str:
         """The text that a block's script runs for an executor's launch command."""
         folder = os.path.abspath(self.script_dir) if self.script_dir else ""
@@ -174,7 +165,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             before, launch = block.once_per_node(self.node_init, launch)
         launched = before + text_of(self.launcher, launch, tasks_per_node, self.num_nodes, folder)
         if self.node_init and self.job_mode != "serial" and self.num_nodes > 1:
-            launched = self._elsewhere() + launched
+            others = str(MPIRunLauncher(self.method)(block.on_other_nodes(self.node_init), 1, self.num_nodes))
+            launched = block.FIRST_NODE + others + launched
         return block.text(
             launched,
             name=name,
@@ -185,28 +177,18 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             watchdog=block.watch(command, self.watchdog_s or 0.0),
         )
 
-    def _elsewhere(self) -> str:
-        """`node_init` on the other nodes, where the pool itself is on the first one only."""
-        init = block.modules(self.node_init) + self.node_init.rstrip()
-        others = f'[ "$(hostname)" = "${{PSIJ_FIRST_NODE:-}}" ] || {{\n{init}\n}}'
-        launched = str(MPIRunLauncher(self.method)(others, 1, self.num_nodes))
-        return f'export PSIJ_FIRST_NODE="$(hostname)"\n{launched}'
-
     # ---- Parsl's verbs -------------------------------------------------------------------------------------
 
-    @cached_property
-    def _executor(self) -> BatchSchedulerExecutor:
-        settings: dict[str, Any] = {
-            "platform": self.platform,
-            "run": process_identity(),
-            "patience_s": _PATIENCE_S,
-            "spool": Path(os.path.abspath(self.script_dir)) if self.script_dir else None,
-        }
+    def _make_executor(self) -> BatchSchedulerExecutor:
         from ..jobs.batch import BatchSchedulerExecutor
         from ..jobs.site_executor import executor_of
 
-        site = self._shape.site
-        executor = executor_of(site, **settings) if site is not None else BatchSchedulerExecutor(**settings)
+        spool = Path(os.path.abspath(self.script_dir)) if self.script_dir else None
+        settings: dict[str, Any] = {"run": process_identity(), "patience_s": _PATIENCE_S, "spool": spool}
+        if self._shape.site is None:
+            executor = BatchSchedulerExecutor(self.platform, **settings)
+        else:
+            executor = executor_of(self._shape.site, platform=self.platform, **settings)
         cluster = self.parameters.get("cluster") if "cluster" in self.platform.template_class.places else None
         return executor.at(str(cluster)) if cluster else executor
 
@@ -217,125 +199,29 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         is sent for a while, and the error says so.
         """
         with self._mutex:
-            self._make_room()
-            self._backoff.check()
-            executor = self._executor
-            job = self._shape.job(self.script(command, tasks_per_node, job_name), job_name)
-            try:
-                job_id = executor.submit(job).id
-            except Ambiguous as error:
-                if not error.job_id:
-                    self._backoff.failed(error)
-                    raise
-                job_id = error.job_id  # it is followed as a block: found by its tag, or given up for good
-                log.warning("block %s: %s", job_name, error.message)
-            except Unavailable as error:
-                self._backoff.failed(error)
-                raise Unavailable(f"{NOT_NOW}{error.message}", hint=error.hint, output=error.output) from error
-            except Error as error:
-                self._backoff.failed(error)
-                raise
-            self._backoff.succeeded()
-            entry = executor.journal.get(job_id)
-            self._blocks[job_id], self._last[job_id] = entry, JobStatus(JobState.QUEUED)
-            self._changed = time.monotonic()
-            self._submitted(entry)
-        log.info("%s is job %s (%s %s), in %s", job_name, job_id, entry.platform, entry.native, entry.folder)
-        return job_id
+            script = partial(self.script, command, tasks_per_node, job_name)
+            record = self.blocks.submit(lambda: self._shape.job(script(), job_name), job_name)
+            self._submitted(record)
+        log.info("%s is job %s (%s %s), in %s", job_name, record.id, record.platform, record.native, record.folder)
+        return record.id
 
-    def _submitted(self, entry: JobRecord) -> None:
+    def _submitted(self, record: JobRecord) -> None:
         """What is still to be done when a block was submitted."""
-
-    def _make_room(self) -> None:
-        """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be."""
-        limit = self.max_blocks or self.init_blocks
-        deadline = time.monotonic() + _ROOM_S
-        while len(live := self._live()) >= limit:
-            staying = [entry for entry in live if not entry.cancelled]
-            if len(staying) >= limit or time.monotonic() > deadline:
-                raise Unavailable(
-                    f"{NOT_NOW}there are {len(live)} blocks and max_blocks is {self.max_blocks}:"
-                    f" {', '.join(entry.id for entry in live[:5])}"
-                )
-            self._look(live)
-            time.sleep(0.2)
-
-    def _live(self) -> list[JobRecord]:
-        known = self._executor.journal.entries() if self._blocks else {}
-        return [entry for job_id in self._blocks if (entry := known.get(job_id)) is not None and entry.open]
-
-    def _look(self, entries: Sequence[JobRecord], *, urgent: bool = False) -> list[JobStatus]:
-        """Their statuses; `urgent` asks now, if the shared budget has a query to spare.
-
-        What cannot be known just now stays as it was last.
-        """
-        before = [self._last.get(entry.id, JobStatus()) for entry in entries]
-        try:
-            for entry in entries:
-                if not entry.native and entry.open and time.time() - entry.intended > _UNSENT_S:
-                    fail_unsubmitted(self._executor.journal, self._executor.scheduler, entry)
-            found = [(entry, "") for entry in entries]
-            if urgent:
-                now = self._executor.statuses(found, urgent=True)
-            else:
-                now = self._executor.poll(found, before, known_s=self._patience(entries))
-        except (Error, OSError) as error:
-            log.warning("the state of blocks stays as it was: %s", error)
-            return before
-        except Exception:  # whatever it is: an exception here would stop the scaling of all of Parsl's executors
-            log.exception("the state of blocks stays as it was")
-            return before
-        for entry, old, new in zip(entries, before, now, strict=True):
-            if new.state is not old.state:
-                self._changed = time.monotonic()
-                log.info("block %s (%s): %s", entry.name, entry.id, new.describe())
-            self._last[entry.id] = new
-        return now
-
-    def _patience(self, entries: Sequence[JobRecord]) -> float:
-        """How old an answer of the manager may be: a block's start and end leave files, which are looked at always."""
-        waiting = any(
-            entry.open and (entry.cancelled or self._last.get(entry.id, JobStatus()).state is not JobState.ACTIVE)
-            for entry in entries
-        )
-        return 0.0 if waiting else _QUIET_S
 
     def status(self, job_ids: Sequence[object]) -> list[ParslStatus]:
         """The state of each block, as fresh objects. It never raises; an unknown state is the last one known."""
-        ids = [str(job_id) for job_id in job_ids]
-        try:
-            known = self._executor.journal.entries() if ids else {}
-        except (Error, OSError) as error:
-            log.warning("the state of blocks stays as it was: %s", error)
-            known = {}
-        entries = {job_id: known.get(job_id, self._blocks.get(job_id)) for job_id in ids}
-        found = [entry for entry in entries.values() if entry is not None]
-        statuses = dict(zip([entry.id for entry in found], self._look(found), strict=True))
+        records = self.blocks.known([str(job_id) for job_id in job_ids])
+        present = [record for record in records.values() if record is not None]
+        statuses = dict(zip([record.id for record in present], self.blocks.poll(present), strict=True))
         return [
-            parsl_status(statuses[entry.id], entry) if (entry := entries[job_id]) is not None else _stranger(job_id)
-            for job_id in ids
+            parsl_status(statuses[record.id], record) if (record := records[str(job_id)]) else _stranger(str(job_id))
+            for job_id in job_ids
         ]
 
     def cancel(self, job_ids: Sequence[object]) -> list[bool]:
         """Cancel blocks. True for each that is gone or was told to go; False when the manager could not be asked."""
-        ids = [str(job_id) for job_id in job_ids]
-        mine = [self._blocks[job_id] for job_id in ids if job_id in self._blocks]
-        answers = {entry.id: False for entry in mine}
-        for pause in (0.0, *_CANCEL_PAUSES_S) if mine else ():
-            time.sleep(pause)
-            try:
-                known = self._executor.journal.entries()
-                now = [known.get(entry.id, entry) for entry in mine]
-                self._executor.cancel_found([(entry, "") for entry in now])
-                for entry in now:
-                    if not entry.native and entry.open:
-                        fail_unsubmitted(self._executor.journal, self._executor.scheduler, entry)
-                answers = dict.fromkeys(answers, True)
-                break
-            except (SchedulerError, Error, OSError) as error:
-                log.warning("blocks could not be cancelled: %s", error)
-        self._changed = time.monotonic()
-        return [answers.get(job_id, False) for job_id in ids]
+        answers = self.blocks.cancel([str(job_id) for job_id in job_ids])
+        return [answers.get(str(job_id), False) for job_id in job_ids]
 
     @property
     def label(self) -> str:
@@ -349,11 +235,9 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         It costs the manager nothing: it is asked once per its own interval by all processes of the user, and while
         all blocks run only now and then, for their starts and ends leave files.
         """
-        if any(not s.final and s.state is not JobState.ACTIVE for s in self._last.values()):
+        if self.is_here or self.blocks.lively:
             return _SOON_S
-        if self.is_here or time.monotonic() - self._changed < _LIVELY_S:
-            return _SOON_S
-        return round(max(2.0, min(_LONGEST_S, self._executor.snapshot.interval_s / 3)))
+        return round(max(2.0, min(_LONGEST_S, self.blocks.executor.snapshot.interval_s / 3)))
 
 
 def _stranger(job_id: str) -> ParslStatus:

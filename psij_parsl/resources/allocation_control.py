@@ -69,7 +69,7 @@ class EndTime:
 def choose_idle(pool: Pool, nodes: int | Collection[str]) -> list[str]:
     """The nodes to give back: the last idle ones, or those named. Raises `InvalidRequest` if these are not idle."""
     ours = list(pool.indices())
-    idle = [pool.names[index] for index in ours if index and pool.state[index] == pool.kind[index].all]
+    idle = [pool.names[index] for index in ours if index and pool.state[index] == pool.type_of[index].all]
     if isinstance(nodes, int):
         if not 0 < nodes <= len(idle):
             raise InvalidRequest(

@@ -15,10 +15,10 @@ from ..job import Resources
 from ..system.processes import process_identity
 from .allocation_control import EndTime
 from .inventory import Inventory
-from .ledger import Holding, Ledger, LedgerState, Part, QueuePlace, Ticket, folder, packed, signature, unpacked
+from .ledger import Holding, Ledger, LedgerState, QueuePlace, Ticket, folder, signature
+from .ledger_pool import LedgerPool
 from .node import Assignment, Holder, Node
-from .node_types import UNIT, Plan, Shape
-from .pool import Piece, Taken
+from .node_types import Shape
 from .requests import shape_of
 
 _LOOK_S, _LOOK_MOST_S = 0.01, 0.3  # how often the first in the queue looks, and the last
@@ -34,13 +34,10 @@ class LedgerBooks:
     """
 
     def __init__(self, inventory: Inventory, end: EndTime, environ: Mapping[str, str] = os.environ) -> None:
-        self._inventory, self._end, self._pool = inventory, end, inventory.pool
+        self._inventory, self._end, self._pool = inventory, end, LedgerPool(inventory)
         allocation = inventory.allocation
         self.ledger = Ledger(folder(allocation, environ), durable=len(allocation.nodes) > 1)
         self._view = signature(allocation.nodes, allocation.siblings, inventory.hardware)
-        self._numbers = {name: index for index, name in enumerate(self._pool.names)}
-        self._seen: dict[int, Holding] = {}  # the holdings that the pool knows of
-        self._by_node: dict[int, dict[int, Taken]] = {}  # and by node
         self._mine: dict[int, Holding] = {}  # what this process was given, in case the ledger is lost
         self._state = LedgerState()
         self._mutex = threading.Lock()
@@ -55,7 +52,7 @@ class LedgerBooks:
                 if state.waiting:
                     continue
                 key = state.last + 1
-                if self._take(key, plans, shape_of(request, share), spread, [process_identity()]):
+                if self._pool.take(state, key, plans, shape_of(request, share), spread, [process_identity()]):
                     state.last = key
                     return self._assignment_of(key)
         return None
@@ -71,7 +68,7 @@ class LedgerBooks:
             self._mine.pop(key, None)
             if state.held.pop(key, None) is not None or state.withdraw(key):
                 state.changed = True
-                self._update_pool(state)
+                self._pool.update(state)
                 self._serve_queue(state)
 
     def hold_for(self, assignment: Assignment, pid: int) -> None:
@@ -149,7 +146,7 @@ class LedgerBooks:
             self._state = state
             if reap:
                 state.reap()
-            self._update_pool(state)
+            self._pool.update(state)
             if reap:
                 self._serve_queue(state)
             yield state
@@ -162,7 +159,7 @@ class LedgerBooks:
     def sized(self) -> Iterator[None]:
         """The nodes that are ours, while the block lasts; who has them may change meanwhile."""
         with self._mutex:
-            self._note_released(self.ledger.released())
+            self._pool.note_released(self.ledger.released())
             yield
 
     def _write_back(self, state: LedgerState) -> None:
@@ -173,57 +170,6 @@ class LedgerBooks:
                 state.last = max(state.last, key)
                 state.changed = True
 
-    def _update_pool(self, state: LedgerState) -> None:
-        """Make the pool know what the ledger says."""
-        touched: set[int] = set()
-        for key in [key for key, holding in self._seen.items() if state.held.get(key) != holding]:
-            for part in self._seen.pop(key).parts:
-                index = self._numbers.get(part.name)
-                if index is not None and self._by_node[index].pop(key, None) is not None:
-                    touched.add(index)
-        for key in state.held.keys() - self._seen.keys():
-            holding = self._seen[key] = state.held[key]
-            for part in holding.parts:
-                index = self._numbers.get(part.name)
-                if index is not None:
-                    self._by_node.setdefault(index, {})[key] = self._taken(index, part, holding.share)
-                    touched.add(index)
-        for index in touched:
-            self._pool.set_node(index, self._by_node[index].values())
-        self._note_released(state.released)
-
-    def _note_released(self, released: Collection[str]) -> None:
-        """Make the pool know which nodes were given back."""
-        if len(released) != self._pool.gone.bit_count():
-            self._inventory.set_released(
-                set(self._numbers).difference(released), False
-            )  # the manager may have said no
-            self._inventory.set_released(set(released), True)
-
-    def _taken(self, index: int, part: Part, share: int | None) -> Taken:
-        kind = self._pool.kind[index]
-        bits = kind.bits(unpacked(part.cpus), part.gpus)
-        occupancy = (bits & kind.all_cores).bit_count() * UNIT
-        if share is not None:
-            occupancy = max(occupancy, kind.full // share)
-        return Taken(bits, occupancy, part.memory)
-
-    def _take(self, key: int, plans: list[Plan], shape: Shape, spread: bool, owners: list[str]) -> bool:
-        """Take what the shape needs and write it down under that number; False if it is not free."""
-        pieces = self._pool.take(plans, shape.num_nodes, spread)
-        if pieces is None:
-            return False
-        holding = Holding(owners, shape.share, [self._part(piece) for piece in pieces], time.time())
-        self._state.held[key] = self._seen[key] = holding
-        self._state.changed = True
-        for index, plan, cut in pieces:
-            self._by_node.setdefault(index, {})[key] = Taken(cut.bits, plan.occupancy, plan.memory)
-        return True
-
-    def _part(self, piece: Piece) -> Part:
-        index, plan, cut = piece
-        return Part(self._pool.names[index], packed(cut.cpus), list(cut.gpus), plan.memory)
-
     def _serve_queue(self, state: LedgerState) -> None:
         """Give what is free to those who wait, in their order, as far as we can act for them."""
         while state.waiting and state.waiting[0].view == self._view:  # else it sees other cores than we do
@@ -233,7 +179,7 @@ class LedgerBooks:
                 plans = self._inventory.plans_of(shape)
             except DoesNotFit:  # nodes were given back: its owner will see, and say so
                 return
-            if not self._take(first.id, plans, shape, first.spread, first.owners):
+            if not self._pool.take(state, first.id, plans, shape, first.spread, first.owners):
                 return
             del state.waiting[0]
 
@@ -243,17 +189,7 @@ class LedgerBooks:
 
     def shown(self, pieces: tuple[Any, ...]) -> tuple[Node, ...]:
         """An assignment's parts as nodes."""
-        kinds = self._pool.kind
-        return tuple(
-            Node(
-                part.name,
-                unpacked(part.cpus),
-                tuple(part.gpus),
-                part.memory or None,
-                part.name in self._numbers and kinds[self._numbers[part.name]].real_ids,
-            )
-            for part in pieces
-        )
+        return self._pool.shown(pieces)
 
     def set_released(self, names: Collection[str], gone: bool) -> None:
         """Note that nodes were given back to the manager, or were not after all; inside `current`."""

@@ -89,7 +89,7 @@ class MemoryBooks:
         """An assignment's pieces as nodes."""
         names = self._pool.names
         return tuple(
-            Node(names[index], cut.cpus, cut.gpus, plan.memory or None, plan.kind.real_ids)
+            Node(names[index], cut.cpus, cut.gpus, plan.memory or None, plan.node_type.real_ids)
             for index, plan, cut in pieces
         )
 

@@ -120,28 +120,33 @@ def _cores(node: Node, siblings: Sequence[Sequence[int]], blocked: frozenset[int
 class Plan:
     """A shape on a kind of node: what it takes there, and in which buckets it finds it."""
 
-    def __init__(self, shape: Shape, kind: NodeType) -> None:
-        threads = min(shape.threads, kind.width)
+    def __init__(self, shape: Shape, node_type: NodeType) -> None:
+        threads = min(shape.threads, node_type.width)
         per_rank = -(-shape.cores_per_rank * shape.threads // threads)
-        self.kind, self.threads, self.ranks = kind, threads, shape.ranks
+        self.node_type, self.threads, self.ranks = node_type, threads, shape.ranks
         self.cores = shape.ranks * per_rank
         self.gpus = shape.ranks * shape.gpus_per_rank
-        self.memory = (shape.memory or 0) if kind.memory is not None else 0
+        self.memory = (shape.memory or 0) if node_type.memory is not None else 0
         self.occupancy = self.cores * UNIT
-        self.fits = self.cores <= kind.num_cores and self.gpus <= kind.num_gpus and self.memory <= (kind.memory or 0)
+        self.fits = (
+            self.cores <= node_type.num_cores
+            and self.gpus <= node_type.num_gpus
+            and self.memory <= (node_type.memory or 0)
+        )
         if shape.share is not None:
-            self.occupancy = max(self.occupancy, kind.full // shape.share)
+            self.occupancy = max(self.occupancy, node_type.full // shape.share)
         if shape.share == 1 and self.fits:
-            self.cores, self.gpus, self.memory = kind.num_cores, kind.num_gpus, kind.memory or 0
+            self.cores, self.gpus, self.memory = node_type.num_cores, node_type.num_gpus, node_type.memory or 0
         whole = not self.occupancy % UNIT
-        self.step = self.gpus * kind.row + self.occupancy // UNIT if whole else None
+        self.step = self.gpus * node_type.row + self.occupancy // UNIT if whole else None
         self.fits_any_in_bucket = whole and not self.memory
         level = self.occupancy // UNIT
         self.wanted = 0
         if self.fits:
-            row = (1 << kind.row - level) - 1  # the buckets of one row with that many cores or more
+            row = (1 << node_type.row - level) - 1  # the buckets of one row with that many cores or more
             self.wanted = sum(
-                row << (kind.num_gpus - gpus) * kind.row for gpus in range(self.gpus, kind.num_gpus + 1)
+                row << (node_type.num_gpus - gpus) * node_type.row
+                for gpus in range(self.gpus, node_type.num_gpus + 1)
             )
         self.cuts: dict[int, Slice] = {}
 
@@ -155,15 +160,15 @@ class Plan:
         return found
 
     def _made(self, state: int) -> Slice:
-        kind = self.kind
-        free, gpus = state & kind.all_cores, lowest(state >> kind.num_cores, self.gpus)
-        parts = self._nearest(free, gpus) if gpus and any(kind.near) else [lowest(free, self.cores)]
-        bits = gpus << kind.num_cores
+        node_type = self.node_type
+        free, gpus = state & node_type.all_cores, lowest(state >> node_type.num_cores, self.gpus)
+        parts = self._nearest(free, gpus) if gpus and any(node_type.near) else [lowest(free, self.cores)]
+        bits = gpus << node_type.num_cores
         cpus: tuple[int, ...] = ()
         for part in parts:
             bits |= part
-            cpus += kind.cpus(part, self.threads)
-        return Slice(bits, cpus, kind.gpu_ids(gpus))
+            cpus += node_type.cpus(part, self.threads)
+        return Slice(bits, cpus, node_type.gpu_ids(gpus))
 
     def _nearest(self, free: int, gpus: int) -> list[int]:
         """Cores rank by rank, each rank's as near as can be to its own GPUs; those that are left to nobody last."""
@@ -172,7 +177,7 @@ class Plan:
         for _ in range(self.ranks):
             mine = lowest(gpus, gpus_per_rank)
             gpus ^= mine
-            chosen.append(lowest(free & self.kind.near_to(mine), per_rank))
+            chosen.append(lowest(free & self.node_type.near_to(mine), per_rank))
             free ^= chosen[-1]
         for rank, cores in enumerate(chosen):  # those for whom there were not enough nearby
             more = lowest(free, per_rank - cores.bit_count())

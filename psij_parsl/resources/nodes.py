@@ -23,6 +23,7 @@ from ..errors import DoesNotFit
 from ..job import Resources
 from . import allocation_control as control
 from .allocation import Allocation
+from .capacity import how_often
 from .discover import discover
 from .inventory import Inventory
 from .memory_books import MemoryBooks
@@ -151,7 +152,7 @@ class NodeResources:
                 plans = self._inventory.plans(request, share)
             except DoesNotFit:
                 return 0
-            return self._pool.times(plans, request.num_nodes)
+            return how_often(self._pool, plans, request.num_nodes)
 
     def arrange(self, num_ranks: int, request: Resources, *, share: int | None = None) -> Resources:
         """The request for so many ranks in all, on the fewest nodes on which they can ever fit, equally many on each.
@@ -188,7 +189,7 @@ class NodeResources:
         """How much of each node is held, and how much there is, as whole numbers of the same unit."""
         with self.books.current():
             pool = self._pool
-            return tuple((pool.kind[at].full - pool.occupancy(at), pool.kind[at].full) for at in pool.indices())
+            return tuple((pool.type_of[at].full - pool.occupancy(at), pool.type_of[at].full) for at in pool.indices())
 
     def holders(self) -> tuple[Holder, ...]:
         """Who holds what, and after them who waits, in order. Books in memory know nobody's name: ()."""

@@ -31,42 +31,44 @@ def shape_of(request: Resources, share: int | None) -> Shape:
 
 
 def plans_for(pool: Pool, shape: Shape) -> list[Plan]:
-    """The shape on each kind of node. Raises `DoesNotFit`, with the reason, if it never fits."""
+    """The shape on each type of node. Raises `DoesNotFit`, with the reason, if it never fits."""
     plans = pool.plans(shape)
     able = pool.members(plans)
     if able >= shape.num_nodes:
         return plans
-    total = sum(kind.members.bit_count() for kind in pool.kinds)
+    total = sum(node_type.members.bit_count() for node_type in pool.node_types)
     if shape.num_nodes > total:
         raise DoesNotFit(
             f"{_plural(shape.num_nodes, 'node')} were asked for, and this allocation has {total}",
             hint="ask for fewer nodes with -N, or submit a larger job",
         )
-    kinds = [kind for kind in pool.kinds if kind.members]
-    for reason in (_cores(shape, kinds), _gpus(shape, kinds), _memory(shape, kinds)):
+    node_types = [node_type for node_type in pool.node_types if node_type.members]
+    for reason in (_cores(shape, node_types), _gpus(shape, node_types), _memory(shape, node_types)):
         if reason and not able:
             raise DoesNotFit(reason, hint="ask for fewer ranks per node, or less for each, or use more nodes")
     raise DoesNotFit(
-        f"{_plural(shape.num_nodes, 'node')} with {_wants(shape, kinds)} on each were asked for,"
+        f"{_plural(shape.num_nodes, 'node')} with {_wants(shape, node_types)} on each were asked for,"
         f" and {able} of this allocation's {total} are large enough",
         hint="ask for fewer nodes, or less on each",
     )
 
 
-def _cores(shape: Shape, kinds: Sequence[NodeType]) -> str:
-    if any(Plan(shape._replace(gpus_per_rank=0, memory=None), kind).fits for kind in kinds):
+def _cores(shape: Shape, node_types: Sequence[NodeType]) -> str:
+    if any(Plan(shape._replace(gpus_per_rank=0, memory=None), node_type).fits for node_type in node_types):
         return ""
-    needed = Plan(shape, max(kinds, key=lambda kind: kind.num_cores)).cores
-    return f"each node must have {_plural(needed, 'core')}, and the largest has {_most(k.num_cores for k in kinds)}"
+    needed = Plan(shape, max(node_types, key=lambda node_type: node_type.num_cores)).cores
+    return (
+        f"each node must have {_plural(needed, 'core')}, and the largest has {_most(k.num_cores for k in node_types)}"
+    )
 
 
-def _gpus(shape: Shape, kinds: Sequence[NodeType]) -> str:
-    needed, most = shape.ranks * shape.gpus_per_rank, _most(kind.num_gpus for kind in kinds)
+def _gpus(shape: Shape, node_types: Sequence[NodeType]) -> str:
+    needed, most = shape.ranks * shape.gpus_per_rank, _most(node_type.num_gpus for node_type in node_types)
     return f"each node must have {_plural(needed, 'GPU')}, and the largest has {most}" if needed > most else ""
 
 
-def _memory(shape: Shape, kinds: Sequence[NodeType]) -> str:
-    sizes = [kind.memory for kind in kinds]
+def _memory(shape: Shape, node_types: Sequence[NodeType]) -> str:
+    sizes = [node_type.memory for node_type in node_types]
     most = _most(size or 0 for size in sizes)
     if shape.memory is None or None in sizes or shape.memory <= most:
         return ""
@@ -77,8 +79,8 @@ def _most(numbers: Iterable[int]) -> int:
     return max(numbers, default=0)
 
 
-def _wants(shape: Shape, kinds: Sequence[NodeType]) -> str:
-    cores = Plan(shape._replace(share=None), max(kinds, key=lambda kind: kind.num_cores)).cores
+def _wants(shape: Shape, node_types: Sequence[NodeType]) -> str:
+    cores = Plan(shape._replace(share=None), max(node_types, key=lambda node_type: node_type.num_cores)).cores
     parts = [_plural(cores, "core")]
     if shape.gpus_per_rank:
         parts.append(_plural(shape.ranks * shape.gpus_per_rank, "GPU"))

@@ -6,27 +6,21 @@ neither Python nor a file of ours. It knows its rank from the launcher's own var
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
 from ..errors import InvalidRequest
 from ..job import Resources
 from ..resources.node import Node
+from ..system.gpu_variables import GPU_VARIABLES
+from ..system.id_ranges import format_ranges
 from .rank_io import RankIO
+from .shell_files import shell_file
 
 Placed = Sequence[Node]
 """What a run was assigned: nodes in the order of the ranks, each with CPU and GPU ids in the order of its ranks."""
 
-#: Whose variable masks the GPUs: the first that an environment sets tells the vendor.
-GPU_VARIABLES: Mapping[str, str] = {
-    "ZE_AFFINITY_MASK": "intel",
-    "ROCR_VISIBLE_DEVICES": "amd",
-    "HIP_VISIBLE_DEVICES": "amd",
-    "CUDA_VISIBLE_DEVICES": "nvidia",
-}
-GPU_KINDS = ("nvidia", "amd", "intel")
 #: The number of threads that libraries start by themselves; they follow OMP_NUM_THREADS where that alone is set.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 OUR_THREADS = "PSIJ_THREADS"
@@ -36,76 +30,72 @@ _MOST_ROWS = 1 << 20  # bytes; the kernel takes about 2 MB of arguments and envi
 
 @dataclass(frozen=True, kw_only=True)
 class Wrapper:
-    """What `rank_wrapper.sh` is told. `rows` are the places of the ranks; none leaves cores and masks as they are.
+    """What `rank_wrapper.sh` is told.
 
-    `split` GPUs of those that a node shows go to each rank there. `kind` is the GPUs' vendor, '' to be found out on
-    the node. `threads` is for OpenMP and its kin; 0 sets nothing. `stay` "1": remain as the rank's parent, to tell a
-    signal as 128+n; "abort": and end the whole run when it fails. `codes` is
-    a file to which failing exit codes are added, `quiet`: which the launcher is then not told. `die`: let the kernel end the rank with its
-    parent. `relay`: signals come to the wrapper alone, which hands them on where it stays. `watch`: tell when an MPI
-    library is loaded to which the launch gives no means.
+    `rank_variables` and `local_rank_variables` hold a rank's number, and its number on its node: the first that is set.
+    `rows` are the places of the ranks; none leaves cores and masks as they are. `gpus_per_rank` of the GPUs that a node
+    shows go to each rank there, where `rows` do not say which. `gpu_vendor` is '' to be found out on the node. `threads`
+    is for OpenMP and its kin; 0 sets nothing. `mark` is that of the run's processes.
+
+    `report_signals` "1": remain as the rank's parent, to tell a signal as 128+n; "abort": and end the whole run when it
+    fails. `exit_codes` is a file to which failing exit codes are added, `hide_failures`: which the launcher is then not
+    told. `die_with_parent`: let the kernel end the rank with its parent. `relay_signals`: signals come to the wrapper
+    alone, which hands them on where it stays. `watch_mpi`: tell when an MPI library is loaded to which the launch gives
+    no means.
     """
 
-    rank: Sequence[str]
-    local_rank: Sequence[str]
+    rank_variables: Sequence[str]
+    local_rank_variables: Sequence[str]
     rows: Sequence[str] = ()
-    split: int = 0
-    kind: str = ""
+    gpus_per_rank: int = 0
+    gpu_vendor: str = ""
     threads: int = 0
     directory: str = ""
     io: RankIO = field(default_factory=RankIO)
     mark: str = ""
-    stay: str = ""
-    codes: str = ""
-    quiet: bool = False
-    die: bool = False
-    relay: bool = False
-    watch: bool = False
+    report_signals: str = ""
+    exit_codes: str = ""
+    hide_failures: bool = False
+    die_with_parent: bool = False
+    relay_signals: bool = False
+    watch_mpi: bool = False
 
-    def words(self, shape: Resources, file: str = "") -> list[str]:
-        """The words that go between the launcher's and the command's; `file` holds the wrapper's text, if given."""
+    def args(self, shape: Resources, file: str = "") -> list[str]:
+        """The elements between the launcher's and the command's; `file` holds the wrapper's text, if given."""
         keys = {
-            "run": self.mark,
-            "rank": ",".join(self.rank),
-            "local": ",".join(self.local_rank),
-            "ranks": shape.num_ranks,
-            "per_node": shape.ranks_per_node,
-            "split": self.split or "",
-            "kind": self.kind,
+            "mark": self.mark,
+            "rank_variables": ",".join(self.rank_variables),
+            "local_rank_variables": ",".join(self.local_rank_variables),
+            "num_ranks": shape.num_ranks,
+            "ranks_per_node": shape.ranks_per_node,
+            "gpus_per_rank": self.gpus_per_rank or "",
+            "gpu_vendor": self.gpu_vendor,
             "threads": self.threads or "",
-            "dir": self.directory,
+            "directory": self.directory,
             "label": self.io.label,
-            "in": str(self.io.stdin or ""),
-            "codes": self.codes,
-            "quiet": self.quiet,
-            "stay": self.stay,
-            "die": self.die,
-            "watch": self.watch,
-            "relay": self._relays,
+            "stdin": str(self.io.stdin or ""),
+            "exit_codes": self.exit_codes,
+            "hide_failures": self.hide_failures,
+            "report_signals": self.report_signals,
+            "die_with_parent": self.die_with_parent,
+            "watch_mpi": self.watch_mpi,
+            "relay_signals": self._relays,
         }
         if self.io.per_rank:
-            keys |= {"out": self.io.rank_stdout, "err": self.io.rank_stderr, "more": self.io.append}
-        said = [f"{key}={1 if value is True else value}" for key, value in keys.items() if value]
+            keys |= {"stdout": self.io.rank_stdout, "stderr": self.io.rank_stderr, "append": self.io.append}
+        settings = [f"{key}={1 if value is True else value}" for key, value in keys.items() if value]
         shell = [file] if file else ["-c", text(), "psij-rank"]
-        return ["bash" if self._relays else "sh", *shell, *said, *(f"row={row}" for row in self.rows), "--"]
+        return ["bash" if self._relays else "sh", *shell, *settings, *(f"row={row}" for row in self.rows), "--"]
 
     @property
     def _relays(self) -> bool:
         """Whether it stays and hands signals on, for which POSIX sh has no way."""
-        return self.relay and bool(self.stay or self.codes or self.io.label)
+        return self.relay_signals and bool(self.report_signals or self.exit_codes or self.io.label)
 
 
-@cache
 def text() -> str:
-    """The wrapper's own text, without its comments."""
-    return script("rank_wrapper.sh")
-
-
-def script(name: str) -> str:
-    """A shell script of ours, without comments and blank lines: it is an argument that `ps` shows."""
-    lines = (Path(__file__).parent / name).read_text().splitlines()
-    kept = (line.partition("  # ")[0].rstrip() for line in lines if not line.lstrip().startswith("#"))
-    return "\n".join(line for line in kept if line)
+    """The wrapper's own text, and before it that of the watch which it may start: it travels as one argument."""
+    return f"psij_mpi_watch={shlex.quote(shell_file('mpi_watch.sh'))}\n{shell_file('rank_wrapper.sh')}"
 
 
 def rows(nodes: Placed, shape: Resources, *, hide_gpus: bool = False) -> list[str]:
@@ -115,51 +105,40 @@ def rows(nodes: Placed, shape: Resources, *, hide_gpus: bool = False) -> list[st
     Where there are fewer GPUs than ranks, all of the node's are everybody's. `hide_gpus` masks all GPUs on nodes
     where the run has none. Raises `InvalidRequest` for nodes that are too small for their ranks.
     """
-    found = [(node.name, _row(node, shape, hide_gpus=hide_gpus)) for node in nodes]
-    if len({row for _, row in found}) == 1:
-        return [f"*|{found[0][1]}"]
-    told = [f"{name}|{row}" for name, row in found]
-    size = sum(map(len, told))
+    places = [_row(node, shape, hide_gpus=hide_gpus) for node in nodes]
+    if len(set(places)) == 1:
+        return [f"*|{places[0]}"]
+    named = [f"{node.name}|{place}" for node, place in zip(nodes, places, strict=True)]
+    size = sum(map(len, named))
     if size > _MOST_ROWS:
         raise InvalidRequest(
             f"the places of the ranks on {len(nodes)} nodes make {size >> 10} kB, more than a command line carries",
             hint="assign whole nodes (--share 1), which are all alike, or say --bind none",
         )
-    return told
+    return named
 
 
 def _row(node: Node, shape: Resources, *, hide_gpus: bool) -> str:
     ranks = shape.ranks_per_node
     parts = node.per_rank(ranks)
-    cores = ";".join(f"{'' if node.real_ids else '~'}{packed(part.cpus)}" for part in parts)
+    cores = ";".join(f"{'' if node.real_ids else '~'}{format_ranges(part.cpus)}" for part in parts)
     if not node.gpus:
         return f"{cores}|{';'.join([_HIDDEN] * ranks) if hide_gpus else ''}"
-    each = [part.gpus for part in parts] if shape.gpus_per_rank else [node.gpus] * ranks
-    return f"{cores}|{';'.join(','.join(map(str, gpus)) or _HIDDEN for gpus in each)}"
+    gpus_of_ranks = [part.gpus for part in parts] if shape.gpus_per_rank else [node.gpus] * ranks
+    return f"{cores}|{';'.join(','.join(map(str, gpus)) or _HIDDEN for gpus in gpus_of_ranks)}"
 
 
-def packed(ids: Iterable[int]) -> str:
-    """CPU ids as taskset(1) reads them: 0-3,8."""
-    spans: list[list[int]] = []
-    for number in ids:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
-
-
-def gpu_kind(environment: Mapping[str, str]) -> str:
-    """The GPUs' vendor as the environment tells it; '' if it does not."""
-    return next((kind for name, kind in GPU_VARIABLES.items() if environment.get(name)), "")
+def gpu_vendor(environment: Mapping[str, str]) -> str:
+    """The GPUs' vendor as the first variable that is set tells it; '' if none does."""
+    return next((vendor for name, vendor in GPU_VARIABLES.items() if environment.get(name)), "")
 
 
 def thread_lines(cpus_per_rank: int) -> str:
     """The same as shell text for a job script."""
     ours = " ".join(f"{name}={cpus_per_rank}" for name in (OUR_THREADS, *THREADS))
-    said = "".join(f"${{{name}-${OUR_THREADS}}}" for name in THREADS)
-    none = "".join(f"${OUR_THREADS}" for name in THREADS)
-    return f': "${{{OUR_THREADS}=}}"; [ "{said}" != "{none}" ] || export {ours}'
+    theirs = "".join(f"${{{name}-${OUR_THREADS}}}" for name in THREADS)
+    unset = "".join(f"${OUR_THREADS}" for name in THREADS)
+    return f': "${{{OUR_THREADS}=}}"; [ "{theirs}" != "{unset}" ] || export {ours}'
 
 
 def threads(cpus_per_rank: int, environment: Mapping[str, str]) -> int:
@@ -168,5 +147,5 @@ def threads(cpus_per_rank: int, environment: Mapping[str, str]) -> int:
     What an outer launch of ours has set is not the user's word.
     """
     ours = environment.get(OUR_THREADS)
-    said = [environment[name] for name in THREADS if name in environment]
-    return 0 if any(value != ours for value in said) else cpus_per_rank
+    values = [environment[name] for name in THREADS if name in environment]
+    return 0 if any(value != ours for value in values) else cpus_per_rank

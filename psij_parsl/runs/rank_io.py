@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, Any
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, LaunchError
 
 PER_RANK = "%r"
 _BLOCK = 65536
@@ -62,8 +65,30 @@ class RankIO:
 
     def path(self, *, stderr: bool = False, rank: int = 0) -> Path | None:
         """The file that holds a stream; of that rank, where each has its own. None for our own stream."""
-        found = (self.stderr or self.stdout) if stderr else self.stdout
-        return None if found is None else Path(str(found).replace(PER_RANK, str(rank)))
+        path = (self.stderr or self.stdout) if stderr else self.stdout
+        return None if path is None else Path(str(path).replace(PER_RANK, str(rank)))
+
+    def opened(self, files: ExitStack) -> tuple[Any, Any, Any]:
+        """The launcher's stdin, stdout and stderr, as `Popen` takes them; `files` closes what was opened.
+
+        Raises `LaunchError` for a file that cannot be.
+        """
+        stdin: Any = subprocess.DEVNULL
+        if self.stdin is not None and str(self.stdin) == "-":
+            stdin = None
+        elif self.stdin is not None:
+            _opened(self.stdin, "rb").close()  # rank 0 reads it, for launchers are bad at handing input on
+        if self.per_rank:  # the launcher's own words, if it has any, are ours to show
+            return stdin, None, None
+        mode = "ab" if self.append else "wb"
+        stdout: Any = None
+        stderr: Any = None
+        if self.stdout is not None:
+            stdout = files.enter_context(_opened(self.stdout, mode))
+            stderr = subprocess.STDOUT
+        if self.stderr is not None and self.stderr != self.stdout:
+            stderr = files.enter_context(_opened(self.stderr, mode))
+        return stdin, stdout, stderr
 
 
 def last_lines(path: Path, lines: int) -> str:
@@ -79,6 +104,16 @@ def last_lines(path: Path, lines: int) -> str:
     except OSError:
         return ""
     return b"".join(data.splitlines(keepends=True)[-lines:] if lines > 0 else []).decode("utf-8", "replace")
+
+
+def _opened(path: Path, mode: str) -> IO[bytes]:
+    try:
+        return path.open(mode)
+    except OSError as error:
+        what = "stdin" if mode == "rb" else "output"
+        raise LaunchError(
+            f"the run's {what} file {path} cannot be opened: {error.strerror}", hint="choose another file"
+        ) from error
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -1,62 +1,70 @@
 """A run: the ranks of one command, started by a launch method. Start, watch, signal, end.
 
-Beside each run stands a guard, a small shell (`guard.sh`) that holds a pipe from us: when we die without a word,
-however that happens, it ends what is left of the run on this host, and runs the method's command for other hosts.
-Processes of a run are known by a mark in their environment and by the launcher's session.
+Processes of a run are known by a mark in their environment and by the launcher's session. Beside it stands a `Guard`.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import select
 import signal as signals
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Self
 
 from ..errors import InvalidRequest, LaunchError
 from ..signals import fresh
 from ..system.files import SHORT
-from ..system.processes import SESSION, STARTED, STATE, STATUS, process_status
-from .binding import script
+from .exit_codes import ExitCodesFile
+from .guard import Guard, killing_elsewhere
 from .rank_io import RankIO, last_lines
+from .run_processes import MARK, LostDaemon, ProcessSweep, ends
 
-MARK = "PSIJ_RUN"
 GRACE_S = 10.0
-_SWEEP_S = 5.0  # how long a killed process may take to be gone
+_KILLED_S = 5.0  # how long a killed process may take to be gone
 _LEFT_S = 1.0  # what a run leaves behind is asked to end, and killed after this
-_LOOK_S = 1.0  # how often one looks whether a rank has failed, where the launcher may leave the others running
-_ALONE_S = 5.0  # how long a launcher may take to notice that a daemon of its own could not be started
-_END_S = 20.0  # for the method's own command
+_POLL_S = 1.0  # how often one looks whether a rank has failed, where the launcher may leave the others running
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunCommand:
     """What is started: the whole argv, and the environment that the child gets in place of ours.
 
-    `end` is a command that ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
-    `codes` is a file in which ranks that failed leave their exit codes, where the launcher would forget or mix them.
-    `together`: one failure ends them all, and if the launcher does not, we do, after the grace.
-    `refusal`: why the launcher itself starts nothing here, should it fail with 1, and what to do.
-    `watch_children`: a child of the launcher that fails is a daemon for which it may wait for ever.
+    `kill_command` ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
+    `exit_codes` is where ranks that failed leave their exit codes, where the launcher would lose or mix them.
+    `ends_together`: one failure ends them all, and if the launcher does not, we do, after the grace.
+    `start_refusal`: why the launcher itself starts nothing here, should it fail with 1, and what to do.
+    `waits_for_lost_daemons`: a child of the launcher that fails is a daemon for which it may wait for ever.
     """
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     directory: Path
     io: RankIO = field(default_factory=RankIO)
-    end: Sequence[str] = ()
-    codes: Path | None = None
-    together: bool = True
-    watch_children: bool = False
-    refusal: tuple[str, str] = ("", "")
+    kill_command: Sequence[str] = ()
+    exit_codes: ExitCodesFile | None = None
+    ends_together: bool = True
+    waits_for_lost_daemons: bool = False
+    start_refusal: tuple[str, str] = ("", "")
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def launcher(self) -> str:
+        """What is started, by its name."""
+        return os.path.basename(self.argv[0])
+
+    def first_failure(self) -> int:
+        """The first exit code that a rank has left in the file; 0 if none has."""
+        return 0 if self.exit_codes is None else self.exit_codes.first()
+
+    def survivors_are_overdue(self, grace_s: float) -> bool:
+        """Whether a rank failed so long ago that the others should have been ended."""
+        return self.exit_codes is not None and self.ends_together and self.exit_codes.older_than(grace_s)
 
 
 class Run:
@@ -70,10 +78,10 @@ class Run:
         self.grace_s = grace_s
         self.returncode: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._since = 0
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._alone_since: float | None = None
-        self._by_itself = False  # whether no rank has told of a failure
+        self._sweep = ProcessSweep(command.mark, -1, 0)
+        self._guard: Guard | None = None
+        self._lost_daemon: LostDaemon | None = None
+        self._rank_failed = False
 
     def __repr__(self) -> str:
         state = "not started" if self._process is None else "running" if self.returncode is None else self.returncode
@@ -96,11 +104,11 @@ class Run:
                 f"the run's directory {command.directory} is not there", hint="make it, or choose another with -D"
             )
         with ExitStack() as files:
-            stdin, stdout, stderr = self._open(files)
+            stdin, stdout, stderr = command.io.opened(files)
             try:
-                guard = self._start_guard()
+                self._guard = Guard(command.mark, command.environment, command.kill_command)
                 if guarded is not None:
-                    guarded(guard)
+                    guarded(self._guard.pid)
                 self._process = subprocess.Popen(
                     command.argv,
                     stdin=stdin,
@@ -112,48 +120,16 @@ class Run:
                     preexec_fn=fresh(),
                 )
             except (OSError, ValueError) as error:
-                self._finish_guard()
-                raise _why(error, command) from error
+                self._dismiss_guard()
+                raise _start_error(error, command) from error
             except BaseException:
-                self._finish_guard()
+                self._dismiss_guard()
                 raise
-        with suppress(OSError):
-            self._since = int(process_status(self._process.pid)[STARTED])
-        self._tell(f"session {self._process.pid}\n")
+        pid = self._process.pid
+        self._sweep = ProcessSweep.of(command.mark, pid)
+        self._lost_daemon = LostDaemon(pid) if command.waits_for_lost_daemons else None
+        self._guard.watch(pid)
         return self
-
-    def _open(self, files: ExitStack) -> tuple[Any, Any, Any]:
-        io = self.command.io
-        stdin: Any = subprocess.DEVNULL
-        if io.stdin is not None and str(io.stdin) == "-":
-            stdin = None
-        elif io.stdin is not None:
-            _opened(io.stdin, "rb").close()  # rank 0 reads it, for launchers are bad at handing input on
-        if io.per_rank:  # the launcher's own words, if it has any, are ours to show
-            return stdin, None, None
-        mode = "ab" if io.append else "wb"
-        stdout: Any = None
-        stderr: Any = None
-        if io.stdout is not None:
-            stdout = files.enter_context(_opened(io.stdout, mode))
-            stderr = subprocess.STDOUT
-        if io.stderr is not None and io.stderr != io.stdout:
-            stderr = files.enter_context(_opened(io.stderr, mode))
-        return stdin, stdout, stderr
-
-    def _start_guard(self) -> int:
-        command = self.command
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _guard_text(), "psij-guard", command.mark, *command.end],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env={name: value for name, value in command.environment.items() if name != MARK},
-            start_new_session=True,
-            preexec_fn=fresh(),
-        )
-        return self._guard.pid
 
     # ---- watch -----------------------------------------------------------------------------------------------
 
@@ -179,32 +155,38 @@ class Run:
         if self.returncode is not None:
             return self.returncode
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not _ends(process, self._turn(deadline)):
-            if self._overdue():
+        while not ends(process, self._turn(deadline)):
+            if self.command.survivors_are_overdue(self.grace_s):
                 return self.kill()
-            if (code := self._alone()) is not None:
-                self.kill()
-                self.returncode = 125
-                raise LaunchError(
-                    f"{self._launcher} could not start its daemon on a host of the run (exit code {code}) and waited for"
-                    " it; the run was ended",
-                    hint="its own words say which host: can you reach it with ssh from here?",
-                )
+            self._check_daemons()
             if deadline is not None and time.monotonic() >= deadline:
                 return None
-        self._ended(process.wait())
-        why, hint = self.command.refusal
-        if why and self._by_itself and self.returncode == 1:
+        code = self._ended(process.wait())
+        why, hint = self.command.start_refusal
+        if why and code == 1 and not self._rank_failed:
             self.returncode = 125
             raise LaunchError(why, hint=hint)
-        return self.returncode
+        return code
 
     def _turn(self, deadline: float | None) -> float | None:
         """How long to wait at a time: not longer than a failed rank may go unnoticed."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not self.command.watch_children and (self.command.codes is None or not self.command.together):
+        command = self.command
+        if not command.waits_for_lost_daemons and (command.exit_codes is None or not command.ends_together):
             return left
-        return _LOOK_S if left is None else min(_LOOK_S, left)
+        return _POLL_S if left is None else min(_POLL_S, left)
+
+    def _check_daemons(self) -> None:
+        """End the run, and raise `LaunchError`, where the launcher waits for ever for a daemon of its own."""
+        code = self._lost_daemon.exit_code() if self._lost_daemon is not None else None
+        if code is not None:
+            self.kill()
+            self.returncode = 125
+            raise LaunchError(
+                f"{self.command.launcher} could not start its daemon on a host of the run (exit code {code}) and"
+                " waited for it; the run was ended",
+                hint="its own words say which host: can you reach it with ssh from here?",
+            )
 
     def tail(self, lines: int = 20, *, stderr: bool = False, rank: int = 0) -> str:
         """The end of the output file, of that rank where each has its own; '' where output went to our own stream."""
@@ -229,20 +211,18 @@ class Run:
     def kill(self) -> int:
         """End every process of the run now. The exit code."""
         process = self._started()
-        if self.returncode is None:
-            ending = self._end_elsewhere()
+        if self.returncode is not None:
+            return self.returncode
+        with killing_elsewhere(self.command.kill_command, self.command.environment):
             process.kill()
-            self._sweep(signals.SIGKILL, _SWEEP_S)
-            _finish(ending)
-            self._ended(process.wait(), killed=True)
-        assert self.returncode is not None
-        return self.returncode
+            self._sweep.end(signals.SIGKILL, _KILLED_S)
+        return self._ended(process.wait(), killed=True)
 
     def close(self) -> None:
         """See that nothing is left: end it if it still runs. Closing twice, or before the start, is fine."""
         if self._process is not None and self.returncode is None:
             self.terminate()
-        self._finish_guard()
+        self._dismiss_guard()
 
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
@@ -252,192 +232,42 @@ class Run:
     ) -> None:
         self.close()
 
-    def _ended(self, code: int, *, killed: bool = False) -> None:
-        """The launcher has ended: no rank may outlive it."""
+    def _ended(self, code: int, *, killed: bool = False) -> int:
+        """The launcher has ended: no rank may outlive it. The exit code of the run."""
         if self.returncode is not None:
-            return
+            return self.returncode
+        command = self.command
         by_signal = code < 0 and not killed
         # Killed, it could not see to its ranks, whose ends are but what followed. Intel's mpiexec may die of SIGPIPE,
         # as its proxies leave before it: that is what follows a rank's failure.
-        alone = by_signal and code != -signals.SIGPIPE
-        failure = 0 if alone else self._first_failure()
-        if alone:
-            ending = self._end_elsewhere()
-            self._sweep(signals.SIGKILL, _SWEEP_S)
-            _finish(ending)
-        elif not self._sweep(signals.SIGTERM, _LEFT_S):
-            self._sweep(signals.SIGKILL, _SWEEP_S)
+        before_its_ranks = by_signal and code != -signals.SIGPIPE
+        failure = 0 if before_its_ranks else command.first_failure()
+        if before_its_ranks:
+            with killing_elsewhere(command.kill_command, command.environment):
+                self._sweep.end(signals.SIGKILL, _KILLED_S)
+        elif not self._sweep.end(signals.SIGTERM, _LEFT_S):
+            self._sweep.end(signals.SIGKILL, _KILLED_S)
         if not by_signal:
-            failure = failure or self._first_failure()
-        if self.command.codes is not None:
-            with suppress(OSError):
-                self.command.codes.unlink()
-        self._by_itself = not failure
+            failure = failure or command.first_failure()
+        if command.exit_codes is not None:
+            command.exit_codes.remove()
+        self._rank_failed = bool(failure)
         self.returncode = failure or (128 - code if code < 0 else code)
-        self._finish_guard()
-
-    def _first_failure(self) -> int:
-        """The first exit code that a rank has left in the file; 0 if none has."""
-        if self.command.codes is None:
-            return 0
-        try:
-            words = self.command.codes.read_text().split()
-        except OSError:
-            return 0
-        return int(words[0]) if words and words[0].isdigit() else 1
-
-    def _overdue(self) -> bool:
-        """Whether a rank failed so long ago that the others should have been ended."""
-        command = self.command
-        if command.codes is None or not command.together:
-            return False
-        with suppress(OSError):
-            return time.time() - command.codes.stat().st_mtime > self.grace_s
-        return False
-
-    @property
-    def _launcher(self) -> str:
-        return os.path.basename(self.command.argv[0])
-
-    def _alone(self) -> int | None:
-        """The exit code of a daemon that failed a while ago, while the launcher waits for it in vain."""
-        code = failed_child(self.pid) if self.command.watch_children else None
-        if code is None:
-            self._alone_since = None
-            return None
-        self._alone_since = self._alone_since or time.monotonic()
-        return code if time.monotonic() - self._alone_since >= _ALONE_S else None
-
-    def _end_elsewhere(self) -> subprocess.Popen[bytes] | None:
-        if not self.command.end:
-            return None
-        with suppress(OSError):
-            return subprocess.Popen(
-                self.command.end,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=self.command.environment,
-                start_new_session=True,
-                preexec_fn=fresh(),
-            )
-        return None
-
-    def _sweep(self, number: int, seconds: float) -> bool:
-        """Signal what there is of the run on this host until nothing is left; whether that was so in time."""
-        deadline = time.monotonic() + seconds
-        told: set[int] = set()
-        sure = True  # a process that is just becoming another program shows no environment: one looks twice
-        while (found := set(processes(self.command.mark, self.pid, self._since))) or not sure:
-            sure = not found
-            for pid in found - told if number != signals.SIGKILL else found:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, number)
-            told |= found
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-        return True
+        self._dismiss_guard()
+        return self.returncode
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise InvalidRequest("this run was not started", hint="start() it, or use it in a `with` block")
         return self._process
 
-    def _tell(self, text: str) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            with suppress(OSError):  # it may have been killed: then we are the only guard
-                self._guard.stdin.write(text.encode())
-                self._guard.stdin.flush()
-
-    def _finish_guard(self) -> None:
+    def _dismiss_guard(self) -> None:
         guard, self._guard = self._guard, None
-        if guard is not None and guard.stdin is not None:
-            with suppress(OSError):
-                guard.stdin.write(b"done\n")
-            with suppress(OSError):
-                guard.stdin.close()
-            guard.wait()
+        if guard is not None:
+            guard.dismiss()
 
 
-def processes(mark: str, session: int, since: int = 0) -> Iterator[int]:
-    """The live processes of a run on this host: those that bear its mark, and those of the launcher's session.
-
-    Those that started earlier than `since`, in the kernel's ticks, are not looked at: there may be thousands.
-    """
-    wanted, own = f"{MARK}={mark}".encode(), os.getpid()
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        if not name.isdigit() or int(name) == own:
-            continue
-        try:
-            words = process_status(int(name))
-            if words[STATE] in b"ZX" or int(words[STARTED]) < since:
-                continue
-            if int(words[SESSION]) == session or wanted in _read(f"/proc/{name}/environ").split(b"\0"):
-                yield int(name)
-        except (OSError, IndexError):
-            continue  # it has ended, or is somebody else's
-
-
-def failed_child(pid: int) -> int | None:
-    """The exit code of a child of that process that has failed, while it was not asked how it ended; None if none has.
-
-    128 + the number for a signal. Known where the kernel lists children (Linux).
-    """
-    with suppress(OSError, IndexError, ValueError):
-        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
-            words = process_status(int(child))
-            if words[STATE] == b"Z" and (status := int(words[STATUS])):
-                code = os.waitstatus_to_exitcode(status)
-                return 128 - code if code < 0 else code
-    return None
-
-
-def _read(path: str) -> bytes:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        parts = []
-        while part := os.read(handle, 1 << 17):
-            parts.append(part)
-    finally:
-        os.close(handle)
-    return b"".join(parts)
-
-
-def _ends(process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:
-    """Wait for a process without reaping it, woken at once by its end or by a signal handler of ours."""
-    try:
-        handle = os.pidfd_open(process.pid)
-    except (OSError, AttributeError):  # an old kernel, or another system
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout_s)
-        return process.poll() is not None
-    try:
-        return bool(select.select([handle], [], [], timeout_s)[0])
-    finally:
-        os.close(handle)
-
-
-def _finish(ending: subprocess.Popen[bytes] | None) -> None:
-    if ending is not None:
-        try:
-            ending.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            ending.kill()
-            ending.wait()
-
-
-def _opened(path: Path, mode: str) -> IO[bytes]:
-    try:
-        return path.open(mode)
-    except OSError as error:
-        what = "stdin" if mode == "rb" else "output"
-        raise LaunchError(
-            f"the run's {what} file {path} cannot be opened: {error.strerror}", hint="choose another file"
-        ) from error
-
-
-def _why(error: OSError | ValueError, command: RunCommand) -> LaunchError:
+def _start_error(error: OSError | ValueError, command: RunCommand) -> LaunchError:
     program = command.argv[0]
     if isinstance(error, FileNotFoundError):
         return LaunchError(
@@ -449,10 +279,3 @@ def _why(error: OSError | ValueError, command: RunCommand) -> LaunchError:
     if getattr(error, "errno", None) in SHORT:
         hint = "`ulimit -a` shows how many processes and open files you may have"
     return LaunchError(f"{program!r} cannot be started: {reason}", hint=hint)
-
-
-_texts: dict[str, str] = {}
-
-
-def _guard_text() -> str:
-    return _texts.setdefault("guard", script("guard.sh"))

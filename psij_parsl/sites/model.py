@@ -10,124 +10,31 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictStr,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..errors import AllocationError
-from ..platforms.templates.parameters import duration, memory, wall_time, word
 from ..resources.hostlist import numbers
 from ..resources.node import Hardware
+from .field_types import (
+    Count,
+    CpuIds,
+    GpuIds,
+    Memory,
+    Minutes,
+    Parameters,
+    Seconds,
+    SiteName,
+    Variables,
+    Word,
+    absolute_path,
+    platform_name,
+    regular_expression,
+    variable_pattern,
+)
 from .launch_options import LaunchOptions
 from .limits import QueueLimits
 from .site import SettingRow, Site
 from .toml_positions import Key
-
-_TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}]}
-
-
-def _poll(value: Any) -> float:
-    if isinstance(value, str) and re.fullmatch(r"\s*[\d.]+\s*", value):
-        raise ValueError("must say its unit, e.g. 30s or 1m")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value <= 0:
-            raise ValueError("must be above 0 seconds")
-        return float(value)
-    return float(duration(value))
-
-
-def _variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError("cannot be the name of an environment variable: letters, digits and _ only")
-    return name
-
-
-def _variables(pattern: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_*?]+", pattern):
-        raise ValueError("must be the name of an environment variable, or a pattern such as SCRATCH*")
-    return pattern
-
-
-def _identifier(name: str) -> str:
-    if not name.isidentifier():
-        raise ValueError("cannot be a parameter's name: letters, digits and _ only")
-    return name
-
-
-def _platform(name: str) -> str:
-    if not name.isidentifier():
-        raise ValueError("must be a platform's name, such as slurm")
-    return name
-
-
-def _site_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ValueError("must be a site's name: letters, digits, . _ and - only")
-    return name
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"must be a regular expression: {error}") from error
-    return text
-
-
-def _absolute(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError("must be an absolute path")
-    return text
-
-
-def _cpu_ids(text: str) -> str:
-    try:
-        numbers(text)
-    except AllocationError as error:
-        raise ValueError("must be CPU ids such as 0-7,64-71") from error
-    return text
-
-
-def _gpu_ids(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return tuple(map(str, range(value)))
-    return value
-
-
-def _number_as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Count = Annotated[int, Field(ge=1, strict=True)]
-Memory = Annotated[int, BeforeValidator(memory), WithJsonSchema(_TEXT_OR_NUMBER)]
-Minutes = Annotated[int, BeforeValidator(wall_time), WithJsonSchema(_TEXT_OR_NUMBER)]
-Seconds = Annotated[
-    float,
-    BeforeValidator(_poll),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0}]}),
-]
-Word = Annotated[StrictStr, AfterValidator(word)]
-CpuIds = Annotated[StrictStr, AfterValidator(_cpu_ids)]
-GpuIds = Annotated[
-    tuple[StrictStr, ...],
-    BeforeValidator(_gpu_ids),
-    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "integer", "minimum": 0}]}),
-]
-SiteName = Annotated[StrictStr, AfterValidator(_site_name)]
-Variables = Annotated[
-    Mapping[Annotated[str, AfterValidator(_variable)], Annotated[StrictStr, BeforeValidator(_number_as_text)]],
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
-]
-Parameters = Annotated[Mapping[Annotated[str, AfterValidator(_identifier)], Any], WithJsonSchema({"type": "object"})]
 
 
 class _Table(BaseModel):
@@ -166,14 +73,14 @@ class Rule(_Table):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     env: Variables | None = Field(default=None, description="environment variables that all have these values")
-    hostname: Annotated[StrictStr, AfterValidator(_pattern)] | None = Field(
+    hostname: Annotated[StrictStr, AfterValidator(regular_expression)] | None = Field(
         default=None, description="regular expression that matches the whole host name, as `hostname` prints it"
     )
-    file: Annotated[StrictStr, AfterValidator(_absolute)] | None = Field(
+    file: Annotated[StrictStr, AfterValidator(absolute_path)] | None = Field(
         default=None, description="absolute path of a file or directory that exists there and nowhere else"
     )
 
-    manager: Annotated[StrictStr, AfterValidator(_platform)] | None = Field(
+    manager: Annotated[StrictStr, AfterValidator(platform_name)] | None = Field(
         default=None, description="platform whose resource manager is at home there: for any machine of its kind"
     )
 
@@ -295,7 +202,7 @@ class SiteModel(_Table):
     setup: tuple[StrictStr, ...] = Field(
         default=(), description="shell texts run in each job before its command, which is not started if one fails"
     )
-    node_environment: tuple[Annotated[StrictStr, AfterValidator(_variables)], ...] = Field(
+    node_environment: tuple[Annotated[StrictStr, AfterValidator(variable_pattern)], ...] = Field(
         default=(),
         description="variables that its nodes set for a job and that win over those of the submitting shell: SCRATCH*",
     )

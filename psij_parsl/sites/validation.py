@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import PluginError, SiteError, nearest
-from ..job import MODES
+from ..job import JOB_MODES
 from ..platforms.registry import LAUNCHERS, PLATFORMS
 from .content import Content, Fault
 from .layers import SiteFile
@@ -71,7 +71,7 @@ def _fault(found: Any, content: Content, file: SiteFile) -> Fault:
     elif kind == "greater_than_equal":
         text = f"must be {context['ge']} or more{shown}"
     elif kind == "literal_error":
-        near = nearest(str(found["input"]), MODES)
+        near = nearest(str(found["input"]), JOB_MODES)
         text, hint = f"must be {context['expected']}{shown}", near if near.startswith("did you") else ""
     elif kind == "disagreement":
         where, text = context["key"], context["text"]

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from psij_parsl.cli.commands.submit import SUBMIT
 from psij_parsl.cli.flag_types import dependencies, environment_files, indices, pairs, variables
-from psij_parsl.cli.job_from_flags import Layer, fields, from_environment, merge, shape
-from psij_parsl.cli.options import FLAGS, own_words
+from psij_parsl.cli.job_flags import JOB_FLAGS
+from psij_parsl.cli.job_from_flags import FlagLayer, fields, from_environment, merge, shape
 from psij_parsl.cli.output import TextRenderer, length
 from psij_parsl.cli.output_stream import Tail, start_of_last
+from psij_parsl.cli.quick_parser import program_start
 from psij_parsl.errors import InvalidRequest
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
@@ -39,12 +41,12 @@ def test_nodes_and_ranks_from_any_two(
 @pytest.mark.parametrize(
     ("said", "hint"),
     [
-        ({"nodes": 2, "ntasks": 7}, "-n 6 or -n 8 would do, and so would -N 1"),
-        ({"nodes": 8, "ntasks": 6}, "-n 8 would do, and so would -N 6"),
-        ({"ntasks": 7, "ntasks_per_node": 3}, "-n 6 or -n 9 would, and so would --ntasks-per-node 1"),
+        ({"nodes": 2, "ntasks": 7}, "possible are -n 6 or -n 8, or -N 1"),
+        ({"nodes": 8, "ntasks": 6}, "possible are -n 8, or -N 6"),
+        ({"ntasks": 7, "ntasks_per_node": 3}, "possible are -n 6 or -n 9, or --ntasks-per-node 1"),
         (
             {"nodes": 2, "ntasks": 7, "ntasks_per_node": 4},
-            "leave one of -N, -n and --ntasks-per-node out, or say -n 8",
+            "leave out one of -N, -n and --ntasks-per-node, or use -n 8",
         ),
     ],
 )
@@ -98,8 +100,8 @@ def test_parameters_are_name_and_value() -> None:
 
 def test_stronger_layers_win_and_repeatable_flags_add_up() -> None:
     layers = [
-        Layer({"queue": "line", "env": ["A=1"], "platform": "slurm"}),
-        Layer({"queue": "script", "time": "2h", "env": ["A=2", "B=2"], "site": "polaris"}, "job.sh, line 2"),
+        FlagLayer({"queue": "line", "env": ["A=1"], "platform": "slurm"}),
+        FlagLayer({"queue": "script", "time": "2h", "env": ["A=2", "B=2"], "site": "polaris"}, "job.sh, line 2"),
         from_environment({"PSIJ_RUN_TIME": "5", "PSIJ_RUN_ACCOUNT": "chem", "PSIJ_RUN_OUTPUT": "json"}),
     ]
     chosen = merge(layers)
@@ -141,11 +143,11 @@ def test_dependencies_that_are_said_one_by_one_all_count(held: list[str], tmp_pa
 def test_two_arrays_are_refused(tmp_path: Path) -> None:
     done = psij_here("submit", "--array", "0-3", "--array", "5", "--", "true")
     assert done.returncode == 2
-    assert "--array is said twice, as 0-3 and as 5" in one_sentence_and_a_hint(done)[0]
+    assert "--array is given twice, as 0-3 and as 5" in one_sentence_and_a_hint(done)[0]
     job = script(tmp_path / "job.sh", "#!/bin/sh\n#PSIJ --array 0-3\n#PSIJ -t 5\n#PSIJ --array 5\ntrue\n")
     done = psij_here("submit", job)
     assert done.returncode == 2
-    assert f"{job}, line 4: --array is said twice" in one_sentence_and_a_hint(done)[0]
+    assert f"{job}, line 4: --array is given twice" in one_sentence_and_a_hint(done)[0]
     assert psij_here("submit", "--hold", "--array", "1", "--array", "1", "true").returncode == 0
     assert (
         psij_here("render", "-t", "5", "-t", "9", "--platform", "slurm", "true").stdout.count("--time=00:09:00") == 1
@@ -242,7 +244,7 @@ def test_a_stream_of_ours_is_no_file_of_a_job(flag: str, path: str, here: Path) 
 
 def test_a_wrong_value_names_its_place() -> None:
     with pytest.raises(InvalidRequest, match=r"job\.sh, line 2: -t 1:90:00"):
-        merge([Layer({"time": "1:90:00"}, "job.sh, line 2")])
+        merge([FlagLayer({"time": "1:90:00"}, "job.sh, line 2")])
     with pytest.raises(InvalidRequest, match="PSIJ_RUN_TIME soon"):
         merge([from_environment({"PSIJ_RUN_TIME": "soon"})])
 
@@ -261,13 +263,13 @@ def test_a_wrong_value_names_its_place() -> None:
     ],
 )
 def test_the_programs_own_words_begin_at_the_first_that_is_no_flag(words: str, begin: int) -> None:
-    assert own_words(words.split()) == begin
+    assert program_start(SUBMIT, words.split())[0] == begin
 
 
 def test_every_flag_has_one_line_of_help_and_its_own_spellings() -> None:
-    spellings = [spelling for flag in FLAGS for spelling in flag.spellings]
+    spellings = [spelling for flag in JOB_FLAGS for spelling in flag.spellings]
     assert len(set(spellings)) == len(spellings)
-    assert all(flag.help and "\n" not in flag.help for flag in FLAGS)
+    assert all(flag.help and "\n" not in flag.help for flag in JOB_FLAGS)
 
 
 def test_lengths_of_time_are_short() -> None:
@@ -276,7 +278,7 @@ def test_lengths_of_time_are_short() -> None:
 
 
 def test_control_characters_of_a_name_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    from psij_parsl.cli.commands.overview import COLUMNS
+    from psij_parsl.cli.commands.status import COLUMNS
 
     TextRenderer().table(COLUMNS, [{"id": "1", "name": "a\x1b[2Jb", "state": "ACTIVE"}])
     assert "\x1b" not in capsys.readouterr().out
@@ -334,7 +336,7 @@ def test_lines_of_a_script_are_flags_and_the_command_line_wins(tmp_path: Path) -
     [
         ("#PSIJ --quue x", "there is no option --quue"),
         ("#PSIJ -t 1:90:00", "-t 1:90:00"),
-        ("#PSIJ -N 2 hostname", "'hostname' is no flag"),
+        ("#PSIJ -N 2 hostname", "'hostname' is not a flag"),
         ("#PSIJ -J 'open", "cannot be split"),
         ("#PSIJ --json", "--json cannot stand"),
         ("#PSIJ --dry-run", "--dry-run cannot stand"),

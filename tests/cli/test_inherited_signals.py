@@ -19,6 +19,8 @@ from psij_parsl.system.processes import SESSION, STATE, process_status
 from tests.cli.helpers import COMMAND, psij
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Until = Callable[..., None]
 IGNORING = "trap '' INT QUIT TERM USR1 USR2 PIPE CHLD ALRM HUP;"
 SHOW = ["grep", "Sig[BI]", "/proc/self/status"]

@@ -76,7 +76,7 @@ def test_show_as_json_has_every_id(job: NodeResources, comes_true: Callable[...,
 def test_detect_tells_what_the_environment_says(job: NodeResources) -> None:
     assert job.assign(Resources(), share=1) is not None  # it does not matter what is held
     rows = [line.split(maxsplit=2) for line in psij_here("resources", "detect").stdout.splitlines()]
-    assert rows[-1] == ["n3", "1", "4, not told which  2: 0,1"]
+    assert rows[-1] == ["n3", "1", "4, ids unknown  2: 0,1"]
     data = json.loads(psij_here("resources", "detect", "--json").stdout)
     assert (data["end"], len(data["nodes"]), data["nodes"][0]["gpus"]) == (9999999999.0, 3, ["0", "1"])
 

@@ -18,6 +18,8 @@ import pytest
 
 from tests.cli.helpers import COMMAND, psij
 
+pytestmark = pytest.mark.slow
+
 
 class Terminal:
     """psij-run on a terminal of its own."""
@@ -90,7 +92,7 @@ def test_an_error_of_ours_is_no_exit_code_of_a_job(words: list[str]) -> None:
 
 
 def test_a_job_out_of_time_says_so(home: Path) -> None:
-    from psij_parsl.cli.job_table import exit_status
+    from psij_parsl.cli.job_outcome import exit_status
     from psij_parsl.states import EndReason, JobState, JobStatus
 
     ends = {

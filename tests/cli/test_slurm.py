@@ -82,7 +82,7 @@ def test_the_doctor_hears_slurm() -> None:
 def test_a_pending_job_is_cancelled_within_seconds() -> None:
     with subprocess.Popen([*COMMAND, "run", "-v", "--hold", "--", "true"], stderr=subprocess.PIPE) as running:
         assert running.stderr is not None
-        assert any(b"slurm calls it" in line for line in iter(running.stderr.readline, b""))
+        assert any(b"slurm id " in line for line in iter(running.stderr.readline, b""))
         began = monotonic()
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=60)

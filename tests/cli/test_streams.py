@@ -14,6 +14,8 @@ import pytest
 
 from tests.cli.helpers import COMMAND, psij
 
+pytestmark = pytest.mark.slow
+
 WHY = {"closed": "it is closed", "full": "No space left on device", "without a reader": "its reader has left"}
 SHELL = {"closed": ">&-", "full": ">/dev/full"}
 
@@ -75,7 +77,7 @@ def test_a_job_whose_id_cannot_be_printed_is_told_on_stderr(how: str) -> None:
     assert done.returncode == 6
     said, hint = done.stderr.splitlines()
     assert said == (
-        f"psij-run: job {job['id']} was submitted (local calls it {job['native_id']}), but stdout cannot be written:"
+        f"psij-run: job {job['id']} was submitted (local id {job['native_id']}), but stdout cannot be written:"
         f" {WHY[how]}"
     )
     assert f"psij-run status {job['id']}" in hint
@@ -224,7 +226,7 @@ def test_a_reader_that_has_stopped_keeps_no_job_from_being_cancelled(
         _, errors = running.communicate(timeout=60)
     os.close(reading)
     assert running.returncode == 128 + number
-    assert b"nobody reads it" in errors
+    assert b"its reader takes nothing" in errors
     assert jobs()[0]["state"] == "CANCELED"
 
 
@@ -297,7 +299,7 @@ def test_a_working_directory_that_is_gone_is_needed_by_few(words: str, tmp_path:
 def test_who_needs_it_says_so(words: str, code: int, tmp_path: Path) -> None:
     done = _without_directory(words, tmp_path)
     said, hint = done.stderr.splitlines()
-    assert (done.returncode, said) == (code, "psij-run: the working directory is not there any more")
+    assert (done.returncode, said) == (code, "psij-run: the working directory does not exist any more")
     assert "-D" in hint
     assert jobs() == []
 

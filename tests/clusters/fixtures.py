@@ -41,6 +41,12 @@ def slurm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture(scope="module")
+def forgetful() -> Iterator[SlurmCluster]:
+    """A Slurm without accounting that forgets a job two seconds after its end."""
+    yield from _running(SlurmSettings(accounting=False, nodes=1, min_job_age=2))
+
+
+@pytest.fixture(scope="module")
 def _pair_of_slurms() -> Iterator[tuple[SlurmCluster, SlurmCluster]]:
     for one in _running(SlurmSettings(name="one", nodes=2)):
         for two in _running(SlurmSettings(name="two", nodes=2), beside=one):

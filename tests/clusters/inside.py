@@ -295,11 +295,25 @@ def _copy_clone(target: Path) -> None:
             shutil.copy2(REPOSITORY / name, target / name, follow_symlinks=False)
 
 
+def _requirements() -> list[str]:
+    """All that the clone needs to be built and tested; an extra of ours stands for what is in it."""
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    project, extras = declared["project"], declared["project"]["optional-dependencies"]
+
+    def of_extra(name: str) -> Iterator[str]:
+        for each in extras[name]:
+            if each.startswith(f"{project['name']}["):
+                for other in each.partition("[")[2].rstrip("]").split(","):
+                    yield from of_extra(other.strip())
+            else:
+                yield each
+
+    return [*declared["build-system"]["requires"], *project["dependencies"], *of_extra("test")]
+
+
 def _venv(root: Path) -> Path:
     """The root's virtual environment with all that the clone needs, but not the clone itself."""
-    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    wanted = [*declared["build-system"]["requires"], *declared["project"]["dependencies"]]
-    wanted += declared["project"]["optional-dependencies"]["test"]
+    wanted = _requirements()
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:10]
     kept = root.with_name(f"{root.name}.venv-{digest}")
     with root.with_name(f"{root.name}.venvs.lock").open("w") as lock:

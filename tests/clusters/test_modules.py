@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.clusters.modules import ModuleSystem
+
+pytestmark = pytest.mark.every_slurm
 
 
 def test_each_module_command_loads_a_module_of_ours(module_command: ModuleSystem, tmp_path: Path) -> None:

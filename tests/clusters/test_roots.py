@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ def room(tmp_path: Path) -> inside.Room:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+    if shutil.which("pivot_root") is None:
+        pytest.skip("this host has no pivot_root: sid's lies in a package of its own")
     root, folder = tmp_path / "root", tmp_path / "run"
     for name in ("proc", "sys", "dev", "run", "mnt", "usr"):
         (root / name).mkdir(parents=True)
@@ -136,3 +139,10 @@ def test_a_root_is_named_by_its_release_or_by_its_slurm() -> None:
     assert len({release.root for release in roots.RELEASES}) == len(roots.RELEASES)
     with pytest.raises(ManagerUnavailable, match=r"no root is called 'woody'; there are bookworm \(22.05\)"):
         roots.release("woody")
+
+
+def test_a_roots_virtual_environment_gets_what_our_extras_stand_for() -> None:
+    """pip looks for no package of our own name: there is none."""
+    wanted = inside._requirements()
+    assert [word for word in wanted if word.startswith("sphinx>=")]
+    assert not [word for word in wanted if word.startswith("psij-parsl")]

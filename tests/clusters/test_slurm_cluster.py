@@ -19,6 +19,8 @@ from tests.clusters.processes import Process, every_process
 from tests.clusters.slurm import SlurmCluster
 from tests.clusters.slurm_conf import SlurmSettings
 
+pytestmark = [pytest.mark.every_slurm, pytest.mark.slow]
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -177,6 +179,7 @@ def test_all_faults_at_once_are_healed(slurm: SlurmCluster) -> None:
     assert len(slurm.run("srun", "-N", "4", "hostname").split()) == 4
 
 
+@pytest.mark.cluster
 def test_nothing_is_left_of_a_stopped_cluster() -> None:
     cluster = SlurmCluster(SlurmSettings(accounting=False, nodes=1))
     with cluster:
@@ -190,6 +193,7 @@ def test_nothing_is_left_of_a_stopped_cluster() -> None:
     assert not directory.exists()
 
 
+@pytest.mark.cluster
 def test_the_next_start_ends_what_a_killed_run_has_left() -> None:
     code = (
         "import time; from tests.clusters.slurm import *\n"

@@ -16,6 +16,8 @@ class TestLocal(PlatformContract):
         return BatchSchedulerExecutor("local", poll_s=0.3)
 
 
+@pytest.mark.every_slurm
+@pytest.mark.slow
 class TestSlurm(PlatformContract):
     samples = {"signal_before_end": "USR1@77", "directives": ["--switches=7"]}
     must_have = ("nodes", "memory", "gpus")
@@ -27,6 +29,7 @@ class TestSlurm(PlatformContract):
         return BatchSchedulerExecutor("slurm", poll_s=0.5)
 
 
+@pytest.mark.slow
 class TestPBSPro(PlatformContract):
     samples = {
         "chunk": ["system=polaris"],

@@ -89,4 +89,4 @@ def test_a_new_platforms_name_is_checked(tmp_path: Path, monkeypatch: pytest.Mon
         assert said in done.stderr
     assert psij_here("platform", "new", "toyq").returncode == 0
     done = psij_here("platform", "new", "toyq")
-    assert (done.returncode, "is there already" in done.stderr) == (2, True)
+    assert (done.returncode, "exists already" in done.stderr) == (2, True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Those that are run here.
 TESTED = {"one_job.py", "job_array.py", "job_array.sh", "many_tasks.sh", "parsl_on_a_site.py", "my_cluster.toml"}

@@ -13,12 +13,12 @@ import pytest
 from tests.cli.helpers import COMMAND, psij
 from tests.clusters.slurm import SlurmCluster
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 PSIJ = " ".join([sys.executable, *COMMAND[1:]])
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.cluster)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The platform of the test's jobs."""
     if request.param == "slurm":

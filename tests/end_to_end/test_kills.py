@@ -15,6 +15,8 @@ from bench.kills import Campaign, supervisors
 from psij_parsl import Job, JobState
 from psij_parsl.errors import Error
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KILLS = """
 import json, sys, time

@@ -14,7 +14,7 @@ from tests.clusters.modules import ModuleSystem
 from tests.clusters.slurm import SlurmCluster
 from tests.end_to_end import module_files as modules
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def at_prompt(init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.cluster)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The platform of the test's jobs."""
     if request.param == "slurm":

@@ -114,7 +114,7 @@ if [ -z "${SLURM_MPI_TYPE:-}" ]; then
     esac ;;
   esac
 fi
-exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=1 --gpus-per-node=8 sh /home/me/state/jobs/JOB/rank.sh rank=SLURM_PROCID local=SLURM_LOCALID ranks=16 per_node=8 split=1 in=- quiet=1 -- "$@"
+exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=1 --gpus-per-node=8 sh /home/me/state/jobs/JOB/rank.sh rank_variables=SLURM_PROCID local_rank_variables=SLURM_LOCALID num_ranks=16 ranks_per_node=8 gpus_per_rank=1 stdin=- hide_failures=1 -- "$@"
   ) <"$psij_stdin"
   echo "code $?"
 }

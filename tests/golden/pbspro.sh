@@ -154,7 +154,7 @@ case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
 *libmpi.so.* | *libopen-pal.so* | *libopen-rte.so* | *liboshmem.so*) echo "psij: $1"' is built with Open MPI, and the launcher mpiexec does not serve that: it would be 8 runs of one rank each; choose --launcher openmpi, or --mode serial' >&2; exit 125 ;;
 esac ;;
 esac
-exec -- "${psij_words[@]}" sh /home/me/state/jobs/JOB/rank.sh rank=OMPI_COMM_WORLD_RANK,PALS_RANKID,PMI_RANK,PMIX_RANK local=OMPI_COMM_WORLD_LOCAL_RANK,PALS_LOCAL_RANKID,MPI_LOCALRANKID,PMI_LOCAL_RANK ranks=8 per_node=4 split=1 in=- quiet=1 -- "$@"
+exec -- "${psij_words[@]}" sh /home/me/state/jobs/JOB/rank.sh rank_variables=OMPI_COMM_WORLD_RANK,PALS_RANKID,PMI_RANK,PMIX_RANK local_rank_variables=OMPI_COMM_WORLD_LOCAL_RANK,PALS_LOCAL_RANKID,MPI_LOCALRANKID,PMI_LOCAL_RANK num_ranks=8 ranks_per_node=4 gpus_per_rank=1 stdin=- hide_failures=1 -- "$@"
   ) <"$psij_stdin"
   echo "code $?"
 }

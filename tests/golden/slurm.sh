@@ -115,7 +115,7 @@ if [ -z "${SLURM_MPI_TYPE:-}" ]; then
     esac ;;
   esac
 fi
-exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2 --gpus-per-node=4 --mem=4096M sh /home/me/state/jobs/JOB/rank.sh rank=SLURM_PROCID local=SLURM_LOCALID ranks=8 per_node=4 split=1 in=- quiet=1 -- "$@"
+exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2 --gpus-per-node=4 --mem=4096M sh /home/me/state/jobs/JOB/rank.sh rank_variables=SLURM_PROCID local_rank_variables=SLURM_LOCALID num_ranks=8 ranks_per_node=4 gpus_per_rank=1 stdin=- hide_failures=1 -- "$@"
   ) <"$psij_stdin"
   echo "code $?"
 }

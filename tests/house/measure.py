@@ -6,10 +6,8 @@
 The product is psij_parsl/, providers/ and launchers/; the links in psij_parsl/ to the other two are not followed.
 Lines are all lines, with comments and blanks. Parameters are counted without `self` and `cls`. Equal lines are what
 pylint's `duplicate-code` finds, which passes over imports, docstrings, comments and the heads of functions. More than
-ten parameters may have
-
-* the constructor of a public class whose parameters, but for one, are given by keyword: what users write out,
-* a function that `psij_parsl.cli.app.COMMANDS` names: its parameters are the command's flags.
+ten parameters may have the constructor of a public class whose parameters, but for one, are given by keyword: what
+users write out.
 """
 
 from __future__ import annotations
@@ -94,14 +92,13 @@ def classes() -> Iterator[Measured]:
 
 def functions() -> Iterator[Measured]:
     """The number of parameters of each function that is no exception."""
-    commands = _commands()
     for path in files_in(PRODUCT):
         for owner, function in _functions(parsed(path)):
             arguments = function.args
             positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
             own = len(positional) - (positional[:1] in (["self"], ["cls"]))
             constructor = function.name == "__init__" and not owner.startswith("_") and own <= 1
-            if not constructor and (path.stem, function.name) not in commands:
+            if not constructor:
                 name = f"{owner}.{function.name}" if owner else function.name
                 yield Measured(own + len(arguments.kwonlyargs), f"{name_of(path)}: {name}")
 
@@ -112,17 +109,6 @@ def _functions(node: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.Functi
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield owner, child
         yield from _functions(child, child.name if isinstance(child, ast.ClassDef) else owner)
-
-
-def _commands() -> set[tuple[str, str]]:
-    """The module and the function of each command of psij-run."""
-    from psij_parsl.cli.app import COMMANDS, Group
-
-    found = set()
-    for entry in COMMANDS.values():
-        for command in entry.commands.values() if isinstance(entry, Group) else [entry]:
-            found.add((command.module, command.function))
-    return found
 
 
 def equal_lines() -> Iterator[Measured]:

@@ -22,6 +22,7 @@ def blocks(language: str) -> list[pytest.param]:  # type: ignore[valid-type]  # 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", blocks("python"))
 def test_python_in_the_docs_runs(text: str, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
@@ -56,6 +57,7 @@ def _spaced(text: str) -> str:
     return re.sub(r"(\\ )+", r"\\s+", re.escape(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
 def test_the_commands_of_a_page_run_and_print_what_it_says(page: Path, tmp_path: Path) -> None:
     """All of a page in one shell session."""
@@ -82,7 +84,7 @@ def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
 
 
 def test_every_command_is_on_some_page() -> None:
-    from psij_parsl.cli.app import COMMANDS, HIDDEN
+    from psij_parsl.cli.commands import COMMANDS, HIDDEN
 
     pages = "".join(page.read_text() for page in PAGES)
     missing = [name for name in COMMANDS if name not in HIDDEN and not re.search(rf"`(psij-run )?{name}\b", pages)]

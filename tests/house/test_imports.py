@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.house import imports as house
+
 ROOT = Path(__file__).resolve().parents[2]
-CORE = sorted((ROOT / "psij_parsl").glob("*.py"))
 HEAVY = ("parsl", "jinja2", "pydantic", "filelock", "typer", "importlib.metadata")
 PLATFORMS = sorted(path.parent.name for path in (ROOT / "providers").glob("*/scheduler.py"))
 LAUNCHERS = sorted(path.stem for path in (ROOT / "launchers").glob("*.py") if path.stem != "__init__")
@@ -90,9 +91,10 @@ def test_only_what_is_needed_is_loaded_for(use: str, tmp_path: Path) -> None:
 
 
 def test_parsl_is_loaded_by_its_adapter_alone() -> None:
-    for path in [*CORE, *(ROOT / "psij_parsl" / "sites").glob("*.py"), *(ROOT / "psij_parsl" / "cli").glob("*.py")]:
-        for module in imported(path, at_top=True):
-            assert module.split(".")[0] != "parsl", path
+    for module, path in house.modules().items():
+        if house.wing(module) not in ("psij_parsl.parsl", "psij_parsl.providers"):
+            for name in imported(path, at_top=True):
+                assert name.split(".")[0] != "parsl", path
     for name in PLATFORMS:
         assert "parsl" not in loaded_after(f"import psij_parsl.providers.{name}.scheduler")
 
@@ -111,7 +113,7 @@ def test_every_public_name_can_be_had() -> None:
     )
 
 
-# ---- the core and its parts ----------------------------------------------------------------------------------------
+# ---- the wings -----------------------------------------------------------------------------------------------------
 
 
 def imported(path: Path, *, at_top: bool = False) -> Iterator[str]:
@@ -125,27 +127,60 @@ def imported(path: Path, *, at_top: bool = False) -> Iterator[str]:
             yield from ("." * node.level + (node.module or "") + "." + alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
-def test_the_core_reaches_platforms_and_launchers_by_name_only(path: Path) -> None:
-    for module in imported(path):
-        assert not {"providers", "launchers"} & set(module.lstrip(".").split(".")[:2]), (
-            f"{path.name} imports {module}"
-        )
+def test_each_wing_imports_only_what_stands_below_it() -> None:
+    assert not [str(each) for each in house.upward(house.all_imports())]
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
-def test_the_core_says_no_platforms_name(path: Path) -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert house.circles(house.all_imports()) == []
+
+
+@pytest.fixture
+def small_house(tmp_path: Path) -> Path:
+    """A tree whose lowest wing imports the highest, in a function, and of which two modules import each other."""
+    files = {
+        "psij_parsl/__init__.py": "",
+        "psij_parsl/errors.py": "def f():\n    from .cli.app import run\n",
+        "psij_parsl/cli/__init__.py": "",
+        "psij_parsl/cli/app.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import output\n",
+        "psij_parsl/cli/output.py": "from psij_parsl.cli.app import run\n",
+        "providers/__init__.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "psij_parsl" / "providers").symlink_to("../providers")
+    return tmp_path
+
+
+def test_imports_in_functions_and_for_type_checkers_count(small_house: Path) -> None:
+    found = house.all_imports(small_house)
+    assert [str(each) for each in house.upward(found)] == ["psij_parsl.errors:2 imports psij_parsl.cli.app"]
+    assert house.circles(found) == [["psij_parsl.cli.app", "psij_parsl.cli.output"]]
+    assert "psij_parsl.providers" in house.modules(small_house)
+
+
+CORE = {
+    name: path
+    for name, path in house.modules().items()
+    if not house.wing(name).startswith(("psij_parsl.providers", "psij_parsl.launchers"))
+}
+MANAGERS = sorted(path.parent.name for path in (ROOT / "providers").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_says_no_managers_name(name: str) -> None:
     """Texts for people may name one as an example; a value that equals one is a branch on a name.
 
     "local" is also an ordinary word, so that one is looked for in comparisons only.
     """
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(CORE[name].read_text())
     compared = {
         id(node) for compare in ast.walk(tree) if isinstance(compare, ast.Compare) for node in ast.walk(compare)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and (node.value != "local" or id(node) in compared):
-            assert node.value not in PLATFORMS, f"{path.name}:{node.lineno} says {node.value!r}"
+            assert node.value not in MANAGERS, f"{name}:{node.lineno} says {node.value!r}"
 
 
 @pytest.mark.parametrize("name", PLATFORMS)

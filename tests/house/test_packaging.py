@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 VERSION = importlib.metadata.version("psij-parsl")  # which the test of the project compares with the others

@@ -16,6 +16,8 @@ import pytest
 
 from tests import unseen
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = (
     "tests/sites/test_sites.py",

@@ -18,7 +18,7 @@ from psij_parsl.jobs.journal import Journal
 from tests.cli.helpers import psij, psij_here
 from tests.jobs.test_journal import DONE, add, output, python
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 LONG_AGO = time.time() - 3 * 86400
 
@@ -147,7 +147,9 @@ def test_output_that_cannot_be_shown_again_is_one_sentence(home: Path, tmp_path:
     for words in ((), ("-f",), ("-n", "3"), ("--stderr",)):
         done = psij("logs", job.id, *words)
         assert done.returncode == 1
-        assert f"{path}, where job {job.id} writes, is no file that can be shown again: it is a {kind}" in done.stderr
+        assert (
+            f"{path}, where job {job.id} writes, is not a file that can be read again: it is a {kind}" in done.stderr
+        )
         assert "hint: " in done.stderr
     assert job.result() == ""
 

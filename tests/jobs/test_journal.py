@@ -301,6 +301,7 @@ for number in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.slow
 def test_writers_at_once_lose_nothing_while_the_log_is_rewritten(home: Path) -> None:
     writers = [python(WRITER, home, 30) for _ in range(4)]
     reader, inodes = Journal(home), set()
@@ -337,6 +338,7 @@ def test_threads_at_once_lose_nothing(home: Path) -> None:
     assert set(Journal(home).entries()) == set(made) == set(journal.entries())
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_only_what_it_had_not_finished(home: Path, comes_true: Callable[..., None]) -> None:
     told: dict[str, str] = {}
     for _ in range(6):

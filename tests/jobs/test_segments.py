@@ -25,6 +25,8 @@ from psij_parsl.jobs.segments import Segment, found_in
 from tests.cli.helpers import psij
 from tests.jobs.test_journal import DONE, add, in_small_disk, output, python
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FEW = 4096  # bytes of the log that are worth a look here, in place of 256 KB
 

@@ -359,6 +359,7 @@ def test_a_damaged_row_tells_nothing_and_spoils_no_other(home: Path, manager: Ma
     assert shared.view().status("7") == JobStatus(JobState.ACTIVE)
 
 
+@pytest.mark.slow
 def test_a_file_is_whole_at_every_moment(home: Path, manager: Manager) -> None:
     manager.rows = {str(number): pack(JobStatus(message="x" * 50)) for number in range(3000)}
     snapshot(home, 1e-6).read(manager)

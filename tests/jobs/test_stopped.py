@@ -25,7 +25,7 @@ from tests.clusters.slurm import SlurmCluster
 from tests.jobs.test_journal import add, in_small_disk, output, python
 from tests.providers.slurm.helpers import PATIENCE_S, Shims
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
 HOLD = """
 from psij_parsl.system.locks import hold_lock, lock

@@ -74,12 +74,12 @@ def scales_out_and_in(provider: Any, run_dir: Path, tasks: int) -> None:
         app = parsl.python_app(by_value(text)["stay"])
         waiting = [app(str(run_dir / "go"), number) for number in range(tasks)]
         until(lambda: len(kernel.executors["htex"].connected_managers()) == 3, what="three blocks")
-        assert len(provider._live()) == 3
+        assert len(provider.blocks.live()) == 3
         (run_dir / "go").touch()
         assert [task.result(PATIENCE_S) for task in waiting] == [*range(tasks)]
         until(lambda: all_ended(provider), what="no block")
-        assert {one.state.name for one in provider.status(list(provider._blocks))} == {"CANCELLED"}
-        assert len(provider._blocks) == 3
+        assert {one.state.name for one in provider.status(list(provider.blocks.records))} == {"CANCELLED"}
+        assert len(provider.blocks.records) == 3
 
 
 def config(
@@ -140,7 +140,7 @@ def ended(provider: Any, job_id: str, seconds: float = PATIENCE_S) -> Any:
 
 def all_ended(provider: Any) -> bool:
     """Whether none of a provider's blocks is live, after one more look."""
-    return all(one.terminal for one in provider.status(list(provider._blocks)))
+    return all(one.terminal for one in provider.status(list(provider.blocks.records)))
 
 
 def command_lines() -> dict[int, tuple[int, str]]:

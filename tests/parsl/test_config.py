@@ -88,7 +88,7 @@ def test_a_platforms_parameter_that_is_unknown_or_wrong_is_refused(capsys: pytes
     for words, said in (
         ([], "must say its constraint"),
         (["-X", "constrain=gpu"], "did you mean 'constraint'"),
-        (["-X", "num_nodes=2"], "say it with -N"),
+        (["-X", "num_nodes=2"], "use -N"),
         (["-X", "constraint=gpu", "-X", "exclusive=maybe"], "exclusive='maybe' is refused"),
         (["--max-blocks", "0"], "must be a whole number above 0"),
     ):
@@ -149,6 +149,7 @@ def test_a_site_file_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "among the site files" in answer.err
 
 
+@pytest.mark.slow
 def test_a_sites_configuration_runs_and_its_printed_form_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,7 +206,7 @@ def test_a_plan_knows_workers_accelerators_and_affinity() -> None:
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text("mine")
     assert psij_run(["parsl", "write", str(tmp_path / "mine.py"), "--site", "laptop"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "mine.py").read_text() == "mine"
 
 

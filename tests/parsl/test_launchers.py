@@ -173,9 +173,9 @@ def test_our_provider_works_with_parsls_launchers(
     status = ended(provider, provider.submit('/bin/echo "$PSIJ_JOB_ID"', 1))
     assert status.exit_code == 0
     if name in ("SimpleLauncher", "WrappedLauncher"):
-        assert status.stdout.split() == list(provider._blocks)
+        assert status.stdout.split() == list(provider.blocks.records)
     assert os.listdir(tmp_path / "cwd") == []  # what they write is in the block's folder
-    assert [*os.listdir(provider.script_dir)] == list(provider._blocks)
+    assert [*os.listdir(provider.script_dir)] == list(provider.blocks.records)
 
 
 def test_parsls_launchers_work_below_a_directory_with_blanks(

@@ -27,7 +27,7 @@ from tests.parsl.helpers import (
     workflows,
 )
 
-pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores")]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores"), pytest.mark.slow]
 
 
 def test_a_thousand_tasks_and_everything_in_a_run_directory_with_blanks(
@@ -117,15 +117,15 @@ def test_a_block_at_its_wall_times_end_is_a_timeout_and_the_next_one_goes_on(tmp
     with loaded(config(provider, tmp_path / "run", retries=5)):
         where, nap = apps()
         assert where().result(PATIENCE_S)
-        (job_id,) = provider._blocks
-        executor = provider._executor
+        (job_id,) = provider.blocks.records
+        executor = provider.blocks.executor
         executor.scheduler.run(["psij-local", "extend", executor.journal.get(job_id).native, "1"])  # seconds
         until(lambda: provider.status([job_id])[0].terminal)
         status = provider.status([job_id])[0]
         assert status.state.name == "TIMEOUT"
         assert "wall time" in status.message
         assert nap(0).result(PATIENCE_S)
-        assert len(provider._blocks) == 2
+        assert len(provider.blocks.records) == 2
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_quiet_workflow_asks_rarely(tmp_path: Path) -> None:
     with loaded(config(provider, tmp_path / "run", strategy_period=0.1)):
         where, _ = apps()
         assert where().result(PATIENCE_S)
-        executor, asked = provider._executor, []
+        executor, asked = provider.blocks.executor, []
         real = executor.scheduler.run
         executor.scheduler.run = lambda argv, **k: (asked.append(argv), real(argv, **k))[1]
         began = time.monotonic()

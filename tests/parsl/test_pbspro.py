@@ -13,7 +13,7 @@ from psij_parsl.errors import Rejected
 from tests.fake_pbs.server import FakePBS
 from tests.parsl.helpers import PARSL_IS_UNTIDY, PATIENCE_S, all_ended, apps, config, ended, loaded, until
 
-pytestmark = [*PARSL_IS_UNTIDY]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -22,10 +22,10 @@ def provider(pbs: FakePBS, tmp_path: Path) -> Iterator[Any]:
 
     made = PBSProProvider(max_blocks=20, cores_per_node=1)
     made.script_dir = str(tmp_path / "run dir" / "submit_scripts")
-    made._executor.snapshot.interval_s = 0.2
+    made.blocks.executor.snapshot.interval_s = 0.2
     yield made
     pbs.control(server="up", spoil={}, truncate=0)
-    made.cancel(list(made._blocks))
+    made.cancel(list(made.blocks.records))
 
 
 def state(provider: Any, job_id: str) -> str:
@@ -40,7 +40,7 @@ def running(provider: Any, text: str = "sleep 300") -> str:
 
 def test_b10_a_block_that_was_deleted_or_killed_is_no_completed_one(provider: Any, pbs: FakePBS) -> None:
     deleted = running(provider)
-    pbs.run("qdel", provider._executor.journal.get(deleted).native)
+    pbs.run("qdel", provider.blocks.executor.journal.get(deleted).native)
     assert ended(provider, deleted).state.name == "CANCELLED"
     killed = ended(provider, provider.submit("kill -9 $PPID $$", 1))
     assert killed.state.name == "FAILED"
@@ -49,12 +49,12 @@ def test_b10_a_block_that_was_deleted_or_killed_is_no_completed_one(provider: An
 
 def test_b10_b12_rubbish_and_silence_change_no_state_and_raise_nothing(provider: Any, pbs: FakePBS) -> None:
     job_id = running(provider)
-    native = provider._executor.journal.get(job_id).native
+    native = provider.blocks.executor.journal.get(job_id).native
     for trouble in ({"spoil": {native: '"x": 007'}}, {"truncate": 200}, {"server": "down"}):
         pbs.control(**trouble)
         asked, states = len(pbs.calls("qstat")), set()
         while len(pbs.calls("qstat")) == asked:
-            provider._look([provider._blocks[job_id]], urgent=True)
+            provider.blocks.poll([provider.blocks.records[job_id]], urgent=True)
             states.add(state(provider, job_id))
         assert states == {"RUNNING"}
         pbs.control(server="up", spoil={}, truncate=0)
@@ -65,7 +65,7 @@ def test_b11_a_block_whose_id_is_how_anothers_begins_is_not_taken_for_it(provide
     first = running(provider)
     while len(pbs.jobs()) < 11:  # 1.head, and 10.head and 11.head
         last = provider.submit("exit 3", 1)
-    natives = [provider._executor.journal.get(job_id).native for job_id in (first, last)]
+    natives = [provider.blocks.executor.journal.get(job_id).native for job_id in (first, last)]
     assert natives[1].startswith(natives[0].partition(".")[0])
     assert ended(provider, last).exit_code == 3
     assert state(provider, first) == "RUNNING"

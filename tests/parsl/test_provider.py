@@ -41,7 +41,7 @@ def made_local(tmp_path: Path, **arguments: Any) -> Iterator[Any]:
     try:
         yield provider
     finally:
-        provider.cancel(list(provider._blocks))
+        provider.cancel(list(provider.blocks.records))
 
 
 # ---- what it takes ---------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_a_held_block_is_pending_and_says_that_it_is_held(local: Any) -> None:
 
     job_id = local.submit("sleep 60", 1, "parsl.htex.block-0")
     local.cancel([job_id])
-    entry = local._executor.journal.get(job_id)
+    entry = local.blocks.executor.journal.get(job_id)
     from psij_parsl.parsl.status import parsl_status
 
     told = parsl_status(JobStatus(JobState.QUEUED, "PENDING", held=True, message="JobHeldUser"), entry)
@@ -388,8 +388,8 @@ def test_status_never_raises_and_keeps_what_was_known(local: Any, monkeypatch: p
         raise OSError("no journal today")
 
     with monkeypatch.context() as patch:
-        patch.setattr(local._executor.journal, "entries", broken)
-        patch.setattr(local._executor, "poll", broken)
+        patch.setattr(local.blocks.executor.journal, "entries", broken)
+        patch.setattr(local.blocks.executor, "poll", broken)
         assert local.status([job_id])[0].state is Theirs.RUNNING
     assert local.status([]) == []
     assert local.status(["nobody"])[0].state is Theirs.FAILED
@@ -407,8 +407,8 @@ def test_a_manager_that_gives_no_answer_changes_no_state(
     job_id = local.submit("sleep 60", 1)
     until(lambda: local.status([job_id])[0].state is Theirs.RUNNING)
     with monkeypatch.context() as patch:
-        patch.setattr(local._executor.scheduler, "run", lambda argv, **k: Output(tuple(argv), *answer))
-        patch.setattr(local._executor.snapshot, "interval_s", 0.01)
+        patch.setattr(local.blocks.executor.scheduler, "run", lambda argv, **k: Output(tuple(argv), *answer))
+        patch.setattr(local.blocks.executor.snapshot, "interval_s", 0.01)
         states = []
         for _ in range(5):
             states.append(local.status([job_id])[0].state)
@@ -424,9 +424,9 @@ def test_the_polling_interval_is_short_while_blocks_start_and_long_when_all_is_q
     assert local.status_polling_interval == 1
     until(lambda: local.status([job_id])[0].state.name == "RUNNING")
     assert local.status_polling_interval == 1
-    monkeypatch.setattr(local, "_changed", time.monotonic() - 60)
+    monkeypatch.setattr(local.blocks, "_changed", time.monotonic() - 60)
     assert local.status_polling_interval == 2
-    monkeypatch.setattr(local._executor.snapshot, "interval_s", 300.0)
+    monkeypatch.setattr(local.blocks.executor.snapshot, "interval_s", 300.0)
     assert local.status_polling_interval == 10
 
 
@@ -436,8 +436,10 @@ def test_while_all_blocks_run_the_manager_is_left_alone_and_an_end_is_seen_all_t
     job_id = local.submit(f"while [ ! -e {tmp_path}/stop ]; do sleep 0.1; done; exit 6", 1)
     until(lambda: local.status([job_id])[0].state.name == "RUNNING")
     asked: list[Any] = []
-    real = local._executor.scheduler.run
-    monkeypatch.setattr(local._executor.scheduler, "run", lambda argv, **k: (asked.append(argv), real(argv, **k))[1])
+    real = local.blocks.executor.scheduler.run
+    monkeypatch.setattr(
+        local.blocks.executor.scheduler, "run", lambda argv, **k: (asked.append(argv), real(argv, **k))[1]
+    )
     for _ in range(20):
         local.status([job_id])
         time.sleep(0.1)  # in all four times the interval at which the manager may be asked
@@ -457,7 +459,7 @@ def test_there_are_never_more_blocks_than_max_blocks(tmp_path: Path) -> None:
             provider.submit("sleep 60", 1)
         assert provider.cancel(first[:1]) == [True]
         assert provider.submit("sleep 60", 1)  # waits for the cancelled one to be gone
-        assert len([entry for entry in provider._executor.journal.entries().values() if entry.open]) == 2
+        assert len([entry for entry in provider.blocks.executor.journal.entries().values() if entry.open]) == 2
 
 
 def test_after_repeated_failures_it_backs_off_and_says_why(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,24 +471,24 @@ def test_after_repeated_failures_it_backs_off_and_says_why(local: Any, monkeypat
 
     local.submit("true", 1)
     monkeypatch.setattr("psij_parsl.parsl.backoff._PAUSES_S", (60.0, 300.0))
-    monkeypatch.setattr(local._executor.scheduler, "submit", refused)
+    monkeypatch.setattr(local.blocks.executor.scheduler, "submit", refused)
     for _ in range(2):
         with pytest.raises(Rejected, match="Invalid account"):
             local.submit("true", 1)
     with pytest.raises(Unavailable, match=r"not now: 2 blocks in a row.*Invalid account \(choose another"):
         local.submit("true", 1)
     assert len(asked) == 2
-    monkeypatch.setattr(local._backoff, "not_before", 0.0)
+    monkeypatch.setattr(local.blocks.backoff, "not_before", 0.0)
     with pytest.raises(Rejected):
         local.submit("true", 1)
-    assert local._backoff.not_before - time.monotonic() > 60  # at least three quarters of twice as long
+    assert local.blocks.backoff.not_before - time.monotonic() > 60  # at least three quarters of twice as long
 
 
 def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
     local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local.submit("true", 1)
-    executor = local._executor
+    executor = local.blocks.executor
     monkeypatch.setattr(executor, "channel", replace(executor.channel, patience_s=0.1))
 
     def silent(script: Path, **settings: Any) -> str:
@@ -496,7 +498,7 @@ def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
         patch.setattr(executor.scheduler, "submit", silent)
         job_id = local.submit("touch ran", 1)
     assert local.status([job_id])[0].state.name == "PENDING"
-    monkeypatch.setattr("psij_parsl.parsl.provider._UNSENT_S", 0.0)
+    monkeypatch.setattr("psij_parsl.parsl.blocks._UNSENT_S", 0.0)
     status = ended(local, job_id)
     assert status.state.name == "FAILED"
     assert "nothing of it ran" in status.message
@@ -509,9 +511,9 @@ def test_b9_cancelling_nothing_asks_nobody_and_an_ended_block_spoils_no_answer(
     done, running = local.submit("true", 1), local.submit("sleep 60", 1)
     ended(local, done)
     asked: list[list[str]] = []
-    real = local._executor.scheduler.run
+    real = local.blocks.executor.scheduler.run
     monkeypatch.setattr(
-        local._executor.scheduler, "run", lambda argv, **k: (asked.append(list(argv)), real(argv, **k))[1]
+        local.blocks.executor.scheduler, "run", lambda argv, **k: (asked.append(list(argv)), real(argv, **k))[1]
     )
     assert local.cancel([]) == []
     assert asked == []
@@ -524,7 +526,7 @@ def test_a_cancel_that_the_manager_does_not_hear_is_tried_again_and_never_raises
     local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = local.submit("sleep 60", 1)
-    monkeypatch.setattr("psij_parsl.parsl.provider._CANCEL_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr("psij_parsl.parsl.blocks._CANCEL_PAUSES_S", (0.01, 0.01))
     tries = []
 
     def deaf(ids: Any) -> set[str]:
@@ -532,7 +534,7 @@ def test_a_cancel_that_the_manager_does_not_hear_is_tried_again_and_never_raises
         raise Unavailable("could not cancel")
 
     with monkeypatch.context() as patch:
-        patch.setattr(local._executor.scheduler, "qdel", deaf)
+        patch.setattr(local.blocks.executor.scheduler, "qdel", deaf)
         assert local.cancel([job_id]) == [False]
     assert len(tries) == 3
 
@@ -541,7 +543,7 @@ def test_many_blocks_are_cancelled_in_chunks(monkeypatch: pytest.MonkeyPatch, lo
     from psij_parsl.system.commands import Output
 
     job_id = local.submit("true", 1)
-    entry = replace(local._executor.journal.get(job_id), ended={})
+    entry = replace(local.blocks.executor.journal.get(job_id), ended={})
     asked: list[int] = []
 
     def run(argv: list[str], **settings: Any) -> Output:
@@ -551,10 +553,10 @@ def test_many_blocks_are_cancelled_in_chunks(monkeypatch: pytest.MonkeyPatch, lo
 
     many = {f"{job_id}{n}": replace(entry, id=f"{job_id}{n}", native=str(n)) for n in range(1000)}
     with monkeypatch.context() as patch:
-        patch.setattr(local._executor.journal, "entries", lambda: many)
-        patch.setattr(local._executor.journal, "cancel_asked", lambda keys, **settings: None)
-        patch.setattr(local._executor.scheduler, "run", run)
-        patch.setattr(local, "_blocks", many)
+        patch.setattr(local.blocks.executor.journal, "entries", lambda: many)
+        patch.setattr(local.blocks.executor.journal, "cancel_asked", lambda keys, **settings: None)
+        patch.setattr(local.blocks.executor.scheduler, "run", run)
+        patch.setattr(local.blocks, "records", many)
         assert local.cancel(list(many)) == [True] * 1000
     assert asked == [200] * 5
 
@@ -643,6 +645,7 @@ def test_a_run_directory_with_blanks_stays_one_word_in_parsls_command() -> None:
     assert unsplit("pool /plain/dir", "/plain/dir") == "pool /plain/dir"
 
 
+@pytest.mark.slow
 def test_the_watchdog_ends_a_block_whose_workflow_is_unreachable(tmp_path: Path) -> None:
     import socket
 

@@ -31,7 +31,7 @@ from tests.parsl.helpers import (
 )
 from tests.providers.slurm.helpers import Shims
 
-pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("nobody_activated_anything")]
+pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("nobody_activated_anything"), pytest.mark.slow]
 
 
 README = Path(__file__).parents[2] / "README.md"
@@ -41,13 +41,12 @@ def newest(provider: Any) -> Any:
     """The record of the block that was submitted last, when it runs."""
 
     def running() -> Any:
-        entry = list(provider._executor.journal.entries().values())[-1]
+        entry = list(provider.blocks.executor.journal.entries().values())[-1]
         return provider.status([entry.id])[0].state.name == "RUNNING" and entry
 
     return until(running)
 
 
-@pytest.mark.slow
 @ON_SLURM
 def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_die_are_replaced(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,7 +100,7 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
         time.sleep(1.5)
         assert states | {provider.status([second.id])[0].state.name} == {"RUNNING"}
         slurm.start_controller()
-        assert len(provider._blocks) == 2
+        assert len(provider.blocks.records) == 2
 
         # A node dies under it: that is a failure, and no completion.
         slurm.kill_node((Path(second.folder) / "nodes").read_text().split()[-1])
@@ -111,7 +110,7 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
         assert "NODE_FAILURE" in status.message
         slurm.heal()
         assert nap(0).result(PATIENCE_S)
-        assert len(provider._blocks) == 3
+        assert len(provider.blocks.records) == 3
     until(lambda: all_ended(provider))
 
 
@@ -132,7 +131,6 @@ def test_blocks_of_a_killed_workflow_are_found_and_cancelled(
         orphans_are_cancelled(start, capsys, "SlurmProvider(cores_per_node=1)")
 
 
-@pytest.mark.slow
 @ON_SLURM
 def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_no_failure(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -160,21 +158,21 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
         waiting = parsl.python_app(nothing, executors=["held"])()
         started = time.monotonic()
         assert parsl.python_app(nothing, executors=["short"])().result(PATIENCE_S) is None
-        (job_id,) = short._blocks
+        (job_id,) = short.blocks.records
         status = ended(short, job_id, 300)
         assert status.state.name == "TIMEOUT"
         assert "ran out of wall time" in status.message
         assert time.monotonic() - started > 60
-        (only,) = held.status(list(held._blocks))
+        (only,) = held.status(list(held.blocks.records))
         assert only.state.name == "PENDING"
         assert "held" in only.message
-        assert len(held._blocks) == 1
+        assert len(held.blocks.records) == 1
         assert len(shims.calls("sbatch")) == 2
         # One question for both executors, and none more often than may be.
-        assert len(shims.calls("squeue")) <= (time.monotonic() - began) / held._executor.snapshot.interval_s + 5
+        assert len(shims.calls("squeue")) <= (time.monotonic() - began) / held.blocks.executor.snapshot.interval_s + 5
         assert not waiting.done()
         assert not kernel.executors["short"].bad_state_is_set
-        held._executor.release(list(held._blocks))
+        held.blocks.executor.release(list(held.blocks.records))
         waiting.result(PATIENCE_S)
 
 
@@ -190,7 +188,7 @@ def test_a_bad_queue_is_told_in_the_tasks_exception(slurm: SlurmCluster, tmp_pat
         where, _ = apps()
         with pytest.raises(BadStateException, match=r"(?s)Invalid partition name.*choose another --queue"):
             where().result(PATIENCE_S)
-    assert not provider._blocks
+    assert not provider.blocks.records
 
 
 @ON_SLURM
@@ -239,7 +237,7 @@ def test_b3_accounting_that_lags_or_is_down_makes_no_block_complete(slurm: Slurm
     provider = SlurmProvider(num_nodes=2, cores_per_node=1, node_init="echo $(hostname) >>$MARKS", max_blocks=2)
     provider.script_dir = str(tmp_path / "scripts")
     os.environ["MARKS"] = str(tmp_path / "marks")
-    provider._executor.snapshot.interval_s = 0.3
+    provider.blocks.executor.snapshot.interval_s = 0.3
     slurm.stop_accounting()
     job_id = provider.submit("sleep 3; exit 4", 1, "parsl.htex.block-0")
     seen = set()
@@ -255,6 +253,7 @@ def test_b3_accounting_that_lags_or_is_down_makes_no_block_complete(slurm: Slurm
     assert sorted((tmp_path / "marks").read_text().split()) == ["node01", "node02"]  # node_init once on each
 
 
+@pytest.mark.every_slurm
 @ON_SLURM
 def test_readmes_example_with_another_machine_runs_on_two_nodes(slurm: SlurmCluster, tmp_path: Path) -> None:
     text = next(

@@ -22,6 +22,8 @@ from psij_parsl.testing import PlatformContract
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.oddq.manager_of import Oddq
 
+pytestmark = pytest.mark.slow
+
 Oddly = Callable[..., BatchSchedulerExecutor]
 
 

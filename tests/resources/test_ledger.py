@@ -432,6 +432,7 @@ def twice(lines: list[str], deaths: dict[int, float]) -> list[object]:
     return faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [0, 15], ids=["all live", "some are killed"])
 def test_fifty_processes_never_hold_one_thing_twice(
     kills: int, processes: Callable[..., Any], tmp_path: Path

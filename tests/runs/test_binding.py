@@ -17,19 +17,11 @@ from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
 from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.resources import Node
-from psij_parsl.runs.binding import (
-    GPU_VARIABLES,
-    THREADS,
-    Wrapper,
-    gpu_kind,
-    packed,
-    rows,
-    text,
-    thread_lines,
-    threads,
-)
+from psij_parsl.runs.binding import THREADS, Wrapper, gpu_vendor, rows, text, thread_lines, threads
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.registry import launcher
+from psij_parsl.system.gpu_variables import GPU_VARIABLES
+from psij_parsl.system.id_ranges import format_ranges
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
@@ -56,7 +48,7 @@ def ran(
     wrapper: Wrapper, shape: Resources, command: Sequence[str], environ: Mapping[str, str], shell: str = "dash"
 ) -> subprocess.CompletedProcess[str]:
     """What a launcher would start on a node."""
-    words = [shell, *wrapper.words(shape)[1:], *command]
+    words = [shell, *wrapper.args(shape)[1:], *command]
     plain = {name: os.environ[name] for name in ("PATH", "HOME")}
     return subprocess.run(words, env={**plain, **environ}, capture_output=True, text=True, timeout=30, check=False)
 
@@ -71,7 +63,7 @@ def has(wrapper: Wrapper, shape: Resources, *names: str, shell: str = "dash", **
 
 def of(name: str, **fields: object) -> Wrapper:
     method = launcher(name)
-    return Wrapper(rank=method.rank, local_rank=method.local_rank, **fields)  # type: ignore[arg-type]  # a test's own
+    return Wrapper(rank_variables=method.rank_variables, local_rank_variables=method.local_rank_variables, **fields)  # type: ignore[arg-type]  # a test's own
 
 
 # ---- rows ---------------------------------------------------------------------------------------------------------
@@ -116,7 +108,7 @@ def test_more_different_places_than_a_command_line_carries_are_refused() -> None
 @given(st.lists(st.integers(0, 200), unique=True, max_size=40))
 def test_packed_ids_are_the_same_ids(ids: list[int]) -> None:
     found: list[int] = []
-    for part in filter(None, packed(ids).split(",")):
+    for part in filter(None, format_ranges(ids).split(",")):
         first, _, last = part.partition("-")
         found.extend(range(int(first), int(last or first) + 1))
     assert found == ids
@@ -131,7 +123,7 @@ def test_a_rank_knows_its_place_under(name: str, shell: str) -> None:
     shape = Resources(num_nodes=2, ranks_per_node=4)
     names = ("PSIJ_RANK", "PSIJ_LOCAL_RANK", "PSIJ_NUM_RANKS", "PSIJ_GPUS", "CUDA_VISIBLE_DEVICES")
     placed = ["n1||0;1;2;3", "n2||4;5;6;7"]
-    found = has(of(name, rows=placed, kind="nvidia"), shape, *names, shell=shell, **KNOWN[name])
+    found = has(of(name, rows=placed, gpu_vendor="nvidia"), shape, *names, shell=shell, **KNOWN[name])
     assert found == ["5", "1", "8", "5", "5"]
 
 
@@ -145,12 +137,12 @@ def test_an_outer_launchers_words_are_not_taken_for_ours() -> None:
 def test_a_node_is_known_by_its_name_else_by_the_order_of_the_ranks(named: str) -> None:
     placed = ["other||0;1;2;3", f"{named}||4;5;6;7"]
     environ = KNOWN["openmpi"] if named == "order" else {**KNOWN["openmpi"], "OMPI_COMM_WORLD_RANK": "1"}
-    wrapper = of("openmpi", rows=placed, kind="nvidia")
+    wrapper = of("openmpi", rows=placed, gpu_vendor="nvidia")
     assert has(wrapper, Resources(num_nodes=2, ranks_per_node=4), "PSIJ_GPUS", **environ) == ["5"]
 
 
 def test_slurms_name_of_a_node_counts_and_not_the_hosts() -> None:
-    wrapper = of("srun", rows=[f"{HERE}||0;1", "n2||4;5"], kind="nvidia")
+    wrapper = of("srun", rows=[f"{HERE}||0;1", "n2||4;5"], gpu_vendor="nvidia")
     environ = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURMD_NODENAME": "n2"}
     assert has(wrapper, Resources(num_nodes=2, ranks_per_node=2), "PSIJ_GPUS", **environ) == ["4"]
 
@@ -159,7 +151,7 @@ def test_a_rank_without_a_number_is_told_and_not_guessed() -> None:
     done = ran(of("openmpi", rows=["n1||0;1"]), Resources(ranks_per_node=2), ["true"], {})
     assert done.returncode == 125
     assert "its place cannot be told" in done.stderr
-    assert has(of("single", rows=["*||7"], kind="nvidia"), Resources(), "PSIJ_RANK", "PSIJ_GPUS") == ["0", "7"]
+    assert has(of("single", rows=["*||7"], gpu_vendor="nvidia"), Resources(), "PSIJ_RANK", "PSIJ_GPUS") == ["0", "7"]
 
 
 # ---- cores --------------------------------------------------------------------------------------------------------
@@ -192,8 +184,8 @@ def test_ids_that_only_count_are_those_that_the_job_has_here() -> None:
     wrapper, shape = of("srun", rows=[f"*|~{len(mine) - 1}|"]), Resources()
     slurm = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
     assert allowed(wrapper, shape, **slurm, SLURM_CPUS_ON_NODE=str(len(mine))) == str(mine[-1])
-    assert allowed(wrapper, shape, **slurm, SLURM_CPUS_ON_NODE="999") == packed(mine)
-    assert allowed(wrapper, shape, **slurm) == packed(mine)
+    assert allowed(wrapper, shape, **slurm, SLURM_CPUS_ON_NODE="999") == format_ranges(mine)
+    assert allowed(wrapper, shape, **slurm) == format_ranges(mine)
     assert has(wrapper, shape, "PSIJ_CPUS", **slurm) == [str(len(mine) - 1)]
 
 
@@ -206,14 +198,14 @@ def test_ids_that_only_count_are_those_that_the_job_has_here() -> None:
     [("nvidia", "CUDA_VISIBLE_DEVICES"), ("amd", "ROCR_VISIBLE_DEVICES"), ("intel", "ZE_AFFINITY_MASK")],
 )
 def test_a_mask_is_in_the_vendors_variable(kind: str, variable: str, shell: str) -> None:
-    wrapper = of("single", rows=["*||2,3"], kind=kind)
+    wrapper = of("single", rows=["*||2,3"], gpu_vendor=kind)
     every = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
     found = has(wrapper, Resources(), *every, shell=shell)
     assert dict(zip(every, found, strict=True)) == {name: "2,3" if name == variable else "unset" for name in every}
 
 
 def test_tiles_are_counted_within_their_gpu() -> None:
-    wrapper = of("single", rows=["*||0.0,0.1,5.1"], kind="intel")
+    wrapper = of("single", rows=["*||0.0,0.1,5.1"], gpu_vendor="intel")
     names = ("ZE_AFFINITY_MASK", "ZE_FLAT_DEVICE_HIERARCHY")
     assert has(wrapper, Resources(), *names) == ["0.0,0.1,5.1", "COMPOSITE"]
     assert has(wrapper, Resources(), *names, ZE_FLAT_DEVICE_HIERARCHY="FLAT")[1] == "FLAT"
@@ -221,18 +213,18 @@ def test_tiles_are_counted_within_their_gpu() -> None:
 
 def test_amds_other_variables_would_count_within_the_mask_and_go() -> None:
     names = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-    wrapper = of("single", rows=["*||3"], kind="amd")
+    wrapper = of("single", rows=["*||3"], gpu_vendor="amd")
     assert has(wrapper, Resources(), *names, **dict.fromkeys(names, "3")) == ["3", "unset", "unset", "unset"]
 
 
 def test_nvidias_ids_are_in_the_order_of_nvidia_smi() -> None:
-    assert has(of("single", rows=["*||1"], kind="nvidia"), Resources(), "CUDA_DEVICE_ORDER") == ["PCI_BUS_ID"]
+    assert has(of("single", rows=["*||1"], gpu_vendor="nvidia"), Resources(), "CUDA_DEVICE_ORDER") == ["PCI_BUS_ID"]
 
 
 @pytest.mark.parametrize(("variable", "kind"), GPU_VARIABLES.items())
 def test_the_vendor_is_the_one_whose_variable_is_set(variable: str, kind: str) -> None:
-    assert gpu_kind({variable: "0,1"}) == kind
-    assert gpu_kind({}) == gpu_kind({variable: ""}) == ""
+    assert gpu_vendor({variable: "0,1"}) == kind
+    assert gpu_vendor({}) == gpu_vendor({variable: ""}) == ""
 
 
 @pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"])
@@ -241,12 +233,12 @@ def test_where_nobody_said_the_vendor_the_node_does(variable: str) -> None:
 
 
 def test_a_run_without_gpus_sees_none() -> None:
-    wrapper = of("single", rows=["*||none"], kind="nvidia")
+    wrapper = of("single", rows=["*||none"], gpu_vendor="nvidia")
     assert has(wrapper, Resources(), "CUDA_VISIBLE_DEVICES", CUDA_VISIBLE_DEVICES="0,1") == [""]
 
 
 def test_without_places_cores_and_masks_are_left_alone() -> None:
-    mine = packed(sorted(os.sched_getaffinity(0)))
+    mine = format_ranges(sorted(os.sched_getaffinity(0)))
     assert allowed(of("single"), Resources()) == mine
     assert has(of("single"), Resources(), "CUDA_VISIBLE_DEVICES", CUDA_VISIBLE_DEVICES="0,1") == ["0,1"]
     assert has(of("single"), Resources(), "CUDA_VISIBLE_DEVICES") == ["unset"]
@@ -258,7 +250,7 @@ def test_without_places_cores_and_masks_are_left_alone() -> None:
 def test_over_a_whole_allocation_the_nodes_gpus_are_shared_out(seen: str, expected: str) -> None:
     """Where nothing was assigned, each rank takes its part of what its node shows."""
     environ = {**KNOWN["mpich"], **({"CUDA_VISIBLE_DEVICES": seen} if seen else {})}
-    wrapper = of("mpich", split=2, kind="" if seen else "nvidia")
+    wrapper = of("mpich", gpus_per_rank=2, gpu_vendor="" if seen else "nvidia")
     assert has(wrapper, Resources(num_nodes=2, ranks_per_node=2), "CUDA_VISIBLE_DEVICES", **environ) == [expected]
 
 
@@ -361,7 +353,7 @@ def test_lines_are_labelled_with_the_rank_and_nothing_is_lost() -> None:
 
 @pytest.mark.parametrize("stay", ["", "1"])
 def test_the_exit_code_is_the_commands_and_a_signal_is_told(stay: str) -> None:
-    wrapper = of("single", stay=stay)
+    wrapper = of("single", report_signals=stay)
     assert ran(wrapper, Resources(), ["sh", "-c", "exit 7"], {}).returncode == 7
     expected = 128 + 9 if stay else -9
     assert ran(wrapper, Resources(), ["sh", "-c", "kill -9 $$"], {}).returncode == expected
@@ -369,7 +361,7 @@ def test_the_exit_code_is_the_commands_and_a_signal_is_told(stay: str) -> None:
 
 def test_a_rank_ends_with_the_process_that_started_it(tmp_path: Path, comes_true: Callable[..., None]) -> None:
     """By the kernel alone, where setpriv(1) can ask for it."""
-    words = of("single", die=True).words(Resources())
+    words = of("single", die_with_parent=True).args(Resources())
     pid = tmp_path / "pid"
     parent = subprocess.Popen(
         ["sh", "-c", '"$@" & wait', "parent", *words, "sh", "-c", f"echo $$ >{pid}; exec sleep 600"]
@@ -381,6 +373,7 @@ def test_a_rank_ends_with_the_process_that_started_it(tmp_path: Path, comes_true
     comes_true(lambda: Process.of(int(pid.read_text())) is None or not Process.of(int(pid.read_text())).alive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "environ", "alone"),
     [
@@ -404,14 +397,14 @@ def test_a_program_that_loads_an_mpi_which_the_launch_does_not_serve_is_told(
     command = ["/usr/bin/python3", "-c", program, str(tmp_path / library)]
     ids = {"PSIJ_RANK": "0", "PSIJ_LOCAL_RANK": "0"}
     stay = "abort" if "PMI_RANK" in environ else ""  # as under Hydra: the rank is not the wrapper's own process then
-    done = ran(of("fork", watch=True, stay=stay), Resources(ranks_per_node=2), command, ids | environ)
+    done = ran(of("fork", watch_mpi=True, report_signals=stay), Resources(ranks_per_node=2), command, ids | environ)
     said = f"psij: this program has loaded {alone}, which this launch does not serve: each of the 2 ranks is a run"
     assert done.stderr.startswith(said) if alone else done.stderr == ""
 
 
 def test_the_watch_holds_up_nobody() -> None:
     """It looks for ten seconds, but lets go of our streams at once."""
-    words = [*of("fork", watch=True).words(Resources(ranks_per_node=2)), "true"]
+    words = [*of("fork", watch_mpi=True).args(Resources(ranks_per_node=2)), "true"]
     environ = {**os.environ, "PSIJ_RANK": "0", "PSIJ_LOCAL_RANK": "0"}
     assert subprocess.run(words, env=environ, capture_output=True, timeout=60, check=False).returncode == 0
 

@@ -19,6 +19,8 @@ from tests.parsl.helpers import ON_SLURM
 from tests.runs import real_mpis
 from tests.runs.real_mpis import Hosts, said
 
+pytestmark = pytest.mark.slow
+
 TELL = 'echo "$(hostname)|$PATH|${LD_LIBRARY_PATH-none}"'
 
 

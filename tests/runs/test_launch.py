@@ -18,10 +18,11 @@ from unittest import mock
 import pytest
 
 from psij_parsl.cli.app import build
-from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
-from psij_parsl.cli.flags import parsed
+from psij_parsl.cli.command import Invocation
+from psij_parsl.cli.commands import launch as launch_command
+from psij_parsl.cli.quick_parser import parse
 from psij_parsl.resources import NodeResources
-from psij_parsl.runs.run import MARK
+from psij_parsl.runs.run_processes import MARK
 from tests.cli.helpers import COMMAND, psij, psij_here
 from tests.clusters.packages import ManagerUnavailable
 from tests.runs import real_mpis
@@ -90,12 +91,15 @@ def alive(pid: int) -> bool:
 )
 def test_flags_are_read_as_typer_reads_them(line: str, expected: tuple[dict[str, object], list[str]] | None) -> None:
     """Without it, for it takes long to load; whatever is wrong, or asks for help, is left to typer."""
-    assert parsed(line.split(), LAUNCH_FLAGS) == expected
+    invocation = parse(launch_command.LAUNCH, line.split())
+    assert (invocation and (invocation.texts, invocation.arguments)) == expected
     if expected is not None:
-        seen: list[object] = []
-        with mock.patch("psij_parsl.cli.commands.launching.launch", lambda out, *said: seen.append(said) or 0):
+        seen: list[Invocation] = []
+        with mock.patch.dict(
+            vars(launch_command), LAUNCH=launch_command.LAUNCH._replace(run=lambda out, said: seen.append(said) or 0)
+        ):
             build("launch").main(args=["launch", *line.split()], standalone_mode=False)
-        assert seen == [(expected[0], expected[1] or None)]
+        assert [said._replace(command=launch_command.LAUNCH) for said in seen] == [invocation]
 
 
 def test_its_help_is_about_runs_and_not_about_jobs() -> None:
@@ -302,9 +306,6 @@ def test_a_python_script_does_the_same(here: Path) -> None:
 from pathlib import Path
 from psij_parsl import Job
 from psij_parsl.runs.mpirun import MPIRun
-from psij_parsl.cli.app import build
-from psij_parsl.cli.flags import parsed
-from psij_parsl.cli.commands.launching import LAUNCH_FLAGS
 from psij_parsl.resources import NodeResources
 job = Job(command=["sh", "-c", "echo rank $PSIJ_RANK"], stdout=Path("out"))
 resources = NodeResources.discover()
@@ -353,6 +354,7 @@ def job(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     return environ
 
 
+@pytest.mark.slow
 def test_ranks_are_spread_over_the_nodes_of_the_job(job: dict[str, str], here: Path) -> None:
     program = real_mpis.build(here)["mpich"]
     found = said(psij("launch", "-N", "3", "-n", "6", "-g", "1", "--", str(program)).stdout)
@@ -364,6 +366,7 @@ def test_ranks_are_spread_over_the_nodes_of_the_job(job: dict[str, str], here: P
     assert {line["CUDA_VISIBLE_DEVICES"] for line in found} == {""}  # none was asked for, so none is seen
 
 
+@pytest.mark.slow
 def test_nodes_are_shared_in_parts_and_taken_whole(job: dict[str, str], here: Path) -> None:
     with everything().assign(_one(), share=2) as first:  # type: ignore[union-attr]
         assert first[0].name == "node01"
@@ -378,6 +381,7 @@ def _one() -> object:
     return Resources()
 
 
+@pytest.mark.slow
 def test_no_run_is_started_that_cannot_end_before_the_wall_time(
     job: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +403,7 @@ def test_no_run_is_started_that_cannot_end_before_the_wall_time(
     assert (here / "started").exists()
 
 
+@pytest.mark.slow
 def test_two_hundred_at_once_never_hold_a_core_or_a_gpu_twice(
     job: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,6 +451,7 @@ def marked() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_launches_leave_no_process_and_a_whole_ledger(
     job: dict[str, str], here: Path, comes_true: Until
 ) -> None:

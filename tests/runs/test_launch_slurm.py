@@ -21,6 +21,8 @@ from tests.runs import real_mpis
 from tests.runs.launches import RECORD, Had, held_twice, recorded
 from tests.runs.real_mpis import said
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = [*COMMAND, "launch"]
 Until = Callable[..., None]
 
@@ -212,11 +214,11 @@ def test_srun_has_a_name_for_its_step_and_scancel_finds_it(
 ) -> None:
     """The command alone, without our sweep, which sees the ranks here because all nodes are one machine."""
     program = """
-import os, sys, psij_parsl.runs.run
+import os, sys, psij_parsl.runs.run_processes
 from psij_parsl import Job
 from psij_parsl.runs.registry import launcher
 from psij_parsl.resources import NodeResources
-psij_parsl.runs.run.processes = lambda *_: iter(())
+psij_parsl.runs.run_processes.processes = lambda *_: iter(())
 job = Job(command=["bash", "-c", sys.argv[1]], num_nodes=2, job_mode="mpi")
 with NodeResources.discover().assign(job) as nodes, launcher("srun")()(job, nodes) as run:
     sys.stdin.readline()

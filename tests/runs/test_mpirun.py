@@ -255,6 +255,7 @@ def test_a_copys_own_variables_of_these_names_are_kept() -> None:
     assert done.stdout == "1 2 3 4 5 6\n" * 2
 
 
+@pytest.mark.slow
 def test_in_an_mpi_run_a_copy_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     script = "trap '' TERM; if [ $PSIJ_RANK = 1 ]; then sleep 0.2; exit 4; fi; exec sleep 60"
     assert ended(fork(2, "mpi", script), 30)[0] == 4

@@ -18,7 +18,8 @@ from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
 from psij_parsl.job import Resources
 from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.resources.node import Node
-from psij_parsl.runs.mpi_detection import banner, linked, locate
+from psij_parsl.runs.mpi_detection import find_launcher, version_text
+from psij_parsl.runs.mpi_libraries import linked_mpi
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.planning import prepare_run
 from psij_parsl.runs.registry import launcher, launchers
@@ -134,7 +135,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PutProgram:
         text = f'#!/bin/sh\nif [ "$1" = --version ]; then cat <<"E"\n{version}\nE\nelse echo "$0" "$@"; fi\n'
         path.write_text(text)
         path.chmod(0o755)
-        banner.cache_clear()
+        version_text.cache_clear()
         return path
 
     return program
@@ -156,10 +157,10 @@ def test_every_method_has_golden_lines_and_says_how_it_ends_its_ranks() -> None:
     for name, method in launchers():
         assert isinstance(method, type), method
         assert method.name == name
-        assert method.reach.endswith("."), f"{name} does not say how signals reach its ranks"
+        assert method.signal_docs.endswith("."), f"{name} does not say how signals reach its ranks"
         if name not in ("single", "fork", "mpiexec"):  # at work in test_mpirun.py, and below
             assert {(name, "mpi"), (name, "serial")} <= GOLDEN.keys()
-            assert method.rank, f"{name} does not say by which variable a rank knows itself"
+            assert method.rank_variables, f"{name} does not say by which variable a rank knows itself"
 
 
 def test_without_gpus_none_are_asked_for() -> None:
@@ -203,8 +204,8 @@ def test_further_options_stand_behind_the_methods_own() -> None:
     method = launcher("srun")(options=["--mpi=pmix", "--label"])
     assert method.argv(ONE)[-2:] == ["--mpi=pmix", "--label"]
     assert method.text(ONE).endswith("--mpi=pmix --label")
-    assert method.called("/opt/srun").argv(ONE)[0] == "/opt/srun"
-    assert method.called("/opt/srun").argv(ONE)[-2:] == ["--mpi=pmix", "--label"]
+    assert method.with_program("/opt/srun").argv(ONE)[0] == "/opt/srun"
+    assert method.with_program("/opt/srun").argv(ONE)[-2:] == ["--mpi=pmix", "--label"]
 
 
 # ---- checks -------------------------------------------------------------------------------------------------------
@@ -369,13 +370,13 @@ def test_a_script_and_a_run_use_the_same_program(name: str, put: PutProgram) -> 
     put(method.program, BANNERS[other][0])
     os.environ["PATH"] += f":{further}"
     assert in_script(method, WIDE).stdout.startswith(f"{further / method.program} ")
-    assert locate(method, None) == str(further / method.program)
+    assert find_launcher(method, None) == str(further / method.program)
     for alias in method.aliases[:1]:
         (further / alias).symlink_to(further / method.program)  # beside it, its own name is the surer one
         assert in_script(method, WIDE).stdout.startswith(f"{further / alias} ")
-        assert locate(method, None) == str(further / alias)
+        assert find_launcher(method, None) == str(further / alias)
         own = put(alias, BANNERS[name][0])  # what comes first on PATH was put there on purpose
-        assert in_script(method, WIDE).stdout.split()[0] == str(own) == locate(method, None)
+        assert in_script(method, WIDE).stdout.split()[0] == str(own) == find_launcher(method, None)
 
 
 def test_this_host_is_called_as_it_calls_itself(monkeypatch: pytest.MonkeyPatch, put: PutProgram) -> None:
@@ -387,8 +388,8 @@ def test_this_host_is_called_as_it_calls_itself(monkeypatch: pytest.MonkeyPatch,
         put(method.program, BANNERS.get(name, [""])[0])
         words = {word.rpartition("=")[2] for word in prepare_run(method, job, nodes).command.argv}
         called = {"elsewhere.cluster," + own, f"elsewhere.cluster:1,{own}:1"}
-        assert bool(words & called) == method.own_name
-        assert (f"elsewhere.cluster,{nodes[1].name}" in words) != method.own_name
+        assert bool(words & called) == method.needs_own_hostname
+        assert (f"elsewhere.cluster,{nodes[1].name}" in words) != method.needs_own_hostname
 
 
 def test_open_mpi_is_told_the_nodes_where_it_does_not_ask_slurm(put: PutProgram, tmp_path: Path) -> None:
@@ -421,14 +422,14 @@ def test_open_mpi_is_told_the_nodes_where_it_does_not_ask_slurm(put: PutProgram,
 def test_a_launcher_of_another_mpi_is_not_taken_for_it(put: PutProgram) -> None:
     put("mpiexec", BANNERS["openmpi"][0])
     with pytest.raises(LaunchError, match=r"mpich is not on PATH: .*/mpiexec says 'mpirun \(Open MPI\) 5.0.11'"):
-        locate(launcher("mpich")(), os.environ["PATH"])
+        find_launcher(launcher("mpich")(), os.environ["PATH"])
     own = put("mpiexec.hydra", BANNERS["mpich"][0])
-    assert locate(launcher("mpich")(), os.environ["PATH"]) == str(own)
+    assert find_launcher(launcher("mpich")(), os.environ["PATH"]) == str(own)
 
 
 def test_without_any_mpi_the_reason_is_told(put: PutProgram) -> None:
     with pytest.raises(LaunchError, match="there is no program 'mpirun' on PATH here.*load the module"):
-        locate(launcher("openmpi")(), os.environ["PATH"])
+        find_launcher(launcher("openmpi")(), os.environ["PATH"])
     with pytest.raises(LaunchError, match="there is no 'mpiexec' on PATH here"):
         launcher("mpiexec")().resolved(os.environ["PATH"])
 
@@ -493,9 +494,9 @@ def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) ->
 def test_a_script_and_an_interpreter_may_load_any_mpi(tmp_path: Path) -> None:
     script = tmp_path / "solver"
     script.write_text("#!/usr/bin/env python3\n")
-    assert linked(str(script)).mpi == linked("/usr/bin/python3").mpi == "?"
-    assert linked("/bin/sleep").mpi == ""
-    assert linked("/no/such/program").mpi == ""
+    assert linked_mpi(str(script)).mpi == linked_mpi("/usr/bin/python3").mpi == "?"
+    assert linked_mpi("/bin/sleep").mpi == ""
+    assert linked_mpi("/no/such/program").mpi == ""
 
 
 def test_a_script_of_a_job_refuses_the_wrong_mpi_where_it_runs(tmp_path: Path, put: PutProgram) -> None:

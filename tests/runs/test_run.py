@@ -19,10 +19,12 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, LaunchError
 from psij_parsl.resources import Node
+from psij_parsl.runs.exit_codes import ExitCodesFile
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.rank_io import RankIO, last_lines
 from psij_parsl.runs.registry import launcher
-from psij_parsl.runs.run import MARK, Run, RunCommand, processes
+from psij_parsl.runs.run import Run, RunCommand
+from psij_parsl.runs.run_processes import MARK, processes
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
@@ -176,7 +178,11 @@ def test_a_launcher_that_dies_itself_hides_no_failure_that_led_to_it(
     codes = tmp_path / "codes"
     script = f"for code in {recorded}; do echo $code >>{codes}; done; trap - PIPE; kill -{end} $$; sleep 600"
     command = RunCommand(
-        argv=["bash", "-c", script], environment=os.environ, directory=tmp_path, io=RankIO(), codes=codes
+        argv=["bash", "-c", script],
+        environment=os.environ,
+        directory=tmp_path,
+        io=RankIO(),
+        exit_codes=ExitCodesFile(codes),
     )
     with Run(command) as run:
         assert run.wait(20) == code

@@ -18,13 +18,15 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.errors import LaunchError
 from psij_parsl.resources import Node
-from psij_parsl.runs import run
+from psij_parsl.runs import run_processes
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.run import Run
 from tests.clusters.packages import ManagerUnavailable
 from tests.runs import real_mpis
 from tests.runs.real_mpis import PROGRAMS, Hosts, said
+
+pytestmark = pytest.mark.slow
 
 CORES = sorted(os.sched_getaffinity(0))
 #: Of 400 raw `mpirun -n 2 true` of Open MPI 5.0.11 over two hosts, four at a time, 4 to 9 failed or hung as its daemons
@@ -75,7 +77,7 @@ def mpis(places: tuple[Hosts, Path]) -> dict[str, MPI]:
     return {
         "openmpi": MPI(openmpi, folder / "ranks.openmpi", plain),
         "mpich": MPI(mpich, folder / "ranks.mpich", plain),
-        "openmpi5": MPI(openmpi.called(str(openmpi5 / "mpirun")), folder / "ranks.openmpi", with_5),
+        "openmpi5": MPI(openmpi.with_program(str(openmpi5 / "mpirun")), folder / "ranks.openmpi", with_5),
         "intelmpi": MPI(MPIRun.for_site(launcher="intelmpi"), folder / "ranks.mpich", with_intel),
     }
 
@@ -240,7 +242,7 @@ def pids(out: Path) -> list[int]:
 
 
 def remaining(started: Run) -> list[int]:
-    return list(run.processes(started.command.mark, started.pid))
+    return list(run_processes.processes(started.command.mark, started.pid))
 
 
 def test_killed_launchers_and_ranks_leave_nothing(mpi: MPI, out: Path, comes_true: Until) -> None:
@@ -260,9 +262,9 @@ def test_killed_launchers_and_ranks_leave_nothing(mpi: MPI, out: Path, comes_tru
 def test_ranks_on_other_hosts_end_by_the_launchers_own_means(
     mpi: MPI, out: Path, comes_true: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `reach` says: our sweep sees this host only. Here all hosts are one machine, so it is made blind."""
-    sighted = run.processes
-    monkeypatch.setattr(run, "processes", lambda *_: iter(()))
+    """What `signal_docs` says: our sweep sees this host only. Here all hosts are one machine, so it is made blind."""
+    sighted = run_processes.processes
+    monkeypatch.setattr(run_processes, "processes", lambda *_: iter(()))
     job = two_hosts(["bash", "-c", PLAIN])
     with mpi.run(job, nodes("node01", "node02"), out) as started:
         comes_true(lambda: len(pids(out)) == 2 * len(CORES), 30)
@@ -330,7 +332,7 @@ def test_a_host_on_which_nothing_can_be_started_ends_the_run(mpi: MPI, mode: str
     io = RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err")
     job = Job(command=["sleep", "1"], num_nodes=2, ranks_per_node=1, job_mode=mode)
     with mpi.run(job, nodes("node01", "node09"), tmp_path, io=io) as started:
-        if mpi.method.waits_in_vain:
+        if mpi.method.waits_for_lost_daemons:
             with pytest.raises(LaunchError, match="could not start its daemon .* [(]exit code 255[)]"):
                 started.wait(120)
         code = started.wait(120)

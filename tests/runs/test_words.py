@@ -1,75 +1,115 @@
-"""Launch lines: what is read without jinja2 comes out as jinja2 has it."""
+"""Launch lines: functions of a run's shape, and lists of templates that sites write; both are checked alike."""
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
 
-import jinja2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from psij_parsl.errors import TemplateError
-from psij_parsl.runs import argument_template as words
-from psij_parsl.runs.mpirun import MODES, WORDS
-from psij_parsl.runs.registry import launchers
+from psij_parsl.errors import InvalidRequest, TemplateError
+from psij_parsl.job import Resources
+from psij_parsl.runs import argument_template
+from psij_parsl.runs.launch_line import Args, RunShape, arguments, check_line, each, names_hosts, names_program, when
 
-NAMES = sorted(set(WORDS) - {"env_names"})
-VALUES = st.fixed_dictionaries(
-    {name: st.sampled_from(["", "n1,n2", 0, 1, 128, None, True, False]) for name in NAMES}
-    | {"env_names": st.lists(st.sampled_from(["A", "B"]))}
-)
-LINES = [
-    getattr(method, mode)
-    for _, method in launchers()
-    if isinstance(method, type)
-    for mode in MODES
-    if getattr(method, mode)
+TWO = RunShape.of(Resources(num_nodes=2, ranks_per_node=4), hosts=["nid00012", "nid00113"])
+WHOLE = RunShape.of(Resources(num_nodes=2, ranks_per_node=4))
+
+
+def function(run: RunShape) -> Args:
+    return ["run", "-n", run.num_ranks, *when(run.hosts, "-w", run.hosts), *each("-x", run.env_names)]
+
+
+TEMPLATES = [
+    "run",
+    "-n",
+    "{{ num_ranks }}",
+    "{% if hosts %}-w{% endif %}",
+    "{{ hosts }}",
+    "{{ each('-x', env_names) }}",
 ]
-PIECES = st.recursive(
-    st.sampled_from(
-        ["-n", "{{ num_ranks }}", "{{ hosts }}", "{{ true }}", "}", "%}", "{", "{# x #}", "{{hosts}}", "\n"]
-    )
-    | st.text("abc ={}%", max_size=4),
-    lambda inner: (
-        st.builds(
-            "{{% if {}{} %}}{}{}{{% endif %}}".format,
-            st.sampled_from(["", "not "]),
-            st.sampled_from(NAMES),
-            inner,
-            st.sampled_from(["", "{% else %}no", "{% else %}{{ name }}", "{% else %}{% else %}"]),
-        )
-        | st.lists(inner, max_size=3).map("".join)
-    ),
-)
 
 
-def by_jinja(word: str, values: dict[str, Any]) -> str | None:
-    try:
-        return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(word).render(values)
-    except jinja2.TemplateError:
-        return None
+@pytest.mark.parametrize("line", [function, TEMPLATES])
+def test_a_function_and_templates_give_the_same_elements(line: object) -> None:
+    assert arguments(line, TWO) == ["run", "-n", "8", "-w", "nid00012,nid00113"]  # type: ignore[arg-type]
+    assert arguments(line, WHOLE) == ["run", "-n", "8"]  # type: ignore[arg-type]
+    assert names_hosts(line)  # type: ignore[arg-type]
+    assert names_program(line, "run")  # type: ignore[arg-type]
+    assert not names_program(line, "srun")  # type: ignore[arg-type]
+    check_line("a line", line)  # type: ignore[arg-type]
 
 
-@given(word=PIECES, values=VALUES)
-def test_a_word_is_what_jinja2_makes_of_it(word: str, values: dict[str, Any]) -> None:
-    expected = by_jinja(word, values)
-    if expected is None:
-        with pytest.raises((TemplateError, jinja2.TemplateError)):
-            words.used([word], "x")
-            words.rendered([word], values)
-    else:
-        assert words.rendered([word], values) == ([expected] if expected else [])
+def test_a_shape_tells_hosts_in_every_form_that_launchers_want() -> None:
+    assert (TWO.hosts, TWO.slots, TWO.nids) == ("nid00012,nid00113", "nid00012:4,nid00113:4", "12,113")
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
-@given(values=VALUES)
-def test_so_are_the_lines_of_all_methods(line: tuple[str, ...], values: dict[str, Any]) -> None:
-    plain = [word for word in line if "each(" not in word]
-    assert words.rendered(plain, values) == [said for word in plain if (said := by_jinja(word, values))]
+def test_no_value_is_split_or_dropped() -> None:
+    run = RunShape.of(Resources(), name="a b")
+    assert arguments(lambda run: ["x", run.name, ""], run) == ["x", "a b", ""]
+    assert arguments(["x", "{{ name }}"], run) == ["x", "a b"]
 
 
 def test_each_gives_an_option_before_every_name() -> None:
     line = ["run", "{{ each('-x', env_names) }}", "{{ hosts }}"]
-    assert words.rendered(line, {"env_names": ["A", "B"], "hosts": "n1"}) == ["run", "-x", "A", "-x", "B", "n1"]
-    assert words.used(line) == {"env_names", "hosts"}
+    expected = ["run", "-x", "A", "-x", "B", "n1"]
+    assert argument_template.rendered(line, {"env_names": ["A", "B"], "hosts": "n1"}) == expected
+    assert argument_template.used(line) == {"env_names", "hosts"}
+    assert each("-x", ["A", "B"]) == ["-x", "A", "-x", "B"]
+
+
+MISSPELT = [
+    lambda run: ["run", run.num_rank],
+    lambda run: ["run", run.num_ranks, *when(run.hosts, run.host)],
+    lambda run: ["run", run.num_ranks] if not run.hosts else ["run", run.num_ranks, run.slot],
+    ["run", "{{ num_rank }}"],
+    ["run", "{{ num_ranks }}", "{% if hosts %}{{ slot }}{% endif %}"],
+]
+
+
+@pytest.mark.parametrize("line", MISSPELT)
+def test_a_name_that_nothing_gives_is_refused_with_the_nearest(line: object) -> None:
+    with pytest.raises(TemplateError, match=r"x.mpi uses '\w+', which nothing gives.*did you mean"):
+        check_line("x.mpi", line)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "line", [lambda run: ["run", *when(run.hosts, "-w", run.hosts)], lambda run: ["run"], ["run"]]
+)
+def test_a_line_that_does_not_say_how_many_ranks_is_refused(line: object) -> None:
+    with pytest.raises(TemplateError, match="x.mpi never says how many ranks"):
+        check_line("x.mpi", line)  # type: ignore[arg-type]
+
+
+def test_a_line_may_refuse_what_it_cannot_start() -> None:
+    def alone(run: RunShape) -> Args:
+        if run.hosts or run.num_ranks > 1:
+            raise InvalidRequest("one rank")
+        return []
+
+    check_line("x.mpi", alone)
+    assert not names_hosts(alone)
+    assert not names_program(alone, "run")
+
+
+def test_an_error_of_a_functions_own_is_not_taken_for_a_name() -> None:
+    with pytest.raises(AttributeError, match="'list' object has no attribute 'push'"):
+        check_line("x.mpi", lambda run: [].push(run.num_ranks))  # type: ignore[attr-defined]
+
+
+def test_jinja2_is_loaded_for_templates_alone() -> None:
+    text = """
+import sys
+from psij_parsl.job import Resources
+from psij_parsl.runs.registry import launchers
+shape = Resources(ranks_per_node=2)
+for name, method in launchers():
+    if name not in ("single", "mpiexec"):
+        method().argv(shape)
+    if name != "single":
+        method().lines(shape) + method().text(shape)
+assert "jinja2" not in sys.modules
+launchers and method(lines={"mpi": ["x", "{{ num_ranks }}"]}).argv(shape)
+assert "jinja2" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", text], check=True)

@@ -23,6 +23,8 @@ from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.cli.helpers import COMMAND
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Put = Callable[[str, str], Path]
 SMALL = Bounds(memory_mb=96, output_mb=8)
 

@@ -83,6 +83,7 @@ def test_a_time_out_ends_the_whole_process_group(put: Put, tmp_path: Path, comes
     comes_true(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
+@pytest.mark.slow
 def test_a_grandchild_that_left_the_group_and_holds_the_pipe_does_not_keep_us(put: Put, tmp_path: Path) -> None:
     put("daemonic", f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 300' & echo started; sleep 300")
     began = time.monotonic()

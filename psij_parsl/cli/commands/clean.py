@@ -9,66 +9,49 @@ import time
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Annotated
-
-import typer
 
 from ...errors import InvalidRequest
 from ...jobs.job_places import owner_of
 from ...jobs.journal import Journal
 from ...jobs.record import JobRecord
-from ..arguments import AnyJobs, JsonRenderer, age
+from ..command import Command, Invocation
+from ..flag_types import age
+from ..flags import JSON, Flag
 from ..job_table import JobTable
 from ..output import Renderer
+from ..selectors import ANY_JOBS
 
-_DEFAULT = "30d"
-_ORPHAN_S = 86400.0  # a folder without a record is younger than this: a submission at work
+_ORPHAN_S = 86400.0  # a folder without a record that is younger may belong to a submission in progress
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}")
 
 
-def clean(
-    ctx: typer.Context,
-    jobs: AnyJobs = None,
-    older_than: Annotated[
-        str, typer.Option("--older-than", metavar="AGE", help="Ended so long ago: 30d, 12h; a bare number is days.")
-    ] = _DEFAULT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Those named even if they have not ended: what runs of them goes on.")
-    ] = False,
-    json: JsonRenderer = False,
-) -> int:
-    """Remove ended jobs' records and folders.
-
-    Those named, or all that ended long ago. Output files that were asked for with -o or -e stay.
-    """
-    out: Renderer = ctx.obj
+def _clean(out: Renderer, invocation: Invocation) -> int:
+    values, selectors = invocation.values(), invocation.arguments
+    dry_run = "dry_run" in values
     table = JobTable()
-    if not jobs:  # some may have ended since anybody looked
+    if not selectors:  # some may have ended since the last poll
         table.poll([(entry, "*" if entry.array else "") for entry in table.journal.open_entries().values()])
-    limit = time.time() - age(older_than, "--older-than")
-    if jobs:
-        chosen = _named(table, jobs, force=force)
+    limit = time.time() - values["older_than"]
+    if selectors:
+        jobs = _named(table, selectors, force="force" in values)
     else:
-        chosen = [entry for entry in table.journal.aged(limit) if not entry.open and _ended(entry) <= limit]
-    gone = {entry.id for entry in chosen}
-    folders = [
-        entry.folder for entry in chosen if entry.folder.name == entry.id
-    ]  # of no other name: a damaged record
-    loose = [] if jobs else _loose(table.journal, gone, limit)
-    size = sum(map(_size, (*folders, *loose)))
+        jobs = [entry for entry in table.journal.aged(limit) if not entry.open and _ended(entry) <= limit]
+    ids = {entry.id for entry in jobs}
+    folders = [entry.folder for entry in jobs if entry.folder.name == entry.id]  # else the record is damaged
+    leftovers = [] if selectors else _leftovers(table.journal, ids, limit)
+    size = sum(map(_size, (*folders, *leftovers)))
     if not dry_run:
-        for path in (*folders, *loose):
+        for path in (*folders, *leftovers):
             _remove(path)
-        table.journal.forget(gone)
-    going = [entry for entry in chosen if entry.open]
-    rest = f" and {len(loose)} things that belonged to none" if loose else ""
+        table.journal.forget(ids)
+    not_ended = [entry for entry in jobs if entry.open]
+    rest = f" and {len(leftovers)} files and folders that belong to no job" if leftovers else ""
     out.answer(
-        f"{_told(len(chosen) - len(going), going, dry_run=dry_run)}{rest}, {_bytes(size)}",
+        f"{_summary(len(jobs) - len(not_ended), not_ended, dry_run=dry_run)}{rest}, {_bytes(size)}",
         {
-            "removed": sorted(gone),
-            "not_ended": {entry.id: entry.native or None for entry in going},
-            "loose": [str(path) for path in loose],
+            "removed": sorted(ids),
+            "not_ended": {entry.id: entry.native or None for entry in not_ended},
+            "loose": [str(path) for path in leftovers],
             "bytes": size,
             "dry_run": dry_run,
         },
@@ -76,41 +59,44 @@ def clean(
     return 0
 
 
-def _told(ended: int, going: Sequence[JobRecord], *, dry_run: bool) -> str:
-    """What became of jobs that have ended, and of those that go on without us."""
-    said = [f"{'would remove' if dry_run else 'removed'} {_jobs(ended, 'ended ')}"] if ended or not going else []
-    if going:
-        known = ", ".join(_still(entry) for entry in going)
-        said.append(f"{'would forget' if dry_run else 'forgot'} {_jobs(len(going))} that had not ended ({known})")
-    return " and ".join(said)
+def _summary(ended: int, not_ended: Sequence[JobRecord], *, dry_run: bool) -> str:
+    """How many jobs were removed, and how many that have not ended were forgotten."""
+    parts = []
+    if ended or not not_ended:
+        parts.append(f"{'would remove' if dry_run else 'removed'} {_count(ended, 'ended ')}")
+    if not_ended:
+        natives = ", ".join(map(_at_manager, not_ended))
+        verb = "would forget" if dry_run else "forgot"
+        parts.append(f"{verb} {_count(len(not_ended))} that had not ended ({natives})")
+    return " and ".join(parts)
 
 
-def _jobs(number: int, kind: str = "") -> str:
+def _count(number: int, kind: str = "") -> str:
     return f"{number} {kind}{'job' if number == 1 else 'jobs'}"
 
 
-def _still(entry: JobRecord) -> str:
+def _at_manager(entry: JobRecord) -> str:
     return f"{entry.platform} still has it as {entry.native}" if entry.native else f"{entry.platform} may have it"
 
 
-def _named(table: JobTable, jobs: Sequence[str], *, force: bool) -> list[JobRecord]:
-    if "all" in jobs:
+def _named(table: JobTable, selectors: Sequence[str], *, force: bool) -> list[JobRecord]:
+    if "all" in selectors:
         raise InvalidRequest(
-            "`all` means jobs that have not ended, and those stay", hint="psij-run clean --older-than 0"
+            "`all` means the jobs that have not ended, and these are kept", hint="psij-run clean --older-than 0"
         )
-    chosen = []
-    for entry, key in table.find(jobs):
+    entries = []
+    for entry, key in table.find(selectors):
         if key not in ("", "*"):
             raise InvalidRequest(
                 f"an element of the array {entry.id} cannot be removed alone", hint=f"psij-run clean {entry.id}"
             )
         if entry.open:
-            table.poll([(entry, key)], urgent=True)  # it may have ended since anybody looked
+            table.poll([(entry, key)], urgent=True)  # it may have ended since the last poll
             entry = table.journal.get(entry.id)
         if entry.open and not force:
             raise InvalidRequest(f"job {entry.id} has not ended", hint=f"`psij-run cancel {entry.id}` first")
-        chosen.append(entry)
-    return chosen
+        entries.append(entry)
+    return entries
 
 
 def _ended(entry: JobRecord) -> float:
@@ -118,63 +104,63 @@ def _ended(entry: JobRecord) -> float:
     return max((*ends, entry.committed, entry.intended))
 
 
-def _loose(journal: Journal, gone: Container[str], limit: float) -> list[Path]:
-    """What belongs to no job."""
+def _leftovers(journal: Journal, removed: Container[str], limit: float) -> list[Path]:
+    """Folders and copies of scripts that belong to no job."""
     ids, roots = journal.places()
-    return [*_orphans(journal, ids, roots, limit), *_scripts(journal, gone, roots, limit)]
+    return [*_orphans(journal, ids, roots, limit), *_scripts(journal, removed, roots, limit)]
 
 
 def orphans(journal: Journal) -> list[Path]:
-    """Job folders of ours that no record names, old enough that no submission can be at work on them."""
+    """Our job folders that no record names, and that are too old for a submission in progress."""
     return _orphans(journal, *journal.places())
 
 
 def _orphans(journal: Journal, ids: Container[str], roots: Iterable[str], limit: float = 0.0) -> list[Path]:
-    """Those among these folders; `roots` are the places to look in.
+    """The orphaned job folders below `roots`; `ids` are the jobs on record.
 
-    A folder is ours if it says so. One that says nothing is another state directory's, or of an earlier version, and
-    stays, unless there is nothing in it. One whose job has started and not ended stays until it is older than `limit`
-    too (seconds since the epoch): its record may have been damaged.
+    A folder is ours if its owner link names our state directory. One without an owner link belongs to another state
+    directory or to an earlier version, and is kept unless it is empty. One whose job has started and not ended is kept
+    until it is older than `limit` too (seconds since the epoch): its record may have been damaged.
     """
-    found = []
+    folders: list[Path] = []
     for root in {os.path.join(journal.home, "jobs"), *roots}:
         try:
             with os.scandir(root) as items:
                 names = [item.name for item in items if item.name not in ids and _ID.fullmatch(item.name)]
         except OSError:
             continue
-        found += [path for name in names if _orphaned(path := Path(root, name), journal.identity, limit)]
-    return sorted(found)
+        folders += [path for name in names if _is_orphaned(path := Path(root, name), journal.identity, limit)]
+    return sorted(folders)
 
 
-def _orphaned(path: Path, identity: str, limit: float) -> bool:
+def _is_orphaned(path: Path, identity: str, limit: float) -> bool:
     try:
         stat = path.lstat()
         if not S_ISDIR(stat.st_mode) or stat.st_uid != os.geteuid() or time.time() - stat.st_mtime <= _ORPHAN_S:
             return False
         if owner_of(path) != identity:
             return not os.listdir(path)
-        going = os.path.lexists(path / "claim") and not os.path.lexists(path / "exit")
-        return not going or stat.st_mtime <= limit
-    except OSError:  # it has just gone
+        started_only = os.path.lexists(path / "claim") and not os.path.lexists(path / "exit")
+        return not started_only or stat.st_mtime <= limit
+    except OSError:  # it has just been removed
         return False
 
 
-def _scripts(journal: Journal, gone: Container[str], roots: Iterable[str], limit: float) -> list[Path]:
-    """Copies of job scripts that no remaining job runs. Each use of a copy makes it new, so only old jobs may."""
+def _scripts(journal: Journal, removed: Container[str], roots: Iterable[str], limit: float) -> list[Path]:
+    """Copies of job scripts that no remaining job runs. Each use updates their time, so only old jobs can use them."""
     roots = {str(journal.home), *journal.places()[1]}
     copies = [path for root in roots for path in Path(root, "scripts").glob("*.sh") if _changed(path) <= limit]
     if not copies:
         return []
-    remaining = (entry for entry in journal.aged(limit + _ORPHAN_S) if entry.id not in gone)
-    used = {word for entry in remaining if (job := journal.job(entry)) is not None for word in job.command}
+    remaining = (entry for entry in journal.aged(limit + _ORPHAN_S) if entry.id not in removed)
+    used = {arg for entry in remaining if (job := journal.job(entry)) is not None for arg in job.command}
     return [path for path in copies if str(path) not in used]
 
 
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except OSError:  # another clean has just taken it
+    except OSError:  # another clean has just removed it
         return time.time()
 
 
@@ -194,7 +180,7 @@ def _size(path: Path) -> int:
 def _bytes_of(path: str | Path) -> int:
     try:
         return os.lstat(path).st_size
-    except OSError:  # another clean has just taken it, or its job
+    except OSError:  # another clean, or its job, has just removed it
         return 0
 
 
@@ -204,3 +190,35 @@ def _bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TB"
+
+
+CLEAN = Command(
+    "clean",
+    "Remove the records and folders of ended jobs.",
+    _clean,
+    (
+        Flag(
+            "older_than",
+            ("--older-than",),
+            "AGE",
+            "Remove jobs that ended at least so long ago: 30d, 12h; a number without unit is days.",
+            age,
+            default="30d",
+        ),
+        Flag("dry_run", ("--dry-run",), "", "Only show what would be removed.", switch=True),
+        Flag(
+            "force",
+            ("--force",),
+            "",
+            "Remove the named jobs even if they have not ended; they are not cancelled.",
+            switch=True,
+        ),
+        JSON,
+    ),
+    ANY_JOBS,
+    details=(
+        "Without names, all jobs that ended long ago are removed (--older-than). Output files that were requested with"
+        " -o or -e are kept."
+    ),
+    examples=("psij-run clean --older-than 7d", "psij-run clean last"),
+)

@@ -1,4 +1,4 @@
-"""`doctor`: is everything in order that psij-run needs?"""
+"""`doctor`: checks everything that psij-run needs."""
 
 from __future__ import annotations
 
@@ -10,29 +10,26 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-
-import typer
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import Error, JournalError, PluginError, SchedulerError
 from ...system.files import home, is_private, private_folder, write_whole
 from ...system.locks import hold_lock, lock
-from ..arguments import JsonRenderer
-from ..completion import sites
-from ..flags import is_empty
+from ..command import Command, Invocation
+from ..flags import JSON, Flag
 from ..output import Column, Renderer
 
 if TYPE_CHECKING:
     from ...platforms.platform import Platform
 
-_COLUMNS = (Column("state", "STATE"), Column("what", "WHAT"), Column("text", "FOUND"), Column("hint", "HINT"))
+_COLUMNS = (Column("state", "STATE"), Column("what", "WHAT"), Column("text", "RESULT"), Column("hint", "HINT"))
 _MOST_IDS = 5  # named in one line
-_LITTLE_ROOM = 100 * 1024 * 1024  # bytes
+_LOW_SPACE = 100 * 1024 * 1024  # bytes
 _PACKAGES = ("psij-parsl", "typer", "jinja2", "pydantic", "filelock", "parsl")
 
 
 class Check(NamedTuple):
-    """One finding: `state` is ok, warning or broken."""
+    """One result: `state` is ok, warning or broken."""
 
     what: str
     state: str
@@ -41,28 +38,9 @@ class Check(NamedTuple):
     details: str = ""
 
 
-def doctor(
-    ctx: typer.Context,
-    site: Annotated[
-        str | None,
-        typer.Option(
-            "--site",
-            metavar="NAME",
-            help="For jobs of this site (default: that where they go).",
-            show_default=False,
-            autocompletion=sites,
-        ),
-    ] = None,
-    json: JsonRenderer = False,
-) -> int:
-    """See whether all is in order; exit with 3 if not.
-
-    A resource manager counts where jobs go to it: by the site that is chosen here, or jobs that are open.
-    """
-    if site == "":
-        raise is_empty("--site")
-    out: Renderer = ctx.obj
-    looks: dict[str, Callable[[], Iterator[Check]]] = {
+def _doctor(out: Renderer, invocation: Invocation) -> int:
+    site = invocation.texts.get("site")
+    checks: dict[str, Callable[[], Iterator[Check]]] = {
         "python": _python,
         "state directory": _state_directory,
         "journal": _journal,
@@ -70,21 +48,21 @@ def doctor(
         "platforms": partial(_platforms, site),
         "launchers": _launchers,
     }
-    found = [check for what, look in looks.items() for check in _guarded(what, look)]
-    out.table(_COLUMNS, [check._asdict() for check in found])
+    results = [result for what, check in checks.items() for result in _guarded(what, check)]
+    out.table(_COLUMNS, [result._asdict() for result in results])
     if not out.json:
-        for check in found:
-            if check.details:
-                out.out.write(f"\n{check.what}:\n{check.details}")
-    return 3 if any(check.state == "broken" for check in found) else 0
+        for result in results:
+            if result.details:
+                out.out.write(f"\n{result.what}:\n{result.details}")
+    return 3 if any(result.state == "broken" for result in results) else 0
 
 
-def _guarded(what: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+def _guarded(what: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
-        yield from look()
+        yield from check()
     except JournalError as error:
         yield Check(what, "broken", error.message, error.hint)
-    except Exception as error:  # noqa: BLE001 - whatever breaks here is what the doctor was called for
+    except Exception as error:  # noqa: BLE001 - the doctor is called to find whatever is broken
         yield Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
 
 
@@ -97,38 +75,43 @@ def _python() -> Iterator[Check]:
     from importlib.metadata import PackageNotFoundError, version
 
     yield Check("python", "ok", f"{sys.version.split()[0]}, {sys.executable}")
-    told, missing = [], []
+    installed, missing = [], []
     for name in _PACKAGES:
         try:
-            told.append(f"{name} {version(name)}")
+            installed.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    yield Check("packages", "ok", ", ".join(told))
+    yield Check("packages", "ok", ", ".join(installed))
     if missing:
         yield Check("packages", "broken", f"{', '.join(missing)}: not installed", "pip install psij-parsl")
 
 
 def _state_directory() -> Iterator[Check]:
-    where = home()
+    folder = home()
     try:
-        private_folder(where)
-        began = time.monotonic()
-        with hold_lock(lock(where / "doctor.lock"), timeout_s=5):
-            write_whole(where / "doctor.lock.test", "x")
-        os.unlink(where / "doctor.lock.test")
-        took = time.monotonic() - began
+        private_folder(folder)
+        started = time.monotonic()
+        with hold_lock(lock(folder / "doctor.lock"), timeout_s=5):
+            write_whole(folder / "doctor.lock.test", "x")
+        os.unlink(folder / "doctor.lock.test")
+        seconds = time.monotonic() - started
     except Error as error:
         yield Check("state directory", "broken", error.message, error.hint)
         return
     finally:
-        if (where / "doctor.lock").exists():
-            os.unlink(where / "doctor.lock")
-    yield Check("state directory", "ok", f"{where}: writable, locks work ({took * 1000:.0f} ms)")
-    if not is_private(where):
-        yield Check("state directory", "warning", f"others can read {where}", f"chmod 700 {where}")
-    free = shutil.disk_usage(where).free
-    state = "ok" if free > _LITTLE_ROOM else "warning"
-    yield Check("disk", state, f"{free / 2**30:.1f} GB free", "" if state == "ok" else "make room, or psij-run clean")
+        if (folder / "doctor.lock").exists():
+            os.unlink(folder / "doctor.lock")
+    yield Check("state directory", "ok", f"{folder}: writable, locks work ({seconds * 1000:.0f} ms)")
+    if not is_private(folder):
+        yield Check("state directory", "warning", f"others can read {folder}", f"chmod 700 {folder}")
+    free = shutil.disk_usage(folder).free
+    state = "ok" if free > _LOW_SPACE else "warning"
+    yield Check(
+        "disk",
+        state,
+        f"{free / 2**30:.1f} GB free",
+        "" if state == "ok" else "free some space, or run psij-run clean",
+    )
 
 
 def _journal() -> Iterator[Check]:
@@ -139,38 +122,40 @@ def _journal() -> Iterator[Check]:
     yield Check("journal", "ok", f"{len(journal.entries())} jobs, {len(journal.open_entries())} of them open")
     if unread := journal.damage():
         lines = "1 line" if unread == 1 else f"{unread} lines"
-        text = f"{lines} of {journal.path}, or of the folder `closed` beside it, cannot be read"
-        yield Check("journal", "warning", text, "the others are not harmed")
-    if loose := orphans(journal):
-        yield Check("journal", "warning", f"{len(loose)} folders belong to no job, e.g. {loose[0]}", "psij-run clean")
+        text = f"{lines} of {journal.path}, or of the folder `closed` next to it, cannot be read"
+        yield Check("journal", "warning", text, "the other lines are not affected")
+    if folders := orphans(journal):
+        yield Check(
+            "journal", "warning", f"{len(folders)} folders belong to no job, e.g. {folders[0]}", "psij-run clean"
+        )
 
 
 def _platforms(site: str | None) -> Iterator[Check]:
     from ...platforms.registry import platforms
 
     users = _users(site)
-    for name, found in platforms():
-        yield _platform(name, found, users.pop(name, ""))
-    for name, by in users.items():
+    for name, platform in platforms():
+        yield _platform(name, platform, users.pop(name, ""))
+    for name, user in users.items():
         yield Check(
-            f"platform {name}", "broken", f"not installed, needed by {by}", "install the package that brings it"
+            f"platform {name}", "broken", f"not installed, needed by {user}", "install the package that contains it"
         )
 
 
 def _users(site: str | None) -> dict[str, str]:
-    """Who uses each platform: the place where new jobs go, and jobs that are open."""
+    """What uses each platform: the target of new jobs, and jobs that are open."""
     from ...jobs.journal import Journal
 
     users: dict[str, list[str]] = {}
     try:
-        platform, user, _ = _place(site)
+        platform, user, _ = _target(site)
         users[platform] = [user]
-    except Error:  # told by `_sites`
+    except Error:  # reported by `_sites`
         pass
-    open_: dict[str, list[str]] = {}
+    open_ids: dict[str, list[str]] = {}
     for entry in Journal().open_entries().values():
-        open_.setdefault(entry.platform, []).append(entry.id)
-    for platform, ids in open_.items():
+        open_ids.setdefault(entry.platform, []).append(entry.id)
+    for platform, ids in open_ids.items():
         more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
         users.setdefault(platform, []).append(
             f"the open job{'s' * (len(ids) > 1)} {', '.join(ids[:_MOST_IDS])}{more}"
@@ -178,78 +163,101 @@ def _users(site: str | None) -> dict[str, str]:
     return {platform: " and ".join(names) for platform, names in users.items()}
 
 
-def _platform(name: str, found: Platform | PluginError, users: str) -> Check:
-    """How one is. What nobody uses is no fault: its client may be installed and know no cluster."""
-    from .platforms import bounded, missing_commands, not_ours
+def _platform(name: str, platform: Platform | PluginError, users: str) -> Check:
+    """Check one platform. One without users is never broken: its client may be installed without a cluster."""
+    from .platforms import bounded, foreign_commands, missing_commands
 
     what = f"platform {name}"
+    embedded = False  # has no commands that could be absent
     try:
-        if isinstance(found, PluginError):
-            raise found
-        missing = missing_commands(found)
-        found.template_class  # noqa: B018 - it is checked when it is loaded
-        absent = f"{', '.join(missing)} not on PATH" if missing else not_ours(found)
+        if isinstance(platform, PluginError):
+            raise platform
+        embedded = not platform.scheduler_class.commands
+        missing = missing_commands(platform)
+        platform.template_class  # noqa: B018 - it is checked when it is loaded
+        absent = f"{', '.join(missing)} not on PATH" if missing else foreign_commands(platform)
         if absent and users:
-            return Check(what, "broken", f"{absent}, needed by {users}", "load the module that brings its commands")
+            return Check(what, "broken", f"{absent}, needed by {users}", "load the module that provides its commands")
         if absent:
             return Check(what, "ok", f"not here: {absent}")
-        scheduler = bounded(found)
-        began = time.monotonic()
+        scheduler = bounded(platform)
+        started = time.monotonic()
         jobs = list(scheduler.ask(scheduler.live()))
     except SchedulerError as error:
-        if users or name == "local":
+        if users or embedded:
             return Check(what, "broken", f"{error.message}; used by {users}" if users else error.message, error.hint)
         return Check(what, "ok", f"installed, and not used here: {error.message}")
     except Error as error:
         return Check(what, "broken", error.message, error.hint, _trace(error) if error.__cause__ else "")
     except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
         return Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
-    return Check(what, "ok", f"answers in {time.monotonic() - began:.2f} s, {len(jobs)} jobs of yours")
+    return Check(what, "ok", f"answers in {time.monotonic() - started:.2f} s, {len(jobs)} jobs of yours")
 
 
-def _place(site: str | None) -> tuple[str, str, str]:
-    """Where new jobs go: the platform, what they use it by, and what there is to remark."""
+def _target(site: str | None) -> tuple[str, str, str]:
+    """Where new jobs go: the platform, what uses it, and a note."""
     from ...sites import find, look
     from ..job_from_flags import from_environment
 
-    chosen = {} if site else from_environment().chosen
-    named = site or chosen.get("site")
-    if file := chosen.get("config"):
-        there = find(None, Path(file))
-        return there.platform, f"the site {there.name}, by PSIJ_RUN_CONFIG", ""
-    if not named and (platform := chosen.get("platform")):
+    variables = {} if site else from_environment().texts
+    name = site or variables.get("site")
+    if file := variables.get("config"):
+        target = find(None, Path(file))
+        return target.platform, f"the site {target.name}, by PSIJ_RUN_CONFIG", ""
+    if not name and (platform := variables.get("platform")):
         return platform, "your jobs, by PSIJ_RUN_PLATFORM", ""
-    if named or (named := os.environ.get("PSIJ_SITE")):
-        by = "--site" if site else "PSIJ_RUN_SITE" if "site" in chosen else "PSIJ_SITE"
-        return find(named).platform, f"the site {named}, by {by}", ""
+    if name or (name := os.environ.get("PSIJ_SITE")):
+        source = "--site" if site else "PSIJ_RUN_SITE" if "site" in variables else "PSIJ_SITE"
+        return find(name).platform, f"the site {name}, by {source}", ""
     seen = look()
     if seen.site is not None:
         return find(seen.site.name).platform, f"the site {seen.site.name}: {seen.site.sign}", ""
-    there = find(placing=False)
-    return there.platform, "no site is recognised: jobs run on this host", seen.remark
+    target = find(placing=False)
+    return target.platform, "no site is detected: jobs run on this host", seen.remark
 
 
 def _sites(site: str | None) -> Iterator[Check]:
     from ...sites import installed
 
-    for name, found in installed().items():
-        if isinstance(found, Error):
-            yield Check(f"site {name}", "broken", found.message, found.hint)
+    for name, known_site in installed().items():
+        if isinstance(known_site, Error):
+            yield Check(f"site {name}", "broken", known_site.message, known_site.hint)
     try:
-        _, text, remark = _place(site)
+        _, text, note = _target(site)
     except Error as error:
         yield Check("site", "broken", error.message, error.hint)
         return
-    yield Check("site", "warning", remark) if remark else Check("site", "ok", text.removeprefix("the site "))
+    yield Check("site", "warning", note) if note else Check("site", "ok", text.removeprefix("the site "))
 
 
 def _launchers() -> Iterator[Check]:
     from ...runs.registry import launchers
 
     names = []
-    for name, found in launchers():
-        if isinstance(found, PluginError):
-            yield Check(f"launcher {name}", "broken", found.message, found.hint, _trace(found))
+    for name, launcher in launchers():
+        if isinstance(launcher, PluginError):
+            yield Check(f"launcher {name}", "broken", launcher.message, launcher.hint, _trace(launcher))
         else:
             names.append(name)
     yield Check("launchers", "ok", ", ".join(names))
+
+
+DOCTOR = Command(
+    "doctor",
+    "Check everything that psij-run needs; exit with 3 if something is broken.",
+    _doctor,
+    (
+        Flag(
+            "site",
+            ("--site",),
+            "NAME",
+            "Check for jobs of this site (default: the site where jobs go).",
+            complete="sites",
+        ),
+        JSON,
+    ),
+    details=(
+        "A resource manager that does not work is an error only if jobs use it: because of the selected site, or"
+        " because there are open jobs."
+    ),
+)

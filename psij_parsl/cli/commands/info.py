@@ -1,4 +1,4 @@
-"""`info`: everything that is on record about a job."""
+"""`info`: everything on record about a job."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import shlex
 import time
 from typing import Any
 
-import typer
-
 from ...jobs.job_folder import claimed_by, outputs
 from ...jobs.verdict import manager_log
 from ...system.files import end_of_log
 from ...system.id_ranges import format_ranges
-from ..arguments import AnyJobs, JsonRenderer, needed
+from ..command import Command, Invocation
+from ..flags import JSON
 from ..job_table import JobRow, JobTable
 from ..output import Column, Renderer, length, moment
+from ..selectors import ANY_JOBS, required
 
 _LINES = (
     Column("id", "job"),
@@ -65,14 +65,9 @@ _SHAPE = {
 _ALWAYS = ("num_nodes", "ranks_per_node", "wall_time_min", "job_mode")
 
 
-def info(ctx: typer.Context, jobs: AnyJobs = None, json: JsonRenderer = False) -> int:
-    """Show all that is known about a job.
-
-    Its command, script, files, states and times, and why it ended as it did.
-    """
-    out: Renderer = ctx.obj
+def _info(out: Renderer, invocation: Invocation) -> int:
     table = JobTable()
-    rows = table.poll(table.find(needed(jobs, "info")), urgent=True)
+    rows = table.poll(table.find(required(invocation.arguments, "info")), urgent=True)
     for note in table.notes:
         out.note(note)
     records = [_record(table, row) for row in rows]
@@ -114,11 +109,11 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         record["elements"] = row.status.message
     if job is None:
         return record
-    told = job.to_dict()
-    told["environment"] = sorted(job.environment)  # names only: the values may be secret
+    job_data = job.to_dict()
+    job_data["environment"] = sorted(job.environment)  # names only: the values may be secret
     shown = {
         name: value
-        for name, value in told.items()
+        for name, value in job_data.items()
         if name in _SHAPE and (name in _ALWAYS or value not in (None, 0, 1))
     }
     asked = [f"{_SHAPE[name]} {value}" for name, value in shown.items()]
@@ -128,7 +123,7 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         "command_line": shlex.join(job.command),
         "directory": str(job.directory),
         "asked": ", ".join(asked),
-        "job": told,
+        "job": job_data,
         "after": list(job.after),
     }
     if key or not entry.array:
@@ -139,3 +134,14 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
 
 def _existing(path: Any) -> str | None:
     return str(path) if path.exists() else None
+
+
+INFO = Command(
+    "info",
+    "Show everything that is known about a job.",
+    _info,
+    (JSON,),
+    ANY_JOBS,
+    details="Its command, script, files, states and times, and why it ended.",
+    examples=("psij-run info last",),
+)

@@ -1,11 +1,9 @@
-"""`platform list` and `platform show`: which resource managers there are, and what each can be asked for."""
+"""`platform list` and `platform show`: the resource managers, and the parameters of each."""
 
 from __future__ import annotations
 
 import shutil
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ...errors import Error, PluginError
 from ...platforms.platform import Platform
@@ -16,11 +14,11 @@ from ...platforms.registry import platforms as installed
 from ...platforms.scheduler import Scheduler
 from ...platforms.templates.validators import describe
 from ...system.commands import CommandRunner
-from ..arguments import JsonRenderer
-from ..completion import platforms
+from ..command import Command, Invocation
+from ..flags import JSON, Argument
 from ..output import Column, Renderer
 
-_ASK_S = 10.0  # seconds for a question that is only asked on the side
+_QUERY_S = 10.0  # seconds for a query that is not needed for the rest of the answer
 _IN_TEMPLATE = {
     "arrays": ("array",),
     "dependencies": ("after",),
@@ -59,19 +57,14 @@ _QUEUES = (
 )
 
 
-def list_platforms(ctx: typer.Context, json: JsonRenderer = False) -> int:
-    """List platforms: installed or not, and what each can.
-
-    A broken plug-in is shown with its error, and so are commands of the same names that are another manager's.
-    """
-    out: Renderer = ctx.obj
+def _list(out: Renderer, invocation: Invocation) -> int:
     rows = []
-    for name, found in installed():
+    for name, platform in installed():
         row: dict[str, Any] = {"name": name, "installed": False, "summary": "", "missing": [], "can": [], "error": ""}
         try:
-            if isinstance(found, PluginError):
-                raise found
-            row |= {"summary": found.summary, **_abilities(found)}
+            if isinstance(platform, PluginError):
+                raise platform
+            row |= {"summary": platform.summary, **_abilities(platform)}
         except Error as error:
             row["error"] = error.message
         except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
@@ -83,7 +76,7 @@ def list_platforms(ctx: typer.Context, json: JsonRenderer = False) -> int:
 
 def _abilities(platform: Platform) -> dict[str, Any]:
     missing = missing_commands(platform)
-    error = "" if missing else not_ours(platform)
+    error = "" if missing else foreign_commands(platform)
     return {"installed": not missing and not error, "missing": missing, "can": can(platform), "error": error}
 
 
@@ -92,8 +85,8 @@ def missing_commands(platform: Platform) -> list[str]:
     return [command for command in platform.scheduler_class.commands if shutil.which(command) is None]
 
 
-def not_ours(platform: Platform) -> str:
-    """That a command of a platform's name is known as another manager's, as a sentence; '' if it is not."""
+def foreign_commands(platform: Platform) -> str:
+    """A sentence if a command with a name of this platform's belongs to another manager; '' if none does."""
     scheduler = bounded(platform)
     other = foreign(ask(scheduler), scheduler.product)
     return other.not_of(scheduler.product) if other else ""
@@ -102,22 +95,16 @@ def not_ours(platform: Platform) -> str:
 def can(platform: Platform) -> list[str]:
     """What a platform can do beyond running jobs: by its template, and by the methods that it has of its own."""
     uses, kind = platform.template_class.uses, platform.scheduler_class
-    told = [what for what, names in _IN_TEMPLATE.items() if not uses.isdisjoint(names)]
-    return told + [what for what, name in _METHODS.items() if getattr(kind, name) is not getattr(Scheduler, name)]
+    abilities = [what for what, names in _IN_TEMPLATE.items() if not uses.isdisjoint(names)]
+    return abilities + [
+        what for what, name in _METHODS.items() if getattr(kind, name) is not getattr(Scheduler, name)
+    ]
 
 
-def show(
-    ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A platform.", show_default=False, autocompletion=platforms)
-    ],
-    json: JsonRenderer = False,
-) -> int:
-    """Show a platform's parameters and queues."""
+def _show(out: Renderer, invocation: Invocation) -> int:
     from ...platforms.templates.template import FIXED
 
-    out: Renderer = ctx.obj
-    platform = find_platform(name)
+    platform = find_platform(invocation.arguments[0])
     template = platform.template_class
     record = {
         "name": platform.name,
@@ -126,30 +113,30 @@ def show(
         "package": platform.package,
         **_abilities(platform),
     }
-    parameters = [
+    rows = [
         {
-            "name": each.name,
-            "default": each.default,
-            "takes": ", ".join(map(describe, each.validators)) or "text",
-            "help": each.help,
+            "name": parameter.name,
+            "default": parameter.default,
+            "takes": ", ".join(map(describe, parameter.validators)) or "text",
+            "help": parameter.help,
             "fixed": fixed,
-            "flag": _FLAGS.get(each.name, f"-X {each.name}=VALUE"),
+            "flag": _FLAGS.get(parameter.name, f"-X {parameter.name}=VALUE"),
         }
-        for fixed, declared in ((True, FIXED), (False, template.params))
-        for each in declared.values()
+        for fixed, parameters in ((True, FIXED), (False, template.params))
+        for parameter in parameters.values()
     ]
     queues = _queues(platform) if record["installed"] else []
     if out.json:
-        out.record({**record, "parameters": parameters, "queues": [queue._asdict() for queue in queues]}, ())
+        out.record({**record, "parameters": rows, "queues": [queue._asdict() for queue in queues]}, ())
         return 0
     lines = ("name", "summary", "package", "launcher", "installed", "missing", "error", "can")
     out.record(record, [Column(key, key) for key in lines])
     out.out.write("\nfixed parameters, each with a flag of its own\n")
     flag = Column("flag", "FLAG")
-    out.table((*_PARAMETERS[:1], flag, *_PARAMETERS[1:]), [row for row in parameters if row["fixed"]])
+    out.table((*_PARAMETERS[:1], flag, *_PARAMETERS[1:]), [row for row in rows if row["fixed"]])
     if template.params:
-        out.out.write("\nparameters of this platform, said as -X NAME=VALUE\n")
-        out.table(_PARAMETERS, [row for row in parameters if not row["fixed"]])
+        out.out.write("\nparameters of this platform, given as -X NAME=VALUE\n")
+        out.table(_PARAMETERS, [row for row in rows if not row["fixed"]])
     if queues:
         out.out.write("\n")
         out.table(_QUEUES, [queue._asdict() for queue in queues])
@@ -162,13 +149,33 @@ _FLAGS = {"num_nodes": "-N", "wall_time_min": "-t", "queue": "-q", "project": "-
 def _queues(platform: Platform) -> list[Queue]:
     try:
         return bounded(platform).queues()
-    except Error:  # it cannot say, or does not answer: the rest is shown all the same
+    except Error:  # unknown, or no answer: the rest is shown without it
         return []
 
 
 def bounded(platform: Platform) -> Scheduler:
-    """The platform's scheduler, with little patience."""
+    """The platform's scheduler, with a short timeout."""
     scheduler = platform.scheduler_class()
     if isinstance(scheduler.run, CommandRunner):
-        scheduler.run.timeout_s = _ASK_S
+        scheduler.run.timeout_s = _QUERY_S
     return scheduler
+
+
+LIST = Command(
+    "list",
+    "List the platforms, and what each can do.",
+    _list,
+    (JSON,),
+    details=(
+        "A platform is installed if its commands are on PATH. ERROR shows why a plug-in is broken, or that commands"
+        " with these names belong to another resource manager."
+    ),
+)
+SHOW = Command(
+    "show",
+    "Show the parameters and queues of a platform.",
+    _show,
+    (JSON,),
+    Argument("name", "NAME", "Name of the platform.", many=False, required=True, complete="platforms"),
+    examples=("psij-run platform show slurm",),
+)

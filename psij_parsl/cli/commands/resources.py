@@ -1,4 +1,4 @@
-"""`resources show`, `detect` and `fit`: the allocation that one stands in, who has what, and what is left."""
+"""`resources show`, `detect` and `fit`: the current allocation, which runs hold what, and what is idle."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from ...job import Resources
-from ...platforms.templates.validators import positive_int
-from ..arguments import JsonRenderer
-from ..job_from_flags import read, shape
-from ..options import FLAGS, Chosen, Flag, job_flags
+from ..command import Command, Invocation
+from ..flags import JSON
+from ..job_flags import SHARE, job_flags
+from ..job_from_flags import shape
 from ..output import Column, Renderer, length
 
 if TYPE_CHECKING:
     from ...resources import Hardware, Holder, Node, NodeResources
 
 _BAR = 12  # characters of a full bar
-_NAMES = ("nodes", "ntasks", "ntasks_per_node", "cpus_per_task", "threads_per_core", "gpus_per_task", "mem", "json")
-_FIT: tuple[Flag, ...] = (
-    *(flag for flag in FLAGS if flag.name in _NAMES),
-    Flag("share", ("--share",), "N", "1/N of each node, so that N such runs fit; 1: whole nodes.", positive_int),
-)
 _ABOUT = (
     Column("platform", "manager"),
     Column("id", "job"),
@@ -58,29 +51,25 @@ _HOLDERS = (
 )
 
 
-def show(ctx: typer.Context, json: JsonRenderer = False) -> int:
-    """Show what is busy and idle on each node, and who has it."""
-    out: Renderer = ctx.obj
+def _show(out: Renderer, invocation: Invocation) -> int:
     nodes = _nodes()
     pairs = list(zip(nodes.idle(), nodes.busy(), strict=True))
-    held = [_holder(each) for each in nodes.holders()]
+    holders = [_holder(holder) for holder in nodes.holders()]
     about = _about(nodes, [idle for idle, _ in pairs])
     if out.json:
-        each = [{"name": idle.name, "idle": _content(idle), "busy": _content(busy)} for idle, busy in pairs]
-        out.record({**about, "nodes": each, "holders": held}, ())
+        contents = [{"name": idle.name, "idle": _content(idle), "busy": _content(busy)} for idle, busy in pairs]
+        out.record({**about, "nodes": contents, "holders": holders}, ())
         return 0
     out.record(about, _ABOUT)
     out.out.write("\n")
     out.table(_NODES, _alike(pairs))
-    if held:
+    if holders:
         out.out.write("\n")
-        out.table(_HOLDERS, [{**row, **_summary(row)} for row in held])
+        out.table(_HOLDERS, [{**row, **_summary(row)} for row in holders])
     return 0
 
 
-def detect(ctx: typer.Context, json: JsonRenderer = False) -> int:
-    """Show what the environment says of this job's nodes, before anything is taken of them."""
-    out: Renderer = ctx.obj
+def _detect(out: Renderer, invocation: Invocation) -> int:
     from ...resources.discover import discover
 
     allocation = discover(hardware=_hardware())
@@ -106,7 +95,7 @@ def detect(ctx: typer.Context, json: JsonRenderer = False) -> int:
             "hosts": _compressed(names),
             "count": len(names),
             "memory": memory,
-            "cpus": f"{len(cpus)}: {_packed(cpus)}" if real else f"{len(cpus)}, not told which",
+            "cpus": f"{len(cpus)}: {_packed(cpus)}" if real else f"{len(cpus)}, ids unknown",
             "gpus": f"{len(gpus)}: {','.join(gpus)}" if gpus else "0",
         }
         for (cpus, gpus, memory, real), names in groups.items()
@@ -115,32 +104,24 @@ def detect(ctx: typer.Context, json: JsonRenderer = False) -> int:
     return 0
 
 
-def fit(ctx: typer.Context, chosen: Chosen) -> int:
-    """Tell how many runs of a shape fit now, beside those that are there.
-
-    What could never fit is an error that says why.
-    """
-    out: Renderer = ctx.obj
-    said = {flag.name: read(flag, chosen[flag.name]) for flag in _FIT if flag.name in chosen}
-    nodes, share = _nodes(), said.get("share")
-    each = Resources(
-        cpus_per_rank=said.get("cpus_per_task", 1),
-        threads_per_core=said.get("threads_per_core", 1),
-        gpus_per_rank=said.get("gpus_per_task", 0),
-        memory_per_node=said.get("mem"),
+def _fit(out: Renderer, invocation: Invocation) -> int:
+    values = invocation.values()
+    nodes, share = _nodes(), values.get("share")
+    rank = Resources(
+        cpus_per_rank=values.get("cpus_per_task", 1),
+        threads_per_core=values.get("threads_per_core", 1),
+        gpus_per_rank=values.get("gpus_per_task", 0),
+        memory_per_node=values.get("mem"),
     )
-    if "ntasks" in said and "nodes" not in said and "ntasks_per_node" not in said:
-        request = nodes.arrange(said["ntasks"], each, share=share)
+    if "ntasks" in values and "nodes" not in values and "ntasks_per_node" not in values:
+        request = nodes.arrange(values["ntasks"], rank, share=share)
     else:
-        request = replace(each, **shape(said))
+        request = replace(rank, **shape(values))
     nodes.check(request, share=share)
     number = nodes.fit(request, share=share)
-    wanted = {"num_nodes": request.num_nodes, "ranks_per_node": request.ranks_per_node, "share": share}
-    out.answer(str(number), {"fit": number, **wanted})
+    requested = {"num_nodes": request.num_nodes, "ranks_per_node": request.ranks_per_node, "share": share}
+    out.answer(str(number), {"fit": number, **requested})
     return 0
-
-
-fit = job_flags(fit, _FIT)
 
 
 def _nodes() -> NodeResources:
@@ -150,20 +131,20 @@ def _nodes() -> NodeResources:
 
 
 def _hardware() -> Hardware | None:
-    """What this host's site says of its nodes, if it says anything."""
+    """What the site of this host says about its nodes, if it says anything."""
     from ...sites import find
 
     return find(placing=False).hardware
 
 
-def _about(nodes: NodeResources, present: Sequence[Node]) -> dict[str, Any]:
-    allocation = nodes.allocation
+def _about(resources: NodeResources, nodes: Sequence[Node]) -> dict[str, Any]:
+    allocation = resources.allocation
     return {
         "platform": allocation.platform,
         "id": allocation.id,
         "cluster": allocation.cluster,
-        "time_left_s": nodes.time_left(),
-        "hosts": _compressed(node.name for node in present),
+        "time_left_s": resources.time_left(),
+        "hosts": _compressed(node.name for node in nodes),
     }
 
 
@@ -191,7 +172,7 @@ def _alike(pairs: Sequence[tuple[Node, Node]]) -> list[dict[str, Any]]:
 
 
 def _bar(part: int, whole: int) -> str:
-    """`████░░░░░░░░ 3/8`; nothing of nothing is empty."""
+    """`████░░░░░░░░ 3/8`; empty for none of none."""
     if not whole:
         return ""
     full, empty = "█░" if "utf" in (sys.stdout.encoding or "").lower() else "#."
@@ -199,14 +180,14 @@ def _bar(part: int, whole: int) -> str:
     return f"{full * filled}{empty * (_BAR - filled)} {part}/{whole}"
 
 
-def _holder(each: Holder) -> dict[str, Any]:
-    host, _, rest = each.processes[0].partition("/")
+def _holder(holder: Holder) -> dict[str, Any]:
+    host, _, rest = holder.processes[0].partition("/")
     return {
-        "id": each.id,
+        "id": holder.id,
         "host": host,
         "pid": rest.split("/")[1] if rest.count("/") == 2 else "",
-        "for_s": time.time() - each.since if each.since else None,
-        "nodes": [{"name": node.name, **_content(node)} for node in each.nodes],
+        "for_s": time.time() - holder.since if holder.since else None,
+        "nodes": [{"name": node.name, **_content(node)} for node in holder.nodes],
     }
 
 
@@ -233,3 +214,22 @@ def _compressed(names: Any) -> str:
     from ...resources.hostlist import compress
 
     return compress(names)
+
+
+SHOW = Command("show", "Show what is busy and idle on each node, and which runs hold it.", _show, (JSON,))
+DETECT = Command(
+    "detect", "Show the nodes, cores and GPUs of this job, as the environment describes them.", _detect, (JSON,)
+)
+FIT = Command(
+    "fit",
+    "Show how many runs of a shape fit now, next to the present ones.",
+    _fit,
+    (
+        *job_flags(
+            "nodes", "ntasks", "ntasks_per_node", "cpus_per_task", "threads_per_core", "gpus_per_task", "mem", "json"
+        ),
+        SHARE,
+    ),
+    details="A run that could never fit is an error.",
+    examples=("psij-run resources fit -n 4 -g 1",),
+)

@@ -1,4 +1,4 @@
-"""`run`: a job in the foreground. Its output is ours, its end is ours, Ctrl-C is its cancel."""
+"""`run`: a job in the foreground. Its output and its end are ours, and Ctrl-C cancels it."""
 
 from __future__ import annotations
 
@@ -9,62 +9,51 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
-import typer
-
 from ...errors import Ambiguous, Error
 from ...jobs.executor import Submission
 from ...jobs.job_folder import outputs
 from ...signals import kept, received_signal, registered, should_exit
 from ...states import JobState, JobStatus
-from ..app import OURS
-from ..arguments import CommandWords
-from ..job_table import Found, JobRow, JobTable, exit_status, failure_error
-from ..options import Chosen, job_flags
+from ..command import OWN_ERROR, Command, Invocation
+from ..job_flags import JOB_COMMAND, JOB_FLAGS
+from ..job_outcome import all_final, exit_status, failure_error
+from ..job_request import JobRequest, job_request
+from ..job_table import JobRow, JobTable, Selection
 from ..output import Renderer
 from ..output_stream import Pump, Sink, Spinner, Tail
 from ..stdio import unwritten
-from .job_actions import all_final
-from .submit import Order, order
 
-_MOST_NOTES = 5
-_ASK_AFTER_S = (0.2, 1.0, 3.0, None)  # seconds between looks at a job that is being cancelled
+_MOST_ERRORS = 5  # reported of an array
+_POLL_AFTER_S = (0.2, 1.0, 3.0, None)  # seconds between polls of a job that is being cancelled
 
 
-@job_flags
-def run(ctx: typer.Context, chosen: Chosen, command: CommandWords = None) -> int:
-    """Run a job in the foreground.
-
-    Waits for it, shows its output as it comes, and exits with its code.
-
-    Ctrl-C cancels the job; a second one leaves at once.
-    """
-    out: Renderer = ctx.obj
+def _run(out: Renderer, invocation: Invocation) -> int:
     table = JobTable()
-    ordered = order(ctx, table, chosen, command)
-    return _Foreground(out, table, ordered, verbose="verbose" in chosen).run()
+    request = job_request(out, table, invocation)
+    return _Foreground(out, table, request, verbose="verbose" in invocation.texts).run()
 
 
 class _Foreground:
-    """One job that we stand for."""
+    """One job in the foreground."""
 
-    def __init__(self, out: Renderer, table: JobTable, ordered: Order, *, verbose: bool) -> None:
-        self.out, self.table, self.order, self.verbose = out, table, ordered, verbose
-        self.executor = ordered.target.executor
+    def __init__(self, out: Renderer, table: JobTable, request: JobRequest, *, verbose: bool) -> None:
+        self.out, self.table, self.request, self.verbose = out, table, request, verbose
+        self.executor = request.target.executor
         self.submission: Submission | None = None
-        self.found: Found = ()
+        self.jobs: Selection = ()
         self.statuses: Sequence[JobStatus] = ()
-        self.told_of = 0
+        self.reported_streams = 0  # of our own that cannot be written
         self.spinner = Spinner(sys.stderr, quiet=out.json)
         self.pump = Pump((), self.spinner)
 
     def run(self) -> int:
-        with registered(on_first=self._heard, on_second=self._last_words):
-            job = self.order.job
-            old = [Tail(path) for path in (job.stdout, job.stderr) if path is not None and not job.array]
+        with registered(on_first=self._first_signal, on_second=self._report_leaving):
+            job = self.request.job
+            existing = [Tail(path) for path in (job.stdout, job.stderr) if path is not None and not job.array]
             if self.spinner.active:
                 self.spinner.draw(f"submitting {job.display_name}")
             try:
-                self.submission = self.order.submit()
+                self.submission = self.request.submit()
             except Ambiguous as error:
                 if not should_exit() or not error.job_id:
                     raise
@@ -73,149 +62,162 @@ class _Foreground:
                 self.spinner.clear()
             if self.verbose:
                 self.out.note(
-                    f"job {self.submission.id}; {self.executor.platform.name} calls it {self.submission.native_id};"
-                    f" its folder is {self.submission.folder}"
+                    f"job {self.submission.id}; {self.executor.platform.name} id {self.submission.native_id};"
+                    f" folder {self.submission.folder}"
                 )
-            self.found = self.table.find([self.submission.id], elements=True)
-            self.pump = Pump(self._pairs({tail.path: tail for tail in old}), self.spinner)
+            self.jobs = self.table.find([self.submission.id], elements=True)
+            self.pump = Pump(self._pairs({tail.path: tail for tail in existing}), self.spinner)
             self.pump.start()
             try:
-                if not self.executor.wait_until(self.found, self._done) or self.pump.error:
+                if not self.executor.wait_until(self.jobs, self._done) or self.pump.error:
                     self._cancel()
             finally:
                 self.pump.waiting = None
                 self.pump.finish()
             if self.pump.error:
                 raise self.pump.error
-            self._tell_of_lost()
-            return self._ended() or (OURS if self.pump.lost else 0)
+            self._report_lost_streams()
+            return self._report_end() or (OWN_ERROR if self.pump.lost else 0)
 
-    def _pairs(self, old: dict[os.PathLike[str], Tail]) -> list[tuple[Tail, Sink]]:
+    def _pairs(self, existing: dict[os.PathLike[str], Tail]) -> list[tuple[Tail, Sink]]:
         pairs = []
-        for entry, key in self.found:
-            stdout, stderr = outputs(entry.element_folder(key), key, self.order.job)
+        for entry, key in self.jobs:
+            stdout, stderr = outputs(entry.element_folder(key), key, self.request.job)
             label = f"[{key}] " if key else ""
-            pairs.append((old.get(stdout) or Tail(stdout), Sink(sys.stdout, label)))
+            pairs.append((existing.get(stdout) or Tail(stdout), Sink(sys.stdout, label)))
             if stderr != stdout:
-                pairs.append((old.get(stderr) or Tail(stderr), Sink(sys.stderr, label)))
+                pairs.append((existing.get(stderr) or Tail(stderr), Sink(sys.stderr, label)))
         return pairs
 
     def _done(self, statuses: Sequence[JobStatus]) -> bool:
         self.statuses = statuses
         waiting = [status for status in statuses if status.state < JobState.ACTIVE]
-        self.pump.waiting = self._words(waiting[0]) if len(waiting) == len(statuses) else None
+        self.pump.waiting = self._waiting_text(waiting[0]) if len(waiting) == len(statuses) else None
         if self.pump.waiting is None:
             self.spinner.clear()
-        self._tell_of_lost()
+        self._report_lost_streams()
         return all_final(statuses) or self.pump.error is not None
 
-    def _tell_of_lost(self) -> None:
-        """Once, of a stream of ours that takes no more: the job is not ended for that, for its files have it all."""
-        for sink, error in self.pump.lost[self.told_of :]:
-            self.told_of += 1
+    def _report_lost_streams(self) -> None:
+        """Report each stream of ours that cannot be written, once. The job goes on: its files hold the output."""
+        for sink, error in self.pump.lost[self.reported_streams :]:
+            self.reported_streams += 1
             job = self.submission.id if self.submission else ""
             ended = all_final(self.statuses)
-            told = unwritten(
-                error,
-                f"job {job} {'has ended' if ended else 'runs on'}",
-                f"`psij-run logs {'--stderr ' if sink.name == 'stderr' else ''}{job}` shows what it {'wrote' if ended else 'writes'}",
-                stream=sink.name,
+            option, verb = "--stderr " if sink.name == "stderr" else "", "wrote" if ended else "writes"
+            self.out.error(
+                unwritten(
+                    error,
+                    f"job {job} {'has ended' if ended else 'runs on'}",
+                    f"`psij-run logs {option}{job}` shows what it {verb}",
+                    stream=sink.name,
+                ),
+                exit_code=OWN_ERROR,
             )
-            told.exit_status = OURS
-            self.out.error(told)
 
-    def _words(self, status: JobStatus) -> str:
-        said = "held" if status.held else status.message
-        reason = f" ({said})" if said and said != "None" else ""
+    def _waiting_text(self, status: JobStatus) -> str:
+        message = "held" if status.held else status.message
+        reason = f" ({message})" if message and message != "None" else ""
         return f"job {self.submission.id if self.submission else ''} {status.state.name}{reason}"
 
     # ---- leaving early -------------------------------------------------------------------------------------
 
-    def _heard(self) -> None:
-        """The first signal: what it does is said at once where the manager may take long to let us do it."""
+    def _first_signal(self) -> None:
+        """Tell at once what the first signal does: during a submission the manager may take long."""
         if self.submission is None:
-            _say("the job is cancelled once it is submitted; Ctrl-C once more leaves at once")
+            _write_stderr("the job is cancelled once it is submitted; Ctrl-C once more leaves at once")
 
     def _cancel_unknown(self, job_id: str) -> int:
-        """Nobody knows yet whether the manager has the job: see that it is cancelled if it turns out to."""
+        """It is not known whether the manager has the job: cancel it as soon as it is found there."""
         self.executor.cancel([job_id])
         name = self.executor.platform.name
         self.out.note(
-            f"nobody knows yet whether {name} has job {job_id}: if it has, it is cancelled when it shows up"
+            f"it is not known yet whether {name} has job {job_id}: if so, the job is cancelled when {name} shows it"
         )
         return 128 + (received_signal() or signal.SIGINT)
 
     def _cancel(self) -> None:
-        """After Ctrl-C, or when nobody reads our output any more: cancel the job and wait for its end."""
+        """Cancel the job and wait for its end: after Ctrl-C, or when the reader of our output has left."""
         if self.submission is None or all_final(self.statuses):
             return
         self.pump.waiting = None
         self.spinner.clear()
         if self.pump.error is None:
             self.out.note(f"cancelling job {self.submission.id}; Ctrl-C once more leaves at once")
-        with registered():  # the signal that came is used up; the next one is the second
+        with registered():  # from here on, the next signal is the second one
             signal.signal(signal.SIGINT, self._leave)
             if not kept(signal.SIGHUP):
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closing terminal's comes twice: its shell's as well
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closing terminal sends it twice: its shell does too
             try:
                 self.executor.cancel_found(self.table.find([self.submission.id]))
             except Error:
-                self._last_words()
+                self._report_leaving()
                 raise
-            for patience_s in _ASK_AFTER_S:  # a job that has not started leaves no sign of its end: ask
-                if self.executor.wait_until(self.found, self._done_cancelling, timeout=patience_s):
+            for timeout_s in _POLL_AFTER_S:  # a job that has not started writes no exit file: poll
+                if self.executor.wait_until(self.jobs, self._done_cancelling, timeout=timeout_s):
                     return
                 if should_exit():
                     self._leave(received_signal() or signal.SIGTERM, None)
-                self.executor.statuses(self.found, urgent=True)
+                self.executor.statuses(self.jobs, urgent=True)
 
     def _done_cancelling(self, statuses: Sequence[JobStatus]) -> bool:
         self.statuses = statuses
         return all_final(statuses)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
-        self._last_words()
+        self._report_leaving()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    def _last_words(self) -> None:
-        """What is still there when we leave at once."""
+    def _report_leaving(self) -> None:
+        """Tell what is still there when we leave at once."""
         if self.submission is None:
             text = "left while the job was being submitted; `psij-run list` shows whether it was"
         else:
-            still = [s.state.name for s in self.statuses if not s.final] or ["QUEUED"]
+            states = [status.state.name for status in self.statuses if not status.final] or ["QUEUED"]
             job = self.submission
             text = (
-                f"job {job.id} ({self.executor.platform.name} {job.native_id}) is still {still[0]};"
+                f"job {job.id} ({self.executor.platform.name} {job.native_id}) is still {states[0]};"
                 f" `psij-run cancel {job.id}` ends it"
             )
-        _say(text)
+        _write_stderr(text)
 
-    # ---- its end -------------------------------------------------------------------------------------------
+    # ---- the end -------------------------------------------------------------------------------------------
 
-    def _ended(self) -> int:
+    def _report_end(self) -> int:
         signalled = received_signal() if should_exit() else None
-        entries = self.table.journal.some({entry.id for entry, _ in self.found})
+        entries = self.table.journal.some({entry.id for entry, _ in self.jobs})
         rows = [
             JobRow(entries.get(entry.id, entry), key, status, entry.native)
-            for (entry, key), status in zip(self.found, self.statuses, strict=True)
+            for (entry, key), status in zip(self.jobs, self.statuses, strict=True)
         ]
-        bad = [row for row in rows if row.status.state is not JobState.COMPLETED]
-        for row in bad[:_MOST_NOTES]:
-            self.out.error(self._error(row))
-        if len(bad) > _MOST_NOTES:
-            self.out.note(f"and {len(bad) - _MOST_NOTES} more of {len(rows)}")
-        if signalled and all(row.status.state is JobState.CANCELED for row in bad):
+        failed = [row for row in rows if row.status.state is not JobState.COMPLETED]
+        for row in failed[:_MOST_ERRORS]:
+            self.out.error(failure_error(row), exit_code=exit_status(row.status))
+        if len(failed) > _MOST_ERRORS:
+            self.out.note(f"and {len(failed) - _MOST_ERRORS} more of {len(rows)}")
+        if signalled and all(row.status.state is JobState.CANCELED for row in failed):
             return 128 + signalled
         return max(exit_status(row.status) for row in rows)
 
-    def _error(self, row: JobRow) -> Error:
-        error = failure_error(row)
-        error.exit_status = exit_status(row.status)
-        return error
 
-
-def _say(text: str) -> None:
-    """A word from within a signal handler, which may have interrupted another one."""
+def _write_stderr(text: str) -> None:
+    """Write from within a signal handler, which may have interrupted another write."""
     with suppress(OSError):
         os.write(2, f"psij-run: {text}\n".encode())
+
+
+RUN = Command(
+    "run",
+    "Run a job in the foreground.",
+    _run,
+    JOB_FLAGS,
+    JOB_COMMAND,
+    details=(
+        "Waits for the job, shows its output as it comes, and exits with its exit code.\n\n"
+        "Ctrl-C cancels the job; a second Ctrl-C leaves at once."
+    ),
+    examples=("psij-run run -N 2 -n 8 -t 30 -- ./solver input.dat", "psij-run run -q debug job.sh 7"),
+    runs_program=True,
+    foreground=True,
+)

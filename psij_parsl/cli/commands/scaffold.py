@@ -1,4 +1,4 @@
-"""`platform new`: a package for a resource manager that psij-parsl does not know yet."""
+"""`platform new`: the skeleton of a package for a resource manager that psij-parsl does not support yet."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ...errors import InvalidRequest
-from ..arguments import JsonRenderer
+from ..command import Command, Invocation
+from ..flags import JSON, Argument, Flag
 from ..output import Renderer
 
 #: Template in skeleton/ -> where it goes in the new package.
@@ -26,21 +24,12 @@ _FILES = {
 }
 
 
-def new(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The platform's name.", show_default=False)],
-    directory: Annotated[
-        str | None,
-        typer.Option("--directory", metavar="DIR", help="Where (default: psij-NAME here).", show_default=False),
-    ] = None,
-    json: JsonRenderer = False,
-) -> int:
-    """Write the skeleton of a package that adds a platform."""
-    out: Renderer = ctx.obj
+def _new(out: Renderer, invocation: Invocation) -> int:
+    name = invocation.arguments[0]
     _check(name)
-    root = Path(directory or f"psij-{name}")
+    root = Path(invocation.texts.get("directory", f"psij-{name}"))
     if root.exists():
-        raise InvalidRequest(f"{root} is there already", hint="choose another --directory, or remove it")
+        raise InvalidRequest(f"{root} exists already", hint="choose another --directory, or remove it")
     texts = dict(skeleton(name))
     try:
         for path, text in texts.items():
@@ -63,7 +52,7 @@ def skeleton(name: str) -> Iterator[tuple[str, str]]:
     """Each file of the new package: its path and its text."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(  # whose signs are others than those of the job template, which is one of the files
+    environment = Environment(  # with other delimiters than the job template, which is one of the files
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         variable_start_string="<<",
@@ -93,3 +82,13 @@ def _check(name: str) -> None:
         raise InvalidRequest(f"the package psij_{name} would be psij-parsl itself", hint="choose another name")
     if name in dict(platforms(plugins=False)):
         raise InvalidRequest(f"the platform {name!r} comes with psij-parsl", hint="choose another name")
+
+
+NEW = Command(
+    "new",
+    "Write the skeleton of a package that adds a platform.",
+    _new,
+    (Flag("directory", ("--directory",), "DIR", "Directory to write to (default: psij-NAME)."), JSON),
+    Argument("name", "NAME", "Name of the new platform.", many=False, required=True),
+    examples=("psij-run platform new toyq",),
+)

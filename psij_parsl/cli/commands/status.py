@@ -1,66 +1,87 @@
-"""`status` and `list`: jobs as tables."""
+"""`status`: the state of jobs as a table."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Annotated
+from functools import partial
+from operator import ne
+from signal import SIGINT
 
-import typer
+from ...signals import received_signal, registered, should_exit
+from ..command import Command, Invocation
+from ..flags import JSON, Flag
+from ..job_table import JobRow, JobTable, Selection
+from ..output import Column, Renderer, length
+from ..selectors import OPEN_JOBS
 
-from ...jobs.record import JobRecord
-from ...platforms.templates.validators import positive_int
-from ..arguments import JsonRenderer, Selectors, age, count
-from ..job_table import JobTable
-from ..output import Renderer
-from . import overview
-
-
-def status(
-    ctx: typer.Context,
-    jobs: Selectors = None,
-    elements: Annotated[bool, typer.Option("--elements", help="Each element of an array on its own line.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh until all have ended, or Ctrl-C.")] = False,
-    json: JsonRenderer = False,
-) -> int:
-    """Show the state of jobs: those named, or all open ones.
-
-    Among the open ones are, once, those that have ended since the last look.
-    """
-    return overview.status(ctx.obj, jobs or (), elements=elements, watch=watch)
+COLUMNS = (
+    Column("id", "ID"),
+    Column("name", "NAME"),
+    Column("where", "WHERE"),
+    Column("state", "STATE"),
+    Column("native_id", "NATIVE ID"),
+    Column("queue_s", "WAIT", length),
+    Column("run_s", "RUN", length),
+    Column("why", "REASON"),
+)
+_WATCH_S = 1.0
 
 
-def list_jobs(
-    ctx: typer.Context,
-    everything: Annotated[bool, typer.Option("-a", "--all", help="Ended jobs too.")] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since", metavar="AGE", help="Jobs of the last 2d, 12h, ...; ended ones too.", show_default=False
-        ),
-    ] = None,
-    newest: Annotated[
-        str | None, typer.Option("-n", "--count", metavar="COUNT", help="The newest COUNT only.", show_default=False)
-    ] = None,
-    json: JsonRenderer = False,
-) -> int:
-    """List jobs on record: open ones, or all with -a.
-
-    Among the open ones are, once, those that have ended since the last look.
-    """
-    out: Renderer = ctx.obj
-    most = count(newest, "-n", positive_int) or 0
+def _status(out: Renderer, invocation: Invocation) -> int:
     table = JobTable()
-    journal = table.journal
-    going: Iterable[JobRecord] = journal.open_entries().values()
-    chosen: Iterable[JobRecord]
-    if since is not None or (everything and most):
-        after = time.time() - age(since, "--since") if since is not None else 0.0
-        chosen = journal.recent(after=after, count=most).values()
-        going = [entry for entry in chosen if entry.open]
-    elif everything:
-        chosen = journal.entries().values()
-    else:
-        chosen = going = list(going)[-most:]
-    overview.show(out, table, table.rows(chosen, going))
+    jobs = table.find(invocation.arguments or ["all"], elements="elements" in invocation.texts)
+    if "watch" in invocation.texts:
+        return _watch(table, out, jobs)
+    rows = table.poll(jobs, urgent=True)
+    show_jobs(out, table, rows)
     return 0
+
+
+def show_jobs(out: Renderer, table: JobTable, rows: Iterable[JobRow]) -> None:
+    """Print these jobs as a table, and the notes on them."""
+    now = time.time()
+    for note in table.notes:
+        out.note(note)
+    new = table.journal.new
+    empty = "no jobs yet; `psij-run submit -- hostname` submits one" if new else "no open jobs"
+    out.table(COLUMNS, (row.data(now) for row in rows), empty=empty)
+
+
+def _watch(table: JobTable, out: Renderer, jobs: Selection) -> int:
+    """On a terminal one table that is redrawn; elsewhere the rows that have changed."""
+    screen = out.out.isatty() and not out.json
+    last: dict[str, tuple[str, str]] = {}
+    with registered():
+        while True:
+            rows = table.poll(jobs)
+            if screen:
+                out.out.write("\x1b[H\x1b[2J")
+            changed = [row for row in rows if screen or last.get(row.id) != (row.status.state.name, row.why)]
+            if changed:
+                show_jobs(out, table, changed)
+                out.out.flush()
+            last = {row.id: (row.status.state.name, row.why) for row in rows}
+            if all(row.status.final for row in rows):
+                return 0
+            open_jobs = [(row.entry, row.key) for row in rows if not row.status.final]
+            groups = table.groups(open_jobs)
+            for executor, group in groups:  # this wait also looks early at hints that a job has ended
+                executor.wait_until(group, partial(ne, executor.statuses(group)), timeout=_WATCH_S / len(groups))
+            if should_exit(0.0 if groups else _WATCH_S):
+                return 128 + (received_signal() or SIGINT)
+
+
+STATUS = Command(
+    "status",
+    "Show the state of jobs: of those named, or of all open ones.",
+    _status,
+    (
+        Flag("elements", ("--elements",), "", "Show each element of an array on its own line.", switch=True),
+        Flag("watch", ("--watch",), "", "Refresh until all jobs have ended, or until Ctrl-C.", switch=True),
+        JSON,
+    ),
+    OPEN_JOBS,
+    details="Jobs that have ended since the last look are shown once more among the open ones.",
+    examples=("psij-run status last", "psij-run status --watch"),
+)

@@ -8,8 +8,8 @@ from jinja2 import nodes
 
 from ...errors import TemplateError, nearest
 from .formatters import FORMATTERS
-from .inheritance import every
 from .shell_context import ShellScan
+from .syntax_tree import every
 
 PLAIN = frozenset({"num_nodes", "wall_time_min", "queue", "project", "job_mode", "id"})
 """Always printed as they are: each is held to be a number or a plain `word`. So they may stand inside quotes

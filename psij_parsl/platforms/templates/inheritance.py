@@ -15,14 +15,14 @@ A block sees the variables around it (jinja's `scoped`); an included file sees a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from ...errors import TemplateError, nearest
 from .quoting import SECTIONS
+from .syntax_tree import all_of, as_outputs, calls, every, first_part, is_blank
 
 _REFUSED: dict[type[nodes.Node], str] = {
     nodes.Import: "import is refused: include the file, or let it be extended",
@@ -31,7 +31,6 @@ _REFUSED: dict[type[nodes.Node], str] = {
     nodes.FilterBlock: "{% filter %} is refused: it would change what is quoted already",
     nodes.ScopedEvalContextModifier: "{% autoescape %} is refused: what is printed is quoted for the shell",
 }
-_N = TypeVar("_N", bound=nodes.Node)
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def flatten(environment: Environment, source: Source) -> nodes.Template:
     tree = nodes.Template(flat.chain(source, ()), lineno=1)
     for node in every(tree):
         node.environment = environment
-    called = {name.name for name in _all(tree, nodes.Name) if name.ctx == "load"}
+    called = {name.name for name in all_of(tree, nodes.Name) if name.ctx == "load"}
     for macro, defined in flat.macros.items():
         if macro not in called:
             raise flat.fault(source, defined, f"macro {macro!r} is never rendered: nothing calls it")
@@ -126,7 +125,7 @@ class _Flattener:
                 raise TemplateError(f"{source.name} comes back to {parent.name}: a template cannot contain itself")
             tree = self.parse(parent)
             level = _Level(parent, tree.body, {})
-            for block in _all(tree, nodes.Block):
+            for block in all_of(tree, nodes.Block):
                 if block.name in level.blocks:
                     raise self.fault(parent, block, f"block {block.name!r} is defined twice")
                 level.blocks[block.name] = block
@@ -147,7 +146,7 @@ class _Flattener:
 
     def parent_of(self, level: _Level) -> Source | None:
         extends = [node for node in level.body if isinstance(node, nodes.Extends)]
-        everywhere = _all(nodes.Template(level.body), nodes.Extends)
+        everywhere = all_of(nodes.Template(level.body), nodes.Extends)
         if len(everywhere) > len(extends) or len(everywhere) > 1:
             raise self.fault(level.source, everywhere[-1], "there can be one {% extends %}, at the top")
         return self.named(level.source, extends[0], extends[0].template) if extends else None
@@ -176,12 +175,12 @@ class _Flattener:
                     )
             elif isinstance(node, nodes.Assign | nodes.AssignBlock | nodes.Macro):
                 kept.append(node)
-            elif isinstance(node, nodes.Output) and all(_blank(child) for child in node.nodes):
+            elif isinstance(node, nodes.Output) and all(is_blank(child) for child in node.nodes):
                 continue
             elif not isinstance(node, nodes.Extends):
                 raise self.fault(
                     level.source,
-                    _first(node),
+                    first_part(node),
                     "this is never rendered: it stands outside the blocks of a template that extends another",
                 )
         return walk.statements(kept, level.source)
@@ -236,7 +235,7 @@ class _Walk:
     def refuse_super(self, node: nodes.Node, source: Source) -> None:
         """`super()` in the expressions of a statement; its body is looked at when it is walked."""
         for child in node.iter_child_nodes(exclude=("body", "else_", "elif_")):
-            for name in _all(child, nodes.Name):
+            for name in all_of(child, nodes.Name):
                 if name.name == "super":
                     raise self.flat.fault(source, node, "super() stands by itself: {{ super() }}")
 
@@ -284,22 +283,22 @@ class _Walk:
                 text = child.data[1:] if swallow_newline and child.data[:1] == "\n" else child.data
                 made.append(nodes.TemplateData(text, lineno=child.lineno))
                 swallow_newline = False
-            elif _calls(child, "super"):
+            elif calls(child, "super"):
                 if not self.stack:
                     raise self.flat.fault(source, child, "super() stands in a block")
                 name, index = self.stack[-1]
                 made += self.block(name, index + 1, child, source)
-            elif _calls(child, "section"):
+            elif calls(child, "section"):
                 made.append(self.section(child, source))
                 swallow_newline = True
             else:
-                printed = sorted({node.name for node in _all(child, nodes.Name) if node.ctx == "load"})
+                printed = sorted({node.name for node in all_of(child, nodes.Name) if node.ctx == "load"})
                 for alone in {"super", "section"}.intersection(printed):
                     what = f"{alone}() stands by itself: {{{{ {alone}(...) }}}}"
                     raise self.flat.fault(source, child, what)
                 names = nodes.Const(", ".join(printed), lineno=child.lineno)
                 made.append(self.flat.call(source, child, "show", names, child))
-        return _outputs(made)
+        return as_outputs(made)
 
     def section(self, node: nodes.Expr, source: Source) -> nodes.Node:
         assert isinstance(node, nodes.Call)
@@ -307,47 +306,3 @@ class _Walk:
         if name not in SECTIONS:
             raise self.flat.fault(source, node, f"section() takes one of the texts {', '.join(SECTIONS)}")
         return self.flat.call(source, node, "switch", nodes.Const(name, lineno=node.lineno))
-
-
-def every(node: nodes.Node) -> Iterator[nodes.Node]:
-    """The node and all below it, in no order; quicker than jinja's `find_all`."""
-    waiting = [node]
-    while waiting:
-        current = waiting.pop()
-        yield current
-        for name in current.fields:
-            value = getattr(current, name)
-            if isinstance(value, nodes.Node):
-                waiting.append(value)
-            elif isinstance(value, list):
-                waiting += [item for item in value if isinstance(item, nodes.Node)]
-
-
-def _all(node: nodes.Node, kind: type[_N]) -> list[_N]:
-    return [found for found in every(node) if isinstance(found, kind)]
-
-
-def _calls(node: nodes.Node, name: str) -> bool:
-    return isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == name
-
-
-def _blank(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.TemplateData) and not node.data.strip()
-
-
-def _first(node: nodes.Node) -> nodes.Node:
-    """The part of an output that is not blank, for its line."""
-    return next((child for child in node.iter_child_nodes() if not _blank(child)), node)
-
-
-def _outputs(made: list[nodes.Node]) -> list[nodes.Node]:
-    """Runs of expressions as Output statements, with the statements between them."""
-    grouped: list[nodes.Node] = []
-    for node in made:
-        if not isinstance(node, nodes.Expr):
-            grouped.append(node)
-        elif grouped and isinstance(grouped[-1], nodes.Output):
-            grouped[-1].nodes.append(node)
-        else:
-            grouped.append(nodes.Output([node], lineno=node.lineno))
-    return grouped

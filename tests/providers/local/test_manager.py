@@ -395,6 +395,7 @@ def test_a_dead_supervisor_loses_its_job_and_the_queue_goes_on(local: Manager) -
     assert local.ended(job)["state"] == "LOST"
 
 
+@pytest.mark.slow
 def test_a_running_supervisor_finds_the_dead_one(local: Manager) -> None:
     """The queue goes on though nobody looks."""
     local.submit("sleep 60")
@@ -405,6 +406,7 @@ def test_a_running_supervisor_finds_the_dead_one(local: Manager) -> None:
     until(lambda: (local.folder / "went").exists(), "the next job starts")
 
 
+@pytest.mark.slow
 def test_after_a_reboot_a_job_is_lost(local: Manager) -> None:
     job = local.submit("sleep 60")
     local.running(job)
@@ -438,6 +440,7 @@ def test_a_supervisor_that_comes_too_late_leaves(local: Manager) -> None:
 # The state directory
 
 
+@pytest.mark.slow
 def test_two_hundred_jobs_from_twenty_processes_at_once(tmp_path: Path) -> None:
     local = Manager(tmp_path, cores=8)
     code = (

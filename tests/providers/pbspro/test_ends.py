@@ -14,6 +14,8 @@ from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submiss
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Executor = Callable[..., BatchSchedulerExecutor]
 RECORDED = Path(__file__).parents[2] / "recorded" / "openpbs"
 

@@ -18,6 +18,8 @@ from psij_parsl.system.commands import Output
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Executor = Callable[..., BatchSchedulerExecutor]
 
 

@@ -18,6 +18,8 @@ from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij_here
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Executor = Callable[..., BatchSchedulerExecutor]
 RECORDED = Path(__file__).parents[2] / "recorded" / "openpbs"
 

@@ -300,6 +300,7 @@ def test_psij_run_runs_on_it(pbs: FakePBS) -> None:
 class TestParsl:
     pytestmark = [*PARSL_IS_UNTIDY]
 
+    @pytest.mark.slow
     def test_htex_runs_its_blocks_here(self, pbs: FakePBS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from psij_parsl.providers.pbspro.provider import PBSProProvider
         from psij_parsl.providers.pbspro.scheduler import PBSProScheduler

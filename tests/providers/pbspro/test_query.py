@@ -12,6 +12,8 @@ from psij_parsl.jobs.snapshot import CAPACITY
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.fake_pbs.server import FakePBS
 
+pytestmark = pytest.mark.slow
+
 Executor = Callable[..., BatchSchedulerExecutor]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from psij_parsl.errors import InvalidRequest, Unavailable
 from tests.clusters.slurm import SlurmCluster
-from tests.clusters.slurm_conf import SlurmSettings
 from tests.providers.slurm.helpers import PATIENCE_S, Shims, finish, impatient, program, ran, shell
+
+pytestmark = [pytest.mark.every_slurm, pytest.mark.slow]
 
 ComesTrue = Callable[..., None]
 
@@ -26,13 +27,6 @@ without_accounting = pytest.mark.parametrize("slurm", ["plain"], indirect=True)
 @pytest.fixture
 def executor(slurm: SlurmCluster, shims: Shims) -> BatchSchedulerExecutor:
     return BatchSchedulerExecutor("slurm", poll_s=0.4, grace_s=4.0)
-
-
-@pytest.fixture(scope="module")
-def forgetful() -> Iterator[SlurmCluster]:
-    """A Slurm without accounting that forgets a job two seconds after its end."""
-    with SlurmCluster(SlurmSettings(accounting=False, nodes=1, min_job_age=2)) as cluster:
-        yield cluster
 
 
 def running(executor: BatchSchedulerExecutor, job: Submission) -> Submission:

@@ -17,6 +17,8 @@ from psij_parsl.jobs.snapshot import CAPACITY
 from tests.clusters.slurm import SlurmCluster
 from tests.providers.slurm.helpers import PATIENCE_S, Shims, crowd, finish, shell
 
+pytestmark = pytest.mark.slow
+
 ComesTrue = Callable[..., None]
 
 #: A minute, as long as it is asked for: PSIJ_TEST_LONG=1.

@@ -18,6 +18,8 @@ from psij_parsl.jobs.journal import Journal
 from tests.clusters.slurm import SlurmCluster
 from tests.providers.slurm.helpers import crowd, finish, jobs_in_slurm, program
 
+pytestmark = pytest.mark.slow
+
 ComesTrue = Callable[..., None]
 
 SUBMIT = """

@@ -21,6 +21,8 @@ from tests.cli.helpers import psij
 from tests.clusters.slurm import SlurmCluster, installed_version
 from tests.providers.slurm.helpers import PATIENCE_S, Shims, finish, impatient, program, ran, shell
 
+pytestmark = [pytest.mark.every_slurm, pytest.mark.slow]
+
 ComesTrue = Callable[..., None]
 
 NOBODY = 65534  # an ordinary user

@@ -26,6 +26,8 @@ from tests.providers.slurm.helpers import (
     shell,
 )
 
+pytestmark = pytest.mark.slow
+
 ComesTrue = Callable[..., None]
 
 #: For what has nothing to do with accounting and takes its time.
@@ -247,7 +249,6 @@ def test_a_submit_to_a_hung_controller_runs_exactly_once(
     assert list(jobs_in_slurm(executor.journal.home)) == [job.native_id] == log.read_text().split()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("PSIJ_TEST_LONG"), reason="a whole minute, as the one above in seconds")
 def test_a_submit_to_a_controller_that_hangs_for_a_minute_runs_exactly_once(
     slurm: SlurmCluster, shims: Shims, log: Path

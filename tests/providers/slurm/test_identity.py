@@ -19,6 +19,8 @@ from tests.cli.helpers import psij
 from tests.clusters.slurm import SlurmCluster
 from tests.providers.slurm.helpers import PATIENCE_S, Shims, jobs_in_slurm, ran, shell
 
+pytestmark = pytest.mark.slow
+
 ComesTrue = Callable[..., None]
 
 one_slurm = pytest.mark.parametrize("slurm", ["plain"], indirect=True)

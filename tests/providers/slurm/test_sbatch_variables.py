@@ -75,7 +75,7 @@ def test_the_order_of_those_who_say_it(site: str, tmp_path: Path) -> None:
     assert {"account=sbatch", "qos=sbatch"} <= set(lines("--config", site, **sbatch)[0])
     found, said = lines("--config", site, **sbatch, PSIJ_RUN_ACCOUNT="ours")
     assert {"account=ours", "qos=sbatch"} <= set(found)
-    assert said == "psij-run: the environment says -X qos sbatch from SBATCH_QOS\n"
+    assert said == "psij-run: the environment sets -X qos sbatch from SBATCH_QOS\n"
     found, said = lines("--config", site, "-A", "typed", "-X", "qos=typed", **sbatch, PSIJ_RUN_ACCOUNT="ours")
     assert {"account=typed", "qos=typed"} <= set(found)
     assert said == ""
@@ -99,14 +99,14 @@ def test_where_a_queue_is_a_qos_the_variable_is_the_queue(tmp_path: Path) -> Non
     assert "qos=high" in lines("--config", site, SBATCH_QOS="high")[0]
     found, said = lines("--config", site, "-q", "debug", SBATCH_QOS="high", SBATCH_PARTITION="x")
     assert [line for line in found if line.startswith(("qos", "partition"))] == ["qos=debug"]
-    assert said == "psij-run: SBATCH_PARTITION is not followed\n"
+    assert said == "psij-run: SBATCH_PARTITION is ignored\n"
 
 
 def test_what_cannot_be_followed_is_said_and_what_is_no_wish_is_not(site: str) -> None:
     odd = {"SBATCH_HINT": "nomultithread", "SBATCH_EXCLUSIVE": "user", "SBATCH_TIMELIMIT": "UNLIMITED"}
     quiet = {"SBATCH_DEBUG": "1", "SBATCH_OUTPUT": "x", "SBATCH_CPU_BIND_TYPE": "mask", "SBATCH_EXPORT": "NONE"}
     found, said = lines("--config", site, **odd, **quiet)
-    assert said == "psij-run: SBATCH_EXCLUSIVE, SBATCH_HINT, SBATCH_TIMELIMIT are not followed\n"
+    assert said == "psij-run: SBATCH_EXCLUSIVE, SBATCH_HINT, SBATCH_TIMELIMIT are ignored\n"
     assert found == lines("--config", site)[0]
 
 

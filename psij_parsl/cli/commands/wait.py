@@ -1,0 +1,77 @@
+"""`wait`: until jobs have ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ...platforms.templates.validators import duration
+from ...signals import received_signal, registered, should_exit, until
+from ...states import JobState
+from ..command import TIMED_OUT, Command, Invocation
+from ..flag_types import unambiguous
+from ..flags import JSON, Flag
+from ..job_outcome import all_final, exit_status, failure_error
+from ..job_table import JobRow, JobTable
+from ..output import Renderer
+from ..selectors import OPEN_JOBS, required, some_ids
+
+
+def _wait(out: Renderer, invocation: Invocation) -> int:
+    selectors = required(invocation.arguments, "wait")
+    return wait_for(out, JobTable(), selectors, invocation.values().get("timeout"))
+
+
+def wait_for(out: Renderer, table: JobTable, selectors: Sequence[str], timeout_s: float | None = None) -> int:
+    """Wait until these jobs have ended; returns the exit code of `wait`."""
+    jobs = table.find(selectors, elements=True)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    complete = True
+    with registered(), until(deadline):
+        for executor, group in table.groups(jobs):
+            executor.statuses(group, urgent=True)  # a person waits: ask the manager now
+            time_left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            complete = executor.wait_until(group, all_final, timeout=time_left) and complete
+            if should_exit():
+                open_ids = [row.id for row in table.poll(jobs) if not row.status.final]
+                if open_ids:
+                    out.note(f"not ended yet: {some_ids(open_ids)}")
+                return 128 + (received_signal() or 2)
+    table.raise_first_error()
+    return _report(out, table.poll(jobs), timed_out=not complete)
+
+
+def _report(out: Renderer, rows: Sequence[JobRow], *, timed_out: bool) -> int:
+    """Print how jobs ended; returns the highest exit code."""
+    now = time.time()
+    if out.json:
+        out.table((), [row.data(now) for row in rows])
+    for row in rows:
+        if row.status.final and row.status.state is not JobState.COMPLETED and not out.json:
+            out.error(failure_error(row))
+    if timed_out:
+        still_open = [row for row in rows if not row.status.final]
+        out.note(f"timeout: {', '.join(f'{row.id} is {row.status.state.name}' for row in still_open[:5])}")
+        return TIMED_OUT
+    return max((exit_status(row.status) for row in rows), default=0)
+
+
+WAIT = Command(
+    "wait",
+    "Wait for jobs to end, and exit with their exit code.",
+    _wait,
+    (
+        Flag(
+            "timeout",
+            ("--timeout",),
+            "TIME",
+            "Wait no longer than 30s, 5m, 2h, ... (a number without unit is minutes).",
+            unambiguous(duration),
+        ),
+        JSON,
+    ),
+    OPEN_JOBS,
+    details="With several jobs it is the highest exit code; 143 for a job that was cancelled, 124 when --timeout is over.",
+    examples=("psij-run wait --timeout 2h all",),
+    foreground=True,
+)

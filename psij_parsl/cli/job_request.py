@@ -1,0 +1,164 @@
+"""From a command line to a job and the executor that takes it: what `submit`, `run` and `render` share."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Error, InvalidRequest, Rejected, UnknownJob, nearest
+from ..job import Job
+from ..jobs.executor import Submission
+from .command import Invocation
+from .flags import FlagValues
+from .job_from_flags import FlagLayer, check_parameters, fields, from_environment, from_manager, merge
+from .job_table import JobTable, Target
+from .job_warnings import warnings
+from .jobscript import JobScript, copy_of, flags, recognize, write_copy
+from .output import Renderer
+
+if TYPE_CHECKING:
+    from ..sites import LimitViolation
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job, where it goes, and its job script with the path of the copy, if it has one."""
+
+    job: Job
+    target: Target
+    script: tuple[JobScript, Path] | None = None
+
+    def submit(self) -> Submission:
+        """Submit the job. If the queue is refused, the error tells which queues there are."""
+        if self.script is not None:
+            write_copy(*self.script)
+        try:
+            return self.target.executor.submit(self.job)
+        except Rejected as error:
+            hint = (error.limit == "queue" and self._queue_hint()) or error.hint or self._unknown_dependency()
+            if hint == error.hint:
+                raise
+            raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
+
+    def _unknown_dependency(self) -> str:
+        """A hint on the first dependency of which there is no record; '' if there is none."""
+        for _, _, name in (text.partition(":") for text in self.job.after):
+            try:
+                self.target.executor.journal.find([name], elements=False)
+            except UnknownJob as error:
+                return f"no job {name} was submitted from here: {error.hint}"
+        return ""
+
+    def _queue_hint(self) -> str:
+        try:
+            names = [queue.name for queue in self.target.executor.scheduler.queues() if queue.up]
+        except Error:
+            return ""
+        suggestion = nearest(self.job.queue or "", names)
+        if suggestion.startswith("known"):
+            return suggestion
+        return f"{suggestion} known: {', '.join(sorted(names))}" if names else ""
+
+
+def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submitted_here: bool = True) -> JobRequest:
+    """The job that a command line describes. Notes on it are printed.
+
+    Flags count before `#PSIJ` lines, these before PSIJ_RUN_*, these before the manager's own variables, these before
+    the site's defaults. `submitted_here`: its program must exist on this host; else there is only a note if not.
+    """
+    argv = list(invocation.arguments)
+    if not argv:
+        raise InvalidRequest(
+            "there is no command to run",
+            hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname",
+        )
+    script = None if invocation.after_dashes else recognize(argv[0])
+    layers = [FlagLayer(invocation.texts), *_script_layers(script, invocation), from_environment()]
+    target, values = _target(out, table, layers)
+    platform = target.executor.platform
+    defaults = target.site.defaults if target.site else {}
+    job_fields = fields(values, site_ranks_per_node=defaults.get("ranks_per_node"))
+    if job_fields.get("parameters"):
+        check_parameters(job_fields["parameters"], platform.name, platform.template_class)
+    script_copy = None
+    if script is not None:
+        path = copy_of(script, target.executor.spool or target.executor.journal.home)
+        script_copy = script, path
+        argv = [*script.interpreter, str(path), *argv[1:]]
+        job_fields.setdefault("name", os.path.basename(script.path))
+        job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
+    job_fields["command"] = argv
+    job = Job(**(target.site.complete(job_fields) if target.site else job_fields))
+    _check(out, job, script, invocation, submitted_here=submitted_here)
+    if target.site:
+        _check_limits(target.site.check(job), out)
+    return JobRequest(job, target, script_copy)
+
+
+def _script_layers(script: JobScript | None, invocation: Invocation) -> list[FlagLayer]:
+    if script is None:
+        return []
+    lines = flags(script, invocation.command)
+    return [FlagLayer(texts, where, script=script.path) for texts, where in lines]
+
+
+def _target(out: Renderer, table: JobTable, layers: Sequence[FlagLayer]) -> tuple[Target, FlagValues]:
+    """Where the job goes, and the values of all flags, those from the manager's own variables included."""
+    values = merge(layers)
+    target = table.target(values)
+    parameters = {**(target.site.parameters if target.site else {}), **values.get("parameters", {})}
+    wishes = target.executor.scheduler.wished(os.environ, parameters)
+    if wishes:
+        weaker, note = from_manager(wishes, target.executor.platform.template_class.params, values)
+        values = merge([*layers, *weaker])
+        if note:
+            out.note(note)
+    return target, values
+
+
+def _check(
+    out: Renderer, job: Job, script: JobScript | None, invocation: Invocation, *, submitted_here: bool
+) -> None:
+    if script is None:
+        try:
+            _check_program(job, out)
+        except InvalidRequest as error:
+            if submitted_here:
+                raise
+            out.note(error.message)
+    if submitted_here:
+        program = invocation.arguments[0] if script is None else script.path
+        for warning in warnings(job, program, script=not invocation.after_dashes):
+            out.note(warning)
+
+
+def _check_limits(violations: Sequence[LimitViolation], out: Renderer) -> None:
+    """Strict limits of the site refuse the job, the others are a note."""
+    for violation in violations:
+        if violation.level == "refuse":
+            raise InvalidRequest(violation.text, hint=violation.hint)
+        out.note(f"{violation.text}{f' ({violation.hint})' if violation.hint else ''}")
+
+
+def _check_program(job: Job, out: Renderer) -> None:
+    """Check that the program exists: a path without a file is an error, a name that is not on PATH only a note."""
+    program = job.command[0]
+    if "/" not in program:
+        if shutil.which(program, path=job.environment.get("PATH")) is None and not job.setup:
+            shell = "; for shell code use -- bash -c '...'" if re.search(r"[\s;|&<>]", program) else ""
+            out.note(f"{program!r} is not on PATH here; the job fails unless it is on PATH where it runs{shell}")
+        return
+    path = os.path.normpath(os.path.join(job.directory or "", program))
+    if not os.path.exists(path):
+        raise InvalidRequest(
+            f"there is no program {path}", hint=f"if only the compute nodes have it, use: env {program} ..."
+        )
+    if os.path.isdir(path):
+        raise InvalidRequest(f"{path} is a directory, not a program", hint="name the program in it")
+    if not os.access(path, os.X_OK):
+        raise InvalidRequest(f"{path} is not executable", hint=f"chmod +x {program}, or use: bash {program}")
