@@ -1,4 +1,4 @@
-"""What a site file may say: the pydantic models, from which `schema.json` is made.
+"""The pydantic models of a site file, from which `schema.json` is made.
 
 Text with a unit becomes a number here, by the validators that the command line uses: memory MB, wall times minutes,
 the poll interval seconds.
@@ -125,7 +125,7 @@ class LaunchModel(_Table):
     per_node: tuple[StrictStr, ...] | None = Field(default=None, description="the same for one helper per node")
 
     def lines(self) -> dict[str, Sequence[str]]:
-        """The lines that are given, by mode."""
+        """The launch lines that the file sets, by mode."""
         lines = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
         return {mode: args for mode, args in lines.items() if args}
 
@@ -232,7 +232,7 @@ class SiteModel(_Table):
         return self
 
     def to_site(self, origins: Mapping[Key, str]) -> Site:
-        """The same as plain data; `origins` tell where each value was said."""
+        """The same as plain data; `origins` say where each value comes from."""
         return Site(
             name=self.name,
             platform=self.platform,
@@ -261,7 +261,7 @@ class SiteModel(_Table):
 
 
 def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
-    """Every value that somebody said, with its origin."""
+    """Every value that a file sets, with its origin."""
     if isinstance(value, dict):
         for part, inner in value.items():
             yield from _rows(inner, (*key, part), origins)
@@ -270,7 +270,7 @@ def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingR
 
 
 def _disagreement(key: Key, text: str) -> PydanticCustomError:
-    """A fault between values: it is told at the line of `key`."""
+    """A validation error between values, reported at the line of `key`."""
     return PydanticCustomError("disagreement", "{text}", {"key": key, "text": text})
 
 
