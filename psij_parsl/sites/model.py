@@ -68,7 +68,7 @@ class Defaults(_Table):
 
 
 class Rule(_Table):
-    """One sign by which a site is known; exactly one of the four."""
+    """One detection rule of a site, with exactly one of the four keys."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -119,7 +119,8 @@ class LaunchModel(_Table):
         default=(), description="further options of the launcher, one word each, e.g. --mpi=pmix"
     )
     mpi: tuple[StrictStr, ...] | None = Field(
-        default=None, description="the launch line of MPI runs, in place of ours: words, each a jinja2 template"
+        default=None,
+        description="the launch line of MPI runs, in place of ours: argv elements, each a jinja2 template",
     )
     serial: tuple[StrictStr, ...] | None = Field(default=None, description="the same for independent copies")
     per_node: tuple[StrictStr, ...] | None = Field(default=None, description="the same for one helper per node")
@@ -210,12 +211,14 @@ class SiteModel(_Table):
         default_factory=dict, repr=False, description="environment variables of each job, taken as they stand"
     )
     detect: tuple[Rule, ...] = Field(
-        default=(), description="signs by which the machine is known, any of which will do"
+        default=(), description="detection rules of the machine; one that matches is enough"
     )
     required: tuple[StrictStr, ...] = Field(
         default=(), description="job fields and parameters that the user must give"
     )
-    forbidden: tuple[StrictStr, ...] = Field(default=(), description="job fields and parameters that nobody may give")
+    forbidden: tuple[StrictStr, ...] = Field(
+        default=(), description="job fields and parameters that the user must not give"
+    )
     queues: Mapping[str, QueueModel] = Field(default_factory=dict, description="its queues by name")
     node: NodeModel | None = Field(default=None, description="the hardware of its nodes")
 
