@@ -1,8 +1,9 @@
-"""The nodes, CPUs and GPUs of the allocation that one stands in: who has what, and what is left.
+"""Resource management inside an allocation: which nodes, CPUs and GPUs are assigned to whom, and which are free.
 
 `NodeResources.discover()` is the way in. From the environment (`discover.py`, and each platform's `allocation`)
-comes an `Allocation`; `pool.py` keeps its cores and GPUs in bit masks (`kinds.py`); `shared.py` and `ledger.py` do so for many
-processes at once. The names are loaded when they are first used, for the host lists alone serve others too.
+comes an `Allocation`; `pool.py` keeps its cores and GPUs in bit masks (`node_types.py`); `ledger_books.py` and
+`ledger.py` do so for many processes at once. The names are loaded when they are first used, for the host lists
+alone serve others too.
 """
 
 from __future__ import annotations

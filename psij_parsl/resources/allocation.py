@@ -1,4 +1,4 @@
-"""The allocation: what the environment says that this job has."""
+"""The current allocation: the nodes, CPUs, GPUs and wall time that the environment gives this job."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .node import Hardware, Node
 
 @dataclass(frozen=True)
 class Allocation:
-    """The nodes of the job that one stands in, before anything is assigned.
+    """The nodes of the current job, before anything is assigned.
 
     `id` is the manager's for the job, '' on a plain host. `end` is when its wall time ends, in seconds since the
     epoch, None where that is not known (the manager may be asked: see `NodeResources.time_left`). `cluster` tells
     job ids of several clusters apart, and `attempt` a requeued job from its earlier self. `siblings` are the CPU
     ids that are threads of one core, where known. A node whose `cpus` are empty was named without a number of CPUs.
-    `gpus_told`: nodes without GPUs have none; else nobody said.
+    `gpus_told`: the manager reports GPUs, so nodes without any have none; otherwise that is unknown.
     """
 
     platform: str
@@ -38,7 +38,7 @@ class Allocation:
     def complete(self, hardware: Hardware, environ: Mapping[str, str] = os.environ) -> Allocation:
         """With what this host shows, or the site says, where the manager was silent.
 
-        Its GPUs are looked for on this host only if all of this host is ours.
+        Its GPUs are looked for on this host only if this job has the whole host.
         """
         here = next((node for node in self.nodes if host.is_here(node.name)), None)
         gpus: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ def ids(count: int, _made: dict[int, tuple[int, ...]] = {}) -> tuple[int, ...]: 
 def counted(
     names: Iterable[str], counts: Sequence[int], gpus: tuple[str, ...] = (), memory: Sequence[int | None] = ()
 ) -> tuple[tuple[Node, ...], tuple[tuple[int, ...], ...]]:
-    """Nodes of which the manager told the number of CPUs; and which ids are threads of one core, if known.
+    """Nodes from their numbers of CPUs, as the manager reports them; and which ids are threads of one core, if known.
 
     Their ids are known in two cases. Where a node like this host has as many CPUs as this host, it has all of
     them. Where this process may use exactly as many as this node has, it may use its own.

@@ -1,4 +1,4 @@
-"""What only the resource manager can say or do about a running job: its end, its nodes, its wall time."""
+"""Queries and changes of a running allocation at its resource manager: end time, nodes, wall time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scheduler_of(allocation: Allocation) -> Scheduler:
 
 
 class EndTime:
-    """When the wall time ends: from the environment, else asked of the manager when first needed."""
+    """The end of the wall time: from the environment, else queried from the manager when first needed."""
 
     def __init__(self, allocation: Allocation) -> None:
         self._allocation = allocation

@@ -1,4 +1,4 @@
-"""How often a request fits on what is free now."""
+"""Capacity: how often a request fits on the resources that are free now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which allocation does one stand in? The first question inside a job."""
+"""Discovery of the current allocation from the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Reader = Callable[[Mapping[str, str]], Allocation | None]
 
 
 def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None = None) -> Allocation:
-    """The allocation that the environment tells of; without one, this host.
+    """The allocation that the environment describes; without one, this host.
 
     One job may run inside another (Flux in a Slurm job, a local job in either), and the inner one inherits the
     outer one's variables. The job that our own script names in PSIJ_NATIVE_ID counts first, else the smallest,

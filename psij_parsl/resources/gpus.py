@@ -41,7 +41,7 @@ def _listed(text: str) -> list[str]:
 
 
 def host_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """This host's GPUs, by a vendor's tool that is asked once after each boot: some take seconds to answer."""
+    """This host's GPUs, by a vendor's tool that is run once after each boot: some take seconds to answer."""
     if not any(shutil.which(argv[0]) for argv, _ in TOOLS):
         return ()
     path = files.home(environ) / "gpus" / f"{host.name()}.json"
@@ -49,7 +49,7 @@ def host_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
     if isinstance(cached, dict) and cached.get("boot") == boot_id() and isinstance(cached.get("gpus"), list):
         return tuple(map(str, cached["gpus"]))
     gpu_ids = query_tools()
-    if gpu_ids:  # a tool that failed is asked again
+    if gpu_ids:  # a tool that failed is run again
         with suppress(JournalError):
             files.private_folder(path.parent)
             files.write_whole(path, json.dumps({"boot": boot_id(), "gpus": gpu_ids}))
@@ -57,7 +57,7 @@ def host_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def query_tools(run: Runner | None = None, which: Callable[[str], object] = shutil.which) -> tuple[str, ...]:
-    """The GPUs that a vendor's tool lists, each asked at most 5 s; () where no tool is installed, or none answers."""
+    """The GPUs that a vendor's tool lists, waiting 5 s at most; () where no tool is installed, or none answers."""
     for argv, read in TOOLS:
         if not which(argv[0]):
             continue

@@ -1,4 +1,4 @@
-"""This host: the CPUs that we may use, how they make up cores, and its memory.
+"""This host's hardware: the CPUs that this process may use, how they make up cores, and its memory.
 
 Everything is read below `root`, so that a test can show a machine of its own making. Limits are the scheduling
 affinity, cpusets and CPU quotas of control groups, version 1 and 2

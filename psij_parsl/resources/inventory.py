@@ -1,4 +1,4 @@
-"""The nodes of an allocation, and how requests can be placed on them: what books in memory and in a ledger share."""
+"""The nodes of an allocation, and how requests can be placed on them: common to `MemoryBooks` and `LedgerBooks`."""
 
 from __future__ import annotations
 

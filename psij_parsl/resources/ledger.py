@@ -1,4 +1,4 @@
-"""The ledger: one file in which all processes of an allocation write who holds what, and who waits for it.
+"""The ledger: a shared file with the assignments and the wait queue of all processes of an allocation.
 
 A change is made under a lock (filelock, which the kernel takes back from a dead holder), written to a new file
 and renamed, so that a process that is killed at any instruction leaves the book of before or after. Every entry
@@ -59,7 +59,7 @@ class Holding:
 
 @dataclass
 class Ticket:
-    """Somebody's place in the queue: the shape asked for, and what the asker can see of the allocation."""
+    """An entry of the wait queue: the requested shape, and what the requesting process sees of the allocation."""
 
     id: int  # the first, for `Ledger.place` finds it in the text
     owners: list[str]
@@ -74,7 +74,7 @@ def _new_birth() -> str:
 
 @dataclass
 class LedgerState:
-    """What the ledger says. `born` changes when the book had to be begun again."""
+    """The content of the ledger. `born` changes when the ledger had to be begun again."""
 
     born: str = field(default_factory=_new_birth)
     last: int = 0  # the last id that was given out
@@ -88,13 +88,13 @@ class LedgerState:
         return next((at for at, other in enumerate(self.waiting) if other.id == ticket), None)
 
     def withdraw(self, ticket: int) -> bool:
-        """Take somebody out of the queue; False if it was not there."""
+        """Take a ticket out of the queue; False if it was not there."""
         before = len(self.waiting)
         self.waiting = [other for other in self.waiting if other.id != ticket]
         return len(self.waiting) < before
 
     def reap(self) -> None:
-        """Drop what stands for processes that have all ended."""
+        """Drop the entries whose processes have all ended."""
         is_alive: dict[str, bool] = {}
 
         def alive(owners: list[str]) -> bool:
@@ -136,14 +136,14 @@ class LedgerState:
 
 
 class QueuePlace(NamedTuple):
-    """How many wait before somebody, in the ledger with that stamp."""
+    """How many tickets are before one in the queue, in the ledger with that stamp."""
 
     before: int
     stamp: tuple[int, int, int]
 
 
 class Ledger:
-    """The file, its lock, and the copy before it."""
+    """The ledger's file, its lock, and the copy of the previous state."""
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
         """`durable`: also safe against a power cut, as it must be where processes on other nodes outlive us."""
@@ -167,7 +167,7 @@ class Ledger:
     # Three looks without the lock, for hundreds who wait and look often.
 
     def place(self, ticket: int, seen: QueuePlace | None) -> QueuePlace | None:
-        """The place of a ticket, which was `seen` there; None if it does not wait (any more), or nobody can tell."""
+        """The place of a ticket, which was `seen` there; None if it does not wait (any more), or that is unknown."""
         try:
             status = os.stat(self.path)
             stamp = status.st_mtime_ns, status.st_ino, status.st_size
@@ -187,7 +187,7 @@ class Ledger:
             return []  # who next takes the lock mends it
 
     def reap_due(self, every_s: float) -> bool:
-        """Whether nobody on this host has been told, for so many seconds, to look for holders that have died."""
+        """Whether no process of this host has looked for dead holders for so many seconds; this counts as a look."""
         now = time.time()
         try:
             if 0 <= now - os.stat(self._reaped).st_mtime < every_s:
@@ -207,7 +207,7 @@ class Ledger:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
-                if getattr(error, "errno", None) in files.SHORT:  # that is our own want, and no damage
+                if getattr(error, "errno", None) in files.SHORT:  # we are short of something; the file is not damaged
                     raise
                 log.warning("the ledger %s is damaged (%s); going on from the one before", path, error)
                 damaged = True
@@ -257,7 +257,7 @@ def folder(allocation: Allocation, environ: Mapping[str, str] = os.environ) -> P
 
 
 def _must_be_ours(path: Path) -> None:
-    """/tmp is everybody's: somebody else may have made that directory to read, or write, in our name."""
+    """/tmp is shared: another user may have made that directory to read, or write, in our name."""
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise JournalError(
@@ -266,7 +266,7 @@ def _must_be_ours(path: Path) -> None:
 
 
 def _forget_old(base: Path) -> None:
-    """Remove ledgers that nobody has touched for weeks and in which nobody who lives stands."""
+    """Remove ledgers that were not changed for weeks and that name no living process."""
     for file in base.glob("*/ledger.json"):
         with suppress(OSError, ValueError):
             if time.time() - file.stat().st_mtime < _OLD_S:

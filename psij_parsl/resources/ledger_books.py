@@ -1,4 +1,4 @@
-"""Books in the allocation's ledger: who has what of it, for any number of processes."""
+"""Assignments kept in the allocation's ledger, for any number of processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REAP_S = 0.5  # how often one of those who wait on a host looks for holders tha
 
 
 class LedgerBooks:
-    """Who has what, for concurrent `psij-run launch` commands, Parsl apps, scripts. See `NodeResources` for the methods.
+    """Assignments shared by concurrent `psij-run launch` commands, Parsl apps, scripts; methods as in `NodeResources`.
 
     What a process holds comes back when it ends, however it ends. Who gives something back serves the queue as
     well, so that those who wait need only look whether they have been given theirs. A process that died on

@@ -1,4 +1,4 @@
-"""The pool of nodes as the ledger has it: who holds what, whichever process wrote it down."""
+"""Synchronises the pool of nodes with the ledger, whichever process wrote it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .pool import Piece, Taken
 
 
 class LedgerPool:
-    """Brings the pool into agreement with the ledger, and writes into the ledger what is taken from the pool."""
+    """Updates the pool from the ledger, and writes into the ledger what is taken from the pool."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory, self._pool = inventory, inventory.pool
@@ -23,7 +23,7 @@ class LedgerPool:
         self._by_node: dict[int, dict[int, Taken]] = {}  # and by node
 
     def update(self, state: LedgerState) -> None:
-        """Make the pool know what the ledger says."""
+        """Update the pool to the ledger's state."""
         touched: set[int] = set()
         for key in [key for key, holding in self._seen.items() if state.held.get(key) != holding]:
             for part in self._seen.pop(key).parts:
@@ -42,7 +42,7 @@ class LedgerPool:
         self.note_released(state.released)
 
     def note_released(self, released: Collection[str]) -> None:
-        """Make the pool know which nodes were given back."""
+        """Take the released nodes out of the pool."""
         if len(released) != self._pool.gone.bit_count():
             self._inventory.set_released(
                 set(self._numbers).difference(released), False

@@ -1,4 +1,4 @@
-"""Books in memory: who has what of an allocation, for one process with any number of threads."""
+"""Assignments kept in memory, for one process with any number of threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Planned = tuple[Resources, int | None, list[Plan]]
 
 
 class MemoryBooks:
-    """Who has what; the methods are those of `NodeResources`, which says what they mean."""
+    """The assignments of one process; `NodeResources` has the same methods and documents them."""
 
     def __init__(self, inventory: Inventory, end: EndTime) -> None:
         self._inventory, self._end = inventory, end
@@ -30,7 +30,7 @@ class MemoryBooks:
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._queue: deque[object] = deque()  # threads that wait, the first first
-        self._planned: dict[int, _Planned] = {}  # most ask for the same again: requests by identity
+        self._planned: dict[int, _Planned] = {}  # plans by the identity of the request: most requests are repeated
         self._last_id = 0
 
     def assign(self, request: Resources, share: int | None, spread: bool) -> Assignment | None:
@@ -94,7 +94,7 @@ class MemoryBooks:
         )
 
     def holders(self) -> tuple[Holder, ...]:
-        """Nobody: books in memory know no one's name."""
+        """Always empty: books in memory keep no names."""
         return ()
 
     def current(self) -> AbstractContextManager[object]:

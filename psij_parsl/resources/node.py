@@ -1,4 +1,4 @@
-"""A node, or the part of one that a task holds; and what is true of all nodes of a kind."""
+"""Nodes, assignments of parts of them, and hardware descriptions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Node(NamedTuple):
 
     In an assignment both are in the order of the node's ranks: with 4 ranks, the first quarter is rank 0's (see
     `per_rank`). CPU ids are the operating system's, one per hardware thread. GPU ids are what the vendor's
-    variable takes (`0`, `GPU-5d…`, `0.1` for a tile). `memory` is MB, None where nobody said. `real_ids` is
-    False where the manager told only how many CPUs there are: then they are 0, 1, …, good for counting and no
+    variable takes (`0`, `GPU-5d…`, `0.1` for a tile). `memory` is MB, None where unknown. `real_ids` is
+    False where the manager reported only the number of CPUs: then they are 0, 1, …, good for counting and no
     good for binding.
     """
 
@@ -45,7 +45,7 @@ class Node(NamedTuple):
 
 
 class Owner(Protocol):
-    """Who gave an assignment and takes it back; `pieces` are its own record of what that is."""
+    """The books that made an assignment and take it back; `pieces` are their own record of it."""
 
     def free(self, assignment: Assignment) -> None: ...
 
@@ -53,7 +53,7 @@ class Owner(Protocol):
 
 
 class Assignment:
-    """What `NodeResources.assign` gave: nodes with their CPUs and GPUs, held until it is freed.
+    """Assigned nodes with their CPUs and GPUs, held until freed; made by `NodeResources.assign`.
 
     As a context manager it yields the nodes and frees itself. `share` is N where 1/N of each node was asked for,
     else None. `id` is unique among what one `NodeResources`, or all that share a ledger, give.
@@ -91,9 +91,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody who holds a part of the allocation, or waits for one: then there are no `nodes` yet.
+    """The processes that hold a part of the allocation, or wait for one: then there are no `nodes` yet.
 
-    `processes` are host/boot/pid/start of each: see `system.processes.process_identity`. `since` is in seconds since the epoch.
+    `processes` are host/boot/pid/start of each: see `system.processes.process_identity`. `since` is in seconds
+    since the epoch.
     """
 
     id: int
@@ -104,9 +105,9 @@ class Holder:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a site says of its nodes, where the environment does not tell, or should not be believed.
+    """The hardware of a site's nodes, for where the environment does not report it, or reports it wrongly.
 
-    `cpus` and `memory` (MB) count only where the manager tells neither; `gpus` likewise. `blocked` CPU ids are
+    `cpus` and `memory` (MB) count only where the manager reports neither; `gpus` likewise. `blocked` CPU ids are
     never assigned. `gpu_cpus` names, for each GPU id, the CPU ids nearest to it. `siblings` are the CPU ids that
     are hardware threads of one core, core by core; without it each CPU is a core.
     """

@@ -1,4 +1,4 @@
-"""Nodes that are alike, and what a shape of task takes of one: whole numbers and bit masks only."""
+"""Node types (nodes with equal hardware) and placement plans on them, in whole numbers and bit masks only."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class NodeType:
         return self.last - (state >> self.num_cores).bit_count() * self.row - occupancy // UNIT
 
     def bits(self, cpus: Iterable[int], gpus: Iterable[str]) -> int:
-        """The bits of those ids; ids that the node does not have here are nobody's."""
+        """The bits of those ids; ids that the node does not have are ignored."""
         of_cpu, of_gpu = set(cpus), set(gpus)
         cores = sum(1 << at for at, core in enumerate(self.cores) if of_cpu.intersection(core))
         return cores | sum(1 << at + self.num_cores for at, gpu in enumerate(self.gpus) if gpu in of_gpu)
@@ -118,7 +118,7 @@ def _cores(node: Node, siblings: Sequence[Sequence[int]], blocked: frozenset[int
 
 
 class Plan:
-    """A shape on a kind of node: what it takes there, and in which buckets it finds it."""
+    """The placement of a shape on a node type: what it takes of a node, and in which buckets such nodes are."""
 
     def __init__(self, shape: Shape, node_type: NodeType) -> None:
         threads = min(shape.threads, node_type.width)
@@ -171,7 +171,7 @@ class Plan:
         return Slice(bits, cpus, node_type.gpu_ids(gpus))
 
     def _nearest(self, free: int, gpus: int) -> list[int]:
-        """Cores rank by rank, each rank's as near as can be to its own GPUs; those that are left to nobody last."""
+        """Cores rank by rank, each rank's as near as can be to its own GPUs; those that no rank gets last."""
         per_rank, gpus_per_rank = self.cores // self.ranks, gpus.bit_count() // self.ranks
         cores_of_rank: list[int] = []
         for _ in range(self.ranks):

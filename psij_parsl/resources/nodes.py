@@ -1,4 +1,4 @@
-"""NodeResources: who has what of the allocation that one stands in.
+"""NodeResources: assignment of the nodes, CPUs and GPUs of the current allocation.
 
 ::
 
@@ -31,7 +31,7 @@ from .node import Assignment, Hardware, Holder, Node, Owner
 
 
 class Books(Owner, Protocol):
-    """Who has what of an inventory: `MemoryBooks` for this process, `LedgerBooks` for all of the allocation."""
+    """The assignments from an inventory: `MemoryBooks` for this process, `LedgerBooks` for all of the allocation."""
 
     def assign(self, request: Resources, share: int | None, spread: bool) -> Assignment | None: ...
 
@@ -55,7 +55,7 @@ class NodeResources:
 
     A *request* is a `Resources` (or `Job`): nodes, and on each of them ranks with cores, hardware threads, GPUs
     and memory. A core counts once, however many hardware threads it has. Memory is counted only where the
-    manager or the site told how much there is. Every method that takes a request also takes
+    manager or the site reports how much there is. Every method that takes a request also takes
 
     - `share`: N for 1/N of each node: N of these fit on one node, however few cores they ask for; 1 for whole
       nodes, with all their cores and GPUs. None, the default, takes just what the ranks need.
@@ -83,7 +83,7 @@ class NodeResources:
     def discover(
         cls, environ: Mapping[str, str] = os.environ, *, hardware: Hardware | None = None, shared: bool = True
     ) -> NodeResources:
-        """The allocation that the environment tells of; without one, this host.
+        """The allocation that the environment describes; without one, this host.
 
         `shared` counts what other processes of the allocation hold, through the ledger; without it the books
         are this object's own. `hardware` is what the site says of its nodes. Raises `AllocationError` when the
@@ -146,7 +146,7 @@ class NodeResources:
             self._end.check(lasts_s)
 
     def fit(self, request: Resources, *, share: int | None = None) -> int:
-        """How many times the request fits now, beside all that is held."""
+        """How many times the request fits now, next to all that is held."""
         with self.books.current():
             try:
                 plans = self._inventory.plans(request, share)
@@ -192,11 +192,11 @@ class NodeResources:
             return tuple((pool.type_of[at].full - pool.occupancy(at), pool.type_of[at].full) for at in pool.indices())
 
     def holders(self) -> tuple[Holder, ...]:
-        """Who holds what, and after them who waits, in order. Books in memory know nobody's name: ()."""
+        """Who holds what, and after them who waits, in order. Books in memory keep no names: ()."""
         return self.books.holders()
 
     def time_left(self) -> float | None:
-        """Seconds until the wall time ends, 0 after it; None where there is no limit or nobody can tell.
+        """Seconds until the wall time ends, 0 after it; None where there is no limit or it is unknown.
 
         Where the environment does not say, the manager is asked, once (and again only after a failure).
         """

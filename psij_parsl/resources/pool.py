@@ -1,4 +1,4 @@
-"""Which cores and GPUs of which node are free: whole numbers and bit masks only, so that nothing drifts.
+"""The pool of free cores and GPUs per node, with best-fit search: whole numbers and bit masks only.
 
 Nodes that are alike are of one type. Each type sorts its nodes into buckets by free GPUs and free cores; a bucket is
 a mask with a bit per node, and one more mask tells which buckets hold any. Both are written backwards, the first
@@ -28,7 +28,7 @@ from .node_types import UNIT, NodeType, Plan, Shape, Slice
 
 
 class Taken(NamedTuple):
-    """What somebody has of a node, whoever gave it: bits of its state, occupancy, MB."""
+    """What one holder has of a node: bits of its state, occupancy, MB."""
 
     bits: int
     occupancy: int
@@ -175,7 +175,7 @@ class Pool:
         buckets[key] = there | bit  # last, for both may be the same bucket
 
     def set_node(self, index: int, holders: Iterable[Taken]) -> None:
-        """Say who has what of a node, whatever it was before; they may overlap, as after a repair."""
+        """Replace what the holders have of a node; they may overlap, as after a repair."""
         node_type = self.type_of[index]
         bits, occupancy, memory = 0, 0, 0
         for taken in holders:

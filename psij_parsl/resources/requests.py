@@ -1,4 +1,4 @@
-"""What a task needs on each node, and why it can never have it."""
+"""From requests to shapes and plans, and the reason where a request can never fit."""
 
 from __future__ import annotations
 

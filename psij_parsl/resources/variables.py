@@ -1,4 +1,4 @@
-"""How the allocations of several managers are read from a job's variables: a file of hosts, numbers, times."""
+"""Parsing of a job's environment variables, for several managers: host files, numbers, times."""
 
 from __future__ import annotations
 

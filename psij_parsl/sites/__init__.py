@@ -1,4 +1,4 @@
-"""Sites: one TOML file for each machine chooses platform, launcher and defaults.
+"""Site configuration: one TOML file per machine selects its platform, launcher and defaults.
 
 `find()` gives the site for this host. Files are searched in layers (`layers.py`), built on each other
 (`catalogue.py`), recognised (`detect.py`) and validated (`model.py`, `validation.py`); only the last step needs
@@ -51,7 +51,7 @@ def find(
 
     Inside a job $PSIJ_SITE is the job's own; where a file had been named for it, $PSIJ_SITE_FILE is its path, and it
     counts if it is to be read here. `placing`: jobs go there, so if it is `laptop` although a resource manager is
-    here, a warning is logged. Raises `SiteError` where it is unknown or its file has faults; the message lists them all.
+    here, a warning is logged. Raises `SiteError`, with all validation errors, if it is unknown or invalid.
     """
     catalogue = Catalogue(environ)
     if file is not None:
@@ -92,7 +92,7 @@ def _site(catalogue: Catalogue, file: SiteFile) -> Site:
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:
-    """The name of this host's site and the sign that it was recognised by, or None. Validates nothing."""
+    """The name of this host's site and the detection rule that matched, in words, or None. Validates nothing."""
     return look(environ=environ, hostname=hostname).site
 
 
@@ -114,7 +114,7 @@ def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | Si
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a site file, which ships as `schema.json` beside this module, for editors."""
+    """The JSON Schema of a site file, which ships as `schema.json` next to this module, for editors."""
     from .model import json_schema as schema
 
     return schema()

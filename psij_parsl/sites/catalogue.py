@@ -1,4 +1,4 @@
-"""From site files to one site: names, layers, `extends`, and where each value was said."""
+"""The catalogue of site files: lookup by name, layers, inheritance by `extends`, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWN = ("name", "extends", "detect")  # they say which site a file is: one of an
 
 
 class Catalogue:
-    """The site files of all layers. Reads what tells them apart, and the rest when one is chosen."""
+    """The site files of all layers. Reads what tells them apart, and the rest of a file when it is used."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.layers: list[Layer] = []  # low to high
@@ -72,11 +72,11 @@ class Catalogue:
         return file
 
     def content(self, file: SiteFile) -> Content:
-        """What a file says, on top of what it extends. Raises `SiteError` for what cannot be read."""
+        """The content of a file, merged with what it extends. Raises `SiteError` for what cannot be read."""
         return self._content(file, ())
 
     def _content(self, file: SiteFile, chain: tuple[SiteFile, ...]) -> Content:
-        """What a file says on top of what it extends."""
+        """The same; `chain` are the files that led here."""
         chain = (*chain, file)
         twins = [other.path for other in self._files[file.name] if other.layer == file.layer]
         if len(twins) > 1:

@@ -1,4 +1,4 @@
-"""What site files say, before it is validated: tables laid over each other, and where each value was said."""
+"""The merged content of site files before validation, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .toml_positions import Key
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with a site file."""
+    """A validation error of a site file; not an exception, so not called an error. `origin` is "path:line"."""
 
     origin: str
     key: str
@@ -23,7 +23,7 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """Tables and where each of their values was said; `faults` are those of the way there."""
+    """Merged tables and the origin of each of their values; `faults` are the errors met while merging."""
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, str] = field(default_factory=dict)
@@ -51,6 +51,6 @@ def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]
 
 
 def drop(content: Content, key: Key) -> None:
-    """Forget where the values of a table were said."""
+    """Remove the origins of a table's values."""
     for other in [other for other in content.origins if other[: len(key)] == key]:
         del content.origins[other]

@@ -1,6 +1,6 @@
-"""On which machine we are: by environment variables first, then by host name, then by a file, then by its manager.
+"""Site detection: by environment variables first, then by host name, then by a file, then by resource manager.
 
-Only the signs are read, without validation, so that looking for a site is cheap on a host that has none.
+Only the detection rules are read, without validation, so that detection is cheap on a host that has no site.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ log = logging.getLogger(__name__)
 
 
 class Detected(NamedTuple):
-    """The site that was recognised, and the sign."""
+    """The detected site; `sign` says in words which detection rule matched."""
 
     name: str
     sign: str
 
 
 class Look(NamedTuple):
-    """The site that was recognised; if none was, `remark` tells which managers are here all the same."""
+    """The result of a detection: the site; if none matched, `remark` says which managers are here all the same."""
 
     site: Detected | None
     remark: str = ""
 
 
 def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None = None) -> Look:
-    """The site of this host, and what is here where there is none.
+    """The site of this host, or a remark on the managers that are here where there is none.
 
-    A file of a higher layer wins over one of a lower layer. Raises `SiteError` where two sites of one layer have
-    the same kind of sign here.
+    A file of a higher layer wins over one of a lower layer. Raises `SiteError` where rules of the same
+    kind match for two sites of one layer.
     """
     host = socket.gethostname() if hostname is None else hostname
     rules = [(file, rule) for file in _candidates(catalogue) for rule in _rules(catalogue, file)]
@@ -54,7 +54,7 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
 def _by_manager(
     catalogue: Catalogue, rules: Sequence[tuple[SiteFile, dict[str, Any]]], environ: Mapping[str, str]
 ) -> Look:
-    """By the manager that is at home here. Where several are, or one is here and not at home, nobody can tell."""
+    """By the manager that is at home here. Where several are, or one is here and not at home, it is unknown."""
     from .manager_detection import at_home, remark
 
     files_by_platform: dict[str, list[SiteFile]] = {}
@@ -89,7 +89,7 @@ def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
 
 
 def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:
-    """The signs of a file: its own, or those of the lower layer's file that it builds on."""
+    """The detection rules of a file: its own, or those of the lower layer's file that it builds on."""
     rules = file.head.get("detect")
     if rules is None and file.extends == file.name:
         below = catalogue.below(file)
@@ -98,7 +98,7 @@ def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:
 
 
 def _sign(kind: str, condition: Any, environ: Mapping[str, str], host: str) -> str:
-    """The sign in words where it is there; what is no proper rule is no sign."""
+    """Says in words that a condition holds; '' where it does not, or where the rule is malformed."""
     if kind == "env" and isinstance(condition, dict):
         holds = condition and all(environ.get(name) == str(value) for name, value in condition.items())
         return " ".join(f"${name} is {value}" for name, value in condition.items()) if holds else ""

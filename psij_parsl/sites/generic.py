@@ -1,4 +1,4 @@
-"""Any machine of one manager, from a file of this package that says no more than a few plain keys.
+"""Generic sites: any machine of one manager, from a file of this package with no more than a few plain keys.
 
 Made without pydantic, whose loading takes longer than all the rest of finding a site.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from .layers import PACKAGE, SiteFile
 from .site import LAPTOP, SettingRow, Site
 
-#: What such a file may say.
+#: The keys that such a file may have.
 KEYS = ("name", "description", "url", "platform", "launcher", "detect")
 
 

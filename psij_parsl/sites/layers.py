@@ -1,4 +1,4 @@
-"""Where site files lie, and how one is read: the layers, and whom we trust.
+"""The search path of site files (layers), and reading a file with checks of its permissions.
 
 A site file holds shell text that runs as the user. So one that others could have written is refused; what the owner
 of this package has written is trusted as the package's own code is.
@@ -23,7 +23,7 @@ GROUP = "psij_parsl.sites"
 SYSTEM = Path("/etc/psij_parsl/sites")
 PACKAGE = Path(__file__).parent.parent / "configs"
 
-#: A line that may name the site, build on another, or say where it is. Where there is none, we need not parse.
+#: A line that may name the site, extend another, or hold detection rules. Where there is none, we need not parse.
 _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MULTILINE)
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -101,7 +101,7 @@ def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             yield Layer(f"plug-in {point.name}", _directory(point.load()))
-        except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
+        except BaseException as error:  # noqa: BLE001 - third-party code must not spoil the others, whatever it raises
             message = (
                 f"the sites of plug-in {point.name} ({point.value}) cannot be found: {type(error).__name__}: {error}"
             )
@@ -195,7 +195,7 @@ def _user(uid: int) -> str:
 
 
 def _head(text: str, path: Path) -> dict[str, Any]:
-    """What says which site a file is: `name`, `extends` and `detect`, read without the rest where that can be."""
+    """The keys that identify a site: `name`, `extends` and `detect`, read without the rest where that can be."""
     if not _IDENTITY.search(text):
         return {}
     first = _HEADER.search(text)

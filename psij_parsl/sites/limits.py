@@ -1,4 +1,4 @@
-"""The limits of a site's queues, and what they say to a job before it is submitted."""
+"""The limits of a site's queues, and checking a job against them before it is submitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..job import Job
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """What a site says of one queue; None stands for no limit. `max_wall_time_min` is in minutes.
+    """The limits of one queue; None stands for no limit. `max_wall_time_min` is in minutes.
 
     `default`: the manager puts jobs here that name no queue. `strict`: a job beyond the limits is refused, and not
     only warned of.
@@ -27,7 +27,7 @@ class QueueLimits:
 
 @dataclass(frozen=True)
 class LimitViolation:
-    """What a site has to say about a job before it is submitted: "refuse" or only "warn"."""
+    """A limit that a job exceeds; `level` says whether it is refused or only warned of."""
 
     level: Literal["refuse", "warn"]
     text: str

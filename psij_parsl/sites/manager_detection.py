@@ -1,6 +1,6 @@
-"""Resource managers on this host, for a machine that nobody has described: which is at home here, and what else is.
+"""Detection of resource managers on a host that no site describes: which is at home here, and which else is installed.
 
-A manager's configuration is a sign that costs nothing to see. Only where there is none, and its commands are on PATH
+A manager's configuration costs nothing to see. Only where there is none, and its commands are on PATH
 all the same, are they asked whether they know a cluster: it may be described in a place that is built into them.
 """
 
@@ -30,9 +30,9 @@ _OTHERS: Mapping[str, str] = {"bsub": "LSF", "condor_submit": "HTCondor", "oarsu
 
 
 class Manager(NamedTuple):
-    """A manager that is on this host. `platform` is that whose commands these should be, '' if they are not.
+    """A detected manager. `platform` is that whose commands these should be, '' if they are not.
 
-    `sign`: by what it is known that it is at home here, '' if it is not. `command`: the path of its submit command,
+    `sign`: the evidence that it is at home here, '' if it is not. `command`: the path of its submit command,
     '' if that is not on PATH. `product`: what it is called, where that was needed. `fault`: why it is not at home
     although its commands are here.
     """
@@ -45,7 +45,7 @@ class Manager(NamedTuple):
 
     @property
     def about(self) -> str:
-        """By what it is known, and where its commands are."""
+        """The evidence for it, and where its commands are."""
         command = (
             f"{os.path.basename(self.command)} is {self.command}" if self.command else "its commands are not on PATH"
         )
@@ -55,8 +55,8 @@ class Manager(NamedTuple):
 def at_home(names: Iterable[str], environ: Mapping[str, str]) -> tuple[list[Manager], list[Manager]]:
     """Of the platforms of those names: the managers that are at home here, and all that are here.
 
-    At home is one of which there is a sign and whose commands are here; where there is none, one whose commands
-    know a cluster; else one of which there is a sign alone. If several are equally at home, all of them are told.
+    At home is one for which a detection rule matches and whose commands are here; where there is none, one whose
+    commands know a cluster; else one for which a rule alone matches. If several are equally at home, all are given.
     """
     detected = [pair for name in names for pair in _detected(name, environ)]
     for kind in ("variable", "file"):
@@ -67,9 +67,9 @@ def at_home(names: Iterable[str], environ: Mapping[str, str]) -> tuple[list[Mana
 
 
 def remark(sites: Sequence[tuple[str, Manager]], here: Sequence[Manager], environ: Mapping[str, str]) -> str:
-    """What to tell of managers that are here where no site was recognised; '' if there are none.
+    """A message on the managers that are here where no site was detected; '' if there are none.
 
-    `sites` are those that can be chosen, each with its manager.
+    `sites` are those that can be selected, each with its manager.
     """
     here = _one_per_product([*map(_with_product, here), *_others(environ)])
     if not here:
@@ -89,7 +89,7 @@ def remark(sites: Sequence[tuple[str, Manager]], here: Sequence[Manager], enviro
 
 
 def _detected(name: str, environ: Mapping[str, str]) -> Iterator[tuple[str, Manager]]:
-    """A manager with the kind of its sign: "variable", "file" or "" for none; nothing if it is not here at all."""
+    """A manager with the kind of rule that matched: "variable", "file" or "" for none; nothing if it is not here."""
     try:
         platform = find_platform(name)
         command = where(platform.command, _path(environ)) if platform.command else ""
@@ -147,7 +147,7 @@ def _sign(platform: Platform, command: str, environ: Mapping[str, str]) -> tuple
 
 
 def _only_genuine(ready: list[Manager]) -> list[Manager]:
-    """Of several, those whose commands are not known as another manager's: Slurm has a qsub for PBS's users, too."""
+    """Of several, those whose commands are not another manager's: Slurm has a qsub for PBS's users, too."""
     if len(ready) == 1:
         return ready
     schedulers = map(_scheduler, ready)
@@ -164,7 +164,7 @@ def _with_product(manager: Manager) -> Manager:
 
 
 def _probed(manager: Manager) -> Iterator[Manager]:
-    """A manager of which there is no sign but its submit command, after that was asked; none of one without others."""
+    """A manager of which only the submit command was detected, after a probe; nothing if other commands are missing."""
     scheduler = _scheduler(manager)
     if not all(map(where, scheduler.commands)):
         return
@@ -184,7 +184,7 @@ def _probed(manager: Manager) -> Iterator[Manager]:
 
 
 def _cluster_error(scheduler: Scheduler, output: Output) -> str:
-    """That its commands know no cluster, with their words; '' if they know one."""
+    """The message that its commands know no cluster, with their output; '' if they know one."""
     if output.rc == 0 and scheduler.cluster_argv:
         try:
             output = scheduler.run(scheduler.cluster_argv, timeout_s=_ASK_S)

@@ -1,4 +1,4 @@
-"""What a site file may say: the pydantic models, from which `schema.json` is made.
+"""The pydantic models of a site file, from which `schema.json` is made.
 
 Text with a unit becomes a number here, by the validators that the command line uses: memory MB, wall times minutes,
 the poll interval seconds.
@@ -68,7 +68,7 @@ class Defaults(_Table):
 
 
 class Rule(_Table):
-    """One sign by which a site is known; exactly one of the four."""
+    """One detection rule of a site, with exactly one of the four keys."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -119,13 +119,14 @@ class LaunchModel(_Table):
         default=(), description="further options of the launcher, one word each, e.g. --mpi=pmix"
     )
     mpi: tuple[StrictStr, ...] | None = Field(
-        default=None, description="the launch line of MPI runs, in place of ours: words, each a jinja2 template"
+        default=None,
+        description="the launch line of MPI runs, in place of ours: argv elements, each a jinja2 template",
     )
     serial: tuple[StrictStr, ...] | None = Field(default=None, description="the same for independent copies")
     per_node: tuple[StrictStr, ...] | None = Field(default=None, description="the same for one helper per node")
 
     def lines(self) -> dict[str, Sequence[str]]:
-        """The lines that are given, by mode."""
+        """The launch lines that the file sets, by mode."""
         lines = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
         return {mode: args for mode, args in lines.items() if args}
 
@@ -210,12 +211,14 @@ class SiteModel(_Table):
         default_factory=dict, repr=False, description="environment variables of each job, taken as they stand"
     )
     detect: tuple[Rule, ...] = Field(
-        default=(), description="signs by which the machine is known, any of which will do"
+        default=(), description="detection rules of the machine; one that matches is enough"
     )
     required: tuple[StrictStr, ...] = Field(
         default=(), description="job fields and parameters that the user must give"
     )
-    forbidden: tuple[StrictStr, ...] = Field(default=(), description="job fields and parameters that nobody may give")
+    forbidden: tuple[StrictStr, ...] = Field(
+        default=(), description="job fields and parameters that the user must not give"
+    )
     queues: Mapping[str, QueueModel] = Field(default_factory=dict, description="its queues by name")
     node: NodeModel | None = Field(default=None, description="the hardware of its nodes")
 
@@ -232,7 +235,7 @@ class SiteModel(_Table):
         return self
 
     def to_site(self, origins: Mapping[Key, str]) -> Site:
-        """The same as plain data; `origins` tell where each value was said."""
+        """The same as plain data; `origins` say where each value comes from."""
         return Site(
             name=self.name,
             platform=self.platform,
@@ -261,7 +264,7 @@ class SiteModel(_Table):
 
 
 def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
-    """Every value that somebody said, with its origin."""
+    """Every value that a file sets, with its origin."""
     if isinstance(value, dict):
         for part, inner in value.items():
             yield from _rows(inner, (*key, part), origins)
@@ -270,7 +273,7 @@ def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingR
 
 
 def _disagreement(key: Key, text: str) -> PydanticCustomError:
-    """A fault between values: it is told at the line of `key`."""
+    """A validation error between values, reported at the line of `key`."""
     return PydanticCustomError("disagreement", "{text}", {"key": key, "text": text})
 
 

@@ -1,4 +1,4 @@
-"""A site: what one machine's file says, at the service of a job. Plain data, whoever has read it."""
+"""A site: the settings of one machine, and how they apply to a job. Plain data, without pydantic."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FLAGS: Mapping[str, str] = {
     "stdout": "-o/--output",
     "stderr": "-e/--error",
 }
-"""How people say a job's field on the command line."""
+"""The command line option of each job field."""
 
 _JOB = frozenset(item.name for item in fields(Job))
 _BUILTIN = "built in"
@@ -49,7 +49,7 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
 
 class SettingRow(NamedTuple):
-    """One value of a site, and where it was said."""
+    """One value of a site, and its origin."""
 
     key: str
     value: Any
@@ -62,7 +62,7 @@ class Site:
 
     `defaults` are the fields of a job that the site fills in where the user says nothing. `hardware` is what it says of
     its nodes, for runs inside a job; None if it says nothing. `poll_min` is in seconds, `query_memory` in MB. `rows`
-    are the values that somebody said, in the order of the file, and `origins` where: "path:line". `file` is the path
+    are the values that a file sets, in the order of the file, and `origins` where: "path:line". `file` is the path
     of the site file, if it was named by a person and is in none of the layers; else ''.
     """
 
@@ -98,16 +98,16 @@ class Site:
         return replace(self, file=file)
 
     def origin(self, key: str | Sequence[str | int]) -> str:
-        """Where a value was said: "path:line" for `defaults.queue`; "default" where nobody said it.
+        """The origin of a value: "path:line" for `defaults.queue`; "default" where no file sets it.
 
-        A key that itself holds a dot is given as a sequence: `("queues", "gpu.large", "max_nodes")`.
+        Pass a key that itself holds a dot as a sequence: `("queues", "gpu.large", "max_nodes")`.
         """
         return self.origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")
 
     def spool_path(self) -> Path | None:
         """The directory for jobs' folders, with its variables expanded; None if the site names none.
 
-        Raises `SiteError` where it cannot be told on this host.
+        Raises `SiteError` where it is unknown on this host.
         """
         if not self.spool:
             return None
@@ -125,13 +125,13 @@ class Site:
             )
         return Path(path)
 
-    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a `Job`: those given, filled up from the site. None stands for "not said".
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a `Job`: `values`, filled up from the site. None stands for "not set".
 
-        A given parameter or environment variable wins over the site's; the site's setup comes before the job's.
-        Raises `InvalidRequest` for what the site requires and nobody gave, or forbids and somebody gave.
+        A parameter or environment variable in `values` wins over the site's; the site's setup comes before the job's.
+        Raises `InvalidRequest` for a required field that is missing, or a forbidden one that is given.
         """
-        job_fields = {name: value for name, value in given.items() if value is not None}
+        job_fields = {name: value for name, value in values.items() if value is not None}
         job = {**self.defaults, **job_fields}
         job["parameters"] = {**self.parameters, **job_fields.get("parameters", {})}
         job["environment"] = {**self.environment, **job_fields.get("environment", {})}

@@ -1,4 +1,4 @@
-"""On which line of a TOML document each key, table and list item stands.
+"""The line numbers of keys, tables and list items in a TOML document.
 
 `tomllib` gives values without places. This reads a document a second time, once `tomllib` has accepted it: so it
 need not judge what is TOML, only walk along it.

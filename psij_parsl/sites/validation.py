@@ -1,4 +1,4 @@
-"""Validation of a site, and what is wrong with it in words: every fault at once, each with its line."""
+"""Validation of a site: all validation errors at once, in words, each with its line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MUST: Mapping[str, str] = {
 
 
 def validated(file: SiteFile, content: Content) -> Site:
-    """The site that the content says. Raises `SiteError` with all of its faults."""
+    """The site that the content says. Raises `SiteError` with all validation errors."""
     faults = list(content.faults)
     site = None
     try:

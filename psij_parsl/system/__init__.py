@@ -1,1 +1,1 @@
-"""What the rest stands on: commands, files, locks, processes."""
+"""Operating system services for all other packages: commands, files, locks, processes."""

@@ -1,7 +1,8 @@
-"""What a question to a manager may take at most: a client was seen to print for ever, and to eat 1.5 GB a second.
+"""Output and memory bounds for queries of a manager.
 
-The bounds are watched from outside, by what the processes have in memory. A limit set on a process (`setrlimit`) is
-handed on by some managers to the job that it submits, and cuts off clients that only reserve address space.
+A client was seen to print for ever, and to eat 1.5 GB a second. The bounds are watched from outside, by what the
+processes have in memory. A limit set on a process (`setrlimit`) is handed on by some managers to the job that it
+submits, and cuts off clients that only reserve address space.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _PAGES_A_MB = 2**20 // os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Bounds:
-    """At most so many MB of output, on both streams together, and of memory, in all processes of the group."""
+    """The most MB of output, on both streams together, and of memory, in all processes of the group."""
 
     memory_mb: int = MEMORY_MB
     output_mb: int = OUTPUT_MB
 
 
 class Watch:
-    """Looks at the memory of a process group now and then. On a system without /proc it sees nothing."""
+    """Watches the memory of a process group by looking now and then. Without /proc it sees nothing."""
 
     def __init__(self, pgid: int, limit_mb: int) -> None:
         self._pgid, self._limit = pgid, limit_mb * _PAGES_A_MB

@@ -1,4 +1,4 @@
-"""The one place that runs a resource manager's commands.
+"""Runs a resource manager's commands; nothing else does.
 
 Bounded in time, in a process group of its own that is ended as a whole, with an environment made from an
 allow-list, and with nothing that depends on a terminal, a login shell or the locale. A question is bounded in output
@@ -57,7 +57,7 @@ _LAST_WORDS_S = 2.0  # for reading what a killed command had printed
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command did. `rc` is None when it was cut short: by the time limit, or `over` a bound, which it names."""
+    """The result of a command. `rc` is None if it was cut short: by the time limit, or `over` a bound, which it names."""
 
     argv: tuple[str, ...]
     rc: int | None
@@ -68,7 +68,7 @@ class Output:
 
     @property
     def text(self) -> str:
-        """Its own words, for an error message."""
+        """What it printed, for an error message."""
         return "\n".join(text.strip() for text in (self.stderr, self.stdout) if text.strip())
 
 
@@ -161,8 +161,8 @@ class RunningCommand:
         """Give it its input, if it takes one, and wait for its end, or for its exceeding a bound.
 
         The text is written in one step, for in pieces we could be killed between two of them, and leave the command
-        with a part of it. See `fits_in_pipe`. What is bounded is not waited for, and ended, where a signal asks us to leave:
-        then it raises `NotWaitedFor`.
+        with a part of it. See `fits_in_pipe`. What is bounded is not waited for, and ended, where a signal asks us to
+        leave: then it raises `NotWaitedFor`.
         """
         self._over = True
         process = self._process
@@ -170,7 +170,7 @@ class RunningCommand:
         over = ""
         try:
             if text is not None and process.stdin is not None:
-                with suppress(BrokenPipeError):  # it ended early: its own words tell why
+                with suppress(BrokenPipeError):  # it ended early: its output tells why
                     text = text[os.write(process.stdin.fileno(), text) :]
             streams = _Streams(process, text or b"", bounds)
             over = streams.read(deadline)
@@ -211,7 +211,7 @@ _LEFT = "left"
 
 
 class _Streams:
-    """What goes into a process and comes out of it, and what is kept of that."""
+    """The input and output streams of a process, and what is kept of its output."""
 
     def __init__(self, process: subprocess.Popen[bytes], text: bytes, bounds: Bounds | None) -> None:
         self._process, self._text = process, memoryview(text)
@@ -289,7 +289,7 @@ class _Streams:
             kept.clear()
 
     def close(self) -> None:
-        """Close all pipes: whoever still writes into them is told."""
+        """Close all pipes: whoever still writes into them gets SIGPIPE."""
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 _shut(pipe)

@@ -1,4 +1,4 @@
-"""Where our files live, and the one way to write them: private, whole or not at all."""
+"""The state directory, atomic writes of private files, and permission checks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def write_whole(path: Path, text: str, *, durable: bool = False, mode: int = 0o6
 
 
 def write_new(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write a file into a folder that nobody else writes to."""
+    """Write a file into a folder that no other process writes to."""
     with translate_os_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -133,7 +133,7 @@ def sync_folder(path: Path) -> None:
 
 
 def guard(path: Path) -> bool:
-    """See that nobody else can change what lies in a state directory; False while there is none.
+    """Check that no other user can change what lies in a state directory; False while there is none.
 
     Raises `JournalError` if it is another user's, or if others may write to it or to one above it. Those above are
     looked at up to one that is root's or sticky: beyond that, only root can put another one in its place. A group may
@@ -164,7 +164,7 @@ def guard(path: Path) -> bool:
 
 
 def guard_spool(path: Path) -> None:
-    """See that nobody else can take away or replace job folders that are made in that one. Raises `JournalError`."""
+    """Check that no other user can remove or replace job folders that are made in that one. Raises `JournalError`."""
     status = os.stat(path)
     if status.st_mode & stat.S_ISVTX:
         return
@@ -181,7 +181,7 @@ def guard_spool(path: Path) -> None:
 
 
 def _private(gid: int) -> bool:
-    """Whether that is our own private group: our primary one, of our name or number, with nobody else in it."""
+    """Whether that is our own private group: our primary one, of our name or number, with no other user in it."""
     import grp
     import pwd
 
@@ -215,5 +215,5 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def is_private(path: Path) -> bool:
-    """Whether nobody but the owner (and root) can read it."""
+    """Whether only the owner (and root) can read it."""
     return stat.S_IMODE(path.stat().st_mode) & 0o077 == 0

@@ -1,4 +1,4 @@
-"""The variables by which GPUs are shown to a process."""
+"""Environment variables that list the GPUs visible to a process."""
 
 from __future__ import annotations
 

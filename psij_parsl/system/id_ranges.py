@@ -1,4 +1,4 @@
-"""Numbers as short text, and back: 0-3,8. CPU ids, and the indices of job arrays."""
+"""Formatting and parsing of id ranges such as 0-3,8: CPU ids, and the indices of job arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def format_ranges(ids: Iterable[int]) -> str:
-    """The numbers as ranges, in the order in which they are given: `24-31,0-7`."""
+    """The numbers as ranges, in their order: `24-31,0-7`."""
     ranges: list[list[int]] = []
     for number in ids:
         if ranges and number == ranges[-1][1] + 1:

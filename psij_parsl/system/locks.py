@@ -1,4 +1,4 @@
-"""Locks among the processes of a user: held for a moment, waited for with a limit, and signed by who holds them."""
+"""File locks among the processes of a user, with a time limit and, if `named`, a file that says who holds them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .processes import process_has_ended, process_identity, stopped
 
 log = logging.getLogger(__name__)
 
-_SAY_AFTER_S = 3.0  # how long one waits for a lock before it is said who has it
+_SAY_AFTER_S = 3.0  # how long one waits for a lock before a warning says who has it
 _LOOK_MOST_S = 0.1  # how often one looks whether a lock is free, at least
 
 
@@ -56,7 +56,7 @@ def _acquired(lock: Any, timeout_s: float) -> bool:
 
 @contextmanager
 def try_lock(lock: Any, *, named: bool = False) -> Iterator[bool]:
-    """Hold a lock if nobody else does: tells whether we have it, and never waits. `named` as for `hold_lock`."""
+    """Hold a lock if it is free: tells whether we have it, and never waits. `named` as for `hold_lock`."""
     if not _acquired(lock, 0):
         yield False
         return
@@ -70,9 +70,9 @@ def try_lock(lock: Any, *, named: bool = False) -> Iterator[bool]:
 
 @contextmanager
 def hold_lock(lock: Any, *, timeout_s: float = 60.0, named: bool = False) -> Iterator[None]:
-    """Hold a lock. Raises `JournalError` when it cannot be had in time; after some seconds it is said who has it.
+    """Hold a lock. Raises `JournalError` when it cannot be had in time; after some seconds a warning says who has it.
 
-    `named`: who holds it is written beside it, for those that wait. A signal that asks to leave ends the wait.
+    `named`: who holds it is written next to it, for those that wait. A signal that asks to leave ends the wait.
     """
     if not _acquired(lock, min(timeout_s, _SAY_AFTER_S)):
         who = holder(lock)
@@ -92,7 +92,7 @@ def hold_lock(lock: Any, *, timeout_s: float = 60.0, named: bool = False) -> Ite
 
 
 def _sign(lock: Any) -> None:
-    """Write beside a lock who holds it."""
+    """Write next to a lock who holds it."""
     try:
         handle = os.open(f"{lock.lock_file}.holder", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:

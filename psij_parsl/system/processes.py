@@ -1,4 +1,4 @@
-"""Processes of this host: whether one lives, and an identity by which it is never taken for another one."""
+"""Processes of this host: their status, and an identity that survives the reuse of pids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STARTED, RESIDENT, STATUS = 19, 21, 49
 
 
 def process_status(pid: int) -> list[bytes]:
-    """What the kernel tells of a process (proc(5), stat), from its state on. Raises `OSError` if there is none."""
+    """The fields of a process in /proc/PID/stat (proc(5)), from its state on. Raises `OSError` if there is none."""
     with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         return file.read().rpartition(b")")[2].split()
 
