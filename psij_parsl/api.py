@@ -22,7 +22,7 @@ class Machine(Site):
     def executor(self, **overrides: Any) -> BatchSchedulerExecutor:
         """An executor for this machine; `overrides` are `BatchSchedulerExecutor`'s own arguments.
 
-        Raises `SiteError` for a spool directory that cannot be determined, `PluginError` for a platform that does not load.
+        Raises `SiteError` where the spool directory cannot be determined, `PluginError` where the platform does not load.
         """
         from .jobs.site_executor import executor_of
 

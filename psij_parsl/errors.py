@@ -92,7 +92,7 @@ class UnknownJob(Error):
 
 
 class SchedulerError(Error):
-    """The resource manager said no, or nothing. `output` holds its output, verbatim."""
+    """The resource manager refused, or did not answer. `output` holds its output, verbatim."""
 
     exit_status = 4
 
@@ -102,7 +102,7 @@ class SchedulerError(Error):
 
 
 class Rejected(SchedulerError):
-    """A refusal that stays one. `limit` names the parameter that was over a limit, where that can be told.
+    """A refusal that stays one. `limit` names the parameter that was over a limit, where that is known.
 
     `answered`: the manager's server said so, not the command by itself.
     """
@@ -124,13 +124,13 @@ class Unavailable(SchedulerError):
 
 
 class NotWaitedFor(Unavailable):
-    """A query that was given up because of a signal to the process that asked, or of its deadline. The manager may be well."""
+    """A query given up for a signal to the process that asked, or for its deadline. The manager may be well."""
 
 
 class Ambiguous(SchedulerError):
-    """What was asked was cut short: the manager may do it yet, or have done it. `job_id` is our own id, where the job has one.
+    """What was asked was cut short: the manager may do it yet, or have done it.
 
-    `unknown`: the manager's answer is none that was foreseen, most likely a refusal.
+    `job_id` is our own id, where the job has one. `unknown`: the manager's answer is none that was foreseen, most likely a refusal.
     """
 
     def __init__(

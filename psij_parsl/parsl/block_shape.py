@@ -132,7 +132,7 @@ def merged_arguments(
 ) -> dict[str, Any]:
     """All arguments that describe a block's shape, by our names: a provider's `own`, and the `further` ones.
 
-    Raises `InvalidRequest` for one that is said twice.
+    Raises `InvalidRequest` for one that is given twice.
     """
     arguments = {name: value for name, value in own.items() if value is not None}
     for name, value in translated(further, platform.template_class.params, translations).items():

@@ -65,7 +65,8 @@ def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
 def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
     """The arguments of a configuration for a site.
 
-    The `wishes` are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments. Raises `InvalidRequest` or `SiteError` for what cannot be.
+    The `wishes` are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments. Raises
+    `InvalidRequest` or `SiteError` for what cannot be.
     """
     from ..sites import find
 

@@ -1,4 +1,4 @@
-"""BlockProvider: Parsl's ExecutionProvider over a platform's executor. A block is one of our jobs, in Parsl's folder."""
+"""BlockProvider: Parsl's ExecutionProvider over a platform's executor. A block is a job in Parsl's folder."""
 
 from __future__ import annotations
 

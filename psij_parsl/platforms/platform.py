@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Signs:
     """How a host of this manager is recognized without running anything.
 
-    `variables` are set there in the environment, `files` are absolute paths that exist, `command_files` paths that exist
-    when taken from the directory of its submit command.
+    `variables` are set there in the environment, `files` are absolute paths that exist, `command_files` paths that
+    exist when taken from the directory of its submit command.
     """
 
     variables: Sequence[str] = ()

@@ -55,7 +55,7 @@ class _Level:
 
 
 def flatten(environment: Environment, source: Source) -> nodes.Template:
-    """The syntax tree of `source` with its parents and includes. Raises TemplateError, naming template, line and fault."""
+    """The syntax tree of `source` with its parents and includes. Raises TemplateError with template, line and fault."""
     flat = _Flattener(environment)
     tree = nodes.Template(flat.chain(source, ()), lineno=1)
     for node in all_nodes(tree):

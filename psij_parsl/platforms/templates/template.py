@@ -227,7 +227,7 @@ class JobTemplate:
         """Raise InvalidRequest if this template does not say a field of `request`: what a job asks beyond the
         defaults.
 
-        A field counts as said by a name that is derived from it (`DERIVED`).
+        A field also counts as expressed by a name that is derived from it (`DERIVED`).
         """
         unexpressed = []
         for name, value in request.items():
