@@ -130,7 +130,8 @@ class NotWaitedFor(Unavailable):
 class Ambiguous(SchedulerError):
     """What was asked was cut short: the manager may do it yet, or have done it.
 
-    `job_id` is our own id, where the job has one. `unknown`: the manager's answer is none that was foreseen, most likely a refusal.
+    `job_id` is our own id, where the job has one. `unknown`: the manager's answer is none that was foreseen, most
+    likely a refusal.
     """
 
     def __init__(

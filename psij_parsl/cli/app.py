@@ -12,7 +12,7 @@ from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
 from .command import OWN_ERROR, READER_GONE, Command
 from .commands import COMMANDS, HIDDEN, find
 from .output import JsonRenderer, Renderer, TextRenderer
-from .quick_parser import count_own_args, parse
+from .quick_parser import parse, program_start
 from .stdio import LostStream
 
 
@@ -27,7 +27,7 @@ def run(args: Sequence[str]) -> int:
         command, rest = find(args)
         own_args = args[1:]
         if command is not None and command.runs_program:
-            own_args = rest[: count_own_args(command, rest)]
+            own_args = rest[: program_start(command, rest)[0]]
             out = _renderer(own_args)
         exit_code = _run(command, rest, args, own_args, out)
         out.out.flush()

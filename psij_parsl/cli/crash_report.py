@@ -14,8 +14,8 @@ from ..system.files import SHORT, home, private_folder, write_whole
 
 def describe(error: BaseException, args: Sequence[str]) -> Error:
     """The error to print. Writes the traceback below the state directory if possible, unless the cause is obvious."""
-    if isinstance(error, OSError) and (known := _known_cause(error)) is not None:
-        return known
+    if isinstance(error, OSError) and (system_error := _system_error(error)) is not None:
+        return system_error
     summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     message = f"unexpected error in psij-run ({summary})"
     try:
@@ -27,7 +27,7 @@ def describe(error: BaseException, args: Sequence[str]) -> Error:
     return Error(message, hint=f"the traceback is in {path}; please report it")
 
 
-def _known_cause(error: OSError) -> Error | None:
+def _system_error(error: OSError) -> Error | None:
     """The error for a missing working directory, or for a resource of the system that is used up."""
     try:
         os.getcwd()

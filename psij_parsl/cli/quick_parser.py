@@ -26,7 +26,7 @@ def parse(command: Command, args: Sequence[str]) -> Invocation | None:
     while rest:
         arg = rest.popleft()
         if arg == "--":
-            after_dashes = not arguments
+            after_dashes = command.runs_program
             arguments += rest
             break
         if not arg.startswith("-") or arg == "-":
@@ -73,24 +73,24 @@ def _fits(command: Command, arguments: Sequence[str]) -> bool:
     return (bool(arguments) or not argument.required) and (argument.many or len(arguments) <= 1)
 
 
-def count_own_args(command: Command, args: Sequence[str]) -> int:
-    """How many of these arguments are the command's own, and not the program's that it runs.
+def program_start(command: Command, args: Sequence[str]) -> tuple[int, bool]:
+    """Where the arguments of the program begin that a command runs, and whether they come after `--`.
 
     The program begins after `--`, or at the first argument that is no flag. Wrong flags are passed over.
     """
     if not command.runs_program:
-        return len(args)
+        return len(args), False
     takes_value = {spelling for flag in command.flags if not flag.switch for spelling in flag.spellings}
     index = 0
     while index < len(args):
         arg = args[index]
         if arg == "--":
-            return index + 1
+            return index + 1, True
         if not arg.startswith("-") or arg == "-":
-            return index
+            return index, False
         if not arg.startswith("--"):  # -N2 or -vN 2: the first letter that takes a value has the rest
             letters = [f"-{letter}" for letter in arg[1:]]
             flag = next((letter for letter in letters if letter in takes_value), "")
             arg = flag if flag == letters[-1] else ""
         index += 2 if arg in takes_value else 1
-    return min(index, len(args))
+    return min(index, len(args)), False

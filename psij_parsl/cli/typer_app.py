@@ -14,7 +14,7 @@ from . import completion
 from .command import Command, Invocation
 from .commands import COMMANDS, HIDDEN, load
 from .flags import Argument, Flag, collect
-from .quick_parser import count_own_args
+from .quick_parser import program_start
 
 _HELP = "Submit, watch, cancel and collect jobs the same way on every machine."
 _EXIT_CODES = (
@@ -97,12 +97,10 @@ def _callback(command: Command) -> Callable[..., int]:
 
 def _invocation(command: Command, args: Sequence[str], values: Mapping[str, Any]) -> Invocation:
     """What typer has read of these arguments."""
-    own = count_own_args(command, args)
-    after_dashes = command.runs_program and own > 0 and args[own - 1] == "--"
     arguments = values.get(command.argument.name) if command.argument is not None else None
     if isinstance(arguments, str):
         arguments = [arguments]
-    return Invocation(command, collect(values, command.flags), list(arguments or ()), after_dashes)
+    return Invocation(command, collect(values, command.flags), list(arguments or ()), program_start(command, args)[1])
 
 
 def parse(command: Command, args: Sequence[str], *, name: str) -> Invocation:

@@ -19,8 +19,8 @@ _LIST = (
     Column("description", "DESCRIPTION"),
     Column("error", "ERROR"),
 )
-_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "FAULTS"))
-_ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "SAID IN"))
+_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS"))
+_ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "FROM"))
 
 
 def _list(out: Renderer, invocation: Invocation) -> int:
