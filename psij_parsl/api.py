@@ -1,4 +1,4 @@
-"""The front door for people: `site()` gives a machine that can submit jobs and be handed to Parsl."""
+"""The main entry point: `site()` gives a machine that submits jobs and configures Parsl."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Machine(Site):
-    """A site, with what stands above it: an executor for its jobs, and a configuration of Parsl."""
+    """A site that makes an executor for its jobs, and a configuration for Parsl."""
 
     def executor(self, **overrides: Any) -> BatchSchedulerExecutor:
         """An executor for this machine; `overrides` are `BatchSchedulerExecutor`'s own arguments.
 
-        Raises `SiteError` for a spool directory that cannot be told, `PluginError` for a platform that does not load.
+        Raises `SiteError` where the spool directory cannot be determined, `PluginError` where the platform does not load.
         """
         from .jobs.site_executor import executor_of
 
@@ -44,8 +44,7 @@ def site(
     placing: bool = True,
 ) -> Machine:
     """The machine to use: that file, else that name, else the one that this host is; see `psij_parsl.sites.find`."""
-    found = find(name, file, environ=environ, placing=placing)
-    return Machine(**_values(found))
+    return Machine(**_values(find(name, file, environ=environ, placing=placing)))
 
 
 def _values(site: Site) -> dict[str, Any]:

@@ -11,14 +11,14 @@
     ├── JournalError      3   our own records: no room, no permission, damaged
     ├── AllocationError   3   what the environment says of the job's nodes cannot be understood
     ├── UnknownJob        2   no such job
-    ├── SchedulerError    4   the resource manager; .output holds its words verbatim
+    ├── SchedulerError    4   the resource manager; .output holds its output verbatim
     │   ├── Rejected          it refused: asking again will not help; .limit names what was hit
     │   ├── Unavailable       it did not answer: asking again may help
-    │   │   └── NotWaitedFor      whoever asked had to leave before it could answer
+    │   │   └── NotWaitedFor      the process that asked had to end before it could answer
     │   └── Ambiguous         it may or may not have taken the job
     ├── Unsupported       4   this platform has no such operation
     ├── JobFailed         1   raised by `Submission.result()`; .status says how it ended
-    │   └── LostJob       5   it ended and nobody knows how
+    │   └── LostJob       5   it ended, and how is not known
     ├── LaunchError     125   a command could not be started
     └── Unwritten         6   all was done, and stdout does not take the answer
 """
@@ -80,7 +80,7 @@ class JournalError(Error):
 
 
 class AllocationError(Error):
-    """What the environment says of the allocation that one stands in cannot be read."""
+    """What the environment says of the current allocation cannot be understood."""
 
     exit_status = 3
 
@@ -92,7 +92,7 @@ class UnknownJob(Error):
 
 
 class SchedulerError(Error):
-    """The resource manager said no, or nothing. `output` holds its own words."""
+    """The resource manager refused, or did not answer. `output` holds its output, verbatim."""
 
     exit_status = 4
 
@@ -102,7 +102,7 @@ class SchedulerError(Error):
 
 
 class Rejected(SchedulerError):
-    """A refusal that stays one. `limit` names the parameter that was over a limit, where that can be told.
+    """A refusal that stays one. `limit` names the parameter that was over a limit, where that is known.
 
     `answered`: the manager's server said so, not the command by itself.
     """
@@ -124,13 +124,14 @@ class Unavailable(SchedulerError):
 
 
 class NotWaitedFor(Unavailable):
-    """A question that was given up, for a signal came, or the time was up, of whoever asked. The manager may be well."""
+    """A query given up for a signal to the process that asked, or for its deadline. The manager may be well."""
 
 
 class Ambiguous(SchedulerError):
-    """What was asked was cut short: the manager may do it yet, or have done it. `job_id` is ours, where it has one.
+    """What was asked was cut short: the manager may do it yet, or have done it.
 
-    `unknown`: the manager said something that nobody foresaw, most likely a refusal.
+    `job_id` is our own id, where the job has one. `unknown`: the manager's answer is none that was foreseen, most
+    likely a refusal.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class JobFailed(Error):
 
 
 class LostJob(JobFailed):
-    """The job is gone and nobody knows how it ended."""
+    """The job is gone, and how it ended is not known."""
 
     exit_status = 5
 
@@ -170,15 +171,15 @@ class LaunchError(Error):
 
 
 class Unwritten(Error):
-    """What was asked for has been done, and our stdout does not take the answer."""
+    """What was asked for has been done, and stdout does not take the answer."""
 
     exit_status = 6
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint "did you mean ...?" or, when nothing is near, the list of what is known."""
-    names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1)
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The hint "did you mean ...?" or, when nothing is near, the list of the names."""
+    names = sorted(set(candidates))
+    close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(names)}" if names else ""

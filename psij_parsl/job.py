@@ -1,4 +1,4 @@
-"""The job: what a person submits, said without naming any resource manager."""
+"""The specification of a job, the same for all resource managers."""
 
 from __future__ import annotations
 
@@ -63,10 +63,13 @@ class Resources:
 
     num_nodes: int = 1
     ranks_per_node: int = 1
-    cpus_per_rank: int = 1  # cores
-    threads_per_core: int = 1  # hardware threads used of each core
+    #: Cores.
+    cpus_per_rank: int = 1
+    #: Hardware threads used of each core.
+    threads_per_core: int = 1
     gpus_per_rank: int = 0
-    memory_per_node: int | None = None  # MB
+    #: MB (2**20 bytes).
+    memory_per_node: int | None = None
 
     @property
     def num_ranks(self) -> int:
@@ -92,22 +95,30 @@ class Job(Resources):
     """
 
     command: Sequence[str]
+    #: Minutes.
     wall_time_min: int = 10
     queue: str | None = None
     project: str | None = None
-    job_mode: str | None = None  # None: `script` for one rank, `mpi` for more
-    name: str = ""  # shown to people; the manager gets a slug of it
+    #: None: `script` for one rank, `mpi` for more.
+    job_mode: str | None = None
+    #: Shown to people; the manager gets a slug of it.
+    name: str = ""
     directory: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     inherit_environment: bool = True
     stdin: Path | None = None
     stdout: Path | None = None
     stderr: Path | None = None
-    array: tuple[int, ...] = ()  # indices of a job array
-    after: Sequence[str] = ()  # ids of ours or the manager's that must end well first
-    hold: bool = False  # submitted, but not to start before it is released
-    setup: str | Sequence[str] = ()  # shell texts run before the command, e.g. module loads; one text is one of them
-    setup_may_fail: bool = False  # go on after one that failed; else the command is not started
+    #: Indices of a job array.
+    array: tuple[int, ...] = ()
+    #: Ids, our own or the manager's, of jobs that must end well first.
+    after: Sequence[str] = ()
+    #: Submitted, but not to start before it is released.
+    hold: bool = False
+    #: Shell texts run before the command, e.g. module loads; a single text is one of them.
+    setup: str | Sequence[str] = ()
+    #: Go on after a setup that failed; else the command is not started.
+    setup_may_fail: bool = False
     launcher: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -120,17 +131,18 @@ class Job(Resources):
                 f"the command must be a list of words, not the text {self.command!r}",
                 hint="pass ['bash', '-c', text] for a line of shell",
             )
-        for word in self.command:
-            if not isinstance(word, str | os.PathLike):
+        for argument in self.command:
+            if not isinstance(argument, str | os.PathLike):
                 raise InvalidRequest(
-                    f"{word!r} in the command is no text but a {type(word).__name__}", hint=f"say {str(word)!r}"
+                    f"{argument!r} in the command is no text but a {type(argument).__name__}",
+                    hint=f"say {str(argument)!r}",
                 )
-        put("command", tuple(os.fspath(word) for word in self.command))
+        put("command", tuple(os.fspath(argument) for argument in self.command))
         if not self.command or not self.command[0]:
             raise InvalidRequest("there is no command to run", hint="say it after `--`, e.g. -- hostname")
         for name in ("environment", "parameters"):
-            if not isinstance(given := getattr(self, name), Mapping):
-                raise InvalidRequest(f"{name}={given!r} is no mapping", hint=f"pass {name}={{'NAME': 'value'}}")
+            if not isinstance(value := getattr(self, name), Mapping):
+                raise InvalidRequest(f"{name}={value!r} is no mapping", hint=f"pass {name}={{'NAME': 'value'}}")
         for name in ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core", "wall_time_min"):
             _whole(self, name, least=1)
         _whole(self, "gpus_per_rank", least=0)
@@ -160,25 +172,27 @@ class Job(Resources):
                     hint="letters, digits and _ only, not starting with a digit",
                 )
             if name in BASH_OWN or name in _SCRIPTS_OWN or name.startswith("psij_"):
-                whose = "bash" if name in BASH_OWN else "the job's script"
+                owner = "bash" if name in BASH_OWN else "the job's script"
                 raise InvalidRequest(
-                    f"the environment variable {name} cannot be given: {whose} keeps it for itself",
+                    f"the environment variable {name} cannot be given: {owner} keeps it for itself",
                     hint="choose another name for it",
                 )
-        for text, what in (*((word, "argument") for word in self.command), *self._texts()):
+        for text, what in (*((argument, "argument") for argument in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
         for name in ("name", "queue", "project", "launcher"):
-            if not isinstance(given := getattr(self, name), str | None):
-                raise InvalidRequest(f"{name}={given!r} is no text", hint=f"say {str(given)!r}")
+            if not isinstance(value := getattr(self, name), str | None):
+                raise InvalidRequest(f"{name}={value!r} is no text", hint=f"say {str(value)!r}")
         lists = {"array": "its indices, e.g. array=range(10)", "after": f"after=[{self.after!r}]"}
-        for name, meant in lists.items():
-            if isinstance(given := getattr(self, name), str) or not isinstance(given, Sequence):
-                raise InvalidRequest(f"{name}={given!r} is no list", hint=f"pass {meant}")
-        after = [getattr(each, "id", each) for each in self.after]  # the handle of a job will do
-        for each in after:
-            if not isinstance(each, str) or not each:
-                raise InvalidRequest(f"{each!r} in after is no id of a job", hint=f"ids are text, e.g. {str(each)!r}")
+        for name, example in lists.items():
+            if isinstance(value := getattr(self, name), str) or not isinstance(value, Sequence):
+                raise InvalidRequest(f"{name}={value!r} is no list", hint=f"pass {example}")
+        after = [getattr(dependency, "id", dependency) for dependency in self.after]  # the handle of a job will do
+        for dependency in after:
+            if not isinstance(dependency, str) or not dependency:
+                raise InvalidRequest(
+                    f"{dependency!r} in after is no id of a job", hint=f"ids are text, e.g. {str(dependency)!r}"
+                )
         if not self.array and self.array != ():
             raise InvalidRequest(
                 f"array={self.array!r} has no element", hint="leave it out for one plain job, or give it an index"
@@ -236,10 +250,10 @@ class Job(Resources):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
         """The inverse of `to_dict`. Raises `InvalidRequest` for a key that no job has."""
-        known = {item.name for item in fields(cls)}
+        names = {item.name for item in fields(cls)}
         for key in data:
-            if key not in known:
-                raise InvalidRequest(f"a job has no field {key!r}", hint=nearest(key, known))
+            if key not in names:
+                raise InvalidRequest(f"a job has no field {key!r}", hint=nearest(key, names))
         paths = {key: Path(value) for key, value in data.items() if key in _PATHS and value is not None}
         return cls(**{**data, **paths, "array": tuple(data.get("array", ()))})
 

@@ -1,4 +1,4 @@
-"""When to leave: SIGINT, SIGTERM and SIGHUP turned into a question that long-running code can ask.
+"""Signal handling: SIGINT, SIGTERM and SIGHUP set a flag that long-running code polls.
 
 Used by waits, `psij-run run`, `launch` and watchdogs. Importing this module installs nothing::
 
@@ -10,7 +10,7 @@ The first signal sets a flag; a second SIGINT ends the process at once, as its d
 our parent had us ignore (nohup) stays ignored; an ignored SIGINT does not, for a shell has its background commands
 ignore it, and what runs long is to hand it on all the same.
 
-`fresh` gives what we start the signals that a program of a new shell has, whatever our own parent did.
+`fresh` gives child processes the signals that a program of a new shell has, whatever our own parent did.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 #: Python ignores these itself, and `subprocess` takes that back.
-_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class _Flag:
-    """The state of one registration: which signal came, and two pipes that wake sleepers.
+    """State of one registration: which signal came, and two pipes that wake sleepers.
 
     `asked` becomes readable when it was noted that a signal came, for sleepers in all threads. `alarm` is written by
     the interpreter the moment that any signal arrives: one that comes just before the main thread's select() is
@@ -97,19 +97,19 @@ def _handle(number: int, _frame: FrameType | None) -> None:
 
 
 def kept(number: int) -> bool:
-    """Whether a signal is to stay ignored, here and in what we start: SIGHUP under nohup."""
+    """Whether a signal is to stay ignored, here and in child processes: SIGHUP under nohup."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def fresh() -> Callable[[], None] | None:
-    """What a child of ours is to do before it becomes another program (`preexec_fn`); None if that is nothing.
+    """What a child process is to do before it becomes another program (`preexec_fn`); None if that is nothing.
 
     It takes the signals back that we ignore (but see `kept`) and those that are blocked: both are inherited, a shell
     script can never trap what was ignored when it began, and a rank could not be told to end.
     """
     ignored = [
         number
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_PYTHONS}
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_IGNORED_BY_PYTHON}
         if signal.getsignal(number) is signal.SIG_IGN and not kept(number)
     ]
     if not ignored and not signal.pthread_sigmask(signal.SIG_BLOCK, ()):
@@ -128,8 +128,8 @@ def register_handlers(
 ) -> Callable[[], None]:
     """Handle SIGINT, SIGTERM and SIGHUP from now on; returns a call that puts the earlier handlers back.
 
-    `on_first` runs when the first signal comes, `on_second` just before a second SIGINT ends the process: a word, nothing long.
-    Must be called in the main thread (Python's rule; ValueError elsewhere). Registering again while
+    `on_first` runs when the first signal comes, `on_second` just before a second SIGINT ends the process, and must be
+    short. Must be called in the main thread (Python's rule; ValueError elsewhere). Registering again while
     registered is one registration more: undo them in reverse order.
     """
     global _flag
@@ -192,7 +192,7 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def until(deadline: float | None) -> Iterator[None]:
-    """Whoever asks something in this block has time until then, by time.monotonic(); with None as long as it takes."""
+    """Set a deadline, by time.monotonic(), for the queries made in this block; None: no deadline."""
     token = _deadline.set(deadline)
     try:
         yield
@@ -207,7 +207,7 @@ def time_left(most_s: float) -> float:
 
 
 def in_a_hurry(least_s: float) -> Callable[[], bool]:
-    """A question for later: has a signal that asks us to leave come since now, or is the time of `until` over?
+    """A function that tells whether a signal to end has come since now, or the deadline of `until` is over.
 
     The time is never over before `least_s`, for a manager that takes some seconds would else never be heard.
     """

@@ -1,4 +1,4 @@
-"""What a job's status is made of: the state, the reason for an end, and how two reports are merged.
+"""Job status: the state, the reason for an end, and how two reports are merged.
 
 The state model is that of the PSI/J specification, https://exaworks.org/job-api-spec/specification.html
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class JobState(IntEnum):
-    """NEW < QUEUED < ACTIVE < an end. UNKNOWN is the lowest: it tells nothing, so it never wins over knowledge."""
+    """State of a job. NEW < QUEUED < ACTIVE < an end. UNKNOWN is the lowest, so that it never replaces another."""
 
     UNKNOWN = 0
     NEW = 1
@@ -49,9 +49,9 @@ class EndReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One report about a job.
+    """One report of a job's state.
 
-    `native` is the manager's own word, `message` its reason (or ours) as text; `exit_code` and `signal` are
+    `native` is the manager's own state, `message` its reason (or our own) as text; `exit_code` and `signal` are
     those of the job's script; `attempt` counts requeues from 0; times are seconds since the epoch.
     """
 
@@ -82,7 +82,7 @@ class JobStatus:
         """The status after a further report: an end stays, UNKNOWN changes nothing, a state never goes back.
 
         The one exception to the last is a requeue: the manager says that a job which ran is queued once more
-        (`attempt` has grown). To our callers it stays ACTIVE until it ends; `native` and `message` tell.
+        (`attempt` has grown). To callers it stays ACTIVE until it ends; `native` and `message` tell.
         """
         if self.final or new.state is JobState.UNKNOWN:
             return self
@@ -90,8 +90,8 @@ class JobStatus:
             return replace(
                 self, native=new.native, message=new.message, held=new.held, attempt=max(self.attempt, new.attempt)
             )
-        told_all = (new.nodes or not self.nodes) and (new.started or not self.started)
-        if told_all and new.attempt >= self.attempt:
+        complete = (new.nodes or not self.nodes) and (new.started or not self.started)
+        if complete and new.attempt >= self.attempt:
             return new
         return replace(
             new,
@@ -101,19 +101,19 @@ class JobStatus:
         )
 
     def describe(self) -> str:
-        """One line for a person: FAILED, exit code 137 (likely SIGKILL)."""
-        words = [self.state.name]
+        """One line for people: FAILED, exit code 137 (likely SIGKILL)."""
+        parts = [self.state.name]
         if self.state is JobState.FAILED or self.state is JobState.CANCELED:
             if self.reason:
-                words.append(self.reason.name)
+                parts.append(self.reason.name)
             if self.signal:
-                words.append(f"signal {signal_name(self.signal)}")
+                parts.append(f"signal {signal_name(self.signal)}")
             elif self.exit_code:
                 likely = signal_name(self.exit_code - 128) if 128 < self.exit_code < 128 + 65 else ""
-                words.append(f"exit code {self.exit_code}" + (f" (likely {likely})" if likely else ""))
+                parts.append(f"exit code {self.exit_code}" + (f" (likely {likely})" if likely else ""))
         if self.message and self.message not in ("None",):
-            words.append(self.message)
-        return ", ".join(words)
+            parts.append(self.message)
+        return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -125,14 +125,14 @@ class JobStatus:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> JobStatus:
         """The inverse of `to_dict`; keys of a later version are passed over."""
-        known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
-        known["state"] = JobState[known.get("state", "UNKNOWN")]
-        known["reason"] = EndReason[known["reason"]] if known.get("reason") else None
-        return cls(**known)
+        values = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
+        values["state"] = JobState[values.get("state", "UNKNOWN")]
+        values["reason"] = EndReason[values["reason"]] if values.get("reason") else None
+        return cls(**values)
 
 
 def sound(status: JobStatus) -> bool:
-    """Whether every part of a status that was read somewhere is of its kind."""
+    """Whether every field of a status that was read from a file or an answer has a valid type and value."""
     numbers = (status.exit_code, status.signal)
     times = (status.started, status.ended)
     return (

@@ -73,5 +73,5 @@ class PBSProProvider(BlockProvider):
     """Blocks from PBS Pro; `psij-run platform show pbspro` lists the parameters that it takes beside the base's."""
 
     platform = _platform
-    words = {"cores_per_node": "ncpus", "gpus_per_node": "ngpus"}
-    spelled = {"scheduler_options": _resources, "select_options": _chunk}
+    node_parameters = {"cores_per_node": "ncpus", "gpus_per_node": "ngpus"}
+    translations = {"scheduler_options": _resources, "select_options": _chunk}

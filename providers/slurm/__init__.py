@@ -21,7 +21,7 @@ platform = Platform(
             "/usr/local/etc/slurm.conf",
             "/run/slurm/conf/slurm.conf",  # the last is the copy of a "configless" node
         ),
-        beside=("../etc/slurm.conf", "../etc/slurm/slurm.conf", "slurm.conf"),
+        command_files=("../etc/slurm.conf", "../etc/slurm/slurm.conf", "slurm.conf"),
     ),
     job_variable="SLURM_JOB_ID",
     variables=("SLURM_*",),

@@ -9,7 +9,7 @@ class SlurmProvider(BlockProvider):
     """Blocks from Slurm; `psij-run platform show slurm` lists the parameters that it takes beside the base's."""
 
     platform = _platform
-    forget = (
+    scrub_environment = (
         "SLURM_NTASKS",
         "SLURM_NPROCS",
         "SLURM_NTASKS_PER_NODE",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import InvalidRequest
 from ..job import Job
+from ..platforms.command_owners import refuse_foreign
 from ..platforms.platform import Platform
-from ..platforms.products import refuse_foreign
 from ..platforms.registry import platform as find_platform
 from ..system.commands import RunningCommand
 from .channel import Channel

@@ -1,4 +1,4 @@
-"""How long nothing is submitted after submissions that failed one after the other."""
+"""Backoff: how long no block is submitted after several submissions in a row have failed."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _PAUSES_S = (2.0, 300.0)  # after the second failure, and at most
 
 @dataclass
 class Backoff:
-    """From the second failure in a row on it pauses, twice as long each time."""
+    """Exponential backoff of submissions: a pause from the second failure in a row on, twice as long each time."""
 
     failures: int = 0
     not_before: float = 0.0
-    said: str = ""
+    last_error: str = ""
 
     def check(self) -> None:
         """Raises `Unavailable`, which tells how long and why, during a pause."""
         if (left := self.not_before - time.monotonic()) > 0:
             raise Unavailable(
                 f"{NOT_NOW}{self.failures} blocks in a row could not be submitted; the next try is in {left:.0f} s;"
-                f" the last error: {self.said}"
+                f" the last error: {self.last_error}"
             )
 
     def failed(self, error: Error) -> None:
         self.failures += 1
-        self.said = str(error)
+        self.last_error = str(error)
         first, most = _PAUSES_S
         if self.failures > 1:
             pause = min(most, first * 2 ** (self.failures - 2)) * random.uniform(0.75, 1.25)
             self.not_before = time.monotonic() + pause
 
     def succeeded(self) -> None:
-        self.failures, self.said = 0, ""
+        self.failures, self.last_error = 0, ""

@@ -1,4 +1,4 @@
-"""The text of a block's script: what is set, the user's worker_init, and the launcher's own text as it is."""
+"""The shell script of a block: environment, the user's worker_init, and the launcher's own text as it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-#: Many a worker_init loads modules; a batch shell has the function only where it was told of it.
+#: Many a worker_init loads modules; a batch shell has the function `module` only where its startup files define it.
 _MODULES = """type module >/dev/null 2>&1 || for psij_file in "${LMOD_PKG:-}/init/bash" \\
   "${MODULESHOME:-}/init/bash" /etc/profile.d/lmod.sh /etc/profile.d/z00_lmod.sh /etc/profile.d/modules.sh; do
   [ ! -r "$psij_file" ] || { . "$psij_file"; break; }
 done
 """
-#: Our pool for MPI tasks (pool.py) where the Python beside Parsl's own pool has us, else that one.
+#: Our pool for MPI tasks (mpi_worker_pool.py) where the Python next to Parsl's own pool has psij_parsl, else that one.
 MPI_POOL = """process_worker_pool.py() {
   local pool python find='import sys; from importlib.util import find_spec as f; sys.exit(not f("psij_parsl.parsl.mpi_worker_pool"))'
   pool=$(type -P process_worker_pool.py) || { echo "process_worker_pool.py: command not found" >&2; return 127; }
@@ -30,7 +30,7 @@ def text(
     *,
     name: str,
     exports: Mapping[str, str],
-    forget: Sequence[str],
+    scrub_environment: Sequence[str],
     worker_init: str,
     scripts: str,
     watchdog: str,
@@ -38,16 +38,16 @@ def text(
     """What the block's job runs with `bash -c`.
 
     `launched` is the launcher's text, `scripts` the folder where the worker pool's program is if PATH has none,
-    `forget` the variables that would shape runs which tasks start, `watchdog` what `watch` gave.
+    `scrub_environment` the variables that would shape runs which tasks start, `watchdog` what `watch` gave.
     """
     lines = [
         f'export JOBNAME={shlex.quote(name)}."$PSIJ_JOB_ID"\n',
         'awk \'!seen[$0]++\' "$PSIJ_NODEFILE" >"$PSIJ_JOB_FOLDER/nodes.once"\n',
         'export PBS_NODEFILE="$PSIJ_JOB_FOLDER/nodes.once"\n',
         *(f"export {key}={shlex.quote(value)}\n" for key, value in exports.items()),
-        f"unset {' '.join(forget)}\n" if forget else "",
+        f"unset {' '.join(scrub_environment)}\n" if scrub_environment else "",
         modules(worker_init),
-        _warned(worker_init),
+        _with_warnings(worker_init),
         f'command -v process_worker_pool.py >/dev/null || export PATH="$PATH":{shlex.quote(scripts)}\n',
     ]
     return "".join(lines) + (guarded(launched, watchdog) if watchdog else _lines(launched))
@@ -57,12 +57,12 @@ def _lines(shell: str) -> str:
     return f"{shell.rstrip()}\n" if shell.strip() else ""
 
 
-def _warned(worker_init: str) -> str:
+def _with_warnings(worker_init: str) -> str:
     """The user's text, with a warning of each command in it that fails: as Parsl has it, the block goes on."""
     if not worker_init.strip():
         return ""
-    said = """psij: worker_init goes on after exit code $?: $BASH_COMMAND"""
-    return f"trap 'echo \"{said}\" >&2' ERR\n{_lines(worker_init)}trap - ERR\n"
+    warning = """psij: worker_init goes on after exit code $?: $BASH_COMMAND"""
+    return f"trap 'echo \"{warning}\" >&2' ERR\n{_lines(worker_init)}trap - ERR\n"
 
 
 def modules(shell: str) -> str:
@@ -97,19 +97,19 @@ def unsplit(command: str, path: str) -> str:
     safe = re.sub(r"([^\w@%+=:,./-])", r"\\\1", path, flags=re.ASCII)
     if not path or safe == path:
         return command
-    told, quote, at = "", "", 0
-    while at < len(command):
-        letter = command[at]
-        if not quote and command.startswith(path, at):
-            told, at = told + safe, at + len(path)
+    escaped, quote, position = "", "", 0
+    while position < len(command):
+        character = command[position]
+        if not quote and command.startswith(path, position):
+            escaped, position = escaped + safe, position + len(path)
             continue
-        if letter == "\\" and quote != "'":
-            told, at = told + command[at : at + 2], at + 2
+        if character == "\\" and quote != "'":
+            escaped, position = escaped + command[position : position + 2], position + 2
             continue
-        if letter in "'\"" and quote in ("", letter):
-            quote = "" if quote else letter
-        told, at = told + letter, at + 1
-    return told
+        if character in "'\"" and quote in ("", character):
+            quote = "" if quote else character
+        escaped, position = escaped + character, position + 1
+    return escaped
 
 
 def watch(command: str, patience_s: float) -> str:
@@ -122,7 +122,7 @@ def watch(command: str, patience_s: float) -> str:
 
 
 def guarded(launched: str, watchdog: str) -> str:
-    """The launcher's text, ended as a whole when nobody answers at the interchange for so many seconds."""
+    """The launcher's text, ended as a whole when the interchange has not answered for so many seconds."""
     return f"""psij_watch() {{
   local patience=$1 port=$2 since=$SECONDS look={_LOOK_S} address
   shift 2
@@ -132,7 +132,7 @@ def guarded(launched: str, watchdog: str) -> str:
       if timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$address" "$port" 2>/dev/null; then since=$SECONDS; break; fi
     done
     if [ $((SECONDS - since)) -ge "$patience" ]; then
-      echo "psij: nobody has answered at $* port $port for $patience s: the workflow is gone, this block ends" >&2
+      echo "psij: there has been no answer at $* port $port for $patience s: the workflow is gone, this block ends" >&2
       kill -s TERM -- -"$psij_block"
       sleep {_GRACE_S}
       kill -s KILL -- -"$psij_block"
@@ -140,7 +140,7 @@ def guarded(launched: str, watchdog: str) -> str:
     fi
   done
 }}
-exec 3>&2 2>/dev/null  # what the shell itself says about the two is for nobody
+exec 3>&2 2>/dev/null  # the shell's own messages about the two jobs are dropped
 set -m
 (
 {_lines(launched)}) 2>&3 3>&- &

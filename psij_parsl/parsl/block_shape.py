@@ -1,4 +1,4 @@
-"""What each block of a provider is: checked and filled up from the site once, when the provider is made."""
+"""The resources of a provider's blocks: validated and completed from the site once, when the provider is made."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .vocabulary import Translation, minutes, translated
 if TYPE_CHECKING:
     from ..sites import Site
 
-log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
+log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
 _FIXED = ("num_nodes", "wall_time_min", "queue", "project")
 
 
 @dataclass(frozen=True)
 class BlockShape:
-    """A block in our vocabulary. `mem_per_node` is GB; `parameters` are the platform's own.
+    """Resources of a block. `mem_per_node` is GB; `parameters` are the platform's own.
 
-    `words` tells which of those say `cores_per_node` and `gpus_per_node` there: name -> parameter.
+    `node_parameters` tells which of those stand for `cores_per_node` and `gpus_per_node`: name -> parameter.
     """
 
     platform: Platform
@@ -42,22 +42,27 @@ class BlockShape:
     gpus_per_node: int | str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     site: Site | None = None
-    words: Mapping[str, str] = field(default_factory=dict)
+    node_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, platform: Platform, site: Site | None, job_mode: str, given: Mapping[str, Any], words: Mapping[str, str]
+        cls,
+        platform: Platform,
+        site: Site | None,
+        job_mode: str,
+        arguments: Mapping[str, Any],
+        node_parameters: Mapping[str, str],
     ) -> BlockShape:
-        """The shape that was said, filled up from the site, and checked.
+        """The shape that the arguments describe, completed from the site, and checked.
 
         Raises `InvalidRequest` for what is unknown, and for what the platform or the site refuses.
         """
         if job_mode not in JOB_MODES:
             raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, JOB_MODES))
-        asked = _filled(given, platform, site, words)
-        named = {name: asked.pop(name) for name in list(asked) if name in cls.__dataclass_fields__}
-        named = checked.node(named, kinds="gpus_per_node" in platform.template_class.params)
-        shape = cls(platform, job_mode, parameters=asked, site=site, words=words, **named)
+        values = _completed(arguments, platform, site, node_parameters)
+        fields = {name: values.pop(name) for name in list(values) if name in cls.__dataclass_fields__}
+        fields = checked.node(fields, kinds="gpus_per_node" in platform.template_class.params)
+        shape = cls(platform, job_mode, parameters=values, site=site, node_parameters=node_parameters, **fields)
         shape._check()
         return shape
 
@@ -71,9 +76,9 @@ class BlockShape:
         if self.job_mode == "mpi":
             ranks = {"ranks_per_node": cores, "cpus_per_rank": 1}
         if self.gpus_per_node is not None:
-            word = self.words.get("gpus_per_node", "gpus_per_node")
-            if word in self.platform.template_class.params:
-                parameters[word] = self.gpus_per_node
+            parameter = self.node_parameters.get("gpus_per_node", "gpus_per_node")
+            if parameter in self.platform.template_class.params:
+                parameters[parameter] = self.gpus_per_node
             else:
                 ranks["gpus_per_rank"] = math.ceil(int(self.gpus_per_node) / ranks["ranks_per_node"])
         if self.mem_per_node is not None:
@@ -105,8 +110,8 @@ class BlockShape:
     @property
     def exports(self) -> dict[str, str]:
         """What Parsl's worker pools read about their share of a node, where we know it."""
-        known = {"PARSL_CORES": self.cores_per_node, "PARSL_MEMORY_GB": self.mem_per_node}
-        return {name: str(value) for name, value in known.items() if value is not None}
+        shares = {"PARSL_CORES": self.cores_per_node, "PARSL_MEMORY_GB": self.mem_per_node}
+        return {name: str(value) for name, value in shares.items() if value is not None}
 
     def _check(self) -> None:
         """Render a block for nothing, and ask the site about it."""
@@ -122,22 +127,23 @@ class BlockShape:
             log.warning("%s (%s)", finding.text, finding.hint)
 
 
-def said(
-    own: Mapping[str, Any], further: Mapping[str, Any], platform: Platform, spelled: Mapping[str, Translation]
+def merged_arguments(
+    own: Mapping[str, Any], further: Mapping[str, Any], platform: Platform, translations: Mapping[str, Translation]
 ) -> dict[str, Any]:
-    """All arguments that say a block's shape, in our words: a provider's `own`, and the `further` ones.
+    """All arguments that describe a block's shape, by our names: a provider's `own`, and the `further` ones.
 
-    Raises `InvalidRequest` for one that is said twice.
+    Raises `InvalidRequest` for one that is given twice.
     """
-    given = {name: value for name, value in own.items() if value is not None}
-    for name, value in translated(further, platform.template_class.params, spelled).items():
-        if name in given:
+    arguments = {name: value for name, value in own.items() if value is not None}
+    for name, value in translated(further, platform.template_class.params, translations).items():
+        if name in arguments:
             raise InvalidRequest(f"{name} is said twice, in different words", hint="leave one out")
         if value is not None:
-            given[name] = value
-    if "wall_time_min" in given:
-        given["wall_time_min"] = minutes("wall_time_min", given["wall_time_min"])
-    return {name: given[name] for name in (*own, *given) if name in given}  # in one order, however it was said
+            arguments[name] = value
+    if "wall_time_min" in arguments:
+        arguments["wall_time_min"] = minutes("wall_time_min", arguments["wall_time_min"])
+    ordered = (name for name in (*own, *arguments) if name in arguments)  # the same order, whatever names were used
+    return {name: arguments[name] for name in ordered}
 
 
 def find_site(site: str | Site | None, platform: Platform) -> Site | None:
@@ -156,35 +162,35 @@ def find_site(site: str | Site | None, platform: Platform) -> Site | None:
     return site
 
 
-def _filled(
-    given: Mapping[str, Any], platform: Platform, site: Site | None, words: Mapping[str, str]
+def _completed(
+    arguments: Mapping[str, Any], platform: Platform, site: Site | None, node_parameters: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What was said, filled up from the site, and with whole nodes where nobody said how much of one."""
+    """The arguments, completed from the site, and with whole nodes where no one asked for a part of one."""
     declared = platform.template_class.params
-    known = {} if site is None else _from_site(site, given, declared)
-    asked = {**{name: value for name, value in known.items() if value is not None}, **given}
-    for name, own in words.items():
-        if asked.get(own) is not None:
-            asked.setdefault(name, declared[own].convert(asked[own]))
-    if "cores_per_node" not in asked and "exclusive" in declared:
-        asked.setdefault("exclusive", True)
+    site_values = {} if site is None else _from_site(site, arguments, declared)
+    values = {**{name: value for name, value in site_values.items() if value is not None}, **arguments}
+    for name, parameter in node_parameters.items():
+        if values.get(parameter) is not None:
+            values.setdefault(name, declared[parameter].convert(values[parameter]))
+    if "cores_per_node" not in values and "exclusive" in declared:
+        values.setdefault("exclusive", True)
     if "requeue" in declared:  # a block that waits again is none that runs: Parsl asks for another one
-        asked.setdefault("requeue", False)
-    return asked
+        values.setdefault("requeue", False)
+    return values
 
 
-def _from_site(site: Site, given: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+def _from_site(site: Site, arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
     job = site.complete(
         {
-            **{name: given[name] for name in _FIXED if name in given},
-            "parameters": {name: value for name, value in given.items() if name in declared},
+            **{name: arguments[name] for name in _FIXED if name in arguments},
+            "parameters": {name: value for name, value in arguments.items() if name in declared},
         }
     )
     return {**{name: job.get(name) for name in _FIXED}, **node(job), **job["parameters"]}
 
 
 def node(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What a site's rank shape says of a whole node; a pool gets all of it, however many ranks a job would have."""
+    """What a site's rank shape means for a whole node; a pool gets all of it, however many ranks a job would have."""
     ranks, cores, gpus = (job.get(name) for name in ("ranks_per_node", "cpus_per_rank", "gpus_per_rank"))
     memory = job.get("memory_per_node")
     return {

@@ -1,4 +1,4 @@
-"""The blocks of one provider: how many there are, how each is, and what is sent to the manager for them."""
+"""The blocks of one provider: their number, their states, and their submission, polling and cancellation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
     from ..jobs.record import JobRecord
 
-log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
+log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
 _QUIET_S = 90.0  # how seldom the manager is asked while all blocks run
 _LIVELY_S = 30.0  # how long after a change blocks are looked at often
@@ -29,7 +29,9 @@ _CANCEL_PAUSES_S = (1.0, 3.0)  # between tries when the manager does not answer
 
 
 class Blocks:
-    """Never more live ones than `max_blocks` (with 0: than `init_blocks`); what cannot be known stays as it was last.
+    """Blocks of one provider: never more live ones than `max_blocks` (with 0: than `init_blocks`).
+
+    A state that cannot be known stays as it was last.
 
     `make_executor` makes the executor when it is first needed, for Parsl sets the folder after a provider was made.
     """
@@ -91,8 +93,8 @@ class Blocks:
 
     def live(self) -> list[JobRecord]:
         """The records of those that have not ended, as far as is known."""
-        known = self.executor.journal.entries() if self.records else {}
-        return [entry for job_id in self.records if (entry := known.get(job_id)) is not None and entry.open]
+        records = self.executor.journal.entries() if self.records else {}
+        return [entry for job_id in self.records if (entry := records.get(job_id)) is not None and entry.open]
 
     def poll(self, entries: Sequence[JobRecord], *, urgent: bool = False) -> list[JobStatus]:
         """Their statuses; `urgent` asks now, if the shared budget has a query to spare.
@@ -104,11 +106,11 @@ class Blocks:
             for entry in entries:
                 if not entry.native and entry.open and time.time() - entry.intended > _UNSENT_S:
                     fail_unsubmitted(self.executor.journal, self.executor.scheduler, entry)
-            found = [(entry, "") for entry in entries]
+            targets = [(entry, "") for entry in entries]
             if urgent:
-                now = self.executor.statuses(found, urgent=True)
+                now = self.executor.statuses(targets, urgent=True)
             else:
-                now = self.executor.poll(found, before, known_s=self._patience(entries))
+                now = self.executor.poll(targets, before, known_s=self._patience(entries))
         except (Error, OSError) as error:
             log.warning("the state of blocks stays as it was: %s", error)
             return before
@@ -130,8 +132,8 @@ class Blocks:
         )
         return 0.0 if waiting else _QUIET_S
 
-    def known(self, ids: Sequence[str]) -> dict[str, JobRecord | None]:
-        """The present records of blocks by our ids; None for an id that is no block of this provider."""
+    def records_of(self, ids: Sequence[str]) -> dict[str, JobRecord | None]:
+        """The present records of blocks by our own ids; None for an id that is no block of this provider."""
         try:
             records = self.executor.journal.entries() if ids else {}
         except (Error, OSError) as error:

@@ -1,4 +1,4 @@
-"""The rules for what a provider and a configuration are told, so that what is wrong is said when they are made."""
+"""Validation of the arguments of providers and configurations, when they are made."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def checked(name: str, value: Any, validator: Validator) -> Any:
 
 
 def blocks(init_blocks: Any, min_blocks: Any, max_blocks: Any) -> tuple[int, int, int]:
-    """How many blocks at the start, at least and at most; without a word about the last, as many as at the start.
+    """How many blocks at the start, at least and at most; without `max_blocks`, as many as at the start.
 
     With `max_blocks=0` there are those of the start and no others: so Parsl's users switch scaling off. Raises
     `InvalidRequest` where more are asked for than may be.
     """
-    first = checked("init_blocks", _said("init_blocks", init_blocks), non_negative_int)
-    least = checked("min_blocks", _said("min_blocks", min_blocks), non_negative_int)
+    first = checked("init_blocks", _not_none("init_blocks", init_blocks), non_negative_int)
+    least = checked("min_blocks", _not_none("min_blocks", min_blocks), non_negative_int)
     most = max(1, first, least) if max_blocks is None else checked("max_blocks", max_blocks, non_negative_int)
     for name, number in (("init_blocks", first), ("min_blocks", least)):
         if number > most and (most or name == "min_blocks"):
@@ -38,14 +38,14 @@ def blocks(init_blocks: Any, min_blocks: Any, max_blocks: Any) -> tuple[int, int
     return first, least, most
 
 
-def node(named: Mapping[str, Any], *, kinds: bool) -> dict[str, Any]:
-    """What a block has of each node, checked; with `kinds` GPUs may be said as `a100:4`."""
+def node(arguments: Mapping[str, Any], *, kinds: bool) -> dict[str, Any]:
+    """What a block has of each node, checked; with `kinds` GPUs may be given as `a100:4`."""
     rules: dict[str, Validator] = {
         "cores_per_node": positive_int,
         "mem_per_node": above_0,
         "gpus_per_node": _gpus(kinds),
     }
-    return {name: checked(name, value, rules[name]) if name in rules else value for name, value in named.items()}
+    return {name: checked(name, value, rules[name]) if name in rules else value for name, value in arguments.items()}
 
 
 def above_0(value: Any) -> float:
@@ -78,15 +78,15 @@ def strategy(value: Any) -> Any:
     return value
 
 
-def _said(name: str, value: Any) -> Any:
+def _not_none(name: str, value: Any) -> Any:
     if value is None:
         raise InvalidRequest(f"{name}=None is refused: it must be a whole number, 0 or more")
     return value
 
 
 def _number(value: Any) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if good else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number else None
 
 
 def _gpus(kinds: bool) -> Callable[[Any], Any]:

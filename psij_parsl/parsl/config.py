@@ -1,6 +1,6 @@
-"""A ready Parsl configuration from a site: what people get wrong by hand, filled in.
+"""Parsl configurations made from a site.
 
-`plan` decides, as plain data; `parsl_config` makes the objects from it, `export.py` the Python and the YAML.
+`plan` gives the arguments as plain data; `parsl_config` makes the objects from them, `export.py` Python and YAML.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from ..resources.node import Hardware
     from ..sites import Site
 
-_PARSL_MPI = ("srun", "aprun", "mpiexec")  # the launchers that Parsl's MPIExecutor can say
+_PARSL_MPI = ("srun", "aprun", "mpiexec")  # the launchers that Parsl's MPIExecutor supports
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConfigPlan:
     """Arguments by name: of the provider's class, of the executor's, and of `parsl.Config`."""
 
     provider_class: type[BlockProvider]
@@ -42,7 +42,7 @@ class Plan:
 
 
 def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
-    """A `parsl.Config` for a site (default: the one that this host is). See `plan` for the wishes.
+    """A `parsl.Config` for a site (default: the one that this host is). See `plan` for the other arguments.
 
     It can be loaded once, as Parsl's own. Raises `InvalidRequest` or `SiteError` for what cannot be.
     """
@@ -51,19 +51,22 @@ def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
 
     from .error_handlers import consecutive_failures
 
-    made = plan(site, **wishes)
+    arguments = plan(site, **wishes)
     classes = {"HighThroughputExecutor": HighThroughputExecutor, "MPIExecutor": MPIExecutor}
-    executor = classes[made.executor_class](
-        **made.executor, provider=made.provider_class(**made.provider), block_error_handler=consecutive_failures
+    executor = classes[arguments.executor_class](
+        **arguments.executor,
+        provider=arguments.provider_class(**arguments.provider),
+        block_error_handler=consecutive_failures,
     )
     executor.interchange_launch_cmd = interchange_command()  # MPIExecutor's own argument takes one word only
-    return Config(executors=[executor], **made.config)
+    return Config(executors=[executor], **arguments.config)
 
 
-def plan(site: str | Site | None = None, **wishes: Any) -> Plan:
-    """What to load on a site. The wishes are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments.
+def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
+    """The arguments of a configuration for a site.
 
-    Raises `InvalidRequest` or `SiteError` for what cannot be.
+    The `wishes` are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments. Raises
+    `InvalidRequest` or `SiteError` for what cannot be.
     """
     from ..sites import find
 
@@ -79,18 +82,16 @@ def plan(site: str | Site | None = None, **wishes: Any) -> Plan:
         "run_dir": options.run_dir,
     }
     hardware = None if "cores_per_node" in block else machine.hardware  # of whole nodes
-    executor = _executor_arguments(
-        options, provider(**arguments), hardware
-    )  # what is wrong with a block is said here
+    executor = _executor_arguments(options, provider(**arguments), hardware)  # raises what is wrong with a block
     kind = "MPIExecutor" if options.job_mode == "mpi" else "HighThroughputExecutor"
-    return Plan(provider, arguments, kind, executor, config)
+    return ConfigPlan(provider, arguments, kind, executor, config)
 
 
 def _provider_arguments(
     options: ParslOptions, block: Mapping[str, Any], machine: Site, provider: type[BlockProvider]
 ) -> dict[str, Any]:
     init_blocks, min_blocks, max_blocks = checked.blocks(options.init_blocks, options.min_blocks, options.max_blocks)
-    given = {
+    arguments = {
         "site": None if machine.built_in else machine,
         "project": options.project,
         "queue": options.queue,
@@ -99,11 +100,11 @@ def _provider_arguments(
         **block,
     }
     if options.wall_time_min is not None:
-        given["wall_time_min"] = minutes("wall_time_min", options.wall_time_min)
+        arguments["wall_time_min"] = minutes("wall_time_min", options.wall_time_min)
     if node(machine.defaults)["cores_per_node"] is None:
-        given = {**provider.whole_node(), **given}
+        arguments = {**provider.whole_node(), **arguments}
     return {
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in arguments.items() if value is not None},
         "job_mode": options.job_mode,
         "init_blocks": init_blocks,
         "min_blocks": min_blocks,
@@ -135,7 +136,7 @@ def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: H
     devices = _devices(block.gpus_per_node, hardware) if options.accelerators is None else options.accelerators
     cores = block.cores_per_node or _usable(hardware)
     workers = workers_per_node or _workers(cores, cores_per_worker, devices)
-    nearest_cores = _near(hardware, devices, workers or 0)
+    nearest_cores = _nearest_cpus(hardware, devices, workers or 0)
     bindable = workers is not None and workers <= _bindable(block, cores or 0)
     return {
         **arguments,
@@ -152,16 +153,16 @@ def _count(gpus: int | str | None) -> int:
     return int(last) if last.isdigit() else 1
 
 
-def _workers(cores: int | None, each: float, devices: int | Sequence[str]) -> int | None:
+def _workers(cores: int | None, cores_per_worker: float, devices: int | Sequence[str]) -> int | None:
     if devices:
         return devices if isinstance(devices, int) else len(devices)
-    return max(1, int(cores / each)) if cores else None
+    return max(1, int(cores / cores_per_worker)) if cores else None
 
 
-def _devices(asked: int | str | None, hardware: Hardware | None) -> int | list[str]:
+def _devices(gpus: int | str | None, hardware: Hardware | None) -> int | list[str]:
     """The GPUs of a node that a block has: their names where these are no plain numbers, else how many."""
     names = hardware.gpus if hardware is not None else ()
-    count = len(names) if asked is None else _count(asked)
+    count = len(names) if gpus is None else _count(gpus)
     plain = all(name == str(at) for at, name in enumerate(names[:count]))
     return count if plain else list(names[:count])
 
@@ -174,8 +175,8 @@ def _usable(hardware: Hardware | None) -> int | None:
     return sum(hardware.blocked.isdisjoint(core) for core in cores)
 
 
-def _near(hardware: Hardware | None, devices: int | Sequence[str], workers: int) -> str:
-    """The CPUs nearest to each worker's GPU, in Parsl's words; '' where that is not known."""
+def _nearest_cpus(hardware: Hardware | None, devices: int | Sequence[str], workers: int) -> str:
+    """The CPUs nearest to each worker's GPU, in Parsl's syntax; '' where that is not known."""
     names = [*map(str, range(devices))] if isinstance(devices, int) else devices
     if hardware is None or not 0 < workers <= len(names) or not {*names} <= hardware.gpu_cpus.keys():
         return ""
@@ -222,7 +223,7 @@ def _resolved(name: str, error: Callable[[], Exception]) -> str:
 def _by_route() -> str:
     """The address of the interface that packets would leave by; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # RFC 5737: nobody's
+        probe.connect(("192.0.2.1", 9))  # RFC 5737: for documentation, of no host
         return str(probe.getsockname()[0])
 
 
@@ -232,7 +233,8 @@ def _of_interface(interface: str) -> str:
     try:
         return str(address_by_interface(interface))
     except OSError as error:
-        known = ", ".join(name for _, name in socket.if_nameindex())
+        interfaces = ", ".join(name for _, name in socket.if_nameindex())
         raise InvalidRequest(
-            f"interface={interface!r} has no address here: {os.strerror(error.errno or 0)}", hint=f"there are {known}"
+            f"interface={interface!r} has no address here: {os.strerror(error.errno or 0)}",
+            hint=f"there are {interfaces}",
         ) from error

@@ -1,4 +1,4 @@
-"""When to give an executor up: a block error handler, for `block_error_handler` of Parsl's executors."""
+"""A block error handler, for `block_error_handler` of Parsl's executors: it decides when an executor has failed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def consecutive_failures(executor: Any, status: Mapping[str, JobStatus], thresho
     """Fail all tasks when the last `threshold` blocks that ended have all failed, and no block is running.
 
     Unlike Parsl's own handlers, one early success does not switch it off, one failed block is no reason to stop,
-    and blocks that are queued, or that were not sent, neither save nor condemn. It tells what each of those blocks
-    said.
+    and blocks that are queued, or that were not sent, do not count. The error has the message of each
+    of those blocks.
     """
-    if any(one.state is JobState.RUNNING for one in status.values()):
+    if any(block.state is JobState.RUNNING for block in status.values()):
         return
-    sent = {key: one for key, one in status.items() if NOT_NOW not in (one.message or "")}
+    sent = {key: block for key, block in status.items() if NOT_NOW not in (block.message or "")}
     ended = [key for key in sorted(sent, key=int) if sent[key].terminal]
     last = {key: sent[key] for key in ended[-threshold:]}
-    if len(last) == threshold and all(one.state in _FAILURES for one in last.values()):
+    if len(last) == threshold and all(block.state in _FAILURES for block in last.values()):
         executor.set_bad_state_and_fail_all(_get_error(last))

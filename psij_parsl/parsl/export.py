@@ -1,4 +1,4 @@
-"""A plan as text: Python that can be pasted, and YAML for a Globus Compute endpoint."""
+"""Export of a Parsl configuration: as Python that can be pasted, and as YAML for a Globus Compute endpoint."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..sites import Site
-from .config import Plan
+from .config import ConfigPlan
 
 
-def python(plan: Plan) -> str:
+def python(plan: ConfigPlan) -> str:
     """A module whose `config` is what `parsl_config` would have returned."""
     name = plan.provider_class.__name__
     return f"""from parsl.config import Config
@@ -44,7 +44,7 @@ def _plain(value: Any) -> Any:
     return value.name if isinstance(value, Site) else value
 
 
-def globus(plan: Plan) -> str:
+def globus(plan: ConfigPlan) -> str:
     """The engine of a Globus Compute endpoint, whose process has called `psij_parsl.parsl.register()`."""
     mpi = plan.executor_class == "MPIExecutor"
     engine = {"type": "GlobusMPIEngine" if mpi else "GlobusComputeEngine", **plan.executor}

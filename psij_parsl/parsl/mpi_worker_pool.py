@@ -20,8 +20,8 @@ def _try_each_once(scheduler: Any) -> None:
             waiting.append(scheduler._backlog_queue.get(block=False))
         except queue.Empty:
             break
-    for one in waiting:  # the narrowest first; what still finds no room is put back
-        scheduler.put_task(one.task)
+    for task in waiting:  # the narrowest first; what still finds no room is put back
+        scheduler.put_task(task.task)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a Parsl configuration can be asked for: one definition for Python, the command line and the documentation."""
+"""The options of a Parsl configuration: one definition for Python, the command line and the documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _option(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ParslOptions:
-    """What `parsl_config` takes, beside the site and the arguments of `BlockProvider`, to which all others go."""
+    """Options of `parsl_config`, besides the site and the arguments of `BlockProvider`, to which all others go."""
 
     project: str | None = _option(None, "Project or allocation that is charged.")
     queue: str | None = _option(None, "Queue or partition.")

@@ -1,4 +1,4 @@
-"""BlockProvider: Parsl's ExecutionProvider over a platform's executor. A block is a job of ours in Parsl's folder."""
+"""BlockProvider: Parsl's ExecutionProvider over a platform's executor. A block is a job in Parsl's folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..platforms.platform import Platform
 from ..system.processes import process_identity
 from . import block_script as block
 from . import checked
-from .block_shape import BlockShape, find_site, said
+from .block_shape import BlockShape, find_site, merged_arguments
 from .blocks import Blocks
 from .launcher import MPIRunLauncher, chosen, text_of
 from .status import parsl_status
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..jobs.record import JobRecord
     from ..sites import Site
 
-log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is told in parsl.log
+log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
 _SOON_S = 1  # between two looks while a block starts or has just changed
 _LONGEST_S = 10.0  # while all is quiet
@@ -40,7 +40,7 @@ _PATIENCE_S = 45.0  # for one submit in all
 
 
 class BlockProvider(ExecutionProvider, RepresentationMixin):
-    """Blocks from one platform; a subclass names the `platform`.
+    """Parsl provider whose blocks are jobs of one platform; a subclass names the `platform`.
 
     All arguments are keywords:
 
@@ -61,12 +61,12 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     """
 
     platform: ClassVar[Platform]
-    #: Variables of a block's own shape that would become the defaults of runs started inside it.
-    forget: ClassVar[Sequence[str]] = ()
-    #: The platform's own parameters that say `cores_per_node` and `gpus_per_node`, as its sites give them.
-    words: ClassVar[Mapping[str, str]] = {}
-    #: Words of Parsl's provider for this platform that mean something else elsewhere.
-    spelled: ClassVar[Mapping[str, Translation]] = {"scheduler_options": directives}
+    #: Variables of a block's own shape, unset in it: they would become the defaults of runs started inside.
+    scrub_environment: ClassVar[Sequence[str]] = ()
+    #: The platform's own parameters that stand for `cores_per_node` and `gpus_per_node`, as its sites give them.
+    node_parameters: ClassVar[Mapping[str, str]] = {}
+    #: Arguments of Parsl's provider for this platform that mean something else elsewhere, each with its translation.
+    translations: ClassVar[Mapping[str, Translation]] = {"scheduler_options": directives}
     #: Whether its blocks run on the workflow's own host.
     is_here: ClassVar[bool] = False
 
@@ -102,9 +102,9 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             "mem_per_node": mem_per_node,
             "gpus_per_node": gpus_per_node,
         }
-        given = said(own, parameters, self.platform, self.spelled)
-        found = find_site(site, self.platform)
-        shape = self._shape = BlockShape.of(self.platform, found, job_mode, given, self.words)
+        arguments = merged_arguments(own, parameters, self.platform, self.translations)
+        known_site = find_site(site, self.platform)
+        shape = self._shape = BlockShape.of(self.platform, known_site, job_mode, arguments, self.node_parameters)
         self.site = shape.site.name if shape.site is not None else None
         self.job_mode, self.parameters = job_mode, shape.parameters
         self.num_nodes = self.nodes_per_block = shape.num_nodes
@@ -120,8 +120,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.script_dir: str | None = None  # Parsl sets it
         self.blocks = Blocks(self._make_executor, init_blocks=self.init_blocks, max_blocks=self.max_blocks)
         self._mutex = threading.Lock()
-        self._given = {
-            **given,
+        self._arguments = {
+            **arguments,
             "job_mode": job_mode,
             "init_blocks": init_blocks,
             "min_blocks": min_blocks,
@@ -135,14 +135,14 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         }
 
     def __repr__(self) -> str:
-        """What was said beyond the defaults; it can be pasted back."""
-        plain = {**inspect.signature(BlockProvider.__init__).parameters}
-        told = [
+        """The arguments other than the defaults; it can be pasted back."""
+        signature = {**inspect.signature(BlockProvider.__init__).parameters}
+        arguments = [
             f"{name}={value!r}"
-            for name, value in self._given.items()
-            if name not in plain or value != plain[name].default
+            for name, value in self._arguments.items()
+            if name not in signature or value != signature[name].default
         ]
-        return f"{type(self).__name__}({', '.join(told)})"
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     @classmethod
     def whole_node(cls) -> dict[str, Any]:
@@ -171,13 +171,13 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             launched,
             name=name,
             exports=self._shape.exports,
-            forget=self.forget,
+            scrub_environment=self.scrub_environment,
             worker_init=self.worker_init,
             scripts=sysconfig.get_path("scripts"),
             watchdog=block.watch(command, self.watchdog_s or 0.0),
         )
 
-    # ---- Parsl's verbs -------------------------------------------------------------------------------------
+    # ---- Parsl's interface -------------------------------------------------------------------------------------
 
     def _make_executor(self) -> BatchSchedulerExecutor:
         from ..jobs.batch import BatchSchedulerExecutor
@@ -193,7 +193,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         return executor.at(str(cluster)) if cluster else executor
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl.auto") -> str:
-        """Submit a block and return our id for it. Raises `SchedulerError` or `InvalidRequest` with the reason.
+        """Submit a block and return our own id for it. Raises `SchedulerError` or `InvalidRequest` with the reason.
 
         Never are there more live blocks than `max_blocks` (with 0: than `init_blocks`). After repeated failures nothing
         is sent for a while, and the error says so.
@@ -210,11 +210,11 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     def status(self, job_ids: Sequence[object]) -> list[ParslStatus]:
         """The state of each block, as fresh objects. It never raises; an unknown state is the last one known."""
-        records = self.blocks.known([str(job_id) for job_id in job_ids])
+        records = self.blocks.records_of([str(job_id) for job_id in job_ids])
         present = [record for record in records.values() if record is not None]
         statuses = dict(zip([record.id for record in present], self.blocks.poll(present), strict=True))
         return [
-            parsl_status(statuses[record.id], record) if (record := records[str(job_id)]) else _stranger(str(job_id))
+            parsl_status(statuses[record.id], record) if (record := records[str(job_id)]) else _no_block(str(job_id))
             for job_id in job_ids
         ]
 
@@ -240,5 +240,5 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         return round(max(2.0, min(_LONGEST_S, self.blocks.executor.snapshot.interval_s / 3)))
 
 
-def _stranger(job_id: str) -> ParslStatus:
+def _no_block(job_id: str) -> ParslStatus:
     return ParslStatus(ParslState.FAILED, message=f"this provider has no block {job_id!r}")

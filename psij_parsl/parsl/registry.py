@@ -20,25 +20,27 @@ def provider_class(platform: str | Platform) -> type[BlockProvider]:
 @cache
 def _class(platform: Platform) -> type[BlockProvider]:
     if platform.provider:
-        found: type[BlockProvider] = platform.part("provider")
-        return found
+        provider: type[BlockProvider] = platform.part("provider")
+        return provider
     name = "".join(part.capitalize() for part in platform.name.replace("-", "_").split("_"))
-    said = f"Parsl blocks from {platform.name}."
-    return type(f"{name}Provider", (BlockProvider,), {"platform": platform, "__doc__": said, "__module__": __name__})
+    docstring = f"Parsl blocks from {platform.name}."
+    return type(
+        f"{name}Provider", (BlockProvider,), {"platform": platform, "__doc__": docstring, "__module__": __name__}
+    )
 
 
 @cache
 def providers() -> dict[str, type[BlockProvider]]:
     """The provider of every platform that can be loaded, by its class's name."""
-    found: dict[str, type[BlockProvider]] = {}
+    classes: dict[str, type[BlockProvider]] = {}
     for _, platform in platforms():
         try:
             if not isinstance(platform, PluginError):
-                made = _class(platform)
-                found[made.__name__] = made
+                provider = _class(platform)
+                classes[provider.__name__] = provider
         except PluginError:
             continue
-    return found
+    return classes
 
 
 def register() -> list[str]:
@@ -52,9 +54,9 @@ def register() -> list[str]:
 
     from . import launcher
 
-    made: dict[str, Any] = {f"Psij{name}": (parsl.providers, value) for name, value in providers().items()}
+    classes: dict[str, Any] = {f"Psij{name}": (parsl.providers, value) for name, value in providers().items()}
     for name in launcher.NAMED:
-        made[f"Psij{name}"] = (parsl.launchers, getattr(launcher, name))
-    for name, (module, value) in made.items():
+        classes[f"Psij{name}"] = (parsl.launchers, getattr(launcher, name))
+    for name, (module, value) in classes.items():
         setattr(module, name, value)
-    return sorted(made)
+    return sorted(classes)

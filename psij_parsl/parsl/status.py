@@ -1,4 +1,4 @@
-"""Our statuses as Parsl's: a fresh object each time, for Parsl's executors change those that they get."""
+"""Conversion of our job statuses to Parsl's: fresh objects each time, for Parsl's executors change them."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def _holds(path: Path) -> bool:
 def _message(status: JobStatus, entry: JobRecord, log: str) -> str | None:
     if status.state is JobState.COMPLETED:
         return None
-    said = status.describe()
+    description = status.describe()
     if not status.final:
-        return ", ".join(word for word in ("held" if status.held else "", status.message) if word) or None
+        return ", ".join(part for part in ("held" if status.held else "", status.message) if part) or None
     native = f", {entry.platform} job {entry.native}" if entry.native else ""
     hint = f"; {status.reason.hint}" if status.reason else ""
-    told = f"block {entry.name} ({entry.id}{native}): {said}{hint}; its folder is {entry.folder}"
-    return f"{told}; {entry.platform} wrote: {log}" if log else told
+    message = f"block {entry.name} ({entry.id}{native}): {description}{hint}; its folder is {entry.folder}"
+    return f"{message}; {entry.platform} wrote: {log}" if log else message

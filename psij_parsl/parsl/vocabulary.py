@@ -1,4 +1,4 @@
-"""The words that users of Parsl and Globus Compute know, in our vocabulary. The only place that translates."""
+"""Translation of the argument names of Parsl and Globus Compute into ours. The only place that translates."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SAME: Mapping[str, str] = {
     "cpus_per_node": "cores_per_node",
     "clusters": "cluster",
 }
-"""Parsl's word -> ours, where they mean the same."""
+"""Parsl's name of an argument -> ours, where they mean the same."""
 
 Translation = Callable[[Any], Mapping[str, Any]]
-"""From a value in Parsl's words to arguments in ours."""
+"""From the value of an argument of Parsl's to arguments by our names."""
 
 NEEDLESS: Mapping[str, str] = {
     "cmd_timeout": "every command is bounded in time, and what was cut short is looked for",
@@ -32,30 +32,32 @@ NEEDLESS: Mapping[str, str] = {
     "cores_per_block": "say cores_per_node and num_nodes",
     "channel": "Parsl has had no channels since 2024-12",
 }
-"""Words of Parsl's providers that have no counterpart, and what to do instead."""
+"""Arguments of Parsl's providers that have no counterpart, and what to do instead."""
 
 
 def translated(
-    given: Mapping[str, Any], parameters: Mapping[str, Any], spelled: Mapping[str, Translation]
+    arguments: Mapping[str, Any], parameters: Mapping[str, Any], translations: Mapping[str, Translation]
 ) -> dict[str, Any]:
-    """Arguments in our words. `parameters` are the platform's own: what it declares is never translated.
+    """The arguments by our names. `parameters` are the platform's own: what it declares is never translated.
 
-    `spelled` reads the words that mean something else on each platform. Raises `InvalidRequest` for one thing said
-    twice in different words, and for what we have no use for.
+    `translations` are of the names that mean something else on each platform. Raises `InvalidRequest` for one thing
+    given twice by different names, and for what we have no use for.
     """
-    said: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in spelled and name not in parameters:
-            words = spelled[name](value)
+    result: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name in translations and name not in parameters:
+            translation = translations[name](value)
         elif name in NEEDLESS and name not in parameters:
             raise InvalidRequest(f"{name} is not needed here", hint=NEEDLESS[name])
         else:
-            words = {name if name in parameters else SAME.get(name, name): value}
-        for ours, meant in words.items():
-            if ours in said:
+            translation = {name if name in parameters else SAME.get(name, name): value}
+        for ours, new_value in translation.items():
+            if ours in result:
                 raise InvalidRequest(f"{name} says {ours} a second time", hint=f"leave one out; ours is {ours}")
-            said[ours] = minutes(name, meant) if ours == "wall_time_min" and meant is not None else meant
-    return said
+            if ours == "wall_time_min" and new_value is not None:
+                new_value = minutes(name, new_value)
+            result[ours] = new_value
+    return result
 
 
 def minutes(name: str, value: Any) -> int:
@@ -73,20 +75,20 @@ def minutes(name: str, value: Any) -> int:
 
 def directives(text: Any) -> dict[str, Any]:
     """`scheduler_options` where the platform takes further options as they are: its parameter `directives`."""
-    found = options(text)
-    return {"directives": found} if found else {}
+    lines = options(text)
+    return {"directives": lines} if lines else {}
 
 
 def options(text: Any) -> tuple[str, ...]:
     """`scheduler_options`: lines such as `#SBATCH --switches 2 --mail-type=END`, as one option each."""
     if not isinstance(text, str):
         return tuple(text)
-    found: list[str] = []
+    result: list[str] = []
     for line in text.splitlines():
-        words = shlex.split(re.sub(r"^\s*#\s*[A-Z$]+\s", "", line))
-        for word in words:
-            if word.startswith("-") or not found:
-                found.append(word)
+        tokens = shlex.split(re.sub(r"^\s*#\s*[A-Z$]+\s", "", line))
+        for token in tokens:
+            if token.startswith("-") or not result:
+                result.append(token)
             else:
-                found[-1] += f"={word}"
-    return tuple(found)
+                result[-1] += f"={token}"
+    return tuple(result)

@@ -1,4 +1,4 @@
-"""The descriptor that ties together what one resource manager's folder holds."""
+"""The description of a platform: which parts make up the support of one resource manager."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signs:
-    """By what a host is known on which this manager is at home, seen without running anything.
+    """How a host of this manager is recognized without running anything.
 
-    `variables` are set there in the environment, `files` are absolute paths that exist, `beside` paths that exist
-    when taken from the directory of its submit command.
+    `variables` are set there in the environment, `files` are absolute paths that exist, `command_files` paths that
+    exist when taken from the directory of its submit command.
     """
 
     variables: Sequence[str] = ()
     files: Sequence[str] = ()
-    beside: Sequence[str] = ()
+    command_files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ class Platform:
             if self.package.startswith("psij_parsl.") and not isinstance(error, ImportError | AttributeError):
                 raise
             raise PluginError(
-                f"the {which} of platform {self.name!r} ({self.package}.{where}) cannot be loaded: {_told(error)}",
+                f"the {which} of platform {self.name!r} ({self.package}.{where}) cannot be loaded: {_message(error)}",
                 hint="`psij-run doctor` shows the whole error",
             ) from error
 
     @property
     def scheduler_class(self) -> type[Scheduler]:
-        found: type[Scheduler] = self.part("scheduler")
-        return found
+        scheduler: type[Scheduler] = self.part("scheduler")
+        return scheduler
 
     @property
     def template_class(self) -> type[JobTemplate]:
-        found: type[JobTemplate] = self.part("template")
-        return found
+        template: type[JobTemplate] = self.part("template")
+        return template
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"

@@ -11,20 +11,20 @@ from .platform import Platform
 PLATFORMS = PluginGroup("platform", "psij_parsl.providers", "psij_parsl.platforms", Platform)
 #: Managers whose folder has only a part of a platform: what their jobs' variables tell.
 PARTIAL = PluginGroup("manager", "psij_parsl.providers", "")
-#: Launch methods by name, for whoever asks only whether there is one; `runs.registry` gives them their type.
+#: Launch methods by name, to tell only whether there is one; `runs.registry` gives them their type.
 LAUNCHERS = PluginGroup("launcher", "psij_parsl.launchers", "psij_parsl.launchers")
 
 
 def platform(name: str) -> Platform:
     """The platform of that name. Raises `PluginError` if there is none or it cannot be loaded."""
-    found: Platform = PLATFORMS.load(name)
-    return found
+    loaded: Platform = PLATFORMS.load(name)
+    return loaded
 
 
 def platforms(*, plugins: bool = True) -> Iterator[tuple[str, Platform | PluginError]]:
     """Every installed platform by name; one that does not load is given as its error, and spoils no other.
 
-    Without `plugins` only the built-in ones, which are found faster.
+    Without `plugins` only the built-in ones, which is faster.
     """
     return PLATFORMS.load_all(builtin_only=not plugins)
 
@@ -32,11 +32,11 @@ def platforms(*, plugins: bool = True) -> Iterator[tuple[str, Platform | PluginE
 def managers() -> Iterator[Platform]:
     """The built-in platforms that load, and the managers of which there is only a part."""
     for group in (PLATFORMS, PARTIAL):
-        for _, found in group.load_all(builtin_only=True):
-            if isinstance(found, Platform):
-                yield found
+        for _, loaded in group.load_all(builtin_only=True):
+            if isinstance(loaded, Platform):
+                yield loaded
 
 
 def manager(name: str) -> Platform:
     """The platform of that name, or the part of one. Raises `PluginError` if there is neither."""
-    return next((found for found in managers() if found.name == name), None) or platform(name)
+    return next((candidate for candidate in managers() if candidate.name == name), None) or platform(name)

@@ -1,4 +1,4 @@
-"""For whoever writes a platform: what more than one manager needs."""
+"""Helpers for writing a platform, each used for more than one manager."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PluginError, SchedulerError
-from ..platforms.products import ask, foreign, where
+from ..platforms.command_owners import ask, foreign, where
 from ..platforms.registry import platform as find_platform
 from ..platforms.registry import platforms
 from .layers import under_root
@@ -140,7 +140,7 @@ def _sign(platform: Platform, command: str, environ: Mapping[str, str]) -> tuple
         if os.path.exists(under_root(path, environ)):
             return "file", f"{path} exists"
     for folder in dict.fromkeys(map(os.path.dirname, (command, os.path.realpath(command)))) if command else ():
-        for path in rules.beside:
+        for path in rules.command_files:
             if os.path.exists(file := os.path.normpath(os.path.join(folder, path))):
                 return "file", f"{file} exists"
     return "", ""

@@ -658,7 +658,7 @@ def test_the_watchdog_ends_a_block_whose_workflow_is_unreachable(tmp_path: Path)
             assert provider.status([job_id])[0].state.name == "RUNNING"
         status = ended(provider, job_id)
         assert status.state.name == "FAILED"
-        assert f"nobody has answered at 127.0.0.1 port {port} for 4 s" in status.stderr
+        assert f"there has been no answer at 127.0.0.1 port {port} for 4 s" in status.stderr
         pid = int(status.stdout)
         until(lambda: not Path(f"/proc/{pid}/stat").exists())
 

@@ -17,7 +17,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, sites
 from psij_parsl.errors import Rejected
-from psij_parsl.platforms.products import BANNERS, ask, foreign
+from psij_parsl.platforms.command_owners import BANNERS, ask, foreign
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here

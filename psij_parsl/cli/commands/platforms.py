@@ -6,8 +6,8 @@ import shutil
 from typing import Any
 
 from ...errors import Error, PluginError
+from ...platforms.command_owners import ask, foreign
 from ...platforms.platform import Platform
-from ...platforms.products import ask, foreign
 from ...platforms.queries import Queue
 from ...platforms.registry import platform as find_platform
 from ...platforms.registry import platforms as installed

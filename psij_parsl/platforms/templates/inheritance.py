@@ -1,4 +1,4 @@
-"""The template that is really rendered: `extends`, blocks, `super()` and includes put in their places.
+"""Template inheritance, resolved into one tree: `extends`, blocks, `super()` and includes.
 
 `jinja2.meta` sees one file of several, and counts text that is never rendered. So a job template is put
 together here into one tree, which is checked and then compiled: what was checked is what runs. On the way
@@ -6,7 +6,7 @@ out, everything that an expression prints is handed to the environment's `show` 
 its `glue`, and `{{ section("body") }}` to its `switch`.
 
 What jinja would lose without a word is an error: text outside the blocks of a template that extends another,
-a block that its parent lacks, a macro that nobody calls. What cannot be followed is refused: names that are
+a block that its parent lacks, a macro that is never called. What cannot be followed is refused: names that are
 not literal, imports, `self`, and `{% call %}`, `{% filter %}`, `{% autoescape %}`, which print past the
 quoting.
 
@@ -22,7 +22,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from ...errors import TemplateError, nearest
 from .quoting import SECTIONS
-from .syntax_tree import all_of, as_outputs, calls, every, first_part, is_blank
+from .syntax_tree import all_nodes, as_outputs, first_nonblank, is_blank, is_call_of, nodes_of_type
 
 _REFUSED: dict[type[nodes.Node], str] = {
     nodes.Import: "import is refused: include the file, or let it be extended",
@@ -35,8 +35,8 @@ _REFUSED: dict[type[nodes.Node], str] = {
 
 @dataclass(frozen=True)
 class Source:
-    """A template's text. `key` tells it from all others; `name`: for messages; `find`: what a name in it
-    means.
+    """A template's source text. `key` identifies it; `name`: for messages; `find`: gives the source of a template that
+    it names.
     """
 
     key: str
@@ -55,12 +55,12 @@ class _Level:
 
 
 def flatten(environment: Environment, source: Source) -> nodes.Template:
-    """The one tree that `source` comes to. Raises TemplateError, naming template, line and fault."""
+    """The syntax tree of `source` with its parents and includes. Raises TemplateError with template, line and fault."""
     flat = _Flattener(environment)
     tree = nodes.Template(flat.chain(source, ()), lineno=1)
-    for node in every(tree):
+    for node in all_nodes(tree):
         node.environment = environment
-    called = {name.name for name in all_of(tree, nodes.Name) if name.ctx == "load"}
+    called = {name.name for name in nodes_of_type(tree, nodes.Name) if name.ctx == "load"}
     for macro, defined in flat.macros.items():
         if macro not in called:
             raise flat.fault(source, defined, f"macro {macro!r} is never rendered: nothing calls it")
@@ -68,16 +68,18 @@ def flatten(environment: Environment, source: Source) -> nodes.Template:
 
 
 class _Flattener:
+    """Parses the templates of one chain of `extends`, and joins them into one list of statements."""
+
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.macros: dict[str, nodes.Node] = {}  # the first source's own; its parents' are an offer
+        self.macros: dict[str, nodes.Node] = {}  # the first source's own, which must be called
 
     def parse(self, source: Source) -> nodes.Template:
         try:
             tree = self.environment.parse(source.text, source.name, source.name)
         except TemplateSyntaxError as error:
             raise TemplateError(f"{source.name}:{error.lineno}: {error.message}") from error
-        for node in list(every(tree)):
+        for node in list(all_nodes(tree)):
             if isinstance(node, nodes.Filter) and node.name not in self.environment.filters:
                 raise self.unknown(source, node, "filter", self.environment.filters)
             if isinstance(node, nodes.Test) and node.name not in self.environment.tests:
@@ -88,9 +90,9 @@ class _Flattener:
         return tree
 
     def unknown(
-        self, source: Source, node: nodes.Filter | nodes.Test, kind: str, known: Iterable[str]
+        self, source: Source, node: nodes.Filter | nodes.Test, kind: str, names: Iterable[str]
     ) -> TemplateError:
-        return self.fault(source, node, f"there is no {kind} {node.name!r}", hint=nearest(node.name, known))
+        return self.fault(source, node, f"there is no {kind} {node.name!r}", hint=nearest(node.name, names))
 
     def replace_concats(self, source: Source, holder: nodes.Node) -> None:
         """`a ~ b` becomes `environment.glue("file:line", a, b)`, in place."""
@@ -111,8 +113,8 @@ class _Flattener:
         function = nodes.EnvironmentAttribute(attribute, lineno=node.lineno)
         return nodes.Call(function, [where, *args], [], None, None, lineno=node.lineno)
 
-    def fault(self, source: Source, node: nodes.Node, what: str, *, hint: str = "") -> TemplateError:
-        return TemplateError(f"{source.name}:{node.lineno}: {what}", hint=hint)
+    def fault(self, source: Source, node: nodes.Node, message: str, *, hint: str = "") -> TemplateError:
+        return TemplateError(f"{source.name}:{node.lineno}: {message}", hint=hint)
 
     # --- the chain of extends
 
@@ -125,17 +127,17 @@ class _Flattener:
                 raise TemplateError(f"{source.name} comes back to {parent.name}: a template cannot contain itself")
             tree = self.parse(parent)
             level = _Level(parent, tree.body, {})
-            for block in all_of(tree, nodes.Block):
+            for block in nodes_of_type(tree, nodes.Block):
                 if block.name in level.blocks:
                     raise self.fault(parent, block, f"block {block.name!r} is defined twice")
                 level.blocks[block.name] = block
             levels.append(level)
             parent = self.parent_of(level)
-        walk = _Walk(self, levels, (*inside, *(level.source for level in levels)))
-        prelude = [node for level in levels[:-1] for node in self.outside_blocks(level, levels, walk)]
-        body = [*prelude, *walk.statements(levels[-1].body, levels[-1].source)]
+        flattener = _BodyFlattener(self, levels, (*inside, *(level.source for level in levels)))
+        prelude = [node for level in levels[:-1] for node in self.outside_blocks(level, levels, flattener)]
+        body = [*prelude, *flattener.statements(levels[-1].body, levels[-1].source)]
         for name, block in levels[0].blocks.items():
-            if name not in walk.rendered:
+            if name not in flattener.rendered:
                 raise self.fault(
                     source,
                     block,
@@ -146,12 +148,12 @@ class _Flattener:
 
     def parent_of(self, level: _Level) -> Source | None:
         extends = [node for node in level.body if isinstance(node, nodes.Extends)]
-        everywhere = all_of(nodes.Template(level.body), nodes.Extends)
+        everywhere = nodes_of_type(nodes.Template(level.body), nodes.Extends)
         if len(everywhere) > len(extends) or len(everywhere) > 1:
             raise self.fault(level.source, everywhere[-1], "there can be one {% extends %}, at the top")
-        return self.named(level.source, extends[0], extends[0].template) if extends else None
+        return self.source_named(level.source, extends[0], extends[0].template) if extends else None
 
-    def named(self, source: Source, node: nodes.Node, name: nodes.Node) -> Source:
+    def source_named(self, source: Source, node: nodes.Node, name: nodes.Node) -> Source:
         if not isinstance(name, nodes.Const) or not isinstance(name.value, str):
             raise self.fault(source, node, "the name of another template must be written out, as text")
         try:
@@ -159,34 +161,34 @@ class _Flattener:
         except TemplateError as error:
             raise self.fault(source, node, error.message, hint=error.hint) from error
 
-    def outside_blocks(self, level: _Level, levels: list[_Level], walk: _Walk) -> list[nodes.Node]:
+    def outside_blocks(self, level: _Level, levels: list[_Level], flattener: _BodyFlattener) -> list[nodes.Node]:
         """What a child sets before its parent is rendered; all else outside its blocks would be lost."""
-        above = levels[levels.index(level) + 1 :]
-        kept: list[nodes.Node] = []
+        parents = levels[levels.index(level) + 1 :]
+        definitions: list[nodes.Node] = []
         for node in level.body:
             if isinstance(node, nodes.Block):
-                known = {name for other in above for name in other.blocks}
-                if node.name not in known:
+                parent_blocks = {name for parent in parents for name in parent.blocks}
+                if node.name not in parent_blocks:
                     raise self.fault(
                         level.source,
                         node,
                         f"block {node.name!r} is never rendered: its parent has none",
-                        hint=nearest(node.name, known),
+                        hint=nearest(node.name, parent_blocks),
                     )
             elif isinstance(node, nodes.Assign | nodes.AssignBlock | nodes.Macro):
-                kept.append(node)
+                definitions.append(node)
             elif isinstance(node, nodes.Output) and all(is_blank(child) for child in node.nodes):
                 continue
             elif not isinstance(node, nodes.Extends):
                 raise self.fault(
                     level.source,
-                    first_part(node),
+                    first_nonblank(node),
                     "this is never rendered: it stands outside the blocks of a template that extends another",
                 )
-        return walk.statements(kept, level.source)
+        return flattener.statements(definitions, level.source)
 
 
-class _Walk:
+class _BodyFlattener:
     """Rebuilds one chain's statements, with blocks and includes in their places."""
 
     def __init__(self, flat: _Flattener, levels: list[_Level], inside: tuple[Source, ...]) -> None:
@@ -195,10 +197,10 @@ class _Walk:
         self.stack: list[tuple[str, int]] = []  # the blocks we are in: name, index into their definitions
 
     def statements(self, body: Sequence[nodes.Node], source: Source) -> list[nodes.Node]:
-        made: list[nodes.Node] = []
+        flattened: list[nodes.Node] = []
         for node in body:
-            made += self.statement(node, source)
-        return made
+            flattened += self.statement(node, source)
+        return flattened
 
     def statement(self, node: nodes.Node, source: Source) -> list[nodes.Node]:
         for kind, why in _REFUSED.items():
@@ -211,7 +213,7 @@ class _Walk:
         if isinstance(node, nodes.Include):
             if node.ignore_missing or not node.with_context:
                 raise self.flat.fault(source, node, "include takes a file name and nothing more")
-            other = self.flat.named(source, node, node.template)
+            other = self.flat.source_named(source, node, node.template)
             return [self.scope(self.flat.chain(other, self.inside), node)]
         if isinstance(node, nodes.If):
             return self.condition(node, source)
@@ -233,9 +235,9 @@ class _Walk:
         return type(node)(*(values[name] for name in node.fields), lineno=node.lineno)
 
     def refuse_super(self, node: nodes.Node, source: Source) -> None:
-        """`super()` in the expressions of a statement; its body is looked at when it is walked."""
+        """`super()` in the expressions of a statement; its body is looked at when it is flattened."""
         for child in node.iter_child_nodes(exclude=("body", "else_", "elif_")):
-            for name in all_of(child, nodes.Name):
+            for name in nodes_of_type(child, nodes.Name):
                 if name.name == "super":
                     raise self.flat.fault(source, node, "super() stands by itself: {{ super() }}")
 
@@ -250,10 +252,10 @@ class _Walk:
             assert isinstance(node.test, nodes.Expr)
             always = bool(node.test.as_const())
         except nodes.Impossible:
-            made = nodes.If(
+            statement = nodes.If(
                 node.test, self.statements(node.body, source), [], self.statements(rest, source), lineno=node.lineno
             )
-            return [made]
+            return [statement]
         return self.statements(node.body if always else rest, source)
 
     def block(self, name: str, index: int, node: nodes.Node, source: Source) -> list[nodes.Node]:
@@ -276,29 +278,29 @@ class _Walk:
         return nodes.Scope(body, lineno=node.lineno)
 
     def output(self, node: nodes.Output, source: Source) -> list[nodes.Node]:
-        made: list[nodes.Node] = []
+        parts: list[nodes.Node] = []
         swallow_newline = False
         for child in node.nodes:
             if isinstance(child, nodes.TemplateData):
                 text = child.data[1:] if swallow_newline and child.data[:1] == "\n" else child.data
-                made.append(nodes.TemplateData(text, lineno=child.lineno))
+                parts.append(nodes.TemplateData(text, lineno=child.lineno))
                 swallow_newline = False
-            elif calls(child, "super"):
+            elif is_call_of(child, "super"):
                 if not self.stack:
                     raise self.flat.fault(source, child, "super() stands in a block")
                 name, index = self.stack[-1]
-                made += self.block(name, index + 1, child, source)
-            elif calls(child, "section"):
-                made.append(self.section(child, source))
+                parts += self.block(name, index + 1, child, source)
+            elif is_call_of(child, "section"):
+                parts.append(self.section(child, source))
                 swallow_newline = True
             else:
-                printed = sorted({node.name for node in all_of(child, nodes.Name) if node.ctx == "load"})
-                for alone in {"super", "section"}.intersection(printed):
-                    what = f"{alone}() stands by itself: {{{{ {alone}(...) }}}}"
-                    raise self.flat.fault(source, child, what)
-                names = nodes.Const(", ".join(printed), lineno=child.lineno)
-                made.append(self.flat.call(source, child, "show", names, child))
-        return as_outputs(made)
+                variables = sorted({node.name for node in nodes_of_type(child, nodes.Name) if node.ctx == "load"})
+                for function in {"super", "section"}.intersection(variables):
+                    message = f"{function}() stands by itself: {{{{ {function}(...) }}}}"
+                    raise self.flat.fault(source, child, message)
+                names = nodes.Const(", ".join(variables), lineno=child.lineno)
+                parts.append(self.flat.call(source, child, "show", names, child))
+        return as_outputs(parts)
 
     def section(self, node: nodes.Expr, source: Source) -> nodes.Node:
         assert isinstance(node, nodes.Call)

@@ -1,4 +1,4 @@
-"""Where a template class has its text from, and what the names of other templates in it mean."""
+"""Finds the template text of a class, and the templates that it names."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def _first(owners: Sequence[type]) -> Source:
                 raise TemplateError(f"{owner.__qualname__} gives both template_str and template_file")
             key = f"{owner.__module__}.{owner.__qualname__} {id(owner)}"
             name = f"template_str of {owner.__qualname__}" if index else "template_str"
-            return Source(key, name, text, _finder(_folder(owner), rest))
+            return Source(key, name, text, _resolver(_folder(owner), rest))
         if file := _own_file(owner, rest):
             return _read(file, _name(file), rest)
     raise TemplateError(
-        f"there is no template: give template_str, template_file, or {DEFAULT_FILE} beside the module"
+        f"there is no template: give template_str, template_file, or {DEFAULT_FILE} next to the module"
     )
 
 
 def _own_file(owner: type, bases: Sequence[type]) -> Path | None:
-    """The file that a class names, or else job.sh.j2 beside its module, unless that is a base's already."""
+    """The file that a class names, or else job.sh.j2 next to its module, unless that is a base's already."""
     if not hasattr(owner, "template_file"):
-        return None  # object, and mixins without a say
-    named, folder = owner.__dict__.get("template_file"), _folder(owner)
+        return None  # object, and mixins that are no templates
+    file_name, folder = owner.__dict__.get("template_file"), _folder(owner)
     if folder is None:
-        if named is not None:
-            raise TemplateError(f"template_file {named!r}: {owner.__qualname__} has no module file to be beside")
+        if file_name is not None:
+            raise TemplateError(f"template_file {file_name!r}: {owner.__qualname__} has no module file to be next to")
         return None
-    if named is not None:
-        return folder / str(named)
+    if file_name is not None:
+        return folder / str(file_name)
     default = folder / DEFAULT_FILE
     if not default.is_file() or any(_own_file(base, ()) == default for base in bases):
         return None
@@ -79,21 +79,21 @@ def _read(file: Path, name: str, bases: Sequence[type]) -> Source:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"template {name!r} cannot be read: {error}") from error
-    return Source(str(file), name, text, _finder(file.parent, bases))
+    return Source(str(file), name, text, _resolver(file.parent, bases))
 
 
-def _finder(folder: Path | None, bases: Sequence[type]) -> Callable[[str], Source]:
-    """What names mean in a template that lies in `folder` and whose class has these bases."""
+def _resolver(folder: Path | None, bases: Sequence[type]) -> Callable[[str], Source]:
+    """A function that finds the templates named in a template that lies in `folder` and whose class has these bases."""
 
     def find(name: str) -> Source:
         if name == "parent":
             return _first(bases)
         if ".." in Path(name).parts or Path(name).is_absolute():
-            raise TemplateError(f"template {name!r} must lie beside the one that names it")
+            raise TemplateError(f"template {name!r} must lie next to the one that names it")
         if name.startswith("core/"):
             return _read(_CORE / name.removeprefix("core/"), name, ())
         if folder is None:
-            raise TemplateError(f"template {name!r} cannot be found: the class has no module file to be beside")
+            raise TemplateError(f"template {name!r} cannot be found: the class has no module file to be next to")
         return _read(folder / name, name, bases)
 
     return find

@@ -1,4 +1,4 @@
-"""What a job template may be told: declared parameters, with their validators, defaults and help.
+"""Parameters that a job template declares, with their validators, defaults and help.
 
 The validators and the formatters are named here too, so that a platform's template needs one import.
 """
@@ -80,11 +80,11 @@ class Parameter:
             return declared
         if not isinstance(declared, Mapping):
             raise TemplateError(f"a parameter is declared as Parameter(...) or as a dict, not as {declared!r}")
-        known = [field.name for field in fields(cls)]
+        keys = [field.name for field in fields(cls)]
         for key in declared:
-            if key not in known:
+            if key not in keys:
                 raise TemplateError(
-                    f"a parameter is declared with the unknown key {key!r}", hint=nearest(str(key), known)
+                    f"a parameter is declared with the unknown key {key!r}", hint=nearest(str(key), keys)
                 )
         if "name" not in declared:
             raise TemplateError(f"a parameter is declared without its name: {dict(declared)!r}")

@@ -1,8 +1,8 @@
-"""What a template prints comes out as one word, whatever is in it.
+"""Shell quoting of template output: each printed value comes out as one word, whatever is in it.
 
 Three kinds of text live in a rendering:
 
-- `Quoted`, a value that somebody gave. `if`, `==`, `len`, slices and `in` see it as it is; it knows its name.
+- `Quoted`, the value of a parameter. `if`, `==`, `len`, slices and `in` see it as it is; it knows its name.
 - any other `str`: what operations on values and literals made (`"afterok:" ~ ids | join(":")`).
 - `Shell`: text that is script already: raw parameters, and what macros and `{% set %}` blocks rendered.
 
@@ -38,17 +38,15 @@ class UnprintableError(Exception):
 
 
 class Quoted(str):
-    """Text that somebody gave, named after the parameter it came in by. `str` in every respect but its
-    memory.
-    """
+    """Text of a parameter: a `str` that keeps the parameter's name."""
 
     __slots__ = ("name",)
     name: str
 
     def __new__(cls, text: str, name: str = "") -> Quoted:
-        made = super().__new__(cls, text)
-        made.name = name
-        return made
+        instance = super().__new__(cls, text)
+        instance.name = name
+        return instance
 
     def __str__(self) -> str:  # so that jinja's `str(value).replace(...)` keeps the name
         return self
@@ -60,7 +58,7 @@ class Quoted(str):
         return Quoted(str.__mod__(left, plain(self)), self.name)
 
 
-def _remembering(method: str) -> Callable[..., Any]:
+def _keeping_name(method: str) -> Callable[..., Any]:
     original: Callable[..., Any] = getattr(str, method)
 
     def call(self: Quoted, *args: Any, **kwargs: Any) -> Any:
@@ -76,7 +74,7 @@ for _method in (
     *("format", "ljust", "lower", "lstrip", "removeprefix", "removesuffix", "replace", "rjust", "rstrip", "strip"),
     *("swapcase", "title", "translate", "upper", "zfill"),
 ):
-    setattr(Quoted, _method, _remembering(_method))
+    setattr(Quoted, _method, _keeping_name(_method))
 
 
 class Shell(str):
@@ -89,9 +87,9 @@ class Shell(str):
     section: str
 
     def __new__(cls, text: str, section: str = "") -> Shell:
-        made = super().__new__(cls, text)
-        made.section = section
-        return made
+        instance = super().__new__(cls, text)
+        instance.section = section
+        return instance
 
     def __str__(self) -> str:  # jinja wraps what it prints in str()
         return self
@@ -104,9 +102,9 @@ class Raw(Shell):
     name: str
 
     def __new__(cls, text: str, name: str = "") -> Raw:
-        made = str.__new__(cls, text)
-        made.section, made.name = "", name
-        return made
+        instance = str.__new__(cls, text)
+        instance.section, instance.name = "", name
+        return instance
 
 
 def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Where in a shell script an expression stands: a quoted word is one word in some places only.
+"""The shell context of each expression in a script: a quoted word is one word in some places only.
 
 `{{ directory }}` prints `'/a b'`. Inside `"..."` these quotes would be text (PSI/J once ran jobs in /tmp for
 it), in a here-document or `$(( ))` they do not stop `$(...)`, and after a `$` they change their meaning.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-# What one stands in, beside quotes, by how it begins.
+# The contexts other than quotes, by how they begin.
 _COMMAND, _SUM, _PAREN, _BRACE, _COMMENT, _HEREDOC = "(", "((", "(+", "${", "#", "<<"
 _COMMAND_TOKEN = re.compile(
     r"""\\. | \\\Z | \$\(\( | \$\( | \$\{ | \$' | \(\( | [()'"`\n] | <<<
@@ -38,7 +38,10 @@ _SUBSCRIPT_AT_END = re.compile(r"\w\[\s*\Z")
 
 
 class ShellScan:
-    """Fed a template's literal text and expressions in their order; `text` and `place` change its state."""
+    """Follows the shell syntax of a template, to which its literal text and expressions are given in their order.
+
+    `text`, `place` and `switch` change its state.
+    """
 
     def __init__(self) -> None:
         self._directives = False
@@ -55,9 +58,9 @@ class ShellScan:
 
     def copy(self) -> ShellScan:
         """The same state, to follow another branch."""
-        twin = ShellScan()
-        twin.__dict__.update(self.__dict__, _stack=self._stack[:], _heredocs=self._heredocs[:])
-        return twin
+        duplicate = ShellScan()
+        duplicate.__dict__.update(self.__dict__, _stack=self._stack[:], _heredocs=self._heredocs[:])
+        return duplicate
 
     def place(self, following: str, *, plain: bool = False) -> str:
         """What is wrong with an expression here, "" if nothing.
@@ -65,25 +68,25 @@ class ShellScan:
         `following`: the literal text after it; `plain`: it prints a plain word or a number, which quoting
         leaves as it is, so that quotes around it do no harm.
         """
-        wrong = self._glued(following[:1]) or ("" if plain else self._enclosed(self._line[-1:], following[:1]))
+        fault = self._glued(following[:1]) or ("" if plain else self._enclosed(self._line[-1:], following[:1]))
         self._line += "x"
         self._escaped = False
-        return wrong
+        return fault
 
     def _enclosed(self, before: str, after: str) -> str:
-        where = self._stack[-1]
-        if self._directives or where == _COMMENT:
-            beside = before in ("'", '"') or after in ("'", '"')
-            return "stands next to a quote; what it prints is quoted already" if beside else ""
-        if where == _HEREDOC:
+        context = self._stack[-1]
+        if self._directives or context == _COMMENT:
+            next_to_quote = before in ("'", '"') or after in ("'", '"')
+            return "stands next to a quote; what it prints is quoted already" if next_to_quote else ""
+        if context == _HEREDOC:
             return "stands in a here-document, where quoting does not work; set a variable before it"
-        if where in ("'", '"', "$'"):
+        if context in ("'", '"', "$'"):
             return "stands inside quotes; what it prints is quoted already: let it stand outside of them"
-        if where == _BRACE:
+        if context == _BRACE:
             return "stands in ${...}, where quoting does not always work; set a variable before it"
-        if where in (_SUM, _PAREN) or _SUBSCRIPT_AT_END.search(self._line):
+        if context in (_SUM, _PAREN) or _SUBSCRIPT_AT_END.search(self._line):
             return "stands in arithmetic, where quoting does not work; set a variable before it"
-        if where == "`":
+        if context == "`":
             return "stands in backquotes, where quoting does not work; write $(...)"
         return ""
 
@@ -105,28 +108,28 @@ class ShellScan:
         self._line = (self._line + text).rpartition("\n")[2]
 
     def _scan(self, text: str) -> None:
-        known = self._line[-1:]  # so that a "#" that begins this text is seen in its place
-        position, text = len(known) + self._escaped, known + text
+        previous = self._line[-1:]  # so that a "#" that begins this text is seen in its place
+        position, text = len(previous) + self._escaped, previous + text
         self._escaped = False
         while token := _TOKENS.get(self._stack[-1], _COMMAND_TOKEN).search(text, position):
-            where, found, position = self._stack[-1], token[0], token.end()
-            if where == _HEREDOC:
+            context, symbol, position = self._stack[-1], token[0], token.end()
+            if context == _HEREDOC:
                 line = (self._line[:-1] + text)[: len(self._line[:-1]) + token.start()].rpartition("\n")[2]
                 if line.strip() == self._heredocs[0]:
                     self._heredocs.pop(0)
                 if not self._heredocs:
                     self._stack.pop()
-            elif found == "\n":
-                if where == _COMMENT:
+            elif symbol == "\n":
+                if context == _COMMENT:
                     self._stack.pop()
                 if self._heredocs:
                     self._stack.append(_HEREDOC)
-            elif found[0] == "\\":
-                self._escaped = len(found) == 1
-            elif found == _CLOSES[where]:
+            elif symbol[0] == "\\":
+                self._escaped = len(symbol) == 1
+            elif symbol == _CLOSES[context]:
                 if len(self._stack) > 1:  # a `)` with nothing open is a pattern of `case`
                     self._stack.pop()
-            elif found in _OPENS:
-                self._stack.append(_PAREN if found == "(" and where in (_SUM, _PAREN) else _OPENS[found])
+            elif symbol in _OPENS:
+                self._stack.append(_PAREN if symbol == "(" and context in (_SUM, _PAREN) else _OPENS[symbol])
             elif token.re is _COMMAND_TOKEN and token["heredoc"]:
                 self._heredocs.append(token["heredoc"])

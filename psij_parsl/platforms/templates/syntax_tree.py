@@ -1,4 +1,4 @@
-"""Jinja's syntax tree: looking for nodes in it, and what outputs are made of."""
+"""Helpers for jinja's syntax tree: finding nodes, and grouping expressions into output statements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jinja2 import nodes
 _N = TypeVar("_N", bound=nodes.Node)
 
 
-def every(node: nodes.Node) -> Iterator[nodes.Node]:
+def all_nodes(node: nodes.Node) -> Iterator[nodes.Node]:
     """The node and all below it, in no order; quicker than jinja's `find_all`."""
     waiting = [node]
     while waiting:
@@ -24,30 +24,30 @@ def every(node: nodes.Node) -> Iterator[nodes.Node]:
                 waiting += [item for item in value if isinstance(item, nodes.Node)]
 
 
-def all_of(node: nodes.Node, kind: type[_N]) -> list[_N]:
+def nodes_of_type(node: nodes.Node, kind: type[_N]) -> list[_N]:
     """The nodes of one class among a node and all below it."""
-    return [found for found in every(node) if isinstance(found, kind)]
+    return [child for child in all_nodes(node) if isinstance(child, kind)]
 
 
-def calls(node: nodes.Node, name: str) -> bool:
+def is_call_of(node: nodes.Node, name: str) -> bool:
     """Whether a node is a call of that function."""
     return isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == name
 
 
 def is_blank(node: nodes.Node) -> bool:
-    """Whether it is text of blanks and line ends alone."""
+    """Whether a node is literal text of blanks and line ends alone."""
     return isinstance(node, nodes.TemplateData) and not node.data.strip()
 
 
-def first_part(node: nodes.Node) -> nodes.Node:
+def first_nonblank(node: nodes.Node) -> nodes.Node:
     """The part of an output that is not blank, for its line."""
     return next((child for child in node.iter_child_nodes() if not is_blank(child)), node)
 
 
-def as_outputs(made: list[nodes.Node]) -> list[nodes.Node]:
+def as_outputs(parts: list[nodes.Node]) -> list[nodes.Node]:
     """Runs of expressions as Output statements, with the statements between them."""
     grouped: list[nodes.Node] = []
-    for node in made:
+    for node in parts:
         if not isinstance(node, nodes.Expr):
             grouped.append(node)
         elif grouped and isinstance(grouped[-1], nodes.Output):

@@ -1,4 +1,4 @@
-"""Job templates: the parameters of a job in, one manager's submission script out.
+"""Job templates, which render one manager's submission script from the parameters of a job.
 
 A subclass gives a jinja2 template and declares what it takes beyond the five fixed parameters. It is checked
 when it is defined, on the template that is really rendered, so that a template which drops a request cannot
@@ -77,7 +77,7 @@ GIVEN: Mapping[str, str] = {
     "exit_lag_s": "for how many seconds an exit file may not be seen yet",
     "own_codes": "exit codes that the manager takes for itself",
 }
-"""What the core gives to templates: name -> what it is, worded to follow "the platform cannot ask for"."""
+"""The values that the core gives to templates: name -> what it is, worded to follow "the platform cannot ask for"."""
 
 DERIVED: Mapping[str, tuple[str, ...]] = {
     "ranks_per_node": ("num_ranks", "cores_per_node"),
@@ -85,7 +85,7 @@ DERIVED: Mapping[str, tuple[str, ...]] = {
     "threads_per_core": (),
     "gpus_per_rank": (),
 }
-"""A request's field -> the given names that say it too."""
+"""Field of a request -> the names in `GIVEN` that express it too."""
 
 _ID = Parameter("id", "", (word,), "the id of our record")  # plain, as `checks.PLAIN` says
 _RESERVED = frozenset(
@@ -110,10 +110,10 @@ class JobTemplate:
     """Base of all job templates. Subclassing raises TemplateError for a template that would not do as it
     says.
 
-    A subclass gives `template_str`, or `template_file` beside its module, or neither: then `job.sh.j2` beside
-    its module, or else its base's template, in the end the core's skeleton. In a template `extends "parent"`
+    A subclass gives `template_str`, or `template_file` next to its module, or neither: then `job.sh.j2` next
+    to its module, or else its base's template, in the end the core's skeleton. In a template `extends "parent"`
     is the template of the base class, `extends "core/job.sh.j2"` the core's skeleton; other names are files
-    beside the one that names them. `optional_params` adds to those of the base classes, or replaces them by
+    next to the one that names them. `optional_params` adds to those of the base classes, or replaces them by
     name. `abstract = True` in a class's own body leaves it unchecked.
     """
 
@@ -148,8 +148,8 @@ class JobTemplate:
             check_places(tree)
             cls._code = generated(tree, label(cls))
             cls.uses = cls._code.uses
-            said = {name: each for name, each in cls.params.items() if name not in cls.places}
-            check_uses(cls.uses, FIXED, said, GIVEN)
+            in_script = [name for name in cls.params if name not in cls.places]
+            check_uses(cls.uses, FIXED, in_script, GIVEN)
         except TemplateError as error:
             raise TemplateError(f"{cls.__qualname__} ({label(cls)}): {error.message}", hint=error.hint) from error
 
@@ -176,8 +176,8 @@ class JobTemplate:
     ) -> str:
         """The script.
 
-        `parameters` are the declared ones; those left out have their defaults. `given` holds the core's
-        words, by the names in `GIVEN`; text in it is quoted, unless it is `quoting.Shell`. Raises
+        `parameters` are the declared ones; those left out have their defaults. `given` holds the values
+        that the core gives, by the names in `GIVEN`; text in it is quoted, unless it is `quoting.Shell`. Raises
         InvalidRequest for a parameter that is unknown, that its rule refuses, or that a directive line cannot
         carry; TemplateError for a fault of the template that shows only now.
         """
@@ -190,7 +190,7 @@ class JobTemplate:
         for name, value in parameters.items():
             parameter = cls.params.get(name)
             if parameter is None:
-                raise cls._unknown(name)
+                raise cls._unknown_parameter(name)
             values[name] = wrap(name, parameter.convert(value), raw=parameter.raw)
         for name, value in (given or {}).items():
             if name not in GIVEN:
@@ -219,33 +219,33 @@ class JobTemplate:
         }
         for refusal in cls.refusals:
             if refusal.when(values):
-                said = refusal.text.format(**values)
-                raise InvalidRequest(f"the {platform_name(cls)} platform {said}", hint=refusal.hint)
+                reason = refusal.text.format(**values)
+                raise InvalidRequest(f"the {platform_name(cls)} platform {reason}", hint=refusal.hint)
 
     @classmethod
     def refuse_unexpressed(cls, request: Mapping[str, Any]) -> None:
         """Raise InvalidRequest if this template does not say a field of `request`: what a job asks beyond the
         defaults.
 
-        A field counts as said by a name that is derived from it (`DERIVED`).
+        A field also counts as expressed by a name that is derived from it (`DERIVED`).
         """
-        lost = []
+        unexpressed = []
         for name, value in request.items():
             if cls.uses.isdisjoint({name, *DERIVED.get(name, ())}):
-                lost.append(f"{GIVEN.get(name, name).partition(':')[0]} ({name}={value!r})")
-        if lost:
+                unexpressed.append(f"{GIVEN.get(name, name).partition(':')[0]} ({name}={value!r})")
+        if unexpressed:
             raise InvalidRequest(
-                f"the {platform_name(cls)} platform cannot ask for {', '.join(lost)}",
+                f"the {platform_name(cls)} platform cannot ask for {', '.join(unexpressed)}",
                 hint="leave it out, or choose another platform",
             )
 
     @classmethod
-    def _unknown(cls, name: str) -> InvalidRequest:
+    def _unknown_parameter(cls, name: str) -> InvalidRequest:
         if name in GIVEN:
             return InvalidRequest(f"{name} is no parameter of a template: it is said by the job itself")
         valid = ", ".join((*FIXED, *sorted(cls.params)))
-        near = nearest(name, (*FIXED, *cls.params))
-        hint = f"{near} known: {valid}" if near.startswith("did you") else f"known: {valid}"
+        suggestion = nearest(name, (*FIXED, *cls.params))
+        hint = f"{suggestion} known: {valid}" if suggestion.startswith("did you") else f"known: {valid}"
         return InvalidRequest(f"the {platform_name(cls)} platform has no parameter {name!r}", hint=hint)
 
 

@@ -16,7 +16,7 @@ Validator = Callable[[Any], Any]
 _V = TypeVar("_V", bound=Validator)
 
 PLAIN_PUNCTUATION = "._-+:=@%/,"
-"""What a `word` may hold beside ASCII letters and digits: no manager's directive parser gives these a
+"""What a `word` may hold besides ASCII letters and digits: no manager's directive parser gives these a
 meaning.
 """
 
@@ -154,14 +154,14 @@ def _seconds(text: str, rule: str) -> float:
     clock = _CLOCK.fullmatch(text)
     if clock is None:
         raise ValueError(rule)
-    given = clock.groups()
-    if given[0] is not None:  # D-H[:M[:S]]
-        numbers = [int(part or 0) for part in given]
+    parts = clock.groups()
+    if parts[0] is not None:  # D-H[:M[:S]]
+        numbers = [int(part or 0) for part in parts]
         limits = [None, 23, 59, 59]
     else:  # [H:]M:S
-        shown = [int(part) for part in given[1:] if part is not None]
-        numbers = [0] * (4 - len(shown)) + shown
-        limits = [None] * (5 - len(shown)) + [59] * (len(shown) - 1)
+        figures = [int(part) for part in parts[1:] if part is not None]
+        numbers = [0] * (4 - len(figures)) + figures
+        limits = [None] * (5 - len(figures)) + [59] * (len(figures) - 1)
     for number, limit in zip(numbers, limits, strict=True):
         if limit is not None and number > limit:
             raise ValueError(f"{rule}; {number} is over {limit}")

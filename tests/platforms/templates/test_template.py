@@ -37,7 +37,7 @@ def refused(text: str, *params: Any, **body: Any) -> str:
 
 @pytest.fixture
 def module(tmp_path: Path) -> Callable[..., ModuleType]:
-    """Makes a module in its own folder, with template files beside it."""
+    """Makes a module in its own folder, with template files next to it."""
     numbers = itertools.count()
 
     def make(code: str, **files: str) -> ModuleType:
@@ -354,8 +354,8 @@ def test_a_macro_that_nobody_calls_is_an_error() -> None:
         ("{% include ['a', 'b'] %}", "written out"),
         ("{% include 'a' ignore missing %}", "nothing more"),
         ("{% include 'nowhere' %}", "cannot be read"),
-        ("{% include '../x' %}", "must lie beside"),
-        ("{% include '/etc/passwd' %}", "must lie beside"),
+        ("{% include '../x' %}", "must lie next to"),
+        ("{% include '/etc/passwd' %}", "must lie next to"),
         ("{% if queue %}{% extends 'parent' %}{% endif %}", "at the top"),
         ("{% extends queue %}", "written out"),
         ("{% filter upper %}x{% endfilter %}", "refused"),
@@ -375,7 +375,7 @@ def test_what_cannot_be_followed_or_quoted_is_refused(text: str, why: str) -> No
     assert re.search(why, refused(FIVE + text))
 
 
-def test_files_beside_the_module_are_found(module: Callable[..., ModuleType]) -> None:
+def test_files_next_to_the_module_are_found(module: Callable[..., ModuleType]) -> None:
     made = module(
         "class T(JobTemplate): pass", job__sh__j2=FIVE + '{% include "tail.j2" %}', tail__j2="tail {{ id }}\n"
     )

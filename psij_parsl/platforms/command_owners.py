@@ -1,7 +1,7 @@
-"""Whose commands are these? `qsub`, `qstat` and `qdel` are PBS's, Torque's, Grid Engine's and Cobalt's alike.
+"""Which manager the commands on PATH belong to: `qsub`, `qstat`, `qdel` are PBS's, Torque's, Grid Engine's, Cobalt's.
 
-A command is asked for its version, which no manager counts as a request. What cannot be told, by a wrapper that says
-nothing or a command that does not answer, is no proof of anything.
+A command is asked for its version, which no manager counts as a request. A wrapper that says nothing, or a command that
+does not answer, leaves the owner unknown, which proves nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..system.commands import Output
     from .scheduler import Scheduler
 
-#: What the commands of each manager say of themselves, or by which complaint they are known where they refuse the
-#: question or are not configured. No words that a site's own wrapper might use.
+#: Patterns of what each manager's commands print for their version, or of their error where they refuse the option or
+#: are not configured. No text that a site's own wrapper might print.
 BANNERS: Mapping[str, str] = {
     "PBS Pro": r"pbs_version\s*=",
     "Slurm": r"^slurm\S* \d+\.\d+|_establish_config_source"
@@ -37,8 +37,8 @@ _REMEMBERED = "commands.json"
 _MOST_REMEMBERED = 64
 
 
-class Told(NamedTuple):
-    """What a command said of itself. `product` is the manager that it belongs to, '' where that cannot be told."""
+class CommandOwner(NamedTuple):
+    """The manager that a command belongs to, by its own output. `product` is its name, '' where that is unknown."""
 
     command: str
     path: str
@@ -50,45 +50,45 @@ class Told(NamedTuple):
         return f"the {self.command} at {self.path} is {self.product}'s, not {product}'s"
 
 
-def ask(scheduler: Scheduler, timeout_s: float = _ASK_S) -> list[Told]:
-    """What the commands of a platform say of themselves: the first, and others where they may be someone else's.
+def ask(scheduler: Scheduler, timeout_s: float = _ASK_S) -> list[CommandOwner]:
+    """The owners of a platform's commands: of the first, and of others where they may be another manager's.
 
-    One that lies beside a command which is known belongs to the same manager, and is not asked. Commands that are
-    not on PATH, or cannot be started, say nothing.
+    A command in the directory of one whose owner is known belongs to the same manager, and is not asked. Commands that
+    are not on PATH, or cannot be started, are left out.
     """
-    told: list[Told] = []
-    known: set[str] = set()  # directories
+    owners: list[CommandOwner] = []
+    recognized: set[str] = set()  # directories of commands whose owner is known
     for argv in scheduler.probes:
         path = where(argv[0])
-        if not path or os.path.dirname(path) in known:
+        if not path or os.path.dirname(path) in recognized:
             continue
         try:
             output = scheduler.run(argv, timeout_s=timeout_s)
         except SchedulerError:
             continue
         product = _product(scheduler, output)
-        told.append(Told(argv[0], path, product, output))
+        owners.append(CommandOwner(argv[0], path, product, output))
         if product:
-            known.add(os.path.dirname(path))
-    return told
+            recognized.add(os.path.dirname(path))
+    return owners
 
 
-def foreign(told: Iterable[Told], product: str) -> Told | None:
-    """The first of those that is known as another manager's than `product`."""
-    return next((each for each in told if each.product not in ("", product)), None)
+def foreign(owners: Iterable[CommandOwner], product: str) -> CommandOwner | None:
+    """The first command that is known as another manager's than `product`."""
+    return next((owner for owner in owners if owner.product not in ("", product)), None)
 
 
 def where(command: str, path: str | None = None) -> str:
     """The absolute path of a command on PATH; '' if it is not there."""
-    found = shutil.which(command, path=path)
-    return os.path.abspath(found) if found else ""
+    executable = shutil.which(command, path=path)
+    return os.path.abspath(executable) if executable else ""
 
 
 def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
-    """Before the first submission: raise `Rejected` where a command of our names is known as another manager's.
+    """Before the first submission: raise `Rejected` where one of the scheduler's commands is another manager's.
 
-    Asked only of platforms whose names are shared, once for each executor; that a command is ours is remembered in
-    the state directory for as long as its file is the same.
+    Asked only of platforms whose names are shared, once for each executor; that a command is the platform's own is
+    remembered in the state directory for as long as its file is the same.
     """
     if scheduler.product_known or not scheduler.shared_names:
         return
@@ -99,22 +99,24 @@ def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
 
     if not isinstance(scheduler.run, CommandRunner):
         return
-    marks = {path: _mark(path) for argv in scheduler.probes if (path := where(argv[0]))}
+    stamps = {path: _stamp(path) for argv in scheduler.probes if (path := where(argv[0]))}
     file = home / _REMEMBERED
-    found = read_json(file)
-    remembered = found if isinstance(found, dict) else {}
-    if any(remembered.get(path) != [scheduler.product, mark] for path, mark in marks.items()):
-        told = ask(scheduler)
-        if other := foreign(told, scheduler.product):
+    content = read_json(file)
+    remembered = content if isinstance(content, dict) else {}
+    if any(remembered.get(path) != [scheduler.product, stamp] for path, stamp in stamps.items()):
+        owners = ask(scheduler)
+        if other := foreign(owners, scheduler.product):
             raise Rejected(
                 other.not_of(scheduler.product),
                 hint=f"put {scheduler.product}'s commands first on PATH, or choose another --platform;"
                 " `psij-run platform list` tells which are here",
             )
-        ours = {os.path.dirname(each.path) for each in told if each.product}
-        new = {path: [scheduler.product, mark] for path, mark in marks.items() if os.path.dirname(path) in ours}
+        recognized = {os.path.dirname(owner.path) for owner in owners if owner.product}
+        new = {
+            path: [scheduler.product, stamp] for path, stamp in stamps.items() if os.path.dirname(path) in recognized
+        }
         if new:
-            rest = [(path, mark) for path, mark in remembered.items() if path not in new]
+            rest = [(path, stamp) for path, stamp in remembered.items() if path not in new]
             kept = dict(rest[len(new) - _MOST_REMEMBERED :]) | new
             write_whole(private_folder(home) / file.name, json.dumps(kept))
     scheduler.product_known = True
@@ -126,7 +128,7 @@ def _product(scheduler: Scheduler, output: Output) -> str:
     return next((name for name, banner in BANNERS.items() if re.search(banner, output.text, re.MULTILINE)), "")
 
 
-def _mark(path: str) -> Sequence[int]:
+def _stamp(path: str) -> Sequence[int]:
     """What changes with a file's content: its size and when it was written."""
     try:
         status = os.stat(path)
