@@ -1,6 +1,6 @@
 """The `mpiexec` that is first on PATH, whichever MPI's it is: that is found out where it runs, with modules loaded.
 
-Its words are those of the method whose launcher it turns out to be. PBS has a program of that name too, in a folder
+Its launch line is that of the method whose launcher it turns out to be. PBS has a program of that name too, in a folder
 that is on PATH in its jobs: it hands on to the `mpiexec` of one MPI, and is passed over.
 """
 
@@ -34,13 +34,13 @@ class MpiExec(MPIRun):
     def resolved(self, path: str | None = None) -> MPIRun:
         """The method that it is on this host. Raises `LaunchError` if there is none on PATH."""
         wrappers = []
-        for found in everywhere((self.program,), path):
-            if _WRAPPER in version_text(found):
-                wrappers.append(found)
+        for program in everywhere((self.program,), path):
+            if _WRAPPER in version_text(program):
+                wrappers.append(program)
                 continue
             methods = _methods()
-            method = next((method for method in methods if is_flavour(method, found)), methods[-1])
-            return method.with_program(method.launcher_name(found, path), self.options)
+            method = next((method for method in methods if is_flavour(method, program)), methods[-1])
+            return method.with_program(method.launcher_name(program, path), self.options)
         but = f" but PBS's own wrapper {wrappers[0]}" if wrappers else ""
         raise LaunchError(
             f"there is no {self.program!r} on PATH here{but}",
@@ -49,9 +49,9 @@ class MpiExec(MPIRun):
 
     def with_program(self, program: str, options: Sequence[str] = ()) -> MPIRun:
         """As the base says; the name is that which is looked for."""
-        found = super().with_program(program, options)
-        found.program = program  # type: ignore[misc]  # of this one alone
-        return found
+        method = super().with_program(program, options)
+        method.program = program  # type: ignore[misc]  # of this one alone
+        return method
 
     def mpi(self, run: RunShape) -> Args:
         """What all flavours have in common."""
@@ -64,32 +64,32 @@ class MpiExec(MPIRun):
         return self.resolved().argv(shape, **settings)
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """The words of the flavour that `lines` has found."""
+        """The launch line of the flavour that `lines` has found."""
         return '"${psij_words[@]}"'
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """As the base says: whose it is, and its words."""
-        last, seen, words = FLAVOURS[-1], [f"*{_WRAPPER}*) ;;"], []
-        for method in _methods():
-            told = method.with_program(method.program, self.options)
-            sign = version_pattern(method.version_texts) if method.name != last else "*"
-            seen.append(f"{sign}) psij_flavour={method.name}; break 2 ;;")
-            lines = told.setup_lines(shape, mode=mode, hosts=hosts)
-            text = f"psij_words=({told.text(shape, mode=mode, hosts=hosts)})"
-            words.append("\n".join(filter(None, (f"{method.name})", lines, f"{text} ;;"))))
-        found = [search_lines((self.program,), seen, f"an {self.program}"), "case $psij_flavour in", *words, "esac"]
+        """As the base says: whose it is, and its launch line."""
+        cases, launch_lines = [f"*{_WRAPPER}*) ;;"], []
+        for method in _methods(self.options):
+            sign = version_pattern(method.version_texts) if method.name != FLAVOURS[-1] else "*"
+            cases.append(f"{sign}) psij_flavour={method.name}; break 2 ;;")
+            setup = method.setup_lines(shape, mode=mode, hosts=hosts)
+            text = f"psij_words=({method.text(shape, mode=mode, hosts=hosts)})"
+            launch_lines.append("\n".join(filter(None, (f"{method.name})", setup, f"{text} ;;"))))
+        search = search_lines((self.program,), cases, f"an {self.program}")
+        lines = [search, "case $psij_flavour in", *launch_lines, "esac"]
         if mode == "mpi" and shape.num_ranks > 1:
             openmpi, others = (
                 check_lines(_methods()[at].mpi_families, shape.num_ranks, self.program) for at in (0, -1)
             )
-            found += ["case $psij_flavour in", f"openmpi)\n{openmpi} ;;", f"*)\n{others} ;;", "esac"]
-        return "\n".join(found)
+            lines += ["case $psij_flavour in", f"openmpi)\n{openmpi} ;;", f"*)\n{others} ;;", "esac"]
+        return "\n".join(lines)
 
 
-def _methods() -> list[MPIRun]:
+def _methods(options: Sequence[str] = ()) -> list[MPIRun]:
     from psij_parsl.runs.registry import launcher as find
 
-    return [find(name)() for name in FLAVOURS]
+    return [find(name)(options=options) for name in FLAVOURS]
 
 
 launcher = MpiExec

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: The PMI by which each library's ranks find each other.
 _PMI = {"mpich": "pmi2", "openmpi": "pmix"}
 # In a script: the same choice as `pmi_environment` makes, where neither the user nor the site has said it.
-_WIRED = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
+_CHOOSE_PMI = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
   case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
   *none | *"(null)")
     case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
@@ -108,27 +108,30 @@ class Srun(MPIRun):
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """As the base says: the choice of the PMI."""
-        said = any(option.startswith("--mpi=") for option in self.options)
-        return "" if mode != "mpi" or shape.num_ranks < 2 or said else _WIRED
+        return "" if mode != "mpi" or shape.num_ranks < 2 or self._pmi_option() else _CHOOSE_PMI
 
     def pmi_environment(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """As the base says: srun chooses no PMI by the program, and with the wrong one each rank is alone."""
         if linked.mpi not in _PMI:
             return {}
-        said = next((word.partition("=")[2] for word in reversed(self.options) if word.startswith("--mpi=")), "")
-        said = said or environment.get("SLURM_MPI_TYPE", "")
-        if not said and _default(environment) in ("", "none"):
+        pmi = self._pmi_option() or environment.get("SLURM_MPI_TYPE", "")
+        if not pmi and _default(environment) in ("", "none"):
             return {"SLURM_MPI_TYPE": _PMI[linked.mpi]}
         if num_ranks > 1:
-            kind = said.partition("_")[0]
+            kind = pmi.partition("_")[0]
             served = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
             if not served and kind in ("none", "pmix", "pmi2"):
                 from psij_parsl.runs.mpi_libraries import wrong_launcher
 
                 raise wrong_launcher(
-                    linked, num_ranks, f"srun --mpi={said} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"
+                    linked, num_ranks, f"srun --mpi={pmi} gives it no such PMI", f"--option=--mpi={_PMI[linked.mpi]}"
                 )
         return {}
+
+    def _pmi_option(self) -> str:
+        """The PMI that the options ask for; '' if they do not."""
+        values = [option.removeprefix("--mpi=") for option in self.options if option.startswith("--mpi=")]
+        return values[-1] if values else ""
 
     def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         """As the base says."""
@@ -144,8 +147,8 @@ def _default(environment: Mapping[str, str]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
-    return found[1] if found and found[1] != "(null)" else ""  # none before 23.11
+    match = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    return match[1] if match and match[1] != "(null)" else ""  # none before 23.11
 
 
 launcher = Srun

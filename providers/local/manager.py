@@ -27,23 +27,21 @@ for ``show``). Return codes: 0, 1 (refused, unknown id), 2 (usage)."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 
 from . import processes
-from .dispatch import TOKEN, fulfilled, is_here, needs_work, session
+from .dispatch import TOKEN, fulfilled, is_here, session
+from .listing import Listing
 from .options import SUBMIT, UsageError, directives, parse, seconds, signal_number, specify
 from .processes import Machine
-from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError, parse_row
-from .settings import Settings
-from .store import Store, Waits, ended_at
+from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError
+from .store import Waits
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
     from .records import Job, State
 
@@ -56,7 +54,6 @@ _OF_A_JOB = (
     TOKEN,
 )
 """A job that submits a job does not pass these on."""
-_BRIEFLY = 2.0  # seconds that who only looks waits for the lock
 _DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
 
 
@@ -98,20 +95,12 @@ def main(
     return (1 if command.failed else 0), command.out, command.errors
 
 
-class _Command:
-    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
-        self.environ, self.cwd, self.stdin = environ, cwd, stdin
-        self.settings = Settings(environ)
-        self.store = Store(self.settings, waits)
-        self.out = self.errors = ""
-        self.failed = False
-        self._indexed = (0, 0, 0)
-        self._index: dict[str, list[str]] = {}
-        self._asked: list[Job] = []  # whose supervisors are to be woken
+class _Command(Listing):
+    """The verbs that change jobs, too."""
 
-    def complain(self, text: str) -> None:
-        self.errors += f"{text}\n"
-        self.failed = True
+    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
+        super().__init__(environ, cwd, stdin, waits)
+        self._asked: list[Job] = []  # whose supervisors are to be woken
 
     # submit
 
@@ -146,81 +135,12 @@ class _Command:
             if state.find(name):
                 awaited.append(word)
                 continue
-            rows = self._past(state, name)
+            rows = self.past(state, name)
             if not rows:
                 raise LocalError(f"no such job: {name}")
             if not fulfilled(kind, {row.split("|", 2)[1] for row in rows}):
                 return [], True
         return awaited, False
-
-    # list and show
-
-    def list_all(self, words: Sequence[str]) -> None:
-        options, rest = parse(words, ("json",))
-        if rest:
-            raise UsageError("list takes no ids; see show")
-        state, history = self._look()
-        since = time.time() - self.settings.retention
-        past = [row for row in history.splitlines() if ended_at(row) >= since]
-        now = [job.row() for job in state.jobs.values() if job.ended is None or job.ended >= since]
-        self._print(past + now, "json" in options)
-
-    def show(self, words: Sequence[str]) -> None:
-        options, rest = parse(words, ("json",))
-        state, _ = self._look()
-        rows = []
-        for name in rest:
-            found = [job.row() for job in state.find(name)] or self._past(state, name)
-            if not found:
-                self.complain(f"no such job: {name}")
-            rows += found
-        if "json" in options:
-            self._print(rows, True)
-        else:
-            self.out = "\n".join(map(_record, self._read(rows)))
-
-    def _look(self) -> tuple[State, str]:
-        """The state, mended first if that is due. A full disk, or a stopped process that has the lock, does not keep
-        anybody from looking."""
-        if not self.store.exists():
-            return self.store.load(), ""
-        if needs_work(self.store, self.store.load()):
-            try:
-                with session(self.store, patience=_BRIEFLY):
-                    pass
-            except LocalError as error:
-                self.errors += f"{error}\n"
-        while True:
-            state = self.store.load()
-            history = self.store.history(state)
-            if history is not None:
-                return state, history
-
-    def _past(self, state: State, name: str) -> list[str]:
-        """The rows of a job, or of an array, among those that have left the journal."""
-        if self._indexed != state.history:
-            self._indexed, self._index = state.history, {}
-            for row in (self.store.history(state) or "").splitlines():
-                one = row.partition("|")[0]
-                for key in {one, one.partition("_")[0]}:
-                    self._index.setdefault(key, []).append(row)
-        return self._index.get(name, [])
-
-    def _print(self, rows: Sequence[str], as_json: bool) -> None:
-        if as_json:
-            self.out = json.dumps(self._read(rows)) + "\n"
-        else:
-            self.out = "".join(f"{row}\n" for row in rows)
-
-    def _read(self, rows: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows as dictionaries; one that is damaged costs itself only."""
-        found = []
-        for row in rows:
-            try:
-                found.append(parse_row(row))
-            except ValueError:
-                self.errors += f"a damaged record is passed over: {row[:80]}\n"
-        return found
 
     # What changes jobs
 
@@ -239,7 +159,7 @@ class _Command:
                     self._gone(state, name, treat)
 
     def _gone(self, state: State, name: str, treat: Callable[[State, Job], None]) -> None:
-        if not self._past(state, name):
+        if not self.past(state, name):
             self.complain(f"no such job: {name}")
         elif treat != self._cancel:
             self.complain(f"job {name} has ended")
@@ -311,7 +231,7 @@ class _Command:
         if len(words) != 2:
             raise UsageError("signal takes an id and a signal")
         number = signal_number(words[1])
-        state, _ = self._look()
+        state, _ = self.look()
         jobs = state.find(words[0])
         if not jobs:
             self._gone(state, words[0], lambda *_: None)
@@ -328,30 +248,6 @@ class _Command:
                 return processes.send(*leader, number)
             time.sleep(0.01)
         return False
-
-    # info
-
-    def info(self, words: Sequence[str]) -> None:
-        if words:
-            raise UsageError("info takes no arguments")
-        state, _ = self._look()
-        machine = Machine()
-        here = [job for job in state.jobs.values() if is_here(job.spec, machine)]
-        running = [job for job in here if job.state in (RUNNING, STARTING)]
-        facts = {
-            "host": machine.host,
-            "home": self.settings.home,
-            "cores_total": self.settings.total,
-            "cores_busy": sum(job.spec.cores for job in running),
-            "running": len(running),
-            "queued": sum(1 for job in here if job.state == QUEUED),
-            "held": sum(1 for job in here if job.state == HELD),
-        }
-        self.out = "".join(f"{name}={value}\n" for name, value in facts.items())
-
-
-def _record(fields: Mapping[str, Any]) -> str:
-    return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields.items())
 
 
 _VERBS: dict[str, Callable[[_Command, Sequence[str]], None]] = {

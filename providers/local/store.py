@@ -17,7 +17,6 @@ Readers take no lock."""
 
 from __future__ import annotations
 
-import binascii
 import errno
 import fcntl
 import os
@@ -25,13 +24,13 @@ import time
 from contextlib import contextmanager, suppress
 
 from . import processes
+from .job_folders import JobFolders, create
 from .records import ENDED, LocalError, State
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .records import Job, Spec
     from .settings import Settings
 
 KEPT = 10_000
@@ -53,82 +52,12 @@ class Waits:
         return False
 
 
-class Store:
+class Store(JobFolders):
     def __init__(self, settings: Settings, waits: Waits | None = None) -> None:
         self.settings = settings
         self.waits = waits or Waits()
         self.home = settings.home
         self._journal = os.path.join(self.home, "journal")
-
-    # Paths and files of one job
-
-    def folder(self, spec: Spec) -> str:
-        return os.path.join(self.home, "jobs", spec.id)
-
-    def file(self, job: Job, kind: str) -> str:
-        """``pid`` or ``alive`` of this job; an array's elements have one each."""
-        return os.path.join(self.folder(job.spec), kind if job.index is None else f"{kind}_{job.index}")
-
-    def keep_script(self, spec: Spec, script: bytes, environ: bytes) -> None:
-        """Copy a submission. Not synced, which costs: its check sum is in the journal instead, so that a copy
-        that a power cut spoilt is refused."""
-        self._remove(spec.id)
-        folder = self.folder(spec)
-        try:
-            os.mkdir(folder, 0o700)
-            for name, data in (("script", script), ("environ", environ)):
-                with open(_create(os.path.join(folder, name)), "wb") as file:
-                    file.write(data)
-        except OSError as error:
-            self._remove(spec.id)
-            raise LocalError(f"{folder} cannot be written: {error.strerror}") from error
-        spec.script = _sum(script) + _sum(environ)
-
-    def script(self, spec: Spec) -> tuple[str, dict[bytes, bytes]]:
-        """The path of a job's script, and its environment."""
-        found = []
-        for name in ("script", "environ"):
-            with open(os.path.join(self.folder(spec), name), "rb") as file:
-                found.append(file.read())
-        if _sum(found[0]) + _sum(found[1]) != spec.script:
-            raise LocalError("its copy of the script was damaged")
-        pairs = (item.partition(b"=") for item in found[1].split(b"\0") if item)
-        return os.path.join(self.folder(spec), "script"), {name: value for name, _, value in pairs}
-
-    def is_alive(self, job: Job) -> bool:
-        """Whether its supervisor lives: it holds a lock that the kernel takes back from the dead.
-
-        Unlike a pid this is true across containers, but only within one boot: the caller looks at that.
-        """
-        try:
-            handle = os.open(self.file(job, "alive"), os.O_RDONLY | os.O_CLOEXEC)  # also where nothing can be written
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-        return False
-
-    def leader(self, job: Job) -> tuple[int, str] | None:
-        """Pid and start time of its script, if it was started."""
-        try:
-            with open(self.file(job, "pid")) as file:
-                pid, _, start = file.read().partition(" ")
-                return int(pid), start
-        except (OSError, ValueError):
-            return None
-
-    def _remove(self, name: str) -> None:
-        folder = os.path.join(self.home, "jobs", name)
-        try:
-            for entry in os.listdir(folder):
-                os.unlink(os.path.join(folder, entry))
-            os.rmdir(folder)
-        except OSError:  # gone already, or left to the next sweep
-            return
 
     # The state
 
@@ -230,7 +159,7 @@ class Store:
     def _append(self, state: State) -> None:
         lines = state.pending if state.headed else [state.header(), *state.pending]
         try:
-            handle = _create(self._journal, 0)
+            handle = create(self._journal, 0)
             try:
                 os.ftruncate(handle, state.valid)
                 _write(handle, state.valid, "".join(line + "\n" for line in lines).encode())
@@ -251,7 +180,7 @@ class Store:
     def _tidy(self, state: State) -> None:
         for name in state.closed:
             if all(job.state in ENDED for job in state.groups[name]):
-                self._remove(name)
+                self.remove(name)
         live = sum(1 for job in state.jobs.values() if job.state not in ENDED)
         if state.lines > 3 * live + _SLACK:
             try:
@@ -271,7 +200,7 @@ class Store:
             rows = self._recent(old + rows)
             number, size, count = number + 1, 0, 0
         data = "".join(row + "\n" for row in rows).encode()
-        handle = _create(os.path.join(self.home, f"ended.{number}"), 0)
+        handle = create(os.path.join(self.home, f"ended.{number}"), 0)
         try:
             os.ftruncate(handle, size)
             _write(handle, size, data)
@@ -279,7 +208,7 @@ class Store:
             os.close(handle)
         state.history = (number, size + len(data), count + len(rows))
         new = self._journal + ".new"
-        handle = _create(new)
+        handle = create(new)
         try:
             _write(handle, 0, "".join(line + "\n" for line in state.compacted()).encode())
         finally:
@@ -291,7 +220,7 @@ class Store:
                 os.unlink(os.path.join(self.home, entry))
         for entry in os.listdir(os.path.join(self.home, "jobs")):
             if entry not in state.groups:
-                self._remove(entry)
+                self.remove(entry)
 
     def _recent(self, rows: list[str]) -> list[str]:
         """Without those that are both old and beyond the number that is kept."""
@@ -314,10 +243,6 @@ def _make(path: str) -> None:
             os.mkdir(path, 0o700)
 
 
-def _create(path: str, flags: int = os.O_TRUNC) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-
-
 def _write(handle: int, offset: int, data: bytes) -> None:
     """Write all and sync, or raise."""
     view = memoryview(data)
@@ -336,7 +261,3 @@ def _sync_folder(path: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sum(data: bytes) -> list[int]:
-    return [len(data), binascii.crc32(data)]

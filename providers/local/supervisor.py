@@ -16,9 +16,10 @@ import time
 from contextlib import suppress
 
 from . import processes
-from .dispatch import TOKEN, needs_work, session
+from .dispatch import needs_work, session
 from .processes import Machine, Process
 from .records import CANCELLED, DONE, FAILED, LOST, RUNNING, STARTING, TIMEOUT, LocalError
+from .script import become_script
 from .settings import Settings
 from .store import Store
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _LOOK = 5.0  # seconds between two looks at the journal
 _UNKILLABLE = 60.0  # seconds for processes that do not even obey SIGKILL (they hang in the kernel)
-_SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
 _FENCED = "FENCED"  # the job was taken from us: nothing is to be recorded
 
 
@@ -101,7 +101,7 @@ class Supervisor:
             reader, writer = os.pipe()
             self.pid = os.fork()
             if not self.pid:
-                self._become_script(path, environ, writer)
+                become_script(self.job, self.nonce, self.limit, path, environ, writer)
             os.close(writer)
             with suppress(OSError), open(self.store.file(self.job, "pid"), "w") as file:
                 # The disk may be full, but the script runs.
@@ -110,46 +110,6 @@ class Supervisor:
                 return pipe.read().decode("utf-8", "replace")
         except (OSError, LocalError) as error:
             return str(error)
-
-    def _become_script(self, path: str, environ: dict[bytes, bytes], errors: int) -> None:
-        """In the child: take on what the submitter had, and become the script."""
-        spec = self.job.spec
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-                if signal.getsignal(number) is not None:
-                    signal.signal(number, signal.SIG_DFL)
-            os.setsid()
-            environ[b"PSIJ_LOCAL_JOB_ID"] = self.id.encode()
-            environ[b"PSIJ_LOCAL_CORES"] = str(spec.cores).encode()
-            environ[b"PSIJ_LOCAL_ATTEMPT"] = b"0"
-            if self.limit:
-                environ[b"PSIJ_LOCAL_END"] = str(int(time.time() + self.limit)).encode()
-            environ[TOKEN.encode()] = self.nonce.encode()
-            if self.job.index is not None:
-                environ[b"PSIJ_LOCAL_ARRAY_INDEX"] = str(self.job.index).encode()
-            with suppress(OSError, AttributeError):  # these cores are no longer ours to use; or not Linux
-                os.sched_setaffinity(0, spec.affinity or range(os.cpu_count() or 1))
-            os.chdir(spec.cwd)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(self._output(), 1)
-            os.dup2(1, 2)
-            os.umask(spec.umask)
-            shell = next((shell for shell in _SHELLS if os.path.exists(shell)), "/bin/sh")
-            os.execve(shell, [shell, path], environ)
-        except (OSError, ValueError) as error:
-            os.write(errors, str(error).encode())
-        finally:  # whatever went wrong, this must not run on as a second supervisor
-            os._exit(127)
-
-    def _output(self) -> int:
-        """The output file. An array's elements have one each if there is a ``%a`` in it; else they append."""
-        name, flags = self.job.spec.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        if self.job.index is None:
-            flags |= os.O_TRUNC
-        elif "%a" in name:
-            name, flags = name.replace("%a", str(self.job.index)), flags | os.O_TRUNC
-        return os.open(name, flags, 0o600)
 
     # Middle
 

@@ -16,4 +16,5 @@ platform = Platform(
     signs=Signs(variables=("PBS_CONF_FILE", "PBS_JOBDIR"), files=("/etc/pbs.conf",)),
     job_variable="PBS_JOBID",
     variables=("PBS_*",),
+    host_list=('[ -r "${PBS_NODEFILE:-}" ]', 'cat -- "$PBS_NODEFILE"'),
 )

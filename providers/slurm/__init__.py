@@ -25,4 +25,5 @@ platform = Platform(
     ),
     job_variable="SLURM_JOB_ID",
     variables=("SLURM_*",),
+    host_list=('[ -n "${SLURM_JOB_NODELIST:-}" ]', 'scontrol show hostnames "$SLURM_JOB_NODELIST"'),
 )

@@ -9,4 +9,5 @@ manager = Platform(
     allocation="allocation:allocation",
     job_variable="PBS_NUM_PPN",
     variables=("PBS_*",),
+    host_list=('[ -r "${PBS_NODEFILE:-}" ]', 'cat -- "$PBS_NODEFILE"'),
 )

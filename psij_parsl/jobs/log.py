@@ -14,8 +14,7 @@ from typing import Any
 from ..errors import JournalError
 from ..system.files import guard, translate_os_errors
 from ..system.locks import hold_lock, lock, try_lock
-from .log_records import LogRecords
-from .log_rewriting import HEAD, LogCopy, rewrite, write_all
+from .log_records import HEAD, LogRecords
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +94,8 @@ class Log:
         """Add lines; with `durable` they are on disk when this returns. Raises `JournalError`, and then none is there."""
         if not events:
             return
+        from .log_rewriting import write_all  # not for who only reads
+
         text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events).encode()
         self._guard()
         with self._locked(), translate_os_errors(self.path):
@@ -150,6 +151,8 @@ class Log:
             log.debug("the journal was not rewritten: %s", error)
 
     def _rewrite(self) -> None:
+        from .log_rewriting import LogCopy, rewrite
+
         with self._mutex:
             self._catch_up()
             known = self.known

@@ -12,6 +12,7 @@ from .record_lines import Records, apply, is_open, line_of, valid
 from .segments import Segment, found_in, may_hold
 from .shelf import Shelf
 
+HEAD = 64  # bytes at the beginning of a log that tell it from the one before it was rewritten
 #: What data that is no record raises where it is read as one.
 DAMAGE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 

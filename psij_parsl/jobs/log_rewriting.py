@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import JournalError
+from .log_records import HEAD
 from .record_lines import Records, line_of
 from .segments import Segment, may_hold, sweep, write
 from .shelf import Shelf, without
-
-HEAD = 64  # bytes at the beginning of a log that tell it from the one before it was rewritten
 
 
 class LogCopy(NamedTuple):

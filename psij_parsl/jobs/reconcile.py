@@ -49,7 +49,12 @@ def reconcile(channel: Channel, old: View) -> View:
     nothing is heard, and the exit files count.
     """
     asked = time.time()  # before the journal is read: a job committed later is not expected
-    entries = [entry for entry in channel.journal.open_entries().values() if channel.has(entry)]
+    platform, cluster = channel.platform, channel.cluster  # of thousands of entries
+    entries = [
+        entry
+        for entry in channel.journal.open_entries().values()
+        if entry.platform == platform and entry.cluster == cluster
+    ]
     with _uncollected():
         return _Reconciliation(channel, old, entries, asked).view()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import shlex
+from functools import cache
 from typing import Any
 
 from parsl.launchers.base import Launcher
@@ -17,17 +18,25 @@ from parsl.launchers.launchers import SimpleLauncher as _ParslSimpleLauncher
 
 from ..errors import InvalidRequest
 from ..job import Resources
+from ..platforms.registry import managers
 from ..runs.mpirun import MPIRun
 from ..runs.registry import launcher as find_launcher
 
-#: The nodes of the allocation, each once, with commas: ours, PBS's and its kin's, Slurm's, else this host. This host
-#: is called as it calls itself: by another name, Open MPI would reach it by ssh.
-HOSTS = """psij_hosts=$(
-  if [ -r "${PSIJ_NODEFILE:-}" ]; then cat -- "$PSIJ_NODEFILE"
-  elif [ -r "${PBS_NODEFILE:-}" ]; then cat -- "$PBS_NODEFILE"
-  elif [ -n "${SLURM_JOB_NODELIST:-}" ]; then scontrol show hostnames "$SLURM_JOB_NODELIST"
-  else hostname; fi | awk -v own="$(uname -n)" '!seen[$0]++ {
-    split($0, name, "."); split(own, ours, "."); print name[1] == ours[1] ? own : $0 }' | paste -s -d , -
+
+@cache
+def hosts_text() -> str:
+    """Shell text that sets psij_hosts to the nodes of the allocation, each once, with commas.
+
+    They are taken from our node file, else as the manager of the job has them, else it is this host. This host is called
+    as it calls itself: by another name, Open MPI would reach it by ssh.
+    """
+    lists = [('[ -r "${PSIJ_NODEFILE:-}" ]', 'cat -- "$PSIJ_NODEFILE"')]
+    lists += dict.fromkeys(manager.host_list for manager in managers() if manager.host_list)
+    branches = "\n  el".join(f"if {holds}; then {command}" for holds, command in lists)
+    return f"""psij_hosts=$(
+  {branches}
+  else hostname; fi | awk -v own="$(uname -n)" '!seen[$0]++ {{
+    split($0, name, "."); split(own, ours, "."); print name[1] == ours[1] ? own : $0 }}' | paste -s -d , -
 )
 """
 
@@ -44,12 +53,12 @@ class MPIRunLauncher(Launcher):
         self.launcher = launcher
         self.overrides = overrides
         find_launcher(launcher)
-        _words(overrides)
+        _shell_args(overrides)
 
     def __repr__(self) -> str:
-        said = [repr(self.launcher)] if type(self) is MPIRunLauncher else []
-        said += [f"overrides={self.overrides!r}"] if self.overrides else []
-        return f"{type(self).__name__}({', '.join([*said, *(['debug=True'] if self.debug else [])])})"
+        arguments = [repr(self.launcher)] if type(self) is MPIRunLauncher else []
+        arguments += [f"overrides={self.overrides!r}"] if self.overrides else []
+        return f"{type(self).__name__}({', '.join([*arguments, *(['debug=True'] if self.debug else [])])})"
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and repr(self) == repr(other)
@@ -63,18 +72,18 @@ class MPIRunLauncher(Launcher):
         method = self._method()
         mode = "per_node" if method.per_node else "serial"
         hosts = '"$psij_hosts"' if method.says_hosts(mode) else ""
-        text = " ".join([method.text(shape, mode=mode, hosts=hosts), *map(shlex.quote, _words(self.overrides))])
+        text = " ".join([method.text(shape, mode=mode, hosts=hosts), *map(shlex.quote, _shell_args(self.overrides))])
         lines = method.lines(shape, mode=mode, hosts=hosts)
-        told = text if not lines else f"{lines}\n{text}"
-        said = f"echo {shlex.quote(f'psij: {told}')} >&2\n" if self.debug else ""
-        before = "".join(filter(None, (HOSTS if hosts else "", said)))
+        whole_text = text if not lines else f"{lines}\n{text}"
+        debug = f"echo {shlex.quote(f'psij: {whole_text}')} >&2\n" if self.debug else ""
+        before = "".join(filter(None, (hosts_text() if hosts else "", debug)))
         return f'{before}set -- bash -c {shlex.quote(command)}\n{lines}\n{text} "$@"\n'.replace("\n\n", "\n")
 
     def _method(self) -> MPIRun:
         return find_launcher(self.launcher)()
 
 
-def _words(overrides: str) -> list[str]:
+def _shell_args(overrides: str) -> list[str]:
     try:
         return shlex.split(overrides)
     except ValueError as error:

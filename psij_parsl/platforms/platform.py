@@ -35,7 +35,8 @@ class Platform:
     jobs of more than one rank where the site says nothing. `command` is the name of its submit command, '' for one
     that has none, and `signs` tell where it is at home: a site file says `detect = [{ manager = NAME }]`. In each of
     its jobs `job_variable` is set ('' if it has to be found out), and `variables` are patterns of those that the job's
-    launchers need.
+    launchers need. `host_list` is a shell test that holds in its jobs, and the command that then prints their nodes'
+    names, one a line; () where the script of a job is the only one to know them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Platform:
     signs: Signs = Signs()
     job_variable: str = ""
     variables: Sequence[str] = ()
+    host_list: tuple[str, str] | tuple[()] = ()
 
     def part(self, which: str) -> Any:
         """Import and return a part by its field's name. Raises `PluginError` when it is not there or broken."""

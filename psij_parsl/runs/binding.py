@@ -7,25 +7,20 @@ neither Python nor a file of ours. It knows its rank from the launcher's own var
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InvalidRequest
 from ..job import Resources
 from ..resources.node import Node
+from ..system.gpu_variables import GPU_VARIABLES
+from ..system.id_ranges import format_ranges
 from .rank_io import RankIO
 from .shell_files import shell_file
 
 Placed = Sequence[Node]
 """What a run was assigned: nodes in the order of the ranks, each with CPU and GPU ids in the order of its ranks."""
 
-#: Whose variable masks the GPUs: the first that an environment sets tells the vendor.
-GPU_VARIABLES: Mapping[str, str] = {
-    "ZE_AFFINITY_MASK": "intel",
-    "ROCR_VISIBLE_DEVICES": "amd",
-    "HIP_VISIBLE_DEVICES": "amd",
-    "CUDA_VISIBLE_DEVICES": "nvidia",
-}
 #: The number of threads that libraries start by themselves; they follow OMP_NUM_THREADS where that alone is set.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 OUR_THREADS = "PSIJ_THREADS"
@@ -126,26 +121,15 @@ def rows(nodes: Placed, shape: Resources, *, hide_gpus: bool = False) -> list[st
 def _row(node: Node, shape: Resources, *, hide_gpus: bool) -> str:
     ranks = shape.ranks_per_node
     parts = node.per_rank(ranks)
-    cores = ";".join(f"{'' if node.real_ids else '~'}{packed(part.cpus)}" for part in parts)
+    cores = ";".join(f"{'' if node.real_ids else '~'}{format_ranges(part.cpus)}" for part in parts)
     if not node.gpus:
         return f"{cores}|{';'.join([_HIDDEN] * ranks) if hide_gpus else ''}"
     gpus_of_ranks = [part.gpus for part in parts] if shape.gpus_per_rank else [node.gpus] * ranks
     return f"{cores}|{';'.join(','.join(map(str, gpus)) or _HIDDEN for gpus in gpus_of_ranks)}"
 
 
-def packed(ids: Iterable[int]) -> str:
-    """CPU ids as taskset(1) reads them: 0-3,8."""
-    spans: list[list[int]] = []
-    for number in ids:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
-
-
 def gpu_vendor(environment: Mapping[str, str]) -> str:
-    """The GPUs' vendor as the environment tells it; '' if it does not."""
+    """The GPUs' vendor as the first variable that is set tells it; '' if none does."""
     return next((vendor for name, vendor in GPU_VARIABLES.items() if environment.get(name)), "")
 
 

@@ -138,7 +138,7 @@ def _asked(line: Line, run: RunShape, what: str = "a launch line") -> set[str]:
 
     Raises `TemplateError`, beginning with `what`, for a name that there is not.
     """
-    known = [item.name for item in fields(RunShape)]
+    existing = [item.name for item in fields(RunShape)]
     if callable(line):
         recorder: Any = _Recorder(run)
         try:
@@ -146,13 +146,13 @@ def _asked(line: Line, run: RunShape, what: str = "a launch line") -> set[str]:
         except InvalidRequest:
             return set()
         except AttributeError:
-            if recorder.names <= set(known):
+            if recorder.names <= set(existing):
                 raise
         names = recorder.names or {""}
     else:
         from .argument_template import used
 
         names = used(line, what) or {""}
-    for name in names - {"", *known}:
-        raise TemplateError(f"{what} uses {name!r}, which nothing gives", hint=nearest(name, known))
+    for name in names - {"", *existing}:
+        raise TemplateError(f"{what} uses {name!r}, which nothing gives", hint=nearest(name, existing))
     return names

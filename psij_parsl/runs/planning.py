@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import InvalidRequest
 from ..job import Job
+from ..platforms.registry import managers
 from ..resources.host import is_here
 from ..resources.host import name as host_name
 from ..system.commands import client_environment, matcher
@@ -65,21 +66,21 @@ def prepare_run(
         environment |= method.pmi_environment(program, job.num_ranks, environment)
     if method.program and not os.path.isabs(method.program):
         method = method.with_program(method.launcher_name(find_launcher(method, path), path))
-    told = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
+    exported = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
     hosts = [host_name() if method.needs_own_hostname and is_here(node.name) else node.name for node in placed]
-    argv = method.argv(told, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
-    exact = bool(placed) and bind and method.follows_assignment
-    codes = private_folder(home(environment) / "runs") / mark if mode in method.loses_exit_codes else None
+    argv = method.argv(exported, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
+    we_bind = bind and method.follows_assignment  # the ranks, and not their launcher
+    exit_codes = private_folder(home(environment) / "runs") / mark if mode in method.loses_exit_codes else None
     wrapper = Wrapper(
         rank_variables=method.rank_variables,
         local_rank_variables=method.local_rank_variables,
-        rows=rows(placed, job, hide_gpus=hide_gpus) if exact else (),
-        gpus_per_rank=job.gpus_per_rank if bind and method.follows_assignment and not placed else 0,
+        rows=rows(placed, job, hide_gpus=hide_gpus) if placed and we_bind else (),
+        gpus_per_rank=job.gpus_per_rank if we_bind and not placed else 0,
         gpu_vendor=gpu_vendor(environment),
         threads=threads(job.cpus_per_rank, environment) if bind else 0,
         directory=str(job.directory),
         io=io,
-        exit_codes=str(codes or ""),
+        exit_codes=str(exit_codes or ""),
         hide_failures=mode in method.independent_copies,
         mark=mark,
         die_with_parent=method.parent_stays,
@@ -87,17 +88,17 @@ def prepare_run(
         report_signals="" if method.reports_signals else "abort" if mode == "mpi" else "1",
         watch_mpi=mode == "mpi" and job.num_ranks > 1 and program.mpi == "?",
     )
-    words = [*argv, *wrapper.args(job), *job.command]
+    whole_argv = [*argv, *wrapper.args(job), *job.command]
     if job.setup:
-        words = ["bash", "-c", _setup(job), "psij-setup", *words]
+        whole_argv = ["bash", "-c", _setup(job), "psij-setup", *whole_argv]
     command = RunCommand(
-        argv=words,
+        argv=whole_argv,
         environment=environment,
         directory=Path(job.directory),
         io=io,
         mark=mark,
         kill_command=method.kill_command(name, environment),
-        exit_codes=ExitCodesFile(codes) if codes else None,
+        exit_codes=ExitCodesFile(exit_codes) if exit_codes else None,
         ends_together=mode == "mpi",
         waits_for_lost_daemons=method.waits_for_lost_daemons,
         start_refusal=method.start_refusal(argv, environment),
@@ -110,12 +111,12 @@ def _setup(job: Job) -> str:
     lines = ["trap 'echo \"psij: the setup has ended the shell, and nothing is started\" >&2; exit 125' EXIT"]
     for text in job.setup:
         lines.append(f"eval {shlex.quote(text)} </dev/null >&2; psij_code=$?")
-        said = shlex.quote(f": {text}")
+        quoted = shlex.quote(f": {text}")
         if job.setup_may_fail:
-            failed = f'echo "psij: failed with exit code $psij_code, and the run goes on"{said} >&2'
+            failed = f'echo "psij: failed with exit code $psij_code, and the run goes on"{quoted} >&2'
         else:
             failed = (
-                f'{{ echo "psij: the setup failed with exit code $psij_code"{said} >&2; trap - EXIT; exit 125; }}'
+                f'{{ echo "psij: the setup failed with exit code $psij_code"{quoted} >&2; trap - EXIT; exit 125; }}'
             )
         lines.append(f'[ "$psij_code" = 0 ] || {failed}')
     return "\n".join([*lines, "trap - EXIT", 'exec "$@"'])
@@ -123,12 +124,15 @@ def _setup(job: Job) -> str:
 
 def _environment(method: MPIRun, job: Job, environ: Mapping[str, str]) -> dict[str, str]:
     """The child's: ours without what an outer run left in it, then the launcher's needs, then the job's own."""
-    base = (
-        environ if job.inherit_environment else client_environment(("SLURM_*", "PBS_*", "LSB_*", "FLUX_*"), environ)
-    )
+    base = environ if job.inherit_environment else client_environment(_manager_variables(), environ)
     dropped = matcher((*OUTER_RUN, *method.scrub_environment))
     kept = {name: value for name, value in base.items() if not dropped.fullmatch(name)}
     return {**kept, **method.environment, **job.environment}
+
+
+def _manager_variables() -> Sequence[str]:
+    """Patterns of what a manager's launcher needs of its job's environment, whichever manager's it is."""
+    return [pattern for manager in managers() for pattern in manager.variables]
 
 
 def _names(environment: Mapping[str, str]) -> Sequence[str]:

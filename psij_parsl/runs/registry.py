@@ -11,8 +11,8 @@ from .mpirun import MPIRun
 
 def launcher(name: str) -> type[MPIRun]:
     """The launch method of that name. Raises `PluginError` if there is none or it cannot be loaded."""
-    found: type[MPIRun] = LAUNCHERS.load(name)
-    return found
+    method: type[MPIRun] = LAUNCHERS.load(name)
+    return method
 
 
 def launchers() -> Iterator[tuple[str, type[MPIRun] | PluginError]]:

@@ -8,24 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, PluginError
-from ..platforms.registry import platform as find_platform
+from ..platforms.registry import manager as find_manager
 from .mpi_libraries import NAMES, linked_mpi
 from .mpirun import MPIRun
 from .registry import launcher as find_launcher
 
 if TYPE_CHECKING:
     from ..job import Job
+    from ..platforms.platform import Platform
     from ..sites import Site
-
-#: For managers that have no platform of their own here, by the name that an `Allocation` gives them.
-_DEFAULTS: Mapping[str, str] = {
-    "torque": "mpiexec",
-    "lsf": "jsrun",
-    "cobalt": "aprun",
-    "gridengine": "mpiexec",
-    "oar": "mpiexec",
-    "flux": "flux",
-}
 
 
 def select_launch_method(
@@ -46,8 +37,9 @@ def select_launch_method(
     if site is None or isinstance(site, str):
         from ..sites import find
 
-        found = find(site, environ=environ, placing=False)
-        site = found if site else fitting(found, platform or _here(environ), environ)
+        named = bool(site)
+        site = find(site, environ=environ, placing=False)
+        site = site if named else fitting(site, platform or _here(environ), environ)
     name = launcher or (job.launcher if job is not None else "") or site.launcher
     if not program and job is not None:
         program = (
@@ -73,17 +65,18 @@ def fitting(site: Site, platform: str, environ: Mapping[str, str] = os.environ) 
     """
     from ..sites import LAPTOP
 
-    return LAPTOP if site.platform != platform and not environ.get("PSIJ_SITE") and _alone(platform) else site
+    if site.platform != platform and not environ.get("PSIJ_SITE") and _manager(platform) is None:
+        return LAPTOP
+    return site
 
 
-def _alone(platform: str) -> bool:
-    """Whether that is no allocation of a manager, or one of a manager that is embedded in this host."""
-    if platform in _DEFAULTS:
-        return False
+def _manager(platform: str) -> Platform | None:
+    """The manager whose allocation that is; None for none, and for one that is embedded in this host."""
     try:
-        return not find_platform(platform).scheduler_class.commands
+        manager = find_manager(platform)
+        return None if manager.scheduler and not manager.scheduler_class.commands else manager
     except PluginError:
-        return True
+        return None
 
 
 def _here(environ: Mapping[str, str]) -> str:
@@ -97,10 +90,8 @@ def _usual(platform: str, program: str, job: Job | None, environ: Mapping[str, s
 
     Where a `job` is given, one without a launcher will do.
     """
-    if platform in _DEFAULTS:
-        return _DEFAULTS[platform]
-    if not _alone(platform):
-        return find_platform(platform).launcher
+    if (manager := _manager(platform)) is not None:
+        return manager.launcher
     path = environ.get("PATH", os.defpath)
     if job is not None:
         if job.num_ranks == 1:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ..errors import PluginError, TemplateError, nearest
@@ -33,14 +34,14 @@ class PluginGroup:
 
     def load(self, name: str) -> Any:
         """The plug-in of that name. Raises `PluginError` if there is none or it cannot be loaded."""
-        if name.isidentifier() and name in self._builtin():
+        if name.isidentifier() and name in _builtin(self):
             try:
                 return getattr(importlib.import_module(f"{self.package}.{name}"), self.kind)
             except (ImportError, AttributeError, TemplateError) as error:
                 raise PluginError(f"the {self.kind} {name!r} cannot be loaded: {error}") from error
         plugins = self._entry_points()
         if name not in plugins:
-            raise PluginError(f"there is no {self.kind} {name!r}", hint=nearest(name, [*self._builtin(), *plugins]))
+            raise PluginError(f"there is no {self.kind} {name!r}", hint=nearest(name, [*_builtin(self), *plugins]))
         try:
             plugin = plugins[name].load()
             if not isinstance(plugin, self.expected):
@@ -54,31 +55,11 @@ class PluginGroup:
 
     def load_all(self, *, builtin_only: bool = False) -> Iterator[tuple[str, Any]]:
         """Every plug-in by name; one that does not load is given as its `PluginError`, and spoils no other."""
-        for name in sorted({*self._builtin(), *(() if builtin_only else self._entry_points())}):
+        for name in sorted({*_builtin(self), *(() if builtin_only else self._entry_points())}):
             try:
                 yield name, self.load(name)
             except PluginError as error:
                 yield name, error
-
-    def _builtin(self) -> list[str]:
-        """What the package has. A folder in it is a plug-in if its `__init__.py` names one.
-
-        Others have a part alone, such as the allocation of a manager whose jobs cannot be submitted yet.
-        """
-        return sorted(
-            module.name
-            for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__)
-            if not module.name.startswith("_") and (not module.ispkg or self._names_one(module))
-        )
-
-    def _names_one(self, module: pkgutil.ModuleInfo) -> bool:
-        """Whether a folder gives `kind` its value, as its text has it: it is not imported, and may be broken."""
-        path = os.path.join(getattr(module.module_finder, "path", ""), module.name, "__init__.py")
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                return re.search(rf"^{self.kind}\b.*=", file.read(), re.MULTILINE) is not None
-        except OSError:  # in a zip, say
-            return True
 
     def _entry_points(self) -> dict[str, Any]:
         if not self.group or not any_plugin(self.group):
@@ -86,6 +67,29 @@ class PluginGroup:
         from importlib.metadata import entry_points
 
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+@cache
+def _builtin(group: PluginGroup) -> list[str]:
+    """What the package has, which no process changes. A folder in it is a plug-in if its `__init__.py` names one.
+
+    Others have a part alone, such as the allocation of a manager whose jobs cannot be submitted yet.
+    """
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules(importlib.import_module(group.package).__path__)
+        if not module.name.startswith("_") and (not module.ispkg or _names_one(group.kind, module))
+    )
+
+
+def _names_one(kind: str, module: pkgutil.ModuleInfo) -> bool:
+    """Whether a folder gives `kind` its value, as its text has it: it is not imported, and may be broken."""
+    path = os.path.join(getattr(module.module_finder, "path", ""), module.name, "__init__.py")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return re.search(rf"^{kind}\b.*=", file.read(), re.MULTILINE) is not None
+    except OSError:  # in a zip, say
+        return True
 
 
 def any_plugin(group: str) -> bool:

@@ -16,7 +16,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import pytest
 
-    pytest.register_assert_rewrite(f"{__name__}.contract")
+    parts = ("contract_arrays", "contract_ends", "contract_life", "contract_records", "contract_start")
+    pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in parts))
     from .contract import PlatformContract
 
     return PlatformContract

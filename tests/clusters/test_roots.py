@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ def room(tmp_path: Path) -> inside.Room:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+    if shutil.which("pivot_root") is None:
+        pytest.skip("this host has no pivot_root: sid's lies in a package of its own")
     root, folder = tmp_path / "root", tmp_path / "run"
     for name in ("proc", "sys", "dev", "run", "mnt", "usr"):
         (root / name).mkdir(parents=True)

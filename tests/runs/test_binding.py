@@ -17,19 +17,11 @@ from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
 from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.resources import Node
-from psij_parsl.runs.binding import (
-    GPU_VARIABLES,
-    THREADS,
-    Wrapper,
-    gpu_vendor,
-    packed,
-    rows,
-    text,
-    thread_lines,
-    threads,
-)
+from psij_parsl.runs.binding import THREADS, Wrapper, gpu_vendor, rows, text, thread_lines, threads
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.registry import launcher
+from psij_parsl.system.gpu_variables import GPU_VARIABLES
+from psij_parsl.system.id_ranges import format_ranges
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
@@ -116,7 +108,7 @@ def test_more_different_places_than_a_command_line_carries_are_refused() -> None
 @given(st.lists(st.integers(0, 200), unique=True, max_size=40))
 def test_packed_ids_are_the_same_ids(ids: list[int]) -> None:
     found: list[int] = []
-    for part in filter(None, packed(ids).split(",")):
+    for part in filter(None, format_ranges(ids).split(",")):
         first, _, last = part.partition("-")
         found.extend(range(int(first), int(last or first) + 1))
     assert found == ids
@@ -192,8 +184,8 @@ def test_ids_that_only_count_are_those_that_the_job_has_here() -> None:
     wrapper, shape = of("srun", rows=[f"*|~{len(mine) - 1}|"]), Resources()
     slurm = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
     assert allowed(wrapper, shape, **slurm, SLURM_CPUS_ON_NODE=str(len(mine))) == str(mine[-1])
-    assert allowed(wrapper, shape, **slurm, SLURM_CPUS_ON_NODE="999") == packed(mine)
-    assert allowed(wrapper, shape, **slurm) == packed(mine)
+    assert allowed(wrapper, shape, **slurm, SLURM_CPUS_ON_NODE="999") == format_ranges(mine)
+    assert allowed(wrapper, shape, **slurm) == format_ranges(mine)
     assert has(wrapper, shape, "PSIJ_CPUS", **slurm) == [str(len(mine) - 1)]
 
 
@@ -246,7 +238,7 @@ def test_a_run_without_gpus_sees_none() -> None:
 
 
 def test_without_places_cores_and_masks_are_left_alone() -> None:
-    mine = packed(sorted(os.sched_getaffinity(0)))
+    mine = format_ranges(sorted(os.sched_getaffinity(0)))
     assert allowed(of("single"), Resources()) == mine
     assert has(of("single"), Resources(), "CUDA_VISIBLE_DEVICES", CUDA_VISIBLE_DEVICES="0,1") == ["0,1"]
     assert has(of("single"), Resources(), "CUDA_VISIBLE_DEVICES") == ["unset"]

@@ -168,9 +168,11 @@ def _platform(name: str, platform: Platform | PluginError, users: str) -> Check:
     from .platforms import bounded, foreign_commands, missing_commands
 
     what = f"platform {name}"
+    embedded = False  # has no commands that could be absent
     try:
         if isinstance(platform, PluginError):
             raise platform
+        embedded = not platform.scheduler_class.commands
         missing = missing_commands(platform)
         platform.template_class  # noqa: B018 - it is checked when it is loaded
         absent = f"{', '.join(missing)} not on PATH" if missing else foreign_commands(platform)
@@ -182,7 +184,7 @@ def _platform(name: str, platform: Platform | PluginError, users: str) -> Check:
         started = time.monotonic()
         jobs = list(scheduler.ask(scheduler.live()))
     except SchedulerError as error:
-        if users or name == "local":
+        if users or embedded:
             return Check(what, "broken", f"{error.message}; used by {users}" if users else error.message, error.hint)
         return Check(what, "ok", f"installed, and not used here: {error.message}")
     except Error as error:

@@ -173,11 +173,11 @@ class _Launch:
                 return _wait_for(run, early_signals)
 
     def _print_assignment(self, assignment: Assignment) -> None:
-        from ...runs.binding import packed
+        from ...system.id_ranges import format_ranges
 
         for node in assignment.nodes:
             gpus = f", GPUs {','.join(node.gpus)}" if node.gpus else ""
-            self.out.note(f"{self.method.name} on {node.name}: cores {packed(node.cpus)}{gpus}")
+            self.out.note(f"{self.method.name} on {node.name}: cores {format_ranges(node.cpus)}{gpus}")
 
 
 def _wait_for(run: Run, early_signals: Sequence[int]) -> int:
