@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidRequest
+from ...parsl.options import ParslOptions
 from ...platforms.registry import platform
 from ...platforms.templates.validators import positive_int
 from ..command import Command, Invocation
@@ -24,8 +25,8 @@ _FIELDS = {
 }
 _FLAGS = (
     *job_flags(*_FIELDS, "site", "config", "parameters"),
-    Flag("max_blocks", ("--max-blocks",), "COUNT", "Largest number of blocks at once.", positive_int),
-    Flag("workers_per_node", ("--workers-per-node",), "COUNT", "Number of workers on each node.", positive_int),
+    Flag("max_blocks", ("--max-blocks",), "COUNT", ParslOptions.help("max_blocks"), positive_int),
+    Flag("workers_per_node", ("--workers-per-node",), "COUNT", ParslOptions.help("workers_per_node"), positive_int),
     Flag("worker_init", ("--worker-init",), "SHELL", "Shell line to run before the workers, e.g. 'module load x'."),
 )
 
