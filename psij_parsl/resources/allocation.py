@@ -44,7 +44,7 @@ class Allocation:
         gpus: tuple[str, ...] = ()
         if not self.gpus_told and not any(node.gpus for node in self.nodes) and gpu.visible(environ) is None:
             ours = not self.id or (here is not None and len(here.cpus or ids(host.online())) == host.online())
-            gpus = (gpu.known(environ) if ours else ()) or hardware.gpus
+            gpus = (gpu.host_gpus(environ) if ours else ()) or hardware.gpus
         count = hardware.cpus or (host.online() if here is not None else 0)
         nodes = tuple(
             node._replace(
@@ -71,17 +71,17 @@ def counted(
     Their ids are known in two cases. Where a node like this host has as many CPUs as this host, it has all of
     them. Where this process may use exactly as many as this node has, it may use its own.
     """
-    whole, ours = host.online(), host.cpus()
+    online, own_cpus = host.online(), host.cpus()
     inside = False
     nodes: list[Node] = []
     amounts = [*memory] or [None]
     for at, (name, count) in enumerate(zip(names, counts, strict=True)):
         here = host.is_here(name)
         inside = inside or here
-        found, real = ids(count), count == whole
-        if here and not real and len(ours) == count:
-            found, real = ours, True
-        nodes.append(Node(name, found, gpus, amounts[min(at, len(amounts) - 1)], real))
+        cpus, real = ids(count), count == online
+        if here and not real and len(own_cpus) == count:
+            cpus, real = own_cpus, True
+        nodes.append(Node(name, cpus, gpus, amounts[min(at, len(amounts) - 1)], real))
     if not inside:  # a login node: its CPUs say nothing about theirs
         nodes = [node._replace(real_ids=False) for node in nodes]
     real_nodes = any(node.real_ids for node in nodes)

@@ -25,8 +25,8 @@ def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None 
     for a part is smaller than the whole. Raises `AllocationError` when the variables of the only job there is
     cannot be read.
     """
-    found: list[Allocation] = []
-    faults: list[AllocationError] = []
+    allocations: list[Allocation] = []
+    errors: list[AllocationError] = []
     for readers in (
         _builtin(environ),
         _plugged_in(),
@@ -35,21 +35,21 @@ def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None 
             try:
                 allocation = reader(environ)
             except AllocationError as error:
-                faults.append(error)
+                errors.append(error)
                 continue
             if allocation is not None:
-                found.append(allocation)
-        if found:
+                allocations.append(allocation)
+        if allocations:
             break
-    if not found and faults:
-        raise faults[0]
-    chosen = _innermost(found, environ.get("PSIJ_NATIVE_ID", "")) if found else plain_host(environ)
-    return chosen.complete(hardware or Hardware(), environ)
+    if not allocations and errors:
+        raise errors[0]
+    current = _innermost(allocations, environ.get("PSIJ_NATIVE_ID", "")) if allocations else plain_host(environ)
+    return current.complete(hardware or Hardware(), environ)
 
 
-def _innermost(found: list[Allocation], named: str) -> Allocation:
-    ours = [each for each in found if named and each.id == named]
-    return min(ours or found, key=lambda each: (len(each.nodes), each.num_cpus))
+def _innermost(allocations: list[Allocation], native_id: str) -> Allocation:
+    submitted_by_us = [allocation for allocation in allocations if native_id and allocation.id == native_id]
+    return min(submitted_by_us or allocations, key=lambda allocation: (len(allocation.nodes), allocation.num_cpus))
 
 
 def _builtin(environ: Mapping[str, str]) -> Iterator[Reader]:

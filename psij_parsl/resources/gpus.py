@@ -29,34 +29,34 @@ def visible(environ: Mapping[str, str]) -> tuple[str, ...] | None:
     The variable's values are kept as they stand: they are numbers, UUIDs, or tiles such as `0.1`. One that is
     empty, or -1, says that there are none.
     """
-    said = [environ[name] for name in VISIBLE if name in environ]
-    found = [tuple(_listed(text)) for text in said]
-    return next((ids for ids in found if ids), () if said else None)
+    values = [environ[name] for name in VISIBLE if name in environ]
+    id_lists = [tuple(_listed(text)) for text in values]
+    return next((ids for ids in id_lists if ids), () if values else None)
 
 
 def _listed(text: str) -> list[str]:
     ids = [part.strip() for part in text.split(",")]
-    stop = next((at for at, each in enumerate(ids) if not each or each in _NONE), len(ids))
+    stop = next((at for at, gpu_id in enumerate(ids) if not gpu_id or gpu_id in _NONE), len(ids))
     return list(dict.fromkeys(ids[:stop]))  # CUDA too reads up to the first that is no device
 
 
-def known(environ: Mapping[str, str]) -> tuple[str, ...]:
+def host_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
     """This host's GPUs, by a vendor's tool that is asked once after each boot: some take seconds to answer."""
     if not any(shutil.which(argv[0]) for argv, _ in TOOLS):
         return ()
     path = files.home(environ) / "gpus" / f"{host.name()}.json"
-    said = files.read_json(path)
-    if isinstance(said, dict) and said.get("boot") == boot_id() and isinstance(said.get("gpus"), list):
-        return tuple(map(str, said["gpus"]))
-    found = asked()
-    if found:  # a tool that failed is asked again
+    cached = files.read_json(path)
+    if isinstance(cached, dict) and cached.get("boot") == boot_id() and isinstance(cached.get("gpus"), list):
+        return tuple(map(str, cached["gpus"]))
+    gpu_ids = query_tools()
+    if gpu_ids:  # a tool that failed is asked again
         with suppress(JournalError):
             files.private_folder(path.parent)
-            files.write_whole(path, json.dumps({"boot": boot_id(), "gpus": found}))
-    return found
+            files.write_whole(path, json.dumps({"boot": boot_id(), "gpus": gpu_ids}))
+    return gpu_ids
 
 
-def asked(run: Runner | None = None, which: Callable[[str], object] = shutil.which) -> tuple[str, ...]:
+def query_tools(run: Runner | None = None, which: Callable[[str], object] = shutil.which) -> tuple[str, ...]:
     """The GPUs that a vendor's tool lists, each asked at most 5 s; () where no tool is installed, or none answers."""
     for argv, read in TOOLS:
         if not which(argv[0]):

@@ -40,15 +40,15 @@ def cpus(root: Path = _ROOT, affinity: Iterable[int] | None = None) -> tuple[int
     quota: float | None = None
     for folder in _groups(root, "cpuset"):
         for file in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
-            if found := _ids(folder / file):
-                allowed &= found
+            if limited := _ids(folder / file):
+                allowed &= limited
                 break
     for folder in _groups(root, "cpu"):
         limit = _quota(folder)
         if limit is not None:
             quota = limit if quota is None else min(quota, limit)
-    found_ids = sorted(allowed) or [0]
-    return tuple(found_ids if quota is None else found_ids[: max(1, int(quota))])
+    usable = sorted(allowed) or [0]
+    return tuple(usable if quota is None else usable[: max(1, int(quota))])
 
 
 def online(root: Path = _ROOT) -> int:
@@ -58,12 +58,12 @@ def online(root: Path = _ROOT) -> int:
 
 def siblings(root: Path = _ROOT) -> tuple[tuple[int, ...], ...]:
     """The CPU ids that are hardware threads of one core, core by core; empty where the system does not say."""
-    found: set[tuple[int, ...]] = set()
+    cores: set[tuple[int, ...]] = set()
     for folder in (root / "sys/devices/system/cpu").glob("cpu[0-9]*"):
         ids = _ids(folder / "topology/thread_siblings_list") or _ids(folder / "topology/core_cpus_list")
         if ids:
-            found.add(tuple(sorted(ids)))
-    return tuple(sorted(found))
+            cores.add(tuple(sorted(ids)))
+    return tuple(sorted(cores))
 
 
 def memory(root: Path = _ROOT) -> int | None:
@@ -108,12 +108,12 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    words = _text(folder / "cpu.max").split()
-    if not words:
-        words = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
-    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or not int(words[1]):
+    fields = _text(folder / "cpu.max").split()
+    if not fields:
+        fields = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
+    if len(fields) != 2 or not fields[0].isdigit() or not fields[1].isdigit() or not int(fields[1]):
         return None  # max, -1, or no such file
-    return int(words[0]) / int(words[1])
+    return int(fields[0]) / int(fields[1])
 
 
 def _ids(path: Path) -> set[int]:

@@ -54,7 +54,7 @@ class _Parser:
         )
 
     def listed(self, *, outer: bool) -> list[str]:
-        found: list[str] = []
+        hosts: list[str] = []
         separators = _SEPARATORS if outer else ","
         while self.at < len(self.text):
             if outer and self.text[self.at] in separators:
@@ -64,14 +64,14 @@ class _Parser:
             names = self.name(separators, ranges=not outer)
             if self.at == start:
                 break
-            found += names
-            if len(found) > MOST:
+            hosts += names
+            if len(hosts) > MOST:
                 raise self.error(f"more than {MOST} hosts")
             if not outer and (self.at >= len(self.text) or self.text[self.at] != ","):
                 break
             if not outer:
                 self.at += 1
-        return found
+        return hosts
 
     def name(self, separators: str, *, ranges: bool) -> Iterable[str]:
         parts: list[list[str]] = []
@@ -116,13 +116,13 @@ def _combined(parts: list[list[str]], brackets: list[int]) -> list[str]:
     `r[0-1]c[0-1]n[0-1]` is r0c0n0, r0c0n1, r1c0n0, … as `scontrol show hostnames` has it.
     """
     slowest_first = [*reversed(brackets[:-1]), *brackets[-1:]]
-    found = []
-    for chosen in product(*(parts[at] for at in slowest_first)):
-        words = [words[0] for words in parts]
-        for at, word in zip(slowest_first, chosen, strict=True):
-            words[at] = word
-        found.append("".join(words))
-    return found if parts else []
+    names = []
+    for combination in product(*(parts[at] for at in slowest_first)):
+        pieces = [alternatives[0] for alternatives in parts]
+        for at, piece in zip(slowest_first, combination, strict=True):
+            pieces[at] = piece
+        names.append("".join(pieces))
+    return names if parts else []
 
 
 def compress(names: Iterable[str]) -> str:
@@ -170,13 +170,13 @@ class _Group:
 
 def counts(text: str) -> tuple[int, ...]:
     """Slurm's numbers per node: `4(x2),3` is 4, 4, 3. Raises `AllocationError` for anything else."""
-    found: list[int] = []
+    per_node: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip(), re.ASCII)
         if match is None or int(match[2] or 1) > MOST:
             raise AllocationError(f"cannot read the counts {text!r}", hint="they should look like 4(x2),3")
-        found += [int(match[1])] * int(match[2] or 1)
-    return tuple(found)
+        per_node += [int(match[1])] * int(match[2] or 1)
+    return tuple(per_node)
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -189,9 +189,9 @@ def numbers(text: str) -> tuple[int, ...]:
 
 def slots(text: str) -> dict[str, int]:
     """LSF's `h1 4 h2 4`: how many slots on each host, in the order of first mention."""
-    words = text.split()
+    fields = text.split()
     try:
-        return _summed(zip(words[::2], map(int, words[1::2]), strict=True))
+        return _summed(zip(fields[::2], map(int, fields[1::2]), strict=True))
     except ValueError as error:
         raise AllocationError(f"cannot read the hosts {text!r}", hint="they should look like h1 4 h2 4") from error
 
@@ -202,10 +202,10 @@ def lines(text: str) -> dict[str, int]:
 
 
 def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for host, number in pairs:
-        found[host] = found.get(host, 0) + number
-    return found
+        totals[host] = totals.get(host, 0) + number
+    return totals
 
 
 def pe_hostfile(text: str) -> Iterator[tuple[str, int, tuple[int, ...]]]:
@@ -215,13 +215,13 @@ def pe_hostfile(text: str) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     (https://gridscheduler.sourceforge.net/htmlman/htmlman5/sge_pe.html).
     """
     for line in text.splitlines():
-        words = line.split()
-        if not words:
+        fields = line.split()
+        if not fields:
             continue
-        if len(words) < 2 or not words[1].isdigit():
+        if len(fields) < 2 or not fields[1].isdigit():
             raise AllocationError(
                 f"cannot read the line {line!r} of the PE_HOSTFILE", hint="host slots queue binding"
             )
-        pairs = re.findall(r"(\d+),(\d+)", words[3]) if len(words) > 3 else []
+        pairs = re.findall(r"(\d+),(\d+)", fields[3]) if len(fields) > 3 else []
         single = {core for _, core in pairs} if len({socket for socket, _ in pairs}) == 1 else set()
-        yield words[0], int(words[1]), tuple(sorted(int(core) for core in single))
+        yield fields[0], int(fields[1]), tuple(sorted(int(core) for core in single))

@@ -85,26 +85,26 @@ class LedgerState:
 
     def place(self, ticket: int) -> int | None:
         """How many wait before that ticket; None if it does not wait."""
-        return next((at for at, each in enumerate(self.waiting) if each.id == ticket), None)
+        return next((at for at, other in enumerate(self.waiting) if other.id == ticket), None)
 
     def withdraw(self, ticket: int) -> bool:
         """Take somebody out of the queue; False if it was not there."""
         before = len(self.waiting)
-        self.waiting = [each for each in self.waiting if each.id != ticket]
+        self.waiting = [other for other in self.waiting if other.id != ticket]
         return len(self.waiting) < before
 
     def reap(self) -> None:
         """Drop what stands for processes that have all ended."""
-        known: dict[str, bool] = {}
+        is_alive: dict[str, bool] = {}
 
         def alive(owners: list[str]) -> bool:
             for owner in owners:
-                if owner not in known:
-                    known[owner] = process_has_ended(owner) is not True
-            return any(known[owner] for owner in owners)
+                if owner not in is_alive:
+                    is_alive[owner] = process_has_ended(owner) is not True
+            return any(is_alive[owner] for owner in owners)
 
-        held = {key: each for key, each in self.held.items() if alive(each.owners)}
-        waiting = [each for each in self.waiting if alive(each.owners)]
+        held = {key: holding for key, holding in self.held.items() if alive(holding.owners)}
+        waiting = [ticket for ticket in self.waiting if alive(ticket.owners)]
         if len(held) < len(self.held) or len(waiting) < len(self.waiting):
             self.held, self.waiting, self.changed = held, waiting, True
 
@@ -122,14 +122,14 @@ class LedgerState:
                 raise ValueError(f"format {data['format']}")
             held = {
                 int(key): Holding(
-                    list(map(str, each["owners"])),
-                    each["share"],
-                    [Part(*part) for part in each["parts"]],
-                    float(each["since"]),
+                    list(map(str, fields["owners"])),
+                    fields["share"],
+                    [Part(*part) for part in fields["parts"]],
+                    float(fields["since"]),
                 )
-                for key, each in data["held"].items()
+                for key, fields in data["held"].items()
             }
-            waiting = [Ticket(**each) for each in data["waiting"]]
+            waiting = [Ticket(**fields) for fields in data["waiting"]]
             return cls(str(data["born"]), int(data["last"]), held, waiting, list(map(str, data["released"])))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a ledger: {error!r}") from error
@@ -169,8 +169,8 @@ class Ledger:
     def place(self, ticket: int, seen: QueuePlace | None) -> QueuePlace | None:
         """The place of a ticket, which was `seen` there; None if it does not wait (any more), or nobody can tell."""
         try:
-            found = os.stat(self.path)
-            stamp = found.st_mtime_ns, found.st_ino, found.st_size
+            status = os.stat(self.path)
+            stamp = status.st_mtime_ns, status.st_ino, status.st_size
             if seen is not None and seen.stamp == stamp:
                 return seen
             text = self.path.read_bytes()
@@ -247,13 +247,13 @@ def folder(allocation: Allocation, environ: Mapping[str, str] = os.environ) -> P
         base = files.home(environ) / "allocations"
     else:
         base = Path(f"/tmp/psij-parsl-{os.getuid()}")  # not $TMPDIR: all must find the same one
-    found = base / name
-    if not found.is_dir():
-        files.private_folder(found)
+    path = base / name
+    if not path.is_dir():
+        files.private_folder(path)
         _forget_old(base)
     if not allocation.id or base.parent == Path("/tmp"):
         _must_be_ours(base)
-    return found
+    return path
 
 
 def _must_be_ours(path: Path) -> None:
@@ -273,7 +273,7 @@ def _forget_old(base: Path) -> None:
                 continue
             book = LedgerState.loaded(file.read_bytes())
             entries: list[Holding | Ticket] = [*book.held.values(), *book.waiting]
-            owners = [owner for each in entries for owner in each.owners]
+            owners = [owner for entry in entries for owner in entry.owners]
             if not any(process_has_ended(owner) is False for owner in owners):
                 shutil.rmtree(file.parent, ignore_errors=True)
 
@@ -289,14 +289,14 @@ def packed(ids: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def unpacked(text: str, _known: dict[str, tuple[int, ...]] = {}) -> tuple[int, ...]:  # noqa: B006 - a memory
+def unpacked(text: str, _cache: dict[str, tuple[int, ...]] = {}) -> tuple[int, ...]:  # noqa: B006 - a memory
     """The inverse of `packed`."""
-    found = _known.get(text)
-    if found is None:
-        if len(_known) > 4096:
-            _known.clear()
-        found = _known[text] = numbers(text)
-    return found
+    ids = _cache.get(text)
+    if ids is None:
+        if len(_cache) > 4096:
+            _cache.clear()
+        ids = _cache[text] = numbers(text)
+    return ids
 
 
 def signature(*parts: Any) -> str:

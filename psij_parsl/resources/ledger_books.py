@@ -87,20 +87,20 @@ class LedgerBooks:
         """Wait for room, in one queue for all processes, then take it."""
         deadline = None if timeout is None else time.monotonic() + timeout
         self._end.check(lasts_s)
-        key, given = self._queue_up(request, share, spread)
+        key, assignment = self._queue_up(request, share, spread)
         place: QueuePlace | None = None
         try:
-            while given is None:
+            while assignment is None:
                 place = self.ledger.place(key, place)
                 due = self.ledger.reap_due(_REAP_S)
                 if place is None or due:
                     with self._opened(reap=due) as state:
                         self._inventory.plans(request, share)  # nodes may have been given back meanwhile
-                        given = self._assignment_of(key) if key in state.held else None
-                        lost = given is None and state.place(key) is None
+                        assignment = self._assignment_of(key) if key in state.held else None
+                        lost = assignment is None and state.place(key) is None
                     if lost:  # the ledger was, and our place with it
-                        key, given = self._queue_up(request, share, spread)
-                    if given is not None:
+                        key, assignment = self._queue_up(request, share, spread)
+                    if assignment is not None:
                         break
                 self._end.check(lasts_s)
                 pause = min(_LOOK_MOST_S, _LOOK_S * (1 + (place.before if place else 0)))
@@ -110,7 +110,7 @@ class LedgerBooks:
                     return None
             self._end.check(lasts_s)  # it may have waited too long for what it got
             key = 0
-            return given
+            return assignment
         finally:
             if key:
                 self._drop(key)
@@ -130,10 +130,10 @@ class LedgerBooks:
         """Who holds what, and after them who waits, in order."""
         with self._opened(reap=True) as state:
             held = [
-                Holder(key, tuple(each.owners), self.shown(tuple(each.parts)), each.since)
-                for key, each in sorted(state.held.items())
+                Holder(key, tuple(holding.owners), self.shown(tuple(holding.parts)), holding.since)
+                for key, holding in sorted(state.held.items())
             ]
-            return (*held, *(Holder(each.id, tuple(each.owners), (), None) for each in state.waiting))
+            return (*held, *(Holder(ticket.id, tuple(ticket.owners), (), None) for ticket in state.waiting))
 
     # ---- the ledger and the pool -------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from .node_types import Plan
 
 _LOOK_S = 0.1  # how often a waiting thread wakes up to look for a signal
 
-_Asked = tuple[Resources, int | None, list[Plan]]
+_Planned = tuple[Resources, int | None, list[Plan]]
 
 
 class MemoryBooks:
@@ -30,18 +30,18 @@ class MemoryBooks:
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._queue: deque[object] = deque()  # threads that wait, the first first
-        self._asked: dict[int, _Asked] = {}  # most ask for the same again: requests by identity
+        self._planned: dict[int, _Planned] = {}  # most ask for the same again: requests by identity
         self._last_id = 0
 
     def assign(self, request: Resources, share: int | None, spread: bool) -> Assignment | None:
         """Take what the request needs, or None if that is not free now."""
         with self._lock:
-            known = self._asked.get(id(request))
-            if known is None or known[0] is not request or known[1] != share:
-                known = self._remember(request, share)
+            planned = self._planned.get(id(request))
+            if planned is None or planned[0] is not request or planned[1] != share:
+                planned = self._plan(request, share)
             if self._queue:
                 return None
-            pieces = self._pool.take(known[2], request.num_nodes, spread)
+            pieces = self._pool.take(planned[2], request.num_nodes, spread)
             if pieces is None:
                 return None
             self._last_id = number = self._last_id + 1
@@ -66,14 +66,14 @@ class MemoryBooks:
     ) -> Assignment | None:
         """Wait for room, then take it; None when the time is up or we are to leave."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        me = object()
+        turn = object()
         with self._lock:
             plans = self._inventory.plans(request, share)
-            self._queue.append(me)
+            self._queue.append(turn)
             try:
                 while True:
                     self._end.check(lasts_s)
-                    if self._queue[0] is me and (pieces := self._pool.take(plans, request.num_nodes, spread)):
+                    if self._queue[0] is turn and (pieces := self._pool.take(plans, request.num_nodes, spread)):
                         self._last_id += 1
                         return Assignment(self._last_id, share, self, pieces)
                     left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
@@ -82,7 +82,7 @@ class MemoryBooks:
                     self._freed.wait(left)
                     plans = self._inventory.plans(request, share)  # nodes may have been given back meanwhile
             finally:
-                self._queue.remove(me)
+                self._queue.remove(turn)
                 self._freed.notify_all()  # the next one is the first now
 
     def shown(self, pieces: tuple[Any, ...]) -> tuple[Node, ...]:
@@ -108,10 +108,10 @@ class MemoryBooks:
     def set_released(self, names: Collection[str], gone: bool) -> None:
         """Note that nodes were given back to the manager, or were not after all; inside `current`."""
         self._inventory.set_released(names, gone)
-        self._asked.clear()
+        self._planned.clear()
 
-    def _remember(self, request: Resources, share: int | None) -> _Asked:
-        if len(self._asked) >= SHAPES:
-            self._asked.clear()
-        asked = self._asked[id(request)] = request, share, self._inventory.plans(request, share)
-        return asked
+    def _plan(self, request: Resources, share: int | None) -> _Planned:
+        if len(self._planned) >= SHAPES:
+            self._planned.clear()
+        planned = self._planned[id(request)] = request, share, self._inventory.plans(request, share)
+        return planned

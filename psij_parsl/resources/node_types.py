@@ -57,28 +57,28 @@ class NodeType:
 
     def near_to(self, gpus: int) -> int:
         """The cores near to those GPUs."""
-        found = 0
+        cores = 0
         for at, mask in enumerate(self.near):
             if gpus >> at & 1:
-                found |= mask
-        return found
+                cores |= mask
+        return cores
 
     def cpus(self, cores: int, threads: int) -> tuple[int, ...]:
         """The ids of so many hardware threads of each of those cores; eight cores at a time, from a table."""
-        found: tuple[int, ...] = ()
+        ids: tuple[int, ...] = ()
         at = 0
         while cores:
             if byte := cores & 255:
                 key = (at, byte, threads)
-                known = self._cpus.get(key)
-                if known is None:
-                    known = self._cpus[key] = tuple(
+                ids_of_byte = self._cpus.get(key)
+                if ids_of_byte is None:
+                    ids_of_byte = self._cpus[key] = tuple(
                         cpu for bit in range(8) if byte >> bit & 1 for cpu in self.cores[at + bit][:threads]
                     )
-                found += known
+                ids += ids_of_byte
             cores >>= 8
             at += 8
-        return found
+        return ids
 
     def gpu_ids(self, gpus: int) -> tuple[str, ...]:
         """The ids of those GPUs."""
@@ -152,14 +152,14 @@ class Plan:
 
     def cut(self, state: int) -> Slice:
         """What to take of a node in that state: the lowest GPUs, the cores nearest to each rank's GPUs."""
-        found = self.cuts.get(state)
-        if found is None:
+        cut = self.cuts.get(state)
+        if cut is None:
             if len(self.cuts) >= _KEPT:
                 self.cuts.clear()
-            found = self.cuts[state] = self._made(state)
-        return found
+            cut = self.cuts[state] = self._new_cut(state)
+        return cut
 
-    def _made(self, state: int) -> Slice:
+    def _new_cut(self, state: int) -> Slice:
         node_type = self.node_type
         free, gpus = state & node_type.all_cores, lowest(state >> node_type.num_cores, self.gpus)
         parts = self._nearest(free, gpus) if gpus and any(node_type.near) else [lowest(free, self.cores)]
@@ -173,32 +173,32 @@ class Plan:
     def _nearest(self, free: int, gpus: int) -> list[int]:
         """Cores rank by rank, each rank's as near as can be to its own GPUs; those that are left to nobody last."""
         per_rank, gpus_per_rank = self.cores // self.ranks, gpus.bit_count() // self.ranks
-        chosen: list[int] = []
+        cores_of_rank: list[int] = []
         for _ in range(self.ranks):
-            mine = lowest(gpus, gpus_per_rank)
-            gpus ^= mine
-            chosen.append(lowest(free & self.node_type.near_to(mine), per_rank))
-            free ^= chosen[-1]
-        for rank, cores in enumerate(chosen):  # those for whom there were not enough nearby
+            rank_gpus = lowest(gpus, gpus_per_rank)
+            gpus ^= rank_gpus
+            cores_of_rank.append(lowest(free & self.node_type.near_to(rank_gpus), per_rank))
+            free ^= cores_of_rank[-1]
+        for rank, cores in enumerate(cores_of_rank):  # those for whom there were not enough nearby
             more = lowest(free, per_rank - cores.bit_count())
             free ^= more
-            chosen[rank] |= more
-        return [*chosen, lowest(free, self.cores - self.ranks * per_rank)]
+            cores_of_rank[rank] |= more
+        return [*cores_of_rank, lowest(free, self.cores - self.ranks * per_rank)]
 
 
 def lowest(mask: int, number: int) -> int:
     """The lowest bits of a mask, so many of them, or all if there are not so many."""
-    found = at = 0
+    lowest_bits = at = 0
     while number and mask:
         byte = mask & 255
         mask >>= 8
         bits = byte.bit_count()
         if bits > number:
             byte, bits = _LOWEST[number][byte], number
-        found |= byte << at
+        lowest_bits |= byte << at
         number -= bits
         at += 8
-    return found
+    return lowest_bits
 
 
 def _lowest_of_byte(byte: int, number: int) -> int:

@@ -164,13 +164,13 @@ class NodeResources:
             for num_nodes in range(1, num_ranks + 1):
                 if num_ranks % num_nodes:
                     continue
-                tried = replace(request, num_nodes=num_nodes, ranks_per_node=num_ranks // num_nodes)
+                candidate = replace(request, num_nodes=num_nodes, ranks_per_node=num_ranks // num_nodes)
                 try:
-                    self._inventory.plans(tried, share)
+                    self._inventory.plans(candidate, share)
                 except DoesNotFit as error:
                     reason = reason or error
                 else:
-                    return tried
+                    return candidate
         raise reason or DoesNotFit(f"{num_ranks} ranks cannot be placed", hint="ask for at least one")
 
     def idle(self) -> tuple[Node, ...]:

@@ -43,16 +43,16 @@ class Pool:
     """All nodes of an allocation, by number."""
 
     def __init__(self, nodes: Sequence[Node], siblings: Sequence[Sequence[int]], hardware: Hardware) -> None:
-        made: dict[tuple[object, ...], NodeType] = {}
+        types: dict[tuple[object, ...], NodeType] = {}
         self.names = [node.name for node in nodes]
         self.type_of: list[NodeType] = []
         for node in nodes:
-            like = (node.cpus, node.gpus, node.memory, node.real_ids)
-            if like not in made:
-                made[like] = NodeType(node, siblings, hardware)
-            self.type_of.append(made[like])
+            properties = (node.cpus, node.gpus, node.memory, node.real_ids)
+            if properties not in types:
+                types[properties] = NodeType(node, siblings, hardware)
+            self.type_of.append(types[properties])
         self.top = len(nodes) - 1  # the place of the first node's bit
-        self.node_types = sorted(made.values(), key=lambda node_type: (node_type.num_gpus, node_type.num_cores))
+        self.node_types = sorted(types.values(), key=lambda node_type: (node_type.num_gpus, node_type.num_cores))
         self.state = [node_type.all for node_type in self.type_of]
         self.partial_occupancy = [0] * len(nodes)  # free occupancy beyond whole cores
         self.memory = [node_type.memory or 0 for node_type in self.type_of]
@@ -86,20 +86,20 @@ class Pool:
                 cut = plan.cuts.get(state) or plan.cut(state)
                 self.change(index, plan, cut[0], 1)
                 return ((index, plan, cut),)
-            found = next(self.fitting_nodes(plan), None)
-            if found is not None:
-                return (self._piece(plan, found),)
+            fitting_index = next(self.fitting_nodes(plan), None)
+            if fitting_index is not None:
+                return (self._piece(plan, fitting_index),)
         return None
 
     def _take_emptiest(self, plans: Sequence[Plan]) -> tuple[Piece, ...] | None:
-        found = [
+        candidates = [
             (self.occupancy(index) / plan.node_type.full, -self.keys[index], -index, plan)
             for plan in plans
             for index in self._emptiest(plan)
         ]
-        if not found:
+        if not candidates:
             return None
-        _, _, index, plan = max(found, key=lambda each: each[:3])
+        _, _, index, plan = max(candidates, key=lambda candidate: candidate[:3])
         return (self._piece(plan, -index),)
 
     def _emptiest(self, plan: Plan) -> Iterator[int]:
@@ -113,12 +113,14 @@ class Pool:
 
     def _take_many(self, plans: Sequence[Plan], number: int, spread: bool) -> tuple[Piece, ...] | None:
         """Of different nodes, in the order of their numbers."""
-        found: list[tuple[int, Plan]] = []
+        matches: list[tuple[int, Plan]] = []
         for plan in plans:
             for index in self.fitting_nodes(plan, emptiest=spread):
-                found.append((index, plan))
-                if len(found) == number:
-                    return tuple(self._piece(plan, index) for index, plan in sorted(found, key=lambda each: each[0]))
+                matches.append((index, plan))
+                if len(matches) == number:
+                    return tuple(
+                        self._piece(plan, index) for index, plan in sorted(matches, key=lambda match: match[0])
+                    )
         return None
 
     def fitting_nodes(self, plan: Plan, among: int | None = None, *, emptiest: bool = False) -> Iterator[int]:
@@ -189,8 +191,10 @@ class Pool:
         if not self.gone & bit:
             node_type.buckets[old] ^= bit
             node_type.buckets[key] |= bit
-            for each in (old, key):
-                node_type.nonempty = node_type.nonempty & ~(1 << each) | bool(node_type.buckets[each]) << each
+            for bucket_key in (old, key):
+                node_type.nonempty = (
+                    node_type.nonempty & ~(1 << bucket_key) | bool(node_type.buckets[bucket_key]) << bucket_key
+                )
 
     def remove(self, index: int, *, gone: bool = True) -> None:
         """Use an idle node no more, for it is not ours any longer; or use it again."""

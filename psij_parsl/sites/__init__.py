@@ -69,11 +69,11 @@ def find(
             return _site(catalogue, catalogue.file(named, asked_by="$PSIJ_SITE"))
         where = f"its file {path}" if path else "its file"
         log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
-    seen = _look(catalogue, environ)
-    if seen.site is not None:
-        return _site(catalogue, catalogue.file(seen.site.name))
-    if placing and seen.remark:
-        log.warning("%s", seen.remark)
+    detected = _look(catalogue, environ)
+    if detected.site is not None:
+        return _site(catalogue, catalogue.file(detected.site.name))
+    if placing and detected.remark:
+        log.warning("%s", detected.remark)
     laptop = catalogue.top(LAPTOP.name)
     return _site(catalogue, laptop) if laptop else LAPTOP
 
@@ -104,13 +104,13 @@ def look(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None
 def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | SiteError]:
     """Every site by name, or what is wrong with it; a directory or plug-in that cannot be read is in it too."""
     catalogue = Catalogue(environ)
-    found: dict[str, Site | SiteError] = dict(catalogue.places)
+    sites: dict[str, Site | SiteError] = dict(catalogue.places)
     for name in catalogue:
         try:
-            found[name] = _site(catalogue, catalogue.file(name))
+            sites[name] = _site(catalogue, catalogue.file(name))
         except SiteError as error:
-            found[name] = error
-    return dict(sorted(found.items()))
+            sites[name] = error
+    return dict(sorted(sites.items()))
 
 
 def json_schema() -> dict[str, Any]:

@@ -46,8 +46,8 @@ class Catalogue:
 
     def top(self, name: str) -> SiteFile | None:
         """The file that counts for a name: the one of the highest layer."""
-        found = self._files.get(name)
-        return found[-1] if found else None
+        same_name = self._files.get(name)
+        return same_name[-1] if same_name else None
 
     def below(self, file: SiteFile) -> SiteFile | None:
         """The file of the same name in the next lower layer that has one."""

@@ -17,8 +17,8 @@ class Fault(NamedTuple):
     hint: str = ""
 
     def __str__(self) -> str:
-        said = f"{self.origin}: {self.key}: {self.text}" if self.key else f"{self.origin}: {self.text}"
-        return f"{said} ({self.hint})" if self.hint else said
+        message = f"{self.origin}: {self.key}: {self.text}" if self.key else f"{self.origin}: {self.text}"
+        return f"{message} ({self.hint})" if self.hint else message
 
 
 @dataclass(frozen=True)

@@ -40,35 +40,35 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
     the same kind of sign here.
     """
     host = socket.gethostname() if hostname is None else hostname
-    signs = [(file, rule) for file in _candidates(catalogue) for rule in _rules(catalogue, file)]
+    rules = [(file, rule) for file in _candidates(catalogue) for rule in _rules(catalogue, file)]
     for kind in ("env", "hostname", "file"):
-        found: dict[str, tuple[SiteFile, str]] = {}
-        for file, rule in signs:
+        matches: dict[str, tuple[SiteFile, str]] = {}
+        for file, rule in rules:
             if sign := _sign(kind, rule.get(kind), environ, host):
-                found.setdefault(file.name, (file, sign))
-        if found:
-            return Look(_highest(catalogue, found))
-    return _by_manager(catalogue, signs, environ)
+                matches.setdefault(file.name, (file, sign))
+        if matches:
+            return Look(_highest(catalogue, matches))
+    return _by_manager(catalogue, rules, environ)
 
 
 def _by_manager(
-    catalogue: Catalogue, signs: Sequence[tuple[SiteFile, dict[str, Any]]], environ: Mapping[str, str]
+    catalogue: Catalogue, rules: Sequence[tuple[SiteFile, dict[str, Any]]], environ: Mapping[str, str]
 ) -> Look:
     """By the manager that is at home here. Where several are, or one is here and not at home, nobody can tell."""
     from .manager_detection import at_home, remark
 
-    wanted: dict[str, list[SiteFile]] = {}
-    for file, rule in signs:
+    files_by_platform: dict[str, list[SiteFile]] = {}
+    for file, rule in rules:
         if isinstance(name := rule.get("manager"), str):
-            wanted.setdefault(name, []).append(file)
-    home, here = at_home(wanted, environ)
-    found = [(file, manager) for manager in home for file in wanted[manager.platform]]
-    best = max((catalogue.layers.index(file.layer) for file, _ in found), default=0)
-    top = [(file, manager) for file, manager in found if catalogue.layers.index(file.layer) == best]
+            files_by_platform.setdefault(name, []).append(file)
+    home, here = at_home(files_by_platform, environ)
+    matches = [(file, manager) for manager in home for file in files_by_platform[manager.platform]]
+    best = max((catalogue.layers.index(file.layer) for file, _ in matches), default=0)
+    top = [(file, manager) for file, manager in matches if catalogue.layers.index(file.layer) == best]
     if len({manager.platform for _, manager in top}) == 1:
         return Look(_highest(catalogue, {file.name: (file, manager.about) for file, manager in top}))
     sites = [(file.name, manager) for file, manager in top] or [
-        (file.name, manager) for manager in here if manager.platform for file in wanted[manager.platform]
+        (file.name, manager) for manager in here if manager.platform for file in files_by_platform[manager.platform]
     ]
     return Look(None, remark(sites, here, environ))
 
@@ -90,36 +90,36 @@ def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
 
 def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:
     """The signs of a file: its own, or those of the lower layer's file that it builds on."""
-    given = file.head.get("detect")
-    if given is None and file.extends == file.name:
+    rules = file.head.get("detect")
+    if rules is None and file.extends == file.name:
         below = catalogue.below(file)
         return _rules(catalogue, below) if below is not None else []
-    return [rule for rule in given if isinstance(rule, dict)] if isinstance(given, list) else []
+    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
 
 
-def _sign(kind: str, wanted: Any, environ: Mapping[str, str], host: str) -> str:
+def _sign(kind: str, condition: Any, environ: Mapping[str, str], host: str) -> str:
     """The sign in words where it is there; what is no proper rule is no sign."""
-    if kind == "env" and isinstance(wanted, dict):
-        there = wanted and all(environ.get(name) == str(value) for name, value in wanted.items())
-        return " ".join(f"${name} is {value}" for name, value in wanted.items()) if there else ""
-    if kind == "hostname" and isinstance(wanted, str):
+    if kind == "env" and isinstance(condition, dict):
+        holds = condition and all(environ.get(name) == str(value) for name, value in condition.items())
+        return " ".join(f"${name} is {value}" for name, value in condition.items()) if holds else ""
+    if kind == "hostname" and isinstance(condition, str):
         try:
-            return f"the host name {host} matches {wanted}" if re.fullmatch(wanted, host) else ""
+            return f"the host name {host} matches {condition}" if re.fullmatch(condition, host) else ""
         except re.error:
             return ""
-    if kind == "file" and isinstance(wanted, str):
-        there = os.path.isabs(wanted) and os.path.exists(under_root(wanted, environ))
-        return f"{wanted} exists" if there else ""
+    if kind == "file" and isinstance(condition, str):
+        holds = os.path.isabs(condition) and os.path.exists(under_root(condition, environ))
+        return f"{condition} exists" if holds else ""
     return ""
 
 
-def _highest(catalogue: Catalogue, found: Mapping[str, tuple[SiteFile, str]]) -> Detected:
-    rank = max(catalogue.layers.index(file.layer) for file, _ in found.values())
-    top = {name: sign for name, (file, sign) in found.items() if catalogue.layers.index(file.layer) == rank}
+def _highest(catalogue: Catalogue, matches: Mapping[str, tuple[SiteFile, str]]) -> Detected:
+    rank = max(catalogue.layers.index(file.layer) for file, _ in matches.values())
+    top = {name: sign for name, (file, sign) in matches.items() if catalogue.layers.index(file.layer) == rank}
     if len(top) > 1:
-        said = "; ".join(f"{name}: {sign}" for name, sign in top.items())
+        described = "; ".join(f"{name}: {sign}" for name, sign in top.items())
         raise SiteError(
-            f"this host looks like {len(top)} sites of {catalogue.layers[rank].directory}: {said}",
+            f"this host looks like {len(top)} sites of {catalogue.layers[rank].directory}: {described}",
             hint="say which with --site or $PSIJ_SITE",
         )
     return Detected(*next(iter(top.items())))

@@ -49,13 +49,13 @@ class SiteFile:
 
     @property
     def name(self) -> str:
-        given = self.head.get("name")
-        return given if isinstance(given, str) and given else self.path.stem
+        name = self.head.get("name")
+        return name if isinstance(name, str) and name else self.path.stem
 
     @property
     def extends(self) -> str | None:
-        given = self.head.get("extends")
-        return given if isinstance(given, str) else None
+        base = self.head.get("extends")
+        return base if isinstance(base, str) else None
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -102,10 +102,13 @@ def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
         try:
             yield Layer(f"plug-in {point.name}", _directory(point.load()))
         except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others, whatever it raises
-            said = (
+            message = (
                 f"the sites of plug-in {point.name} ({point.value}) cannot be found: {type(error).__name__}: {error}"
             )
-            yield point.name, SiteError(said, hint="it must load to a directory, or a package with TOML files in it")
+            yield (
+                point.name,
+                SiteError(message, hint="it must load to a directory, or a package with TOML files in it"),
+            )
 
 
 def _directory(loaded: Any) -> Path:
@@ -213,8 +216,8 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         place = _PLACE.search(str(error))
         line, column = (place[1], place[2]) if place else (None, None)
         where = f"{path}:{line}:{column}" if line else f"{path}:{text.count(chr(10)) + 1}"
-        said = str(error)[: place.start()] if place else str(error)
+        message = str(error)[: place.start()] if place else str(error)
         tail = " at the end of the file" if place and not line else ""
-        raise SiteError(f"{where}: {said}{tail}", hint="this is not TOML: https://toml.io") from error
+        raise SiteError(f"{where}: {message}{tail}", hint="this is not TOML: https://toml.io") from error
     except RecursionError as error:
         raise SiteError(f"{path}: lists or tables are nested too deeply", hint="no site needs that") from error

@@ -58,11 +58,11 @@ def at_home(names: Iterable[str], environ: Mapping[str, str]) -> tuple[list[Mana
     At home is one of which there is a sign and whose commands are here; where there is none, one whose commands
     know a cluster; else one of which there is a sign alone. If several are equally at home, all of them are told.
     """
-    seen = [found for name in names for found in _seen(name, environ)]
+    detected = [pair for name in names for pair in _detected(name, environ)]
     for kind in ("variable", "file"):
-        if ready := [manager for of, manager in seen if of == kind and manager.command]:
-            return _alone(ready), ready
-    here = [found for _, manager in seen for found in ([manager] if manager.sign else _asked(manager))]
+        if ready := [manager for sign_kind, manager in detected if sign_kind == kind and manager.command]:
+            return _only_genuine(ready), ready
+    here = [present for _, manager in detected for present in ([manager] if manager.sign else _probed(manager))]
     return [m for m in here if m.sign and m.command] or [m for m in here if m.sign], here
 
 
@@ -71,11 +71,11 @@ def remark(sites: Sequence[tuple[str, Manager]], here: Sequence[Manager], enviro
 
     `sites` are those that can be chosen, each with its manager.
     """
-    here = _once([*map(_called, here), *_others(environ)])
+    here = _one_per_product([*map(_with_product, here), *_others(environ)])
     if not here:
         return ""
     choices = [name for name, _ in sites]
-    told = []
+    sentences = []
     platform = ""
     for manager in here:
         why = f", but {manager.fault}" if manager.fault else ""
@@ -83,12 +83,12 @@ def remark(sites: Sequence[tuple[str, Manager]], here: Sequence[Manager], enviro
             name = _platform_of(manager.product)
             platform = f"--platform {name}, or " if name else platform
             why = "" if name else ", and psij-parsl has no platform for it"
-        told.append(f"{manager.product} is here ({manager.about}){why}")
+        sentences.append(f"{manager.product} is here ({manager.about}){why}")
     which = ", or ".join((*choices, "laptop for this host without this remark"))
-    return f"{'; '.join(told)}: jobs run on this host alone. Choose with {platform}--site or PSIJ_SITE: {which}"
+    return f"{'; '.join(sentences)}: jobs run on this host alone. Choose with {platform}--site or PSIJ_SITE: {which}"
 
 
-def _seen(name: str, environ: Mapping[str, str]) -> Iterator[tuple[str, Manager]]:
+def _detected(name: str, environ: Mapping[str, str]) -> Iterator[tuple[str, Manager]]:
     """A manager with the kind of its sign: "variable", "file" or "" for none; nothing if it is not here at all."""
     try:
         platform = find_platform(name)
@@ -107,20 +107,20 @@ def _others(environ: Mapping[str, str]) -> Iterator[Manager]:
             yield Manager("", "", path, product)
 
 
-def _once(managers: Iterable[Manager]) -> list[Manager]:
+def _one_per_product(managers: Iterable[Manager]) -> list[Manager]:
     """One of each product: its own commands, if it has any here, before those that it has for others' users."""
-    found: dict[str, Manager] = {}
+    by_product: dict[str, Manager] = {}
     for manager in managers:
-        if manager.product not in found or (manager.platform and not found[manager.product].platform):
-            found[manager.product] = manager
-    return list(found.values())
+        if manager.product not in by_product or (manager.platform and not by_product[manager.product].platform):
+            by_product[manager.product] = manager
+    return list(by_product.values())
 
 
 def _platform_of(product: str) -> str:
     """The platform of a manager, by its name for people; '' if none is installed."""
-    for name, found in platforms():
+    for name, platform in platforms():
         try:
-            if not isinstance(found, PluginError) and found.scheduler_class.product == product:
+            if not isinstance(platform, PluginError) and platform.scheduler_class.product == product:
                 return name
         except PluginError:
             continue
@@ -132,38 +132,38 @@ def _path(environ: Mapping[str, str]) -> str:
 
 
 def _sign(platform: Platform, command: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    signs = platform.signs
-    for name in signs.variables:
+    rules = platform.signs
+    for name in rules.variables:
         if value := environ.get(name):
             return "variable", f"${name} is {value}"
-    for path in signs.files:
+    for path in rules.files:
         if os.path.exists(under_root(path, environ)):
             return "file", f"{path} exists"
     for folder in dict.fromkeys(map(os.path.dirname, (command, os.path.realpath(command)))) if command else ():
-        for path in signs.beside:
-            if os.path.exists(found := os.path.normpath(os.path.join(folder, path))):
-                return "file", f"{found} exists"
+        for path in rules.beside:
+            if os.path.exists(file := os.path.normpath(os.path.join(folder, path))):
+                return "file", f"{file} exists"
     return "", ""
 
 
-def _alone(ready: list[Manager]) -> list[Manager]:
+def _only_genuine(ready: list[Manager]) -> list[Manager]:
     """Of several, those whose commands are not known as another manager's: Slurm has a qsub for PBS's users, too."""
     if len(ready) == 1:
         return ready
-    known = map(_scheduler, ready)
-    ours = [
+    schedulers = map(_scheduler, ready)
+    genuine = [
         manager
-        for manager, scheduler in zip(ready, known, strict=True)
+        for manager, scheduler in zip(ready, schedulers, strict=True)
         if not foreign(ask(scheduler), scheduler.product)
     ]
-    return ours or ready
+    return genuine or ready
 
 
-def _called(manager: Manager) -> Manager:
+def _with_product(manager: Manager) -> Manager:
     return manager if manager.product else manager._replace(product=_scheduler(manager).product or manager.platform)
 
 
-def _asked(manager: Manager) -> Iterator[Manager]:
+def _probed(manager: Manager) -> Iterator[Manager]:
     """A manager of which there is no sign but its submit command, after that was asked; none of one without others."""
     scheduler = _scheduler(manager)
     if not all(map(where, scheduler.commands)):
@@ -171,29 +171,29 @@ def _asked(manager: Manager) -> Iterator[Manager]:
     if not scheduler.probes:  # nothing to ask: that they are here must do
         yield manager._replace(sign=f"{scheduler.commands[0]} is on PATH")
         return
-    told = ask(scheduler, _ASK_S)
-    known = next((each for each in told if each.product), None)
-    if other := foreign(told, scheduler.product):
+    answers = ask(scheduler, _ASK_S)
+    answer = next((candidate for candidate in answers if candidate.product), None)
+    if other := foreign(answers, scheduler.product):
         yield manager._replace(platform="", product=other.product)
-    elif known is None:
+    elif answer is None:
         product = f"{scheduler.product or manager.platform} or another manager"
         yield manager._replace(product=product, fault="its commands do not say whose they are")
     else:
-        fault = _unanswered(scheduler, known.output)
-        yield manager._replace(sign="" if fault else f"its {known.command} answers", fault=fault)
+        fault = _cluster_error(scheduler, answer.output)
+        yield manager._replace(sign="" if fault else f"its {answer.command} answers", fault=fault)
 
 
-def _unanswered(scheduler: Scheduler, output: Output) -> str:
+def _cluster_error(scheduler: Scheduler, output: Output) -> str:
     """That its commands know no cluster, with their words; '' if they know one."""
     if output.rc == 0 and scheduler.cluster_argv:
         try:
             output = scheduler.run(scheduler.cluster_argv, timeout_s=_ASK_S)
         except SchedulerError as error:
             return error.message
-    said = output.text.rpartition("\n")[2].strip() or (
+    message = output.text.rpartition("\n")[2].strip() or (
         "nothing" if output.rc is not None else f"nothing in {_ASK_S:.0f} s"
     )
-    return "" if output.rc == 0 else f"no cluster answers ({said})"
+    return "" if output.rc == 0 else f"no cluster answers ({message})"
 
 
 def _scheduler(manager: Manager) -> Scheduler:

@@ -126,8 +126,8 @@ class LaunchModel(_Table):
 
     def lines(self) -> dict[str, Sequence[str]]:
         """The lines that are given, by mode."""
-        given = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
-        return {mode: words for mode, words in given.items() if words}
+        lines = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
+        return {mode: args for mode, args in lines.items() if args}
 
     def launch_options(self) -> LaunchOptions:
         """The same as plain data."""
@@ -221,12 +221,12 @@ class SiteModel(_Table):
 
     @model_validator(mode="after")
     def _agrees(self) -> SiteModel:
-        chosen = [name for name, queue in self.queues.items() if queue.default]
-        if len(chosen) > 1:
-            text = f"there can be one default queue, and {chosen[0]} is one already"
-            raise _disagreement(("queues", chosen[1], "default"), text)
-        given = {*self._defaults(), *self.parameters, *self.required}
-        if both := [name for name in self.forbidden if name in given]:
+        default_queues = [name for name, queue in self.queues.items() if queue.default]
+        if len(default_queues) > 1:
+            text = f"there can be one default queue, and {default_queues[0]} is one already"
+            raise _disagreement(("queues", default_queues[1], "default"), text)
+        provided = {*self._defaults(), *self.parameters, *self.required}
+        if both := [name for name in self.forbidden if name in provided]:
             text = f"{', '.join(both)} cannot be forbidden and given or required at once"
             raise _disagreement(("forbidden",), text)
         return self

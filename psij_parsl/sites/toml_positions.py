@@ -33,7 +33,7 @@ class _Walk:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.found: dict[Key, int] = {}
+        self.positions: dict[Key, int] = {}
         self.breaks = [match.start() for match in re.finditer("\n", text)]
         self.items: dict[Key, int] = {}  # how many tables each [[array]] has so far
 
@@ -44,7 +44,7 @@ class _Walk:
                 table = self.header()
             else:
                 self.pair(table)
-        return self.found
+        return self.positions
 
     def past(self, pattern: re.Pattern[str]) -> int:
         match = pattern.match(self.text, self.at)
@@ -53,7 +53,7 @@ class _Walk:
         return self.at
 
     def mark(self, key: Key, at: int) -> None:
-        self.found.setdefault(key, bisect_right(self.breaks, at - 1) + 1)
+        self.positions.setdefault(key, bisect_right(self.breaks, at - 1) + 1)
 
     def header(self) -> Key:
         start, several = self.at, self.text.startswith("[[", self.at)

@@ -37,9 +37,9 @@ def validated(file: SiteFile, content: Content) -> Site:
     try:
         site = SiteModel.model_validate(content.data)
     except ValidationError as error:
-        for found in error.errors(include_url=False):
-            if not (content.faults and found["type"] == "missing"):  # the base that is lacking may have it
-                faults.append(_fault(found, content, file))
+        for details in error.errors(include_url=False):
+            if not (content.faults and details["type"] == "missing"):  # the base that is lacking may have it
+                faults.append(_fault(details, content, file))
     for kind in ("platform", "launcher"):
         if fault := _unknown(kind, content):
             faults.append(fault)
@@ -60,26 +60,26 @@ def _place(fault: Fault) -> tuple[str, int]:
     return (path, int(line)) if line.isdigit() else (fault.origin, 0)
 
 
-def _fault(found: Any, content: Content, file: SiteFile) -> Fault:
-    kind, where, context = found["type"], found["loc"], found.get("ctx", {})
-    if where[-1:] == ("[key]",):
-        where = where[:-1]
-    shown = f", not {_shown(found['input'])}" if where[:1] != ("environment",) else ""  # values may be secret
-    text, hint = _MUST.get(kind, found["msg"]) + ("" if kind == "missing" else shown), ""
+def _fault(details: Any, content: Content, file: SiteFile) -> Fault:
+    kind, key, context = details["type"], details["loc"], details.get("ctx", {})
+    if key[-1:] == ("[key]",):
+        key = key[:-1]
+    shown = f", not {_shown(details['input'])}" if key[:1] != ("environment",) else ""  # values may be secret
+    text, hint = _MUST.get(kind, details["msg"]) + ("" if kind == "missing" else shown), ""
     if kind == "extra_forbidden":
-        text, hint = "there is no such key", _nearest_key(where)
+        text, hint = "there is no such key", _nearest_key(key)
     elif kind == "greater_than_equal":
         text = f"must be {context['ge']} or more{shown}"
     elif kind == "literal_error":
-        near = nearest(str(found["input"]), JOB_MODES)
+        near = nearest(str(details["input"]), JOB_MODES)
         text, hint = f"must be {context['expected']}{shown}", near if near.startswith("did you") else ""
     elif kind == "disagreement":
-        where, text = context["key"], context["text"]
+        key, text = context["key"], context["text"]
     elif kind == "value_error":
         text = str(context["error"])
-        if text.startswith("must") and not isinstance(found["input"], BaseModel | dict):
+        if text.startswith("must") and not isinstance(details["input"], BaseModel | dict):
             text += shown
-    return Fault(_origin(where, content, file), ".".join(map(str, where)), text, hint)
+    return Fault(_origin(key, content, file), ".".join(map(str, key)), text, hint)
 
 
 def _origin(where: Key, content: Content, file: SiteFile) -> str:

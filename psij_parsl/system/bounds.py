@@ -59,7 +59,7 @@ def _listed() -> list[str]:
 def _pages(pid: int, pgid: int | None = None) -> int:
     """What a process has in memory, in pages; 0 if it is gone, or of another group than that."""
     try:
-        words = process_status(pid)
-        return int(words[RESIDENT]) if pgid is None or int(words[GROUP]) == pgid else 0
+        fields = process_status(pid)
+        return int(fields[RESIDENT]) if pgid is None or int(fields[GROUP]) == pgid else 0
     except (OSError, IndexError, ValueError):
         return 0

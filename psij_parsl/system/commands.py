@@ -83,11 +83,11 @@ def matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 def client_environment(keep: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a manager's command: what every client needs and the patterns in `keep`."""
-    chosen_by = matcher((*KEPT, *keep))
-    chosen = {name: value for name, value in environ.items() if chosen_by.fullmatch(name)}
-    chosen.setdefault("PATH", os.defpath)
-    chosen["LC_ALL"] = "C.UTF-8"  # messages are matched in English, names stay UTF-8
-    return chosen
+    kept_names = matcher((*KEPT, *keep))
+    environment = {name: value for name, value in environ.items() if kept_names.fullmatch(name)}
+    environment.setdefault("PATH", os.defpath)
+    environment["LC_ALL"] = "C.UTF-8"  # messages are matched in English, names stay UTF-8
+    return environment
 
 
 class CommandRunner:
@@ -215,11 +215,11 @@ class _Streams:
 
     def __init__(self, process: subprocess.Popen[bytes], text: bytes, bounds: Bounds | None) -> None:
         self._process, self._text = process, memoryview(text)
-        self._most = bounds.output_mb * 2**20 if bounds is not None else None
+        self._output_limit = bounds.output_mb * 2**20 if bounds is not None else None
         self._watch = Watch(process.pid, bounds.memory_mb) if bounds is not None else None
         self._hurry = in_a_hurry(_LEAST_S)
-        self._said = f"it printed more than {bounds.output_mb} MB" if bounds is not None else ""
-        self._grown = f"it took more than {bounds.memory_mb} MB of memory" if bounds is not None else ""
+        self._output_exceeded = f"it printed more than {bounds.output_mb} MB" if bounds is not None else ""
+        self._memory_exceeded = f"it took more than {bounds.memory_mb} MB of memory" if bounds is not None else ""
         self._kept = {pipe.fileno(): bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None}
         self._open = set(self._kept)
 
@@ -243,8 +243,8 @@ class _Streams:
                     elif not self._take(key.fd):
                         ready.unregister(key.fd)
                         self._open.discard(key.fd)
-                if self._most is not None and sum(map(len, self._kept.values())) > self._most:
-                    return self._said
+                if self._output_limit is not None and sum(map(len, self._kept.values())) > self._output_limit:
+                    return self._output_exceeded
         while True:  # it may close its output and go on
             wait, over = self._pause(deadline)
             if over and self._process.poll() is None:
@@ -260,14 +260,14 @@ class _Streams:
             return 0.0, _TIME
         if self._watch is None:
             return left, ""
-        over = self._grown if self._watch.exceeded() else _LEFT if self._hurry() else ""
+        over = self._memory_exceeded if self._watch.exceeded() else _LEFT if self._hurry() else ""
         return max(0.0, min(left, self._watch.due - time.monotonic())), over
 
     def _take(self, number: int) -> bool:
         """Read some of one stream; False at its end."""
         piece = os.read(number, 65536)
         kept = self._kept[number]
-        if self._most is not None or len(kept) < _KEPT:
+        if self._output_limit is not None or len(kept) < _KEPT:
             kept += piece
         return bool(piece)
 
@@ -296,11 +296,11 @@ class _Streams:
 
     def texts(self) -> list[str]:
         """What was printed on each stream."""
-        found = []
+        texts = []
         for kept in self._kept.values():
-            found.append(kept.decode("utf-8", "surrogateescape"))
+            texts.append(kept.decode("utf-8", "surrogateescape"))
             kept.clear()
-        return found
+        return texts
 
 
 def _shut(pipe: IO[bytes]) -> None:

@@ -140,23 +140,23 @@ def guard(path: Path) -> bool:
     write if it is the owner's private one, as on systems where each user has a group of the same name.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return False
     mine = os.geteuid()
-    if found.st_uid != mine:
+    if status.st_uid != mine:
         raise JournalError(
-            f"the state directory {path} belongs to another user (uid {found.st_uid})",
+            f"the state directory {path} belongs to another user (uid {status.st_uid})",
             hint="set PSIJ_PARSL_HOME to a directory of your own",
         )
-    if found.st_mode & 0o002 or (found.st_mode & 0o020 and not _private(found.st_gid)):
-        who = "others" if found.st_mode & 0o002 else "your group"
+    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not _private(status.st_gid)):
+        who = "others" if status.st_mode & 0o002 else "your group"
         raise JournalError(f"{who} can write to the state directory {path}", hint=f"chmod go-w {path}")
     for above in Path(os.path.realpath(path)).parents:
-        found = os.stat(above)
-        if found.st_uid == 0 or found.st_mode & stat.S_ISVTX:
+        status = os.stat(above)
+        if status.st_uid == 0 or status.st_mode & stat.S_ISVTX:
             break
-        if found.st_mode & 0o002:
+        if status.st_mode & 0o002:
             raise JournalError(
                 f"others can write to {above}, above the state directory {path}", hint=f"chmod o-w {above}"
             )
@@ -165,16 +165,16 @@ def guard(path: Path) -> bool:
 
 def guard_spool(path: Path) -> None:
     """See that nobody else can take away or replace job folders that are made in that one. Raises `JournalError`."""
-    found = os.stat(path)
-    if found.st_mode & stat.S_ISVTX:
+    status = os.stat(path)
+    if status.st_mode & stat.S_ISVTX:
         return
-    if found.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (os.geteuid(), 0):
         raise JournalError(
-            f"{path}, where job folders are to lie, belongs to another user (uid {found.st_uid})",
+            f"{path}, where job folders are to lie, belongs to another user (uid {status.st_uid})",
             hint="name another `spool` in the site's file, or have that one made sticky (chmod +t)",
         )
-    if found.st_mode & 0o002 or (found.st_mode & 0o020 and not _private(found.st_gid)):
-        who = "others" if found.st_mode & 0o002 else "its group"
+    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not _private(status.st_gid)):
+        who = "others" if status.st_mode & 0o002 else "its group"
         raise JournalError(
             f"{who} can write to {path}, where job folders are to lie", hint=f"chmod go-w {path}, or chmod +t {path}"
         )

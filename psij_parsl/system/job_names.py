@@ -11,5 +11,5 @@ CLUSTER_PREFIX = "cluster="  # before the name of a cluster, where one was chose
 
 def cluster_in(key: str) -> str:
     """The name of the cluster that was chosen, in `JobRecord.cluster`; '' if none was."""
-    before, found, name = key.rpartition(CLUSTER_PREFIX)
-    return name if found and (not before or before.endswith("|")) else ""
+    before, prefix, name = key.rpartition(CLUSTER_PREFIX)
+    return name if prefix and (not before or before.endswith("|")) else ""

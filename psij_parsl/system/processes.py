@@ -34,8 +34,8 @@ def process_start(pid: int) -> str:
     One that has ended is gone, also while its parent has not asked how it ended.
     """
     try:
-        words = process_status(pid)
-        return "" if words[STATE] in b"ZX" else words[STARTED].decode()
+        fields = process_status(pid)
+        return "" if fields[STATE] in b"ZX" else fields[STARTED].decode()
     except (OSError, IndexError):
         if os.path.isdir("/proc/self"):
             return ""

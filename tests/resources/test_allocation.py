@@ -398,7 +398,7 @@ def test_gpus_that_a_vendors_tool_lists(tool: str, expected: tuple[str, ...]) ->
     def run(argv: list[str]) -> Output:
         return Output(tuple(argv), 0, TOOLS[argv[0]], "")
 
-    assert gpus.asked(run, lambda name: name == tool) == expected
+    assert gpus.query_tools(run, lambda name: name == tool) == expected
 
 
 def tool(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
