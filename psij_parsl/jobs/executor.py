@@ -108,8 +108,8 @@ class Submission:
         elements = self.elements()
         if status.state is JobState.COMPLETED:
             return "".join(map(_printed, elements or [self]))
-        told = self.executor.status(elements) if elements else []
-        first = next((each for each, end in zip(elements, told, strict=True) if end.state is status.state), self)
+        ends = self.executor.status(elements) if elements else []
+        first = next((each for each, end in zip(elements, ends, strict=True) if end.state is status.state), self)
         raise failure(self, status, first)
 
 
@@ -144,7 +144,7 @@ def _printed(submission: Submission) -> str:
 
 
 def failure(submission: Submission, status: JobStatus, element: Submission | None = None) -> JobFailed:
-    """The error that explains a bad end; `element` is the one of an array whose words it shows."""
+    """The error that explains a bad end; `element` is the one of an array whose output it shows."""
     kind = LostJob if status.reason is EndReason.LOST else JobFailed
     shown = element or submission
     text = f"job {submission.id} ({submission.name}) ended {status.describe()}"

@@ -72,23 +72,23 @@ def whose(
     if tagged or record.foreign or _logs_elsewhere(entry, record):
         return Whose.STRANGER  # ours would bear its tag
     earliest, latest = entry.intended - _NEAR_S, (entry.committed or time.time()) + _NEAR_S
-    near = any(earliest <= told - clock <= latest for told in _readings(record.submitted))
+    near = any(earliest <= submitted - clock <= latest for submitted in _readings(record.submitted))
     return Whose.KNOWN if near else Whose.STRANGER
 
 
 def bearers_of(scheduler: Scheduler, record: SchedulerRecord) -> set[str]:
     """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
-    found = set()
+    bearers = set()
     if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # no text: a stranger's
-        found.add(tagged)
+        bearers.add(tagged)
     folder, _, name = record.output.rpartition("/")
     if name.startswith(MANAGER_LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
-        found.add(parent)
-    return found
+        bearers.add(parent)
+    return bearers
 
 
 def _logs_elsewhere(entry: JobRecord, record: SchedulerRecord) -> bool:
-    """Whether the log of a record without our tag is told to go elsewhere than that of the job would."""
+    """Whether the log of a record without our tag goes elsewhere than that of the job would."""
     return bool(record.output) and not (record.output.endswith("/dev/null") and _ODD.search(entry.place) is not None)
 
 
@@ -96,7 +96,10 @@ def _same(one: float, other: float) -> bool:
     return abs(one - other) < SAME_S
 
 
-def _readings(told: float) -> list[float]:
-    """The times that a time without a zone may be: two in the hour that is told twice, in autumn."""
-    words = time.localtime(told)[:6]
-    return [told, *(at for at in (told - _HOUR_S, told + _HOUR_S) if time.localtime(at)[:6] == words)]
+def _readings(submitted: float) -> list[float]:
+    """The times that a time without a zone may be: two in the hour that comes twice, in autumn."""
+    clock_face = time.localtime(submitted)[:6]
+    return [
+        submitted,
+        *(at for at in (submitted - _HOUR_S, submitted + _HOUR_S) if time.localtime(at)[:6] == clock_face),
+    ]

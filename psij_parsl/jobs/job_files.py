@@ -141,10 +141,10 @@ def calls_a_shell(job: Job) -> bool:
             head = file.readline(256).decode(errors="replace")
     except OSError:
         head = ""
-    words = head[2:].split() if head.startswith("#!") else list(job.command)
-    if os.path.basename(words[0] if words else "") == "env":
-        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-    return bool(words) and os.path.basename(words[0]) in ("bash", "sh")
+    args = head[2:].split() if head.startswith("#!") else list(job.command)
+    if os.path.basename(args[0] if args else "") == "env":
+        args = [arg for arg in args[1:] if not arg.startswith("-") and "=" not in arg]
+    return bool(args) and os.path.basename(args[0]) in ("bash", "sh")
 
 
 def values(job: Job) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def requests(job: Job) -> dict[str, Any]:
 def _template_values(
     settings: FileSettings, job: Job, place: JobPlace, dependencies: Dependencies, *, launch: str, elements: bool
 ) -> dict[str, Any]:
-    """The core's own words for the template: see `template.GIVEN`. `launch` are the lines that start the command."""
+    """The values that the core itself gives the template: see `template.GIVEN`. `launch` are the lines that start the command."""
     return {
         **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
         "id": place.id,

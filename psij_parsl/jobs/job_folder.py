@@ -66,23 +66,23 @@ class ExitFile:
         `same_id` tells whether two spellings are of one id.
         """
         try:
-            words = read_plain(folder / "exit", _EXIT_MOST).decode().split()
-            found = cls(words[0], int(words[1]), int(words[2]), words[3], float(words[4]))
+            fields = read_plain(folder / "exit", _EXIT_MOST).decode().split()
+            exit_file = cls(fields[0], int(fields[1]), int(fields[2]), fields[3], float(fields[4]))
         except (OSError, ValueError, IndexError):
             return None
-        sensible = 0 <= found.attempt < 2**31 and 0 <= found.code < 256 and 0 <= found.ended < 1e11
-        if not sensible or not same_id(found.native, native):
+        sensible = 0 <= exit_file.attempt < 2**31 and 0 <= exit_file.code < 256 and 0 <= exit_file.ended < 1e11
+        if not sensible or not same_id(exit_file.native, native):
             return None
-        return replace(found, detail=_setup(folder)) if found.stage == "setup" else found
+        return replace(exit_file, detail=_setup(folder)) if exit_file.stage == "setup" else exit_file
 
 
 def _setup(folder: Path) -> str:
     """The text of the setup that failed, and how; '' where nobody can tell."""
     try:
-        said = read_plain(folder / "setup", _LONGEST).decode("utf-8", "replace")
+        content = read_plain(folder / "setup", _LONGEST).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
-    code, _, text = said.partition("\n")
+    code, _, text = content.partition("\n")
     how = f"exit code {code}" if code.isdigit() else "it ended the shell, or became another program"
     shown = " ".join(text.split())
     return f"{shown[:_SHOWN]}{'...' if len(shown) > _SHOWN else ''} ({how})"

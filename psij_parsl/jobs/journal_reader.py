@@ -48,18 +48,18 @@ class JournalReader:
         wanted = list(dict.fromkeys(ids))
         with self._log.current():
             records = self._log.known.records
-            found = {job_id: record_of(records, job_id) for job_id in wanted if job_id in records}
-            if len(found) == len(wanted):
-                return found
+            entries = {job_id: record_of(records, job_id) for job_id in wanted if job_id in records}
+            if len(entries) == len(wanted):
+                return entries
             shelf = self._log.known.shelf()
-        found |= shelf.some(job_id for job_id in wanted if job_id not in found)
-        return {job_id: found[job_id] for job_id in wanted if job_id in found}
+        entries |= shelf.some(job_id for job_id in wanted if job_id not in entries)
+        return {job_id: entries[job_id] for job_id in wanted if job_id in entries}
 
     def recent(self, *, after: float = 0.0, count: int = 0) -> dict[str, JobRecord]:
         """The records submitted since then (seconds since the epoch), the newest so many of them; oldest first."""
         live, shelf = self._all()
-        found = [entry for entry in live if entry.intended >= after]
-        both = sorted([*shelf.recent(after, count), *found], key=attrgetter("intended"))
+        entries = [entry for entry in live if entry.intended >= after]
+        both = sorted([*shelf.recent(after, count), *entries], key=attrgetter("intended"))
         return {entry.id: entry for entry in both[-count if count else 0 :]}
 
     def aged(self, before: float) -> Iterator[JobRecord]:

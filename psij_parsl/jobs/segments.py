@@ -48,10 +48,10 @@ class Segment:
     @classmethod
     def named(cls, path: Path) -> Segment | None:
         """The segment in a file of that name; None if it is no segment's."""
-        found = _NAME.fullmatch(path.name)
-        if found is None:
+        match = _NAME.fullmatch(path.name)
+        if match is None:
             return None
-        first, last, *numbers = found.groups()
+        first, last, *numbers = match.groups()
         return cls(path, first, last, *map(int, numbers))
 
     def read(self) -> bytes:
@@ -74,30 +74,30 @@ class Segment:
             offset += len(block)
             text = rest + block
             end = text.rfind(b"\n") + 1
-            for found in LINE.finditer(text[:end]):
-                yield found[1].decode(), found[0]
+            for match in LINE.finditer(text[:end]):
+                yield match[1].decode(), match[0]
             rest = text[end:]
             if not block:
                 return
 
     def ids(self) -> set[str]:
         """The ids of all its records."""
-        return {found.decode() for found in IDS.findall(self.read())}
+        return {match.decode() for match in IDS.findall(self.read())}
 
 
 def intended_at(line: bytes) -> float:
     """When the job of that line was submitted, without reading all of it."""
-    found = _INTENDED.search(line)
+    match = _INTENDED.search(line)
     try:
-        return float(found[1]) if found else 0.0
+        return float(match[1]) if match else 0.0
     except ValueError:
         return 0.0
 
 
 def may_hold(job_id: str, line: bytes) -> bool:
     """Whether that record can stand in a segment: one without an id of our kind stays in the log."""
-    found = IDS.match(line)
-    return found is not None and found[1] == job_id.encode() and ID.fullmatch(job_id) is not None
+    match = IDS.match(line)
+    return match is not None and match[1] == job_id.encode() and ID.fullmatch(job_id) is not None
 
 
 def write(folder: Path, records: Mapping[str, bytes]) -> list[Segment]:

@@ -105,12 +105,12 @@ class _Lookup:
             entries += filter(None, [self._shelf.native(native, self._asked)])
         if not entries:
             return None
-        chosen = _the_one(native, sorted(entries, key=attrgetter("intended")))
+        match = _the_one(native, sorted(entries, key=attrgetter("intended")))
         if self._of is None:
             if not going:
-                entries += filter(None, [self._shelf.native(native, partial(_elsewhere, chosen))])
-            _tell_of_others(native, chosen, entries)
-        return chosen
+                entries += filter(None, [self._shelf.native(native, partial(_elsewhere, match))])
+            _warn_of_others(native, match, entries)
+        return match
 
     def _asked(self, entry: JobRecord) -> bool:
         return self._of is None or self._of == (entry.platform, entry.cluster)
@@ -123,23 +123,23 @@ def _the_one(native: str, entries: Sequence[JobRecord]) -> JobRecord:
     """The entry that a manager's id means: the only open one, else the latest. Managers count from 1, each of them."""
     going = [entry for entry in entries if entry.open]
     if len(going) > 1:
-        said = ", ".join(f"{entry.id} ({entry.platform})" for entry in going)
+        names = ", ".join(f"{entry.id} ({entry.platform})" for entry in going)
         raise InvalidRequest(
-            f"{native!r} could mean {len(going)} jobs: {said}", hint="say our id of the one you mean"
+            f"{native!r} could mean {len(going)} jobs: {names}", hint="say our id of the one you mean"
         )
     return going[0] if going else entries[-1]
 
 
-def _elsewhere(chosen: JobRecord, other: JobRecord) -> bool:
-    return (chosen.platform, chosen.cluster) != (other.platform, other.cluster)
+def _elsewhere(match: JobRecord, other: JobRecord) -> bool:
+    return (match.platform, match.cluster) != (other.platform, other.cluster)
 
 
-def _tell_of_others(native: str, chosen: JobRecord, entries: Sequence[JobRecord]) -> None:
+def _warn_of_others(native: str, match: JobRecord, entries: Sequence[JobRecord]) -> None:
     """Say which job a manager's id was taken to be, where other managers have given that id too."""
-    others = {entry.id: f"{entry.id} ({entry.platform})" for entry in entries if _elsewhere(chosen, entry)}
+    others = {entry.id: f"{entry.id} ({entry.platform})" for entry in entries if _elsewhere(match, entry)}
     if others:
-        said = ", ".join(others.values())
-        log.warning("%s is taken to be job %s (%s), and not %s", native, chosen.id, chosen.platform, said)
+        names = ", ".join(others.values())
+        log.warning("%s is taken to be job %s (%s), and not %s", native, match.id, match.platform, names)
 
 
 def _span(indices: Sequence[int]) -> str:

@@ -32,9 +32,9 @@ class Shelf:
     def some(self, ids: Iterable[str]) -> dict[str, JobRecord]:
         """Those of these ids that are here."""
         wanted = sorted({job_id for job_id in ids if self._counts(job_id) and ID.fullmatch(job_id)})
-        found: dict[str, JobRecord] = {}
+        entries: dict[str, JobRecord] = {}
         for segment in self.segments if wanted else ():
-            here = [job_id for job_id in wanted if segment.first <= job_id <= segment.last and job_id not in found]
+            here = [job_id for job_id in wanted if segment.first <= job_id <= segment.last and job_id not in entries]
             if not here:
                 continue
             text = segment.read()
@@ -43,8 +43,8 @@ class Shelf:
             else:
                 among = set(here)
                 lines = ((job_id, line) for job_id, line in _all(text) if job_id in among)
-            found.update((job_id, entry) for job_id, line in lines if line and (entry := _entry(line)) is not None)
-        return found
+            entries.update((job_id, entry) for job_id, line in lines if line and (entry := _entry(line)) is not None)
+        return entries
 
     def started(self, beginning: str) -> list[str]:
         """The ids that begin so."""
@@ -245,7 +245,7 @@ def _entry(line: JobRecord | bytes) -> JobRecord | None:
 
 
 def _all(text: bytes) -> Iterator[tuple[str, bytes]]:
-    return ((found[1].decode(), found[0]) for found in LINE.finditer(text))
+    return ((match[1].decode(), match[0]) for match in LINE.finditer(text))
 
 
 def _line(text: bytes, job_id: str) -> bytes:

@@ -53,8 +53,8 @@ def _commit(channel: Channel, entry: JobRecord, script: Path, answer: Accepted, 
     native, sure, elements = answer.ids[0], answer.alone, answer.elements
     if not sure:
         with suppress(SchedulerError):  # not now: the next answer about all jobs will tell
-            if found := _by_tag(channel, entry):
-                native, sure, elements = found.native, True, found.elements
+            if shown := _by_tag(channel, entry):
+                native, sure, elements = shown.native, True, shown.elements
         if not sure and len(answer.ids) > 1:
             doubt = Ambiguous(f"the answer has several ids: {', '.join(answer.ids)}")
             return _settle(channel, entry, script, doubt, deadline)
@@ -77,13 +77,13 @@ def _discard(channel: Channel, entry: JobRecord) -> None:
 def _look_once(channel: Channel, entry: JobRecord, script: Path, error: Ambiguous, deadline: float) -> JobRecord:
     """After an answer that is not known, most likely a refusal: look once, and if it is not there it never runs."""
     try:
-        found = _by_tag(channel, entry)
+        shown = _by_tag(channel, entry)
     except SchedulerError:  # whoever cannot be asked either may be no manager at all: the patience is shorter
         deadline = min(deadline, time.monotonic() + channel.settle_s)
         return _settle(channel, entry, script, error, deadline)
-    if found:
-        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, found.native)
-        return channel.journal.commit(entry, found.native, sure=True, elements=found.elements)
+    if shown:
+        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, shown.native)
+        return channel.journal.commit(entry, shown.native, sure=True, elements=shown.elements)
     return _give_up(channel, entry, Rejected(error.message, hint=error.hint, output=error.output))
 
 
@@ -109,8 +109,8 @@ def _settle(channel: Channel, entry: JobRecord, script: Path, first: Ambiguous, 
         if claim:
             return channel.journal.commit(entry, channel.scheduler.whole(claim))
         try:
-            if found := _by_tag(channel, entry):
-                return channel.journal.commit(entry, found.native, sure=True, elements=found.elements)
+            if shown := _by_tag(channel, entry):
+                return channel.journal.commit(entry, shown.native, sure=True, elements=shown.elements)
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since >= channel.settle_s:
                 answer = channel.scheduler.submit(script, array=len(entry.array))
@@ -137,12 +137,12 @@ def _settle(channel: Channel, entry: JobRecord, script: Path, first: Ambiguous, 
 def _by_tag(channel: Channel, entry: JobRecord) -> JobRecord | None:
     """The submission with the manager's ids of what bears our tag; None if nothing does."""
     scheduler = channel.scheduler
-    found: Copies = {}
+    copies: Copies = {}
     for record in scheduler.ask(scheduler.live()):
         if entry.id in bearers_of(scheduler, record):
-            found.setdefault(whole_id(scheduler, record), []).append(record)
-    if len(found) > 1:
-        return settle_copies(channel.journal, scheduler, entry, found, proved=False)
-    for whole, records in found.items():
+            copies.setdefault(whole_id(scheduler, record), []).append(record)
+    if len(copies) > 1:
+        return settle_copies(channel.journal, scheduler, entry, copies, proved=False)
+    for whole, records in copies.items():
         return replace(entry, native=whole, elements=element_ids(scheduler, entry, records))
     return None

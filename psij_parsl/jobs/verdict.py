@@ -1,4 +1,4 @@
-"""How one job is: the manager's record, the exit file, the manager's log and our own journal put together.
+"""The status of one job from four sources: the manager's record, the exit file, the manager's log and our own journal.
 
 The manager's word counts. The exit file is the second source: it is believed where the manager has forgotten or
 lost the job, and where it names another code than the manager's 0.
@@ -72,18 +72,18 @@ class Inquiry:
 
     def exit_file(self, status: JobStatus) -> ExitFile | None:
         """The exit file of this id, if it is of the attempt that the status tells of."""
-        found = ExitFile.read(self.entry.element_folder(self.key), self.native, self.scheduler.same_id)
-        if found is None:
+        exit_file = ExitFile.read(self.entry.element_folder(self.key), self.native, self.scheduler.same_id)
+        if exit_file is None:
             return None
         if self.scheduler.counts_attempts:
-            return found if found.attempt >= status.attempt else None
-        return found if status.started is None or found.ended >= status.started - _LAG_S else None
+            return exit_file if exit_file.attempt >= status.attempt else None
+        return exit_file if status.started is None or exit_file.ended >= status.started - _LAG_S else None
 
     @property
     def ended_by_itself(self) -> bool:
         """Whether its exit file tells all: not where a signal ended it, for then only the manager knows why."""
-        found = self.exit_file(self.before)
-        return found is not None and found.code not in _KILLED
+        exit_file = self.exit_file(self.before)
+        return exit_file is not None and exit_file.code not in _KILLED
 
 
 def resolve_status(about: Inquiry) -> tuple[JobStatus, float | None]:
@@ -103,11 +103,11 @@ def resolve_status(about: Inquiry) -> tuple[JobStatus, float | None]:
         if exit_file is not None and exit_file.code:
             status = _by_script(replace(status, state=JobState.FAILED, exit_code=exit_file.code), exit_file)
         elif exit_file is None and about.scheduler.zero_may_lie and _leaves_exit_file(about):
-            return _zero(about, status)
+            return _ended_with_zero(about, status)
     elif status.state is JobState.FAILED and not status.reason:
-        status = _by_log(about, _told_by_script(about, status, exit_file))
+        status = _by_log(about, _explained_by_script(about, status, exit_file))
     elif status.reason is EndReason.OUT_OF_MEMORY and not status.message:
-        status = replace(status, message=_sign(about)[1])
+        status = replace(status, message=_reason_in_log(about)[1])
     if exit_file is not None and status.ended is not None and status.ended - exit_file.ended > _LATE_S:
         status = replace(status, ended=exit_file.ended)  # the manager was away, and tells when it came back
     return _canceled_if_asked(about, status), None
@@ -132,8 +132,8 @@ def _gone(about: Inquiry) -> tuple[JobStatus, float | None]:
     if not started and (name := about.unmet()):
         message = f"{entry.platform} removed it: {name} did not end as required"
         return _ended(about, JobState.CANCELED, EndReason.DEPENDENCY, message), None
-    if started and (told := _sign(about, before))[0]:
-        return _ended(about, JobState.FAILED, *told), None
+    if started and (logged := _reason_in_log(about, before))[0]:
+        return _ended(about, JobState.FAILED, *logged), None
     if about.now - since < about.grace_s * (_CLAIMED if started and before.state < JobState.ACTIVE else 1.0):
         return replace(before, message=f"{entry.platform} does not know it any more; looking again"), since
     forgotten = (UNSTARTED, UNSTARTED_ELEMENTS) if key else (UNSTARTED,)
@@ -163,7 +163,7 @@ def _leaves_exit_file(about: Inquiry) -> bool:
     return not about.entry.attached and bool(claimed_by(about.entry.element_folder(about.key)))
 
 
-def _zero(about: Inquiry, status: JobStatus) -> tuple[JobStatus, float | None]:
+def _ended_with_zero(about: Inquiry, status: JobStatus) -> tuple[JobStatus, float | None]:
     """The end of a job whose manager says 0 of every job at times: our script always leaves an exit file."""
     since = about.now if about.missing_since is None else about.missing_since
     if about.now - since < about.scheduler.exit_lag_s:
@@ -172,7 +172,7 @@ def _zero(about: Inquiry, status: JobStatus) -> tuple[JobStatus, float | None]:
     return _canceled_if_asked(about, replace(status, message="no exit file seen")), None
 
 
-def _told_by_script(about: Inquiry, status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
+def _explained_by_script(about: Inquiry, status: JobStatus, exit_file: ExitFile | None) -> JobStatus:
     """A failure that our own script explains, where the manager only knows the exit code."""
     if exit_file is None:
         return status
@@ -204,11 +204,11 @@ def _by_log(about: Inquiry, status: JobStatus) -> JobStatus:
         )
     if status.reason or not killed:
         return status
-    reason, line = _sign(about, status)
+    reason, line = _reason_in_log(about, status)
     return replace(status, reason=reason, message=line) if reason else status
 
 
-def _sign(about: Inquiry, status: JobStatus | None = None) -> tuple[EndReason | None, str]:
+def _reason_in_log(about: Inquiry, status: JobStatus | None = None) -> tuple[EndReason | None, str]:
     """Why the manager ended a job, and the line of its log that says so; of an earlier attempt nothing is taken."""
     path = manager_log(about.entry, about.key)
     if not about.scheduler.log_signs or about.entry.attached:
@@ -221,8 +221,8 @@ def _sign(about: Inquiry, status: JobStatus | None = None) -> tuple[EndReason | 
             return None, ""
     for line in reversed(end_of_log(path).splitlines()):
         for pattern, reason in about.scheduler.log_signs:
-            if found := re.search(pattern, line):
-                return reason, (found["text"] if "text" in found.groupdict() else line).strip()
+            if match := re.search(pattern, line):
+                return reason, (match["text"] if "text" in match.groupdict() else line).strip()
     return None, ""
 
 

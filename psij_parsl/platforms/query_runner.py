@@ -63,8 +63,8 @@ class QueryRunner(ManagerCommands):
             if number >= _QUESTIONS:
                 unheard.update(ids)
                 continue
-            found, silent = self._from_history(ids, since)
-            for record in found:
+            past, silent = self._from_history(ids, since)
+            for record in past:
                 answer.past.setdefault(self.plain_id(record.id), []).append(record)
             # A job that is not found may be what nobody could tell us, or what we could not read.
             unheard.update(
@@ -125,15 +125,15 @@ class QueryRunner(ManagerCommands):
         bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
         output = self.run(query.argv, **bounds)
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
-            complaint = self._error_pattern(output.text) if output.rc is not None else None
-            never = complaint is not None and complaint.permanent
+            pattern = self._error_pattern(output.text) if output.rc is not None else None
+            never = pattern is not None and pattern.permanent
             if never and query.name:
                 self._never.add(query.name)
             raise Unavailable(
                 f"{query.argv[0]} gave no answer: {first_line(output)}",
                 output=output.text,
-                hint=complaint.hint
-                if complaint is not None and never
+                hint=pattern.hint
+                if pattern is not None and never
                 else "states stay as they were; it is asked again later",
                 permanent=never,
             )
@@ -165,29 +165,32 @@ class QueryRunner(ManagerCommands):
             raise Unavailable(f"{query.argv[0]} printed nothing that can be read", output=output.stdout[:2000])
         return good, bad
 
-    def classify_error(self, output: Output, doing: str, words: str = "") -> SchedulerError:
-        """What a failed command means, as an error with the manager's own words; `words` are those that count."""
-        said = output.text
+    def classify_error(self, output: Output, action: str, own_words: str = "") -> SchedulerError:
+        """What a failed command means, as an error with the manager's own words; `own_words` are those that count."""
         name = output.argv[0]
         if output.rc is None:
             return Ambiguous(
-                f"{name} did not answer within {output.seconds:.0f} s", output=said, hint="the manager may be busy"
+                f"{name} did not answer within {output.seconds:.0f} s",
+                output=output.text,
+                hint="the manager may be busy",
             )
         if output.rc < 0:
-            return Ambiguous(f"{name} was killed by {signal_name(-output.rc)}", output=said, hint="see who did that")
-        complaint = self._error_pattern(words or said)
-        text = f"could not {doing}: {first_line(output)}"
-        if complaint is None:
-            return Rejected(text, output=said)
-        if complaint.accepted:
-            return Ambiguous(f"{name}: {first_line(output)}", output=said, hint=complaint.hint)
-        if complaint.transient:
-            return Unavailable(text, output=said, hint=complaint.hint)
-        server = bool(complaint.limit) and not complaint.client
-        return Rejected(text, output=said, limit=complaint.limit, hint=complaint.hint, answered=server)
+            return Ambiguous(
+                f"{name} was killed by {signal_name(-output.rc)}", output=output.text, hint="see who did that"
+            )
+        pattern = self._error_pattern(own_words or output.text)
+        text = f"could not {action}: {first_line(output)}"
+        if pattern is None:
+            return Rejected(text, output=output.text)
+        if pattern.accepted:
+            return Ambiguous(f"{name}: {first_line(output)}", output=output.text, hint=pattern.hint)
+        if pattern.transient:
+            return Unavailable(text, output=output.text, hint=pattern.hint)
+        server = bool(pattern.limit) and not pattern.client
+        return Rejected(text, output=output.text, limit=pattern.limit, hint=pattern.hint, answered=server)
 
-    def _error_pattern(self, said: str) -> ErrorPattern | None:
-        return next((each for each in self.error_patterns if re.search(each.pattern, said)), None)
+    def _error_pattern(self, text: str) -> ErrorPattern | None:
+        return next((known for known in self.error_patterns if re.search(known.pattern, text)), None)
 
     def warn_once(self, text: str) -> None:
         """Say a thing once per executor, however often it is seen."""
@@ -197,7 +200,7 @@ class QueryRunner(ManagerCommands):
 
 
 def first_line(output: Output) -> str:
-    """The most telling line of a command's words: the last error line, else the first line."""
+    """The most telling line of a command's output: the last error line, else the first line."""
     if output.over:
         return f"{output.over}, and was ended"
     if output.rc is None:

@@ -64,7 +64,7 @@ class Scheduler(QueryRunner):
             ids = self.job_ids(output.stdout)
             if output.rc == 0 and ids:
                 elements = self.element_ids(output.stdout, array) if array else ()
-                elements = elements if len(elements) == array else ()  # those that it did not say are told later
+                elements = elements if len(elements) == array else ()  # those that it did not print are known later
                 return Accepted(ids, self.says_only(output.stdout, ids[0]), elements)
             error = self._unsubmitted(output, ids)
             if not isinstance(error, Unavailable):
@@ -93,13 +93,13 @@ class Scheduler(QueryRunner):
             return Ambiguous(error.message, output=error.output, hint=error.hint, unknown=True)
         return error
 
-    def _own_words(self, said: str) -> str:
+    def _own_words(self, text: str) -> str:
         """The lines in which the submit command itself says no; all of them where none is known to be one.
 
-        A site's notices stand beside them, and may have any words: of accounts, of servers that refuse a connection.
+        A site's notices stand next to them, and may have any words: of accounts, of servers that refuse a connection.
         """
-        lines = said.splitlines() if self.refusal else []
-        return "\n".join(line for line in lines if re.search(self.refusal, line)) or said
+        lines = text.splitlines() if self.refusal else []
+        return "\n".join(line for line in lines if re.search(self.refusal, line)) or text
 
     # ---- acting ------------------------------------------------------------------------------------------
 
@@ -110,14 +110,14 @@ class Scheduler(QueryRunner):
             output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
             unknown |= self._meant(self.unknown_ids(output), group)
             for job_id in sorted(self._meant(self.later_ids(output), group)):
-                complaint = self._error_pattern(output.text)
-                hint = complaint.hint if complaint is not None else output.text
+                pattern = self._error_pattern(output.text)
+                hint = pattern.hint if pattern is not None else output.text
                 self.warn_once(f"{job_id} is out of reach just now, and is cancelled when that is over; {hint}")
         return unknown
 
-    def _meant(self, said: Collection[str], ids: Collection[str]) -> set[str]:
+    def _meant(self, named: Collection[str], ids: Collection[str]) -> set[str]:
         """Those of the ids that a command named, in whatever spelling."""
-        plain = {self.plain_id(each) for each in said}
+        plain = {self.plain_id(each) for each in named}
         return {job_id for job_id in ids if self.plain_id(job_id) in plain}
 
     def hold(self, ids: Collection[str]) -> None:
@@ -147,17 +147,17 @@ class Scheduler(QueryRunner):
         """Ask for more nodes for a running job. Raises `Unsupported` or `Rejected`, likewise."""
         self._optional(self.request_nodes_argv(job_id, number), "add nodes to a running job")
 
-    def _optional(self, argv: Sequence[str] | None, doing: str, cwd: str | None = None) -> None:
+    def _optional(self, argv: Sequence[str] | None, action: str, cwd: str | None = None) -> None:
         if argv is None:
-            raise Unsupported(f"this platform cannot {doing}", hint="`psij-run platform list` shows what each can")
-        self._command(argv, doing, cwd=cwd)
+            raise Unsupported(f"this platform cannot {action}", hint="`psij-run platform list` shows what each can")
+        self._command(argv, action, cwd=cwd)
 
     def _command(
-        self, argv: Sequence[str], doing: str, tolerate: Collection[str] = (), cwd: str | None = None
+        self, argv: Sequence[str], action: str, tolerate: Collection[str] = (), cwd: str | None = None
     ) -> Output:
         output = self.run(argv, cwd=cwd) if cwd else self.run(argv)
         if output.rc != 0:
-            error = self.classify_error(output, doing)
+            error = self.classify_error(output, action)
             if isinstance(error, Rejected) and self._meant(
                 self.unknown_ids(output) | self.ended_ids(output), tolerate
             ):
