@@ -25,6 +25,7 @@ BASH_OWN = frozenset(
         "BASH_ARGV",
         "BASH_CMDS",
         "BASH_COMMAND",
+        "BASH_MONOSECONDS",
         "BASH_LINENO",
         "BASH_SOURCE",
         "BASH_SUBSHELL",

@@ -92,7 +92,11 @@ def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
     """The files to which an element's stdout and stderr go, as the job's script has it."""
     if not job.stdout and not job.stderr:
         return folder / "stdout", folder / "stderr"
-    part = f".{key}" if key and job.array else ""
-    stdout = Path(f"{job.stdout}{part}") if job.stdout else folder / "stdout"
-    stderr = Path(f"{job.stderr}{part}") if job.stderr else (stdout if job.stdout else folder / "stderr")
+    index = key if job.array else ""
+    stdout = _of_element(job.stdout, index) if job.stdout else folder / "stdout"
+    stderr = _of_element(job.stderr, index) if job.stderr else (stdout if job.stdout else folder / "stderr")
     return stdout, stderr
+
+
+def _of_element(path: Path, index: str) -> Path:
+    return Path(f"{path}.{index}") if index and str(path) != os.devnull else Path(path)

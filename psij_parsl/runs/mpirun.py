@@ -1,7 +1,7 @@
 """MPIRun: the command line that starts the ranks of a run, for one launch method.
 
 A method gives, for each mode, the argv elements that stand before the command: no shell ever splits or swallows a
-value. See `docs/launch.md` for how one is added.
+value. See `docs/how-to/adding-a-launch-method.md` for how one is added.
 
 The command line has two faces. `argv(job, hosts=...)` is exact, for nodes that were assigned: the launcher binds
 nothing, for each rank is bound to the very cores and GPUs of the assignment by `binding.py`. `text(job)` is for a
@@ -96,7 +96,7 @@ class LauncherTraits:
 
 
 class MPIRun(LauncherTraits):
-    """One launch method. `mpi`, `serial` and `per_node` are its launch lines for the modes; see design of `job_mode`.
+    """One launch method. `mpi`, `serial` and `per_node` are its launch lines for the job modes (`Job.job_mode`).
 
     `mpi`: one run over all ranks, and one rank's failure ends it. `serial`: independent copies without MPI
     wiring, and one copy's failure leaves the others running. `per_node`: as `serial`, for long-lived helpers such

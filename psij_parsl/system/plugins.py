@@ -10,7 +10,7 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -69,16 +69,21 @@ class PluginGroup:
         return {point.name: point for point in entry_points(group=self.group)}
 
 
+def _builtin(group: PluginGroup) -> Sequence[str]:
+    """What the package has."""
+    return _names_in(tuple(importlib.import_module(group.package).__path__), group.kind)
+
+
 @cache
-def _builtin(group: PluginGroup) -> list[str]:
-    """What the package has, which no process changes. A folder in it is a plug-in if its `__init__.py` names one.
+def _names_in(folders: tuple[str, ...], kind: str) -> Sequence[str]:
+    """The plug-ins in those folders of a package, which no process changes. A folder in it is a plug-in if its `__init__.py` names one.
 
     Others have a part alone, such as the allocation of a manager whose jobs cannot be submitted yet.
     """
     return sorted(
         module.name
-        for module in pkgutil.iter_modules(importlib.import_module(group.package).__path__)
-        if not module.name.startswith("_") and (not module.ispkg or _names_one(group.kind, module))
+        for module in pkgutil.iter_modules(folders)
+        if not module.name.startswith("_") and (not module.ispkg or _names_one(kind, module))
     )
 
 

@@ -117,7 +117,9 @@ exec -- srun --kill-on-bad-exit=1 --nodes=92 --ntasks=736 --ntasks-per-node=8 --
   ) <"$psij_stdin"
   echo "code $?"
 }
-exec {psij_told}</dev/null || psij_end 125 start  # without a descriptor nobody would hear from the command
+# The pipe to the command takes four descriptors here; without them the command would run, and nobody hear from it.
+exec {psij_told}</dev/null {psij_two}</dev/null {psij_three}</dev/null {psij_four}</dev/null || psij_end 125 start
+exec {psij_two}<&- {psij_three}<&- {psij_four}<&-
 exec {psij_told}< <(psij_run "$@")
 psij_code=125 psij_stage=start  # until it has begun; without processes or open files it does not
 while read -r psij_word psij_number <&"$psij_told" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came

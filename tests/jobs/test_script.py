@@ -16,6 +16,7 @@ from psij_parsl.jobs.file_settings import FileSettings, JobPlace
 from psij_parsl.jobs.job_dependencies import Dependencies
 from psij_parsl.jobs.job_environment import exports, inherited
 from psij_parsl.jobs.job_files import SubmissionRequest, element_text, render, requests, values
+from psij_parsl.jobs.job_folder import outputs
 from psij_parsl.platforms.registry import platform, platforms
 
 PLATFORMS = [name for name, _ in platforms(plugins=False)]
@@ -263,3 +264,11 @@ def test_a_fixed_parameter_cannot_be_passed_through_a_second_time() -> None:
     with pytest.raises(InvalidRequest, match="wall_time_min is said twice"):
         values(Job(command=["true"], wall_time_min=5, parameters={"wall_time_min": 99}))
     assert values(Job(command=["true"], parameters={"qos": "x"}))["qos"] == "x"
+
+
+def test_elements_that_print_to_dev_null_have_no_file_of_their_own(tmp_path: Path) -> None:
+    job = Job(command=["true"], array=[0, 1], stdout=Path("/dev/null"), stderr=tmp_path / "errors")
+    text = BatchSchedulerExecutor("local", home=tmp_path / "home").render(job)
+    assert "psij_stdout=/dev/null\n" in text
+    assert f"psij_stderr={tmp_path}/errors${{psij_index:+.$psij_index}}\n" in text
+    assert outputs(tmp_path, "1", job) == (Path("/dev/null"), tmp_path / "errors.1")

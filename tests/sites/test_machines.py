@@ -224,7 +224,7 @@ def test_values_that_cannot_work_together_are_told(tmp_path: Path) -> None:
     done = psij_here("site", "check", str(file))
     assert done.returncode == 3
     first, second = done.stdout.splitlines()[1:]
-    assert re.search("a job of the defaults alone is refused.*60 minutes at most", first)
+    assert re.search("a job with the defaults alone is refused.*60 minutes at most", first)
     assert re.search("mine.toml:8.*'rankz'", second)
 
 
