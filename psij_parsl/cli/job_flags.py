@@ -10,7 +10,7 @@ from .flags import JSON, Argument, Flag
 VERBOSE = Flag("verbose", ("-v", "--verbose"), "", "Print more details on stderr.", switch=True, in_script=False)
 
 SHARE = Flag(
-    "share", ("--share",), "N", "Use 1/N of each node, so that N such runs fit on it; 1: whole nodes.", positive_int
+    "share", ("--share",), "N", "Use 1/N of each node, so that N such runs fit on each; 1: whole nodes.", positive_int
 )
 
 JOB_FLAGS: tuple[Flag, ...] = (
@@ -52,7 +52,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "mem",
         ("--mem",),
         "SIZE",
-        "Memory on each node: 4G, 512M; a number without unit is MB.",
+        "Memory on each node: 4G, 512M; a number without a unit is MB.",
         memory,
         variable=True,
     ),
@@ -67,7 +67,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
     Flag("queue", ("-q", "--queue", "-p", "--partition"), "NAME", "Queue or partition.", variable=True),
     Flag("account", ("-A", "--account", "--project"), "NAME", "Project to charge.", variable=True),
     Flag("job_name", ("-J", "--job-name"), "NAME", "Name of the job (default: the name of the command)."),
-    Flag("input", ("-i", "--input"), "FILE", "File to read stdin from (default: empty input).", job_file),
+    Flag("input", ("-i", "--input"), "FILE", "File to read stdin from (default: no input).", job_file),
     Flag("output", ("-o", "--output"), "FILE", "File for stdout, and for stderr unless -e is given.", job_file),
     Flag("error", ("-e", "--error"), "FILE", "File for stderr.", job_file),
     Flag("cwd", ("-D", "--cwd", "--chdir"), "DIR", "Working directory (default: the current directory)."),
@@ -92,7 +92,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "array",
         ("--array",),
         "INDICES",
-        "Job array: run once for each index, as 0-9,12,20-30:5; the job reads its index from $PSIJ_ARRAY_INDEX.",
+        "Job array: run once for each index, for example 0-9,12,20-30:5; the job reads its index from $PSIJ_ARRAY_INDEX.",
         indices,
         once=True,
     ),
@@ -100,7 +100,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "dependency",
         ("-d", "--dependency"),
         "[KIND:]ID,...",
-        "Start after these jobs. KIND: afterok (default), afterany, afternotok or after. Repeatable.",
+        "Start after these jobs. KIND: afterok (all succeeded, the default), afterany (ended), afternotok (failed) or after (started). Repeatable.",
         dependencies,
         many=True,
         replaces=True,
@@ -120,7 +120,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "launcher",
         ("--launcher",),
         "NAME",
-        "Launch method to use in place of the site's: srun, mpich, ...",
+        "Launch method to use instead of the site's: srun, mpich, ...",
         variable=True,
         complete="launchers",
     ),
@@ -133,15 +133,16 @@ JOB_FLAGS: tuple[Flag, ...] = (
         list,
         many=True,
     ),
-    Flag("setup_may_fail", ("--setup-may-fail",), "", "Start the command even if a --setup has failed.", switch=True),
-    Flag("hold", ("--hold",), "", "Do not start the job before `psij-run release`.", switch=True),
     Flag(
-        "site",
-        ("--site",),
-        "NAME",
-        "Site to use (default: the site that this host belongs to).",
-        variable=True,
-        complete="sites",
+        "setup_may_fail",
+        ("--setup-may-fail",),
+        "",
+        "Start the command even if a --setup command has failed.",
+        switch=True,
+    ),
+    Flag("hold", ("--hold",), "", "Keep the job waiting until you run `psij-run release`.", switch=True),
+    Flag(
+        "site", ("--site",), "NAME", "Site to use (default: the site of this host).", variable=True, complete="sites"
     ),
     Flag(
         "platform",

@@ -8,11 +8,13 @@ from ..errors import InvalidRequest
 from .flags import Argument
 
 _HELP = (
-    "Job ids (of psij-run or of the resource manager), ID_3 for an array element, `last`, or `all` for all jobs that"
+    "Job ids (of psij-run or of the resource manager), ID_3 for the element with index 3 of an array, `last`, or `all` for all jobs that"
     " have not ended."
 )
 OPEN_JOBS = Argument("jobs", "[JOB]...", _HELP, complete="selectors")
+NAMED_OPEN_JOBS = Argument("jobs", "JOB...", _HELP, complete="selectors")
 ANY_JOBS = Argument("jobs", "JOB...", _HELP, complete="every_job")
+ENDED_JOBS = Argument("jobs", "[JOB]...", "Ids of jobs that have ended, or `last`.", complete="every_job")
 
 
 def required(selectors: Sequence[str], command: str) -> Sequence[str]:

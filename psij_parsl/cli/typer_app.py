@@ -16,11 +16,11 @@ from .commands import COMMANDS, HIDDEN, load
 from .flags import Argument, Flag, collect
 from .quick_parser import program_start
 
-_HELP = "Submit, watch, cancel and collect jobs the same way on every machine."
+_HELP = "Submit, watch and cancel jobs, and get their output, the same way on every machine."
 _EXIT_CODES = (
     "Exit codes: 0 success, 2 wrong usage, 3 wrong site or configuration file, 4 refused by the resource manager,"
-    " 5 the job was lost, 6 done but stdout could not be written. `run`, `wait` and `launch` exit with the job's own"
-    " code (128 + signal number; 143 if the job was cancelled), with 124 when --timeout is over, and with 125 for an"
+    " 5 the job was lost, 6 the command was done, but its answer could not be written to stdout. `run`, `wait` and `launch` exit with the job's own"
+    " code (128 + the number of the signal that ended it; 143 if it was cancelled), with 124 if --timeout expires, and with 125 for an"
     " error of psij-run itself."
 )
 _ARGS = "psij_parsl.args"  # key in a typer context's `meta`

@@ -42,7 +42,7 @@ CANCEL = Command(
             "orphans",
             ("--orphans",),
             "",
-            "Cancel the jobs of workflows that are gone, such as Parsl's blocks after a kill -9.",
+            "Cancel jobs whose workflow has stopped without cancelling them, such as Parsl's blocks after a kill -9.",
             switch=True,
         ),
         JSON,

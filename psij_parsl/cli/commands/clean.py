@@ -19,7 +19,7 @@ from ..flag_types import age
 from ..flags import JSON, Flag
 from ..job_table import JobTable
 from ..output import Renderer
-from ..selectors import ANY_JOBS
+from ..selectors import ENDED_JOBS
 
 _ORPHAN_S = 86400.0  # a folder without a record that is younger may belong to a submission in progress
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}")
@@ -201,7 +201,7 @@ CLEAN = Command(
             "older_than",
             ("--older-than",),
             "AGE",
-            "Remove jobs that ended at least so long ago: 30d, 12h; a number without unit is days.",
+            "Remove jobs that ended at least this long ago: 30d, 12h; a number without a unit is days.",
             age,
             default="30d",
         ),
@@ -210,14 +210,14 @@ CLEAN = Command(
             "force",
             ("--force",),
             "",
-            "Remove the named jobs even if they have not ended; they are not cancelled.",
+            "Remove the named jobs even if they have not ended; they go on running.",
             switch=True,
         ),
         JSON,
     ),
-    ANY_JOBS,
+    ENDED_JOBS,
     details=(
-        "Without names, all jobs that ended long ago are removed (--older-than). Output files that were requested with"
+        "Without names, all jobs that ended longer ago than --older-than are removed. Output files that were requested with"
         " -o or -e are kept."
     ),
     examples=("psij-run clean --older-than 7d", "psij-run clean last"),

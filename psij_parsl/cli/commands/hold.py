@@ -11,7 +11,7 @@ from ..command import Command, Invocation
 from ..flags import JSON
 from ..job_table import JobTable
 from ..output import Renderer
-from ..selectors import OPEN_JOBS, required
+from ..selectors import NAMED_OPEN_JOBS, required
 
 
 def _hold(out: Renderer, invocation: Invocation) -> int:
@@ -40,5 +40,5 @@ def _change(out: Renderer, selectors: Sequence[str], *, hold: bool) -> int:
     return 0
 
 
-HOLD = Command("hold", "Keep queued jobs from starting.", _hold, (JSON,), OPEN_JOBS)
-RELEASE = Command("release", "Let held jobs start.", _release, (JSON,), OPEN_JOBS)
+HOLD = Command("hold", "Keep queued jobs from starting.", _hold, (JSON,), NAMED_OPEN_JOBS)
+RELEASE = Command("release", "Let held jobs start.", _release, (JSON,), NAMED_OPEN_JOBS)

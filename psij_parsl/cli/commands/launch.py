@@ -224,28 +224,34 @@ def _site(values: FlagValues) -> Site:
 
 _OWN_FLAGS: tuple[Flag, ...] = (
     SHARE,
-    Flag("spread", ("--spread",), "", "Prefer the emptiest nodes (default: the fullest with room).", switch=True),
+    Flag(
+        "spread",
+        ("--spread",),
+        "",
+        "Prefer the nodes with the most free cores (default: those with the fewest that are enough).",
+        switch=True,
+    ),
     Flag(
         "time",
         ("-t", "--time"),
         "TIME",
         "Expected duration, as 90 (minutes), 1:30:00 or 1h30m. The run is not started if it cannot end before the"
-        " allocation does.",
+        " allocation ends.",
         unambiguous(duration),
     ),
     Flag(
         "timeout",
         ("--timeout",),
         "TIME",
-        "Wait for room at most 30s, 5m, ...; then exit with 124.",
+        "Longest time to wait for free nodes, cores and GPUs: 30s, 5m, ...; then exit with 124.",
         unambiguous(duration),
     ),
-    Flag("no_wait", ("--no-wait",), "", "Do not wait for room: exit with 125 if there is none now.", switch=True),
+    Flag("no_wait", ("--no-wait",), "", "Do not wait: exit with 125 if not enough is free now.", switch=True),
     Flag(
         "grace",
         ("--grace",),
         "SECONDS",
-        "Time between the signal that ends the run and KILL (default: 10).",
+        "Seconds between the signal that asks the run to end and KILL (default: 10).",
         non_negative_int,
     ),
     Flag(
@@ -259,11 +265,16 @@ _OWN_FLAGS: tuple[Flag, ...] = (
         "option",
         ("--option",),
         "OPTION",
-        "Option for the launcher, as --option=--mpi=pmix. Repeatable.",
+        "Option for the launcher, for example --option=--mpi=pmix. Repeatable.",
         list,
         many=True,
     ),
-    Flag("input", ("-i", "--input"), "FILE", "File for stdin of rank 0; - is our own stdin (default: empty input)."),
+    Flag(
+        "input",
+        ("-i", "--input"),
+        "FILE",
+        "File for stdin of rank 0; - is the stdin of psij-run (default: no input).",
+    ),
     Flag(
         "output",
         ("-o", "--output"),
@@ -304,7 +315,7 @@ LAUNCH = Command(
     ),
     PROGRAM,
     details=(
-        "Waits until there is room next to other runs, binds each rank to its cores and GPUs, shows the output,"
+        "Waits until enough nodes, cores and GPUs are free, binds each rank to its cores and GPUs, shows the output,"
         " forwards signals, and exits with the exit code of the run."
     ),
     examples=(

@@ -35,7 +35,7 @@ def _list(out: Renderer, invocation: Invocation) -> int:
 
 LIST = Command(
     "list",
-    "List jobs on record: open ones, or all with -a.",
+    "List the recorded jobs that have not ended, or all with -a.",
     _list,
     (
         Flag("all", ("-a", "--all"), "", "Show ended jobs too.", switch=True),
@@ -43,6 +43,6 @@ LIST = Command(
         Flag("count", ("-n", "--count"), "COUNT", "Show only the newest COUNT jobs.", positive_int),
         JSON,
     ),
-    details="Jobs that have ended since the last look are shown once more among the open ones.",
+    details="A job that has ended since you last asked is shown one more time.",
     examples=("psij-run list --all --since 2d",),
 )

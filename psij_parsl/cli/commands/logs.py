@@ -163,9 +163,9 @@ LOGS = Command(
     "Show the output of a job.",
     _logs,
     (
-        Flag("follow", ("-f", "--follow"), "", "Show more as it comes, until the job has ended.", switch=True),
-        Flag("stderr", ("--stderr",), "", "Show stderr in place of stdout.", switch=True),
-        Flag("manager", ("--manager",), "", "Show what the resource manager itself wrote.", switch=True),
+        Flag("follow", ("-f", "--follow"), "", "Keep showing new output until the job has ended.", switch=True),
+        Flag("stderr", ("--stderr",), "", "Show stderr instead of stdout.", switch=True),
+        Flag("manager", ("--manager",), "", "Show the resource manager's own messages about the job.", switch=True),
         Flag("lines", ("-n", "--lines"), "COUNT", "Show only the last COUNT lines.", non_negative_int),
     ),
     ANY_JOBS,

@@ -214,8 +214,8 @@ RUN = Command(
     JOB_FLAGS,
     JOB_COMMAND,
     details=(
-        "Waits for the job, shows its output as it comes, and exits with its exit code.\n\n"
-        "Ctrl-C cancels the job; a second Ctrl-C leaves at once."
+        "Waits for the job, shows its output while it runs, and exits with its exit code.\n\n"
+        "Ctrl-C cancels the job; a second Ctrl-C ends psij-run at once."
     ),
     examples=("psij-run run -N 2 -n 8 -t 30 -- ./solver input.dat", "psij-run run -q debug job.sh 7"),
     runs_program=True,

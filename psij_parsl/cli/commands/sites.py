@@ -154,14 +154,14 @@ SHOW = Command(
     "show",
     "Show the settings of a site, each with its file and line.",
     _show,
-    (Flag("config", ("--config",), "FILE", "Site file to show in place of a known site."), JSON),
+    (Flag("config", ("--config",), "FILE", "Site file to show instead of a known site."), JSON),
     Argument("name", "[NAME|FILE]", f"{_SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
     examples=("psij-run site show polaris",),
 )
 DETECT = Command("detect", "Show which site this host belongs to, and how it was recognized.", _detect, (JSON,))
 CHECK = Command(
     "check",
-    "Check site files, in all places; exit with 3 if one has errors.",
+    "Check all site files that are found, or the named ones; exit with 3 if one has errors.",
     _check,
     (JSON,),
     Argument("names", "[NAME|FILE]...", f"{_SITE_HELP} (default: all known sites).", complete="sites"),

@@ -74,14 +74,14 @@ def _watch(table: JobTable, out: Renderer, jobs: Selection) -> int:
 
 STATUS = Command(
     "status",
-    "Show the state of jobs: of those named, or of all open ones.",
+    "Show the state of the named jobs, or of all jobs that have not ended.",
     _status,
     (
         Flag("elements", ("--elements",), "", "Show each element of an array on its own line.", switch=True),
-        Flag("watch", ("--watch",), "", "Refresh until all jobs have ended, or until Ctrl-C.", switch=True),
+        Flag("watch", ("--watch",), "", "Refresh until all jobs have ended or you press Ctrl-C.", switch=True),
         JSON,
     ),
     OPEN_JOBS,
-    details="Jobs that have ended since the last look are shown once more among the open ones.",
+    details="A job that has ended since you last asked is shown one more time.",
     examples=("psij-run status last", "psij-run status --watch"),
 )

@@ -14,7 +14,7 @@ from ..flags import JSON, Flag
 from ..job_outcome import all_final, exit_status, failure_error
 from ..job_table import JobRow, JobTable
 from ..output import Renderer
-from ..selectors import OPEN_JOBS, required, some_ids
+from ..selectors import NAMED_OPEN_JOBS, required, some_ids
 
 
 def _wait(out: Renderer, invocation: Invocation) -> int:
@@ -58,20 +58,20 @@ def _report(out: Renderer, rows: Sequence[JobRow], *, timed_out: bool) -> int:
 
 WAIT = Command(
     "wait",
-    "Wait for jobs to end, and exit with their exit code.",
+    "Wait until the jobs have ended, and exit with their exit code.",
     _wait,
     (
         Flag(
             "timeout",
             ("--timeout",),
             "TIME",
-            "Wait no longer than 30s, 5m, 2h, ... (a number without unit is minutes).",
+            "Longest time to wait: 30s, 5m, 2h, ... (a number without a unit is minutes).",
             unambiguous(duration),
         ),
         JSON,
     ),
-    OPEN_JOBS,
-    details="With several jobs it is the highest exit code; 143 for a job that was cancelled, 124 when --timeout is over.",
+    NAMED_OPEN_JOBS,
+    details="With several jobs the exit code is the highest of theirs. It is 143 for a cancelled job, and 124 if --timeout expires.",
     examples=("psij-run wait --timeout 2h all",),
     foreground=True,
 )
