@@ -27,7 +27,7 @@ from psij_parsl.sites.generic import plain_site
 from psij_parsl.sites.layers import PACKAGE
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ["aurora", "frontier", "laptop", "lumi", "pbspro", "perlmutter", "polaris", "slurm"]
+SHIPPED = sorted(path.stem for path in PACKAGE.glob("*.toml"))
 Write = Callable[..., Path]
 
 
