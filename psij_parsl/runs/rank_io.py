@@ -12,7 +12,6 @@ from typing import IO, Any
 from ..errors import InvalidRequest, LaunchError
 
 PER_RANK = "%r"
-_BLOCK = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,21 +88,6 @@ class RankIO:
         if self.stderr is not None and self.stderr != self.stdout:
             stderr = files.enter_context(_opened(self.stderr, mode))
         return stdin, stdout, stderr
-
-
-def last_lines(path: Path, lines: int) -> str:
-    """The end of a file, read from its end; '' if there is none."""
-    try:
-        with path.open("rb") as file:
-            at, data = file.seek(0, os.SEEK_END), b""
-            while at > 0 and data.count(b"\n") <= lines:
-                step = min(_BLOCK, at)
-                at -= step
-                file.seek(at)
-                data = file.read(step) + data
-    except OSError:
-        return ""
-    return b"".join(data.splitlines(keepends=True)[-lines:] if lines > 0 else []).decode("utf-8", "replace")
 
 
 def _opened(path: Path, mode: str) -> IO[bytes]:

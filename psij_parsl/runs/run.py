@@ -19,10 +19,10 @@ from typing import Self
 
 from ..errors import InvalidRequest, LaunchError
 from ..signals import fresh
-from ..system.files import SHORT
+from ..system.files import SHORT, last_lines
 from .exit_codes import ExitCodesFile
 from .guard import Guard, killing_elsewhere
-from .rank_io import RankIO, last_lines
+from .rank_io import RankIO
 from .run_processes import MARK, LostDaemon, ProcessSweep, ends
 
 GRACE_S = 10.0

@@ -21,10 +21,11 @@ from psij_parsl.errors import InvalidRequest, LaunchError
 from psij_parsl.resources import Node
 from psij_parsl.runs.exit_codes import ExitCodesFile
 from psij_parsl.runs.mpirun import MPIRun
-from psij_parsl.runs.rank_io import RankIO, last_lines
+from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.registry import launcher
 from psij_parsl.runs.run import Run, RunCommand
 from psij_parsl.runs.run_processes import MARK, processes
+from psij_parsl.system.files import last_lines
 from tests.clusters.processes import Process
 
 HERE = socket.gethostname()
