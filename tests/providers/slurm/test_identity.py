@@ -221,7 +221,7 @@ def test_a_job_whose_comment_the_user_changed_is_still_ours(
     job = executor.submit(shell("sleep 600"))
     slurm.run("scontrol", "update", f"JobId={job.native_id}", "Comment=my best run")
     executor.wait_until(
-        [executor._find(job.id)], lambda statuses: statuses[0].state is JobState.ACTIVE, timeout=PATIENCE_S
+        executor.journal.find([job.id]), lambda statuses: statuses[0].state is JobState.ACTIVE, timeout=PATIENCE_S
     )
     assert job.status().state is JobState.ACTIVE
     assert job.cancel()
@@ -545,7 +545,7 @@ def test_a_block_of_parsl_goes_to_a_named_cluster(
     provider.script_dir = str(tmp_path)
     block = provider.submit("sleep 600", 1, "block")
     comes_true(lambda: provider.status([block])[0].state.name == "RUNNING")
-    (entry,) = provider._executor.journal.entries().values()
+    (entry,) = provider.blocks.executor.journal.entries().values()
     number, _, name = entry.native.partition(";")
     assert name == "two"
     assert state_in_slurm(number, "-M", "two") == "RUNNING"
