@@ -17,7 +17,7 @@ from . import host
 if TYPE_CHECKING:
     from ..system.commands import Runner
 
-#: One variable per vendor; what it lists is what a run may use.
+#: In this order: where several are set, the first that lists any is believed. (`system.gpu_variables` tells vendors.)
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 _NONE = frozenset(("-1", "NoDevFiles", "void", "none"))
 _PATIENCE_S = 5.0

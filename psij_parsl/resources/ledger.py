@@ -16,7 +16,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -278,19 +278,8 @@ def _forget_old(base: Path) -> None:
                 shutil.rmtree(file.parent, ignore_errors=True)
 
 
-def packed(ids: Iterable[int]) -> str:
-    """CPU ids as short text that keeps their order: `24-31,0-7`."""
-    runs: list[list[int]] = []
-    for number in ids:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
 def unpacked(text: str, _cache: dict[str, tuple[int, ...]] = {}) -> tuple[int, ...]:  # noqa: B006 - a memory
-    """The inverse of `packed`."""
+    """CPU ids of `format_ranges` text, remembered: the same few come again and again."""
     ids = _cache.get(text)
     if ids is None:
         if len(_cache) > 4096:

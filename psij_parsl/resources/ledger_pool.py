@@ -6,8 +6,9 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from ..system.id_ranges import format_ranges
 from .inventory import Inventory
-from .ledger import Holding, LedgerState, Part, packed, unpacked
+from .ledger import Holding, LedgerState, Part, unpacked
 from .node import Node
 from .node_types import UNIT, Plan, Shape
 from .pool import Piece, Taken
@@ -87,4 +88,4 @@ class LedgerPool:
 
     def _part(self, piece: Piece) -> Part:
         index, plan, cut = piece
-        return Part(self._pool.names[index], packed(cut.cpus), list(cut.gpus), plan.memory)
+        return Part(self._pool.names[index], format_ranges(cut.cpus), list(cut.gpus), plan.memory)

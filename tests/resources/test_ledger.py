@@ -20,9 +20,10 @@ import pytest
 from psij_parsl.errors import DoesNotFit, JournalError
 from psij_parsl.job import Resources
 from psij_parsl.resources import Allocation, Assignment, Hardware, Node, NodeResources, ledger
-from psij_parsl.resources.ledger import Holding, Ledger, LedgerState, Part, Ticket, packed, unpacked
+from psij_parsl.resources.ledger import Holding, Ledger, LedgerState, Part, Ticket, unpacked
 from psij_parsl.resources.ledger_books import LedgerBooks
 from psij_parsl.system import files
+from psij_parsl.system.id_ranges import format_ranges
 
 ComesTrue = Callable[..., None]
 
@@ -80,7 +81,7 @@ def test_views_that_differ_understand_each_other() -> None:
 
 
 def test_ids_are_kept_in_the_order_of_the_ranks() -> None:
-    assert packed((24, 25, 26, 0, 1, 9)) == "24-26,0-1,9"
+    assert format_ranges((24, 25, 26, 0, 1, 9)) == "24-26,0-1,9"
     assert unpacked("24-26,0-1,9") == (24, 25, 26, 0, 1, 9)
     nodes = shared(hardware=Hardware(gpu_cpus={"0": (2, 3), "1": (0, 1)}))
     assert got(nodes.assign(Resources(ranks_per_node=2, cpus_per_rank=2, gpus_per_rank=1)))[0].cpus == (2, 3, 0, 1)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...job import Resources
+from ...system.id_ranges import format_ranges
 from ..command import Command, Invocation
 from ..flags import JSON
 from ..job_flags import SHARE, job_flags
@@ -95,7 +96,7 @@ def _detect(out: Renderer, invocation: Invocation) -> int:
             "hosts": _compressed(names),
             "count": len(names),
             "memory": memory,
-            "cpus": f"{len(cpus)}: {_packed(cpus)}" if real else f"{len(cpus)}, ids unknown",
+            "cpus": f"{len(cpus)}: {format_ranges(cpus)}" if real else f"{len(cpus)}, ids unknown",
             "gpus": f"{len(gpus)}: {','.join(gpus)}" if gpus else "0",
         }
         for (cpus, gpus, memory, real), names in groups.items()
@@ -195,19 +196,13 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     nodes = row["nodes"]
     if not nodes:
         return {"hosts": "waits"}
-    cpus = {_packed(sorted(node["cpus"])) for node in nodes}
+    cpus = {format_ranges(sorted(node["cpus"])) for node in nodes}
     gpus = {",".join(node["gpus"]) for node in nodes}
     return {
         "hosts": _compressed(node["name"] for node in nodes),
         "cpus": " / ".join(sorted(cpus)),
         "gpus": " / ".join(sorted(gpus)),
     }
-
-
-def _packed(cpus: Sequence[int]) -> str:
-    from ...resources.ledger import packed
-
-    return packed(cpus)
 
 
 def _compressed(names: Any) -> str:
