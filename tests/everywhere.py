@@ -22,8 +22,10 @@ from tests.clusters.roots import Release, release
 
 _LIMIT = 4200.0  # seconds, for one run of pytest
 _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
-#: What is run on Slurm 24.11 and Python 3.13, and on 26.05 and 3.14: tests of that Slurm, and all the quick ones.
-_LATER = {"24.11": "cluster or not slow", "26.05": "cluster and every_slurm or not cluster and not slow"}
+#: What is run on Slurm 24.11 and on 26.05 beside the whole suite: these tests wait for jobs most of the time.
+_LATER = {"24.11": "cluster", "26.05": "cluster and every_slurm"}
+#: What is run there with Python 3.13 and 3.14 when all that has ended, for it keeps the processors busy.
+_QUICK = "not cluster and not slow"
 #: What is run on one Slurm that is asked for, where nothing is said of which tests.
 _OF_SLURM = ["-m", "cluster"]
 _TRIAL = """
@@ -97,13 +99,14 @@ class Run:
 
 
 def everywhere(workers: str) -> list[Run]:
-    """The whole suite on Debian 12, and beside it the other releases, one after the other."""
+    """The whole suite on Debian 12, and beside it the Slurms of the other releases, one after the other; then Pythons."""
     whole = Run(release("22.05"), [], workers, print_now)
     later: list[Run] = []
     for name, marks in _LATER.items():
         run = Run(release(name), ["-m", marks], "2", lambda line: None)
         run.show = run.output.append
         later.append(run)
+    quick = [Run(release(name), ["-m", _QUICK], workers, print_now) for name in _LATER]
     roots.make(whole.where)  # the others take a library from it
 
     def one_after_the_other() -> None:
@@ -119,7 +122,9 @@ def everywhere(workers: str) -> list[Run]:
             f"\n==== Slurm {run.slurm or run.where.slurm} and Python {run.python or '?'}, on Debian {run.where.name} ===="
         )
         print("".join(run.output), flush=True)
-    return [whole, *later]
+    for run in quick:
+        run()
+    return [whole, *later, *quick]
 
 
 def print_now(text: str) -> None:

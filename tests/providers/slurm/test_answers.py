@@ -40,7 +40,7 @@ def answers(executor: BatchSchedulerExecutor, job: Submission, number: int) -> l
     """The job's status after each of so many further answers of Slurm."""
     seen: list[JobStatus] = []
     asked = executor.snapshot.view().asked
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + number * PATIENCE_S  # on a busy machine each answer takes some seconds
     while len(seen) < number:
         assert time.monotonic() < deadline
         status = job.status()
