@@ -39,4 +39,6 @@ def managers() -> Iterator[Platform]:
 
 def manager(name: str) -> Platform:
     """The platform of that name, or the part of one. Raises `PluginError` if there is neither."""
-    return next((candidate for candidate in managers() if candidate.name == name), None) or platform(name)
+    group = PARTIAL if PARTIAL.has_builtin(name) else PLATFORMS
+    loaded: Platform = group.load(name)
+    return loaded

@@ -32,9 +32,13 @@ class PluginGroup:
     group: str
     expected: type = object
 
+    def has_builtin(self, name: str) -> bool:
+        """Whether the package has a plug-in of that name, be it broken; nothing of it is imported."""
+        return name.isidentifier() and name in _builtin(self)
+
     def load(self, name: str) -> Any:
         """The plug-in of that name. Raises `PluginError` if there is none or it cannot be loaded."""
-        if name.isidentifier() and name in _builtin(self):
+        if self.has_builtin(name):
             try:
                 return getattr(importlib.import_module(f"{self.package}.{name}"), self.kind)
             except (ImportError, AttributeError, TemplateError) as error:
