@@ -50,14 +50,11 @@ class Blocks:
     def executor(self) -> BatchSchedulerExecutor:
         return self._make_executor()
 
-    def submit(self, job: Callable[[], Job], name: str) -> JobRecord:
-        """Submit a block and return its record. Raises `SchedulerError` or `InvalidRequest` with the reason.
+    def submit(self, block: Job, name: str) -> JobRecord:
+        """Submit a block, for which `make_room` was called, and return its record.
 
-        After repeated failures nothing is sent for a while, and the error says so.
+        Raises `SchedulerError` or `InvalidRequest` with the reason.
         """
-        self._make_room()
-        self.backoff.check()
-        block = job()
         try:
             job_id = self.executor.submit(block).id
         except Ambiguous as error:
@@ -78,8 +75,11 @@ class Blocks:
         self._changed = time.monotonic()
         return record
 
-    def _make_room(self) -> None:
-        """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be."""
+    def make_room(self) -> None:
+        """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be.
+
+        After repeated failures it raises that for a while, too, and the error says so.
+        """
         deadline = time.monotonic() + _ROOM_S
         while len(live := self.live()) >= self.limit:
             staying = [entry for entry in live if not entry.cancelled]
@@ -90,6 +90,7 @@ class Blocks:
                 )
             self.poll(live)
             time.sleep(0.2)
+        self.backoff.check()
 
     def live(self) -> list[JobRecord]:
         """The records of those that have not ended, as far as is known."""

@@ -8,7 +8,6 @@ import os
 import sysconfig
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -199,8 +198,9 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         is sent for a while, and the error says so.
         """
         with self._mutex:
-            script = partial(self.script, command, tasks_per_node, job_name)
-            record = self.blocks.submit(lambda: self._shape.job(script(), job_name), job_name)
+            self.blocks.make_room()
+            script = self.script(command, tasks_per_node, job_name)
+            record = self.blocks.submit(self._shape.job(script, job_name), job_name)
             self._submitted(record)
         log.info("%s is job %s (%s %s), in %s", job_name, record.id, record.platform, record.native, record.folder)
         return record.id
