@@ -194,8 +194,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl.auto") -> str:
         """Submit a block and return our own id for it. Raises `SchedulerError` or `InvalidRequest` with the reason.
 
-        Never are there more live blocks than `max_blocks` (with 0: than `init_blocks`). After repeated failures nothing
-        is sent for a while, and the error says so.
+        It waits for room, and raises `Unavailable` while there is none: see `Blocks.make_room`.
         """
         with self._mutex:
             self.blocks.make_room()
