@@ -5,8 +5,9 @@ Names are loaded when they are first used, so that importing this package import
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .config import parsl_config as parsl_config
@@ -17,17 +18,12 @@ if TYPE_CHECKING:
     from .registry import register as register
 
 _WHERE = {
-    "BlockProvider": "provider",
-    "MPIRunLauncher": "launcher",
-    "consecutive_failures": "error_handlers",
-    "parsl_config": "config",
-    "provider_class": "registry",
-    "register": "registry",
+    "BlockProvider": ".provider",
+    "MPIRunLauncher": ".launcher",
+    "consecutive_failures": ".error_handlers",
+    "parsl_config": ".config",
+    "provider_class": ".registry",
+    "register": ".registry",
 }
 __all__ = [*_WHERE]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, _WHERE)

@@ -5,8 +5,9 @@ Authors of platforms import these names from here; each is loaded when it is fir
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from ..system.commands import Output as Output
@@ -49,14 +50,7 @@ _WHERE = {
     "str2bool": ".templates.parameters",
 }
 __all__ = [*_WHERE]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name], __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

@@ -8,8 +8,9 @@ alone serve others too.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .allocation import Allocation as Allocation
@@ -20,19 +21,12 @@ if TYPE_CHECKING:
     from .nodes import NodeResources as NodeResources
 
 _WHERE = {
-    "Allocation": "allocation",
-    "Assignment": "node",
-    "Hardware": "node",
-    "Holder": "node",
-    "Node": "node",
-    "NodeResources": "nodes",
+    "Allocation": ".allocation",
+    "Assignment": ".node",
+    "Hardware": ".node",
+    "Holder": ".node",
+    "Node": ".node",
+    "NodeResources": ".nodes",
 }
 __all__ = list(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _WHERE)
