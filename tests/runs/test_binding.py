@@ -370,7 +370,7 @@ def test_a_rank_ends_with_the_process_that_started_it(tmp_path: Path, comes_true
     comes_true(lambda: Path(f"/proc/{pid.read_text().strip()}/comm").read_text() == "sleep\n")
     parent.kill()
     parent.wait()
-    comes_true(lambda: Process.of(int(pid.read_text())) is None or not Process.of(int(pid.read_text())).alive)
+    comes_true(lambda: (rank := Process.of(int(pid.read_text()))) is None or not rank.alive)
 
 
 @pytest.mark.slow

@@ -39,11 +39,15 @@ def running(executor: BatchSchedulerExecutor, job: Submission) -> Submission:
 def answers(executor: BatchSchedulerExecutor, job: Submission, number: int) -> list[JobStatus]:
     """The job's status after each of so many further answers of Slurm."""
     seen: list[JobStatus] = []
+    times: list[float] = []
     asked = executor.snapshot.view().asked
     deadline = time.monotonic() + number * PATIENCE_S  # on a busy machine each answer takes some seconds
     while len(seen) < number:
-        assert time.monotonic() < deadline
         status = job.status()
+        times.append(time.monotonic() - deadline)
+        told = f"{status} after {seen}, at {times[-20:]}, {executor.snapshot.view()}"
+        assert not status.final, told  # nothing more would be asked
+        assert time.monotonic() < deadline, told
         if (now := executor.snapshot.view().asked) != asked:
             asked = now
             seen.append(status)
