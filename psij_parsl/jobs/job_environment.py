@@ -35,6 +35,25 @@ NEVER_INHERITED = (
     "PSIJ_SITE",
     "PSIJ_SITE_FILE",
 )
+#: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
+#: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
+NEVER_THE_NODES = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "MANPATH",
+    "MODULEPATH",
+    "LOADEDMODULES",
+    "_LMFILES_*",
+    "LMOD_*",
+    "_ModuleTable*",
+    "__LMOD_*",
+    "__MODULES_*",
+    "CONDA_*",
+    "LANG",
+    "LC_*",
+    "HOME",
+    "OMP_NUM_THREADS",
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLIENTS_OWN = ("LC_ALL",)  # for its messages
 
@@ -72,13 +91,14 @@ def environment_text(
     if job.inherit_environment:
         elsewhere = ("PSIJ_RUN_SITE", "PSIJ_RUN_CONFIG", *(("PSIJ_RUN_PLATFORM",) if settings.site else ()))
         if settings.node_settings:
-            lines.append(f"psij_look {shlex.join(f'{name}={value}' for name, value in client.items())}\n")
+            lines.append(_node_patterns(settings))
+            lines.append(f"psij_keep_from_node {shlex.join(f'{name}={value}' for name, value in client.items())}\n")
         set_later = {*own, *job.environment}
         dropped = (*settings.drop_environment, *elsewhere)
         from_outside = inherited(dropped, environ, settings.keep_environment)
         lines.append(exports({name: value for name, value in from_outside.items() if name not in set_later}))
         if settings.node_settings:
-            lines.append('[ "${#psij_node[@]}" = 0 ] || export "${psij_node[@]}"\n')
+            lines.append('[ "${#psij_of_node[@]}" = 0 ] || export "${psij_of_node[@]}"\n')
     lines.append(f"unset {' '.join(unset)}\n" if unset else "")
     own["PSIJ_JOB_CLUSTER"] = settings.cluster
     lines.append(exports({name: value for name, value in own.items() if value}))
@@ -95,3 +115,19 @@ def _set_by_client(given: Mapping[str, str], environ: Mapping[str, str]) -> str:
     """Shell text that takes away what the manager's client alone was given, and handed on to the job."""
     own = {name: value for name, value in given.items() if name not in environ and name in _CLIENTS_OWN}
     return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())
+
+
+def _node_patterns(settings: FileSettings) -> str:
+    """The shell function that tells whether a variable, as name=value, is one that the node sets for the job.
+
+    What is never the node's is named only where a pattern may match it.
+    """
+    never = matcher(NEVER_THE_NODES)
+    patterns = [f"{name}=*" for name in settings.node_settings if not never.fullmatch(name)]
+    wide = any("*" in name or "?" in name for name in settings.node_settings)
+    others = [*(f"{name}=*" for name in NEVER_THE_NODES if wide), *settings.stopgaps]
+    branches = [
+        *([f"{' | '.join(others)}) return 1 ;;"] if others else []),
+        *([f"{' | '.join(patterns)}) return ;;"] if patterns else []),
+    ]
+    return "\n".join(["psij_is_of_node() {", "case $1 in", *branches, "esac", "return 1", "}", ""])

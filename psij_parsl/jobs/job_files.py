@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,34 +13,15 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from ..job import Job, Resources
+from ..platforms.templates.loader import FUNCTIONS, functions_text
 from ..platforms.templates.quoting import Raw
-from ..system.commands import matcher
 from ..system.files import write_new
 from ..system.id_ranges import format_ranges
 from .file_settings import FileSettings, JobPlace
 from .job_dependencies import Dependencies
 from .job_environment import environment_text, exports
-from .launch_lines import WRAPPER, is_wrapped, launch_text
+from .launch_lines import WRAPPER, LaunchLines, is_wrapped, launch_lines
 
-#: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
-#: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
-NEVER_THE_NODES = (
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "MANPATH",
-    "MODULEPATH",
-    "LOADEDMODULES",
-    "_LMFILES_*",
-    "LMOD_*",
-    "_ModuleTable*",
-    "__LMOD_*",
-    "__MODULES_*",
-    "CONDA_*",
-    "LANG",
-    "LC_*",
-    "HOME",
-    "OMP_NUM_THREADS",
-)
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _SHAPE = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
@@ -86,6 +66,7 @@ class SubmissionRequest:
             from ..runs.binding import text
 
             files[WRAPPER] = text()
+        files[FUNCTIONS] = functions_text()
         files[_SCRIPT] = script
         return cls(job, elements, place, files, settings.executable)
 
@@ -112,7 +93,7 @@ def render(
     template = settings.template
     template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
     template.refuse_unexpressed(requests(job))
-    launch = launch_text(job, settings.launcher, place.folder, settings.launch)
+    launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
     given = _template_values(settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements)
     given["log"] = template.log_path(str(place.folder))
     return template.render(
@@ -167,7 +148,13 @@ def requests(job: Job) -> dict[str, Any]:
 
 
 def _template_values(
-    settings: FileSettings, job: Job, place: JobPlace, dependencies: Dependencies, *, launch: str, elements: bool
+    settings: FileSettings,
+    job: Job,
+    place: JobPlace,
+    dependencies: Dependencies,
+    *,
+    launch: LaunchLines,
+    elements: bool,
 ) -> dict[str, Any]:
     """The values that the core itself gives the template: see `template.GIVEN`. `launch` are the lines that start the command."""
     return {
@@ -179,7 +166,7 @@ def _template_values(
         "after": list(dependencies.ids),
         "guards": Raw(_guard_lines(dependencies.guards), "guards") if dependencies.guards else "",
         "exit_lag_s": round(settings.exit_lag_s),
-        "own_codes": Raw(" | ".join(map(str, sorted(settings.own_codes))), "own_codes") if settings.own_codes else "",
+        "own_codes": f" {' '.join(map(str, sorted(settings.own_codes)))} " if settings.own_codes else "",
         "array": format_ranges(sorted(job.array)),
         "indices": sorted(job.array),
         "hold": job.hold,
@@ -192,37 +179,25 @@ def _template_values(
         "elements": str(place.folder / "elements") if elements else "",
         "setup": [text.rstrip("\n") for text in job.setup],
         "setup_may_fail": job.setup_may_fail,
-        "functions": bool(job.setup) or elements or calls_a_shell(job),
-        "module_files": any(_MODULE.search(text) for text in job.setup),
-        **_node_settings(settings.node_settings, settings.stopgaps, inherit=job.inherit_environment),
+        "environment_names": list(job.environment),
+        "functions": _functions(job, elements=elements),
         "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
-        "launch": Raw(launch, "launch"),
+        "launch": Raw(launch.start, "launch"),
+        "before_launch": Raw(launch.before, "before_launch") if launch.before else "",
     }
 
 
-def _node_settings(patterns: Sequence[str], stopgaps: Sequence[str], *, inherit: bool) -> dict[str, Any]:
-    """The branches of the script's `case` over names and values; what is never the node's only where it may match."""
-    never = matcher(NEVER_THE_NODES)
-    wide = any("*" in name or "?" in name for name in patterns)
-    names = [f"{name}=*" for name in patterns if not never.fullmatch(name)] if inherit else []
-    return {
-        "node_settings": _case(names),
-        "node_never": _case([*(f"{name}=*" for name in NEVER_THE_NODES if wide), *stopgaps]) if names else "",
-    }
-
-
-def _case(patterns: Sequence[str]) -> Raw | str:
-    """The patterns of one branch of a shell's `case`, in lines of a readable length; '' for none."""
-    lines = textwrap.wrap(" | ".join(patterns), 100, break_long_words=False, break_on_hyphens=False)
-    return Raw(" \\\n        ".join(lines), "patterns") if patterns else ""
+def _functions(job: Job, *, elements: bool) -> str:
+    """Whether the script makes shell functions: "files" also where no variable leads to them, "" not at all."""
+    if any(_MODULE.search(text) for text in job.setup):
+        return "files"
+    return "yes" if job.setup or elements or calls_a_shell(job) else ""
 
 
 def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
     """Shell lines that end the job unless those that it comes after ended as it asks."""
-    return "\n".join(
-        f"psij_follows {shlex.join([kind, *folders])} || psij_end 125 dependency" for kind, folders in guards
-    )
+    return "\n".join(f"psij_require {shlex.join([kind, *folders])}" for kind, folders in guards)
 
 
 def element_text(jobs: Sequence[Job]) -> str:
@@ -235,8 +210,8 @@ def element_text(jobs: Sequence[Job]) -> str:
             f"psij_stdin={shlex.quote(str(job.stdin or '/dev/null'))}",
             f"psij_stdout={shlex.quote(str(job.stdout)) if job.stdout else '$psij_folder/stdout'}",
             f"psij_stderr={shlex.quote(str(job.stderr)) if job.stderr else _beside(job)}",
-            f"psij_environment() {{ :\n{exports(job.environment)}}}",
-            f"set -- {shlex.join(job.command)} ;;",
+            f"psij_element_environment() {{ :\n{exports(job.environment)}}}",
+            f"psij_command=({shlex.join(job.command)}) ;;",
         ]
     return "\n".join([*lines, "*) psij_end 125 element ;;", "esac", ""])
 

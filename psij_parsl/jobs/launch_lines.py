@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..job import Job
 from ..runs.registry import launcher as find_launcher
@@ -14,10 +15,22 @@ if TYPE_CHECKING:
 
 WRAPPER = "rank.sh"  # the file in a job's folder that starts each rank, where one does
 _CODES = "@codes@"  # stands for the file of an element's failing exit codes, which only the script can name
+_CODES_FILE = '"$PSIJ_JOB_FOLDER/codes"'
+_QUOTED = re.compile(r"""\"(?:\\.|[^"\\])*"|'[^']*'(?:"'"'[^']*')*""")  # a word, or a part of one
+
+_NEXT_LINE = " \\\n    "
+_FOUND = ("psij_launcher", "psij_words")  # variables that a launch method's `lines` set
 
 
-def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | None = None) -> str:
-    """The shell lines that become the command as its `job_mode` asks; "$@" follows, which is the command.
+class LaunchLines(NamedTuple):
+    """The shell lines of a script that start its command, "$@": `start` is the last one, which becomes the command."""
+
+    before: str
+    start: str
+
+
+def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | None = None) -> LaunchLines:
+    """The lines that start the command as its `job_mode` asks.
 
     `folder` is the job's, `launch` what the site says of the default launcher. Raises `InvalidRequest` where no
     launch method can do it.
@@ -25,8 +38,8 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | No
     if job.job_mode == "script":
         if job.launcher:  # not needed, and yet a name that there is not is a mistake
             find_launcher(job.launcher)
-        return "exec --"
-    from ..runs.binding import THREADS, Wrapper, thread_lines
+        return LaunchLines("", '  exec -- "$@"')
+    from ..runs.binding import THREADS, Wrapper
     from ..runs.rank_io import RankIO
 
     name, mode = job.launcher or default, job.job_mode or "mpi"
@@ -35,7 +48,7 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | No
     else:
         method = find_launcher(name)()
     with_threads = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
-    lines = [thread_lines(job.cpus_per_rank), method.lines(with_threads, mode=mode)]
+    before = [f"psij_threads {job.cpus_per_rank} {' '.join(THREADS)}", method.lines(with_threads, mode=mode)]
     parts = [method.text(with_threads, mode=mode)]
     codes = _CODES if mode in method.independent_copies else ""
     if codes or (job.gpus_per_rank and method.follows_assignment):  # it shows each rank all GPUs of its node
@@ -49,12 +62,20 @@ def launch_text(job: Job, default: str, folder: Path, launch: LaunchOptions | No
             io=io,
         )
         parts.append(shlex.join(rank.args(job, str(folder / WRAPPER))))
-    line = " ".join(filter(None, parts))
-    if not codes:
-        return "\n".join([*filter(None, lines), f"exec -- {line}".rstrip()])
-    end = f'{line} "$@" || exit\nread -r psij_code <{_CODES} || psij_code=0\nexit "$psij_code"'
-    serial = f"psij_serial() {{\n: >{_CODES}\n{end}\n}}\npsij_serial".replace(_CODES, '"$PSIJ_JOB_FOLDER/codes"')
-    return "\n".join([*filter(None, lines), serial])
+    line = f'{_NEXT_LINE.join(filter(None, parts))} "$@"'.lstrip()
+    programs = dict.fromkeys(text for text in _QUOTED.findall(line) if "\n" in text)
+    for number, text in enumerate(programs, 1):  # of ours: they would hide the line
+        before.append(f"psij_program_{number}={text}")
+        line = line.replace(text, f'"$psij_program_{number}"')
+    start = ""
+    if found := next((variable for variable in _FOUND if variable in line), ""):
+        start = f"  # ${found} is set below to the {name} that is found on the node\n"
+    if codes:
+        before.append(f": >{_CODES}".replace(_CODES, _CODES_FILE))
+        start += f'  {line} || exit\n  read -r psij_code <{_CODES} || psij_code=0\n  exit "$psij_code"'
+    else:
+        start += f"  exec -- {line}"
+    return LaunchLines("\n".join(filter(None, before)), start.replace(_CODES, _CODES_FILE))
 
 
 def is_wrapped(job: Job) -> bool:

@@ -133,14 +133,6 @@ def gpu_vendor(environment: Mapping[str, str]) -> str:
     return next((vendor for name, vendor in GPU_VARIABLES.items() if environment.get(name)), "")
 
 
-def thread_lines(cpus_per_rank: int) -> str:
-    """The same as shell text for a job script."""
-    ours = " ".join(f"{name}={cpus_per_rank}" for name in (OUR_THREADS, *THREADS))
-    theirs = "".join(f"${{{name}-${OUR_THREADS}}}" for name in THREADS)
-    unset = "".join(f"${OUR_THREADS}" for name in THREADS)
-    return f': "${{{OUR_THREADS}=}}"; [ "{theirs}" != "{unset}" ] || export {ours}'
-
-
 def threads(cpus_per_rank: int, environment: Mapping[str, str]) -> int:
     """How many threads OpenMP and its kin are to be told of: none (0) where the user has said it.
 

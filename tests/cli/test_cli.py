@@ -84,7 +84,7 @@ def test_render_shows_the_script_and_submits_nothing(home: Path) -> None:
     script = psij_here("render", "-t", "1h30m", "--", "echo", "a b")
     assert script.stdout.startswith("#!/bin/bash\n")
     assert "--time 5400" in script.stdout
-    assert "set -- echo 'a b'" in script.stdout
+    assert "psij_command=(echo 'a b')" in script.stdout
     dry = psij_here("submit", "--dry-run", "-t", "90", "--json", "--", "echo", "a b")
     assert json.loads(dry.stdout)["script"] == script.stdout
     assert json.loads(dry.stdout)["submit"][1] == "submit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,13 +28,14 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {},
         """#!/bin/bash
 #SBATCH --job-name=echo
-#SBATCH --comment=psij:j1
-#SBATCH --output=/spool/j1/manager.log
-#SBATCH --open-mode=append
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=1
 #SBATCH --time=00:10:00
+# psij-parsl's own:
+#SBATCH --comment=psij:j1
+#SBATCH --output=/spool/j1/manager.log
+#SBATCH --open-mode=append
 """,
     ),
     "slurm, much": (
@@ -61,9 +63,6 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
         },
         """#!/bin/bash
 #SBATCH --job-name=a_run_n_1
-#SBATCH --comment=psij:j1
-#SBATCH --output=/spool/j1/manager.log.%a
-#SBATCH --open-mode=append
 #SBATCH --nodes=3
 #SBATCH --ntasks-per-node=4
 #SBATCH --cpus-per-task=4
@@ -82,6 +81,10 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
 #SBATCH --array=0-2,9
 #SBATCH --hold
 #SBATCH --switches=2
+# psij-parsl's own:
+#SBATCH --comment=psij:j1
+#SBATCH --output=/spool/j1/manager.log.%a
+#SBATCH --open-mode=append
 """,
     ),
 }
@@ -103,7 +106,7 @@ def write(folder: Path, job: Job, environ: Mapping[str, str], elements: Sequence
 def test_the_directives_of(case: str) -> None:
     fields, expected = GOLDEN[case]
     text = script(case.partition(",")[0], Job(command=["echo", "hi"], **fields))
-    head = text.partition("# psij-parsl job j1")[0]
+    head = text.partition("# ---- your job ----")[0]
     assert "".join(line + "\n" for line in head.splitlines() if line.strip()) == expected
 
 
@@ -149,6 +152,58 @@ def test_a_rendered_script_is_the_one_that_would_be_sent() -> None:
     folder = str(executor.journal.home / "jobs")
     [sent_id] = os.listdir(folder)
     assert sent.replace(sent_id, "JOB") == shown
+
+
+# ---- how it reads ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_what_is_the_users_stands_first_and_together(name: str) -> None:
+    job = Job(
+        command=["./sim", "a b"],
+        directory=Path("/work"),
+        stdout=Path("/work/out"),
+        setup="module load x",
+        environment={"SECRET": "of mine"},
+        **PLAIN if name != "local" else {},
+    )
+    text = script(name, job)
+    options, mine, ours = re.split(r"(?m)^# ---- (?:your job|psij-parsl: nothing below is yours.*) ----\n", text)
+    assert options.splitlines()[0] == "#!/bin/bash"
+    assert mine.splitlines() == [
+        "psij_directory=/work",
+        "psij_stdin=/dev/null",
+        "psij_stdout=/work/out",
+        "psij_stderr=  # to stdout",
+        "psij_command=(./sim 'a b')",
+        "# Environment: that of the shell which submitted it; the job sets SECRET",
+        "psij_setup=(  # run before the command",
+        "  'module load x'",
+        ")",
+        'psij_launch() {  # "$@" is the command',
+        '  exec -- "$@"',
+        "}",
+        "",
+    ]
+    assert len(ours.splitlines()) < 40
+    assert "of mine" not in text
+
+
+def test_the_functions_are_in_the_folder_and_bash_can_read_them(tmp_path: Path) -> None:
+    write(tmp_path, Job(command=["true"]), {})
+    done = subprocess.run(["bash", "-n", tmp_path / "functions.sh"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_its_functions_a_script_says_that_it_cannot_see_the_folder(tmp_path: Path) -> None:
+    path = write(tmp_path, Job(command=["touch", str(tmp_path / "ran")]), {})
+    (tmp_path / "functions.sh").unlink()
+    done = subprocess.run(["bash", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 125
+    assert done.stderr.endswith(
+        f"does not see the job's folder {tmp_path}: the site's spool must be a shared directory\n"
+    )
+    assert not (tmp_path / "ran").exists()
 
 
 # ---- the environment -----------------------------------------------------------------------------------------------
@@ -270,5 +325,5 @@ def test_elements_that_print_to_dev_null_have_no_file_of_their_own(tmp_path: Pat
     job = Job(command=["true"], array=[0, 1], stdout=Path("/dev/null"), stderr=tmp_path / "errors")
     text = BatchSchedulerExecutor("local", home=tmp_path / "home").render(job)
     assert "psij_stdout=/dev/null\n" in text
-    assert f"psij_stderr={tmp_path}/errors${{psij_index:+.$psij_index}}\n" in text
+    assert f"psij_stderr={tmp_path}/errors  # .INDEX is added\n" in text
     assert outputs(tmp_path, "1", job) == (Path("/dev/null"), tmp_path / "errors.1")

@@ -12,6 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from psij_parsl import Job
+from psij_parsl.jobs.launch_lines import launch_lines
+from psij_parsl.platforms.templates.loader import functions_text
+
 #: A rank that writes down what it has, and when: RECORD_IN is a folder, its argument the seconds that it stays.
 RECORD = [
     "bash",
@@ -107,3 +111,8 @@ def held_twice(ranks: Sequence[Had]) -> list[Any]:
         holders.sort(key=lambda rank: rank.began)
         wrong += [(place, one, other) for one, other in pairwise(holders) if other.began < one.ended]
     return wrong
+
+
+def starting_lines(job: Job, default: str, folder: Path) -> str:
+    """What the script of that job does to start its command, "$@", as shell text that runs by itself."""
+    return "\n".join((functions_text(), *launch_lines(job, default, folder)))

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
-from psij_parsl.jobs.launch_lines import launch_text
+from psij_parsl.platforms.templates.loader import functions_text
 from psij_parsl.resources import Node
-from psij_parsl.runs.binding import THREADS, Wrapper, gpu_vendor, rows, text, thread_lines, threads
+from psij_parsl.runs.binding import THREADS, Wrapper, gpu_vendor, rows, text, threads
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.registry import launcher
 from psij_parsl.system.gpu_variables import GPU_VARIABLES
 from psij_parsl.system.id_ranges import format_ranges
 from tests.clusters.processes import Process
+from tests.runs.launches import starting_lines
 
 HERE = socket.gethostname()
 FOUR = Resources(ranks_per_node=4)
@@ -257,9 +258,9 @@ def test_over_a_whole_allocation_the_nodes_gpus_are_shared_out(seen: str, expect
 def test_a_jobs_script_shares_out_the_gpus_too(tmp_path: Path) -> None:
     (tmp_path / "rank.sh").write_text(text())
     job = Job(command=["sh"], ranks_per_node=2, gpus_per_rank=1, launcher="fork")
-    line = launch_text(job, "srun", tmp_path)
+    line = starting_lines(job, "srun", tmp_path)
     done = subprocess.run(
-        ["bash", "-c", f'{line} "$@"', "x", "sh", "-c", "echo $PSIJ_RANK $CUDA_VISIBLE_DEVICES"],
+        ["bash", "-c", line, "x", "sh", "-c", "echo $PSIJ_RANK $CUDA_VISIBLE_DEVICES"],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "6,4"},
         capture_output=True,
         text=True,
@@ -284,7 +285,8 @@ def test_threads_follow_the_cores_of_a_rank_unless_the_user_said_otherwise() -> 
     [({}, "4"), ({"OMP_NUM_THREADS": "2"}, "2"), ({"OMP_NUM_THREADS": "8", "PSIJ_THREADS": "8"}, "4")],
 )
 def test_in_a_script_likewise(environ: dict[str, str], expected: str) -> None:
-    script = f"set -u; {thread_lines(4)}; echo $OMP_NUM_THREADS"
+    threads = f"psij_threads 4 {' '.join(THREADS)}"
+    script = f"{functions_text()}\nset -u; {threads}; echo $OMP_NUM_THREADS"
     done = subprocess.run(["bash", "-c", script], env={"PATH": "/bin", **environ}, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"{expected}\n", "")
 
@@ -423,9 +425,9 @@ def test_a_script_tells_the_failure_of_a_copy_that_the_launcher_forgets(
     fake.chmod(0o755)
     (tmp_path / "rank.sh").write_text(text())
     job = Job(command=["sh"], ranks_per_node=2, launcher="openmpi", job_mode="serial")
-    line = launch_text(job, "srun", tmp_path)
+    line = starting_lines(job, "srun", tmp_path)
     done = subprocess.run(
-        ["bash", "-c", f'{line} "$@"', "x", "sh", "-c", f"[ $PSIJ_RANK = 0 ] || {failing}; echo $PSIJ_RANK"],
+        ["bash", "-c", line, "x", "sh", "-c", f"[ $PSIJ_RANK = 0 ] || {failing}; echo $PSIJ_RANK"],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PSIJ_JOB_FOLDER": str(tmp_path)},
         capture_output=True,
         text=True,

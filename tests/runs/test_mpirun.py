@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, TemplateError
 from psij_parsl.job import Resources
-from psij_parsl.jobs.launch_lines import launch_text
+from psij_parsl.jobs.launch_lines import launch_lines
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.registry import launcher
 from psij_parsl.signals import fresh
@@ -127,14 +127,24 @@ def test_no_shape_gives_an_empty_or_a_split_word(
 
 def test_a_jobs_mode_picks_the_words(tmp_path: Path) -> None:
     def words(job: Job, default: str = "srun") -> list[str]:
-        return shlex.split(launch_text(job, default, tmp_path).splitlines()[-1])
+        *line, command = shlex.split(launch_lines(job, default, tmp_path).start)
+        assert command == "$@"
+        return line
 
-    assert launch_text(Job(command=["true"]), "srun", tmp_path) == "exec --"
-    assert launch_text(Job(command=["true"], num_nodes=2, job_mode="script"), "srun", tmp_path) == "exec --"
+    once = ("", '  exec -- "$@"')
+    assert launch_lines(Job(command=["true"]), "srun", tmp_path) == once
+    assert launch_lines(Job(command=["true"], num_nodes=2, job_mode="script"), "srun", tmp_path) == once
     mpi = Job(command=["true"], num_nodes=2, ranks_per_node=4)
     assert words(mpi) == ["exec", "--", *launcher("srun")().argv(mpi)]
     assert words(mpi.with_(job_mode="serial")) == ["exec", "--", *launcher("srun")().argv(mpi, mode="serial")]
-    assert "psij-fork" in launch_text(Job(command=["true"], ranks_per_node=2, launcher="fork"), "srun", tmp_path)
+    assert "psij-fork" in words(Job(command=["true"], ranks_per_node=2, launcher="fork"))
+
+
+def test_a_launch_line_hides_no_program_of_ours(tmp_path: Path) -> None:
+    """The program of `fork` has many lines: the script names it, and the line is read at a glance."""
+    lines = launch_lines(Job(command=["true"], ranks_per_node=2, launcher="fork"), "srun", tmp_path)
+    assert lines.start == '  exec -- bash -c "$psij_program_1" psij-fork 2 "$@"'
+    assert "\npsij_program_1='psij_n=$1;" in lines.before
 
 
 # ---- fork, in a real bash ------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from psij_parsl import Job
 from psij_parsl import site as machine
 from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
 from psij_parsl.job import Resources
-from psij_parsl.jobs.launch_lines import launch_text
 from psij_parsl.resources.node import Node
 from psij_parsl.runs.mpi_detection import find_launcher, version_text
 from psij_parsl.runs.mpi_libraries import linked_mpi
@@ -25,6 +24,7 @@ from psij_parsl.runs.planning import prepare_run
 from psij_parsl.runs.registry import launcher, launchers
 from psij_parsl.runs.selection import select_launch_method
 from psij_parsl.sites import find
+from tests.runs.launches import starting_lines
 
 #: 2 nodes with 4 ranks each, 3 cores with 2 threads and one GPU for each rank.
 WIDE = Resources(num_nodes=2, ranks_per_node=4, cpus_per_rank=3, threads_per_core=2, gpus_per_rank=1)
@@ -505,10 +505,10 @@ def test_a_script_of_a_job_refuses_the_wrong_mpi_where_it_runs(tmp_path: Path, p
     fake.chmod(0o755)
     put("mpirun", BANNERS["openmpi"][0])
     job = Job(command=["sh"], ranks_per_node=2, launcher="openmpi")
-    text = launch_text(job, "srun", tmp_path)
-    done = subprocess.run(["bash", "-c", f'{text} "$@"', "x", "sh"], capture_output=True, text=True, check=False)
+    text = starting_lines(job, "srun", tmp_path)
+    done = subprocess.run(["bash", "-c", text, "x", "sh"], capture_output=True, text=True, check=False)
     assert done.returncode == 125
     assert "sh is built with MPICH (or a kin of it), and the launcher openmpi does not serve that" in done.stderr
     assert "2 runs of one rank each" in done.stderr
     fake.write_text("#!/bin/sh\necho ' libmpi.so.40 => /opt/openmpi/lib/libmpi.so.40'\n")
-    assert subprocess.run(["bash", "-c", f'{text} "$@"', "x", "sh"], capture_output=True, check=False).returncode == 0
+    assert subprocess.run(["bash", "-c", text, "x", "sh"], capture_output=True, check=False).returncode == 0

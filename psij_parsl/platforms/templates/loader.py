@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from ...errors import TemplateError
 from .inheritance import Source
 
 DEFAULT_FILE = "job.sh.j2"
+FUNCTIONS = "functions.sh"
+"""The file, in a job's folder too, with what every job's script does around its command."""
 _CORE = Path(__file__).parent
+
+
+@cache
+def functions_text() -> str:
+    """The text of the file that the scripts of the core's skeleton read where they run."""
+    return (_CORE / FUNCTIONS).read_text(encoding="utf-8")
 
 
 def label(cls: type) -> str:

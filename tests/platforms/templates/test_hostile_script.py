@@ -319,7 +319,7 @@ def test_the_words_of_elements_are_shell_that_a_shell_reads_back(values: list[tu
     text = element_text([Job(command=["x", a], environment={"H": b}, directory=Path("/")) for a, b in values])
     for argument, value in values:
         assert f"export H={shlex.quote(value)}\n" in text
-        assert f"set -- x {shlex.quote(argument)}" in text
+        assert f"psij_command=(x {shlex.quote(argument)})" in text
 
 
 @pytest.mark.parametrize("limit", range(4, 14))

@@ -438,7 +438,7 @@ CORE = """{% extends "NAME" %}
 @pytest.mark.parametrize("name", ["core/job.sh.j2", "parent"])
 def test_the_cores_skeleton_can_be_extended(name: str) -> None:
     made = define(CORE.replace("NAME", name))
-    words = {**dict.fromkeys(GIVEN, ""), "id": "1", "folder": "/a b", "command": Raw("true"), "launch": Raw("")}
+    words = {**dict.fromkeys(GIVEN, ""), "id": "1", "folder": "/a b", "command": Raw("true"), "launch": Raw("true")}
     lines = made.render(queue="q", given=words).splitlines()
     assert lines[:3] == ["#!/bin/bash", "#X 1 0:10:00 script", "#X -q q"]
     assert subprocess.run(["bash", "-n"], input="\n".join(lines), text=True).returncode == 0

@@ -30,12 +30,11 @@ def site(tmp_path: Path) -> str:
 
 
 def lines(*flags: str, **environ: str) -> tuple[list[str], str]:
-    """The directives of a job with these flags and variables, and what was said beside them."""
+    """The directives of a job with these flags and variables, without our own, and what was said beside them."""
     done = psij_here("render", *flags, "--", "true", **environ)
     assert done.returncode == 0, done.stderr
-    return [
-        line.removeprefix("#SBATCH --") for line in done.stdout.splitlines() if line[:8] == "#SBATCH "
-    ], done.stderr
+    asked = done.stdout.partition("# psij-parsl's own:\n")[0]
+    return [line.removeprefix("#SBATCH --") for line in asked.splitlines() if line[:8] == "#SBATCH "], done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,216 @@
+# What the script of every job does around its command: at most one execution, the job's files, signals, the exit file.
+#
+# The script (job.sh.j2) says in variables and functions what the job is, reads this file, and calls psij_main:
+#
+#   psij_directory, psij_stdin   where the command starts, and what it reads
+#   psij_stdout, psij_stderr     its output; empty: the files of that name in the job's folder, the second where the first goes
+#   psij_command, psij_setup     the command's words; the texts to run before it
+#   psij_launch                  starts the command, "$@", after psij_before_launch
+#   psij_id, psij_mode           our id of the job; how the command is started
+#   psij_root                    the folder of the submission
+#   psij_native, psij_whole      the manager's id of the job, and of the array that it belongs to
+#   psij_attempt, psij_index     how often it was started before; its index in an array, or nothing
+#   psij_same_id, psij_nodes     whether two ids are of one job; writes the names of the nodes
+#   psij_after                   checks how the jobs ended that it comes after
+#   psij_environment, psij_elements   files to read: the environment; what each element of an array runs
+#   psij_umask                   the user's
+#   psij_functions               yes: `module`, `conda` and their kind are made; files: also where no variable leads to them
+#   psij_setup_may_fail          yes: the command is started all the same
+#   psij_exit_lag_s              for how many seconds the exit file of another job may not be seen yet
+#   psij_own_codes               exit codes that the manager would take for orders, with blanks around each
+
+psij_end() {  # code stage: leave the exit file, whole or not at all, and end with the same code
+  printf '%s %s %s %s %s\n' "$psij_native" "$psij_attempt" "$1" "$2" "$(date +%s)" |
+    dd of="$psij_folder/.exit" conv=fsync 2>/dev/null && mv -f -- "$psij_folder/.exit" "$psij_folder/exit"
+  case $psij_own_codes in *" $1 "*) exit 1 ;; esac
+  exit "$1"
+}
+
+psij_claim() {  # folder id: take the claim in it: the first copy has it, and a requeue of the same id passes
+  ln -sn -- "$2" "$1/claim" 2>/dev/null && return
+  psij_owner=$(readlink -- "$1/claim")
+  psij_same_id "$psij_owner" "$2" && return
+  if [ -z "$psij_owner" ]; then
+    echo "psij: $(hostname) cannot write into $1: the site's spool must be a directory where it can" >&2
+  else
+    echo "psij: this is a second copy of job $psij_id; $psij_owner has it: ending" >&2
+  fi
+  exit 125
+}
+
+psij_require() {  # kind folder...: end the job unless those that it comes after ended as it asks, by their exit files
+  psij_kind=$1 psij_good=yes psij_wait=$psij_exit_lag_s
+  shift
+  for psij_before; do
+    while [ ! -s "$psij_before/exit" ] && [ "$psij_wait" -gt 0 ]; do
+      sleep 1
+      ls -- "$psij_before" >/dev/null 2>&1  # or NFS would not look again
+      psij_wait=$((psij_wait - 1))
+    done
+    { read -r _ _ psij_code _ <"$psij_before/exit"; } 2>/dev/null || psij_code=unknown
+    [ "$psij_code" = 0 ] || psij_good=no
+  done
+  case $psij_kind,$psij_good in afterok,yes | afternotok,no) return ;; esac
+  psij_end 125 dependency
+}
+
+psij_name_files() {  # what stdout and stderr are, where the job does not say it; an array's elements have files of their own
+  case $psij_stderr in '' | /dev/null) ;; *) psij_stderr=$psij_stderr${psij_index:+.$psij_index} ;; esac
+  if [ -z "$psij_stdout" ]; then
+    psij_stdout=$psij_folder/stdout
+    psij_stderr=${psij_stderr:-$psij_folder/stderr}
+  elif [ "$psij_stdout" != /dev/null ]; then
+    psij_stdout=$psij_stdout${psij_index:+.$psij_index}
+  fi
+  psij_stderr=${psij_stderr:-$psij_stdout}
+}
+
+psij_make() {  # file: empty it. A file of the user's is made by the user's umask; what is in our folder is private.
+  case $1 in
+    "$psij_folder"/*) : >"$1" ;;
+    *) (umask "$psij_umask" && : >"$1") ;;
+  esac
+}
+
+psij_open_files() {  # enter the directory and make the files, or say which of them cannot be
+  cd -- "$psij_directory" || psij_end 125 directory
+  : <"$psij_stdin" || psij_end 125 stdin
+  psij_make "$psij_stdout" || psij_end 125 stdout
+  [ "$psij_stderr" = "$psij_stdout" ] || psij_make "$psij_stderr" || psij_end 125 stderr
+}
+
+psij_keep_from_node() {  # name=value...: what the manager's client was given. What else is here, the node has set.
+  local psij_name
+  local -A psij_given=()
+  for psij_name; do psij_given[${psij_name%%=*}]=${psij_name#*=}; done
+  for psij_name in $(compgen -e); do
+    [ "${psij_given[$psij_name]+is:}${psij_given[$psij_name]-}" != "is:${!psij_name}" ] || continue
+    if psij_is_of_node "$psij_name=${!psij_name}"; then psij_of_node+=("$psij_name=${!psij_name}"); fi
+  done
+}
+
+psij_threads() {  # cores variable...: how many threads libraries start, unless the user, and no outer launch, has said it
+  local psij_cores=$1 psij_name
+  shift
+  : "${PSIJ_THREADS=}"
+  for psij_name; do
+    [ "${!psij_name-$PSIJ_THREADS}" = "$PSIJ_THREADS" ] || return 0
+  done
+  for psij_name in PSIJ_THREADS "$@"; do export "$psij_name=$psij_cores"; done
+}
+
+psij_make_functions() {  # `module`, `conda` and their kind are functions, which nobody inherits: made as at the prompt
+  local psij_file psij_known psij_files=()
+  psij_known=$(compgen -A function)
+  [ "$psij_functions" != files ] || psij_files=(/etc/profile.d/{lmod,z00_lmod,modules}.sh)
+  if ! declare -F module >/dev/null; then
+    for psij_file in "${LMOD_PKG:+$LMOD_PKG/init/bash}" "${LMOD_CMD:+${LMOD_CMD%/libexec/*}/init/bash}" \
+      "${MODULESHOME:+$MODULESHOME/init/bash}" "${psij_files[@]}"; do
+      if [ -r "$psij_file" ]; then . "$psij_file"; break; fi
+    done
+    declare -F module >/dev/null || [ ! -x "${MODULES_CMD:-}" ] || eval "$("$MODULES_CMD" bash autoinit)"
+  fi
+  if [ -n "${CONDA_EXE:-}" ] && ! declare -F conda >/dev/null; then
+    for psij_file in "${CONDA_EXE%/*/*}"/etc/profile.d/{conda,mamba}.sh; do
+      [ ! -r "$psij_file" ] || . "$psij_file"
+    done
+  fi
+  for psij_file in $(compgen -A function); do  # the new ones, for scripts that are run by another bash
+    case $'\n'$psij_known$'\n' in *$'\n'"$psij_file"$'\n'*) ;; *) export -f "$psij_file" ;; esac
+  done
+}
+
+psij_at() {  # number exit-code: note what the setup is at: a text that ends the shell, or becomes another program, failed
+  psij_text=${psij_setup[$1]}
+  printf '%s\n' "$2" "$psij_text" >|"$psij_folder/setup"
+  trap : EXIT  # without any trap, bash 5.2 becomes the last program of a text such as `cd there; ls`
+}
+
+psij_done() {  # number exit-code: of a text of the setup that has ended
+  [ "$2" != 0 ] || return 0
+  if [ "$psij_setup_may_fail" = yes ]; then
+    printf 'psij: failed with exit code %s, and the job goes on: %s\n' "$2" "${psij_setup[$1]}" >&2
+    return 0
+  fi
+  printf 'psij: the setup failed with exit code %s, and the command is not started: %s\n' "$2" "${psij_setup[$1]}" >&2
+  psij_at "$1" "$2"
+  builtin exit "$2"
+}
+
+psij_run() {  # word...: prints the command's process id and its exit code: bash loses it when a signal meets its own `wait`
+  trap '' INT QUIT TERM USR1 USR2 HUP
+  (
+    trap - INT QUIT TERM USR1 USR2 HUP
+    echo "process $BASHPID"
+    exec >&2
+    # The environment is the command's: what it does to PATH, IFS or bash itself must not cost us the exit file.
+    umask "$psij_umask"
+    . "$psij_environment"
+    if [ -n "$psij_elements" ]; then psij_element_environment; fi
+    if [ -n "$psij_functions" ]; then
+      exec >>"$psij_stderr" 2>&1  # what the setup prints is for people, and no output of the command
+      psij_options=$(set +o; shopt -p)
+      psij_words=("$@")
+      set --  # a setup has no arguments, as at the prompt: `shift` in a file that it reads must not cost the command's words
+      psij_setup=("the shell functions that \$LMOD_PKG, \$MODULESHOME or \$CONDA_EXE lead to" "${psij_setup[@]}")
+      psij_at 0 -; psij_make_functions </dev/null
+      psij_program=:  # in no loop and in no function, whose end `break` or `return` in a text would be
+      for ((psij_number = 1; psij_number < ${#psij_setup[@]}; psij_number++)); do
+        psij_program+="; psij_at $psij_number -; eval \"\$psij_text\" </dev/null; psij_done $psij_number \"\$?\""
+      done
+      eval "$psij_program"
+      : >|"$psij_folder/setup"
+      eval "$psij_options" 2>/dev/null; IFS=$' \t\n'; trap - EXIT ERR DEBUG RETURN {1..31}  # what follows is ours again
+      set -- "${psij_words[@]}"
+    fi
+    if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
+    unset "${!psij_@}"
+    psij_before_launch "$@"
+    psij_launch "$@"
+  ) <"$psij_stdin"
+  echo "code $?"
+}
+
+psij_main() {
+  umask 077
+  psij_folder=$psij_root${psij_index:+/$psij_index}
+  [ -z "$psij_index" ] || mkdir -p -- "$psij_folder"
+  psij_claim "$psij_root" "$psij_whole"
+  [ -z "$psij_index" ] || psij_claim "$psij_folder" "$psij_native"
+  rm -f -- "$psij_folder/exit"
+
+  export PSIJ_JOB_ID="$psij_id" PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE="$psij_mode"
+  export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
+  [ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index"
+  psij_nodes
+  psij_after
+  if [ -n "$psij_elements" ]; then . "$psij_elements"; else psij_name_files; fi
+  psij_open_files
+
+  # A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
+  # the job by the manager itself; this one stays to record how the command took them.
+  psij_pid=
+  for psij_signal in USR1 USR2 HUP; do
+    trap '[ -z "$psij_pid" ] || kill -s '"$psij_signal"' "$psij_pid" 2>/dev/null' "$psij_signal"
+  done
+  trap : TERM INT
+
+  [ -z "$psij_functions" ] || : >"$psij_folder/setup"
+  psij_of_node=()
+  # The pipe to the command takes four descriptors here; without them the command would run, and nobody hear from it.
+  exec {psij_heard}</dev/null {psij_two}</dev/null {psij_three}</dev/null {psij_four}</dev/null || psij_end 125 start
+  exec {psij_two}<&- {psij_three}<&- {psij_four}<&-
+  exec {psij_heard}< <(psij_run "${psij_command[@]}")
+  psij_code=125 psij_stage=start  # until it has begun; without processes or open files it does not
+  while read -r psij_word psij_number <&"$psij_heard" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
+    case $psij_word in
+      process) psij_pid=$psij_number psij_code=137 psij_stage=command ;;  # 137: should psij_run be killed
+      code) psij_code=$psij_number; break ;;
+    esac
+  done
+  # Did the setup come to its end? A signal that ended it, and the rest of the job, is none of its doing.
+  if [ -n "$psij_functions" ] && { read -r psij_word <"$psij_folder/setup"; } 2>/dev/null; then
+    [ "$psij_word" = - ] && [ "$psij_code" -gt 128 ] && [ "$psij_code" -le 192 ] || psij_end 125 setup
+  fi
+  psij_end "$psij_code" "$psij_stage"
+}
