@@ -129,7 +129,8 @@ class Answer:
     """What the manager knows: records by `Scheduler.plain_id`, of live jobs before those of history.
 
     `past` has all that history told of an id, for ids begin again. `unheard` are ids that could not be asked about
-    just now, `queries` counts the commands that it took.
+    just now, or of which something could not be read, whatever else was told of them: it counts where no record is
+    proved to be ours. `queries` counts the commands that it took.
     """
 
     records: dict[str, SchedulerRecord] = field(default_factory=dict)

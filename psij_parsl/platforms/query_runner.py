@@ -66,12 +66,10 @@ class QueryRunner(ManagerCommands):
             past, silent = self._from_history(ids, since)
             for record in past:
                 answer.past.setdefault(self.plain_id(record.id), []).append(record)
-            # A job that is not found may be what nobody could tell us, or what we could not read.
+            # A job that is not found may be what nobody could tell us, or what we could not read. That history has
+            # told of its id is no answer either: it may have been of another job, which had that id before.
             unheard.update(
-                job_id
-                for job_id in ids
-                if self.plain_id(job_id) not in answer.past
-                and (silent is None or any(job_id in text for text in (*unread, *silent)))
+                job_id for job_id in ids if silent is None or any(job_id in text for text in (*unread, *silent))
             )
         for job_id, past in answer.past.items():
             records.setdefault(job_id, past[-1])

@@ -257,6 +257,14 @@ def test_a_job_whose_record_cannot_be_read_is_not_absent(stand: Stand, commands:
     assert commands.calls("hist") == [["2", "9"]]
 
 
+def test_what_history_tells_of_its_id_does_not_make_it_heard(stand: Stand, commands: Commands) -> None:
+    """It may be of a job that had the id before; whose record that is, is not known here."""
+    commands.put("stat", "echo 1 Q; echo 2 WEIRD")
+    commands.put("hist", "echo 2 C; echo 9 C")
+    answer = stand.qstat(lambda seen: ["2", "9"])
+    assert (set(answer.past), answer.unheard) == ({"2", "9"}, {"2"})
+
+
 def test_exit_codes_with_which_an_answer_counts_are_the_platforms(stand: Stand, commands: Commands) -> None:
     commands.put("stat", "echo 1 Q; exit 35")
     assert [record.id for record in stand.ask(Query(["stat"], read, answers=(0, 35)))] == ["1"]

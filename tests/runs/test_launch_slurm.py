@@ -206,7 +206,8 @@ def test_killed_runs_leave_no_step_and_no_process(
     assert process.returncode == (-9 if victim in ("command", "both") else 137)
     comes_true(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks), 30, "the end of the ranks")
     comes_true(lambda: "psij-" not in slurm.run("squeue", "--steps", "--format=%i %j"), 30, "the end of the step")
-    assert job(*LAUNCH, "--no-wait", "-N", "2", "-n", "16", "--", "true").returncode == 0  # all is free again
+    everywhere = [*LAUNCH, "--no-wait", "-N", "2", "-n", "16", "--", "true"]
+    comes_true(lambda: job(*everywhere).returncode == 0, 30, "all nodes, free again")  # once the guard has seen it
 
 
 def test_srun_has_a_name_for_its_step_and_scancel_finds_it(
