@@ -15,14 +15,14 @@ import sys
 import time
 from contextlib import contextmanager
 
-from .processes import SUPERVISOR, Machine, kill_orphans
+from .processes import SUPERVISOR, MachineIdentity, kill_orphans
 from .records import CANCELLED, DONE, ENDED, FAILED, LOST, NEVER, QUEUED, RUNNING, STARTING
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from .records import Job, Spec, State
+    from .records import LocalJob, Spec, State
     from .settings import Settings
     from .store import Store
 
@@ -36,7 +36,7 @@ _MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 @contextmanager
 def session(store: Store, **patience: float) -> Iterator[State]:
     """A transaction on an up-to-date state; afterwards the jobs that can start are started."""
-    machine = Machine()
+    machine = MachineIdentity()
     with store.transaction(**patience) as state:
         settle(store, state, machine)
         yield state
@@ -48,11 +48,11 @@ def session(store: Store, **patience: float) -> Iterator[State]:
 
 def needs_work(store: Store, state: State) -> bool:
     """Whether a transaction would change anything. Spoils *state*."""
-    settle(store, state, Machine(), act=False)
+    settle(store, state, MachineIdentity(), act=False)
     return bool(state.pending)
 
 
-def settle(store: Store, state: State, machine: Machine, act: bool = True) -> None:
+def settle(store: Store, state: State, machine: MachineIdentity, act: bool = True) -> None:
     """Bury the dead, free those who wait in vain, and mark the jobs that can start."""
     now = time.time()
     busy = 0
@@ -89,7 +89,7 @@ def settle(store: Store, state: State, machine: Machine, act: bool = True) -> No
             state.starting.append(job)
 
 
-def is_here(spec: Spec, machine: Machine) -> bool:
+def is_here(spec: Spec, machine: MachineIdentity) -> bool:
     """Whether a job belongs to this machine, of several that share the state directory."""
     return machine.host == spec.host or machine.boot == spec.boot
 
@@ -121,7 +121,7 @@ def fulfilled(kind: str, states: Collection[str]) -> bool | None:
     return kind == "afterany" or bad == (kind == "afternotok")
 
 
-def _loss(store: Store, job: Job, machine: Machine) -> str:
+def _loss(store: Store, job: LocalJob, machine: MachineIdentity) -> str:
     """Why a running job must be given up; empty if there is no reason, or none to be known from here."""
     if not job.by:
         return "the record of its supervisor was damaged"
@@ -133,12 +133,12 @@ def _loss(store: Store, job: Job, machine: Machine) -> str:
     return "the machine was restarted" if host == machine.host else ""
 
 
-def _leader(store: Store, job: Job, machine: Machine) -> tuple[int, str] | None:
+def _leader(store: Store, job: LocalJob, machine: MachineIdentity) -> tuple[int, str] | None:
     here = job.by and job.by[1] == machine.boot and job.by[2] == machine.pids
     return store.leader(job) if here else None
 
 
-def launch(settings: Settings, job: Job) -> None:
+def launch(settings: Settings, job: LocalJob) -> None:
     """Start a supervisor that is nobody's child. Harmless if it fails: see above.
 
     ``posix_spawn``, since the caller may have threads; a shell between, which ends at once and is waited

@@ -10,7 +10,7 @@ from .records import LocalError
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
-    from .records import Job, Spec
+    from .records import LocalJob, Spec
 
 
 class JobFolders:
@@ -21,7 +21,7 @@ class JobFolders:
     def folder(self, spec: Spec) -> str:
         return os.path.join(self.home, "jobs", spec.id)
 
-    def file(self, job: Job, kind: str) -> str:
+    def file(self, job: LocalJob, kind: str) -> str:
         """``pid`` or ``alive`` of this job; an array's elements have one each."""
         return os.path.join(self.folder(job.spec), kind if job.index is None else f"{kind}_{job.index}")
 
@@ -51,7 +51,7 @@ class JobFolders:
         pairs = (item.partition(b"=") for item in found[1].split(b"\0") if item)
         return os.path.join(self.folder(spec), "script"), {name: value for name, _, value in pairs}
 
-    def is_alive(self, job: Job) -> bool:
+    def is_alive(self, job: LocalJob) -> bool:
         """Whether its supervisor lives: it holds a lock that the kernel takes back from the dead.
 
         Unlike a pid this is true across containers, but only within one boot: the caller looks at that.
@@ -68,7 +68,7 @@ class JobFolders:
             os.close(handle)
         return False
 
-    def leader(self, job: Job) -> tuple[int, str] | None:
+    def leader(self, job: LocalJob) -> tuple[int, str] | None:
         """Pid and start time of its script, if it was started."""
         try:
             with open(self.file(job, "pid")) as file:

@@ -7,7 +7,7 @@ import time
 
 from .dispatch import is_here, needs_work, session
 from .options import UsageError, parse
-from .processes import Machine
+from .processes import MachineIdentity
 from .records import HELD, QUEUED, RUNNING, STARTING, LocalError, parse_row
 from .settings import Settings
 from .store import Store, Waits, ended_at
@@ -109,7 +109,7 @@ class Listing:
         if words:
             raise UsageError("info takes no arguments")
         state, _ = self.look()
-        machine = Machine()
+        machine = MachineIdentity()
         here = [job for job in state.jobs.values() if is_here(job.spec, machine)]
         running = [job for job in here if job.state in (RUNNING, STARTING)]
         facts = {

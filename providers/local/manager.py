@@ -35,7 +35,7 @@ from . import processes
 from .dispatch import TOKEN, fulfilled, is_here, session
 from .listing import Listing
 from .options import SUBMIT, UsageError, directives, parse, seconds, signal_number, specify
-from .processes import Machine
+from .processes import MachineIdentity
 from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError
 from .store import Waits
 
@@ -43,7 +43,7 @@ TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .records import Job, State
+    from .records import LocalJob, State
 
 _OF_A_JOB = (
     "PSIJ_LOCAL_JOB_ID",
@@ -100,7 +100,7 @@ class _Command(Listing):
 
     def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
         super().__init__(environ, cwd, stdin, waits)
-        self._asked: list[Job] = []  # whose supervisors are to be woken
+        self._asked: list[LocalJob] = []  # whose supervisors are to be woken
 
     # submit
 
@@ -144,7 +144,7 @@ class _Command(Listing):
 
     # What changes jobs
 
-    def _each(self, names: Sequence[str], treat: Callable[[State, Job], None]) -> None:
+    def _each(self, names: Sequence[str], treat: Callable[[State, LocalJob], None]) -> None:
         if not names:
             raise UsageError("name at least one job")
         if not self.store.exists():
@@ -158,26 +158,26 @@ class _Command(Listing):
                 if not jobs:
                     self._gone(state, name, treat)
 
-    def _gone(self, state: State, name: str, treat: Callable[[State, Job], None]) -> None:
+    def _gone(self, state: State, name: str, treat: Callable[[State, LocalJob], None]) -> None:
         if not self.past(state, name):
             self.complain(f"no such job: {name}")
         elif treat != self._cancel:
             self.complain(f"job {name} has ended")
 
     def cancel(self, words: Sequence[str]) -> None:
-        machine = Machine()
+        machine = MachineIdentity()
         self._each(words, self._cancel)
         for job in self._asked:
             self._wake(job, machine)
 
-    def _cancel(self, state: State, job: Job) -> None:
+    def _cancel(self, state: State, job: LocalJob) -> None:
         now = time.time()
         if job.state in (QUEUED, HELD, STARTING):
             state.change(job, state=CANCELLED, reason="cancelled", ended=now)
         elif job.state == RUNNING:
             if not job.cancel:
                 state.change(job, cancel=now)
-            elif now - job.cancel > _DEAF and not is_here(job.spec, Machine()):
+            elif now - job.cancel > _DEAF and not is_here(job.spec, MachineIdentity()):
                 reason = f"machine {job.spec.host} does not answer"
                 state.change(job, state=LOST, reason=reason, ended=now)
             self._asked.append(job)
@@ -188,7 +188,7 @@ class _Command(Listing):
     def release(self, words: Sequence[str]) -> None:
         self._each(words, lambda state, job: self._turn(state, job, HELD, QUEUED, job.id in words))
 
-    def _turn(self, state: State, job: Job, before: str, after: str, named: bool) -> None:
+    def _turn(self, state: State, job: LocalJob, before: str, after: str, named: bool) -> None:
         """Elements of an array are not `named` each: those that have ended or run are passed over."""
         if job.state == before:
             state.change(job, state=after)
@@ -210,19 +210,19 @@ class _Command(Listing):
         value = seconds(words[1].removeprefix("+"))
         adds = words[1].startswith("+")
 
-        def treat(state: State, job: Job) -> None:
+        def treat(state: State, job: LocalJob) -> None:
             if job.state in ENDED:
                 self.complain(f"job {job.id} has ended")
             elif job.limit or not adds:  # nothing is added to no limit
                 state.change(job, limit=job.limit * adds + value)
                 self._asked.append(job)
 
-        machine = Machine()
+        machine = MachineIdentity()
         self._each(words[:1], treat)
         for job in self._asked:
             self._wake(job, machine)
 
-    def _wake(self, job: Job, machine: Machine) -> None:
+    def _wake(self, job: LocalJob, machine: MachineIdentity) -> None:
         """Tell its supervisor to read the journal now; on another machine it does so within seconds."""
         if job.state == RUNNING and job.by and job.by[1:3] == [machine.boot, machine.pids]:
             processes.send(job.by[3], job.by[4], signal.SIGUSR1)
@@ -235,12 +235,12 @@ class _Command(Listing):
         jobs = state.find(words[0])
         if not jobs:
             self._gone(state, words[0], lambda *_: None)
-        machine = Machine()
+        machine = MachineIdentity()
         for job in jobs:
             if not self._deliver(job, number, machine):
                 self.complain(f"job {job.id} is not running on this machine")
 
-    def _deliver(self, job: Job, number: int, machine: Machine) -> bool:
+    def _deliver(self, job: LocalJob, number: int, machine: MachineIdentity) -> bool:
         if job.state != RUNNING or not job.by or job.by[1:3] != [machine.boot, machine.pids]:
             return False
         for _ in range(100):  # it was marked as running a moment before its script is

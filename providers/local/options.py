@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from .processes import Machine
+from .processes import MachineIdentity
 from .records import AFTER, LocalError, Spec, indices
 
 TYPE_CHECKING = False  # see processes.py
@@ -72,7 +72,7 @@ def specify(options: Mapping[str, str], script: str, cwd: str, total: int, kill_
     if not name.isprintable() or not tag.isprintable() or "|" in tag:
         raise LocalError("a name or a tag cannot hold control characters, nor a tag a |")
     output = options.get("output")
-    machine = Machine()
+    machine = MachineIdentity()
     return Spec(
         {
             "id": "",

@@ -31,7 +31,7 @@ class Process:
         self.start, self.zombie = start, zombie
 
 
-class Machine:
+class MachineIdentity:
     """Where this process runs: host name, boot, and pid namespace (a pid says nothing in another one)."""
 
     __slots__ = ("boot", "host", "pids")

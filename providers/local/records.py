@@ -145,7 +145,7 @@ class Spec:
         return {field: getattr(self, field) for field in self.__slots__}
 
 
-class Job:
+class LocalJob:
     """One job, or one element of an array, as it stands."""
 
     __slots__ = ("id", "index", "spec", *_FRESH)
@@ -173,7 +173,7 @@ class Job:
 
     def changes(self) -> dict[str, Any]:
         """What sets it apart from a job that was just submitted."""
-        fresh = Job(self.spec, self.index)
+        fresh = LocalJob(self.spec, self.index)
         return {f: getattr(self, f) for f in _FRESH if getattr(self, f) != getattr(fresh, f)}
 
     def row(self) -> str:
@@ -227,8 +227,8 @@ class State:
     """All jobs in the journal, oldest first, and the changes that are still to be written."""
 
     def __init__(self) -> None:
-        self.jobs: dict[str, Job] = {}
-        self.groups: dict[str, list[Job]] = {}  # by the submission's id: one job, or an array's elements
+        self.jobs: dict[str, LocalJob] = {}
+        self.groups: dict[str, list[LocalJob]] = {}  # by the submission's id: one job, or an array's elements
         self.next_id = 1
         self.history = (0, 0, 0)  # the file of ended jobs: its number, its bytes, its lines
         self.headed = False
@@ -236,7 +236,7 @@ class State:
         self.valid = 0  # bytes of the journal that are whole lines
         self.pending: list[str] = []
         self.closed: set[str] = set()  # submissions of which a job has ended just now
-        self.starting: list[Job] = []  # to be given a supervisor once the change is written
+        self.starting: list[LocalJob] = []  # to be given a supervisor once the change is written
 
     def read(self, data: bytes) -> None:
         """Take in the journal. A line that makes no sense harms no other one."""
@@ -271,10 +271,10 @@ class State:
             self.next_id = max(self.next_id, int(fields["next"]))
             self.headed = True
 
-    def _put(self, spec: Spec) -> list[Job]:
+    def _put(self, spec: Spec) -> list[LocalJob]:
         every = indices(spec.array) if spec.array else [None]
         number = int(spec.id)
-        self.groups[spec.id] = group = [Job(spec, index) for index in every]
+        self.groups[spec.id] = group = [LocalJob(spec, index) for index in every]
         self.jobs.update((job.id, job) for job in group)
         self.next_id = max(self.next_id, number + 1)
         return group
@@ -282,18 +282,18 @@ class State:
     def header(self) -> str:
         return json.dumps({"version": VERSION, "next": self.next_id, "history": self.history})
 
-    def add(self, spec: Spec) -> list[Job]:
+    def add(self, spec: Spec) -> list[LocalJob]:
         self.pending.append(json.dumps({"new": spec.as_dict()}))
         return self._put(spec)
 
-    def change(self, job: Job, **fields: Any) -> None:
+    def change(self, job: LocalJob, **fields: Any) -> None:
         for field, value in fields.items():
             setattr(job, field, value)
         if job.state in ENDED:
             self.closed.add(job.spec.id)
         self.pending.append(json.dumps({"id": job.id, **fields}))
 
-    def find(self, name: str) -> list[Job]:
+    def find(self, name: str) -> list[LocalJob]:
         """The jobs that an id means: one, or all elements of an array, or none."""
         job = self.jobs.get(name)
         return [job] if job else self.groups.get(name, [])

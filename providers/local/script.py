@@ -11,12 +11,14 @@ from .dispatch import TOKEN
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
-    from .records import Job
+    from .records import LocalJob
 
 _SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
 
 
-def become_script(job: Job, nonce: str, limit: float, path: str, environ: dict[bytes, bytes], errors: int) -> None:
+def become_script(
+    job: LocalJob, nonce: str, limit: float, path: str, environ: dict[bytes, bytes], errors: int
+) -> None:
     """In the child: take on what the submitter had, and become the script. What keeps us from it is written to `errors`."""
     spec = job.spec
     try:
@@ -48,7 +50,7 @@ def become_script(job: Job, nonce: str, limit: float, path: str, environ: dict[b
         os._exit(127)
 
 
-def _output(job: Job) -> int:
+def _output(job: LocalJob) -> int:
     """The output file. An array's elements have one each if there is a ``%a`` in it; else they append."""
     name, flags = job.spec.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND
     if job.index is None:

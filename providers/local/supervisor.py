@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from . import processes
 from .dispatch import needs_work, session
-from .processes import Machine, Process
+from .processes import MachineIdentity, Process
 from .records import CANCELLED, DONE, FAILED, LOST, RUNNING, STARTING, TIMEOUT, LocalError
 from .script import become_script
 from .settings import Settings
@@ -25,7 +25,7 @@ from .store import Store
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
-    from .records import Job
+    from .records import LocalJob
 
 _LOOK = 5.0  # seconds between two looks at the journal
 _UNKILLABLE = 60.0  # seconds for processes that do not even obey SIGKILL (they hang in the kernel)
@@ -55,9 +55,9 @@ def _detach() -> None:
 class Supervisor:
     def __init__(self, store: Store, job_id: str, nonce: str) -> None:
         self.store, self.id, self.nonce = store, job_id, nonce
-        self.machine = Machine()
+        self.machine = MachineIdentity()
         self.reaper = processes.become_subreaper()
-        self.job: Job
+        self.job: LocalJob
         self.limit = 0.0
         self.pid = 0
         self.status: int | None = None  # of the script, when it has ended
@@ -90,7 +90,7 @@ class Supervisor:
         self.job, self.limit = found, found.limit
         return True
 
-    def _mine(self) -> Job | None:
+    def _mine(self) -> LocalJob | None:
         job = self.store.load().jobs.get(self.id)
         return job if job and job.nonce == self.nonce and job.state in (STARTING, RUNNING) else None
 
