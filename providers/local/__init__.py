@@ -1,4 +1,4 @@
-"""This host as a small resource manager of its own: nothing to install, jobs queue for its cores."""
+"""The local platform: a small resource manager for this host. Jobs queue for its cores; nothing needs installing."""
 
 from psij_parsl.platforms.platform import Platform
 

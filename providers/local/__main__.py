@@ -1,8 +1,8 @@
-"""``python -I -S .../providers/local list``: the manager by hand; and the file that each supervisor runs.
+"""Command-line entry of the local manager (``python -I -S .../providers/local list``) and of its supervisors.
 
-Run by path, this folder becomes a package of its own. So a supervisor starts without the packages around it
-and without ``site``, which would cost every job ten times its own start-up time, and it needs no
-environment."""
+This file is run by its path, and makes its folder a package with a name of its own. So a supervisor imports
+neither the packages around it nor ``site``, which would cost every job ten times its own start-up time, and it
+needs no environment."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The part of this host that a job of the local manager has: so many cores, until its wall time ends."""
+"""The allocation of a job of the local manager: a number of cores of this host, until its wall time ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psij_parsl.resources.allocation import Allocation, counted
 def allocation(environ: Mapping[str, str]) -> Allocation | None:
     """From PSIJ_LOCAL_JOB_ID, PSIJ_LOCAL_CORES and PSIJ_LOCAL_END (seconds since the epoch); None outside a job.
 
-    The manager counts cores and does not pick them, nor GPUs: those that the environment shows are the job's.
+    The manager counts cores. It selects neither cores nor GPUs: the job's GPUs are those that the environment shows.
     """
     job_id, cores = environ.get("PSIJ_LOCAL_JOB_ID"), environ.get("PSIJ_LOCAL_CORES", "")
     if not job_id or not cores.isdigit():

@@ -1,11 +1,19 @@
-"""Who may run next. Whoever looks at the jobs also mends what is broken and starts what can start.
+"""Scheduling: decides which jobs start, and starts their supervisors.
 
-The queue is strict: the first job that is neither held nor waiting for another one either starts or, while
-its cores are busy, keeps all behind it waiting. A waiting job costs no process. Starting takes three steps,
-of which each may be the last that its process does: the job is marked STARTING, with a fresh nonce, under
-the lock; a supervisor is launched; the supervisor marks the job RUNNING under the lock, if that nonce is
-still the valid one. A mark that nobody took up is withdrawn after a while and the job starts anew, while a
-supervisor that comes too late leaves again. So no job runs twice, whoever is killed.
+There is no daemon. Every command and every supervisor that reads the jobs also runs a scheduling cycle: it
+records the jobs that were lost and starts the jobs that can start.
+
+The queue is strictly first in, first out. Its first job is the oldest that is neither held nor waits for another
+job. While there are too few free cores for it, no job behind it starts. A waiting job needs no process.
+
+A start has three steps, and the process that does a step may be killed after any of them:
+
+1. Under the lock, the job is marked STARTING, with a new nonce.
+2. A supervisor is launched.
+3. Under the lock, the supervisor marks the job RUNNING, if that nonce is still the job's.
+
+If no supervisor does step 3 in time, the mark is withdrawn and the job starts again with another nonce. A
+supervisor that comes too late then finds that nonce and exits. So no job runs twice, whichever process is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +24,7 @@ import time
 from contextlib import contextmanager
 
 from .processes import SUPERVISOR, MachineIdentity, kill_orphans
-from .records import CANCELLED, DONE, ENDED, FAILED, LOST, NEVER, QUEUED, RUNNING, STARTING
+from .records import CANCELLED, DONE, ENDED, FAILED, LOST, NEVER_SATISFIED, QUEUED, RUNNING, STARTING
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -27,60 +35,63 @@ if TYPE_CHECKING:
     from .store import Store
 
 TOKEN = "PSIJ_LOCAL_TOKEN"
-"""In the environment of a job's processes: its nonce, by which they are found if the supervisor is dead."""
-_STALE = 10.0  # seconds that a supervisor may take to come up
-_STARTS = 5
+"""Variable in the environment of a job's processes: its nonce, by which they are found if the supervisor is dead."""
+_LAUNCH_TIMEOUT = 10.0  # seconds that a supervisor may take to start
+_MAX_LAUNCHES = 5
 _MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 
 
 @contextmanager
-def session(store: Store, **patience: float) -> Iterator[State]:
-    """A transaction on an up-to-date state; afterwards the jobs that can start are started."""
+def scheduling_cycle(store: Store, **patience: float) -> Iterator[State]:
+    """A transaction on the reconciled state; after the block, the jobs that can start are started."""
     machine = MachineIdentity()
     with store.transaction(**patience) as state:
-        settle(store, state, machine)
+        reconcile(store, state, machine)
         yield state
-        settle(store, state, machine)
+        reconcile(store, state, machine)
     for job in state.starting:
         if job.state == STARTING:
-            launch(store.settings, job)
+            launch_supervisor(store.settings, job)
 
 
-def needs_work(store: Store, state: State) -> bool:
-    """Whether a transaction would change anything. Spoils *state*."""
-    settle(store, state, MachineIdentity(), act=False)
+def cycle_is_due(store: Store, state: State) -> bool:
+    """Whether a scheduling cycle would change anything. It changes *state*, which is of no use afterwards."""
+    reconcile(store, state, MachineIdentity(), act=False)
     return bool(state.pending)
 
 
-def settle(store: Store, state: State, machine: MachineIdentity, act: bool = True) -> None:
-    """Bury the dead, free those who wait in vain, and mark the jobs that can start."""
+def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = True) -> None:
+    """Mark lost jobs, cancel jobs whose dependencies can never be met, and mark the jobs that can start.
+
+    Without *act* no process is killed.
+    """
     now = time.time()
     busy = 0
-    queue = []
+    waiting = []
     for job in state.jobs.values():
-        if job.state == RUNNING and (reason := _loss(store, job, machine)):
+        if job.state == RUNNING and (reason := _loss_reason(store, job, machine)):
             if act:
                 kill_orphans(f"{TOKEN}={job.nonce}", _leader(store, job, machine))
             state.change(job, state=LOST, reason=reason, ended=now)
-        elif job.state == STARTING and not 0 <= now - job.since < _STALE:
-            if job.starts < _STARTS:
+        elif job.state == STARTING and not 0 <= now - job.since < _LAUNCH_TIMEOUT:
+            if job.starts < _MAX_LAUNCHES:
                 state.change(job, state=QUEUED, nonce="")
             else:
                 state.change(job, state=FAILED, reason="LaunchFailed: no supervisor came up", ended=now)
         if is_here(job.spec, machine):
             if job.state == QUEUED:
-                queue.append(job)
+                waiting.append(job)
             elif job.state in (STARTING, RUNNING):
                 busy += job.spec.cores
-    verdicts: dict[str, bool | None] = {}
-    for job in queue:
-        if job.spec.id not in verdicts:
-            verdicts[job.spec.id] = _ready(state, job.spec)
-        ready = verdicts[job.spec.id]
+    met_by_submission: dict[str, bool | None] = {}
+    for job in waiting:
+        if job.spec.id not in met_by_submission:
+            met_by_submission[job.spec.id] = _dependencies_met(state, job.spec)
+        ready = met_by_submission[job.spec.id]
         if ready is False:
-            state.change(job, state=CANCELLED, reason=NEVER, ended=now)
+            state.change(job, state=CANCELLED, reason=NEVER_SATISFIED, ended=now)
         elif ready:
-            # Who asks for more than this process happens to see still starts, with the machine to itself.
+            # A job that asks for more cores than this process sees still starts, when no other job runs.
             if busy and busy + job.spec.cores > store.settings.total:
                 break
             busy += job.spec.cores
@@ -90,39 +101,39 @@ def settle(store: Store, state: State, machine: MachineIdentity, act: bool = Tru
 
 
 def is_here(spec: Spec, machine: MachineIdentity) -> bool:
-    """Whether a job belongs to this machine, of several that share the state directory."""
+    """Whether a job is this machine's; several machines may share the state directory."""
     return machine.host == spec.host or machine.boot == spec.boot
 
 
-def _ready(state: State, spec: Spec) -> bool | None:
-    """Whether all that a job waits for has happened; None if it is too early to say, False if it cannot."""
-    verdict: bool | None = True
-    for word in spec.after:
-        kind, _, name = word.partition(":")
-        met = fulfilled(kind, {job.state for job in state.find(name)})
+def _dependencies_met(state: State, spec: Spec) -> bool | None:
+    """Whether all dependencies of a job are met; None while that is not decided, False if one can never be met."""
+    all_met: bool | None = True
+    for dependency in spec.after:
+        kind, _, name = dependency.partition(":")
+        met = dependency_met(kind, {job.state for job in state.find(name)})
         if met is False:
             return False
         if met is None:
-            verdict = None
-    return verdict
+            all_met = None
+    return all_met
 
 
-def fulfilled(kind: str, states: Collection[str]) -> bool | None:
-    """Whether jobs in these states are what a dependency asks; None if that is not decided yet."""
+def dependency_met(kind: str, states: Collection[str]) -> bool | None:
+    """Whether jobs in these states meet a dependency of this kind; None while that is not decided."""
     if not states:
         return False
     if kind == "after":
         return True if RUNNING in states or ENDED.issuperset(states) else None
-    bad = bool(ENDED.intersection(states) - {DONE})
-    if kind == "afterok" and bad:
+    any_failed = bool(ENDED.intersection(states) - {DONE})
+    if kind == "afterok" and any_failed:
         return False
     if not ENDED.issuperset(states):
         return None
-    return kind == "afterany" or bad == (kind == "afternotok")
+    return kind == "afterany" or any_failed == (kind == "afternotok")
 
 
-def _loss(store: Store, job: LocalJob, machine: MachineIdentity) -> str:
-    """Why a running job must be given up; empty if there is no reason, or none to be known from here."""
+def _loss_reason(store: Store, job: LocalJob, machine: MachineIdentity) -> str:
+    """Why a job that is recorded as running is lost; '' if it is not, or if this machine cannot know it."""
     if not job.by:
         return "the record of its supervisor was damaged"
     host, boot, pids, pid, _ = job.by
@@ -138,12 +149,12 @@ def _leader(store: Store, job: LocalJob, machine: MachineIdentity) -> tuple[int,
     return store.leader(job) if here else None
 
 
-def launch(settings: Settings, job: LocalJob) -> None:
-    """Start a supervisor that is nobody's child. Harmless if it fails: see above.
+def launch_supervisor(settings: Settings, job: LocalJob) -> None:
+    """Start a supervisor that is no child of the caller. A failure does no harm: the job starts again later.
 
-    ``posix_spawn``, since the caller may have threads; a shell between, which ends at once and is waited
-    for, so that the caller gets neither a child nor a zombie; a new session, so that a terminal's end is
-    not the job's.
+    ``posix_spawn`` is used because the caller may have threads. A shell stands between, which ends at once
+    and is waited for, so that the caller gets neither a child nor a zombie. The new session keeps the job
+    alive when the terminal closes.
     """
     shell = ["/bin/sh", "-c", '"$@" &', "psij-local"]
     argv = [*shell, sys.executable, "-I", "-S", _MAIN, SUPERVISOR, job.id, job.nonce]

@@ -1,4 +1,4 @@
-"""The folders of single jobs: their script and environment, and the signs that their supervisors leave."""
+"""Job folders: each submission's script and environment, and the pid and lock files of its supervisors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JobFolders:
-    """The files of single jobs under one state directory."""
+    """The job folders under one state directory."""
 
     home: str
 
@@ -22,12 +22,12 @@ class JobFolders:
         return os.path.join(self.home, "jobs", spec.id)
 
     def file(self, job: LocalJob, kind: str) -> str:
-        """``pid`` or ``alive`` of this job; an array's elements have one each."""
+        """The path of this job's ``pid`` or ``alive`` file; each element of an array has its own."""
         return os.path.join(self.folder(job.spec), kind if job.index is None else f"{kind}_{job.index}")
 
     def keep_script(self, spec: Spec, script: bytes, environ: bytes) -> None:
-        """Copy a submission. Not synced, which costs: its check sum is in the journal instead, so that a copy
-        that a power cut spoilt is refused."""
+        """Store a submission's script and environment. They are not synced to the disk, which would be slow: the
+        journal has their checksum instead, so that a copy which a power failure damaged is refused."""
         self.remove(spec.id)
         folder = self.folder(spec)
         try:
@@ -38,26 +38,28 @@ class JobFolders:
         except OSError as error:
             self.remove(spec.id)
             raise LocalError(f"{folder} cannot be written: {error.strerror}") from error
-        spec.script = _sum(script) + _sum(environ)
+        spec.script = _checksum(script) + _checksum(environ)
 
     def script(self, spec: Spec) -> tuple[str, dict[bytes, bytes]]:
-        """The path of a job's script, and its environment."""
-        found = []
+        """The path of a job's script, and its environment. Raises `LocalError` if the copies are damaged."""
+        contents = []
         for name in ("script", "environ"):
             with open(os.path.join(self.folder(spec), name), "rb") as file:
-                found.append(file.read())
-        if _sum(found[0]) + _sum(found[1]) != spec.script:
+                contents.append(file.read())
+        if _checksum(contents[0]) + _checksum(contents[1]) != spec.script:
             raise LocalError("its copy of the script was damaged")
-        pairs = (item.partition(b"=") for item in found[1].split(b"\0") if item)
+        pairs = (item.partition(b"=") for item in contents[1].split(b"\0") if item)
         return os.path.join(self.folder(spec), "script"), {name: value for name, _, value in pairs}
 
     def is_alive(self, job: LocalJob) -> bool:
-        """Whether its supervisor lives: it holds a lock that the kernel takes back from the dead.
+        """Whether the job's supervisor is alive: it holds a lock, which the kernel releases when a process dies.
 
-        Unlike a pid this is true across containers, but only within one boot: the caller looks at that.
+        Unlike a pid, this is right across containers too, but only within one boot: the caller checks the boot.
         """
         try:
-            handle = os.open(self.file(job, "alive"), os.O_RDONLY | os.O_CLOEXEC)  # also where nothing can be written
+            handle = os.open(
+                self.file(job, "alive"), os.O_RDONLY | os.O_CLOEXEC
+            )  # works on a read-only file system too
         except FileNotFoundError:
             return False
         try:
@@ -69,7 +71,7 @@ class JobFolders:
         return False
 
     def leader(self, job: LocalJob) -> tuple[int, str] | None:
-        """Pid and start time of its script, if it was started."""
+        """Pid and start time of the job's script, which leads its session; None if it was not started."""
         try:
             with open(self.file(job, "pid")) as file:
                 pid, _, start = file.read().partition(" ")
@@ -78,13 +80,13 @@ class JobFolders:
             return None
 
     def remove(self, name: str) -> None:
-        """Take a submission's folder away."""
+        """Remove a submission's folder."""
         folder = os.path.join(self.home, "jobs", name)
         try:
             for entry in os.listdir(folder):
                 os.unlink(os.path.join(folder, entry))
             os.rmdir(folder)
-        except OSError:  # gone already, or left to the next sweep
+        except OSError:  # removed already, or to be removed at the next clean-up
             return
 
 
@@ -92,5 +94,5 @@ def create(path: str, flags: int = os.O_TRUNC) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
 
 
-def _sum(data: bytes) -> list[int]:
+def _checksum(data: bytes) -> list[int]:
     return [len(data), binascii.crc32(data)]

@@ -1,16 +1,16 @@
-"""The commands of the local manager that only look: list, show, info."""
+"""The read-only commands of the local manager: list, show, info."""
 
 from __future__ import annotations
 
 import json
 import time
 
-from .dispatch import is_here, needs_work, session
+from .dispatch import cycle_is_due, is_here, scheduling_cycle
 from .options import UsageError, parse
 from .processes import MachineIdentity
 from .records import HELD, QUEUED, RUNNING, STARTING, LocalError, parse_row
 from .settings import Settings
-from .store import Store, Waits, ended_at
+from .store import LockWait, Store, ended_at
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -19,57 +19,60 @@ if TYPE_CHECKING:
 
     from .records import State
 
-_BRIEFLY = 2.0  # seconds that who only looks waits for the lock
+_LOCK_PATIENCE = 2.0  # seconds that a read-only command waits for the lock
 
 
-class Listing:
-    """One command: what it prints, and the verbs that change nothing."""
+class QueryCommand:
+    """One command's output and return code, and the verbs that change nothing."""
 
-    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, lock_wait: LockWait | None) -> None:
         self.environ, self.cwd, self.stdin = environ, cwd, stdin
         self.settings = Settings(environ)
-        self.store = Store(self.settings, waits)
+        self.store = Store(self.settings, lock_wait)
         self.out = self.errors = ""
         self.failed = False
         self._indexed = (0, 0, 0)
         self._index: dict[str, list[str]] = {}
 
-    def complain(self, text: str) -> None:
+    def add_error(self, text: str) -> None:
         self.errors += f"{text}\n"
         self.failed = True
 
-    def list_all(self, words: Sequence[str]) -> None:
-        options, rest = parse(words, ("json",))
-        if rest:
+    def list_all(self, args: Sequence[str]) -> None:
+        options, ids = parse(args, ("json",))
+        if ids:
             raise UsageError("list takes no ids; see show")
-        state, history = self.look()
+        state, history = self.current_state()
         since = time.time() - self.settings.retention
-        past = [row for row in history.splitlines() if ended_at(row) >= since]
-        now = [job.row() for job in state.jobs.values() if job.ended is None or job.ended >= since]
-        self._print(past + now, "json" in options)
+        rows = [row for row in history.splitlines() if ended_at(row) >= since]
+        rows += [job.row() for job in state.jobs.values() if job.ended is None or job.ended >= since]
+        self._set_output(rows, "json" in options)
 
-    def show(self, words: Sequence[str]) -> None:
-        options, rest = parse(words, ("json",))
-        state, _ = self.look()
+    def show(self, args: Sequence[str]) -> None:
+        options, ids = parse(args, ("json",))
+        state, _ = self.current_state()
         rows = []
-        for name in rest:
-            found = [job.row() for job in state.find(name)] or self.past(state, name)
-            if not found:
-                self.complain(f"no such job: {name}")
-            rows += found
+        for job_id in ids:
+            job_rows = [job.row() for job in state.find(job_id)] or self.ended_rows(state, job_id)
+            if not job_rows:
+                self.add_error(f"no such job: {job_id}")
+            rows += job_rows
         if "json" in options:
-            self._print(rows, True)
+            self._set_output(rows, True)
         else:
-            self.out = "\n".join(map(_record, self._read(rows)))
+            self.out = "\n".join(map(_as_lines, self._parsed(rows)))
 
-    def look(self) -> tuple[State, str]:
-        """The state, mended first if that is due. A full disk, or a stopped process that has the lock, does not keep
-        anybody from looking."""
+    def current_state(self) -> tuple[State, str]:
+        """The state and the rows of older ended jobs, after a scheduling cycle if one is due.
+
+        A read-only command works even if that cycle fails: the disk may be full, or a stopped process may hold the
+        lock. Then the failure is printed.
+        """
         if not self.store.exists():
             return self.store.load(), ""
-        if needs_work(self.store, self.store.load()):
+        if cycle_is_due(self.store, self.store.load()):
             try:
-                with session(self.store, patience=_BRIEFLY):
+                with scheduling_cycle(self.store, patience=_LOCK_PATIENCE):
                     pass
             except LocalError as error:
                 self.errors += f"{error}\n"
@@ -79,36 +82,36 @@ class Listing:
             if history is not None:
                 return state, history
 
-    def past(self, state: State, name: str) -> list[str]:
-        """The rows of a job, or of an array, among those that have left the journal."""
+    def ended_rows(self, state: State, job_id: str) -> list[str]:
+        """The rows of a job, or of an array's elements, that were moved out of the journal."""
         if self._indexed != state.history:
             self._indexed, self._index = state.history, {}
             for row in (self.store.history(state) or "").splitlines():
-                one = row.partition("|")[0]
-                for key in {one, one.partition("_")[0]}:
+                row_id = row.partition("|")[0]
+                for key in {row_id, row_id.partition("_")[0]}:
                     self._index.setdefault(key, []).append(row)
-        return self._index.get(name, [])
+        return self._index.get(job_id, [])
 
-    def _print(self, rows: Sequence[str], as_json: bool) -> None:
+    def _set_output(self, rows: Sequence[str], as_json: bool) -> None:
         if as_json:
-            self.out = json.dumps(self._read(rows)) + "\n"
+            self.out = json.dumps(self._parsed(rows)) + "\n"
         else:
             self.out = "".join(f"{row}\n" for row in rows)
 
-    def _read(self, rows: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows as dictionaries; one that is damaged costs itself only."""
-        found = []
+    def _parsed(self, rows: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows as dictionaries. A damaged row is reported and left out."""
+        parsed_rows = []
         for row in rows:
             try:
-                found.append(parse_row(row))
+                parsed_rows.append(parse_row(row))
             except ValueError:
                 self.errors += f"a damaged record is passed over: {row[:80]}\n"
-        return found
+        return parsed_rows
 
-    def info(self, words: Sequence[str]) -> None:
-        if words:
+    def info(self, args: Sequence[str]) -> None:
+        if args:
             raise UsageError("info takes no arguments")
-        state, _ = self.look()
+        state, _ = self.current_state()
         machine = MachineIdentity()
         here = [job for job in state.jobs.values() if is_here(job.spec, machine)]
         running = [job for job in here if job.state in (RUNNING, STARTING)]
@@ -124,5 +127,5 @@ class Listing:
         self.out = "".join(f"{name}={value}\n" for name, value in facts.items())
 
 
-def _record(fields: Mapping[str, Any]) -> str:
+def _as_lines(fields: Mapping[str, Any]) -> str:
     return "".join(f"{name}: {'' if value is None else value}\n" for name, value in fields.items())

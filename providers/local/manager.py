@@ -14,7 +14,7 @@ show ID...          the same of single jobs, however old, one field per line (``
 cancel ID...        end them with all their processes; those that have ended stay as they are
 hold, release ID... keep a waiting job from starting, and let it
 signal ID SIG       send a signal to the job's script (only to it)
-extend ID SECONDS   set the wall time, counted from the start; ``+SECONDS`` adds to it
+extend ID SECONDS   set the wall time, counted from the start; ``+SECONDS`` is_increment to it
 info                cores and jobs of this machine
 ==================  ====================================================================================
 
@@ -32,12 +32,12 @@ import signal
 import time
 
 from . import processes
-from .dispatch import TOKEN, fulfilled, is_here, session
-from .listing import Listing
-from .options import SUBMIT, UsageError, directives, parse, seconds, signal_number, specify
+from .dispatch import TOKEN, dependency_met, is_here, scheduling_cycle
+from .listing import QueryCommand
+from .options import SUBMIT, UsageError, build_spec, directives, parse, seconds, signal_number
 from .processes import MachineIdentity
-from .records import CANCELLED, ENDED, HELD, LOST, NEVER, QUEUED, RUNNING, STARTING, LocalError
-from .store import Waits
+from .records import CANCELLED, ENDED, HELD, LOST, NEVER_SATISFIED, QUEUED, RUNNING, STARTING, LocalError
+from .store import LockWait
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from .records import LocalJob, State
 
-_OF_A_JOB = (
+_JOB_VARIABLES = (
     "PSIJ_LOCAL_JOB_ID",
     "PSIJ_LOCAL_ARRAY_INDEX",
     "PSIJ_LOCAL_CORES",
@@ -53,12 +53,12 @@ _OF_A_JOB = (
     "PSIJ_LOCAL_END",
     TOKEN,
 )
-"""A job that submits a job does not pass these on."""
-_DEAF = 60.0  # seconds after which a job is given up on another machine that obeys no request
+"""Variables of a job that are not passed on to the jobs which it submits."""
+_CANCEL_TIMEOUT = 60.0  # seconds for another machine to obey a cancel; after that a second cancel marks the job LOST
 
 
-def _place(cwd: str | None) -> str:
-    """The working directory; the root where it was removed, for most commands need none."""
+def _working_directory(cwd: str | None) -> str:
+    """The working directory; `/` if it was removed, for most commands need none."""
     try:
         return os.path.abspath(cwd or ".")
     except FileNotFoundError:
@@ -71,21 +71,21 @@ def main(
     stdin: str = "",
     environ: Mapping[str, str] | None = None,
     cwd: str | None = None,
-    waits: Waits | None = None,
+    lock_wait: LockWait | None = None,
 ) -> tuple[int, str, str]:
     """Run one command as if it were a process with these arguments, this input, environment and directory.
 
-    Returns the return code, the standard output and the standard error. Never raises for what the user did. A
-    submitted job's environment is *environ*. *waits* is told of a lock that is not free.
+    Returns the return code, the standard output and the standard error. A user's mistake raises nothing. A
+    submitted job's environment is *environ*. *lock_wait* is called while the lock is not free.
     """
     try:
-        verb, *words = argv or ["help"]
+        verb, *args = argv or ["help"]
         if verb in ("help", "-h", "--help"):
             return 0, f"{__doc__ or ''}\n", ""
         if verb not in _VERBS:
             raise UsageError(f"unknown command {verb}; the commands are {', '.join(_VERBS)}")
-        command = _Command(os.environ if environ is None else environ, _place(cwd), stdin, waits)
-        _VERBS[verb](command, words)
+        command = _Command(os.environ if environ is None else environ, _working_directory(cwd), stdin, lock_wait)
+        _VERBS[verb](command, args)
     except UsageError as error:
         return 2, "", f"{error}\n"
     except LocalError as error:
@@ -95,30 +95,30 @@ def main(
     return (1 if command.failed else 0), command.out, command.errors
 
 
-class _Command(Listing):
-    """The verbs that change jobs, too."""
+class _Command(QueryCommand):
+    """All verbs: to those that change nothing it adds those that change jobs."""
 
-    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, waits: Waits | None) -> None:
-        super().__init__(environ, cwd, stdin, waits)
-        self._asked: list[LocalJob] = []  # whose supervisors are to be woken
+    def __init__(self, environ: Mapping[str, str], cwd: str, stdin: str, lock_wait: LockWait | None) -> None:
+        super().__init__(environ, cwd, stdin, lock_wait)
+        self._to_wake: list[LocalJob] = []  # jobs whose supervisors must read the journal now
 
     # submit
 
-    def submit(self, words: Sequence[str]) -> None:
-        options, rest = parse(words, SUBMIT)
-        if len(rest) != 1:
+    def submit(self, args: Sequence[str]) -> None:
+        options, scripts = parse(args, SUBMIT)
+        if len(scripts) != 1:
             raise UsageError("submit takes one script, or - for the standard input")
-        script = self._script(rest[0])
+        script = self._script(scripts[0])
         options = {**directives(script), **options}
-        spec = specify(options, rest[0], self.cwd, self.settings.total, self.settings.kill_wait)
-        pairs = [f"{name}={value}" for name, value in self.environ.items() if name not in _OF_A_JOB]
-        with session(self.store) as state:
+        spec = build_spec(options, scripts[0], self.cwd, self.settings.total, self.settings.kill_wait)
+        pairs = [f"{name}={value}" for name, value in self.environ.items() if name not in _JOB_VARIABLES]
+        with scheduling_cycle(self.store) as state:
             spec.id = str(state.next_id)
-            spec.after, doomed = self._awaited(state, spec.after)
+            spec.after, cannot_start = self._open_dependencies(state, spec.after)
             self.store.keep_script(spec, script, os.fsencode("\0".join(pairs)))
             for job in state.add(spec):
-                if doomed:
-                    state.change(job, state=CANCELLED, reason=NEVER, ended=spec.submitted)
+                if cannot_start:
+                    state.change(job, state=CANCELLED, reason=NEVER_SATISFIED, ended=spec.submitted)
         self.out = f"{spec.id}\n"
 
     def _script(self, name: str) -> bytes:
@@ -127,47 +127,47 @@ class _Command(Listing):
         with open(os.path.join(self.cwd, name), "rb") as file:
             return file.read()
 
-    def _awaited(self, state: State, names: Sequence[str]) -> tuple[list[str], bool]:
-        """The jobs still to be awaited, and whether one has already ended badly."""
-        awaited = []
-        for word in names:
-            kind, _, name = word.partition(":")
-            if state.find(name):
-                awaited.append(word)
+    def _open_dependencies(self, state: State, dependencies: Sequence[str]) -> tuple[list[str], bool]:
+        """The dependencies that are not decided yet, and whether one can never be met."""
+        undecided = []
+        for dependency in dependencies:
+            kind, _, job_id = dependency.partition(":")
+            if state.find(job_id):
+                undecided.append(dependency)
                 continue
-            rows = self.past(state, name)
+            rows = self.ended_rows(state, job_id)
             if not rows:
-                raise LocalError(f"no such job: {name}")
-            if not fulfilled(kind, {row.split("|", 2)[1] for row in rows}):
+                raise LocalError(f"no such job: {job_id}")
+            if not dependency_met(kind, {row.split("|", 2)[1] for row in rows}):
                 return [], True
-        return awaited, False
+        return undecided, False
 
     # What changes jobs
 
-    def _each(self, names: Sequence[str], treat: Callable[[State, LocalJob], None]) -> None:
+    def _for_each_job(self, names: Sequence[str], action: Callable[[State, LocalJob], None]) -> None:
         if not names:
             raise UsageError("name at least one job")
         if not self.store.exists():
-            self.complain("\n".join(f"no such job: {name}" for name in names))
+            self.add_error("\n".join(f"no such job: {name}" for name in names))
             return
-        with session(self.store) as state:
+        with scheduling_cycle(self.store) as state:
             for name in names:
                 jobs = state.find(name)
                 for job in jobs:
-                    treat(state, job)
+                    action(state, job)
                 if not jobs:
-                    self._gone(state, name, treat)
+                    self._report_missing(state, name, action)
 
-    def _gone(self, state: State, name: str, treat: Callable[[State, LocalJob], None]) -> None:
-        if not self.past(state, name):
-            self.complain(f"no such job: {name}")
-        elif treat != self._cancel:
-            self.complain(f"job {name} has ended")
+    def _report_missing(self, state: State, name: str, action: Callable[[State, LocalJob], None]) -> None:
+        if not self.ended_rows(state, name):
+            self.add_error(f"no such job: {name}")
+        elif action != self._cancel:
+            self.add_error(f"job {name} has ended")
 
-    def cancel(self, words: Sequence[str]) -> None:
+    def cancel(self, args: Sequence[str]) -> None:
         machine = MachineIdentity()
-        self._each(words, self._cancel)
-        for job in self._asked:
+        self._for_each_job(args, self._cancel)
+        for job in self._to_wake:
             self._wake(job, machine)
 
     def _cancel(self, state: State, job: LocalJob) -> None:
@@ -177,73 +177,77 @@ class _Command(Listing):
         elif job.state == RUNNING:
             if not job.cancel:
                 state.change(job, cancel=now)
-            elif now - job.cancel > _DEAF and not is_here(job.spec, MachineIdentity()):
+            elif now - job.cancel > _CANCEL_TIMEOUT and not is_here(job.spec, MachineIdentity()):
                 reason = f"machine {job.spec.host} does not answer"
                 state.change(job, state=LOST, reason=reason, ended=now)
-            self._asked.append(job)
+            self._to_wake.append(job)
 
-    def hold(self, words: Sequence[str]) -> None:
-        self._each(words, lambda state, job: self._turn(state, job, QUEUED, HELD, job.id in words))
+    def hold(self, args: Sequence[str]) -> None:
+        self._for_each_job(args, lambda state, job: self._change_hold(state, job, QUEUED, HELD, job.id in args))
 
-    def release(self, words: Sequence[str]) -> None:
-        self._each(words, lambda state, job: self._turn(state, job, HELD, QUEUED, job.id in words))
+    def release(self, args: Sequence[str]) -> None:
+        self._for_each_job(args, lambda state, job: self._change_hold(state, job, HELD, QUEUED, job.id in args))
 
-    def _turn(self, state: State, job: LocalJob, before: str, after: str, named: bool) -> None:
-        """Elements of an array are not `named` each: those that have ended or run are passed over."""
+    def _change_hold(self, state: State, job: LocalJob, before: str, after: str, named: bool) -> None:
+        """Hold or release one job: *before* is the state to leave, *after* the one to enter.
+
+        *named* is whether the user gave this job's own id. If it was the id of its array, elements that have ended
+        or that run are passed over.
+        """
         if job.state == before:
             state.change(job, state=after)
         elif job.state in ENDED:
             array = state.find(job.spec.id)
             if named:
-                self.complain(f"job {job.id} has ended")
-            elif job is array[-1] and all(each.state in ENDED for each in array):
-                self.complain(f"job {job.spec.id} has ended")
+                self.add_error(f"job {job.id} has ended")
+            elif job is array[-1] and all(element.state in ENDED for element in array):
+                self.add_error(f"job {job.spec.id} has ended")
         elif job.state != after and after == HELD:
             if named:
-                self.complain(f"job {job.id} is running already")
+                self.add_error(f"job {job.id} is running already")
             else:
                 self.errors += f"job {job.id} is running already\n"
 
-    def extend(self, words: Sequence[str]) -> None:
-        if len(words) != 2:
+    def extend(self, args: Sequence[str]) -> None:
+        if len(args) != 2:
             raise UsageError("extend takes an id and a number of seconds")
-        value = seconds(words[1].removeprefix("+"))
-        adds = words[1].startswith("+")
+        value = seconds(args[1].removeprefix("+"))
+        is_increment = args[1].startswith("+")
 
-        def treat(state: State, job: LocalJob) -> None:
+        def action(state: State, job: LocalJob) -> None:
             if job.state in ENDED:
-                self.complain(f"job {job.id} has ended")
-            elif job.limit or not adds:  # nothing is added to no limit
-                state.change(job, limit=job.limit * adds + value)
-                self._asked.append(job)
+                self.add_error(f"job {job.id} has ended")
+            elif job.limit or not is_increment:  # a job without a wall time stays without one
+                state.change(job, limit=job.limit * is_increment + value)
+                self._to_wake.append(job)
 
         machine = MachineIdentity()
-        self._each(words[:1], treat)
-        for job in self._asked:
+        self._for_each_job(args[:1], action)
+        for job in self._to_wake:
             self._wake(job, machine)
 
     def _wake(self, job: LocalJob, machine: MachineIdentity) -> None:
-        """Tell its supervisor to read the journal now; on another machine it does so within seconds."""
+        """Have the job's supervisor read the journal now; one on another machine reads it within seconds anyway."""
         if job.state == RUNNING and job.by and job.by[1:3] == [machine.boot, machine.pids]:
             processes.send(job.by[3], job.by[4], signal.SIGUSR1)
 
-    def signal(self, words: Sequence[str]) -> None:
-        if len(words) != 2:
+    def signal(self, args: Sequence[str]) -> None:
+        if len(args) != 2:
             raise UsageError("signal takes an id and a signal")
-        number = signal_number(words[1])
-        state, _ = self.look()
-        jobs = state.find(words[0])
+        number = signal_number(args[1])
+        state, _ = self.current_state()
+        jobs = state.find(args[0])
         if not jobs:
-            self._gone(state, words[0], lambda *_: None)
+            self._report_missing(state, args[0], lambda *_: None)
         machine = MachineIdentity()
         for job in jobs:
-            if not self._deliver(job, number, machine):
-                self.complain(f"job {job.id} is not running on this machine")
+            if not self._send_signal(job, number, machine):
+                self.add_error(f"job {job.id} is not running on this machine")
 
-    def _deliver(self, job: LocalJob, number: int, machine: MachineIdentity) -> bool:
+    def _send_signal(self, job: LocalJob, number: int, machine: MachineIdentity) -> bool:
         if job.state != RUNNING or not job.by or job.by[1:3] != [machine.boot, machine.pids]:
             return False
-        for _ in range(100):  # it was marked as running a moment before its script is
+        for _ in range(100):  # a job is marked RUNNING shortly before its script starts
             if leader := self.store.leader(job):
                 return processes.send(*leader, number)
             time.sleep(0.01)

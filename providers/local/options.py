@@ -1,7 +1,6 @@
-"""From words to a job: the options of ``submit``, on the command line and in a script's ``#PSIJ-LOCAL``
-lines.
+"""Parses the options of ``submit``, on the command line and in a script's ``#PSIJ-LOCAL`` lines.
 
-Not argparse: its import alone takes as long as a submission.
+It does not use argparse, whose import alone takes as long as a submission.
 """
 
 from __future__ import annotations
@@ -23,27 +22,29 @@ SUBMIT = ("cores", "time", "name", "tag", "output", "after", "array", "hold")
 
 
 class UsageError(Exception):
-    """A command that makes no sense, as a sentence."""
+    """The command line is wrong; the message is a sentence for the user."""
 
 
-def parse(words: Sequence[str], known: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """Split words into options (``--name value``, ``--name=value``; a flag's value is "") and the rest."""
+def parse(args: Sequence[str], valid_names: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """The options (``--name value``, ``--name=value``; a flag's value is "") and the positional arguments."""
     options: dict[str, str] = {}
-    todo = list(words)
-    while todo and todo[0].startswith("--"):
-        word = todo.pop(0)
-        if word == "--":
+    remaining = list(args)
+    while remaining and remaining[0].startswith("--"):
+        arg = remaining.pop(0)
+        if arg == "--":
             break
-        name, equals, value = word[2:].partition("=")
-        if name not in known:
-            valid = ", ".join(f"--{one}" for one in known)
-            raise UsageError(f"unknown option {word}; the options are {valid}" if known else f"unknown option {word}")
+        name, equals, value = arg[2:].partition("=")
+        if name not in valid_names:
+            valid = ", ".join(f"--{valid_name}" for valid_name in valid_names)
+            raise UsageError(
+                f"unknown option {arg}; the options are {valid}" if valid_names else f"unknown option {arg}"
+            )
         if name not in FLAGS and not equals:
-            if not todo:
-                raise UsageError(f"option {word} needs a value")
-            value = todo.pop(0)
+            if not remaining:
+                raise UsageError(f"option {arg} needs a value")
+            value = remaining.pop(0)
         options[name] = value
-    return options, todo
+    return options, remaining
 
 
 def directives(script: bytes) -> dict[str, str]:
@@ -53,17 +54,20 @@ def directives(script: bytes) -> dict[str, str]:
         line = raw.decode("utf-8", "surrogateescape").strip()
         if line and not line.startswith("#"):
             break
-        word, _, rest = line.partition(" ")
-        if word == DIRECTIVE:
-            found, left = parse(rest.split(), SUBMIT)
-            if left:
-                raise UsageError(f"{left[0]} in a {DIRECTIVE} line is no option")
-            options.update(found)
+        prefix, _, args = line.partition(" ")
+        if prefix == DIRECTIVE:
+            line_options, positional = parse(args.split(), SUBMIT)
+            if positional:
+                raise UsageError(f"{positional[0]} in a {DIRECTIVE} line is no option")
+            options.update(line_options)
     return options
 
 
-def specify(options: Mapping[str, str], script: str, cwd: str, total: int, kill_wait: float) -> Spec:
-    """The job that is asked for, without id and script. Refuses what *total* cores cannot run."""
+def build_spec(options: Mapping[str, str], script: str, cwd: str, total: int, kill_wait: float) -> Spec:
+    """The submission that these options describe, without id and script. *total* is this host's number of cores.
+
+    Raises `LocalError` for a job that asks for more.
+    """
     cores = _count(options, "cores", 1)
     if cores > total:
         raise LocalError(f"the job asks for {cores} cores, and this machine has {total}")
@@ -80,8 +84,8 @@ def specify(options: Mapping[str, str], script: str, cwd: str, total: int, kill_
             "tag": tag,
             "cores": cores,
             "limit": seconds(options.get("time", "0")),
-            "array": _indices(options.get("array", "")),
-            "after": _after(options.get("after", "")),
+            "array": _array(options.get("array", "")),
+            "after": _dependencies(options.get("after", "")),
             "held": "hold" in options,
             "cwd": cwd,
             "output": os.path.join(cwd, output) if output else os.devnull,
@@ -105,28 +109,28 @@ def _count(options: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _indices(text: str) -> str:
-    """Array indices: ``0-9,12``."""
+def _array(text: str) -> str:
+    """The array's indices as text, ``0-9,12``, checked."""
     try:
-        found = indices(text)
+        numbers = indices(text)
     except ValueError:
-        found = [-1]
-    if text and not (0 < len(found) <= 1_000_000 and len(set(found)) == len(found) and min(found) >= 0):
+        numbers = [-1]
+    if text and not (0 < len(numbers) <= 1_000_000 and len(set(numbers)) == len(numbers) and min(numbers) >= 0):
         raise UsageError(f"--array {text} is not a list of different indices such as 0-9,12")
     return text
 
 
-def _after(text: str) -> list[str]:
+def _dependencies(text: str) -> list[str]:
     """Dependencies: ``12,afterany:13``; a bare id means afterok."""
-    words = [word if ":" in word else f"afterok:{word}" for word in text.split(",") if word]
-    for word in words:
-        if word.partition(":")[0] not in AFTER:
-            raise UsageError(f"--after {word} is none of {', '.join(AFTER)}, a colon and an id")
-    return words
+    dependencies = [part if ":" in part else f"afterok:{part}" for part in text.split(",") if part]
+    for dependency in dependencies:
+        if dependency.partition(":")[0] not in AFTER:
+            raise UsageError(f"--after {dependency} is none of {', '.join(AFTER)}, a colon and an id")
+    return dependencies
 
 
 def seconds(text: str) -> float:
-    """A wall time. 0 is none."""
+    """A number of seconds; as a wall time, 0 is no limit."""
     try:
         value = float(text)
     except ValueError:
@@ -137,7 +141,7 @@ def seconds(text: str) -> float:
 
 
 def signal_number(text: str) -> int:
-    """``TERM``, ``SIGTERM`` or ``15``."""
+    """The signal that ``TERM``, ``SIGTERM`` or ``15`` names."""
     name = text.upper()
     try:
         return signal.Signals(int(text)) if text.isdigit() else signal.Signals[f"SIG{name.removeprefix('SIG')}"]
@@ -146,7 +150,7 @@ def signal_number(text: str) -> int:
 
 
 def _umask() -> int:
-    """The umask, without setting it for a moment as ``os.umask`` does, for the caller may have threads."""
+    """This process's umask. Not by ``os.umask``, which sets it for a moment: the caller may have threads."""
     try:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))

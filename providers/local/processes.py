@@ -1,8 +1,8 @@
-"""Processes by name and by family: who is alive, who descends from whom, and how to end all of them.
+"""The process table: which processes are alive, which descend from which, and how to end all of a job's.
 
-A pid alone names nobody, for the system uses it again. A process is named by its pid and its start time,
-and those by the boot of the machine. Linux is read from ``/proc``; elsewhere ``ps`` answers, and then a
-daemon that left its process group cannot be found."""
+A pid alone identifies no process, because the system uses it again. A pid and a start time do, within one boot of
+the machine. On Linux the table is read from ``/proc``, elsewhere from ``ps``; then a daemon that left its process
+group cannot be found."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 SUPERVISOR = "--psij-local-supervisor"
-"""Stands in a supervisor's command line. One can be the child of another, when a job submits a job, and must
-outlive it."""
+"""An argument in each supervisor's command line, by which it is recognized. When a job submits a job, the
+second supervisor can be a child of the first, and must outlive it."""
 _HAS_PROC = os.path.exists("/proc/self/stat")
-_MARK = b"\0" + SUPERVISOR.encode() + b"\0"
+_SUPERVISOR_ARGUMENT = b"\0" + SUPERVISOR.encode() + b"\0"
 
 
 class Process:
-    """One line of the process table. ``start`` is opaque: it only compares."""
+    """One process of the table. ``start`` is opaque: it serves only to be compared."""
 
     __slots__ = ("group", "parent", "pid", "session", "start", "zombie")
 
@@ -32,7 +32,7 @@ class Process:
 
 
 class MachineIdentity:
-    """Where this process runs: host name, boot, and pid namespace (a pid says nothing in another one)."""
+    """Where this process runs: host name, boot, and pid namespace (a pid has no meaning in another one)."""
 
     __slots__ = ("boot", "host", "pids")
 
@@ -66,27 +66,29 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError:  # it has ended, or is not ours to look at
+    except OSError:  # the process has ended, or belongs to another user
         return b""
 
 
 def _from_proc(pid: int) -> Process | None:
     text = _read(f"/proc/{pid}/stat")
     # The command's name, in brackets, may hold anything, brackets included.
-    words = text[text.rfind(b")") + 2 :].split()
-    if len(words) < 20:
+    fields = text[text.rfind(b")") + 2 :].split()
+    if len(fields) < 20:
         return None
-    return Process(pid, int(words[1]), int(words[2]), int(words[3]), words[19].decode(), words[0] in (b"Z", b"X"))
+    return Process(
+        pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[19].decode(), fields[0] in (b"Z", b"X")
+    )
 
 
 def _from_ps() -> dict[int, Process]:
-    found = {}
+    processes = {}
     for line in _run("ps", "-axo", "pid=,ppid=,pgid=,stat=,lstart=").splitlines():
-        words = line.split(None, 4)
-        if len(words) == 5:
-            pid, parent, group = (int(word) for word in words[:3])
-            found[pid] = Process(pid, parent, group, group, words[4], words[3].startswith("Z"))
-    return found
+        fields = line.split(None, 4)
+        if len(fields) == 5:
+            pid, parent, group = (int(field) for field in fields[:3])
+            processes[pid] = Process(pid, parent, group, group, fields[4], fields[3].startswith("Z"))
+    return processes
 
 
 def table() -> dict[int, Process]:
@@ -106,7 +108,7 @@ def start_time(pid: int) -> str | None:
 def send(pid: int, start: str, number: int) -> bool:
     """Send a signal to the process that has this pid **and** this start time. False if it is gone.
 
-    Where the system has pid file descriptors nothing can come between the look and the signal.
+    Where the system has pid file descriptors, the pid cannot be reused between the check and the signal.
     """
     try:
         handle = os.pidfd_open(pid)
@@ -131,14 +133,20 @@ def send(pid: int, start: str, number: int) -> bool:
         os.close(handle)
 
 
-def holder(handle: int) -> str:
-    """Which process has the lock (flock) of an open file, as a sentence; '' where the system does not tell."""
-    about = os.fstat(handle)
-    place = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}".encode()
+def lock_holder(handle: int) -> str:
+    """Which process has the lock (flock) of an open file, as a sentence; '' where the system does not show it."""
+    file = os.fstat(handle)
+    inode = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}".encode()
     for line in _read("/proc/locks").splitlines():
-        words = line.split()  # 3: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF; "->" before FLOCK for one that waits
-        if len(words) > 5 and words[1] == b"FLOCK" and words[5] == place and words[4].isdigit() and int(words[4]):
-            pid = int(words[4])
+        fields = line.split()  # 3: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF; "->" before FLOCK for one that waits
+        if (
+            len(fields) > 5
+            and fields[1] == b"FLOCK"
+            and fields[5] == inode
+            and fields[4].isdigit()
+            and int(fields[4])
+        ):
+            pid = int(fields[4])
             if _state(pid) in (b"T", b"t"):
                 return f"process {pid} of this host holds it and is stopped: `kill -CONT {pid}` lets it go on"
             return f"process {pid} of this host holds it"
@@ -150,69 +158,69 @@ def _state(pid: int) -> bytes:
 
 
 def _is_supervisor(pid: int) -> bool:
-    return _MARK in _read(f"/proc/{pid}/cmdline")
+    return _SUPERVISOR_ARGUMENT in _read(f"/proc/{pid}/cmdline")
 
 
-def _family(processes: Mapping[int, Process], roots: Collection[int]) -> list[Process]:
-    """The roots' descendants (not the roots), without other jobs' supervisors and what is below these."""
+def _descendants_of(processes: Mapping[int, Process], roots: Collection[int]) -> list[Process]:
+    """The roots' descendants (not the roots), without other jobs' supervisors and the descendants of those."""
     children: dict[int, list[Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
-    found: dict[int, Process] = {}
-    todo = list(roots)
-    while todo:
-        for child in children.get(todo.pop(), ()):
-            if child.pid in found or child.pid in roots or _is_supervisor(child.pid):
+    below: dict[int, Process] = {}
+    unvisited = list(roots)
+    while unvisited:
+        for child in children.get(unvisited.pop(), ()):
+            if child.pid in below or child.pid in roots or _is_supervisor(child.pid):
                 continue
-            todo.append(child.pid)
+            unvisited.append(child.pid)
             if not child.zombie:
-                found[child.pid] = child
-    return list(found.values())
+                below[child.pid] = child
+    return list(below.values())
 
 
 def descendants(root: int, session: int) -> list[Process]:
-    """What runs below *root*, and in the session that its child *session* leads."""
+    """The descendants of *root*, and the processes of the session that its child *session* leads."""
     processes = table()
-    found = {process.pid: process for process in _family(processes, [root])}
+    members = {process.pid: process for process in _descendants_of(processes, [root])}
     for process in processes.values():
         if process.session == session and not process.zombie and process.pid != root:
-            found[process.pid] = process
-    return list(found.values())
+            members[process.pid] = process
+    return list(members.values())
 
 
 def _orphans(token: str, leader: tuple[int, str] | None) -> list[Process]:
     processes = table()
-    mark = token.encode()
-    roots = [pid for pid in processes if mark and mark in _read(f"/proc/{pid}/environ").split(b"\0")]
-    if leader and (first := processes.get(leader[0])) and first.start == leader[1]:
-        # Only while its leader lives is a session surely this one, and not a later user of the number.
+    variable = token.encode()
+    roots = [pid for pid in processes if variable and variable in _read(f"/proc/{pid}/environ").split(b"\0")]
+    if leader and (process := processes.get(leader[0])) and process.start == leader[1]:
+        # Only while the leader lives, the session is certainly the job's: its number may be used again later.
         roots += [process.pid for process in processes.values() if process.session == leader[0]]
     roots = [pid for pid in dict.fromkeys(roots) if not _is_supervisor(pid)]
     own = [processes[pid] for pid in roots if not processes[pid].zombie]
-    return own + _family(processes, roots)
+    return own + _descendants_of(processes, roots)
 
 
 def kill_orphans(token: str, leader: tuple[int, str] | None, patience: float = 5.0) -> int:
-    """Kill what a dead supervisor left; returns how many could not be ended.
+    """Kill the processes that a dead supervisor left; returns how many could not be ended.
 
     These are the processes whose environment holds *token* (``NAME=value``), those in the session of *leader*
     (pid, start time), and all below them.
     """
     deadline = time.monotonic() + patience
-    while left := _orphans(token, leader):
-        for process in left:
+    while orphans := _orphans(token, leader):
+        for process in orphans:
             try:
                 send(process.pid, process.start, signal.SIGKILL)
             except PermissionError:
                 continue
         if time.monotonic() > deadline:
-            return len(left)
+            return len(orphans)
         time.sleep(0.005)
     return 0
 
 
 def become_subreaper() -> bool:
-    """Let this process inherit all its orphaned descendants, daemons included (Linux; see ``prctl(2)``)."""
+    """Make this process the parent of all its orphaned descendants, daemons included (Linux; see ``prctl(2)``)."""
     if not _HAS_PROC:
         return False
     try:

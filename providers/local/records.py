@@ -1,8 +1,8 @@
-"""What the manager knows of a job, and how that stands in the journal and on the screen.
+"""The local manager's job records: as objects, as lines of its journal, and as rows that ``list`` prints.
 
 The journal is a file of JSON lines: ``{"new": {...}}`` is a submission, ``{"id": "12", "state": ...}``
-changes the named fields of one job, and the first line holds what concerns all. Reading it from top to bottom
-gives the state; nothing else is needed and nothing is ever changed in place.
+changes the named fields of one job, and the first line, the header, holds what concerns all jobs. Reading it from
+top to bottom gives the state; nothing else is needed and nothing is ever changed in place.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ DONE, FAILED, CANCELLED, TIMEOUT, LOST = "DONE", "FAILED", "CANCELLED", "TIMEOUT
 ENDED = frozenset((DONE, FAILED, CANCELLED, TIMEOUT, LOST))
 _STATES = ENDED | {QUEUED, HELD, STARTING, RUNNING}
 COLUMNS = ("id", "state", "exit", "signal", "reason", "submitted", "started", "ended", "host", "tag", "name")
-NEVER = "DependencyNeverSatisfied"
+NEVER_SATISFIED = "DependencyNeverSatisfied"
 
 
-_FRESH: dict[str, Any] = {
+_INITIAL_VALUES: dict[str, Any] = {
     "state": QUEUED,
     "limit": 0.0,
     "nonce": "",
@@ -39,66 +39,66 @@ _FRESH: dict[str, Any] = {
 }
 
 
-_TIME, _TEXT, _WHOLE = (int, float), (str,), (int,)
-_NOTHING = (type(None),)
-_KINDS: dict[str, tuple[type, ...]] = {
-    "state": _TEXT,
-    "limit": _TIME,
-    "nonce": _TEXT,
-    "since": _TIME,
-    "starts": _WHOLE,
-    "cancel": _TIME,
-    "by": (list, *_NOTHING),
-    "started": (*_TIME, *_NOTHING),
-    "ended": (*_TIME, *_NOTHING),
-    "exit": (*_WHOLE, *_NOTHING),
-    "signal": (*_WHOLE, *_NOTHING),
-    "reason": _TEXT,
+_NUMBER, _STRING, _INTEGER = (int, float), (str,), (int,)
+_NONE = (type(None),)
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "state": _STRING,
+    "limit": _NUMBER,
+    "nonce": _STRING,
+    "since": _NUMBER,
+    "starts": _INTEGER,
+    "cancel": _NUMBER,
+    "by": (list, *_NONE),
+    "started": (*_NUMBER, *_NONE),
+    "ended": (*_NUMBER, *_NONE),
+    "exit": (*_INTEGER, *_NONE),
+    "signal": (*_INTEGER, *_NONE),
+    "reason": _STRING,
 }
-_SPEC_KINDS: dict[str, tuple[type, ...]] = {
+_SPEC_FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "affinity": (list,),
     "after": (list,),
-    "array": _TEXT,
-    "boot": _TEXT,
-    "cores": _WHOLE,
-    "cwd": _TEXT,
+    "array": _STRING,
+    "boot": _STRING,
+    "cores": _INTEGER,
+    "cwd": _STRING,
     "held": (bool,),
-    "host": _TEXT,
-    "id": _TEXT,
-    "kill_wait": _TIME,
-    "limit": _TIME,
-    "name": _TEXT,
-    "output": _TEXT,
+    "host": _STRING,
+    "id": _STRING,
+    "kill_wait": _NUMBER,
+    "limit": _NUMBER,
+    "name": _STRING,
+    "output": _STRING,
     "script": (list,),
-    "submitted": _TIME,
-    "tag": _TEXT,
-    "umask": _WHOLE,
+    "submitted": _NUMBER,
+    "tag": _STRING,
+    "umask": _INTEGER,
 }
-_ELEMENTS = 1_000_000  # of an array, at most
+_MAX_ELEMENTS = 1_000_000  # of an array, at most
 
 
 AFTER = ("afterok", "afterany", "afternotok", "after")
-"""What a job may wait for: another one's good end, any end, bad end, or start."""
+"""The kinds of dependency: on another job's success, its end, its failure, or its start."""
 
 
 def indices(text: str) -> list[int]:
-    """The indices that ``0-9,12`` means."""
-    found: list[int] = []
+    """The array indices that ``0-9,12`` means. Raises `ValueError` if they are too many, or no numbers."""
+    numbers: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
         span = range(int(first), int(last or first) + 1)
-        if len(found) + len(span) > _ELEMENTS:
+        if len(numbers) + len(span) > _MAX_ELEMENTS:
             raise ValueError("too many elements")
-        found.extend(span)
-    return found
+        numbers.extend(span)
+    return numbers
 
 
 class LocalError(Exception):
-    """A sentence for the user."""
+    """The local manager cannot do what it was asked; the message is a sentence for the user."""
 
 
 class Spec:
-    """What was submitted, and never changes. The elements of an array share one."""
+    """One submission, which never changes. The elements of an array share one."""
 
     __slots__ = (
         "affinity",
@@ -125,7 +125,7 @@ class Spec:
     cores: int
     limit: float  # wall time in seconds, 0: none
     array: str  # indices such as 0-9,12; "": a plain job
-    after: list[str]  # what must have happened first, as kind:id
+    after: list[str]  # dependencies, as kind:id
     held: bool
     cwd: str
     output: str
@@ -134,7 +134,7 @@ class Spec:
     kill_wait: float
     script: list[int]  # size and CRC of the copy, and of the environment: neither is synced to the disk
     submitted: float
-    host: str  # where it will run: the machine it was submitted on
+    host: str  # the machine that it was submitted on, and will run on
     boot: str
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -146,15 +146,15 @@ class Spec:
 
 
 class LocalJob:
-    """One job, or one element of an array, as it stands."""
+    """One job, or one element of an array, in its current state."""
 
-    __slots__ = ("id", "index", "spec", *_FRESH)
+    __slots__ = ("id", "index", "spec", *_INITIAL_VALUES)
     state: str
     limit: float
-    nonce: str  # names one attempt to start it: who was sent with another one is late and must leave
+    nonce: str  # identifies one attempt to start the job: a supervisor with another nonce came too late and must exit
     since: float  # when that attempt began
     starts: int
-    cancel: float  # when somebody asked for its end
+    cancel: float  # when its cancellation was requested, 0: never
     by: list[Any] | None  # its supervisor: host, boot, pid namespace, pid, start time
     started: float | None
     ended: float | None
@@ -165,19 +165,23 @@ class LocalJob:
     def __init__(self, spec: Spec, index: int | None) -> None:
         self.spec, self.index = spec, index
         self.id = spec.id if index is None else f"{spec.id}_{index}"
-        for field, value in _FRESH.items():
+        for field, value in _INITIAL_VALUES.items():
             setattr(self, field, value)
         self.limit = spec.limit
         if spec.held:
             self.state = HELD
 
     def changes(self) -> dict[str, Any]:
-        """What sets it apart from a job that was just submitted."""
-        fresh = LocalJob(self.spec, self.index)
-        return {f: getattr(self, f) for f in _FRESH if getattr(self, f) != getattr(fresh, f)}
+        """The fields in which it differs from a job that was just submitted."""
+        initial = LocalJob(self.spec, self.index)
+        return {
+            field: getattr(self, field)
+            for field in _INITIAL_VALUES
+            if getattr(self, field) != getattr(initial, field)
+        }
 
     def row(self) -> str:
-        """The line that ``list`` prints. The free text is last, it may hold anything but a line's end."""
+        """The line that ``list`` prints. The name is last, because it may hold anything but a line break."""
         state = QUEUED if self.state == STARTING else self.state
         submitted, started, ended = (_time(t) for t in (self.spec.submitted, self.started, self.ended))
         code = "" if self.exit is None else self.exit
@@ -193,15 +197,15 @@ def _time(seconds: float | None) -> str:
 
 
 def parse_row(line: str) -> dict[str, Any]:
-    """A line of ``list`` as a dictionary with numbers, and None for what is not known."""
+    """A line of ``list`` as a dictionary with numbers; None where a field is empty."""
     fields: dict[str, Any] = dict(zip(COLUMNS, line.split("|", len(COLUMNS) - 1), strict=True))
     for name, kind in (("exit", int), ("signal", int), ("submitted", float), ("started", float), ("ended", float)):
         fields[name] = kind(fields[name]) if fields[name] else None
     return fields
 
 
-def _check(fields: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> None:
-    """Raise `KeyError`, `TypeError` or `ValueError` for a field that makes no sense: it would be met later on."""
+def _check_types(fields: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> None:
+    """Raise `KeyError`, `TypeError` or `ValueError` for an unknown field or a bad value, which would fail later on."""
     for field, value in fields.items():
         if type(value) not in kinds[field]:
             raise TypeError(f"{field} is of a wrong kind")
@@ -209,13 +213,13 @@ def _check(fields: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> None:
             raise ValueError(f"{field} is out of range")
 
 
-def _check_texts(values: list[Any], kind: type) -> None:
+def _check_items(values: list[Any], kind: type) -> None:
     if not all(type(value) is kind for value in values):
         raise TypeError("a list of other things")
 
 
-def _names_owner(by: list[Any] | None) -> bool:
-    """Whether that names a supervisor: host, boot, pid namespace, pid, start time."""
+def _is_supervisor(by: list[Any] | None) -> bool:
+    """Whether that identifies a supervisor (host, boot, pid namespace, pid, start time), or is None."""
     if by is None:
         return True
     return (
@@ -224,42 +228,42 @@ def _names_owner(by: list[Any] | None) -> bool:
 
 
 class State:
-    """All jobs in the journal, oldest first, and the changes that are still to be written."""
+    """All jobs in the journal, oldest first, and the changes that are not written yet."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, LocalJob] = {}
         self.groups: dict[str, list[LocalJob]] = {}  # by the submission's id: one job, or an array's elements
         self.next_id = 1
         self.history = (0, 0, 0)  # the file of ended jobs: its number, its bytes, its lines
-        self.headed = False
+        self.has_header = False
         self.lines = 0  # in the journal
-        self.valid = 0  # bytes of the journal that are whole lines
-        self.pending: list[str] = []
-        self.closed: set[str] = set()  # submissions of which a job has ended just now
-        self.starting: list[LocalJob] = []  # to be given a supervisor once the change is written
+        self.valid_bytes = 0  # bytes of the journal that are whole lines
+        self.pending: list[str] = []  # lines to be written to the journal
+        self.newly_ended: set[str] = set()  # ids of submissions of which a job has ended in this transaction
+        self.starting: list[LocalJob] = []  # jobs whose supervisors are launched after the changes are written
 
     def read(self, data: bytes) -> None:
-        """Take in the journal. A line that makes no sense harms no other one."""
-        self.valid = data.rfind(b"\n") + 1  # what follows is the torn end of a write that never was
-        for line in data[: self.valid].split(b"\n"):
+        """Read the journal's bytes. A damaged line is passed over, and affects no other line."""
+        self.valid_bytes = data.rfind(b"\n") + 1  # what follows is the torn line of a write that did not complete
+        for line in data[: self.valid_bytes].split(b"\n"):
             if line:
                 self.lines += 1
                 try:
-                    self._take(json.loads(line))
+                    self._apply(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                     continue
 
-    def _take(self, fields: dict[str, Any]) -> None:
+    def _apply(self, fields: dict[str, Any]) -> None:
         if "new" in fields:
             new = fields["new"]
-            _check(new, _SPEC_KINDS)
-            _check_texts(new["after"], str)
-            _check_texts(new["affinity"], int)
-            self._put(Spec(new))
+            _check_types(new, _SPEC_FIELD_TYPES)
+            _check_items(new["after"], str)
+            _check_items(new["affinity"], int)
+            self._add_jobs(Spec(new))
         elif "id" in fields:
             job = self.jobs[fields.pop("id")]
-            _check(fields, _KINDS)
-            if fields.get("state", QUEUED) not in _STATES or not _names_owner(fields.get("by")):
+            _check_types(fields, _FIELD_TYPES)
+            if fields.get("state", QUEUED) not in _STATES or not _is_supervisor(fields.get("by")):
                 raise ValueError("no state, or no supervisor")
             for field, value in fields.items():
                 setattr(job, field, value)
@@ -269,12 +273,12 @@ class State:
             number, size, lines = fields["history"]
             self.history = (int(number), int(size), int(lines))
             self.next_id = max(self.next_id, int(fields["next"]))
-            self.headed = True
+            self.has_header = True
 
-    def _put(self, spec: Spec) -> list[LocalJob]:
-        every = indices(spec.array) if spec.array else [None]
+    def _add_jobs(self, spec: Spec) -> list[LocalJob]:
+        element_indices = indices(spec.array) if spec.array else [None]
         number = int(spec.id)
-        self.groups[spec.id] = group = [LocalJob(spec, index) for index in every]
+        self.groups[spec.id] = group = [LocalJob(spec, index) for index in element_indices]
         self.jobs.update((job.id, job) for job in group)
         self.next_id = max(self.next_id, number + 1)
         return group
@@ -284,30 +288,30 @@ class State:
 
     def add(self, spec: Spec) -> list[LocalJob]:
         self.pending.append(json.dumps({"new": spec.as_dict()}))
-        return self._put(spec)
+        return self._add_jobs(spec)
 
     def change(self, job: LocalJob, **fields: Any) -> None:
         for field, value in fields.items():
             setattr(job, field, value)
         if job.state in ENDED:
-            self.closed.add(job.spec.id)
+            self.newly_ended.add(job.spec.id)
         self.pending.append(json.dumps({"id": job.id, **fields}))
 
     def find(self, name: str) -> list[LocalJob]:
-        """The jobs that an id means: one, or all elements of an array, or none."""
+        """The jobs with this id: one job, all elements of an array, or none."""
         job = self.jobs.get(name)
         return [job] if job else self.groups.get(name, [])
 
-    def finished(self) -> list[str]:
-        """The submissions that have ended altogether and that no waiting job asks about."""
+    def removable(self) -> list[str]:
+        """The ids of submissions all of whose jobs have ended and on which no waiting job depends."""
         needed: set[str] = set()
-        done = []
-        for name, group in self.groups.items():
+        ended = []
+        for submission_id, group in self.groups.items():
             if all(job.state in ENDED for job in group):
-                done.append(name)
+                ended.append(submission_id)
             else:
                 needed.update(after.partition(":")[2].split("_")[0] for after in group[0].spec.after)
-        return [name for name in done if name not in needed]
+        return [submission_id for submission_id in ended if submission_id not in needed]
 
     def compacted(self) -> Iterator[str]:
         """The shortest journal that gives this state."""

@@ -1,4 +1,4 @@
-"""The embedded manager as a `Scheduler`: the same argv and records as any other, run in this process."""
+"""The `Scheduler` of the local manager: the same argv and records as for any other manager, run in this process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from psij_parsl.system.commands import Output, Runner
 from psij_parsl.system.files import home as default_home
 
 from . import manager
-from .records import CANCELLED, DONE, FAILED, HELD, LOST, NEVER, QUEUED, RUNNING, TIMEOUT, parse_row
-from .store import Waits
+from .records import CANCELLED, DONE, FAILED, HELD, LOST, NEVER_SATISFIED, QUEUED, RUNNING, TIMEOUT, parse_row
+from .store import LockWait
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def record(row: Mapping[str, Any]) -> SchedulerRecord:
     """One job as the manager lists it."""
     native, text = row["state"], row["reason"]
     reason = REASONS.get(native)
-    if native == CANCELLED and text == NEVER:
+    if native == CANCELLED and text == NEVER_SATISFIED:
         reason = EndReason.DEPENDENCY
     elif native == FAILED and text.startswith("LaunchFailed"):
         reason = EndReason.LAUNCH_FAILED
@@ -61,18 +61,18 @@ def record(row: Mapping[str, Any]) -> SchedulerRecord:
     return SchedulerRecord(row["id"], status, row["tag"], row["submitted"])
 
 
-class _Waits(Waits):
-    """Waits as all of ours: who has the lock is a remark, and the first Ctrl-C ends the wait."""
+class _InterruptibleLockWait(LockWait):
+    """Waits as the rest of the product does: the lock's holder is logged, and the first Ctrl-C ends the wait."""
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         log.warning("%s", text)
 
-    def leave(self, seconds: float) -> bool:
+    def sleep_interrupted(self, seconds: float) -> bool:
         return should_exit(seconds)
 
 
 class LocalScheduler(Scheduler):
-    """This host."""
+    """The scheduler of this host."""
 
     commands = ()
     keep_env = ("PSIJ_LOCAL_*",)
@@ -89,7 +89,7 @@ class LocalScheduler(Scheduler):
     early_poll_delays_s = (0.05, 0.4, 1.5, 5.0)
     error_patterns = (
         ErrorPattern(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),
-        ErrorPattern(r""),  # it runs within this process: whatever it says, it has not taken the job
+        ErrorPattern(r""),  # it runs within this process: after any error it has not accepted the job
     )
 
     def __init__(self, run: Runner | None = None, home: Path | None = None) -> None:
@@ -98,11 +98,13 @@ class LocalScheduler(Scheduler):
 
     def _run(self, argv: Sequence[str], *, timeout_s: float | None = None, cwd: str | None = None) -> Output:
         began = time.monotonic()
-        rc, out, errors = manager.main(argv[1:], environ=self.given(os.environ), cwd=cwd, waits=_Waits())
+        rc, out, errors = manager.main(
+            argv[1:], environ=self.given(os.environ), cwd=cwd, lock_wait=_InterruptibleLockWait()
+        )
         return Output(tuple(argv), rc, out, errors, time.monotonic() - began)
 
     def given(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """As the base says, with where its state lies, unless PSIJ_LOCAL_HOME says another place."""
+        """As the base says, with the folder of its state, unless PSIJ_LOCAL_HOME names another."""
         return {**super().given(environ), "PSIJ_PARSL_HOME": str(self.home)}
 
     def submit_argv(self, script: Path) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""How the child of a supervisor becomes the job's script."""
+"""Start of a job's script: the supervisor's child sets up the process and executes the script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-sy
 def become_script(
     job: LocalJob, nonce: str, limit: float, path: str, environ: dict[bytes, bytes], errors: int
 ) -> None:
-    """In the child: take on what the submitter had, and become the script. What keeps us from it is written to `errors`."""
+    """In the child: restore the submitter's settings and execute the script. A failure is written to `errors`."""
     spec = job.spec
     try:
         signal.set_wakeup_fd(-1)
@@ -51,7 +51,7 @@ def become_script(
 
 
 def _output(job: LocalJob) -> int:
-    """The output file. An array's elements have one each if there is a ``%a`` in it; else they append."""
+    """Open the output file. With ``%a`` in its name each element of an array has its own; else all append to one."""
     name, flags = job.spec.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND
     if job.index is None:
         flags |= os.O_TRUNC

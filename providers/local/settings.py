@@ -1,4 +1,4 @@
-"""What the environment says about the manager: where its state is, how many cores it gives out."""
+"""The manager's settings, from environment variables: its state directory, the number of cores it allocates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings:
-    """What the environment says. Only these names reach a supervisor's own environment."""
+    """The manager's settings. Of its variables, only those in `_NAMES` and the home reach a supervisor."""
 
     _NAMES = ("PSIJ_LOCAL_CORES_TOTAL", "PSIJ_LOCAL_RETENTION")
 
@@ -26,10 +26,10 @@ class Settings:
 
 
 def _home(environ: Mapping[str, str]) -> str:
-    if named := environ.get("PSIJ_LOCAL_HOME"):
-        return os.path.abspath(named)
-    if named := environ.get("PSIJ_PARSL_HOME"):
-        return os.path.abspath(os.path.join(named, "local"))
+    if home := environ.get("PSIJ_LOCAL_HOME"):
+        return os.path.abspath(home)
+    if home := environ.get("PSIJ_PARSL_HOME"):
+        return os.path.abspath(os.path.join(home, "local"))
     user = environ.get("HOME") or os.path.expanduser("~")
     state = environ.get("XDG_STATE_HOME") or os.path.join(user, ".local", "state")
     return os.path.abspath(os.path.join(state, "psij_parsl", "local"))

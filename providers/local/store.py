@@ -1,19 +1,21 @@
-"""The state directory: one lock, one journal, one file of ended jobs, one folder for each job that is not
-over.
+"""The state directory: one lock, one journal, one file of ended jobs, one folder for each job that has not
+ended.
 
 ::
 
-    lock          held (flock) by whoever changes something
-    journal       jobs that are not over, and the latest that are: append only, one fsync per change
-    ended.N       older ones, each as the very line that ``list`` prints: ten thousand are merely copied
+    lock          held (flock) by the process that changes something
+    journal       jobs that have not ended, and the latest that have: append only, one fsync per change
+    ended.N       older ended jobs, each as the very line that ``list`` prints, so that ten thousand are
+                  copied without parsing
     jobs/12/      script, environment, and for each element pid and the lock that its supervisor holds
 
-*Why a log.* Killed at any instruction, a writer leaves whole lines and perhaps one torn line at the end,
-which readers pass over and the next writer cuts off; a full disk is undone by truncating to the length
-before. One file per job would cost a listing ten thousand opens. *Why two files.* Each supervisor reads the
-journal, so it must stay short: when it holds mostly ended jobs, these move to ``ended.N``. The new
-journal's first line says how many bytes of ``ended.N`` count, so that its rename commits both at once.
-Readers take no lock."""
+*Why a log.* A writer that is killed at any instruction leaves whole lines and perhaps one torn line at the
+end, which readers pass over and the next writer cuts off. When the disk is full, the write is undone by
+truncating to the length before. With one file per job, a listing would have to open ten thousand files.
+
+*Why two files.* Each supervisor reads the journal, so it must stay short: when it holds mostly ended jobs,
+these move to ``ended.N``. The new journal's first line says how many bytes of ``ended.N`` are valid, so that
+its rename commits both files at once. Readers take no lock."""
 
 from __future__ import annotations
 
@@ -34,28 +36,28 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 KEPT = 10_000
-"""So many ended jobs are kept however old they are."""
-_PATIENCE = 60.0
-_SAY_AFTER = 3.0  # seconds that one waits for the lock before it is said who has it
-_SLACK = 500  # lines that the journal may hold in vain
+"""This many ended jobs are kept, however old they are."""
+_LOCK_PATIENCE = 60.0
+_REPORT_AFTER = 3.0  # seconds of waiting for the lock before its holder is reported
+_SLACK = 500  # superfluous lines that the journal may hold before it is compacted
 
 
-class Waits:
-    """How one waits for the lock: what is said, and what ends the wait early. Here: nothing."""
+class LockWait:
+    """How a process waits for the lock: what it reports, and what ends the wait early. Here nothing does."""
 
-    def say(self, text: str) -> None:
-        """Tell the user why it takes so long."""
+    def report(self, text: str) -> None:
+        """Tell the user which process has the lock."""
 
-    def leave(self, seconds: float) -> bool:
-        """Sleep so long, or less; whether a signal has asked us to leave."""
+    def sleep_interrupted(self, seconds: float) -> bool:
+        """Sleep so long at most; True if a signal asks this process to exit."""
         time.sleep(seconds)
         return False
 
 
 class Store(JobFolders):
-    def __init__(self, settings: Settings, waits: Waits | None = None) -> None:
+    def __init__(self, settings: Settings, lock_wait: LockWait | None = None) -> None:
         self.settings = settings
-        self.waits = waits or Waits()
+        self.lock_wait = lock_wait or LockWait()
         self.home = settings.home
         self._journal = os.path.join(self.home, "journal")
 
@@ -72,12 +74,12 @@ class Store(JobFolders):
                 state.read(file.read())
         except FileNotFoundError:
             pass
-        if not state.headed:
-            self._salvage(state)
+        if not state.has_header:
+            self._restore_header(state)
         return state
 
-    def _salvage(self, state: State) -> None:
-        """Without a first line: believe the files, and use no id again."""
+    def _restore_header(self, state: State) -> None:
+        """Restore the journal's lost first line from the file of ended jobs, so that no id is used again."""
         names = os.listdir(self.home) if os.path.isdir(self.home) else []
         numbers = [int(name[6:]) for name in names if name.startswith("ended.") and name[6:].isdigit()]
         if not numbers:
@@ -86,9 +88,9 @@ class Store(JobFolders):
         with open(os.path.join(self.home, f"ended.{number}"), "rb") as file:
             data = file.read()
         lines = data[: data.rfind(b"\n") + 1].splitlines()
-        ids = [int(word) for line in lines if (word := line.split(b"|")[0].split(b"_")[0]).isdigit()]
+        ids = [int(text) for line in lines if (text := line.split(b"|")[0].split(b"_")[0]).isdigit()]
         state.history = (number, data.rfind(b"\n") + 1, len(lines))
-        state.next_id = max([state.next_id, *(one + 1 for one in ids)])
+        state.next_id = max([state.next_id, *(number + 1 for number in ids)])
 
     def history(self, state: State) -> str | None:
         """The lines of ended jobs that left the journal, oldest first; None if *state* is too old to ask."""
@@ -102,85 +104,87 @@ class Store(JobFolders):
             return None
 
     @contextmanager
-    def transaction(self, patience: float = _PATIENCE) -> Iterator[State]:
-        """The state, with the lock held. After the block its changes are on the disk, or none is and an error
-        is raised. The lock is waited for so many seconds."""
-        with self._locked(patience):
+    def transaction(self, patience: float = _LOCK_PATIENCE) -> Iterator[State]:
+        """The state, with the lock held. After the block, either all its changes are on the disk, or none is and
+        `LocalError` is raised. *patience* is how many seconds to wait for the lock."""
+        with self._hold_lock(patience):
             state = self.load()
             yield state
             if state.pending:
                 self._append(state)
-                self._tidy(state)
+                self._clean_up(state)
 
     @contextmanager
-    def _locked(self, patience: float) -> Iterator[None]:
+    def _hold_lock(self, patience: float) -> Iterator[None]:
         try:
-            _make(os.path.join(self.home, "jobs"))
+            _make_folder(os.path.join(self.home, "jobs"))
             if os.stat(self.home).st_uid != os.geteuid():
-                # Whoever looks also starts jobs: root must not run another user's script as root.
+                # A command that reads the jobs also starts some: root must not run another user's script as root.
                 raise LocalError(f"the state directory {self.home} belongs to another user")
             handle = os.open(os.path.join(self.home, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LocalError(f"the state directory {self.home} cannot be used: {error.strerror}") from error
         try:
-            self._lock(handle, patience)
+            self._acquire_lock(handle, patience)
             try:
                 yield
-            finally:  # not left to close(): a process forked meanwhile may hold the same open file
+            finally:  # close() is not enough: a process forked meanwhile may hold the same open file
                 fcntl.flock(handle, fcntl.LOCK_UN)
         finally:
             os.close(handle)
 
-    def _lock(self, handle: int, patience: float) -> None:
+    def _acquire_lock(self, handle: int, patience: float) -> None:
         began = time.monotonic()
         pause = 0.0005
-        said = asked = False
+        reported = signalled = False
         while True:
             try:
                 return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 waited = time.monotonic() - began
                 if waited > patience:
-                    who = processes.holder(handle)
+                    holder = processes.lock_holder(handle)
                     text = f"{self.home} was locked by another process for {patience:g} s"
-                    raise LocalError(f"{text}: {who}" if who else text) from None
-                if waited > _SAY_AFTER and not said:
-                    said = True
-                    who = processes.holder(handle) or "another process of yours holds it"
-                    self.waits.say(f"waiting for the lock {self.home}/lock: {who}")
+                    raise LocalError(f"{text}: {holder}" if holder else text) from None
+                if waited > _REPORT_AFTER and not reported:
+                    reported = True
+                    holder = processes.lock_holder(handle) or "another process of yours holds it"
+                    self.lock_wait.report(f"waiting for the lock {self.home}/lock: {holder}")
             except OSError as error:
                 raise LocalError(f"{self.home} cannot be locked: {error.strerror}") from error
-            if pause == 0.0005:  # a signal that came before has led to what needs the lock: a cancel after Ctrl-C
-                asked = self.waits.leave(0.0)
-            if self.waits.leave(pause) and not asked:
+            if (
+                pause == 0.0005
+            ):  # a signal from before the wait does not end it: it may be a cancel after Ctrl-C that needs the lock
+                signalled = self.lock_wait.sleep_interrupted(0.0)
+            if self.lock_wait.sleep_interrupted(pause) and not signalled:
                 raise KeyboardInterrupt
             pause = min(pause * 1.5, 0.01)
 
     def _append(self, state: State) -> None:
-        lines = state.pending if state.headed else [state.header(), *state.pending]
+        lines = state.pending if state.has_header else [state.header(), *state.pending]
         try:
             handle = create(self._journal, 0)
             try:
-                os.ftruncate(handle, state.valid)
-                _write(handle, state.valid, "".join(line + "\n" for line in lines).encode())
+                os.ftruncate(handle, state.valid_bytes)
+                _write(handle, state.valid_bytes, "".join(line + "\n" for line in lines).encode())
             except OSError:
-                os.ftruncate(handle, state.valid)
+                os.ftruncate(handle, state.valid_bytes)
                 raise
             finally:
                 os.close(handle)
-            if not state.valid:
+            if not state.valid_bytes:
                 _sync_folder(self.home)
         except OSError as error:
             raise LocalError(f"{self._journal} cannot be written: {error.strerror}") from error
         state.lines += len(lines)
-        state.headed = True
+        state.has_header = True
 
-    # Tidying: whatever fails here is tried again next time
+    # Clean-up: what fails here is tried again next time
 
-    def _tidy(self, state: State) -> None:
-        for name in state.closed:
-            if all(job.state in ENDED for job in state.groups[name]):
-                self.remove(name)
+    def _clean_up(self, state: State) -> None:
+        for submission_id in state.newly_ended:
+            if all(job.state in ENDED for job in state.groups[submission_id]):
+                self.remove(submission_id)
         live = sum(1 for job in state.jobs.values() if job.state not in ENDED)
         if state.lines > 3 * live + _SLACK:
             try:
@@ -190,10 +194,10 @@ class Store(JobFolders):
 
     def _compact(self, state: State) -> None:
         number, size, count = state.history
-        names = state.finished()
-        rows = [job.row() for name in names for job in state.groups[name]]
-        for name in names:
-            for job in state.groups.pop(name):
+        ids = state.removable()
+        rows = [job.row() for submission_id in ids for job in state.groups[submission_id]]
+        for submission_id in ids:
+            for job in state.groups.pop(submission_id):
                 del state.jobs[job.id]
         old = (self.history(state) or "").splitlines()
         if count + len(rows) > KEPT * 5 // 4:
@@ -223,7 +227,7 @@ class Store(JobFolders):
                 self.remove(entry)
 
     def _recent(self, rows: list[str]) -> list[str]:
-        """Without those that are both old and beyond the number that is kept."""
+        """The rows without those that are both old and beyond the number that is kept."""
         since = time.time() - self.settings.retention
         return [row for row in rows[:-KEPT] if ended_at(row) >= since] + rows[-KEPT:]
 
@@ -235,16 +239,16 @@ def ended_at(row: str) -> float:
         return 0.0
 
 
-def _make(path: str) -> None:
+def _make_folder(path: str) -> None:
     """Make a folder and those above it, all private."""
     if not os.path.isdir(path):
-        _make(os.path.dirname(path))
-        with suppress(FileExistsError):  # another process was as quick
+        _make_folder(os.path.dirname(path))
+        with suppress(FileExistsError):  # another process made it meanwhile
             os.mkdir(path, 0o700)
 
 
 def _write(handle: int, offset: int, data: bytes) -> None:
-    """Write all and sync, or raise."""
+    """Write all bytes and sync them to the disk. Raises `OSError` otherwise."""
     view = memoryview(data)
     while view:
         written = os.pwrite(handle, view, offset)
