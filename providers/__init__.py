@@ -1,7 +1,7 @@
-"""Platforms, one folder per resource manager, whose `platform` ties its parts together.
+"""The platforms, one folder for each resource manager. Its `platform` names the parts of its support.
 
-Parsl's users find providers here: `psij_parsl.providers.SlurmProvider`, and so for each platform. They, and Parsl
-with them, are loaded when they are first used.
+Parsl's users import providers from here: `psij_parsl.providers.SlurmProvider`, and so for each platform. A provider,
+and Parsl with it, is loaded when it is first used.
 """
 
 from typing import Any
@@ -14,6 +14,6 @@ def __getattr__(name: str) -> Any:
     if name.endswith("Provider") and not name.startswith("_"):
         from psij_parsl.parsl.registry import providers
 
-        if name in (found := providers()):
-            return found[name]
+        if name in (classes := providers()):
+            return classes[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The allocation as Cobalt's job variables tell it."""
+"""The allocation of a Cobalt job, from its environment variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from psij_parsl.resources.variables import not_empty, read_named, seconds
 def allocation(environ: Mapping[str, str]) -> Allocation | None:
     """Cobalt: node numbers in COBALT_PARTNAME (`1001-1005,1030`, named nid01001 …) or names in COBALT_NODEFILE.
 
-    It tells no number of CPUs: that is the site's to say.
+    Cobalt gives no number of CPUs: the site file has it.
     """
     if "COBALT_JOBID" not in environ:
         return None

@@ -1,4 +1,4 @@
-"""Flux: what its jobs' variables tell. There is no platform yet by which jobs can be submitted."""
+"""Flux: allocations inside its jobs. Jobs cannot be submitted to it yet."""
 
 from psij_parsl.platforms.platform import Platform
 

@@ -1,4 +1,4 @@
-"""The allocation as Flux tells it, which is asked: its variables name no hosts."""
+"""The allocation of a Flux job or instance. Flux's commands are asked for it: its variables name no hosts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def allocation(environ: Mapping[str, str], run: Runner | None = None) -> Allocation | None:
-    """Flux: an instance of one's own (`flux batch`, `flux alloc`), or a job of another one (FLUX_JOB_ID).
+    """The allocation of the current Flux instance (`flux batch`, `flux alloc`), or of a job in one (FLUX_JOB_ID).
 
     The environment names no hosts, so Flux is asked: `flux resource R` in an instance, `flux job info ID R` in a
     job; both print a resource set
@@ -52,7 +52,7 @@ def read_flux(text: str, job_id: str, cluster: str = "", visible: Sequence[str] 
     """The allocation that a resource set in Flux's JSON describes. Raises `AllocationError` if it is none."""
     try:
         execution = json.loads(text)["execution"]
-        names = [name for each in execution["nodelist"] for name in expand(each)]
+        names = [name for host_list in execution["nodelist"] for name in expand(host_list)]
         cores: dict[int, tuple[int, ...]] = {}
         devices: dict[int, tuple[str, ...]] = {}
         for part in execution["R_lite"]:

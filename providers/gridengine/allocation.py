@@ -1,4 +1,4 @@
-"""The allocation as Grid Engine's job variables tell it."""
+"""The allocation of a Grid Engine job, from its environment variables."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
     else:
         rows = [(environ.get("HOSTNAME") or host.name(), number(environ, "NSLOTS") or 1, ())]
     names = dict.fromkeys(name for name, _, _ in rows)
-    totals = [sum(count for other, count, _ in rows if other == name) for name in names]
+    totals = [sum(count for host_name, count, _ in rows if host_name == name) for name in names]
     nodes, siblings = counted(names, totals, gpu_ids)
     bound = {name: cpus for name, count, cpus in rows if len(cpus) == count}
     nodes = tuple(
         node._replace(cpus=bound[node.name], real_ids=True) if len(bound.get(node.name, ())) == total else node
         for node, total in zip(nodes, totals, strict=True)
     )
-    whole = job_id if task == "undefined" else f"{job_id}.{task}"
-    return Allocation("gridengine", whole, nodes, cluster=environ.get("SGE_CELL", ""), siblings=siblings)
+    native_id = job_id if task == "undefined" else f"{job_id}.{task}"
+    return Allocation("gridengine", native_id, nodes, cluster=environ.get("SGE_CELL", ""), siblings=siblings)

@@ -30,7 +30,7 @@ class LocalProvider(BlockProvider):
         return {"cores_per_node": Settings(os.environ).total}
 
     def _submitted(self, record: JobRecord) -> None:
-        """Wait briefly for the block to start, so that it is known to run. It starts at once unless all cores are busy."""
+        """Wait briefly for the block to start, and poll it. It starts at once unless all cores are busy."""
         deadline = time.monotonic() + _START_S
         while not os.path.lexists(record.folder / "claim") and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -205,7 +205,7 @@ def parse_row(line: str) -> dict[str, Any]:
 
 
 def _check_types(fields: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> None:
-    """Raise `KeyError`, `TypeError` or `ValueError` for an unknown field or a bad value, which would fail later on."""
+    """Raise `KeyError`, `TypeError` or `ValueError` for an unknown field or a bad value, which would fail later."""
     for field, value in fields.items():
         if type(value) not in kinds[field]:
             raise TypeError(f"{field} is of a wrong kind")

@@ -131,7 +131,7 @@ class Supervisor:
             self._finish(end_state, reason, ended)
 
     def _watch(self) -> tuple[str, str]:
-        """Wait until the script ends or must be ended. Returns the state to record ('': as it exits) and the reason."""
+        """Wait until the script ends or must be ended. Returns the state to record ('': by its exit) and why."""
         next_poll = time.monotonic() + _POLL_INTERVAL
         while True:
             self._reap()
@@ -195,7 +195,7 @@ class Supervisor:
         return processes.descendants(os.getpid(), self.pid)
 
     def _end_all(self) -> int:
-        """Send TERM to every process of the job, then KILL until none is left. Returns how many could not be ended."""
+        """Send TERM to all processes of the job, then KILL until none is left. Returns how many could not be ended."""
         not_permitted = self._signal(self._remaining_processes(), signal.SIGTERM, signal.SIGCONT)
         kill_time = time.monotonic() + self.job.spec.kill_wait
         while remaining := [process for process in self._remaining_processes() if process.pid not in not_permitted]:

@@ -1,4 +1,4 @@
-"""The allocation as LSF's job variables tell it."""
+"""The allocation of an LSF job, from its environment variables."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
     if "LSB_JOBID" not in environ:
         return None
     if mcpu := environ.get("LSB_MCPU_HOSTS"):
-        found = slots(mcpu)
+        slots_of_host = slots(mcpu)
     elif environ.get("LSB_DJOB_HOSTFILE"):
-        found = lines(read_named(environ, "LSB_DJOB_HOSTFILE"))
+        slots_of_host = lines(read_named(environ, "LSB_DJOB_HOSTFILE"))
     else:
-        found = lines("\n".join(environ.get("LSB_HOSTS", "").split()))
-    first = next(iter(found), "")
-    if "CSM_ALLOCATION_ID" in environ and len(found) > 1 and found[first] == 1:
-        del found[first]
+        slots_of_host = lines("\n".join(environ.get("LSB_HOSTS", "").split()))
+    first = next(iter(slots_of_host), "")
+    if "CSM_ALLOCATION_ID" in environ and len(slots_of_host) > 1 and slots_of_host[first] == 1:
+        del slots_of_host[first]
     job_id = environ["LSB_JOBID"]
     if (index := environ.get("LSB_JOBINDEX", "0")) != "0":
         job_id = f"{job_id}[{index}]"
-    nodes, siblings = counted(found, list(found.values()), gpus.visible(environ) or ())
+    nodes, siblings = counted(slots_of_host, list(slots_of_host.values()), gpus.visible(environ) or ())
     return Allocation(
         "lsf", job_id, not_empty(nodes, "LSF"), cluster=environ.get("LSF_CLUSTER", ""), siblings=siblings
     )

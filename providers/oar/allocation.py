@@ -1,4 +1,4 @@
-"""The allocation as OAR's job variables tell it."""
+"""The allocation of an OAR job, from its environment variables and the files that they name."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
 
 
 def _with_cpusets(nodes: tuple[Node, ...], properties: str) -> tuple[Node, ...]:
-    known: dict[str, set[int]] = {}
+    """The nodes with their CPU ids from the properties file. A node with too few there stays as it is."""
+    cpus_of_node: dict[str, set[int]] = {}
     for line in properties.splitlines():
-        said = dict(re.findall(r"(\w+)\s*=\s*'([^']*)'", line))
-        name = said.get("network_address") or said.get("host") or ""
-        if re.fullmatch(r"\d+(,\d+)*", said.get("cpuset", "")):
-            known.setdefault(name, set()).update(map(int, said["cpuset"].split(",")))
+        resource = dict(re.findall(r"(\w+)\s*=\s*'([^']*)'", line))
+        name = resource.get("network_address") or resource.get("host") or ""
+        if re.fullmatch(r"\d+(,\d+)*", resource.get("cpuset", "")):
+            cpus_of_node.setdefault(name, set()).update(map(int, resource["cpuset"].split(",")))
     return tuple(
-        node._replace(cpus=tuple(sorted(known[node.name])), real_ids=True)
-        if len(known.get(node.name, ())) >= len(node.cpus)
+        node._replace(cpus=tuple(sorted(cpus_of_node[node.name])), real_ids=True)
+        if len(cpus_of_node.get(node.name, ())) >= len(node.cpus)
         else node
         for node in nodes
     )

@@ -1,4 +1,4 @@
-"""The allocation as PBS Pro's job variables tell it."""
+"""The allocation of a PBS Pro job, from its environment variables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from psij_parsl.resources.variables import nodes_of_file
 
 
 def allocation(environ: Mapping[str, str]) -> Allocation | None:
-    """The hosts of PBS_NODEFILE, which has a line for each rank; None outside a job, and in one of Torque.
+    """The hosts of PBS_NODEFILE, which has a line for each rank; None outside a job, and in a job of Torque.
 
-    NCPUS is the number of CPUs of the first chunk (PBS Pro user's guide, "PBS Environmental Variables"). PBS tells a
-    job no end: it is asked of the server (`PBSProScheduler.end_query`). GPUs are what the vendor's variable shows, as
-    PBS's cgroups hook sets it.
+    NCPUS is the number of CPUs of the first chunk (PBS Pro user's guide, "PBS Environmental Variables"). No variable
+    of PBS has the job's end time: the server is asked for it (`PBSProScheduler.end_query`). The GPUs are those that
+    the vendor's variable shows, as PBS's cgroups hook sets it.
     """
     if not {"PBS_JOBID", "PBS_NODEFILE"} <= environ.keys() or "PBS_NUM_PPN" in environ:
         return None

@@ -1,4 +1,4 @@
-"""What PBS says when it says no, most telling first."""
+"""Error patterns of PBS's commands; the first that matches counts, so the most specific come first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DEAD_NODE = "its node does not answer: wait for it, or take the job out of PBS's
 
 ERROR_PATTERNS = (
     ErrorPattern(r"qstat: .*invalid option -- 'E'|(?m:^qstat: illegal option -- E)", permanent=True),  # an old one
-    ErrorPattern(  # qsub's usage follows, which has every word
+    ErrorPattern(  # qsub's usage text follows, which matches many other patterns
         r"illegal -\w value|directive error|invalid option|script contains|script file|[Cc]annot be used with",
         hint="`psij-run render` shows what it refused",
     ),

@@ -1,4 +1,4 @@
-"""Parsl blocks from PBS Professional."""
+"""Parsl provider for PBS Professional."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from psij_parsl.parsl.vocabulary import options
 from . import platform as _platform
 
 _INHERITED = "the block has the workflow's environment; worker_init sets more"
-#: Options of qsub that are no `-l`, and the way that works. Some change what qsub does, where it sends, what it prints.
+#: Options of qsub other than `-l`, and what to use instead. Some change what qsub does, where it sends the job, or
+#: what it prints.
 _WAYS: Mapping[str, str] = {
     "-A": "say account",
     "-P": "say account, with charge_to='project'",
@@ -39,7 +40,7 @@ _WAYS: Mapping[str, str] = {
 
 def _resources(text: Any) -> dict[str, Any]:
     """`scheduler_options`: lines `#PBS -l name=value,...`. Raises `InvalidRequest` for other options."""
-    said: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for option in options(text):
         if not option.startswith("-l"):
             raise InvalidRequest(
@@ -51,26 +52,26 @@ def _resources(text: Any) -> dict[str, Any]:
         for pair in option[2:].removeprefix("=").split(","):
             name, _, value = pair.partition("=")
             if name == "filesystems":
-                said[name] = value
+                parameters[name] = value
             else:
-                said.setdefault("resources", []).append(pair)
-    return said
+                parameters.setdefault("resources", []).append(pair)
+    return parameters
 
 
 def _chunk(text: Any) -> dict[str, Any]:
     """`select_options`: resources of each node, `ngpus=4:system=polaris`."""
-    said: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for pair in filter(None, str(text or "").split(":")):
         name, _, value = pair.partition("=")
         if name in ("ncpus", "ngpus"):
-            said[name] = value
+            parameters[name] = value
         else:
-            said.setdefault("chunk", []).append(pair)
-    return said
+            parameters.setdefault("chunk", []).append(pair)
+    return parameters
 
 
 class PBSProProvider(BlockProvider):
-    """Blocks from PBS Pro; `psij-run platform show pbspro` lists the parameters that it takes beside the base's."""
+    """Blocks from PBS Pro; `psij-run platform show pbspro` lists the parameters that it adds to the base class's."""
 
     platform = _platform
     node_parameters = {"cores_per_node": "ncpus", "gpus_per_node": "ngpus"}

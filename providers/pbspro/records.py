@@ -1,4 +1,4 @@
-"""What `qstat -f -F json` prints, read one job at a time.
+"""Parsers of `qstat -f -F json`: jobs, queues and servers, one at a time.
 
 States and substates: OpenPBS, src/include/job.h and pbs_ifl.h. The meaning of each end was seen on OpenPBS 23.06.06.
 """
@@ -22,8 +22,8 @@ STATES: Mapping[str, JobState] = {
     **dict.fromkeys("QHWTM", JobState.QUEUED),  # queued, held, waiting, in transit, moved (see `MOVED`)
     **dict.fromkeys("RBESU", JobState.ACTIVE),  # running, array begun, exiting, suspended
 }
-MOVED = "M"  # to another server: what this one says is no word about how it is
-ENDED = frozenset("FX")  # finished; an element of an array that still goes on
+MOVED = "M"  # to another server: this server's answer says nothing about the job's state
+ENDED = frozenset("FX")  # finished; a finished element of an array that has not ended
 DELETED = 91  # the substate of a job that somebody deleted
 #: Exit statuses below 0 are PBS's own (job.h, JOB_EXEC_*).
 REASONS: Mapping[int, EndReason] = {
@@ -32,10 +32,13 @@ REASONS: Mapping[int, EndReason] = {
     **dict.fromkeys((-26, -27), EndReason.OUT_OF_MEMORY),
     **dict.fromkeys((-28, -29), EndReason.TIMEOUT),  # CPU time, wall time
 }
-_WORDS: Mapping[int, str] = {-24: "used more CPUs at once than it asked for", -25: "used more CPU time than its CPUs"}
+_MESSAGES: Mapping[int, str] = {
+    -24: "used more CPUs at once than it asked for",
+    -25: "used more CPU time than its CPUs",
+}
 _SIGNALS = 256  # exit statuses above are signals
-_HOPELESS = re.compile(r"too many failed attempts to run")  # after 20 starts that failed; it stays in state H
-TAG = "PSIJ_JOB_TAG"  # the variable by which we find a job again
+_GAVE_UP = re.compile(r"too many failed attempts to run")  # after 20 starts that failed; it stays in state H
+TAG = "PSIJ_JOB_TAG"  # the variable in which our tag is, by which a job is recognized
 
 
 # ---- text to pieces --------------------------------------------------------------------------------------------
@@ -44,64 +47,67 @@ _DOCUMENT_BEGINS = re.compile(r"^\{", re.MULTILINE)
 _JOB_BEGINS = re.compile(r'^[ \t]+"(\d+(?:\[\d*\])?\.[^"\s]+)":[ \t]*(?=\{[ \t\r]*$)', re.MULTILINE)
 _ATTRIBUTE = re.compile(r'^([ \t]+)"([A-Za-z_]+)":[ \t]*(?=["\d-])(.*?),?[ \t\r]*$', re.MULTILINE)
 _TAGGED = re.compile(rf'"{TAG}":\s*"(psij:[\w-]+)"')
-_tolerant = json.JSONDecoder(strict=False)  # a line break inside a string is not worth a word
+_tolerant = json.JSONDecoder(strict=False)  # a line break inside a string is accepted
 
 
 def jobs(text: str) -> Iterator[tuple[str, Attributes | str]]:
-    """Each job's id and attributes; where they are no JSON (odd numbers, quotes), its own text.
+    """Each job's id and attributes; where these are no valid JSON (odd numbers, quotes), the job's text.
 
-    Raises `Unavailable` for an answer that is cut short: whoever is missing in it may well be there. What a site's
-    wrapper prints before or after it does no harm.
+    Raises `Unavailable` for an answer that is cut short: a job that is missing in it may well exist. What a site's
+    wrapper prints before or after the JSON document is passed over.
     """
     first = _DOCUMENT_BEGINS.search(text)
     begin = first.start() if first is not None else 0
     try:
-        found, _ = _tolerant.raw_decode(text, begin)
-        yield from found.get("Jobs", {}).items()  # without a job there is no such key
+        document, _ = _tolerant.raw_decode(text, begin)
+        yield from document.get("Jobs", {}).items()  # without a job there is no such key
         return
     except ValueError:
         if first is None or not text.rstrip().endswith("\n}"):
             raise Unavailable(
                 "qstat's answer is cut short", output=text[-500:], hint="it is asked again later"
             ) from None
-        places = [*_JOB_BEGINS.finditer(text, begin)]
-    for number, place in enumerate(places):
+        job_keys = [*_JOB_BEGINS.finditer(text, begin)]
+    for number, job_key in enumerate(job_keys):
         try:
-            yield place[1], _tolerant.raw_decode(text, place.end())[0]
+            yield job_key[1], _tolerant.raw_decode(text, job_key.end())[0]
         except ValueError:
-            yield place[1], text[place.end() : places[number + 1].start() if number + 1 < len(places) else None]
+            yield (
+                job_key[1],
+                text[job_key.end() : job_keys[number + 1].start() if number + 1 < len(job_keys) else None],
+            )
 
 
 def recovered(text: str) -> Attributes:
-    """The job's own attributes that can be read in text which is no JSON. Raises `ValueError` without a state."""
-    found: dict[str, Any] = {}
+    """Those of a job's attributes that can be read in invalid JSON. Raises `ValueError` if the state is missing."""
+    attributes: dict[str, Any] = {}
     indent = None
     for match in _ATTRIBUTE.finditer(text):
         indent = indent or match[1]
-        if match[1] == indent:  # deeper are resources, and variables which may be called anything
+        if match[1] == indent:  # deeper are resources, and variables, whose names may be anything
             try:
-                found.setdefault(match[2], _tolerant.decode(match[3]))
+                attributes.setdefault(match[2], _tolerant.decode(match[3]))
             except ValueError:
                 continue
-    if "job_state" not in found:
+    if "job_state" not in attributes:
         raise ValueError("no job_state")
     if tagged := _TAGGED.search(text):
-        found["Variable_List"] = {TAG: tagged[1]}
-    return found
+        attributes["Variable_List"] = {TAG: tagged[1]}
+    return attributes
 
 
 # ---- a piece to a record ---------------------------------------------------------------------------------------
 
 
 def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerRecord | None:
-    """A job's record; None for another owner's, and for one that says nothing."""
-    job_id, said = piece
-    job = recovered(said) if isinstance(said, str) else said
+    """A job's record; None for a job of another owner, and for one without a usable status."""
+    job_id, attributes = piece
+    job = recovered(attributes) if isinstance(attributes, str) else attributes
     if owner and not str(job.get("Job_Owner", owner)).startswith(f"{owner}@"):
         return None
     get = job.get
     code = get("Exit_status")
-    found = status(
+    job_status = status(
         get("job_state", ""),
         get("substate"),
         int(code) if code is not None else None,
@@ -113,18 +119,18 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerR
         get("Hold_Types", ""),
         get("depend", ""),
     )
-    if found is None:
+    if job_status is None:
         return None
     variables = get("Variable_List", {})
     tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
     return SchedulerRecord(
         job_id,
-        found,
+        job_status,
         tag,
         _time(str(get("ctime", ""))),
         _path(str(get("Output_Path", ""))),
-        moved=found.native == MOVED,
-        leftover=found.native == "H" and found.final,
+        moved=job_status.native == MOVED,
+        leftover=job_status.native == "H" and job_status.final,
     )
 
 
@@ -147,9 +153,9 @@ def status(
     holds: str,
     depend: str,
 ) -> JobStatus | None:
-    """A status from PBS's own words; None where they say nothing about how the job is."""
+    """A job's status from its attributes; None where they do not show it."""
     message = _message(comment)
-    if letter == "H" and "s" in holds and _HOPELESS.search(comment):
+    if letter == "H" and "s" in holds and _GAVE_UP.search(comment):
         return JobStatus(JobState.FAILED, letter, reason=EndReason.LAUNCH_FAILED, message=message)
     if letter not in ENDED:
         state = STATES.get(letter, JobState.UNKNOWN)
@@ -170,7 +176,7 @@ def status(
     reason: EndReason | None = None
     number: int | None = None
     if comment == "Subjob finished" and not exec_host:
-        return None  # PBS has forgotten this element and shows the array's words, exit status included
+        return None  # PBS has dropped this element's attributes and shows the array's, exit status included
     if code is None:
         if substate != DELETED and not (depend and not started):
             return None
@@ -178,7 +184,7 @@ def status(
         if substate != DELETED:
             reason, message = EndReason.DEPENDENCY, message or f"PBS deleted it: {depend} cannot be met"
     elif code < 0:
-        reason, message = REASONS.get(code), message or _WORDS.get(code, f"PBS's exit status {code}")
+        reason, message = REASONS.get(code), message or _MESSAGES.get(code, f"PBS's exit status {code}")
         code = None
     elif substate == DELETED:
         preempted = "preempt" in comment.lower()
@@ -197,7 +203,7 @@ _RUN = re.compile(r"Job (?:run at|Array Began at) .*?(?: on \(.*\))?(?: and (.*)
 
 
 def _message(comment: str) -> str:
-    """The comment, without what the state says as well: when and where it began, that it finished or failed."""
+    """The comment without what repeats the state: when and where the job began, that it finished or failed."""
     match = _RUN.match(comment)
     if match is None:
         return comment
@@ -226,11 +232,11 @@ def _time(text: str) -> float | None:
 
 
 def read_end(piece: tuple[str, Attributes | str]) -> float | None:
-    """When a running job's wall time ends; None for one that does not run, or has no limit."""
-    said = piece[1]
-    if isinstance(said, str):
+    """When a running job's wall time ends; None for a job that does not run, or has no limit."""
+    attributes = piece[1]
+    if isinstance(attributes, str):
         raise ValueError("no JSON")
-    began, limit = _time(said.get("stime", "")), said.get("Resource_List", {}).get("walltime")
+    began, limit = _time(attributes.get("stime", "")), attributes.get("Resource_List", {}).get("walltime")
     return None if began is None or limit is None else began + _seconds(limit)
 
 
@@ -239,32 +245,37 @@ def read_end(piece: tuple[str, Attributes | str]) -> float | None:
 
 def queues(text: str) -> Iterator[tuple[str, Attributes]]:
     """Each queue of `qstat -Qf -F json`."""
-    found, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
-    yield from found.get("Queue", {}).items()
+    document, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
+    yield from document.get("Queue", {}).items()
 
 
 def servers(text: str) -> Iterator[Attributes]:
     """Each server of `qstat -Bf -F json`."""
-    found, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
-    yield from found.get("Server", {}).values()
+    document, _ = _tolerant.raw_decode(text, max(0, text.find("{")))
+    yield from document.get("Server", {}).values()
 
 
-def read_default_queue(said: Attributes) -> str | None:
-    """The queue of jobs that name none."""
-    return said.get("default_queue")
+def read_default_queue(attributes: Attributes) -> str | None:
+    """The queue of jobs that name none, from a server's attributes."""
+    return attributes.get("default_queue")
 
 
 def read_queue(piece: tuple[str, Attributes]) -> Queue:
     """A queue and its limits; `up` is whether jobs that are put there will run."""
-    name, said = piece
-    most, least = said.get("resources_max", {}), said.get("resources_min", {})
-    up = said.get("enabled") == "True" and said.get("started") == "True"
+    name, attributes = piece
+    maximum, minimum = attributes.get("resources_max", {}), attributes.get("resources_min", {})
+    up = attributes.get("enabled") == "True" and attributes.get("started") == "True"
     return Queue(
-        name, up, False, _whole(most.get("nodect")), _minutes(most.get("walltime")), _whole(least.get("nodect"))
+        name,
+        up,
+        False,
+        _integer(maximum.get("nodect")),
+        _minutes(maximum.get("walltime")),
+        _integer(minimum.get("nodect")),
     )
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     return int(value) if value is not None else None
 
 

@@ -1,16 +1,16 @@
-"""qsub, qstat, qdel, qhold, qrls, qalter and qsig. How they answer was seen on OpenPBS 23.06.06.
+"""The commands of PBS Pro: qsub, qstat, qdel, qhold, qrls, qalter and qsig, as observed on OpenPBS 23.06.06.
 
-The ways of `qstat` that shape this module:
+Four properties of `qstat` shape this module:
 
-- With `-t` (array elements one by one) and without ids it prints for ever, and takes 1.5 GB a second, where the
-  server's newest job is an array, whoever's, of which some 500 elements have ended. So everything is asked for
-  without `-t`, and then about the elements of our own open arrays by id, which was never seen to fail.
-- Asked for several ids, its JSON holds the first job alone, and many ids stall it for minutes (a connection for
-  each). With `-E` it asks for all in one, and tells them all. Where that is unknown, ids are asked about one by one.
-- Without `-x` it knows no ended job. With it, a server that keeps no history (the default) says nothing about the
-  others either, and calls that success. So `-x` is never part of the question about jobs that are there, and never
-  without ids: a history may have a hundred thousand jobs.
-- It sleeps for 0.2 s if the same user asked within the last 10.
+- `-t` shows array elements one by one. Without ids it then prints for ever, and takes 1.5 GB of memory a second, if
+  the server's newest job, of any user, is an array of which some 500 elements have ended. So the query of all jobs
+  has no `-t`. A second query, with ids, shows the elements of our own open arrays; that was never seen to fail.
+- With several ids, its JSON holds only the first job, and many ids stall it for minutes (it opens a connection for
+  each). With `-E` it sends all ids in one request, and prints all jobs. A `qstat` without `-E` gets one id at a time.
+- Without `-x` it shows no ended jobs. With `-x`, a server that keeps no history (the default) shows no other jobs
+  either, and exits with 0. So the query of live jobs has no `-x`. A query with `-x` always has ids, because a
+  history may have a hundred thousand jobs.
+- It sleeps for 0.2 s if the same user has called it within the last 10 s.
 """
 
 from __future__ import annotations
@@ -33,15 +33,19 @@ from .errors import ERROR_PATTERNS
 from .records import jobs, queues, read_default_queue, read_end, read_job, read_queue, servers
 
 _JSON = ("-f", "-F", "json")
-_MANY = 100  # submissions in one question
+_GROUP_SIZE = 100  # submissions in one query
 _GROUPED = "ids grouped by -E"
-_KNOWN_IN_PART = (0, 35, 153)  # with 35 (one has ended) and 153 (one is unknown) the others are told all the same
-#: `123.head`, `123[].head.site.org`; what a site's notices have of numbers (2, 5.5, 2026.11, a path) is none.
+_ANSWERS = (
+    0,
+    35,
+    153,
+)  # with 35 (a job has ended) and 153 (a job is unknown) the other jobs are printed nevertheless
+#: `123.head`, `123[].head.site.org`; numbers in a site's notices (2, 5.5, 2026.11, a path) do not match.
 _ID = re.compile(r"(?<![\w./@-])\d+(?:\[\])?\.[A-Za-z][\w-]*(?:\.[A-Za-z0-9][\w-]*)*(?![\w/@-])")
 
 
 class PBSProScheduler(Scheduler):
-    """PBS Pro's command line."""
+    """The scheduler of PBS Pro."""
 
     commands = ("qsub", "qstat", "qdel")
     keep_env = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT", "PBS_PRIMARY", "PBS_SECONDARY", "PBS_EXEC", "PBS_HOME")
@@ -59,16 +63,16 @@ class PBSProScheduler(Scheduler):
     )
     node_env = (
         "TMPDIR",
-    )  # each job's own. A login shell runs before the script: what else is there may be a profile's
+    )  # each job has its own. No other variable: a login shell runs before the script, and its profile may set some
     poll_s = 15.0
-    refusal = r"(?m)^qsub: "  # what a site's wrapper says is not the server's word
+    refusal = r"(?m)^qsub: "  # a site's wrapper may print more, which is not the server's answer
     forgets = UNSTARTED  # where the server keeps no history
     log_signs = (
         (r"=>> PBS: (?P<text>job killed: (walltime|cput) \S+ exceeded limit .*)", EndReason.TIMEOUT),
         (r"=>> PBS: (?P<text>job killed: (p?v?mem) \S+ exceeded limit .*)", EndReason.OUT_OF_MEMORY),
         (r"=>> PBS: (?P<text>job killed: node \d+ .*\bEOF\b.*)", EndReason.NODE_FAILURE),
     )
-    zero_may_lie = True  # of a job that ran on while its mom was restarted with -p
+    zero_may_lie = True  # for a job that ran on while its mom was restarted with -p
     counts_attempts = False  # PBS counts failed starts too
     chunk = 1000  # of commands that change something
     array_max = 10000
@@ -87,17 +91,17 @@ class PBSProScheduler(Scheduler):
         return next(iter(self.job_ids(stdout)), "")
 
     def job_ids(self, stdout: str) -> Sequence[str]:
-        """As `job_id`; likeliest is what stands on a line alone, then what begins one."""
-        found: dict[str, tuple[int, str]] = {}
+        """As `job_id`; the likeliest is an id that is alone on its line, then one that begins a line."""
+        candidates: dict[str, tuple[int, str]] = {}  # by plain id: rank (0 is the likeliest), id
         for line in stdout.splitlines():
             for match in _ID.finditer(line):
-                place = 0 if match[0] == line.strip() else 1 if not line[: match.start()].strip() else 2
+                rank = 0 if match[0] == line.strip() else 1 if not line[: match.start()].strip() else 2
                 plain = self.plain_id(match[0])
-                found[plain] = min(found.get(plain, (place, match[0])), (place, match[0]))
-        return [job_id for _, job_id in sorted(found.values(), key=lambda each: each[0])]
+                candidates[plain] = min(candidates.get(plain, (rank, match[0])), (rank, match[0]))
+        return [job_id for _, job_id in sorted(candidates.values(), key=lambda candidate: candidate[0])]
 
     def plain_id(self, job_id: str) -> str:
-        """The server's name may have its domain or not."""
+        """The number: the server's name may stand with its domain or without."""
         return job_id.partition(".")[0]
 
     def live(self) -> Query:
@@ -109,41 +113,41 @@ class PBSProScheduler(Scheduler):
         since: float = 0.0,
         arrays: Sequence[str] = (),
     ) -> Answer:
-        """As the base says. It is asked once more, id by id, when it has just turned out that `-E` is unknown."""
-        known, before = _GROUPED in self._never, self.queries
+        """As in the base class. If this call has shown that `qstat` does not have `-E`, it asks again, id by id."""
+        ungrouped, before = _GROUPED in self._never, self.queries
         try:
             answer = super().qstat(vanished_from, since, arrays)
         except Unavailable:
-            if known or _GROUPED not in self._never:
+            if ungrouped or _GROUPED not in self._never:
                 raise
         else:
-            if known or _GROUPED not in self._never:
+            if ungrouped or _GROUPED not in self._never:
                 return answer
         answer = super().qstat(vanished_from, since, arrays)
         answer.queries = self.queries - before
         return answer
 
     def grouped(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
-        """By submission, for an array is asked about as a whole."""
-        parts: dict[str, list[str]] = {}
+        """The ids in groups of whole submissions: one query is about all elements of an array."""
+        by_submission: dict[str, list[str]] = {}
         for job_id in ids:
-            parts.setdefault(self.whole(job_id), []).append(job_id)
-        for group in chunks(list(parts), 1 if _GROUPED in self._never else _MANY):
-            yield [job_id for whole in group for job_id in parts[whole]]
+            by_submission.setdefault(self.whole(job_id), []).append(job_id)
+        for group in chunks(list(by_submission), 1 if _GROUPED in self._never else _GROUP_SIZE):
+            yield [job_id for whole in group for job_id in by_submission[whole]]
 
     def elements_query(self, ids: Sequence[str]) -> Query:
-        return self._about(ids)
+        return self._submissions_query(ids)
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
-        """With no history kept, the answer is as that about no jobs."""
-        return (self._about(ids, "-x"),)
+        """A server that keeps no history answers as if there were no such jobs."""
+        return (self._submissions_query(ids, "-x"),)
 
-    def _about(self, ids: Sequence[str], *options: str) -> Query:
-        """A question about some submissions, and all elements of those that are arrays."""
-        wholes = list(dict.fromkeys(map(self.whole, ids)))
-        grouped = len(wholes) > 1
-        argv = ["qstat", *(["-E"] if grouped else []), *options, "-t", *_JSON, *wholes]
-        return Query(argv, read_job, jobs, _KNOWN_IN_PART, name=_GROUPED if grouped else "")
+    def _submissions_query(self, ids: Sequence[str], *options: str) -> Query:
+        """A query about some submissions, and about all elements of those that are arrays."""
+        submissions = list(dict.fromkeys(map(self.whole, ids)))
+        grouped = len(submissions) > 1
+        argv = ["qstat", *(["-E"] if grouped else []), *options, "-t", *_JSON, *submissions]
+        return Query(argv, read_job, jobs, _ANSWERS, name=_GROUPED if grouped else "")
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["qdel", *ids]
@@ -152,11 +156,11 @@ class PBSProScheduler(Scheduler):
         return set(re.findall(r"Unknown Job Id (\S+)", output.stderr))
 
     def ended_ids(self, output: Output) -> set[str]:
-        """Of an array's element that has ended, PBS says that the request is invalid for its state."""
+        """As in the base class. For an array's element that has ended, PBS says that the request is invalid."""
         return set(re.findall(r"(?:Job has finished|Request invalid for state of job) (\S+)", output.stderr))
 
     def later_ids(self, output: Output) -> set[str]:
-        """PBS carries it out when the node is back, as was seen."""
+        """As in the base class. PBS carries the cancel out when the node is back, as was seen."""
         return set(re.findall(r"could not connect to MOM (\S+)", output.stderr))
 
     def hold_argv(self, ids: Sequence[str]) -> Sequence[str]:
@@ -166,7 +170,7 @@ class PBSProScheduler(Scheduler):
         return ["qrls", *ids]
 
     def signal_argv(self, job_id: str, signal: str) -> Sequence[str]:
-        """It goes to every process of the job, the shell that PBS started the script from included."""
+        """As in the base class. PBS signals every process of the job, also the shell that started the script."""
         return ["qsig", "-s", signal, job_id]
 
     def extend_argv(self, job_id: str, minutes: int) -> Sequence[str]:
@@ -179,13 +183,13 @@ class PBSProScheduler(Scheduler):
         return Query(["qstat", "-Q", "-f", "-F", "json"], read_queue, split=queues)
 
     def queues(self) -> list[Queue]:
-        """As the base says. Which one is the default, the server is asked; it may not say."""
-        found = super().queues()
+        """As in the base class. A second query asks the server for its default queue; it may have none."""
+        queues = super().queues()
         try:
             default = next(self.ask(Query(["qstat", "-B", "-f", "-F", "json"], read_default_queue, servers)), "")
         except Unavailable:
-            return found
-        return [queue._replace(default=queue.name == default) for queue in found]
+            return queues
+        return [queue._replace(default=queue.name == default) for queue in queues]
 
     def element(self, job_id: str, index: int) -> str:
         """`123[].server` and 4 make 123[4].server."""
@@ -196,7 +200,7 @@ class PBSProScheduler(Scheduler):
 
 
 def _user() -> str:
-    """Who we are to PBS; '' where the system does not say."""
+    """Our user name, as PBS has it; '' where the system does not have one."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -13,7 +13,7 @@ from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
 from psij_parsl.platforms.tools import array_range
 
-#: Resources that we say ourselves; a line that says one again would win over it, or qsub would refuse the script.
+#: Resources that the script sets itself; a second line for one would override it, or qsub would refuse the script.
 OURS = frozenset(("walltime", "select", "place", "nodes", "ncpus", "mem", "filesystems"))
 _PAIR = re.compile(r"([A-Za-z]\w*)=([A-Za-z0-9_.:+@%/-]+)")
 _GROUPS = r"[A-Za-z0-9_.+-]+(@[A-Za-z0-9.-]+)?(,[A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)*"  # -W takes `name=` after a comma
@@ -48,10 +48,10 @@ def _pair(value: object) -> str:
 
 
 class PBSProTemplate(JobTemplate):
-    """`#PBS` lines from a job."""
+    """The job script's `#PBS` lines."""
 
     template_file = "job.sh.j2"
-    log_folders = r"[^^:\x80-\U0010ffff]+"  # ^ begins a word of PBS's own, and a colon ends a host
+    log_folders = r"[^^:\x80-\U0010ffff]+"  # ^ begins a placeholder of PBS, and a colon ends a host
     optional_params = (
         Parameter(
             "place",
@@ -92,23 +92,23 @@ class PBSProTemplate(JobTemplate):
 
     @staticmethod
     def directive_quote(text: str) -> str:
-        """As for a shell: qsub's parser takes single quotes so, and nothing else was seen to carry every text."""
+        """Quote as for a shell: qsub's parser reads single quotes so, and no other way was seen to keep every text."""
         return shell_quote(text)
 
     @classmethod
     def render(cls, *, given: Mapping[str, Any] | None = None, **parameters: Any) -> str:
-        """As the base says. Array indices become one range, the dependencies one word, as qsub takes them."""
+        """As in the base class. The array indices become one range, the dependencies one text, as qsub takes them."""
         refuse_other_server(parameters.get("queue"))
-        words = dict(given or {})
-        if words.get("array"):
-            words["array"] = array_range(words["array"])
-        if words.get("after"):
-            words["after"] = [depend(words["after"])]
-        return super().render(given=words, **parameters)
+        fields = dict(given or {})
+        if fields.get("array"):
+            fields["array"] = array_range(fields["array"])
+        if fields.get("after"):
+            fields["after"] = [depend(fields["after"])]
+        return super().render(given=fields, **parameters)
 
 
 def refuse_other_server(queue: object) -> None:
-    """Raise `InvalidRequest` for a queue of another server, where nobody would ask for the job."""
+    """Raise `InvalidRequest` for a queue of another server, which would not be asked about the job."""
     name, at, server = str(queue or "").partition("@")
     if at:
         raise InvalidRequest(
@@ -118,9 +118,9 @@ def refuse_other_server(queue: object) -> None:
 
 
 def depend(after: list[str]) -> str:
-    """`afterok:1.server:2.server,afterany:3.server`: each kind once.
+    """The dependencies as PBS takes them, each kind once: `afterok:1.server:2.server,afterany:3.server`.
 
-    Raises `InvalidRequest` for what is no id: behind a comma, `-W` takes further attributes.
+    Raises `InvalidRequest` for a text that is no id: after a comma, `-W` takes further attributes.
     """
     kinds: dict[str, list[str]] = {}
     for text in after:

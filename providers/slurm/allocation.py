@@ -1,4 +1,4 @@
-"""The allocation as Slurm's job variables tell it.
+"""The allocation of a Slurm job, from its environment variables.
 
 https://slurm.schedmd.com/sbatch.html#SECTION_OUTPUT-ENVIRONMENT-VARIABLES
 """
@@ -13,16 +13,16 @@ from psij_parsl.resources import gpus
 from psij_parsl.resources.allocation import Allocation, counted
 from psij_parsl.resources.hostlist import counts, expand
 
-#: Ids of this node's GPUs, in the order in which they are believed.
+#: Variables with the ids of this node's GPUs; the first that is set counts.
 _GPU_IDS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
-#: How many GPUs each node has, on nodes (or login nodes, under salloc) whose environment has no ids.
+#: Variables with the number of GPUs of each node, for nodes (or login nodes, under salloc) that have no ids.
 _GPU_COUNTS = ("SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE")
 
 
 def allocation(environ: Mapping[str, str]) -> Allocation | None:
-    """The job's nodes and CPUs; None outside a job. The end is told since 23.02 only.
+    """The job's nodes and CPUs; None outside a job. Slurm gives the end time since 23.02 only.
 
-    The GPU ids are this node's, and taken to be the same on the others: Slurm tells a job no more. Raises
+    The GPU ids are this node's, and assumed to be the same on the others: no variable has those. Raises
     `AllocationError` when the variables contradict each other.
     """
     job_id = environ.get("SLURM_JOB_ID")
@@ -51,16 +51,17 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
 
 
 def _gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The ids to use in the vendor's variable.
+    """The GPU ids as the vendor's variable (CUDA_VISIBLE_DEVICES and the like) takes them.
 
-    Where Slurm confines a job to its devices these are numbered from 0 again, and the vendor's variable has the
-    right numbers; inside a run that we have given a part of them it has fewer, and then Slurm's list counts.
+    Where Slurm confines a job to its devices, these are numbered from 0 again, and the vendor's variable has the
+    right numbers. Inside a run that was given a part of the GPUs, that variable has fewer ids than Slurm's list;
+    then Slurm's list counts.
     """
     visible = gpus.visible(environ) or ()
     for name in _GPU_IDS:
         if listed := environ.get(name):
-            known = tuple(each for part in listed.split(",") for each in _ids(part))
-            return visible if len(visible) == len(known) else known
+            gpu_ids = tuple(gpu_id for part in listed.split(",") for gpu_id in _ids(part))
+            return visible if len(visible) == len(gpu_ids) else gpu_ids
     for name in _GPU_COUNTS:
         if match := re.fullmatch(r"(?:.*:)?(\d+)(?:\(.*\))?", environ.get(name, "")):
             number = int(match[1])
@@ -73,7 +74,7 @@ def _ids(part: str) -> tuple[str, ...]:
 
 
 def _memory(environ: Mapping[str, str], cpus: tuple[int, ...]) -> list[int | None]:
-    """MB on each node; 0 stands for all of it, which is no number."""
+    """MB on each node; [] where Slurm gives no number. Its 0 means all memory of the node."""
     per_node, per_cpu = environ.get("SLURM_MEM_PER_NODE", ""), environ.get("SLURM_MEM_PER_CPU", "")
     if per_node.isdigit() and int(per_node):
         return [int(per_node)]

@@ -1,4 +1,4 @@
-"""What Slurm says when it says no, most telling first."""
+"""Error patterns of Slurm's commands; the first that matches counts, so the most specific come first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsl blocks from Slurm."""
+"""Parsl provider for Slurm."""
 
 from psij_parsl.parsl.provider import BlockProvider
 
@@ -6,7 +6,7 @@ from . import platform as _platform
 
 
 class SlurmProvider(BlockProvider):
-    """Blocks from Slurm; `psij-run platform show slurm` lists the parameters that it takes beside the base's."""
+    """Blocks from Slurm; `psij-run platform show slurm` lists the parameters that it adds to the base class's."""
 
     platform = _platform
     scrub_environment = (

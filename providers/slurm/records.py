@@ -1,4 +1,4 @@
-"""Slurm's own words as data: states, records of squeue, sacct and scontrol, partitions.
+"""Parsers of squeue, sacct and scontrol: Slurm's job states, job records, partitions.
 
 States: https://slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES and slurm_protocol_defs.c
 """
@@ -25,7 +25,7 @@ STATES: Mapping[str, JobState] = {
     "CANCELLED": _X,
     "REVOKED": JobState.UNKNOWN,
 }
-_MOVED = frozenset(("REVOKED",))  # a sibling cluster of a federation has it
+_MOVED = frozenset(("REVOKED",))  # a sibling cluster of the federation has the job
 REASONS: Mapping[str, EndReason] = {
     "TIMEOUT": EndReason.TIMEOUT,
     "DEADLINE": EndReason.DEADLINE,
@@ -37,16 +37,18 @@ REASONS: Mapping[str, EndReason] = {
     "RECONFIG_FAIL": EndReason.LAUNCH_FAILED,
 }
 HELD_STATES = frozenset(("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"))
-#: However a version writes it: JobHeldUser, JobHoldMaxRequeue, launch_failed_requeued_held, job requeued in held state.
+#: Reasons of held jobs, in all versions: JobHeldUser, JobHoldMaxRequeue, launch_failed_requeued_held, job requeued in
+#: held state.
 _HELD = re.compile(r"held|JobHoldMaxRequeue", re.IGNORECASE)
-#: Reasons that tell why a job ended. All others are why it waited, and stay when it is cancelled while it does.
+#: Reasons why a job ended. All others are reasons why it waited; they stay in the record of a job that was cancelled
+#: while it waited.
 _ENDED_BY = re.compile(
     r"TimeLimit|NodeDown|NodeFail\w*|OutOfMemory|DependencyNeverSatisfied|BadConstraints|SystemFailure|InvalidAccount"
     r"|InvalidQOS|InactiveLimit|DeadLine|Deadline|Prolog\w*|launch.failed.*|AccountNotAllowed|\w*BurstBuffer\w*|Raised.*"
     r"|Reservation\w*"
 )
-#: Reasons that say no more than the exit code and the signal. Before 23.02 a script that a signal ended had
-#: JobLaunchFailure, since then it has RaisedSignal:9(Killed).
+#: Reasons that add nothing to the exit code and the signal. A script that was ended by a signal had JobLaunchFailure
+#: before 23.02, and has RaisedSignal:9(Killed) since then.
 _EMPTY = re.compile(r"None|\(null\)|NonZeroExitCode|JobLaunchFailure|RaisedSignal:\d+(\(.*\))?")
 _NEVER_STARTED = 53  # the signal that slurmd reports for a script it could not start
 
@@ -55,9 +57,10 @@ _NEVER_STARTED = 53  # the signal that slurmd reports for a script it could not 
 def status(
     native: str, exit_code: int | None, signal: int, nodes: str, message: str, attempt: int, started: str, ended: str
 ) -> JobStatus:
-    """A status from Slurm's own words; `exit_code` and `signal` are the two halves of its exit status.
+    """A job's status from the fields of its record; `exit_code` and `signal` are the two halves of its exit status.
 
-    A job that ended without ever having had a node is said to have started when it ended: it never did.
+    For a job that ended without ever having had a node, Slurm gives the end as the start too. Such a job never
+    started, and so `started` is None.
     """
     reason = REASONS.get(native)
     state = STATES.get(native, _F if reason else JobState.UNKNOWN)
@@ -114,8 +117,8 @@ def exit_status(text: str) -> tuple[int | None, int]:
     return (int(code), int(signal)) if colon else (int(code) >> 8, int(code) & 127)
 
 
-def _known(text: str) -> str:
-    """A field's text; '' for the words by which Slurm says that there is none."""
+def _value(text: str) -> str:
+    """A field's text; '' for the texts that stand for "no value" in Slurm."""
     return "" if text in ("(null)", "None assigned", "N/A") else text
 
 
@@ -133,75 +136,87 @@ LIVE_FIELDS = (
 
 
 def read_squeue(line: str, cluster: str = "") -> SchedulerRecord | None:
-    """A line of `live()`; None for one that names the cluster alone.
+    """The job in a line of `live()`; None for a line that only names the cluster.
 
-    An element of an array has a number of its own, too, by which scancel knows it: 12_3/15. A foreign comment may hold
-    anything, and so may the path that follows; the reason comes last.
+    An element of an array also has a job number of its own, by which scancel knows it: 12_3/15. The comment of
+    another program's job may hold anything, and so may the path that follows; the reason is last.
     """
     if line.startswith("CLUSTER: ") or not line:
         return None
     job_id, native, code, restarts, submitted, started, ended, nodes, tag, rest = line.split("|", 9)
     job_id, _, number = job_id.partition("/")
     output, _, message = rest.rpartition("|")
-    found = status(native, *exit_status(code), _known(nodes), message.rstrip(), int(restarts or 0), started, ended)
+    job_status = status(
+        native, *exit_status(code), _value(nodes), message.rstrip(), int(restarts or 0), started, ended
+    )
     alias = number if number != job_id else ""
     if cluster:
         job_id = _at(job_id, cluster)
     return SchedulerRecord(
-        job_id, found, _known(tag), read_time(submitted), output, cluster, native in _MOVED, alias=alias
+        job_id, job_status, _value(tag), read_time(submitted), output, cluster, native in _MOVED, alias=alias
     )
 
 
 def _at(job_id: str, cluster: str) -> str:
-    """An id as it is kept: with the cluster, where one was named."""
+    """An id as records have it: with the cluster, where one was named."""
     return f"{job_id};{cluster}" if cluster else job_id
 
 
 HISTORY_FIELDS = "JobID,State,ExitCode,Submit,Start,End,NodeList,Comment,Reason"
-SUBMIT_LINE = "SubmitLine"  # since 21.08; our tag stands in it, whether or not the site keeps comments
+SUBMIT_LINE = "SubmitLine"  # since 21.08; it has our tag, whether or not the site stores comments
 _TAG_IN_LINE = re.compile(r"--comment=(psij:\w+)")
-#: How we submit, where something on the way took the tag out of it.
+#: Our submit command, also where something (a site's wrapper, say) removed the tag from it.
 _OUR_LINE = re.compile(r"(\S*/)?sbatch --parsable( -M \S+)?( --comment=\S*)?( \S.*/script\.sh)?")
 
 
 def read_sacct(line: str, cluster: str = "", *, commanded: bool = False) -> SchedulerRecord | None:
-    """A line of accounting. It lags behind squeue, so only an end counts. `commanded`: the submit line is the last."""
+    """The ended job in a line of accounting; None for a job that goes on, because accounting lags behind squeue.
+
+    `commanded`: the last field is the submit line.
+    """
     if not line:
         return None
     job_id, native, code, submitted, started, ended, nodes, tag, message = line.split("|", 8)
     foreign = False
     if commanded:
         message, _, command = message.partition("|")
-        told = _TAG_IN_LINE.search(command)
-        tag = told[1] if told else tag
+        match = _TAG_IN_LINE.search(command)
+        tag = match[1] if match else tag
         foreign = bool(command) and not _OUR_LINE.fullmatch(command)
     native = native.split()[0]  # "CANCELLED by 1001"
-    found = status(native, *exit_status(code), _known(nodes), message, 0, started, ended)
-    if not found.final and native not in _MOVED:
+    job_status = status(native, *exit_status(code), _value(nodes), message, 0, started, ended)
+    if not job_status.final and native not in _MOVED:
         return None
     return SchedulerRecord(
-        _at(job_id, cluster), found, _known(tag), read_time(submitted), "", cluster, native in _MOVED, foreign=foreign
+        _at(job_id, cluster),
+        job_status,
+        _value(tag),
+        read_time(submitted),
+        "",
+        cluster,
+        native in _MOVED,
+        foreign=foreign,
     )
 
 
 def fields(line: str) -> dict[str, str]:
-    """`Key=value` pairs of a line of `scontrol -o`; a value may hold blanks, but not ` Key=`."""
+    """The `Key=value` pairs of a line of `scontrol -o`; a value may hold blanks, but not ` Key=`."""
     parts = re.split(r"(?:^|\s)([A-Z][A-Za-z:/_.-]*)=", line)
     return {key: value.strip() for key, value in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def read_scontrol(line: str, cluster: str = "") -> SchedulerRecord | None:
-    """A line of `scontrol -o show job`."""
+    """The job in a line of `scontrol -o show job`."""
     if not line.strip() or "JobId=" not in line:
         return None
     data = fields(line)
     job_id = data["JobId"]
     if "ArrayJobId" in data and "ArrayTaskId" in data:
         job_id = f"{data['ArrayJobId']}_{data['ArrayTaskId']}"
-    found = status(
+    job_status = status(
         data["JobState"],
         *exit_status(data.get("ExitCode", "")),
-        _known(data.get("NodeList", "")),
+        _value(data.get("NodeList", "")),
         data.get("Reason", ""),
         int(data.get("Restarts", 0)),
         data.get("StartTime", ""),
@@ -209,17 +224,17 @@ def read_scontrol(line: str, cluster: str = "") -> SchedulerRecord | None:
     )
     return SchedulerRecord(
         _at(job_id, cluster),
-        found,
-        _known(data.get("Comment", "")),
+        job_status,
+        _value(data.get("Comment", "")),
         read_time(data.get("SubmitTime", "")),
-        _known(data.get("StdOut", "")),
+        _value(data.get("StdOut", "")),
         cluster,
         data["JobState"] in _MOVED,
     )
 
 
 def read_partition(line: str) -> Queue | None:
-    """A line of `scontrol -o show partition`."""
+    """The partition in a line of `scontrol -o show partition`."""
     if "PartitionName=" not in line:
         return None
     data = fields(line)

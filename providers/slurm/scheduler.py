@@ -1,4 +1,4 @@
-"""sbatch, squeue, sacct, scancel and scontrol."""
+"""The commands of Slurm: sbatch, squeue, sacct, scancel and scontrol."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from .variables import WISHES, wishes_in
 
 
 class SlurmScheduler(Scheduler):
-    """Slurm's command line."""
+    """The scheduler of Slurm."""
 
     commands = ("sbatch", "squeue", "scancel")
     keep_env = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
     drop_env = ("SLURM_*", "SLURMD_*", "SBATCH_*", "SRUN_*", "SQUEUE_*", "SACCT_*", "SALLOC_*")
     wish_env = tuple(WISHES)
-    node_env = ("*",)  # a prolog's or a task prolog's
-    stopgaps = ("TMPDIR=/tmp",)  # slurmd's, where the client has told none or one that is not on the node
+    node_env = ("*",)  # set by a prolog or a task prolog
+    stopgaps = ("TMPDIR=/tmp",)  # set by slurmd, where the client gave none, or one that is not on the node
     refusal = r"Batch job submission failed|^sbatch: (unrecognized|(error|fatal): )"
     forgets = UNSTARTED_ELEMENTS  # a plain job that is cancelled while it waits leaves a record
     names_clusters = True
@@ -57,12 +57,12 @@ class SlurmScheduler(Scheduler):
     )
     poll_s = 15.0
     product = "Slurm"
-    probes = (("sbatch", "--version"), ("squeue", "--version"))  # which since 22.05 fail where no cluster is known
+    probes = (("sbatch", "--version"), ("squeue", "--version"))  # since 22.05 they fail where they find no cluster
     probe_answer = r"^slurm\S* \d+\.\d+"
     error_patterns = ERROR_PATTERNS
 
     def __init__(self, run: Runner | None = None, home: Path | None = None, cluster: str = "") -> None:
-        """A single name in $SLURM_CLUSTERS is as one that was given. Raises `InvalidRequest` for a list of names."""
+        """A single name in $SLURM_CLUSTERS counts as `cluster`. Raises `InvalidRequest` for a list of names."""
         super().__init__(run, home, cluster or os.environ.get("SLURM_CLUSTERS") or cluster_in(_parents(os.environ)))
         if not re.fullmatch(r"([A-Za-z0-9_][\w.-]*)?", self.cluster_name) or self.cluster_name == "all":
             raise InvalidRequest(
@@ -80,14 +80,14 @@ class SlurmScheduler(Scheduler):
         return ["sbatch", "--parsable", *self._of_cluster(), f"--comment={tag}"]
 
     def job_id(self, stdout: str) -> str:
-        """`123`, or `123;cluster` where a cluster was chosen; a site's notices may stand on lines around it."""
+        """`123`, or `123;cluster` for a job sent to a named cluster; a site's notices may stand on other lines."""
         return next(iter(self.job_ids(stdout)), "")
 
     def job_ids(self, stdout: str) -> Sequence[str]:
-        """As `job_id`; what stands with its cluster is likelier than a number alone."""
+        """As `job_id`; an id with its cluster is likelier than a number alone."""
         lines = (line.strip() for line in stdout.splitlines())
-        found = dict.fromkeys(line for line in lines if re.fullmatch(r"\d+(;[\w.-]+)?", line))
-        return sorted(found, key=lambda job_id: ";" not in job_id)
+        candidates = dict.fromkeys(line for line in lines if re.fullmatch(r"\d+(;[\w.-]+)?", line))
+        return sorted(candidates, key=lambda job_id: ";" not in job_id)
 
     def plain_id(self, job_id: str) -> str:
         return job_id.partition(";")[0]
@@ -107,13 +107,13 @@ class SlurmScheduler(Scheduler):
         return f"{re.split('[_+]', number)[0]}{semicolon}{cluster}"  # 12+1 is a part of a heterogeneous job
 
     def live(self) -> Query:
-        """With `--all`, for without it squeue hides a user's own jobs in partitions that are hidden or closed to them."""
+        """As in the base class. Without `--all`, squeue hides a user's own jobs in hidden or closed partitions."""
         columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in LIVE_FIELDS), "Reason: "))
         argv = ["squeue", *self._of_cluster(), "--all", "-h", "-r", "--me", "-t", "all", "-O", columns]
         return Query(argv, partial(read_squeue, cluster=self.cluster_name))
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
-        """Accounting with all records of an id that has begun again (-D), and what the controller still has."""
+        """Accounting, with all records of an id that was used again (-D); else what the controller still has."""
         start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86400)))
         wanted = ",".join(map(self.spoken, ids))
         sacct = [*self._of_cluster(), "-n", "-P", "-X", "-D", "-S", start, "-j", wanted, "-o"]
@@ -149,7 +149,7 @@ class SlurmScheduler(Scheduler):
         return ["scontrol", *self._of_cluster(), "update", f"JobId={self.spoken(job_id)}", f"TimeLimit={minutes}"]
 
     def release_nodes_argv(self, job_id: str, keep: Sequence[str]) -> Sequence[str]:
-        """A running job shrinks to the nodes named. https://slurm.schedmd.com/faq.html#job_size"""
+        """As in the base class. https://slurm.schedmd.com/faq.html#job_size"""
         return [
             "scontrol",
             *self._of_cluster(),
@@ -159,7 +159,7 @@ class SlurmScheduler(Scheduler):
         ]
 
     def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
-        """As the base says: SBATCH_ACCOUNT and its like."""
+        """As in the base class, from SBATCH_ACCOUNT and the like."""
         return wishes_in(environ, parameters)
 
     def end_query(self, job_id: str) -> Query:
@@ -169,11 +169,13 @@ class SlurmScheduler(Scheduler):
         return Query(["scontrol", *self._of_cluster(), "-o", "show", "partition"], read_partition)
 
     def cluster(self, environ: Any) -> str:
-        """The cluster is told by its configuration file, not by a token; that of a chosen name is added to it.
+        """As in the base class, by the path of Slurm's configuration file, not by a token (SLURM_JWT).
 
-        On a job's nodes slurmd sets SLURM_CONF to a file of its own, so a job in a job is of the cluster that its
-        parent was sent to; that of a parent which is not ours is taken for the one that login nodes need no
-        variable for.
+        `cluster_key` adds the name of the cluster that was chosen.
+
+        On a job's nodes slurmd sets SLURM_CONF to a file of its own. So a job that is submitted inside a job of ours
+        belongs to the cluster to which its parent was sent. Inside another program's job it is assumed to belong to
+        the cluster that login nodes use without any variable.
         """
         if "SLURMD_NODENAME" in environ and not environ.get("SLURM_CLUSTERS"):
             return _parents(environ).partition(CLUSTER_PREFIX)[0].rstrip("|")
@@ -181,5 +183,5 @@ class SlurmScheduler(Scheduler):
 
 
 def _parents(environ: Mapping[str, str]) -> str:
-    """The cluster key of the job that one stands in; '' outside of one, or in one that is not ours."""
+    """The cluster key of the current job; '' outside a job, or in one that is not ours."""
     return environ.get("PSIJ_JOB_CLUSTER", "") if "SLURMD_NODENAME" in environ else ""

@@ -12,8 +12,8 @@ from psij_parsl.platforms.templates.validators import list_of, matching, non_neg
 
 _JOB = "it is said by the job itself"
 _ANSWER = "psij-run reads what sbatch prints"
-#: Options of sbatch that are no job options here, and the way that works: what we say ourselves (a directive that says
-#: it again would win over ours), and what changes what sbatch does, where it sends the job, or what it prints.
+#: Options of sbatch that `directives` refuses, and what to use instead. The script sets some itself (a second
+#: directive would override it); the others change what sbatch does, where it sends the job, or what it prints.
 WAYS: Mapping[str, str] = {
     "account": "say -A",
     "array": "say --array",
@@ -74,16 +74,16 @@ _SHORT: Mapping[str, str] = {
 
 
 def directive(value: object) -> str:
-    """A further option of sbatch, such as `--mail-type=END`: one plain word.
+    """A further option of sbatch, such as `--mail-type=END`, checked: one option in plain characters.
 
-    sbatch takes any beginning of an option's name that is no other option's: so none of `WAYS` may begin so.
+    sbatch accepts an abbreviated option name. So an option that abbreviates one of `WAYS` is refused too.
     """
     text = str(value).removeprefix("#SBATCH").strip()
-    said = re.match(r"--?([A-Za-z][A-Za-z0-9-]*)", text)
-    if said is not None:
-        begun = [name for name in WAYS if name.startswith(said[1])] if text.startswith("--") else []
-        name = said[1] if said[1] in begun else next(iter(begun), "")
-        name = name or ("" if text.startswith("--") else _SHORT.get(said[1][0], ""))
+    match = re.match(r"--?([A-Za-z][A-Za-z0-9-]*)", text)
+    if match is not None:
+        completions = [name for name in WAYS if name.startswith(match[1])] if text.startswith("--") else []
+        name = match[1] if match[1] in completions else next(iter(completions), "")
+        name = name or ("" if text.startswith("--") else _SHORT.get(match[1][0], ""))
         if name:
             raise ValueError(f"must not say --{name}: {WAYS[name]}")
     if re.fullmatch(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_.,:;@%+/&|*\[\]()=-]+)?", text) is None:
@@ -92,7 +92,7 @@ def directive(value: object) -> str:
 
 
 class SlurmTemplate(JobTemplate):
-    """`#SBATCH` lines from a job. https://slurm.schedmd.com/sbatch.html"""
+    """The job script's `#SBATCH` lines. https://slurm.schedmd.com/sbatch.html"""
 
     template_file = "job.sh.j2"
     places = frozenset(("cluster",))

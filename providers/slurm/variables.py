@@ -1,4 +1,4 @@
-"""sbatch's input variables, by which a user says what jobs are to have."""
+"""sbatch's input environment variables (SBATCH_*), by which users set options of their jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psij_parsl.platforms.queries import Wish
 
 
 def wished_value(variable: str, text: str) -> str | None:
-    """The value that one of sbatch's variables gives; None for one that we have no word for."""
+    """The value of one of sbatch's variables as our field or parameter takes it; None if that has no such value."""
     if variable == "SBATCH_EXCLUSIVE":
         return "yes" if text in ("", "exclusive") else None  # not user, mcs, topo
     if variable in ("SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"):
@@ -30,13 +30,14 @@ def time_limit(text: str) -> str | None:
     days, dash, clock = text.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdecimal() for part in (*parts, days or "0")) or len(parts) > 3:
-        return text  # whoever reads it says what is wrong with it
+        return text  # the check of the wall time reports what is wrong with it
     numbers = [*map(int, parts), 0, 0][: 3 if dash or len(parts) == 3 else 2]
     hours, minutes, seconds = numbers if len(numbers) == 3 else (0, *numbers)
     return str(-(-((int(days or 0) * 24 + hours) * 3600 + minutes * 60 + seconds) // 60))
 
 
-#: sbatch's input variables (https://slurm.schedmd.com/sbatch.html#SECTION_INPUT-ENVIRONMENT-VARIABLES): what each says.
+#: sbatch's input variables, each with the job's field or the parameter that it sets.
+#: https://slurm.schedmd.com/sbatch.html#SECTION_INPUT-ENVIRONMENT-VARIABLES
 WISHES: Mapping[str, str] = {
     "SBATCH_ACCOUNT": "project",
     "SBATCH_PARTITION": "queue",
@@ -52,20 +53,20 @@ WISHES: Mapping[str, str] = {
     "SBATCH_REQUEUE": "requeue",
     "SBATCH_NO_REQUEUE": "requeue",
 }
-#: What sbatch does with these is our own affair: how it talks, where it writes, what it hands on.
+#: Variables that are not followed, because we set what they set: sbatch's messages, its files, the job's environment.
 NO_WISH = re.compile(
     r"SBATCH_(DEBUG|EXPORT|EXPORT_FILE|GET_USER_ENV|IGNORE_PBS|INPUT|OUTPUT|ERROR|OPEN_MODE|WAIT|\w+_BIND(_\w+)?)"
 )
 
 
 def wishes_in(environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
-    """What such variables say; `parameters` are the platform's that are known otherwise."""
+    """What such variables set; `parameters` are those of the platform that were given by other means."""
     wishes = []
     for variable in sorted(environ):
         if not variable.startswith("SBATCH_") or NO_WISH.fullmatch(variable):
             continue
         name, value = WISHES.get(variable, ""), wished_value(variable, environ[variable])
-        if parameters.get("queue_as") == "qos":  # then a queue is a QOS, and there is no word for a partition
+        if parameters.get("queue_as") == "qos":  # then a queue is a QOS, and no field is for a partition
             name = {"SBATCH_QOS": "queue", "SBATCH_PARTITION": ""}.get(variable, name)
         if environ[variable] or value:
             wishes.append(Wish(variable, name, value if name else None))

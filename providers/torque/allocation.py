@@ -1,4 +1,4 @@
-"""The allocation as Torque's job variables tell it."""
+"""The allocation of a Torque job, from its environment variables."""
 
 from __future__ import annotations
 
