@@ -114,14 +114,14 @@ class PBSProScheduler(Scheduler):
         arrays: Sequence[str] = (),
     ) -> Answer:
         """As in the base class. If this call has shown that `qstat` does not have `-E`, it asks again, id by id."""
-        ungrouped, before = _GROUPED in self._never, self.queries
+        ungrouped, before = _GROUPED in self._never_answered, self.queries
         try:
             answer = super().qstat(vanished_from, since, arrays)
         except Unavailable:
-            if ungrouped or _GROUPED not in self._never:
+            if ungrouped or _GROUPED not in self._never_answered:
                 raise
         else:
-            if ungrouped or _GROUPED not in self._never:
+            if ungrouped or _GROUPED not in self._never_answered:
                 return answer
         answer = super().qstat(vanished_from, since, arrays)
         answer.queries = self.queries - before
@@ -132,7 +132,7 @@ class PBSProScheduler(Scheduler):
         by_submission: dict[str, list[str]] = {}
         for job_id in ids:
             by_submission.setdefault(self.whole(job_id), []).append(job_id)
-        for group in chunks(list(by_submission), 1 if _GROUPED in self._never else _GROUP_SIZE):
+        for group in chunks(list(by_submission), 1 if _GROUPED in self._never_answered else _GROUP_SIZE):
             yield [job_id for whole in group for job_id in by_submission[whole]]
 
     def elements_query(self, ids: Sequence[str]) -> Query:

@@ -1,7 +1,7 @@
-"""Which manager the commands on PATH belong to: `qsub`, `qstat`, `qdel` are PBS's, Torque's, Grid Engine's, Cobalt's.
+"""Detection of the manager that a command on PATH belongs to: PBS, Torque, Grid Engine and Cobalt all have a `qsub`.
 
-A command is asked for its version, which no manager counts as a request. A wrapper that says nothing, or a command that
-does not answer, leaves the owner unknown, which proves nothing.
+A command is run with its version option, which no manager counts as a request. If it is a wrapper without that
+option, or does not answer, its owner is unknown; an unknown owner proves nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..system.commands import Output
     from .scheduler import Scheduler
 
-#: Patterns of what each manager's commands print for their version, or of their error where they refuse the option or
-#: are not configured. No text that a site's own wrapper might print.
+#: For each manager, a pattern of its commands' version text, or of their error where they refuse the option or are not
+#: configured. It must not match what a site's own wrapper might print.
 BANNERS: Mapping[str, str] = {
     "PBS Pro": r"pbs_version\s*=",
     "Slurm": r"^slurm\S* \d+\.\d+|_establish_config_source"
@@ -32,13 +32,13 @@ BANNERS: Mapping[str, str] = {
     "HTCondor": r"\bHTCondor\b|\$CondorVersion",
     "LSF": r"\b(Spectrum|Platform) LSF\b",
 }
-_ASK_S = 5.0
-_REMEMBERED = "commands.json"
-_MOST_REMEMBERED = 64
+_PROBE_TIMEOUT_S = 5.0
+_CACHE_FILE = "commands.json"
+_MAX_CACHED = 64
 
 
 class CommandOwner(NamedTuple):
-    """The manager that a command belongs to, by its own output. `product` is its name, '' where that is unknown."""
+    """The manager that a command belongs to, by the command's output. `product` is its name, '' if unknown."""
 
     command: str
     path: str
@@ -46,15 +46,15 @@ class CommandOwner(NamedTuple):
     output: Output
 
     def not_of(self, product: str) -> str:
-        """That it is another manager's than `product`, as a sentence."""
+        """A sentence that says that the command is another manager's than `product`."""
         return f"the {self.command} at {self.path} is {self.product}'s, not {product}'s"
 
 
-def ask(scheduler: Scheduler, timeout_s: float = _ASK_S) -> list[CommandOwner]:
-    """The owners of a platform's commands: of the first, and of others where they may be another manager's.
+def ask(scheduler: Scheduler, timeout_s: float = _PROBE_TIMEOUT_S) -> list[CommandOwner]:
+    """The owners of a platform's commands: of the first, and of others that may be another manager's.
 
-    A command in the directory of one whose owner is known belongs to the same manager, and is not asked. Commands that
-    are not on PATH, or cannot be started, are left out.
+    A command in the same directory as one whose owner is known belongs to the same manager, and is not run. Commands
+    that are not on PATH, or cannot be started, are left out.
     """
     owners: list[CommandOwner] = []
     recognized: set[str] = set()  # directories of commands whose owner is known
@@ -74,7 +74,7 @@ def ask(scheduler: Scheduler, timeout_s: float = _ASK_S) -> list[CommandOwner]:
 
 
 def foreign(owners: Iterable[CommandOwner], product: str) -> CommandOwner | None:
-    """The first command that is known as another manager's than `product`."""
+    """The first command whose owner is known and is not `product`."""
     return next((owner for owner in owners if owner.product not in ("", product)), None)
 
 
@@ -85,10 +85,10 @@ def where(command: str, path: str | None = None) -> str:
 
 
 def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
-    """Before the first submission: raise `Rejected` where one of the scheduler's commands is another manager's.
+    """Raise `Rejected` if one of the scheduler's commands is another manager's. Called before the first submission.
 
-    Asked only of platforms whose names are shared, once for each executor; that a command is the platform's own is
-    remembered in the state directory for as long as its file is the same.
+    Only commands with names that several managers use are checked, once for each executor. That a command is the
+    platform's own is cached in the state directory, as long as the command's file stays the same.
     """
     if scheduler.product_known or not scheduler.shared_names:
         return
@@ -100,10 +100,10 @@ def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
     if not isinstance(scheduler.run, CommandRunner):
         return
     stamps = {path: _stamp(path) for argv in scheduler.probes if (path := where(argv[0]))}
-    file = home / _REMEMBERED
+    file = home / _CACHE_FILE
     content = read_json(file)
-    remembered = content if isinstance(content, dict) else {}
-    if any(remembered.get(path) != [scheduler.product, stamp] for path, stamp in stamps.items()):
+    cached = content if isinstance(content, dict) else {}
+    if any(cached.get(path) != [scheduler.product, stamp] for path, stamp in stamps.items()):
         owners = ask(scheduler)
         if other := foreign(owners, scheduler.product):
             raise Rejected(
@@ -116,9 +116,9 @@ def refuse_foreign(scheduler: Scheduler, home: Path) -> None:
             path: [scheduler.product, stamp] for path, stamp in stamps.items() if os.path.dirname(path) in recognized
         }
         if new:
-            rest = [(path, stamp) for path, stamp in remembered.items() if path not in new]
-            kept = dict(rest[len(new) - _MOST_REMEMBERED :]) | new
-            write_whole(private_folder(home) / file.name, json.dumps(kept))
+            older = [(path, stamp) for path, stamp in cached.items() if path not in new]
+            entries = dict(older[len(new) - _MAX_CACHED :]) | new
+            write_whole(private_folder(home) / file.name, json.dumps(entries))
     scheduler.product_known = True
 
 
@@ -129,9 +129,9 @@ def _product(scheduler: Scheduler, output: Output) -> str:
 
 
 def _stamp(path: str) -> Sequence[int]:
-    """What changes with a file's content: its size and when it was written."""
+    """A file's size and time of change, which differ when its content does."""
     try:
         status = os.stat(path)
-    except OSError:  # it went away just now
+    except OSError:  # it has been removed meanwhile
         return []
     return [status.st_size, status.st_mtime_ns]

@@ -1,4 +1,4 @@
-"""What a platform says of its manager: tables, and pure functions from a request to a command and from text to data."""
+"""What a platform defines about its manager: tables of properties, builders of commands, parsers of their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .queries import ErrorPattern, Query, Wish, chunks
 
 
 class ManagerTables:
-    """How a manager behaves, as values: what a platform does not say is as usual."""
+    """A manager's properties, as class attributes with defaults; a platform sets those that differ."""
 
     #: The commands that must be on PATH.
     commands: ClassVar[Sequence[str]] = ()
@@ -25,26 +25,26 @@ class ManagerTables:
     keep_env: ClassVar[Sequence[str]] = ()
     #: Patterns of variables that belong to a job of this manager and never leak into another one.
     drop_env: ClassVar[Sequence[str]] = ()
-    #: Variables of the user's that say what a job is to have, as `wished` reads them: a job that submits finds them too.
+    #: The user's variables that set options of jobs, as `wished` reads them. A job that submits jobs gets them too.
     wish_env: ClassVar[Sequence[str]] = ()
-    #: Patterns of variables that its nodes set for a job, and that win over those of the submitting shell. "*": all that
-    #: the script finds and the client was not given, or given otherwise; not where a login shell runs before it.
+    #: Patterns of variables that its nodes set for a job, and that override those of the submitting shell. "*": all
+    #: variables that differ in the script from what the client was given; not where a login shell runs before it.
     node_env: ClassVar[Sequence[str]] = ()
-    #: What it sets only so that there is something: NAME=VALUE, or a pattern of it.
+    #: Variables that it sets only if they would be missing: NAME=VALUE, or a pattern of it.
     stopgaps: ClassVar[Sequence[str]] = ()
-    #: What it says when it says no, most telling first.
+    #: Its error texts and their meanings; the first that matches counts.
     error_patterns: ClassVar[Sequence[ErrorPattern]] = ()
-    #: Seconds between two status queries of one user, where the site says nothing.
+    #: Seconds between two status queries of one user, where the site sets none.
     poll_s: ClassVar[float] = 15.0
-    #: Seconds after which the manager may know of a start or an end that shows in a job's folder, and is asked.
+    #: After a start or an end shows in a job's folder, the manager is queried early: so many seconds later.
     early_poll_delays_s: ClassVar[Sequence[float]] = (0.4, 1.2, 3.0, 8.0)
     #: How many ids go into one command.
     chunk: ClassVar[int] = 200
-    #: MB that the processes of one question may have in memory, where the site says nothing.
+    #: MB of memory that the processes of one query may use, where the site sets none.
     query_memory_mb: int = MEMORY_MB
     #: How many elements a job array may have.
     array_max: ClassVar[int] = 1000
-    #: Whether it refuses to hold or release an array of which elements have ended, and takes the others one by one.
+    #: Whether it refuses to hold or release an array with ended elements; the others are then held one by one.
     holds_elements: ClassVar[bool] = False
 
     # How it takes a submission
@@ -53,52 +53,52 @@ class ManagerTables:
     script_on_stdin: ClassVar[bool] = False
     #: The script must be executable.
     executable_script: ClassVar[bool] = False
-    #: What a line of its own refusal of a submission looks like, where `error_patterns` also fit other texts; '' where they
-    #: do not.
+    #: A pattern of the lines in which the submit command itself refuses a job, where `error_patterns` may match other
+    #: texts too; '' where they cannot.
     refusal: ClassVar[str] = ""
-    #: How our tag is written so that the manager gives it back unchanged: a text with {} for our id.
+    #: The form of our tag that the manager returns unchanged: a text with {} for our id.
     tag_form: ClassVar[str] = "psij:{}"
-    #: The kinds of dependencies that it knows. Where there is only afterany, the script sees to the others.
+    #: The kinds of dependencies that it has. Where it has only afterany, the script implements the others.
     dependencies: ClassVar[Collection[str]] = DEPENDENCY_KINDS
     #: Whether a job can be sent to another cluster, which the template's parameter `cluster` names.
     names_clusters: ClassVar[bool] = False
 
     # How its jobs end
 
-    #: Seconds for which it may not know a job before that is lost.
+    #: Seconds for which a job may be unknown to it before the job counts as lost.
     grace_s: ClassVar[float] = 120.0
-    #: What it keeps no record of, once it is over: `UNSTARTED` or `UNSTARTED_ELEMENTS`.
+    #: The ended jobs that it keeps no record of: `UNSTARTED` or `UNSTARTED_ELEMENTS`.
     forgets: ClassVar[str] = ""
-    #: Whether it may tell 0 of a job that ended otherwise. Then the exit file is waited for, `exit_lag_s` seconds.
+    #: Whether it may report 0 for a job that ended otherwise. Then the exit file is waited for, `exit_lag_s` seconds.
     zero_may_lie: ClassVar[bool] = False
     exit_lag_s: ClassVar[float] = 60.0
     #: Whether the count of starts in a record is the one that the script sees.
     counts_attempts: ClassVar[bool] = True
-    #: Exit codes that it takes for orders of its own. The script ends with 1 in their place.
+    #: Exit codes that it takes as commands (to requeue the job, say). The script exits with 1 in their place.
     own_codes: ClassVar[Collection[int]] = ()
-    #: Lines of its log that tell why it ended a job: a pattern, and what it means.
+    #: Lines of its log that show why it ended a job: a pattern, and the reason.
     log_signs: ClassVar[Sequence[tuple[str, EndReason]]] = ()
-    #: Whether its history is dear, so that a job that left an exit file is not asked about.
+    #: Whether history queries are expensive; then there is none about a job that left an exit file.
     history_is_dear: ClassVar[bool] = False
 
-    # Whose its commands are: see `whose`
+    # The owner of its commands: see `command_owners`
 
-    #: The manager's name for people, as in "PBS Pro's qsub".
+    #: The manager's name in messages, as in "PBS Pro's qsub".
     product: ClassVar[str] = ""
-    #: Commands that tell whose they are and change nothing, the submit command first; what ours say (a pattern).
+    #: Commands that show their owner and change nothing, the submit command first; a pattern of this manager's answer.
     probes: ClassVar[Sequence[Sequence[str]]] = ()
     probe_answer: ClassVar[str] = ""
-    #: A command that ends well only where this host's client knows its cluster; () if the first probe does.
+    #: A command that succeeds only if this host's client has a cluster configured; () if the first probe does that.
     cluster_argv: ClassVar[Sequence[str]] = ()
-    #: Other managers have commands of these names: it is seen whose they are before the first submission.
+    #: Whether other managers have commands of these names. Then their owner is checked before the first submission.
     shared_names: ClassVar[bool] = False
     product_known = False
 
 
 class ManagerCommands(ManagerTables, ABC):
-    """The commands of a manager, and how what they print is read. Nothing here runs anything."""
+    """Builders of a manager's commands, and parsers of their output. Nothing here runs a command."""
 
-    cluster_name = ""  # the cluster that all commands are for; '': the one that they take by themselves
+    cluster_name = ""  # the cluster that all commands are for; '': the commands' default
 
     @abstractmethod
     def submit_argv(self, script: Path) -> Sequence[str]:
@@ -110,64 +110,64 @@ class ManagerCommands(ManagerTables, ABC):
 
     @abstractmethod
     def job_id(self, stdout: str) -> str:
-        """The id in what that command printed; '' if there is none."""
+        """The job's id in the submit command's output; '' if there is none."""
 
     def job_ids(self, stdout: str) -> Sequence[str]:
-        """All texts in it that may be the id, the likeliest first: a site's notices have numbers too."""
-        found = self.job_id(stdout)
-        return [found] if re.fullmatch(r"(?=.*\d)\S+", found) else []
+        """All texts in that output that may be the id, the likeliest first: a site's notices have numbers too."""
+        job_id = self.job_id(stdout)
+        return [job_id] if re.fullmatch(r"(?=.*\d)\S+", job_id) else []
 
     def says_only(self, stdout: str, job_id: str) -> bool:
-        """Whether what that command printed is that id and the manager's own words: then it needs no proof."""
+        """Whether that output is only this id and the manager's own text: then the id needs no proof."""
         return stdout.strip() == job_id
 
     def element_ids(self, stdout: str, count: int) -> Sequence[str]:
-        """The ids of an array's elements in what that command printed, where they are no function of its own id.
+        """The ids of an array's elements in that output, for a manager where they do not follow from the array's id.
 
-        A platform that writes this one gives `SchedulerRecord.whole` and `SchedulerRecord.place` too.
+        A platform that overrides this method sets `SchedulerRecord.whole` and `SchedulerRecord.place` too.
         """
         return ()
 
     @property
     def lone_elements(self) -> bool:
-        """Whether each element of an array has an id that is no function of the array's own."""
+        """Whether the ids of an array's elements do not follow from the array's id."""
         return type(self).element_ids is not ManagerCommands.element_ids
 
     @abstractmethod
     def live(self) -> Query:
-        """All jobs of the user that the manager has at hand."""
+        """The query of all the user's jobs that have not ended, and of ended ones that the manager still shows."""
 
     @abstractmethod
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         """The command that cancels jobs."""
 
     def unknown_ids(self, output: Output) -> set[str]:
-        """The ids that a cancel command said do not exist."""
+        """The ids that do not exist, by a cancel command's output."""
         return set()
 
     def ended_ids(self, output: Output) -> set[str]:
-        """The ids of which a cancel command said that they have ended, where it takes that for an error."""
+        """The ids of jobs that have ended, by a cancel command's output, where the command takes that as an error."""
         return set()
 
     def later_ids(self, output: Output) -> set[str]:
-        """The ids of which a cancel command said that their nodes do not answer, and that it will be done later."""
+        """The ids of jobs that will be cancelled later, for their nodes do not answer, by a cancel command's output."""
         return set()
 
     def elements_query(self, ids: Sequence[str]) -> Query | None:
-        """A further question about the elements of arrays that `live` shows as a whole; None where there are none.
+        """A further query about the elements of arrays, if `live` shows arrays as a whole; else None.
 
-        `ids` are some of our own open submissions, which it shows: a group that `grouped` has made.
+        `ids` are some of our own open submissions that `live` shows: a group that `grouped` has made.
         """
         return None
 
     def grouped(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
-        """The ids in groups, each for one question about its elements, or about what became of it."""
+        """The ids in groups, each for one query of `elements_query` or `history`."""
         return chunks(ids, self.chunk)
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
-        """Questions about jobs that are no longer live; the first that gets an answer counts.
+        """Queries about jobs that are no longer live; the first that gets an answer counts.
 
-        An answer may have several records of one id, where ids have begun again.
+        An answer may have several records of one id, where the manager has used an id again.
 
         `since` is the time, in seconds since the epoch, before which none of them was submitted.
         """
@@ -198,11 +198,11 @@ class ManagerCommands(ManagerTables, ABC):
         return None
 
     def end_query(self, job_id: str) -> Query | None:
-        """A question whose one record is when a running job's wall time ends, in seconds since the epoch."""
+        """A query whose one record is when a running job's wall time ends, in seconds since the epoch."""
         return None
 
     def queues_query(self) -> Query | None:
-        """A question whose records are `Queue`s; None where the manager cannot say."""
+        """A query whose records are `Queue`s; None where the manager has none."""
         return None
 
     def element(self, job_id: str, index: int) -> str:
@@ -214,7 +214,7 @@ class ManagerCommands(ManagerTables, ABC):
         return element_id.partition("_")[0]
 
     def plain_id(self, job_id: str) -> str:
-        """An id as all its spellings have it (with or without the server's domain, ...): ids are compared so."""
+        """The part of an id that all its forms share (with or without the server's domain, ...), to compare ids."""
         return job_id
 
     def same_id(self, one: str, other: str) -> bool:
@@ -222,33 +222,33 @@ class ManagerCommands(ManagerTables, ABC):
         return one == other or self.plain_id(one) == self.plain_id(other)
 
     def spoken(self, job_id: str) -> str:
-        """An id as the manager's commands for its cluster take it."""
+        """The form of an id that the manager's commands take, without the cluster."""
         return job_id
 
     def named_cluster(self, job_id: str) -> str:
-        """The cluster that is part of an id, '' where it says none."""
+        """The cluster that is part of an id, '' if none is."""
         return ""
 
     def tag(self, our_id: str) -> str:
-        """What the manager is given to know a submission by."""
+        """The tag that the manager is given with a submission, by which we recognize the job."""
         return self.tag_form.format(our_id)
 
     def tagged(self, tag: str) -> str:
-        """The opposite of `tag`: our id, '' for what is no tag of ours."""
+        """The opposite of `tag`: our id, '' for a text that is no tag of ours."""
         before, _, after = self.tag_form.partition("{}")
         middle = tag[len(before) : len(tag) - len(after)]
         return middle if tag == f"{before}{middle}{after}" and OUR_ID.fullmatch(middle) else ""
 
     def cluster(self, environ: Any) -> str:
-        """What tells this manager's cluster from others that the user can reach; '' for the only one."""
+        """A text that identifies this manager's cluster among those that the user can reach; '' for the only one."""
         return "|".join(f"{name}={environ[name]}" for name in sorted(self.keep_env) if environ.get(name))
 
     def given(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment that its commands get, which is all that it knows of ours."""
+        """The environment that its commands get, which is all that they see of ours."""
         return client_environment(self.keep_env, environ)
 
     def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
-        """What such variables say; `parameters` are the platform's that are known otherwise."""
+        """What the variables of `wish_env` set; `parameters` are the platform's parameters given by other means."""
         return ()
 
     def cluster_key(self, environ: Any) -> str:

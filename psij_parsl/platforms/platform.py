@@ -31,12 +31,14 @@ class Signs:
 class Platform:
     """One resource manager. The parts are named as "module:attribute" and imported when first used.
 
-    `package` is the folder's import name (`__name__` of its `__init__.py`), `launcher` the launch method for
-    jobs of more than one rank where the site says nothing. `command` is the name of its submit command, '' for one
-    that has none, and `signs` tell where it is at home: a site file says `detect = [{ manager = NAME }]`. In each of
-    its jobs `job_variable` is set ('' if it has to be found out), and `variables` are patterns of those that the job's
-    launchers need. `host_list` is a shell test that holds in its jobs, and the command that then prints their nodes'
-    names, one a line; () where the script of a job is the only one to know them.
+    - `package` is the folder's import name (`__name__` of its `__init__.py`).
+    - `launcher` is the launch method for jobs of more than one rank, where the site sets none.
+    - `command` is the name of its submit command, '' for a manager that has none.
+    - `signs` show whether a host has this manager; a site file uses them with `detect = [{ manager = NAME }]`.
+    - `job_variable` is a variable that is set in each of its jobs, '' if the job script must find that out.
+    - `variables` are patterns of the variables that a job's launchers need.
+    - `host_list` is a shell test that is true in its jobs, and a command that then prints the names of their nodes,
+      one a line; () where only the job's script has these names.
     """
 
     name: str
@@ -54,11 +56,11 @@ class Platform:
     host_list: tuple[str, str] | tuple[()] = ()
 
     def part(self, which: str) -> Any:
-        """Import and return a part by its field's name. Raises `PluginError` when it is not there or broken."""
-        where = getattr(self, which)
-        if not where:
+        """Import and return a part by its field's name. Raises `PluginError` if it is missing or cannot be loaded."""
+        path = getattr(self, which)
+        if not path:
             raise PluginError(f"the platform {self.name!r} has no {which}")
-        module, _, attribute = where.partition(":")
+        module, _, attribute = path.partition(":")
         try:
             return getattr(importlib.import_module(f".{module}", self.package), attribute)
         except Error:
@@ -67,7 +69,7 @@ class Platform:
             if self.package.startswith("psij_parsl.") and not isinstance(error, ImportError | AttributeError):
                 raise
             raise PluginError(
-                f"the {which} of platform {self.name!r} ({self.package}.{where}) cannot be loaded: {_message(error)}",
+                f"the {which} of platform {self.name!r} ({self.package}.{path}) cannot be loaded: {_message(error)}",
                 hint="`psij-run doctor` shows the whole error",
             ) from error
 

@@ -1,4 +1,4 @@
-"""What is asked of a resource manager, and what it answers: the data of queries, records and submissions."""
+"""Data of the dialogue with a resource manager: queries, job records, answers, submissions, error patterns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started
 class SchedulerRecord(NamedTuple):
     """One job in a manager's answer.
 
-    `tag` is what we put on it at submission, as the manager gives it back; `output` the path to which the manager
-    writes its own log, which carries our tag too; `submitted` the manager's own time of submission, in seconds since
-    the epoch; `cluster` where the job is, if the answer says. `moved`: it was handed on to another server, and what
-    this one says is no word about how it is. `leftover`: it has failed for certain, as `status` says, and stays in
-    the manager's books, where it could be started again, until it is dropped. Of an array's element whose id is no
-    function of the array's own, `whole` is the array's id and `place` its place among the elements, from 0. `alias` is
-    another id, as `Scheduler.plain_id` has it, by which the manager's commands reach the same job.
+    - `tag` is our tag, given at submission, as the manager returns it.
+    - `submitted` is the manager's time of submission, in seconds since the epoch.
+    - `output` is the path of the manager's own log of the job, which contains our tag too.
+    - `cluster` is where the job is, if the answer shows it.
+    - `moved`: the job was moved to another server, and this server's answer does not show its state.
+    - `leftover`: the job has failed for certain, as `status` says, but the manager keeps it, and could start it
+      again, until it is deleted.
+    - `foreign`: the job was submitted by another program.
+    - `whole` and `place` are for an array's element whose id does not follow from the array's: the array's id, and
+      the element's position among the elements, from 0.
+    - `alias` is another id of the job, as `Scheduler.plain_id` gives it, which the manager's commands accept too.
     """
 
     id: str
@@ -38,11 +42,13 @@ class SchedulerRecord(NamedTuple):
     alias: str = ""
 
 
-_sound_kinds: set[tuple[type, ...]] = set()  # of the parts of records that were looked at: of ten thousand few differ
+_sound_kinds: set[tuple[type, ...]] = (
+    set()
+)  # types of the fields of records that passed: among ten thousand records few combinations occur
 
 
 def check_record(record: Any) -> None:
-    """Raise `TypeError` for what a platform's reader gave that is no record of a job."""
+    """Raise `TypeError` if a platform's parser returned something else than a valid job record."""
     if not isinstance(record, SchedulerRecord) or not isinstance(record.status, JobStatus):
         raise TypeError(f"{type(record).__name__} is no SchedulerRecord with a JobStatus")
     status = record.status
@@ -57,10 +63,10 @@ def check_record(record: Any) -> None:
 
 
 class Accepted(NamedTuple):
-    """What a submit command that ended well printed: the `ids` that it may have meant, the likeliest first.
+    """An accepted submission: the `ids` in the submit command's output that may be the job's, the likeliest first.
 
-    `alone`: nothing else was printed, so it needs no proof. `elements` are the ids of an array's
-    elements, in their order, where these are no function of the array's own id.
+    `alone`: nothing else was printed, so the id needs no proof. `elements` are the ids of an array's elements, in
+    their order, where these do not follow from the array's id.
     """
 
     ids: Sequence[str]
@@ -69,7 +75,7 @@ class Accepted(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What a variable of the manager's own says of jobs: a job's field or a parameter of the platform, and its value.
+    """An option that one of the manager's own variables sets: a job's field or a platform's parameter, and its value.
 
     `value` is None where the variable cannot be followed.
     """
@@ -80,7 +86,7 @@ class Wish(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """A queue and its limits; None means none, or not told. `minutes` is the longest wall time."""
+    """A queue and its limits; None means no limit, or an unknown one. `minutes` is the longest wall time."""
 
     name: str
     up: bool = True
@@ -92,11 +98,12 @@ class Queue(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """A question, and how to read the answer one record at a time.
+    """A command that asks the manager, and the parsers of its answer.
 
-    `parse` returns None for a record that tells nothing, and may raise for one that it cannot read: that one
-    alone is lost. `answers` are the exit codes with which the output counts as an answer. A query with a `name` that
-    was said to be never answered here is not asked again.
+    `split` cuts the output into pieces, and `parse` makes a record of each. It returns None for a piece without
+    information, and may raise for one that it cannot read: only that record is lost. `answers` are the exit codes
+    with which the output counts as an answer. A query with a `name` is not sent again after an error that is
+    `ErrorPattern.permanent`.
     """
 
     argv: Sequence[str]
@@ -108,11 +115,13 @@ class Query:
 
 @dataclass(frozen=True)
 class ErrorPattern:
-    """An error text of the manager, and what it means.
+    """A pattern of an error text of the manager, and what the error means.
 
-    `transient`: asking again may help, and what was asked has certainly not been done. `accepted`: it may have been
-    done all the same. `limit`: the parameter that was at fault. `permanent` of a query: it will never be answered
-    on this machine. `client`: the command itself complains, and the server was not asked.
+    - `transient`: another try may succeed, and the request has certainly not been carried out.
+    - `accepted`: the request may have been carried out nevertheless.
+    - `permanent`, of a query: it will never be answered on this machine.
+    - `client`: the error is from the command itself; the server was not asked.
+    - `limit` is the parameter that caused the error.
     """
 
     pattern: str
@@ -126,11 +135,12 @@ class ErrorPattern:
 
 @dataclass
 class Answer:
-    """What the manager knows: records by `Scheduler.plain_id`, of live jobs before those of history.
+    """The manager's answer: records by `Scheduler.plain_id`; a live job's record comes before one from history.
 
-    `past` has all that history told of an id, for ids begin again. `unheard` are ids that could not be asked about
-    just now, or of which something could not be read, whatever else was told of them: it counts where no record is
-    proved to be ours. `queries` counts the commands that it took.
+    - `past` has all records of an id from history, because managers use ids again.
+    - `unheard` are ids that could not be asked about this time, or of which some text could not be read, even if
+      there are records of them. It counts where no record is proved to be of our job.
+    - `queries` is the number of commands that were run.
     """
 
     records: dict[str, SchedulerRecord] = field(default_factory=dict)
@@ -140,7 +150,7 @@ class Answer:
     plain_id: Callable[[str], str] = str
 
     def of(self, job_id: str) -> SchedulerRecord | None:
-        """The record of that id, in whatever spelling; None if there is none."""
+        """The record of that id, in any of its forms; None if there is none."""
         return self.records.get(self.plain_id(job_id))
 
 

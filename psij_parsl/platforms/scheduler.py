@@ -1,8 +1,8 @@
-"""One resource manager's command line: `qsub`, `qstat`, `qdel` over the platform's tables and pure functions.
+"""The base class of all schedulers: `qsub`, `qstat` and `qdel` over a platform's tables and pure functions.
 
-A platform says which argv to run and how to read one record of the answer. Everything that is the same for all
-managers, and that the field learnt the hard way, is done here: time limits, retries, telling a refusal from
-silence, isolating one bad record, never reading silence as "no jobs".
+A platform defines which argv to run and how to parse one record of the answer. What is the same for all managers is
+done here, and in `query_runner`: time limits, retries, distinguishing a refusal from a missing answer, isolating a
+bad record, never taking a missing answer for "no jobs".
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from .query_runner import QueryRunner, first_line
 
 
 class Scheduler(QueryRunner):
-    """One manager. A subclass gives the tables and pure functions of `ManagerCommands`; the verbs are built from them."""
+    """The scheduler of one manager: submits, queries, cancels and changes jobs.
 
-    # ---- submitting --------------------------------------------------------------------------------------
+    A subclass defines the tables and pure functions of `ManagerCommands`, from which the methods here are built.
+    """
+
+    # ---- submission --------------------------------------------------------------------------------------
 
     def waiting(self, tag: str) -> RunningCommand | None:
-        """The submit command, started and waiting for a script, so that its start-up costs no time of its own.
+        """The submit command, started early and waiting for a script, so that its start-up takes no extra time.
 
-        What it is given must be given whole: killed halfway, nobody may leave it with a part of a script. Hence
-        `qsub` writes it in one step, into a pipe that holds it all. Without a script it does nothing.
+        It must get the whole script or nothing: if this process is killed halfway, the command must not be left with
+        a part of one. Hence `submit` writes the script in one step, into a pipe that holds all of it. Without a
+        script the command does nothing.
         """
         argv = self.waiting_argv(tag)
         if not argv or not isinstance(self.run, CommandRunner):
@@ -45,11 +49,11 @@ class Scheduler(QueryRunner):
     def submit(
         self, script: Path, *, waiting: RunningCommand | None = None, array: int = 0, timeout_s: float = 60.0
     ) -> Accepted:
-        """Submit a script, of an array of so many elements or of a plain job (0), and return what was answered.
+        """Submit the script of an array of so many elements, or of a plain job (0), and return the answer.
 
-        What certainly has not arrived is tried again, with growing pauses. Raises `Rejected` when the manager
-        refuses, `Unavailable` when it cannot be reached and certainly has not taken the job, and `Ambiguous` when
-        it may have: the caller must look for the job before it submits again.
+        A submission that certainly has not arrived is tried again, with growing pauses. Raises `Rejected` if the
+        manager refuses the job, `Unavailable` if it cannot be reached and certainly has not accepted the job, and
+        `Ambiguous` if it may have accepted it: the caller must look for the job before it submits again.
         """
         argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
@@ -64,9 +68,9 @@ class Scheduler(QueryRunner):
             ids = self.job_ids(output.stdout)
             if output.rc == 0 and ids:
                 elements = self.element_ids(output.stdout, array) if array else ()
-                elements = elements if len(elements) == array else ()  # those that it did not print are known later
+                elements = elements if len(elements) == array else ()  # if some are missing, later queries show them
                 return Accepted(ids, self.says_only(output.stdout, ids[0]), elements)
-            error = self._unsubmitted(output, ids)
+            error = self._submission_error(output, ids)
             if not isinstance(error, Unavailable):
                 raise error
             try:
@@ -74,50 +78,50 @@ class Scheduler(QueryRunner):
             except StopIteration:
                 raise error from None
 
-    def _unsubmitted(self, output: Output, ids: Sequence[str]) -> SchedulerError:
-        """What a submit command that gave no sure id means: only its own words make a refusal certain."""
+    def _submission_error(self, output: Output, ids: Sequence[str]) -> SchedulerError:
+        """The error of a submit command that printed no certain id. Only its own text makes a refusal certain."""
         if output.rc == 0:
             return Ambiguous(
                 f"{output.argv[0]} ended well but printed no job id", output=output.text, hint="its words are kept"
             )
-        own = self._own_words(output.text)
-        error = self.classify_error(output, "submit the job", own)
+        refusal_text = self._refusal_lines(output.text)
+        error = self.classify_error(output, "submit the job", refusal_text)
         if isinstance(error, Ambiguous):
             return error
         if ids:
             return Ambiguous(
                 f"{output.argv[0]} failed, and yet printed {ids[0]}: {first_line(output)}", output=output.text
             )
-        certain = self._error_pattern(own) is not None
-        if isinstance(error, Rejected) and not (certain and re.search(self.refusal, own, re.MULTILINE)):
+        certain = self._error_pattern(refusal_text) is not None
+        if isinstance(error, Rejected) and not (certain and re.search(self.refusal, refusal_text, re.MULTILINE)):
             return Ambiguous(error.message, output=error.output, hint=error.hint, unknown=True)
         return error
 
-    def _own_words(self, text: str) -> str:
-        """The lines in which the submit command itself says no; all of them where none is known to be one.
+    def _refusal_lines(self, text: str) -> str:
+        """The lines in which the submit command itself refuses the job; the whole text if no line matches `refusal`.
 
-        A site's notices stand next to them, and may have any words: of accounts, of servers that refuse a connection.
+        A site's notices may stand next to them with any text: about accounts, or servers that refuse a connection.
         """
         lines = text.splitlines() if self.refusal else []
         return "\n".join(line for line in lines if re.search(self.refusal, line)) or text
 
-    # ---- acting ------------------------------------------------------------------------------------------
+    # ---- changes of submitted jobs -----------------------------------------------------------------------
 
     def qdel(self, ids: Collection[str]) -> set[str]:
-        """Cancel jobs; those already ended are fine. Returns the ids that the manager does not know."""
+        """Cancel jobs; one that has already ended is no error. Returns the ids that the manager does not know."""
         unknown: set[str] = set()
         for group in chunks(sorted(ids), self.chunk):
             output = self._command(self.cancel_argv(group), "cancel", tolerate=group)
-            unknown |= self._meant(self.unknown_ids(output), group)
-            for job_id in sorted(self._meant(self.later_ids(output), group)):
+            unknown |= self._ids_among(self.unknown_ids(output), group)
+            for job_id in sorted(self._ids_among(self.later_ids(output), group)):
                 pattern = self._error_pattern(output.text)
                 hint = pattern.hint if pattern is not None else output.text
                 self.warn_once(f"{job_id} is out of reach just now, and is cancelled when that is over; {hint}")
         return unknown
 
-    def _meant(self, named: Collection[str], ids: Collection[str]) -> set[str]:
-        """Those of the ids that a command named, in whatever spelling."""
-        plain = {self.plain_id(each) for each in named}
+    def _ids_among(self, named: Collection[str], ids: Collection[str]) -> set[str]:
+        """Those of `ids` that a command named, in any form."""
+        plain = {self.plain_id(job_id) for job_id in named}
         return {job_id for job_id in ids if self.plain_id(job_id) in plain}
 
     def hold(self, ids: Collection[str]) -> None:
@@ -158,11 +162,11 @@ class Scheduler(QueryRunner):
         output = self.run(argv, cwd=cwd) if cwd else self.run(argv)
         if output.rc != 0:
             error = self.classify_error(output, action)
-            if isinstance(error, Rejected) and self._meant(
+            if isinstance(error, Rejected) and self._ids_among(
                 self.unknown_ids(output) | self.ended_ids(output), tolerate
             ):
                 return output
-            if isinstance(error, Unavailable) and self._meant(self.later_ids(output), tolerate):
+            if isinstance(error, Unavailable) and self._ids_among(self.later_ids(output), tolerate):
                 return output
             if isinstance(error, Ambiguous):
                 raise Ambiguous(error.message, output=error.output, hint=error.hint or "try again in a minute")

@@ -1,4 +1,4 @@
-"""Helpers for writing a platform, each used for more than one manager."""
+"""Helpers for platforms that several of them use."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from math import gcd
 
 from ..errors import InvalidRequest
 
-#: How managers' commands say that they could not reach the server, and so have done nothing.
+#: A pattern of errors of commands that could not reach the server, and so have done nothing.
 UNREACHABLE = r"[Cc]onnection refused|[Cc](annot|ouldn't) connect to|[Uu]nable to (contact|authenticate)"
 
 
 def array_range(indices: str, *, base: int = 0) -> str:
-    """Array indices for a manager whose arrays are one range: `0-9` or `0-20:5`, counted from `base`.
+    """Array indices as one range, `0-9` or `0-20:5`, counted from `base`, for a manager that takes no other form.
 
-    After a blank come the indices themselves where the range holds others too: these must end as soon as they begin.
-    It has two elements or more. Raises `InvalidRequest` where the others would be the greater part.
+    If the range contains other indices too, the wanted ones follow after a blank: then the others' elements must end
+    as soon as they start. The range has two elements or more. Raises `InvalidRequest` if most would be unwanted.
     """
     wanted = [number for span in indices.split(",") for number in _span(span)]
     first, last = wanted[0], wanted[-1]
