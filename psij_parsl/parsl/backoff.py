@@ -1,4 +1,4 @@
-"""Backoff: how long no block is submitted after several submissions in a row have failed."""
+"""Backoff: the pause before the next submission of a block, after several in a row have failed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _PAUSES_S = (2.0, 300.0)  # after the second failure, and at most
 
 @dataclass
 class Backoff:
-    """Exponential backoff of submissions: a pause from the second failure in a row on, twice as long each time."""
+    """Exponential backoff: a pause after the second failure in a row, twice as long after each further one."""
 
     failures: int = 0
     not_before: float = 0.0
     last_error: str = ""
 
     def check(self) -> None:
-        """Raises `Unavailable`, which tells how long and why, during a pause."""
-        if (left := self.not_before - time.monotonic()) > 0:
+        """Raise `Unavailable`, with the remaining time and the reason, during a pause."""
+        if (remaining := self.not_before - time.monotonic()) > 0:
             raise Unavailable(
-                f"{NOT_NOW}{self.failures} blocks in a row could not be submitted; the next try is in {left:.0f} s;"
+                f"{NOT_NOW}{self.failures} blocks in a row could not be submitted; the next try is in {remaining:.0f} s;"
                 f" the last error: {self.last_error}"
             )
 

@@ -1,4 +1,4 @@
-"""The shell script of a block: environment, the user's worker_init, and the launcher's own text as it is."""
+"""The shell script of a block: its environment, the user's worker_init, and the launcher's text unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-#: Many a worker_init loads modules; a batch shell has the function `module` only where its startup files define it.
+#: Defines the shell function `module`: many a worker_init loads modules, and not every batch shell has the function.
 _MODULES = """type module >/dev/null 2>&1 || for psij_file in "${LMOD_PKG:-}/init/bash" \\
   "${MODULESHOME:-}/init/bash" /etc/profile.d/lmod.sh /etc/profile.d/z00_lmod.sh /etc/profile.d/modules.sh; do
   [ ! -r "$psij_file" ] || { . "$psij_file"; break; }
@@ -21,7 +21,7 @@ MPI_POOL = """process_worker_pool.py() {
 }
 """
 _NODE_FILE = '"$PSIJ_JOB_FOLDER/node.sh"'
-_LOOK_S = 15  # how often the watchdog looks
+_PROBE_INTERVAL_S = 15  # how often the watchdog looks
 _GRACE_S = 10  # from its TERM to its KILL
 
 
@@ -35,10 +35,11 @@ def text(
     scripts: str,
     watchdog: str,
 ) -> str:
-    """What the block's job runs with `bash -c`.
+    """The shell text that the block's job runs with `bash -c`.
 
-    `launched` is the launcher's text, `scripts` the folder where the worker pool's program is if PATH has none,
-    `scrub_environment` the variables that would shape runs which tasks start, `watchdog` what `watch` gave.
+    `launched` is the launcher's text. `scripts` is the folder of the worker pool's program, used if PATH has none.
+    `scrub_environment` are variables to unset, which would change the runs that tasks start. `watchdog` is what
+    `watch` has returned.
     """
     lines = [
         f'export JOBNAME={shlex.quote(name)}."$PSIJ_JOB_ID"\n',
@@ -58,7 +59,7 @@ def _lines(shell: str) -> str:
 
 
 def _with_warnings(worker_init: str) -> str:
-    """The user's text, with a warning of each command in it that fails: as Parsl has it, the block goes on."""
+    """The user's text, with a warning about each command in it that fails. The block goes on, as with Parsl's own."""
     if not worker_init.strip():
         return ""
     warning = """psij: worker_init goes on after exit code $?: $BASH_COMMAND"""
@@ -66,24 +67,24 @@ def _with_warnings(worker_init: str) -> str:
 
 
 def modules(shell: str) -> str:
-    """Text that makes `module` known, for shell text that uses it."""
+    """Text that defines the function `module`, if the shell text uses it; else ''."""
     return _MODULES if re.search(r"(?m)(^|[;&|(]\s*)\s*(module|ml)\s", shell) else ""
 
 
-#: What `on_other_nodes` compares with, to be run first.
+#: Text that stores the first node's name, to which `on_other_nodes` compares; it must be run first.
 FIRST_NODE = 'export PSIJ_FIRST_NODE="$(hostname)"\n'
 
 
 def on_other_nodes(node_init: str) -> str:
-    """The command that runs `node_init` on all nodes but the first, where the pool of workers has it run already."""
+    """The command that runs `node_init` on all nodes but the first, where the worker pool runs it itself."""
     init = modules(node_init) + node_init.rstrip()
     return f'[ "$(hostname)" = "${{PSIJ_FIRST_NODE:-}}" ] || {{\n{init}\n}}'
 
 
 def once_per_node(node_init: str, command: str) -> tuple[str, str]:
-    """Text that writes a file into the block's folder, and the command that runs it in place of `command`.
+    """Text that writes a script into the block's folder, and the command that runs it in place of `command`.
 
-    A file, because launchers differ in what they do to a command of several lines.
+    It is a file because launchers differ in how they treat a command of several lines.
     """
     body = f"{modules(node_init)}{_lines(node_init)}{_lines(command)}"
     end = "PSIJ_NODE"
@@ -93,7 +94,7 @@ def once_per_node(node_init: str, command: str) -> tuple[str, str]:
 
 
 def unsplit(command: str, path: str) -> str:
-    """The command with each unquoted occurrence of `path` made one word: Parsl writes its run directory as it is."""
+    """The command with each unquoted occurrence of `path` quoted: Parsl writes its run directory without quotes."""
     safe = re.sub(r"([^\w@%+=:,./-])", r"\\\1", path, flags=re.ASCII)
     if not path or safe == path:
         return command
@@ -113,7 +114,7 @@ def unsplit(command: str, path: str) -> str:
 
 
 def watch(command: str, patience_s: float) -> str:
-    """The arguments of the watchdog for an executor's launch command; '' where it names no address and port."""
+    """The watchdog's arguments, from an executor's launch command; '' if that has no address and port."""
     port = re.search(r"--port[= ](\d+)", command)
     addresses = re.search(r"(?:^|\s)-a[= ]*(\S+)", command)
     if not port or not addresses or not patience_s:
@@ -122,12 +123,12 @@ def watch(command: str, patience_s: float) -> str:
 
 
 def guarded(launched: str, watchdog: str) -> str:
-    """The launcher's text, ended as a whole when the interchange has not answered for so many seconds."""
+    """The launcher's text with a watchdog, which ends all of it when the interchange has not answered for so long."""
     return f"""psij_watch() {{
-  local patience=$1 port=$2 since=$SECONDS look={_LOOK_S} address
+  local patience=$1 port=$2 since=$SECONDS interval={_PROBE_INTERVAL_S} address
   shift 2
-  [ "$look" -le "$patience" ] || look=$patience
-  while sleep "$look"; do
+  [ "$interval" -le "$patience" ] || interval=$patience
+  while sleep "$interval"; do
     for address; do
       if timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$address" "$port" 2>/dev/null; then since=$SECONDS; break; fi
     done

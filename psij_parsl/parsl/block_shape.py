@@ -1,4 +1,4 @@
-"""The resources of a provider's blocks: validated and completed from the site once, when the provider is made."""
+"""The resources of a provider's blocks, validated and completed from the site when the provider is created."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIXED = ("num_nodes", "wall_time_min", "queue", "project")
 class BlockShape:
     """Resources of a block. `mem_per_node` is GB; `parameters` are the platform's own.
 
-    `node_parameters` tells which of those stand for `cores_per_node` and `gpus_per_node`: name -> parameter.
+    `node_parameters` maps `cores_per_node` and `gpus_per_node` to the platform's parameters for them.
     """
 
     platform: Platform
@@ -55,7 +55,7 @@ class BlockShape:
     ) -> BlockShape:
         """The shape that the arguments describe, completed from the site, and checked.
 
-        Raises `InvalidRequest` for what is unknown, and for what the platform or the site refuses.
+        Raises `InvalidRequest` for unknown arguments, and for what the platform or the site refuses.
         """
         if job_mode not in JOB_MODES:
             raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, JOB_MODES))
@@ -69,7 +69,7 @@ class BlockShape:
     def job(self, command: str, name: str) -> Job:
         """The job of a block that runs this shell text.
 
-        One rank on each node; for MPI tasks one for each core, so that the runs inside find their slots.
+        It has one rank on each node; for MPI tasks one for each core, because the runs inside need these slots.
         """
         parameters, cores = dict(self.parameters), self.cores_per_node or 1
         ranks: dict[str, Any] = {"ranks_per_node": 1, "cpus_per_rank": cores}
@@ -109,12 +109,12 @@ class BlockShape:
 
     @property
     def exports(self) -> dict[str, str]:
-        """What Parsl's worker pools read about their share of a node, where we know it."""
+        """Variables for Parsl's worker pools: their share of a node, as far as it is known."""
         shares = {"PARSL_CORES": self.cores_per_node, "PARSL_MEMORY_GB": self.mem_per_node}
         return {name: str(value) for name, value in shares.items() if value is not None}
 
     def _check(self) -> None:
-        """Render a block for nothing, and ask the site about it."""
+        """Render a block's script as a test, and check the job against the site's limits."""
         from ..jobs.file_settings import FileSettings, JobPlace
         from ..jobs.job_files import render
 
@@ -132,7 +132,7 @@ def merged_arguments(
 ) -> dict[str, Any]:
     """All arguments that describe a block's shape, by our names: a provider's `own`, and the `further` ones.
 
-    Raises `InvalidRequest` for one that is given twice.
+    Raises `InvalidRequest` for an argument that is given twice.
     """
     arguments = {name: value for name, value in own.items() if value is not None}
     for name, value in translated(further, platform.template_class.params, translations).items():
@@ -142,7 +142,7 @@ def merged_arguments(
             arguments[name] = value
     if "wall_time_min" in arguments:
         arguments["wall_time_min"] = minutes("wall_time_min", arguments["wall_time_min"])
-    ordered = (name for name in (*own, *arguments) if name in arguments)  # the same order, whatever names were used
+    ordered = (name for name in (*own, *arguments) if name in arguments)  # one order, whichever names were used
     return {name: arguments[name] for name in ordered}
 
 
@@ -165,7 +165,7 @@ def find_site(site: str | Site | None, platform: Platform) -> Site | None:
 def _completed(
     arguments: Mapping[str, Any], platform: Platform, site: Site | None, node_parameters: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The arguments, completed from the site, and with whole nodes where no one asked for a part of one."""
+    """The arguments, completed from the site; without a number of cores, nodes are exclusive."""
     declared = platform.template_class.params
     site_values = {} if site is None else _from_site(site, arguments, declared)
     values = {**{name: value for name, value in site_values.items() if value is not None}, **arguments}
@@ -174,7 +174,7 @@ def _completed(
             values.setdefault(name, declared[parameter].convert(values[parameter]))
     if "cores_per_node" not in values and "exclusive" in declared:
         values.setdefault("exclusive", True)
-    if "requeue" in declared:  # a block that waits again is none that runs: Parsl asks for another one
+    if "requeue" in declared:  # a requeued block waits and does not run: Parsl asks for another one
         values.setdefault("requeue", False)
     return values
 
@@ -190,7 +190,7 @@ def _from_site(site: Site, arguments: Mapping[str, Any], declared: Mapping[str, 
 
 
 def node(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What a site's rank shape means for a whole node; a pool gets all of it, however many ranks a job would have."""
+    """A site's rank shape as totals of a node: a worker pool gets all of it, however many ranks a job would have."""
     ranks, cores, gpus = (job.get(name) for name in ("ranks_per_node", "cpus_per_rank", "gpus_per_rank"))
     memory = job.get("memory_per_node")
     return {

@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
-_QUIET_S = 90.0  # how seldom the manager is asked while all blocks run
-_LIVELY_S = 30.0  # how long after a change blocks are looked at often
+_QUIET_S = 90.0  # between two queries of the manager while all blocks run
+_LIVELY_S = 30.0  # for this long after a change blocks are polled often
 _ROOM_S = 10.0  # how long a submit waits for cancelled blocks to be gone
-_UNSENT_S = 120.0  # after which a submission that was seen nowhere is marked as failed
+_UNSENT_S = 120.0  # after this time a submission that the manager does not show is marked as failed
 _CANCEL_PAUSES_S = (1.0, 3.0)  # between tries when the manager does not answer
 
 
 class Blocks:
     """Blocks of one provider: never more live ones than `max_blocks` (with 0: than `init_blocks`).
 
-    A state that cannot be known stays as it was last.
+    A state that cannot be determined stays the last one.
 
-    `make_executor` makes the executor when it is first needed, for Parsl sets the folder after a provider was made.
+    `make_executor` creates the executor when it is first needed, because Parsl sets the folder after it has created
+    the provider.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Blocks:
             if not error.job_id:
                 self.backoff.failed(error)
                 raise
-            job_id = error.job_id  # it is followed as a block: found by its tag, or given up for good
+            job_id = error.job_id  # it counts as a block until it is found by its tag or marked as failed
             log.warning("block %s: %s", name, error.message)
         except Unavailable as error:
             self.backoff.failed(error)
@@ -76,9 +77,9 @@ class Blocks:
         return record
 
     def make_room(self) -> None:
-        """Wait a moment for cancelled blocks to be gone. Raises `Unavailable` while there are as many as may be.
+        """Wait briefly until cancelled blocks have ended. Raises `Unavailable` while there are `limit` live blocks.
 
-        After repeated failures it raises that for a while, too, and the error says so.
+        It also raises `Unavailable`, with the reason, during the pause after repeated failures.
         """
         deadline = time.monotonic() + _ROOM_S
         while len(live := self.live()) >= self.limit:
@@ -93,14 +94,14 @@ class Blocks:
         self.backoff.check()
 
     def live(self) -> list[JobRecord]:
-        """The records of those that have not ended, as far as is known."""
+        """The records of the blocks that have not ended, as far as the journal shows."""
         records = self.executor.journal.entries() if self.records else {}
         return [entry for job_id in self.records if (entry := records.get(job_id)) is not None and entry.open]
 
     def poll(self, entries: Sequence[JobRecord], *, urgent: bool = False) -> list[JobStatus]:
-        """Their statuses; `urgent` asks now, if the shared budget has a query to spare.
+        """The statuses of blocks. `urgent` queries the manager now, if the shared query budget allows it.
 
-        What cannot be known just now stays as it was last.
+        A status that cannot be determined this time stays the last one.
         """
         before = [self._last.get(entry.id, JobStatus()) for entry in entries]
         try:
@@ -126,7 +127,7 @@ class Blocks:
         return now
 
     def _patience(self, entries: Sequence[JobRecord]) -> float:
-        """How old an answer of the manager may be: a block's start and end leave files, which are looked at always."""
+        """The allowed age of the manager's answer. The files of a block's start and end are read each time."""
         waiting = any(
             entry.open and (entry.cancelled or self._last.get(entry.id, JobStatus()).state is not JobState.ACTIVE)
             for entry in entries
@@ -134,7 +135,7 @@ class Blocks:
         return 0.0 if waiting else _QUIET_S
 
     def records_of(self, ids: Sequence[str]) -> dict[str, JobRecord | None]:
-        """The present records of blocks by our own ids; None for an id that is no block of this provider."""
+        """The current records of blocks by our own ids; None for an id that is no block of this provider."""
         try:
             records = self.executor.journal.entries() if ids else {}
         except (Error, OSError) as error:
@@ -143,7 +144,7 @@ class Blocks:
         return {job_id: records.get(job_id, self.records.get(job_id)) for job_id in ids}
 
     def cancel(self, ids: Sequence[str]) -> dict[str, bool]:
-        """Cancel blocks. True for each that is gone or was told to go; False when the manager could not be asked."""
+        """Cancel blocks. True for one that has ended or is being cancelled; False if the manager did not answer."""
         mine = [self.records[job_id] for job_id in ids if job_id in self.records]
         answers = {record.id: False for record in mine}
         for pause in (0.0, *_CANCEL_PAUSES_S) if mine else ():
@@ -164,6 +165,6 @@ class Blocks:
 
     @property
     def lively(self) -> bool:
-        """Whether one of them waits to start or to end, or one has just changed its state."""
+        """Whether a block has yet to start or to end, or has changed its state recently."""
         waiting = any(not s.final and s.state is not JobState.ACTIVE for s in self._last.values())
         return waiting or time.monotonic() - self._changed < _LIVELY_S

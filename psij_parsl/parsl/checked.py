@@ -1,4 +1,4 @@
-"""Validation of the arguments of providers and configurations, when they are made."""
+"""Validation of the arguments of providers and configurations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GPUS = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*", re.ASCII)
 
 
 def checked(name: str, value: Any, validator: Validator) -> Any:
-    """The value as the validator makes it; None stays None. Raises `InvalidRequest` with the rule that it breaks."""
+    """The value as the validator returns it; None stays None. Raises `InvalidRequest` with the broken rule."""
     try:
         return None if value is None else validator(value)
     except (TypeError, ValueError) as error:
@@ -24,22 +24,24 @@ def checked(name: str, value: Any, validator: Validator) -> Any:
 
 
 def blocks(init_blocks: Any, min_blocks: Any, max_blocks: Any) -> tuple[int, int, int]:
-    """How many blocks at the start, at least and at most; without `max_blocks`, as many as at the start.
+    """The checked numbers of blocks: initial, minimum and maximum (default: the initial number).
 
-    With `max_blocks=0` there are those of the start and no others: so Parsl's users switch scaling off. Raises
-    `InvalidRequest` where more are asked for than may be.
+    With `max_blocks=0` there are the initial blocks and no others: Parsl's users switch scaling off in this way.
+    Raises `InvalidRequest` if the initial number or the minimum is more than the maximum.
     """
-    first = checked("init_blocks", _not_none("init_blocks", init_blocks), non_negative_int)
-    least = checked("min_blocks", _not_none("min_blocks", min_blocks), non_negative_int)
-    most = max(1, first, least) if max_blocks is None else checked("max_blocks", max_blocks, non_negative_int)
-    for name, number in (("init_blocks", first), ("min_blocks", least)):
-        if number > most and (most or name == "min_blocks"):
-            raise InvalidRequest(f"{name}={number} is more than max_blocks={most}", hint=f"say max_blocks={number}")
-    return first, least, most
+    initial = checked("init_blocks", _not_none("init_blocks", init_blocks), non_negative_int)
+    minimum = checked("min_blocks", _not_none("min_blocks", min_blocks), non_negative_int)
+    maximum = max(1, initial, minimum) if max_blocks is None else checked("max_blocks", max_blocks, non_negative_int)
+    for name, number in (("init_blocks", initial), ("min_blocks", minimum)):
+        if number > maximum and (maximum or name == "min_blocks"):
+            raise InvalidRequest(
+                f"{name}={number} is more than max_blocks={maximum}", hint=f"say max_blocks={number}"
+            )
+    return initial, minimum, maximum
 
 
 def node(arguments: Mapping[str, Any], *, kinds: bool) -> dict[str, Any]:
-    """What a block has of each node, checked; with `kinds` GPUs may be given as `a100:4`."""
+    """The arguments with those checked that are a block's share of each node; `kinds`: GPUs may be `a100:4`."""
     rules: dict[str, Validator] = {
         "cores_per_node": positive_int,
         "mem_per_node": above_0,

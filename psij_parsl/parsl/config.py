@@ -1,6 +1,6 @@
-"""Parsl configurations made from a site.
+"""Parsl configurations for a site.
 
-`plan` gives the arguments as plain data; `parsl_config` makes the objects from them, `export.py` Python and YAML.
+`plan` returns the arguments as plain data; `parsl_config` makes the objects from them, `export.py` Python and YAML.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class ConfigPlan:
 
 
 def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
-    """A `parsl.Config` for a site (default: the one that this host is). See `plan` for the other arguments.
+    """A `parsl.Config` for a site (default: this host's). See `plan` for the other arguments.
 
-    It can be loaded once, as Parsl's own. Raises `InvalidRequest` or `SiteError` for what cannot be.
+    It can be loaded once, like any of Parsl's. Raises `InvalidRequest` or `SiteError` for arguments that cannot work.
     """
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor, MPIExecutor
@@ -66,7 +66,7 @@ def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
     """The arguments of a configuration for a site.
 
     The `wishes` are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments. Raises
-    `InvalidRequest` or `SiteError` for what cannot be.
+    `InvalidRequest` or `SiteError` for arguments that cannot work.
     """
     from ..sites import find
 
@@ -82,7 +82,9 @@ def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
         "run_dir": options.run_dir,
     }
     hardware = None if "cores_per_node" in block else machine.hardware  # of whole nodes
-    executor = _executor_arguments(options, provider(**arguments), hardware)  # raises what is wrong with a block
+    executor = _executor_arguments(
+        options, provider(**arguments), hardware
+    )  # raises the errors of a block's arguments
     kind = "MPIExecutor" if options.job_mode == "mpi" else "HighThroughputExecutor"
     return ConfigPlan(provider, arguments, kind, executor, config)
 
@@ -148,7 +150,7 @@ def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: H
 
 
 def _count(gpus: int | str | None) -> int:
-    """`4`, or `a100:4` as some managers have it."""
+    """The number of GPUs in `4`, or in `a100:4` as some managers have it."""
     last = str(gpus or 0).rpartition(":")[2]
     return int(last) if last.isdigit() else 1
 
@@ -160,7 +162,7 @@ def _workers(cores: int | None, cores_per_worker: float, devices: int | Sequence
 
 
 def _devices(gpus: int | str | None, hardware: Hardware | None) -> int | list[str]:
-    """The GPUs of a node that a block has: their names where these are no plain numbers, else how many."""
+    """A block's GPUs of a node: their names if these are no plain numbers, else their number."""
     names = hardware.gpus if hardware is not None else ()
     count = len(names) if gpus is None else _count(gpus)
     plain = all(name == str(at) for at, name in enumerate(names[:count]))
@@ -168,7 +170,7 @@ def _devices(gpus: int | str | None, hardware: Hardware | None) -> int | list[st
 
 
 def _usable(hardware: Hardware | None) -> int | None:
-    """The cores of a node of which no CPU is kept from jobs."""
+    """The number of a node's cores without a CPU that is blocked for jobs."""
     if hardware is None or not hardware.cpus:
         return None
     cores = hardware.siblings or [(cpu,) for cpu in range(hardware.cpus)]
@@ -176,7 +178,7 @@ def _usable(hardware: Hardware | None) -> int | None:
 
 
 def _nearest_cpus(hardware: Hardware | None, devices: int | Sequence[str], workers: int) -> str:
-    """The CPUs nearest to each worker's GPU, in Parsl's syntax; '' where that is not known."""
+    """The CPUs nearest to each worker's GPU, in Parsl's syntax; '' if they are unknown."""
     names = [*map(str, range(devices))] if isinstance(devices, int) else devices
     if hardware is None or not 0 < workers <= len(names) or not {*names} <= hardware.gpu_cpus.keys():
         return ""
@@ -185,20 +187,20 @@ def _nearest_cpus(hardware: Hardware | None, devices: int | Sequence[str], worke
 
 
 def _bindable(provider: BlockProvider, cores: int) -> int:
-    """The cores of a node that workers can be bound to; Parsl's workers die of more than there are."""
+    """The number of cores that workers can be bound to; Parsl's workers crash when bound to more than there are."""
     return min(cores, len(os.sched_getaffinity(0))) if provider.is_here else cores
 
 
 def _drain_period(wall_time_min: int, drain_min: int | None) -> int | None:
-    """Seconds from a block's start to when its workers take no more tasks; None for a block too short for it."""
-    before = max(1, min(10, wall_time_min // 10)) if drain_min is None else drain_min
-    return (wall_time_min - before) * 60 if 0 < before < wall_time_min else None
+    """Seconds from a block's start until its workers take no more tasks; None for a block that is too short."""
+    reserve = max(1, min(10, wall_time_min // 10)) if drain_min is None else drain_min
+    return (wall_time_min - reserve) * 60 if 0 < reserve < wall_time_min else None
 
 
 def _address(name: str | None, interface: str | None, *, local: bool) -> str:
-    """The number of the address at which workers reach this host. Found when asked for, never at import.
+    """The IP address at which workers reach this host. It is determined when needed, never at import.
 
-    Parsl's own default asks a server on the internet, and waits for it where there is none.
+    Parsl's own default asks a server on the internet, and waits for it where there is no connection.
     """
     if interface is not None:
         return _of_interface(interface)
@@ -221,7 +223,7 @@ def _resolved(name: str, error: Callable[[], Exception]) -> str:
 
 
 def _by_route() -> str:
-    """The address of the interface that packets would leave by; nothing is sent."""
+    """The address of the interface with the default route; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # RFC 5737: for documentation, of no host
         return str(probe.getsockname()[0])

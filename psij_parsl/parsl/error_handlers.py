@@ -9,7 +9,7 @@ from parsl.jobs.error_handlers import _get_error
 from parsl.jobs.states import JobState, JobStatus
 
 NOT_NOW = "not now: "
-"""How the message of a block begins that was not even sent, because there was no room or the manager was silent."""
+"""Start of the message of a block that was not submitted: there were too many, or the manager did not answer."""
 
 _FAILURES = (JobState.FAILED, JobState.MISSING)
 

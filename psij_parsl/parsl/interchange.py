@@ -12,17 +12,17 @@ import sys
 import threading
 import time
 
-_LOOK_S = 2.0
+_POLL_INTERVAL_S = 2.0
 
 
 def command() -> list[str]:
-    """What starts it, for `interchange_launch_cmd`; found without an activated environment."""
+    """The command that starts it, for `interchange_launch_cmd`; it needs no activated environment."""
     return [sys.executable, "-m", __name__]
 
 
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_INTERVAL_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

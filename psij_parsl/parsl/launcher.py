@@ -1,8 +1,8 @@
-"""Parsl's Launchers over our launch methods: one adapter, and a class for each name that Parsl's users know.
+"""Parsl's Launchers over our launch methods: one adapter, and classes with the names that Parsl's users know.
 
-A launcher gives shell text that starts the worker pools of a block. The text works in the script of any provider,
-ours or Parsl's: the nodes' names are found where it runs, from our node file or the manager's own variables. Its
-exit status is the command's, it writes no file, and the command is read by the shells on the nodes alone.
+A launcher returns shell text that starts the worker pools of a block. The text works in the script of any provider,
+ours or Parsl's: it determines the nodes' names when it runs, from our node file or the manager's own variables. Its
+exit status is the command's. It writes no file, and only the shells on the nodes interpret the command.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ..runs.registry import launcher as find_launcher
 
 @cache
 def hosts_text() -> str:
-    """Shell text that sets psij_hosts to the nodes of the allocation, each once, with commas.
+    """Shell text that sets psij_hosts to the names of the allocation's nodes, each once, with commas.
 
-    They are taken from our node file, else as the manager of the job has them, else it is this host. This host is called
-    as it calls itself: by another name, Open MPI would reach it by ssh.
+    The names are from our node file, else from the job's manager, else there is only this host. This host has the
+    name that it gives itself: under another name, Open MPI would reach it by ssh.
     """
-    lists = [('[ -r "${PSIJ_NODEFILE:-}" ]', 'cat -- "$PSIJ_NODEFILE"')]
-    lists += dict.fromkeys(manager.host_list for manager in managers() if manager.host_list)
-    branches = "\n  el".join(f"if {holds}; then {command}" for holds, command in lists)
+    sources = [('[ -r "${PSIJ_NODEFILE:-}" ]', 'cat -- "$PSIJ_NODEFILE"')]
+    sources += dict.fromkeys(manager.host_list for manager in managers() if manager.host_list)
+    branches = "\n  el".join(f"if {test}; then {command}" for test, command in sources)
     return f"""psij_hosts=$(
   {branches}
   else hostname; fi | awk -v own="$(uname -n)" '!seen[$0]++ {{
@@ -45,7 +45,7 @@ class MPIRunLauncher(Launcher):
     """Starts `tasks_per_node` copies of the command on each node by the launch method of that name.
 
     `overrides` are further options for the method's command, written as in a shell. With `debug` the launch line is
-    told on the block's stderr. Raises `PluginError` for an unknown method.
+    printed on the block's stderr. Raises `PluginError` for an unknown method.
     """
 
     def __init__(self, launcher: str, *, overrides: str = "", debug: bool = False) -> None:
@@ -67,7 +67,7 @@ class MPIRunLauncher(Launcher):
         return hash(repr(self))
 
     def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:
-        """The text. Raises `InvalidRequest` when the method cannot start that many."""
+        """The shell text. Raises `InvalidRequest` if the method cannot start so many copies."""
         shape = Resources(num_nodes=nodes_per_block, ranks_per_node=tasks_per_node)
         method = self._method()
         mode = "per_node" if method.per_node else "serial"
@@ -143,10 +143,11 @@ class SimpleLauncher(_ParslSimpleLauncher):
 NAMED = ("MpiExecLauncher", "MpiRunLauncher", "SimpleLauncher", "SingleNodeLauncher", "SrunLauncher")
 
 
-def chosen(launcher: Any, job_mode: str, num_nodes: int, method: str) -> Any:
-    """The launcher of a block: the one that was given, as an object or a method's name, else the job mode's.
+def block_launcher(launcher: Any, job_mode: str, num_nodes: int, method: str) -> Any:
+    """The launcher of a block: the given one (an object, or a launch method's name), else the job mode's.
 
-    `method` reaches all nodes. Raises `InvalidRequest` or `PluginError` for what is no launcher.
+    `method` is the launch method that reaches all nodes. Raises `InvalidRequest` or `PluginError` if the given one is
+    no launcher.
     """
     if isinstance(launcher, str):
         return MPIRunLauncher(launcher)
@@ -160,10 +161,10 @@ def chosen(launcher: Any, job_mode: str, num_nodes: int, method: str) -> Any:
 
 
 def text_of(launcher: Any, command: str, tasks_per_node: int, num_nodes: int, folder: str) -> str:
-    """The text of a launcher, ours or Parsl's of any version.
+    """The shell text of a launcher, ours or Parsl's of any version.
 
-    Parsl's own write files, which go to the block's folder. Raises `InvalidRequest` where they cannot: theirs have
-    no blanks.
+    Parsl's own launchers write files, which go to the block's folder. They cannot use a path with blanks: then this
+    raises `InvalidRequest`.
     """
     if type(launcher).__module__.startswith("parsl.launchers"):
         folder = "$PSIJ_JOB_FOLDER" if not _splits(folder) else os.path.relpath(folder)
@@ -180,5 +181,5 @@ def text_of(launcher: Any, command: str, tasks_per_node: int, num_nodes: int, fo
 
 
 def _splits(path: str) -> bool:
-    """Whether a shell would make several words of it."""
+    """Whether a shell would split the path at blanks."""
     return len(path.split()) > 1 or path != path.strip()

@@ -1,7 +1,8 @@
-"""Parsl's worker pool for MPI tasks, in which a task that finds no room waits: `python -m psij_parsl.parsl.mpi_worker_pool`.
+"""Parsl's worker pool for MPI tasks, with a fix: a task that does not fit waits.
 
-When nodes become free, Parsl's own (2026.10.26, its issue 3829) tries a task that does not fit for ever: the result
-that was just in hand is lost, and with it those that wait.
+It is run as `python -m psij_parsl.parsl.mpi_worker_pool`. When nodes become free, Parsl's own pool (2026.10.26, its
+issue 3829) tries a task that does not fit for ever. Then the result that it was handling is lost, and so are the
+results that wait.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def _try_each_once(scheduler: Any) -> None:
             waiting.append(scheduler._backlog_queue.get(block=False))
         except queue.Empty:
             break
-    for task in waiting:  # the narrowest first; what still finds no room is put back
+    for task in waiting:  # the narrowest first; a task that still does not fit is put back
         scheduler.put_task(task.task)
 
 

@@ -61,12 +61,12 @@ class ParslOptions:
 
     @classmethod
     def split(cls, wishes: Mapping[str, Any]) -> tuple[ParslOptions, dict[str, Any]]:
-        """The options among those wishes, and the others, which are a block's."""
+        """The options among those arguments, and the others, which are a block's."""
         names = {item.name for item in fields(cls)}
         options = {name: value for name, value in wishes.items() if name in names}
         return cls(**options), {name: value for name, value in wishes.items() if name not in names}
 
     @classmethod
     def help(cls, name: str) -> str:
-        """What an option is, in one sentence or two."""
+        """The description of an option, in one sentence or two."""
         return str(cls.__dataclass_fields__[name].metadata["help"])

@@ -22,7 +22,7 @@ from . import block_script as block
 from . import checked
 from .block_shape import BlockShape, find_site, merged_arguments
 from .blocks import Blocks
-from .launcher import MPIRunLauncher, chosen, text_of
+from .launcher import MPIRunLauncher, block_launcher, text_of
 from .status import parsl_status
 from .vocabulary import Translation, directives
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
-_SOON_S = 1  # between two looks while a block starts or has just changed
-_LONGEST_S = 10.0  # while all is quiet
-_PATIENCE_S = 45.0  # for one submit in all
+_SOON_S = 1  # between two polls while a block starts or has just changed
+_LONGEST_S = 10.0  # between two polls while no block changes
+_PATIENCE_S = 45.0  # for one submission with all its retries
 
 
 class BlockProvider(ExecutionProvider, RepresentationMixin):
@@ -60,11 +60,11 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     """
 
     platform: ClassVar[Platform]
-    #: Variables of a block's own shape, unset in it: they would become the defaults of runs started inside.
+    #: Variables that describe a block's shape. They are unset in it, for they would be the defaults of runs inside.
     scrub_environment: ClassVar[Sequence[str]] = ()
     #: The platform's own parameters that stand for `cores_per_node` and `gpus_per_node`, as its sites give them.
     node_parameters: ClassVar[Mapping[str, str]] = {}
-    #: Arguments of Parsl's provider for this platform that mean something else elsewhere, each with its translation.
+    #: Arguments of Parsl's provider whose meaning differs between platforms, with their translations.
     translations: ClassVar[Mapping[str, Translation]] = {"scheduler_options": directives}
     #: Whether its blocks run on the workflow's own host.
     is_here: ClassVar[bool] = False
@@ -102,8 +102,8 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
             "gpus_per_node": gpus_per_node,
         }
         arguments = merged_arguments(own, parameters, self.platform, self.translations)
-        known_site = find_site(site, self.platform)
-        shape = self._shape = BlockShape.of(self.platform, known_site, job_mode, arguments, self.node_parameters)
+        resolved_site = find_site(site, self.platform)
+        shape = self._shape = BlockShape.of(self.platform, resolved_site, job_mode, arguments, self.node_parameters)
         self.site = shape.site.name if shape.site is not None else None
         self.job_mode, self.parameters = job_mode, shape.parameters
         self.num_nodes = self.nodes_per_block = shape.num_nodes
@@ -115,7 +115,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.worker_init = checked.checked("worker_init", worker_init, checked.text) or ""
         self.node_init = checked.checked("node_init", node_init, checked.text) or ""
         self.watchdog_s = checked.checked("watchdog_s", watchdog_s, checked.not_below_0)
-        self.launcher = chosen(launcher, job_mode, self.num_nodes, self.method)
+        self.launcher = block_launcher(launcher, job_mode, self.num_nodes, self.method)
         self.script_dir: str | None = None  # Parsl sets it
         self.blocks = Blocks(self._make_executor, init_blocks=self.init_blocks, max_blocks=self.max_blocks)
         self._mutex = threading.Lock()
@@ -134,7 +134,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         }
 
     def __repr__(self) -> str:
-        """The arguments other than the defaults; it can be pasted back."""
+        """The constructor's call, with the arguments that differ from the defaults."""
         signature = {**inspect.signature(BlockProvider.__init__).parameters}
         arguments = [
             f"{name}={value!r}"
@@ -145,7 +145,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     @classmethod
     def whole_node(cls) -> dict[str, Any]:
-        """How much of a node makes a whole one, where that is known without a site and must be asked for."""
+        """The arguments that ask for a whole node, where they are needed and known without a site."""
         return {}
 
     @property
@@ -205,10 +205,10 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         return record.id
 
     def _submitted(self, record: JobRecord) -> None:
-        """What is still to be done when a block was submitted."""
+        """A hook for subclasses, called after each submission of a block."""
 
     def status(self, job_ids: Sequence[object]) -> list[ParslStatus]:
-        """The state of each block, as fresh objects. It never raises; an unknown state is the last one known."""
+        """The status of each block, as a new object. It never raises; an unknown state stays the last one."""
         records = self.blocks.records_of([str(job_id) for job_id in job_ids])
         present = [record for record in records.values() if record is not None]
         statuses = dict(zip([record.id for record in present], self.blocks.poll(present), strict=True))
@@ -218,7 +218,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         ]
 
     def cancel(self, job_ids: Sequence[object]) -> list[bool]:
-        """Cancel blocks. True for each that is gone or was told to go; False when the manager could not be asked."""
+        """Cancel blocks. True for one that has ended or is being cancelled; False if the manager did not answer."""
         answers = self.blocks.cancel([str(job_id) for job_id in job_ids])
         return [answers.get(str(job_id), False) for job_id in job_ids]
 
@@ -229,10 +229,10 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     @property
     def status_polling_interval(self) -> int:
-        """Seconds to Parsl's next question: one while blocks start or end, up to ten while all is quiet.
+        """Seconds until Parsl's next poll: one while blocks start or end, up to ten while none changes.
 
-        It costs the manager nothing: it is asked once per its own interval by all processes of the user, and while
-        all blocks run only now and then, for their starts and ends leave files.
+        Polls do not load the manager: all processes of the user together query it once per its own interval. While
+        all blocks run they query it rarely, because the starts and ends of blocks leave files.
         """
         if self.is_here or self.blocks.lively:
             return _SOON_S

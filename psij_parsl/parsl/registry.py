@@ -1,4 +1,4 @@
-"""The provider class of each platform, and our classes by name where Globus Compute looks for them."""
+"""Registry of the platforms' provider classes, and their registration under names that Globus Compute looks up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .provider import BlockProvider
 
 
 def provider_class(platform: str | Platform) -> type[BlockProvider]:
-    """The provider of a platform: its own, or one made from the platform alone. Raises `PluginError`."""
+    """The provider class of a platform: its own, or a generic one. Raises `PluginError` if it cannot be loaded."""
     return _class(find_platform(platform) if isinstance(platform, str) else platform)
 
 
@@ -31,7 +31,7 @@ def _class(platform: Platform) -> type[BlockProvider]:
 
 @cache
 def providers() -> dict[str, type[BlockProvider]]:
-    """The provider of every platform that can be loaded, by its class's name."""
+    """The provider classes of all platforms that can be loaded, by name."""
     classes: dict[str, type[BlockProvider]] = {}
     for _, platform in platforms():
         try:

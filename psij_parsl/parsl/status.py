@@ -1,4 +1,4 @@
-"""Conversion of our job statuses to Parsl's: fresh objects each time, for Parsl's executors change them."""
+"""Conversion of our job statuses to Parsl's. Each call makes new objects, because Parsl's executors change them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _EXPECTED = (EndReason.TIMEOUT, EndReason.PREEMPTED, EndReason.DEADLINE)
 
 
 def parsl_state(status: JobStatus) -> ParslState:
-    """The state that Parsl's strategy and error handlers are to see."""
+    """The state for Parsl's strategy and error handlers."""
     if status.state is JobState.FAILED and status.reason in _EXPECTED:
         return ParslState.TIMEOUT
     return _STATES[status.state]
 
 
 def parsl_status(status: JobStatus, entry: JobRecord) -> ParslStatus:
-    """The status of a block, with all that Parsl can hand on to a task's exception."""
+    """The status of a block, with all details that Parsl can pass on to a task's exception."""
     folder = Path(entry.folder)
     stdout, stderr = folder / "stdout", folder / "stderr"
     log = manager_log(entry)

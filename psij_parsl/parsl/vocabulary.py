@@ -1,4 +1,4 @@
-"""Translation of the argument names of Parsl and Globus Compute into ours. The only place that translates."""
+"""Translation of the argument names of Parsl and Globus Compute into ours; no other module translates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAME: Mapping[str, str] = {
 """Parsl's name of an argument -> ours, where they mean the same."""
 
 Translation = Callable[[Any], Mapping[str, Any]]
-"""From the value of an argument of Parsl's to arguments by our names."""
+"""A function from the value of one of Parsl's arguments to arguments by our names."""
 
 NEEDLESS: Mapping[str, str] = {
     "cmd_timeout": "every command is bounded in time, and what was cut short is looked for",
@@ -38,10 +38,10 @@ NEEDLESS: Mapping[str, str] = {
 def translated(
     arguments: Mapping[str, Any], parameters: Mapping[str, Any], translations: Mapping[str, Translation]
 ) -> dict[str, Any]:
-    """The arguments by our names. `parameters` are the platform's own: what it declares is never translated.
+    """The arguments by our names. `parameters` are those that the platform declares, which are never translated.
 
-    `translations` are of the names that mean something else on each platform. Raises `InvalidRequest` for one thing
-    given twice by different names, and for what we have no use for.
+    `translations` are for names whose meaning differs between platforms. Raises `InvalidRequest` for an argument
+    that is given twice by different names, and for those in `NEEDLESS`.
     """
     result: dict[str, Any] = {}
     for name, value in arguments.items():
@@ -61,7 +61,7 @@ def translated(
 
 
 def minutes(name: str, value: Any) -> int:
-    """A wall time in minutes. `H:MM`, or is it `M:SS`, is refused: managers do not agree about it."""
+    """A wall time in minutes. `1:30` is refused: for some managers it is `H:MM`, for others `M:SS`."""
     if isinstance(value, str) and re.fullmatch(r"\s*\d+:\d+\s*", value):
         raise InvalidRequest(
             f"{name}={value!r} could be hours and minutes, or minutes and seconds",
@@ -74,13 +74,13 @@ def minutes(name: str, value: Any) -> int:
 
 
 def directives(text: Any) -> dict[str, Any]:
-    """`scheduler_options` where the platform takes further options as they are: its parameter `directives`."""
+    """The translation of `scheduler_options` for a platform with the parameter `directives` (unchanged options)."""
     lines = options(text)
     return {"directives": lines} if lines else {}
 
 
 def options(text: Any) -> tuple[str, ...]:
-    """`scheduler_options`: lines such as `#SBATCH --switches 2 --mail-type=END`, as one option each."""
+    """The single options in `scheduler_options`, which are lines such as `#SBATCH --switches 2 --mail-type=END`."""
     if not isinstance(text, str):
         return tuple(text)
     result: list[str] = []

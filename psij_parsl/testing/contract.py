@@ -1,4 +1,4 @@
-"""What holds for every platform, as tests of an executor for a manager that really runs jobs.
+"""The contract suite: tests that every platform passes, with an executor whose manager really runs jobs.
 
     from psij_parsl import BatchSchedulerExecutor
     from psij_parsl.testing import PlatformContract

@@ -1,4 +1,4 @@
-"""What holds for job arrays on every platform that has them."""
+"""Contract tests of job arrays, for every platform that has them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .tools import PATIENCE_S, ended, needs, shell
 
 
 class Arrays:
-    """Each index runs once, and the array as a whole tells of all."""
+    """Each index runs once, and the array's status combines those of all elements."""
 
     #: How many elements the largest array has.
     array_size: int = 64
@@ -47,10 +47,13 @@ class Arrays:
         whole = executor.submit(shell("sleep $PSIJ_ARRAY_INDEX", array=(0, 3)))
         status = whole.wait(PATIENCE_S)
         first, last = executor.status([f"{whole.id}_0", f"{whole.id}_3"])
-        assert status.started == min((each.started for each in (first, last) if each.started), default=None)
-        assert status.ended == max((each.ended for each in (first, last) if each.ended), default=None)
-        told = [each.nodes for each in (first, last) if each.nodes]
-        assert set(expand(status.nodes) if told else ()) == {name for text in told for name in expand(text)}
+        elements = (first, last)
+        assert status.started == min((element.started for element in elements if element.started), default=None)
+        assert status.ended == max((element.ended for element in elements if element.ended), default=None)
+        host_lists = [element.nodes for element in elements if element.nodes]
+        assert set(expand(status.nodes) if host_lists else ()) == {
+            name for text in host_lists for name in expand(text)
+        }
 
     def test_many_alike_jobs_are_one_array(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         needs(executor, "array")

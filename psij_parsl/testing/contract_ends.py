@@ -1,4 +1,4 @@
-"""What holds for the ends of jobs on every platform, and for refusals."""
+"""Contract tests of the ends of jobs, and of refusals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tools import PATIENCE_S, shell
 
 
 class Ends:
-    """How a job ended is told as it was; what is refused leaves nothing behind."""
+    """A job's end is reported as it was; a refused submission leaves no record and no files."""
 
     #: A value for each parameter whose rule asks for a certain form.
     samples: ClassVar[Mapping[str, object]] = {}

@@ -1,4 +1,4 @@
-"""What can be done with a job on every platform: cancel, hold, release, follow another one."""
+"""Contract tests of actions on jobs: cancel, hold, release, and dependencies on other jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tools import PATIENCE_S, comes_true, ended, needs, processes, shell
 
 
 class Life:
-    """Jobs are cancelled, held and released; one waits for another; a stranger with our id is left alone."""
+    """Jobs are cancelled, held, released; one waits for another; another program's job with our id is not touched."""
 
     def test_cancelling_a_running_job_ends_all_its_processes(self, executor: BatchSchedulerExecutor) -> None:
         mark = f"mark-{uuid.uuid4().hex}"
@@ -83,7 +83,7 @@ class Life:
     def test_a_strangers_job_with_our_id_is_left_alone(
         self, executor: BatchSchedulerExecutor, tmp_path: Path
     ) -> None:
-        """The manager lost its books, has counted from 1 again, and somebody's job has the id of ours."""
+        """The manager lost its records and counts from 1 again, so that another program's job has the id of ours."""
         script = tmp_path / "theirs.sh"
         script.write_text("#!/bin/bash\nsleep 300\n")
         script.chmod(0o700)
@@ -128,5 +128,5 @@ class Life:
 
 
 def _hasty(executor: BatchSchedulerExecutor) -> BatchSchedulerExecutor:
-    """One that waits not long for a job that its manager does not know."""
+    """An executor that soon gives up a job which its manager does not know."""
     return BatchSchedulerExecutor(executor.platform, poll_s=executor.snapshot.interval_s, grace_s=1.0)

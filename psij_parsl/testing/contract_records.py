@@ -1,4 +1,4 @@
-"""What is known of jobs on every platform, and who may know it."""
+"""Contract tests of job records: their states, and who may read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tools import PATIENCE_S, comes_true, ended, needs, processes, shell
 
 
 class Records:
-    """Any executor knows a job, in the order of its states; its files are the owner's alone."""
+    """Every executor sees a job, and its states in their order; only the owner can read its files."""
 
     def test_another_executor_knows_the_job(self, executor: BatchSchedulerExecutor) -> None:
         job = executor.submit(Job(command=["echo", "x"]))
@@ -45,7 +45,7 @@ class Records:
         native = executor.scheduler.qsub(script)
         others = [BatchSchedulerExecutor(executor.platform, poll_s=executor.snapshot.interval_s) for _ in range(4)]
         with ThreadPoolExecutor(4) as threads:
-            made = list(threads.map(lambda each: each.attach(native).id, others))
+            made = list(threads.map(lambda other: other.attach(native).id, others))
         assert len(set(made)) == 1
         assert list(executor.journal.entries()) == [made[0]]
         assert ended(executor.submission(made[0])) is JobState.COMPLETED
@@ -70,7 +70,7 @@ class Records:
     def test_list_knows_a_job_that_was_just_submitted(self, executor: BatchSchedulerExecutor) -> None:
         needs(executor, "hold")
         job = executor.submit(Job(command=["true"], hold=True))
-        assert job.id in [each.id for each in executor.list()]
+        assert job.id in [listed.id for listed in executor.list()]
         job.cancel()
 
     def test_callbacks_tell_each_state_in_order(self, executor: BatchSchedulerExecutor) -> None:

@@ -1,4 +1,4 @@
-"""What every platform gives a job: nodes, memory, environment, files, arguments."""
+"""Contract tests of what a job gets at its start: nodes, memory, environment, files, arguments."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ class Start:
         assert ended(job) is JobState.COMPLETED
 
     def test_arguments_arrive_unchanged(self, executor: BatchSchedulerExecutor) -> None:
-        words = ["a b", "it's", 'say "x"', "$HOME", ";", "\\", "tail\\", "#", "%j", "a,b", "a #b", "a\nb", "é", ""]
-        words += ["*", "-n", "~", "a\tb"]
-        job = executor.submit(Job(command=["printf", "%s\\0", *words]))
-        assert job.result(PATIENCE_S).split("\0")[:-1] == words
+        args = ["a b", "it's", 'say "x"', "$HOME", ";", "\\", "tail\\", "#", "%j", "a,b", "a #b", "a\nb", "é", ""]
+        args += ["*", "-n", "~", "a\tb"]
+        job = executor.submit(Job(command=["printf", "%s\\0", *args]))
+        assert job.result(PATIENCE_S).split("\0")[:-1] == args
 
     def test_a_script_that_looks_like_directives_is_only_a_script(
         self, executor: BatchSchedulerExecutor, tmp_path: Path

@@ -1,4 +1,4 @@
-"""Answers of a real manager, recorded once and played again: how a platform is tested without its manager.
+"""Replay of a real manager's recorded answers, to test a platform without its manager.
 
 A recorded file has a header (`# case:`, `# note:`, `# command:`, `# rc:`, `# seconds:`), then `#--stdout--` and
 `#--stderr--` with what the command printed. `rc` is "timeout" where the recorder cut it short.
@@ -17,7 +17,7 @@ from ..system.commands import Output
 
 @dataclass(frozen=True)
 class Recorded:
-    """One command and its answer."""
+    """One recorded command and its answer."""
 
     case: str
     note: str
@@ -29,17 +29,17 @@ class Recorded:
         head, mark, rest = path.read_text().partition("#--stdout--\n")
         if not mark:
             raise ValueError(f"{path} is no recorded answer: it has no line #--stdout--")
-        said = dict(re.findall(r"^# (case|note|command|rc|seconds): (.*)$", head, re.MULTILINE))
+        header = dict(re.findall(r"^# (case|note|command|rc|seconds): (.*)$", head, re.MULTILINE))
         stdout, _, stderr = rest.rpartition("#--stderr--\n")
-        rc = None if said["rc"] == "timeout" else int(said["rc"])
-        argv = tuple(shlex.split(said["command"], comments=False))
-        return cls(said["case"], said.get("note", ""), Output(argv, rc, stdout, stderr, float(said["seconds"])))
+        rc = None if header["rc"] == "timeout" else int(header["rc"])
+        argv = tuple(shlex.split(header["command"], comments=False))
+        return cls(header["case"], header.get("note", ""), Output(argv, rc, stdout, stderr, float(header["seconds"])))
 
 
 class Replay:
-    """Stands in for the runner of commands: `SomeScheduler(run=Replay(answer))`.
+    """A runner of commands that replays answers: `SomeScheduler(run=Replay(answer))`.
 
-    `answer` gives what a command line prints; `calls` are the command lines so far.
+    `answer` returns the output for a command line; `calls` are the command lines so far.
     """
 
     def __init__(self, answer: Callable[[Sequence[str]], Output]) -> None:

@@ -1,4 +1,4 @@
-"""Does each parameter of a job template change the script?"""
+"""Check that each parameter of a job template changes the script."""
 
 from __future__ import annotations
 
@@ -31,49 +31,51 @@ _SAMPLES: Mapping[str, Any] = {
 def sentinel_check(
     cls: type[JobTemplate], *, given: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None
 ) -> None:
-    """Render the template with a distinct value per parameter and see each one change the script.
+    """Render the template with a distinct value for each parameter, and check that each changes the script.
 
-    A parameter passes if it has an effect alone or beside the others. `given` replaces samples of the core's
-    words, `values` gives a value for a parameter whose rule no sentinel meets. Raises AssertionError, naming
-    every parameter without effect, or without a value to try it with. Those that say where the script is sent
-    (`places`) do not stand in it.
+    A parameter passes if it has an effect, either alone or together with the others. `given` replaces sample values
+    of the job's fields; `values` gives a value for a parameter that accepts none of our sentinels. Raises
+    AssertionError with every parameter that has no effect, or no value to try. Parameters that decide where the
+    script is sent (`places`) are left out, because the script does not contain them.
     """
-    words = {name: value for name, value in _SAMPLES.items() if name in cls.uses} | dict(given or {})
-    parameters = {**FIXED, **{name: each for name, each in cls.params.items() if name not in cls.places}}
+    fields = {name: value for name, value in _SAMPLES.items() if name in cls.uses} | dict(given or {})
+    parameters = {**FIXED, **{name: parameter for name, parameter in cls.params.items() if name not in cls.places}}
     numbered = enumerate(parameters.values())
-    tried = {parameter.name: _sentinel(number, parameter, values or {}) for number, parameter in numbered}
-    silent = []
+    sentinels = {parameter.name: _sentinel(number, parameter, values or {}) for number, parameter in numbered}
+    without_effect = []
     for name in parameters:
-        if tried[name] is None:
-            silent.append(f"{name} (no value to try it with; give one in `values`)")
-        elif not _matters(cls, name, tried, words):
-            silent.append(name)
-    assert not silent, f"{cls.__qualname__}: these parameters do not change the script: {', '.join(silent)}"
+        if sentinels[name] is None:
+            without_effect.append(f"{name} (no value to try it with; give one in `values`)")
+        elif not _has_effect(cls, name, sentinels, fields):
+            without_effect.append(name)
+    assert not without_effect, (
+        f"{cls.__qualname__}: these parameters do not change the script: {', '.join(without_effect)}"
+    )
 
 
-def _matters(cls: type[JobTemplate], name: str, tried: Mapping[str, Any], words: Mapping[str, Any]) -> bool:
-    others = {key: value for key, value in tried.items() if key != name and value is not None}
+def _has_effect(cls: type[JobTemplate], name: str, sentinels: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    others = {key: value for key, value in sentinels.items() if key != name and value is not None}
     scripts = []
-    for beside in ({}, others):
-        with_it = _script(cls, {**beside, name: tried[name]}, words)
-        if with_it is not None and with_it != _script(cls, beside, words):
+    for others_given in ({}, others):
+        script = _script(cls, {**others_given, name: sentinels[name]}, fields)
+        if script is not None and script != _script(cls, others_given, fields):
             return True
-        scripts.append(with_it)
-    if scripts == [None, None]:  # then it is the values that are at fault: let the refusal be seen
-        cls.render(**others, **{name: tried[name]}, given=words)
+        scripts.append(script)
+    if scripts == [None, None]:  # then the values are wrong: this raises the refusal
+        cls.render(**others, **{name: sentinels[name]}, given=fields)
     return False
 
 
-def _script(cls: type[JobTemplate], values: Mapping[str, Any], words: Mapping[str, Any]) -> str | None:
-    """The script, or None if the template cannot do without a parameter that is missing."""
+def _script(cls: type[JobTemplate], values: Mapping[str, Any], fields: Mapping[str, Any]) -> str | None:
+    """The script; None if a parameter is missing that the template needs."""
     try:
-        return cls.render(**values, given=words)
+        return cls.render(**values, given=fields)
     except InvalidRequest:
         return None
 
 
 def _sentinel(number: int, parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    """A value that the parameter's rule takes and that is not its default; None if there is none to be found."""
+    """A value that the parameter accepts and that is not its default; None if no candidate is one."""
     default = parameter.convert(parameter.default)
     for value in _candidates(number, parameter, values):
         try:

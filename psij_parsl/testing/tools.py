@@ -1,4 +1,4 @@
-"""Small words of the tests: a line of shell as a job, waiting with a deadline, what a platform cannot do."""
+"""Helpers of the contract suite: a shell command as a job, waiting with a deadline, skipping unsupported tests."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def comes_true(condition: Callable[[], object], seconds: float = PATIENCE_S) -> 
         time.sleep(0.05)
 
 
-def needs(executor: BatchSchedulerExecutor, *words: str) -> None:
-    """Skip the test if the platform's template never uses one of these words of the core."""
-    for word in words:
-        if word not in executor.platform.template_class.uses:
-            pytest.skip(f"the {executor.platform.name} platform has no {word!r}")
+def needs(executor: BatchSchedulerExecutor, *fields: str) -> None:
+    """Skip the test if the platform's template does not use one of these fields of a job."""
+    for field in fields:
+        if field not in executor.platform.template_class.uses:
+            pytest.skip(f"the {executor.platform.name} platform has no {field!r}")
 
 
 def processes(text: str) -> Sequence[int]:
-    """The processes of this host with that text in their command line."""
-    found = []
+    """The pids of this host's processes that have the text in their command line, other than `bash -c`."""
+    pids = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
         except OSError:
             continue
         if text in line and "bash\0-c" not in line:
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids
