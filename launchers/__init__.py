@@ -1,7 +1,7 @@
-"""Launch methods, one module each, whose `launcher` is an `MPIRun`. Found by name through `psij_parsl.runs.registry`.
+"""The launch methods, one module each, whose `launcher` is an `MPIRun`; `psij_parsl.runs.registry` looks them up.
 
-Parsl's users find Launchers here by the names that they know: `psij_parsl.launchers.SrunLauncher`. They, and Parsl
-with them, are loaded when they are first used.
+Parsl's users import Launchers from here, by Parsl's names: `psij_parsl.launchers.SrunLauncher`. A Launcher, and Parsl
+with it, is loaded when it is first used.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Cray ALPS: aprun(1), for Cray XC and older. https://support.hpe.com/hpesc/public/docDisplay?docId=a00113984en_us
 
-Nodes are named by their numbers. A rank that exits with another code than 0 ends nobody else; one that a signal
-ends takes the others along, in every mode.
+Nodes are given by their numbers. A rank that exits with a code other than 0 ends no other rank; a rank that is ended
+by a signal ends all others, in every mode.
 """
 
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when

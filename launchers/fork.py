@@ -1,13 +1,14 @@
-"""N copies on this host, without any MPI: what a laptop has.
+"""Plain processes on this host, without any MPI, as on a laptop.
 
-Each copy knows its place from PSIJ_RANK, PSIJ_NUM_RANKS and PSIJ_LOCAL_RANK.
+Each copy finds its rank in PSIJ_RANK and PSIJ_LOCAL_RANK, and the number of ranks in PSIJ_NUM_RANKS.
 """
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape
 
-# Run as: bash -c TEXT psij-fork RANKS COMMAND... The first copy gets the input; the exit code is that of the first
-# copy which is seen to fail. A shell has what it starts with `&` ignore INT and QUIT, which a copy takes back. What is named psij_* is in nobody's environment.
+# Run as: bash -c TEXT psij-fork RANKS COMMAND... The first copy gets the standard input. The exit code is that of the
+# first copy that is seen to fail. A shell makes processes that it starts with `&` ignore INT and QUIT; each copy
+# resets that. Variables named psij_* are not exported.
 _START = """psij_n=$1; shift; psij_pids= psij_code=0 psij_told= psij_tick=
 trap 'psij_told=1; kill -s TERM $psij_pids 2>/dev/null' TERM INT
 for psij_s in HUP USR1 USR2; do trap 'kill -s '"$psij_s"' $psij_pids 2>/dev/null' "$psij_s"; done
@@ -19,8 +20,8 @@ for ((psij_r = 0; psij_r < psij_n; psij_r++)); do
 done
 [ -z "$psij_told" ] || kill -s TERM $psij_pids 2>/dev/null
 """
-# A `wait` that a signal cut short tells nothing about the copy: it is asked again once the copy is gone.
-_ALL = (
+# A `wait` that a signal interrupts does not give the copy's exit code: it is called again when the copy has ended.
+_INDEPENDENT = (
     _START
     + """for psij_p in $psij_pids; do
   while kill -0 "$psij_p" 2>/dev/null; do wait "$psij_p"; done
@@ -29,7 +30,7 @@ done
 exit "$psij_code"
 """
 )
-# `wait -n` can miss a copy that ended just before it; so something else ends every second and wakes it.
+# `wait -n` can miss a copy that ended just before it. So a `sleep 1` ends every second and wakes it.
 _TOGETHER = (
     _START
     + """while :; do
@@ -80,7 +81,7 @@ class Fork(MPIRun):
         return _copies(_TOGETHER, run)
 
     def serial(self, run: RunShape) -> Args:
-        return _copies(_ALL, run)
+        return _copies(_INDEPENDENT, run)
 
     per_node = serial
 

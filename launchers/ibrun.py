@@ -1,6 +1,6 @@
-"""TACC's ibrun, which starts whatever MPI is loaded over the job's hosts. https://docs.tacc.utexas.edu/tutorials/
+"""TACC's ibrun, which starts ranks of the loaded MPI on the job's hosts. https://docs.tacc.utexas.edu/tutorials/
 
-It begins with the first host of the job, always, so it cannot start a run on nodes that were assigned.
+It always begins with the first host of the job, so it cannot start a run on nodes that were assigned.
 """
 
 from psij_parsl.errors import InvalidRequest

@@ -1,6 +1,6 @@
 """Intel MPI's Hydra. https://www.intel.com/content/www/us/en/docs/mpi-library/developer-reference-linux/current/mpiexec-hydra.html
 
-It is MPICH's with binding of its own, which environment variables control.
+It is derived from MPICH's Hydra. Its binding is different, and is controlled by environment variables.
 """
 
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
@@ -31,9 +31,9 @@ class IntelMPI(MPIRun):
     needs_own_hostname = True
     rank_variables = ("PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-    loses_exit_codes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
+    loses_exit_codes = ("mpi",)  # its own depends on which of its proxies notices a failure first
     reports_signals = False  # it exits with 255 for a rank that a signal has ended
-    # In a Slurm job its proxies are a step of their own, beside those of other runs.
+    # In a Slurm job its proxies are a step of their own, which must be able to share nodes with other runs' steps.
     environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     signal_docs = (
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"

@@ -1,7 +1,7 @@
-"""IBM's jsrun, for Summit and its sisters. https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=SSWRJV_10.1.0/jsm/jsrun.htm
+"""IBM's jsrun, for Summit and machines like it. https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=SSWRJV_10.1.0/jsm/jsrun.htm
 
-One resource set for each rank. jsrun itself keeps count of the cores and GPUs of the job and waits until enough of
-them are free, so it chooses the nodes, binds the ranks, and masks their GPUs.
+Each rank has a resource set of its own. jsrun itself counts the job's free cores and GPUs, and waits until enough of
+them are free. So it chooses the nodes, binds the ranks, and masks their GPUs.
 """
 
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
@@ -11,7 +11,7 @@ def _sets(run: RunShape) -> Args:
     return ["--nrs", run.num_ranks, "--tasks_per_rs", "1", "--rs_per_host", run.ranks_per_node]
 
 
-def _each_set(run: RunShape) -> Args:
+def _set_options(run: RunShape) -> Args:
     return [
         *("--cpu_per_rs", run.cpus_per_rank),
         *when(run.gpus_per_rank, "--gpu_per_rs", run.gpus_per_rank),
@@ -34,14 +34,14 @@ class Jsrun(MPIRun):
     )
 
     def mpi(self, run: RunShape) -> Args:
-        return ["jsrun", "--exit_on_error", "1", *_sets(run), *_each_set(run)]
+        return ["jsrun", "--exit_on_error", "1", *_sets(run), *_set_options(run)]
 
     def serial(self, run: RunShape) -> Args:
-        return ["jsrun", "--exit_on_error", "0", *_sets(run), *_each_set(run)]
+        return ["jsrun", "--exit_on_error", "0", *_sets(run), *_set_options(run)]
 
     def per_node(self, run: RunShape) -> Args:
-        everything = ["--cpu_per_rs", "ALL_CPUS", "--gpu_per_rs", "ALL_GPUS"]
-        return ["jsrun", "--exit_on_error", "0", *_sets(run), *everything, "--bind", "none"]
+        whole_node = ["--cpu_per_rs", "ALL_CPUS", "--gpu_per_rs", "ALL_GPUS"]
+        return ["jsrun", "--exit_on_error", "0", *_sets(run), *whole_node, "--bind", "none"]
 
 
 launcher = Jsrun

@@ -1,4 +1,4 @@
-"""LLNL's lrun, a plainer face of jsrun. https://hpc.llnl.gov/documentation/tutorials/using-lc-s-sierra-systems#lrun"""
+"""LLNL's lrun, a simpler interface to jsrun. https://hpc.llnl.gov/documentation/tutorials/using-lc-s-sierra-systems#lrun"""
 
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
@@ -7,12 +7,12 @@ def _ranks(run: RunShape) -> Args:
     return ["-N", run.num_nodes, "-n", run.num_ranks]
 
 
-def _each_rank(run: RunShape) -> Args:
+def _rank_options(run: RunShape) -> Args:
     return ["-c", run.cpus_per_rank, *when(run.gpus_per_rank, "-g", run.gpus_per_rank)]
 
 
 class Lrun(MPIRun):
-    """`lrun`. It hands what follows `-W` on to jsrun."""
+    """`lrun`. It passes what follows `-W` on to jsrun."""
 
     name = program = "lrun"
     mpi_families = ("openmpi",)
@@ -22,10 +22,10 @@ class Lrun(MPIRun):
     signal_docs = "As jsrun, which it becomes."
 
     def mpi(self, run: RunShape) -> Args:
-        return ["lrun", *_ranks(run), *_each_rank(run)]
+        return ["lrun", *_ranks(run), *_rank_options(run)]
 
     def serial(self, run: RunShape) -> Args:
-        return ["lrun", "-W", "--exit_on_error=0", *_ranks(run), *_each_rank(run)]
+        return ["lrun", "-W", "--exit_on_error=0", *_ranks(run), *_rank_options(run)]
 
     def per_node(self, run: RunShape) -> Args:
         return ["lrun", *_ranks(run), "--bind=off"]

@@ -1,6 +1,6 @@
 """MPICH's Hydra: mpiexec, also called mpirun. https://github.com/pmodels/mpich/blob/main/doc/wiki/how_to/Using_the_Hydra_Process_Manager.md
 
-Without names of hosts it takes those of the manager's allocation.
+Without host names it uses those of the manager's allocation.
 """
 
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
@@ -19,7 +19,7 @@ def _hosts(run: RunShape) -> Args:
 
 
 class Mpich(MPIRun):
-    """`mpiexec` of MPICH, and of what is made from it."""
+    """`mpiexec` of MPICH and of MPI libraries derived from it."""
 
     name = "mpich"
     program = "mpiexec"
@@ -29,10 +29,10 @@ class Mpich(MPIRun):
     needs_own_hostname = True
     rank_variables = ("PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
-    loses_exit_codes = ("mpi",)  # what it gives depends on which of its proxies has noticed first
+    loses_exit_codes = ("mpi",)  # its own depends on which of its proxies notices a failure first
     reports_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
     waits_for_lost_daemons = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
-    # In a Slurm job its proxies are a step of their own, beside those of other runs.
+    # In a Slurm job its proxies are a step of their own, which must be able to share nodes with other runs' steps.
     environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     signal_docs = (
         "mpiexec hands signals on to its proxies, and these to the ranks' process groups. A proxy whose mpiexec is"

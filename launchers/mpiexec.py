@@ -1,7 +1,7 @@
-"""The `mpiexec` that is first on PATH, whichever MPI's it is: that is found out where it runs, with modules loaded.
+"""The `mpiexec` that is first on PATH, of any MPI. Its MPI is determined where it runs, with modules loaded.
 
-Its launch line is that of the method whose launcher it turns out to be. PBS has a program of that name too, in a folder
-that is on PATH in its jobs: it hands on to the `mpiexec` of one MPI, and is passed over.
+Its launch line is then that of this MPI's launch method. PBS has a program of that name too, in a folder that is on
+PATH in its jobs. That program is a wrapper of one MPI's `mpiexec`, and is passed over.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from psij_parsl.runs.mpi_detection import everywhere, is_flavour, version_text
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 from psij_parsl.runs.script_text import check_lines, search_lines, version_pattern
 
-#: The methods that a program of this name may belong to. The last is taken for one that says nothing we know.
+#: The launch methods that a program of this name may belong to. The last is assumed if no version text matches.
 FLAVOURS = ("openmpi", "intelmpi", "pals", "mpich")
-#: What a program says that belongs to none of them, and starts nothing by itself.
+#: Part of the version text of PBS's wrapper, which belongs to none of them.
 _WRAPPER = "pbs_version"
 
 
 class MpiExec(MPIRun):
-    """`mpiexec` without a label. `program` may be its other name, `mpirun`."""
+    """`mpiexec` of an MPI that is determined at run time. `program` may be its other name, `mpirun`."""
 
     name = "mpiexec"
     program = "mpiexec"
@@ -28,11 +28,11 @@ class MpiExec(MPIRun):
     rank_variables = ("OMPI_COMM_WORLD_RANK", "PALS_RANKID", "PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("OMPI_COMM_WORLD_LOCAL_RANK", "PALS_LOCAL_RANKID", "MPI_LOCALRANKID", "PMI_LOCAL_RANK")
     loses_exit_codes = ("mpi", "serial")
-    independent_copies = ("serial",)  # as Open MPI's has to be; the others do not mind
+    independent_copies = ("serial",)  # as Open MPI needs it; for the others it makes no difference
     signal_docs = "As the launcher that it turns out to be."
 
     def resolved(self, path: str | None = None) -> MPIRun:
-        """The method that it is on this host. Raises `LaunchError` if there is none on PATH."""
+        """The launch method of this host's `mpiexec`. Raises `LaunchError` if none is on PATH."""
         wrappers = []
         for program in everywhere((self.program,), path):
             if _WRAPPER in version_text(program):
@@ -48,31 +48,31 @@ class MpiExec(MPIRun):
         )
 
     def with_program(self, program: str, options: Sequence[str] = ()) -> MPIRun:
-        """As the base says; the name is that which is looked for."""
+        """As in the base class; `program` is the name to search for."""
         method = super().with_program(program, options)
-        method.program = program  # type: ignore[misc]  # of this one alone
+        method.program = program  # type: ignore[misc]  # of this instance only
         return method
 
     def mpi(self, run: RunShape) -> Args:
-        """What all flavours have in common."""
+        """The arguments that all flavours have in common."""
         return ["mpiexec", "-n", run.num_ranks, *when(run.hosts, run.hosts)]
 
     serial = per_node = mpi
 
     def argv(self, shape: Resources, **settings: Any) -> list[str]:
-        """That of the flavour that is found here."""
+        """The launch line of the flavour on this host."""
         return self.resolved().argv(shape, **settings)
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """The launch line of the flavour that `lines` has found."""
+        """The launch line of the flavour that the shell text of `lines` has determined."""
         return '"${psij_words[@]}"'
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """As the base says: whose it is, and its launch line."""
+        """As in the base class: shell text that determines the flavour and sets its launch line."""
         cases, launch_lines = [f"*{_WRAPPER}*) ;;"], []
         for method in _methods(self.options):
-            sign = version_pattern(method.version_texts) if method.name != FLAVOURS[-1] else "*"
-            cases.append(f"{sign}) psij_flavour={method.name}; break 2 ;;")
+            pattern = version_pattern(method.version_texts) if method.name != FLAVOURS[-1] else "*"
+            cases.append(f"{pattern}) psij_flavour={method.name}; break 2 ;;")
             setup = method.setup_lines(shape, mode=mode, hosts=hosts)
             text = f"psij_words=({method.text(shape, mode=mode, hosts=hosts)})"
             launch_lines.append("\n".join(filter(None, (f"{method.name})", setup, f"{text} ;;"))))

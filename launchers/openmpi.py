@@ -1,7 +1,7 @@
 """Open MPI's mpirun, also called mpiexec. https://docs.open-mpi.org/en/main/man-openmpi/man1/mpirun.1.html
 
-Without names of hosts it takes those of the manager's allocation. That one copy's failure leaves the others running
-is said in the environment, where a version that does not know the setting passes over it.
+Without host names it uses those of the manager's allocation. Environment variables set that one copy's failure leaves
+the others running, because a version without such a setting ignores its variable.
 """
 
 import os
@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from psij_parsl.job import Resources
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, each, when
 
-_GO_ON = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_state_base_error_non_zero_exit=0")
-_SYSTEM = ("/usr/bin", "/bin")
-_CALL = """case $(readlink -f -- "$psij_launcher" 2>/dev/null || printf %s "$psij_launcher") in
+_KEEP_RUNNING = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_state_base_error_non_zero_exit=0")
+_SYSTEM_FOLDERS = ("/usr/bin", "/bin")
+_LAUNCHER_NAME = """case $(readlink -f -- "$psij_launcher" 2>/dev/null || printf %s "$psij_launcher") in
 /usr/bin/* | /bin/*) [ "$(type -P "${psij_launcher##*/}")" != "$psij_launcher" ] || psij_launcher=${psij_launcher##*/} ;;
 esac"""
 _SLOTS = """psij_slots=
@@ -22,19 +22,19 @@ _SLOTS = """psij_slots=
   printf "%%s%%s:%(ranks)d", (NR > 1 ? "," : ""), (name[1] == ours[1] ? own : $1) }' "$PSIJ_NODEFILE")"""
 
 
-def _ranks(run: RunShape, how: str = "") -> Args:
-    return ["-n", run.num_ranks, "--map-by", f"ppr:{run.ranks_per_node}:node{how}"]
+def _ranks(run: RunShape, modifiers: str = "") -> Args:
+    return ["-n", run.num_ranks, "--map-by", f"ppr:{run.ranks_per_node}:node{modifiers}"]
 
 
 def _placed(run: RunShape) -> Args:
-    """Assigned hosts are told with as many slots as they have ranks of ours, and are not asked whether others run there."""
+    """Options for the placement. Each assigned host has as many slots as ranks of ours; other runs do not count."""
     if run.hosts:
         return [*_ranks(run, ":oversubscribe"), "--bind-to", "none", "--host", run.slots or run.hosts]
     return [*_ranks(run, f":pe={run.cpus_per_rank}"), *when(run.all_slots, "--host", run.all_slots)]
 
 
 def _exported(run: RunShape) -> Args:
-    """Its daemons on other nodes have an environment of their own, of which ranks get all that is not named."""
+    """Options that export variables. Of all others, ranks on other nodes get the values that the daemons there have."""
     return each("-x", run.env_names)
 
 
@@ -49,11 +49,11 @@ class OpenMPI(MPIRun):
     needs_own_hostname = True
     rank_variables = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK")
     local_rank_variables = ("OMPI_COMM_WORLD_LOCAL_RANK",)
-    # Told to go on, it forgets the copies' exit codes; and in any mode version 5 waits for ever where a rank was killed
-    # whose child still has its output.
+    # With _KEEP_RUNNING it loses the copies' exit codes. In any mode, version 5 waits for ever if a rank was killed
+    # whose child still has its output open.
     loses_exit_codes = ("mpi", "serial")
     independent_copies = ("serial",)
-    # In a Slurm job its daemons are a step of their own, beside those of other runs.
+    # In a Slurm job its daemons are a step of their own, which must be able to share nodes with other runs' steps.
     environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     signal_docs = (
         "mpirun ends its ranks on SIGTERM and SIGINT, and hands USR1 and USR2 on. Its daemons on other nodes end"
@@ -64,25 +64,25 @@ class OpenMPI(MPIRun):
         return ["mpirun", *_placed(run), *_exported(run)]
 
     def serial(self, run: RunShape) -> Args:
-        return [*_GO_ON, "mpirun", *_placed(run), *_exported(run)]
+        return [*_KEEP_RUNNING, "mpirun", *_placed(run), *_exported(run)]
 
     def per_node(self, run: RunShape) -> Args:
         hosts = when(run.hosts, "--host", run.hosts)
-        return [*_GO_ON, "mpirun", *_ranks(run), "--bind-to", "none", *hosts, *_exported(run)]
+        return [*_KEEP_RUNNING, "mpirun", *_ranks(run), "--bind-to", "none", *hosts, *_exported(run)]
 
     def launcher_name(self, path: str, search_path: str | None = None) -> str:
-        """As the base says: by its name where that will do and it is the system's.
+        """As in the base class: the plain name for a system's mpirun that is first on PATH, else the path.
 
-        Called by its path, it puts its own folder first on the ranks' PATH; for one that is elsewhere it has to, or
-        its daemons would not be found on other nodes.
+        If mpirun is called by its path, it puts its own folder first on the ranks' PATH. An installation in another
+        folder needs that: otherwise its daemons would not be found on other nodes.
         """
         name, folder = os.path.basename(path), os.path.dirname(os.path.realpath(path))
-        return name if folder in _SYSTEM and shutil.which(name, path=search_path) == path else path
+        return name if folder in _SYSTEM_FOLDERS and shutil.which(name, path=search_path) == path else path
 
     def start_refusal(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str]:
-        """As the base says: without two variables or an option it starts nothing for root."""
+        """As in the base class: for root it starts nothing without two variables or an option."""
         allowed = any(
-            all(environment.get(f"{kind}_ALLOW_RUN_AS_ROOT{sure}") for sure in ("", "_CONFIRM"))
+            all(environment.get(f"{kind}_ALLOW_RUN_AS_ROOT{suffix}") for suffix in ("", "_CONFIRM"))
             for kind in ("OMPI", "PRTE")
         )
         if os.geteuid() != 0 or allowed or "--allow-run-as-root" in argv:
@@ -94,13 +94,13 @@ class OpenMPI(MPIRun):
         )
 
     def setup_lines(self, shape: Resources, *, mode: str, hosts: str) -> str:
-        """As the base says: what `launcher_name` says, and the nodes by name.
+        """As in the base class: the choice of `launcher_name` as shell text, and the nodes' names.
 
-        It asks Slurm for them by itself, always; PBS and others only where it was built with their library.
+        mpirun gets the nodes from Slurm by itself, but from PBS and others only if it was built with their library.
         """
         if shape.num_nodes < 2 or hosts or mode == "per_node":
-            return _CALL
-        return f"{_CALL}\n{_SLOTS % {'ranks': shape.ranks_per_node}}"
+            return _LAUNCHER_NAME
+        return f"{_LAUNCHER_NAME}\n{_SLOTS % {'ranks': shape.ranks_per_node}}"
 
 
 launcher = OpenMPI

@@ -1,4 +1,4 @@
-"""No launcher: the command itself, once."""
+"""No launcher: the command itself runs once."""
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape
@@ -10,7 +10,7 @@ class Single(MPIRun):
     name = "single"
     this_host_only = True
     takes_options = False
-    mpi_families = ("mpich", "openmpi")  # one rank finds itself
+    mpi_families = ("mpich", "openmpi")  # one rank needs no PMI
     parent_stays = False
     signals_groups = False
     signal_docs = "The rank is the launcher."

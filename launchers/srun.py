@@ -1,9 +1,10 @@
 """Slurm's own launcher. https://slurm.schedmd.com/srun.html
 
-Over a whole allocation cores per task are always said: since 22.05 srun takes none from sbatch. Where we have
-assigned the cores they cannot be: `--cpus-per-task` implies `--exact`, by which Slurm would choose the cores itself,
-and confine the ranks to them. So the step has all that the job has on its nodes, shared with others (--overlap, since
-20.11), and each rank is bound by us. The same is right for one helper per node, which is bound to nothing.
+For a run over a whole allocation, the line always has `--cpus-per-task`: since 22.05 srun does not take it from
+sbatch. Where we have assigned the cores, the line cannot have it: it implies `--exact`, by which Slurm would choose
+the cores itself and confine the ranks to them. So the step gets all of the job's resources on its nodes, shared with
+other steps (`--overlap`, since 20.11), and we bind each rank. The same holds for one helper per node, which is not
+bound.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 #: The PMI by which each library's ranks find each other.
 _PMI = {"mpich": "pmi2", "openmpi": "pmix"}
-# In a script: the same choice as `pmi_environment` makes, where neither the user nor the site has said it.
+# The choice that `pmi_environment` makes, as shell text for a script, where neither the user nor the site has set it.
 _CHOOSE_PMI = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
   case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
   *none | *"(null)")
@@ -31,8 +32,8 @@ _CHOOSE_PMI = """if [ -z "${SLURM_MPI_TYPE:-}" ]; then
     esac ;;
   esac
 fi"""
-# The step is known by its name; its id was srun's alone.
-_END = """squeue --noheader --steps --jobs="$1" --format="%i %j" | while read -r step name; do
+# The step is recognized by its name; only srun had its id.
+_KILL_SCRIPT = """squeue --noheader --steps --jobs="$1" --format="%i %j" | while read -r step name; do
   [ "$name" != "$2" ] || scancel --signal=KILL "$step"; done"""
 
 
@@ -40,7 +41,7 @@ def _nodes(run: RunShape) -> Args:
     return [f"--nodes={run.num_nodes}", f"--ntasks={run.num_ranks}", f"--ntasks-per-node={run.ranks_per_node}"]
 
 
-def _each_rank(run: RunShape) -> Args:
+def _rank_options(run: RunShape) -> Args:
     return [
         *when(not run.hosts, f"--cpus-per-task={run.threads_per_rank}"),
         *when(run.hosts, "--overlap", "--cpu-bind=none", f"--nodelist={run.hosts}"),
@@ -56,7 +57,7 @@ class Srun(MPIRun):
     name = program = "srun"
     rank_variables = ("SLURM_PROCID",)
     local_rank_variables = ("SLURM_LOCALID",)
-    # What an outer job or step was shaped by, and srun would take for this step's shape.
+    # Variables that describe the shape of an outer job or step; srun would use them for this step.
     scrub_environment = (
         "SLURM_NTASKS*",
         "SLURM_NPROCS",
@@ -90,28 +91,30 @@ class Srun(MPIRun):
         "SLURM_SRUN_COMM_*",
         "SLURM_EXPORT_ENV",
     )
-    loses_exit_codes = ("mpi",)  # it gives the highest: 143 of those that it ended, and not what the first one said
-    environment = {"SLURM_DISABLE_STATUS": "1"}  # the first SIGINT is handed on, not answered by a table
+    loses_exit_codes = (
+        "mpi",
+    )  # it returns the highest: 143 of the ranks that it ended, not the code of the first that failed
+    environment = {"SLURM_DISABLE_STATUS": "1"}  # so that the first SIGINT is passed on, and does not print a table
     signal_docs = (
         "srun hands signals on to all tasks of its step. When srun was killed, the step is found by its name and"
         " ended with scancel, by us or, when we were killed too, by the guard."
     )
 
     def mpi(self, run: RunShape) -> Args:
-        return ["srun", "--kill-on-bad-exit=1", *_nodes(run), *_each_rank(run), *when(run.stdin, "--input=0")]
+        return ["srun", "--kill-on-bad-exit=1", *_nodes(run), *_rank_options(run), *when(run.stdin, "--input=0")]
 
     def serial(self, run: RunShape) -> Args:
-        return ["srun", "--mpi=none", "--kill-on-bad-exit=0", *_nodes(run), *_each_rank(run)]
+        return ["srun", "--mpi=none", "--kill-on-bad-exit=0", *_nodes(run), *_rank_options(run)]
 
     def per_node(self, run: RunShape) -> Args:
         return ["srun", "--mpi=none", "--kill-on-bad-exit=0", "--overlap", "--cpu-bind=none", *_nodes(run)]
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """As the base says: the choice of the PMI."""
+        """As in the base class: the choice of the PMI."""
         return "" if mode != "mpi" or shape.num_ranks < 2 or self._pmi_option() else _CHOOSE_PMI
 
     def pmi_environment(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
-        """As the base says: srun chooses no PMI by the program, and with the wrong one each rank is alone."""
+        """As in the base class. srun does not choose the PMI by the program; with a wrong one each rank is alone."""
         if linked.mpi not in _PMI:
             return {}
         pmi = self._pmi_option() or environment.get("SLURM_MPI_TYPE", "")
@@ -119,8 +122,8 @@ class Srun(MPIRun):
             return {"SLURM_MPI_TYPE": _PMI[linked.mpi]}
         if num_ranks > 1:
             kind = pmi.partition("_")[0]
-            served = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
-            if not served and kind in ("none", "pmix", "pmi2"):
+            supported = kind != "none" and (kind == _PMI[linked.mpi] or kind in linked.clients or not kind)
+            if not supported and kind in ("none", "pmix", "pmi2"):
                 from psij_parsl.runs.mpi_libraries import wrong_launcher
 
                 raise wrong_launcher(
@@ -134,20 +137,20 @@ class Srun(MPIRun):
         return values[-1] if values else ""
 
     def kill_command(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
-        """As the base says."""
+        """As in the base class: it kills the steps of that name; () outside a Slurm job."""
         job = environment.get("SLURM_JOB_ID", "")
-        return ("sh", "-c", _END, "psij-end", job, name) if job else ()
+        return ("sh", "-c", _KILL_SCRIPT, "psij-end", job, name) if job else ()
 
 
 def _default(environment: Mapping[str, str]) -> str:
-    """The cluster's MpiDefault; '' if it cannot be asked."""
+    """The cluster's MpiDefault; '' if scontrol does not show it."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["scontrol", "show", "config"], capture_output=True, text=True, timeout=20, check=False, env=environment
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    match = re.search(r"^MpiDefault\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    match = re.search(r"^MpiDefault\s*=\s*(\S+)", process.stdout, re.MULTILINE)
     return match[1] if match and match[1] != "(null)" else ""  # none before 23.11
 
 
