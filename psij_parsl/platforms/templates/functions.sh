@@ -5,14 +5,15 @@
 #   psij_directory, psij_stdin   where the command starts, and what it reads
 #   psij_stdout, psij_stderr     its output; empty: the files of that name in the job's folder, the second where the first goes
 #   psij_command, psij_setup     the command's words; the texts to run before it
-#   psij_launch                  starts the command, "$@", after psij_before_launch
+#   psij_launch                  starts the command, "$@"
 #   psij_id, psij_mode           our id of the job; how the command is started
 #   psij_root                    the folder of the submission
 #   psij_native, psij_whole      the manager's id of the job, and of the array that it belongs to
 #   psij_attempt, psij_index     how often it was started before; its index in an array, or nothing
 #   psij_same_id, psij_nodes     whether two ids are of one job; writes the names of the nodes
 #   psij_after                   checks how the jobs ended that it comes after
-#   psij_environment, psij_elements   files to read: the environment; what each element of an array runs
+#   psij_environment, psij_elements, psij_launcher_file   files to read: the environment; what each element of an
+#                                array runs; what is to be done before psij_launch; the last two may be empty
 #   psij_umask                   the user's
 #   psij_functions               yes: `module`, `conda` and their kind are made; files: also where no variable leads to them
 #   psij_setup_may_fail          yes: the command is started all the same
@@ -164,8 +165,10 @@ psij_run() {  # word...: prints the command's process id and its exit code: bash
       set -- "${psij_words[@]}"
     fi
     if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
+    set -- "$psij_launcher_file" "$@"
     unset "${!psij_@}"
-    psij_before_launch "$@"
+    if [ -n "$1" ]; then . "$@"; fi
+    shift
     psij_launch "$@"
   ) <"$psij_stdin"
   echo "code $?"
