@@ -163,7 +163,7 @@ psij_run() {
       set --  # a setup has no arguments, as at the prompt: `shift` in it must not cost those of the command
       psij_setup=("the shell functions that \$LMOD_PKG, \$MODULESHOME or \$CONDA_EXE lead to" "${psij_setup[@]}")
       psij_at 0 -; psij_make_functions </dev/null
-      psij_program=:  # in no loop and in no function, whose end `break` or `return` in a text would be
+      psij_program=:  # in no loop, whose end a `break` in a text would be
       for ((psij_number = 1; psij_number < ${#psij_setup[@]}; psij_number++)); do
         psij_program+="; psij_at $psij_number -; eval \"\$psij_text\" </dev/null; psij_done $psij_number \"\$?\""
       done
