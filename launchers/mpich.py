@@ -30,7 +30,7 @@ class Mpich(MPIRun):
     rank_variables = ("PMI_RANK", "PMIX_RANK")
     local_rank_variables = ("MPI_LOCALRANKID", "PMI_LOCAL_RANK")
     loses_exit_codes = ("mpi",)  # its own depends on which of its proxies notices a failure first
-    reports_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that said `exit 9`
+    reports_signals = False  # it exits with 9 for a rank that signal 9 has ended, as for one that exits with 9
     waits_for_lost_daemons = True  # for a proxy whose ssh or srun has failed, also after all other ranks have ended
     # In a Slurm job its proxies are a step of their own, which must be able to share nodes with other runs' steps.
     environment = {"SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}

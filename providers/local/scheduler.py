@@ -104,7 +104,7 @@ class LocalScheduler(Scheduler):
         return Output(tuple(argv), rc, out, errors, time.monotonic() - began)
 
     def given(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """As the base says, with the folder of its state, unless PSIJ_LOCAL_HOME names another."""
+        """As in the base class, with the folder of its state, unless PSIJ_LOCAL_HOME names another."""
         return {**super().given(environ), "PSIJ_PARSL_HOME": str(self.home)}
 
     def submit_argv(self, script: Path) -> Sequence[str]:

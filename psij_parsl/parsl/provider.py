@@ -46,7 +46,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     - `num_nodes` nodes per block for `wall_time_min` minutes (or "1h30m", "1:30:00") in `queue`, charged to `project`.
     - `job_mode` picks the launcher where `launcher` (an object of Parsl's or ours, or the name of a launch method) is
       not given: `serial` one worker pool on each node, `mpi` and `script` one on the first node.
-    - `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are asked for and told to the workers; without cores a
+    - `cores_per_node`, `mem_per_node` (GB) and `gpus_per_node` are requested and passed to the workers; without cores a
       block has whole nodes where the platform can ask for that.
     - `worker_init` is shell text run once in the block's script, which warns of a command in it that fails and goes
       on; `node_init` is run once on each node before its workers.

@@ -9,8 +9,8 @@
         def executor(self):
             return BatchSchedulerExecutor("mine", poll_s=0.5)
 
-What the platform cannot be asked for (arrays, holding, following another job), and what the machine has not (a second
-node, GPUs), is skipped, with the word for it; a test of what is named in `must_have` is not.
+A test is skipped, with the reason, if the platform lacks what it needs (arrays, hold, dependencies), or the machine
+does (a second node, GPUs). A test of what `must_have` names is never skipped.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Life:
         witness = hasty.submit(Job(command=["true"], hold=True))
         job = hasty.submit(Job(command=["true"], hold=True))
         hasty.status([witness.id, job.id], urgent=True)
-        executor.scheduler.qdel([job.native_id])  # by the manager's own command: we are not told
+        executor.scheduler.qdel([job.native_id])  # by the manager's own command: the executor does not see it
         status = job.wait(PATIENCE_S)
         assert (status.state, status.reason) == (JobState.CANCELED, None)
         witness.cancel()
