@@ -200,7 +200,7 @@ def valid(entry: JobRecord) -> bool:
 
 
 def _path(value: Any) -> str:
-    """A text that can be part of a path. Else raises an exception, as `UnicodeEncodeError`, which is a `ValueError`."""
+    """A text that can be part of a path. Else raises `TypeError` or `UnicodeEncodeError`, which is a `ValueError`."""
     text = _text(value)
     text.encode("utf-8", "surrogateescape")
     return text
