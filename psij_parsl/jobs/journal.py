@@ -179,4 +179,4 @@ class Journal(JournalReader):
         except JournalError as error:
             if self._last_failure != error.message:
                 self._last_failure = error.message
-                log.warning("what was learnt could not be written down, a later look will do that: %s", error)
+                log.warning("what the manager answered could not be recorded, a later query will do that: %s", error)

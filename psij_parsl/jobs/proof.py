@@ -80,7 +80,7 @@ def split_by_proof(channel: Channel, parts: Sequence[JobPart]) -> tuple[list[Job
         view = channel.snapshot.ask(lambda old: refresh(channel, old), since=now)
     except Unavailable as error:
         no_answer, view = True, channel.snapshot.view()
-        log.warning("%s; what is cancelled was seen %s", error.message, _seen(view))
+        log.warning("%s; the jobs were last seen %s", error.message, _seen(view))
     fresh = channel.journal.some({entry.id for entry, _ in parts})
     left = [(fresh.get(entry.id, entry), key) for entry, key in parts]
     left = [(entry, key) for entry, key in left if not entry.over(key)]
@@ -96,4 +96,4 @@ def split_by_proof(channel: Channel, parts: Sequence[JobPart]) -> tuple[list[Job
 
 
 def _seen(view: View) -> str:
-    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when it was submitted"
+    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when they were submitted"

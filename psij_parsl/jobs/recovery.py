@@ -112,7 +112,7 @@ class Recovery:
                 copies = sorted(alive.keys() - set(entry.twins))
                 if copies:
                     log.warning(
-                        "job %s was given up and came all the same: %s is cancelled", entry.id, ", ".join(copies)
+                        "job %s was given up, but the manager has it: %s is cancelled", entry.id, ", ".join(copies)
                     )
                     self.journal.twins(entry, copies)
                     try_cancel(self.scheduler, [native for whole in copies for native in alive[whole]])

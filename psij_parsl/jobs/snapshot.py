@@ -189,7 +189,7 @@ class QueueSnapshot:
                 return self._refreshed(refresh, urgent)
         stopped = holder_stopped(self._lock)
         if stopped:  # it may stay stopped for hours: the process with the second lock asks in its place
-            self._warn_once(f"the process that was to ask does not go on: {holder(self._lock)}")
+            self._warn_once(f"the process that should ask the manager is stopped: {holder(self._lock)}")
             with try_lock(self._second_lock, named=True) as locked:
                 if locked:
                     return self._refreshed(refresh, urgent)
@@ -300,7 +300,7 @@ class QueueSnapshot:
         if view.failure and view.failures:
             log.warning("%s; %s", view.failure, view.age())
         elif view.failure:
-            log.error("%s; how jobs ended is told by their exit files alone", view.failure)
+            log.error("%s; only their exit files show how jobs ended", view.failure)
 
     def _write(self, view: View) -> View:
         try:
