@@ -48,9 +48,8 @@ def statuses(
         view = channel.snapshot.view()
         if urgent or not 0 <= time.time() - view.asked < known_s:
             view = channel.snapshot.read(lambda old: refresh(channel, old), urgent=urgent)
-        recorded = channel.journal.some(
-            ids
-        )  # read after the snapshot: a job that is no longer in it has ended, and is in the journal
+        # Read after the snapshot: a job that is no longer in it has ended, and its end is in the journal.
+        recorded = channel.journal.some(ids)
     return [status_of(recorded.get(entry.id, entry), key, view) for entry, key in parts]
 
 
