@@ -65,7 +65,7 @@ class MpiExec(MPIRun):
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """The launch line of the flavour that the shell text of `lines` has determined."""
-        return '"${psij_words[@]}"'
+        return '"${psij_launch_args[@]}"'
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """As in the base class: shell text that determines the flavour and sets its launch line."""
@@ -74,7 +74,7 @@ class MpiExec(MPIRun):
             pattern = version_pattern(method.version_texts) if method.name != FLAVOURS[-1] else "*"
             cases.append(f"{pattern}) psij_flavour={method.name}; break 2 ;;")
             setup = method.setup_lines(shape, mode=mode, hosts=hosts)
-            text = f"psij_words=({method.text(shape, mode=mode, hosts=hosts)})"
+            text = f"psij_launch_args=({method.text(shape, mode=mode, hosts=hosts)})"
             launch_lines.append("\n".join(filter(None, (f"{method.name})", setup, f"{text} ;;"))))
         search = search_lines((self.program,), cases, f"an {self.program}")
         lines = [search, "case $psij_flavour in", *launch_lines, "esac"]

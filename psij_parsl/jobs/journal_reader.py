@@ -15,7 +15,7 @@ from .log import Log
 from .log_records import DAMAGE
 from .record import JobPart, JobRecord
 from .record_lines import is_open, record_of
-from .shelf import Recorded, Shelf
+from .shelf import AllRecords, Shelf
 
 
 class JournalReader:
@@ -31,10 +31,10 @@ class JournalReader:
         """Whether no job was ever recorded here."""
         return not self.path.exists()
 
-    def entries(self) -> Recorded:
+    def entries(self) -> AllRecords:
         """All records by id, oldest first, as of now. They are read from disk on access, and not kept in memory."""
         with self._log.current():
-            return Recorded(dict(self._log.contents.records), self._log.contents.shelf())
+            return AllRecords(dict(self._log.contents.records), self._log.contents.shelf())
 
     def open_entries(self) -> dict[str, JobRecord]:
         """The records of jobs that have not ended, by id. The others are not read."""

@@ -19,7 +19,7 @@ _CODES = "@codes@"  # stands for the file of an element's failing exit codes, wh
 _CODES_FILE = '"$PSIJ_JOB_FOLDER/codes"'
 _QUOTED = re.compile(r"""\"(?:\\.|[^"\\])*"|'[^']*'(?:"'"'[^']*')*""")  # a word, or a part of one
 
-_PROGRAM_VARIABLES = ("psij_launcher", "psij_words")  # variables that a launch method's `lines` set
+_PROGRAM_VARIABLES = ("psij_launcher", "psij_launch_args")  # variables that a launch method's `lines` set
 
 
 class LaunchLines(NamedTuple):

@@ -158,7 +158,7 @@ class Shelf:
 
 
 class _Values(ValuesView[JobRecord]):
-    def __init__(self, records: Recorded) -> None:
+    def __init__(self, records: AllRecords) -> None:
         super().__init__(records)
         self._records = records
 
@@ -167,7 +167,7 @@ class _Values(ValuesView[JobRecord]):
 
 
 class _Items(ItemsView[str, JobRecord]):
-    def __init__(self, records: Recorded) -> None:
+    def __init__(self, records: AllRecords) -> None:
         super().__init__(records)
         self._records = records
 
@@ -175,14 +175,14 @@ class _Items(ItemsView[str, JobRecord]):
         return ((entry.id, entry) for entry in self._records.walk())
 
 
-class Recorded(Mapping[str, JobRecord]):
+class AllRecords(Mapping[str, JobRecord]):
     """All records by id, oldest first, as of one moment. Records of ended jobs are read from disk on access."""
 
     def __init__(self, live: Records, shelf: Shelf) -> None:
         self._live, self._shelf = live, shelf
 
     def __repr__(self) -> str:
-        return f"Recorded({len(self)} jobs)"
+        return f"AllRecords({len(self)} jobs)"
 
     def __getitem__(self, job_id: str) -> JobRecord:
         return record_of(self._live, job_id) if job_id in self._live else self._shelf.some([job_id])[job_id]

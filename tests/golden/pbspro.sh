@@ -19,9 +19,9 @@ psij_stderr=  # the file "stderr" in the job's folder
 psij_command=(./app)
 # Environment: that of the shell which submitted it
 psij_launch() {  # "$@" is the command, 8 times in mode mpi
-  # $psij_words: the mpiexec that is found on the node, by launcher.sh in the job's folder
+  # $psij_launch_args: the mpiexec that is found on the node, by launcher.sh in the job's folder
   # $psij_rank: starts each rank, with rank.sh in the job's folder
-  exec -- "${psij_words[@]}" "${psij_rank[@]}" "$@"
+  exec -- "${psij_launch_args[@]}" "${psij_rank[@]}" "$@"
 }
 
 # ---- psij-parsl: nothing below is yours; the node needs bash and nothing else ----

@@ -159,7 +159,7 @@ psij_run() {
     if [ -n "$psij_functions" ]; then
       exec >>"$psij_stderr" 2>&1  # what the setup prints is for people, and no output of the command
       psij_options=$(set +o; shopt -p)
-      psij_words=("$@")
+      psij_arguments=("$@")
       set --  # a setup has no arguments, as at the prompt: `shift` in it must not cost those of the command
       psij_setup=("the shell functions that \$LMOD_PKG, \$MODULESHOME or \$CONDA_EXE lead to" "${psij_setup[@]}")
       psij_at 0 -; psij_make_functions </dev/null
@@ -172,7 +172,7 @@ psij_run() {
       eval "$psij_options" 2>/dev/null  # what follows is ours again
       IFS=$' \t\n'
       trap - EXIT ERR DEBUG RETURN {1..31}
-      set -- "${psij_words[@]}"
+      set -- "${psij_arguments[@]}"
     fi
     exec >>"$psij_stdout"
     if [ "$psij_stderr" = "$psij_stdout" ]; then exec 2>&1; else exec 2>>"$psij_stderr"; fi
