@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class FileSettings:
     """What is the same for all jobs of an executor. For the manager's part see `Scheduler`.
 
-    `launcher` is the launch method of a job that names none, and `launch` how the site starts runs with it. The
+    `platform` is the name by which messages call it, `launcher` is the launch method of a job that names none, and `launch` how the site starts runs with it. The
     script waits `exit_lag_s` seconds for the exit files of jobs that it comes after.
     """
 
     template: type[JobTemplate]
+    platform: str = ""
     launcher: str = ""
     launch: LaunchOptions | None = None
     site: str = ""

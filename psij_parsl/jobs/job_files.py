@@ -91,13 +91,16 @@ def render(
     `elements`: it is an array's, whose elements differ in what they run.
     """
     template = settings.template
-    template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
-    template.refuse_unexpressed(requests(job))
+    parameters = values(job)
+    template.refuse_unknown(parameters, settings.platform)
+    shape = {name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}
+    template.refuse({**parameters, **shape}, settings.platform)
+    template.refuse_unexpressed(requests(job), settings.platform)
     launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
     given = _template_values(settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements)
     given["log"] = template.log_path(str(place.folder))
     return template.render(
-        **values(job), given={name: value for name, value in given.items() if name not in template.params}
+        **parameters, given={name: value for name, value in given.items() if name not in template.params}
     )
 
 

@@ -186,10 +186,9 @@ class JobTemplate:
         fixed = {"num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project}
         for name, value in {**fixed, "job_mode": job_mode}.items():
             values[name] = wrap(name, FIXED[name].convert(value))
+        cls.refuse_unknown(parameters)
         for name, value in parameters.items():
-            parameter = cls.params.get(name)
-            if parameter is None:
-                raise cls._unknown_parameter(name)
+            parameter = cls.params[name]
             values[name] = wrap(name, parameter.convert(value), raw=parameter.raw)
         for name, value in (given or {}).items():
             if name not in GIVEN:
@@ -207,8 +206,11 @@ class JobTemplate:
         return f"{folder}/{MANAGER_LOG}" if re.fullmatch(cls.log_folders, folder) else os.devnull
 
     @classmethod
-    def refuse(cls, asked: Mapping[str, Any]) -> None:
-        """Raise InvalidRequest for the first of `refusals` that is true of what is asked."""
+    def refuse(cls, asked: Mapping[str, Any], platform: str = "") -> None:
+        """Raise InvalidRequest for the first of `refusals` that is true of what is asked.
+
+        `platform`: the platform's name, for the message; without it the class itself is named, here and below.
+        """
         values = {
             **{name: parameter.default for name, parameter in cls.params.items()},
             **{
@@ -219,10 +221,10 @@ class JobTemplate:
         for refusal in cls.refusals:
             if refusal.when(values):
                 reason = refusal.text.format(**values)
-                raise InvalidRequest(f"the {platform_name(cls)} platform {reason}", hint=refusal.hint)
+                raise InvalidRequest(f"{cls._named(platform)} {reason}", hint=refusal.hint)
 
     @classmethod
-    def refuse_unexpressed(cls, request: Mapping[str, Any]) -> None:
+    def refuse_unexpressed(cls, request: Mapping[str, Any], platform: str = "") -> None:
         """Raise InvalidRequest if this template does not say a field of `request`: what a job asks beyond the
         defaults.
 
@@ -234,23 +236,28 @@ class JobTemplate:
                 unexpressed.append(f"{GIVEN.get(name, name).partition(':')[0]} ({name}={value!r})")
         if unexpressed:
             raise InvalidRequest(
-                f"the {platform_name(cls)} platform cannot ask for {', '.join(unexpressed)}",
+                f"{cls._named(platform)} cannot ask for {', '.join(unexpressed)}",
                 hint="leave it out, or choose another platform",
             )
 
     @classmethod
-    def _unknown_parameter(cls, name: str) -> InvalidRequest:
-        if name in GIVEN:
-            return InvalidRequest(f"{name} is no parameter of a template: it is said by the job itself")
-        valid = ", ".join((*FIXED, *sorted(cls.params)))
-        suggestion = nearest(name, (*FIXED, *cls.params))
-        hint = f"{suggestion} known: {valid}" if suggestion.startswith("did you") else f"known: {valid}"
-        return InvalidRequest(f"the {platform_name(cls)} platform has no parameter {name!r}", hint=hint)
+    def refuse_unknown(cls, parameters: Iterable[str], platform: str = "") -> None:
+        """Raise InvalidRequest for the first name that is neither a fixed nor a declared parameter."""
+        known = (*FIXED, *sorted(cls.params))
+        for name in parameters:
+            if name in known:
+                continue
+            if name in GIVEN:
+                raise InvalidRequest(f"{name} is no parameter of a template: it is said by the job itself")
+            suggestion = nearest(name, known)
+            hint = f"{suggestion} " if suggestion.startswith("did you") else ""
+            raise InvalidRequest(
+                f"{cls._named(platform)} has no parameter {name!r}", hint=f"{hint}known: {', '.join(known)}"
+            )
 
-
-def platform_name(cls: type[JobTemplate]) -> str:
-    """The platform as messages name it: `SlurmTemplate` is "slurm"."""
-    return cls.__name__.removesuffix("Template").lower() or cls.__name__
+    @classmethod
+    def _named(cls, platform: str) -> str:
+        return f"the {platform} platform" if platform else cls.__name__
 
 
 def _declared(cls: type[JobTemplate]) -> dict[str, Parameter]:
