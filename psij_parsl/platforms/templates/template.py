@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from ...errors import InvalidRequest, TemplateError, nearest
+from ...job import JOB_MODES
 from ...system.job_names import MANAGER_LOG
 from .checks import check_places, check_uses
 from .inheritance import flatten
@@ -36,7 +37,7 @@ FIXED: Mapping[str, Parameter] = {
         Parameter("wall_time_min", 10, (positive_int,), "wall time in minutes"),
         Parameter("queue", None, (word,), "queue or partition"),
         Parameter("project", None, (word,), "project or allocation that is charged"),
-        Parameter("job_mode", "script", (one_of("script", "serial", "mpi"),), "how the script starts the command"),
+        Parameter("job_mode", "script", (one_of(*JOB_MODES),), "how the script starts the command"),
     )
 }
 
