@@ -12,10 +12,11 @@ from psij_parsl.cli.flag_types import dependencies, environment_files, indices, 
 from psij_parsl.cli.job_flags import JOB_FLAGS
 from psij_parsl.cli.job_from_flags import FlagLayer, fields, from_environment, merge, shape
 from psij_parsl.cli.output import TextRenderer, length
-from psij_parsl.cli.output_stream import Tail, start_of_last
+from psij_parsl.cli.output_stream import Tail
 from psij_parsl.cli.quick_parser import program_start
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.sites.site import FLAGS
+from psij_parsl.system.files import last_lines
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
 
@@ -323,7 +324,10 @@ def test_the_last_lines_are_found_from_the_end(tmp_path: Path, text: str, lines:
     file = tmp_path / "out"
     file.write_text(text)
     expected = "".join(text.splitlines(keepends=True)[-lines:]) if lines else ""
-    assert text[start_of_last(file, lines) :] == expected
+    assert last_lines(file, lines) == expected
+    tail = Tail(file)
+    tail.begin(lines)
+    assert tail.read() == expected.encode()
 
 
 # ---- job scripts -----------------------------------------------------------------------------------------------
