@@ -20,7 +20,7 @@ from ..system.id_ranges import format_ranges
 from .file_settings import FileSettings, JobPlace
 from .job_dependencies import Dependencies
 from .job_environment import environment_text, exports
-from .launch_lines import WRAPPER, LaunchLines, is_wrapped, launch_lines
+from .launch_lines import LAUNCHER, WRAPPER, LaunchLines, is_wrapped, launch_lines
 
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
@@ -58,7 +58,9 @@ class SubmissionRequest:
 
         `environ` is the submitting environment, and `client` what the manager's client gets of it.
         """
-        script = render(settings, job, place, dependencies, elements=bool(elements))
+        _refuse(settings, job)
+        launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
+        script = _script(settings, job, place, dependencies, launch=launch, elements=bool(elements))
         files = {"environment": environment_text(settings, job, environ, client)}
         if elements:
             files["elements"] = element_text(elements)
@@ -66,6 +68,8 @@ class SubmissionRequest:
             from ..runs.binding import text
 
             files[WRAPPER] = text()
+        if launch.before:
+            files[LAUNCHER] = f"{launch.before}\n"
         files[FUNCTIONS] = functions_text()
         files[_SCRIPT] = script
         return cls(job, elements, place, files, settings.executable)
@@ -90,18 +94,36 @@ def render(
 
     `elements`: it is an array's, whose elements differ in what they run.
     """
+    _refuse(settings, job)
+    launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
+    return _script(settings, job, place, dependencies, launch=launch, elements=elements)
+
+
+def _script(
+    settings: FileSettings,
+    job: Job,
+    place: JobPlace,
+    dependencies: Dependencies | None,
+    *,
+    launch: LaunchLines,
+    elements: bool,
+) -> str:
+    template = settings.template
+    given = _template_values(settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements)
+    given["log"] = template.log_path(str(place.folder))
+    return template.render(
+        **values(job), given={name: value for name, value in given.items() if name not in template.params}
+    )
+
+
+def _refuse(settings: FileSettings, job: Job) -> None:
+    """Raise `InvalidRequest` for what the platform cannot be asked for, before anything else is wrong with it."""
     template = settings.template
     parameters = values(job)
     template.refuse_unknown(parameters, settings.platform)
     shape = {name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}
     template.refuse({**parameters, **shape}, settings.platform)
     template.refuse_unexpressed(requests(job), settings.platform)
-    launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
-    given = _template_values(settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements)
-    given["log"] = template.log_path(str(place.folder))
-    return template.render(
-        **parameters, given={name: value for name, value in given.items() if name not in template.params}
-    )
 
 
 def slug(name: str, limit: int = 200) -> str:
@@ -187,7 +209,7 @@ def _template_values(
         "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch.start, "launch"),
-        "before_launch": Raw(launch.before, "before_launch") if launch.before else "",
+        "launcher_file": str(place.folder / LAUNCHER) if launch.before else "",
     }
 
 

@@ -13,12 +13,12 @@ from ..runs.registry import launcher as find_launcher
 if TYPE_CHECKING:
     from ..sites.launch_options import LaunchOptions
 
+LAUNCHER = "launcher.sh"  # the file in a job's folder with what is to be done before the launch line: see `lines`
 WRAPPER = "rank.sh"  # the file in a job's folder that starts each rank, where one does
 _CODES = "@codes@"  # stands for the file of an element's failing exit codes, which only the script can name
 _CODES_FILE = '"$PSIJ_JOB_FOLDER/codes"'
 _QUOTED = re.compile(r"""\"(?:\\.|[^"\\])*"|'[^']*'(?:"'"'[^']*')*""")  # a word, or a part of one
 
-_NEXT_LINE = " \\\n    "
 _FOUND = ("psij_launcher", "psij_words")  # variables that a launch method's `lines` set
 
 
@@ -61,21 +61,25 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
             hide_failures=True,
             io=io,
         )
-        parts.append(shlex.join(rank.args(job, str(folder / WRAPPER))))
-    line = f'{_NEXT_LINE.join(filter(None, parts))} "$@"'.lstrip()
+        before.append(f"psij_rank=({shlex.join(rank.args(job, str(folder / WRAPPER)))})")
+        parts.append('"${psij_rank[@]}"')
+    line = " ".join([*filter(None, parts), '"$@"'])
     programs = dict.fromkeys(text for text in _QUOTED.findall(line) if "\n" in text)
     for number, text in enumerate(programs, 1):  # of ours: they would hide the line
         before.append(f"psij_program_{number}={text}")
         line = line.replace(text, f'"$psij_program_{number}"')
     start = ""
     if found := next((variable for variable in _FOUND if variable in line), ""):
-        start = f"  # ${found} is set below to the {name} that is found on the node\n"
+        start += f"  # ${found}: the {name} that is found on the node, by {LAUNCHER} in the job's folder\n"
+    if "psij_rank" in line:
+        start += f"  # $psij_rank: starts each rank, with {WRAPPER} in the job's folder\n"
     if codes:
-        before.append(f": >{_CODES}".replace(_CODES, _CODES_FILE))
+        before.append(f": >{_CODES}")
         start += f'  {line} || exit\n  read -r psij_code <{_CODES} || psij_code=0\n  exit "$psij_code"'
     else:
         start += f"  exec -- {line}"
-    return LaunchLines("\n".join(filter(None, before)), start.replace(_CODES, _CODES_FILE))
+    texts = ("\n".join(filter(None, before)), start)
+    return LaunchLines(*(text.replace(_CODES, _CODES_FILE) for text in texts))
 
 
 def is_wrapped(job: Job) -> bool:

@@ -20,7 +20,7 @@ psij_stderr=  # the file "stderr" in the job's folder
 psij_command=(./app)
 # Environment: that of the shell which submitted it; the job sets TMPDIR
 psij_launch() {  # "$@" is the command, 256 times in mode mpi
-  # $psij_launcher is set below to the pals that is found on the node
+  # $psij_launcher: the pals that is found on the node, by launcher.sh in the job's folder
   exec -- "$psij_launcher" -n 256 --ppn 1 --depth 1 --cpu-bind depth "$@"
 }
 
@@ -35,6 +35,7 @@ psij_attempt="$(cat "$psij_root${PBS_ARRAY_INDEX:+/$PBS_ARRAY_INDEX}/starts" 2>/
 psij_index="$PBS_ARRAY_INDEX"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
+psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
 psij_functions='' psij_setup_may_fail=
 psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
@@ -50,24 +51,6 @@ psij_nodes() {
   unset psij_seen psij_host
 }
 psij_after() { :; }
-psij_before_launch() {
-psij_threads 1 OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS
-psij_limit=$(type -P timeout)
-while IFS= read -r -d : psij_folder || { psij_launcher=; break; }; do
-  for psij_launcher in mpiexec; do
-    psij_launcher=${psij_folder:-.}/$psij_launcher
-    [ -f "$psij_launcher" ] && [ -x "$psij_launcher" ] || continue
-    case $(${psij_limit:+"$psij_limit" 10} "$psij_launcher" --version 2>&1 </dev/null) in
-    *'mpiexec version'* | *PALS*) break 2 ;;
-    esac
-  done
-done <<<"$PATH:"
-[ -n "$psij_launcher" ] || { echo 'psij: the launcher of pals is not on PATH here: load its module, or choose another --launcher' >&2; exit 127; }
-case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
-*libmpich.so* | *libmpi.so.12* | *libmpi_cray.so* | *libmpi_gnu* | *libmpi_intel.so* | *libmpicxx.so.12*) : ;;
-*libmpi.so.* | *libopen-pal.so* | *libopen-rte.so* | *liboshmem.so*) echo "psij: $1"' is built with Open MPI, and the launcher pals does not serve that: it would be 256 runs of one rank each; choose --launcher openmpi, or --mode serial' >&2; exit 125 ;;
-esac
-}
 if [ ! -r "$psij_root/functions.sh" ]; then
   echo "psij: $(hostname) does not see the job's folder $psij_root: the site's spool must be a shared directory" >&2
   exit 125

@@ -33,6 +33,7 @@ psij_attempt="${SLURM_RESTART_COUNT:-0}"
 psij_index="$SLURM_ARRAY_TASK_ID"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
+psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
 psij_functions='' psij_setup_may_fail=
 psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
@@ -41,18 +42,6 @@ psij_nodes() {
   scontrol show hostnames "$SLURM_JOB_NODELIST" >"$PSIJ_NODEFILE"
 }
 psij_after() { :; }
-psij_before_launch() {
-psij_threads 1 OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS
-if [ -z "${SLURM_MPI_TYPE:-}" ]; then
-  case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
-  *none | *"(null)")
-    case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
-    *libmpich.so* | *libmpi.so.12*) export SLURM_MPI_TYPE=pmi2 ;;
-    *libmpi.so.* | *libopen-pal.so*) export SLURM_MPI_TYPE=pmix ;;
-    esac ;;
-  esac
-fi
-}
 if [ ! -r "$psij_root/functions.sh" ]; then
   echo "psij: $(hostname) does not see the job's folder $psij_root: the site's spool must be a shared directory" >&2
   exit 125

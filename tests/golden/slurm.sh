@@ -21,8 +21,8 @@ psij_stderr=  # the file "stderr" in the job's folder
 psij_command=(./app)
 # Environment: that of the shell which submitted it
 psij_launch() {  # "$@" is the command, 8 times in mode mpi
-  exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2 --gpus-per-node=4 --mem=4096M \
-    sh /home/me/state/jobs/JOB/rank.sh rank_variables=SLURM_PROCID local_rank_variables=SLURM_LOCALID num_ranks=8 ranks_per_node=4 gpus_per_rank=1 stdin=- hide_failures=1 -- "$@"
+  # $psij_rank: starts each rank, with rank.sh in the job's folder
+  exec -- srun --kill-on-bad-exit=1 --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2 --gpus-per-node=4 --mem=4096M "${psij_rank[@]}" "$@"
 }
 
 # ---- psij-parsl: nothing below is yours; the node needs bash and nothing else ----
@@ -35,6 +35,7 @@ psij_attempt="${SLURM_RESTART_COUNT:-0}"
 psij_index="$SLURM_ARRAY_TASK_ID"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
+psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
 psij_functions='' psij_setup_may_fail=
 psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
@@ -43,18 +44,6 @@ psij_nodes() {
   scontrol show hostnames "$SLURM_JOB_NODELIST" >"$PSIJ_NODEFILE"
 }
 psij_after() { :; }
-psij_before_launch() {
-psij_threads 2 OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS
-if [ -z "${SLURM_MPI_TYPE:-}" ]; then
-  case $(scontrol show config 2>/dev/null | grep "^MpiDefault") in
-  *none | *"(null)")
-    case $(ldd "$(command -v -- "$1")" 2>/dev/null) in
-    *libmpich.so* | *libmpi.so.12*) export SLURM_MPI_TYPE=pmi2 ;;
-    *libmpi.so.* | *libopen-pal.so*) export SLURM_MPI_TYPE=pmix ;;
-    esac ;;
-  esac
-fi
-}
 if [ ! -r "$psij_root/functions.sh" ]; then
   echo "psij: $(hostname) does not see the job's folder $psij_root: the site's spool must be a shared directory" >&2
   exit 125

@@ -1,20 +1,24 @@
-# What the script of every job does around its command: at most one execution, the job's files, signals, the exit file.
+# What the script of every job does around its command: at most one execution, the job's files, signals, exit file.
 #
 # The script (job.sh.j2) says in variables and functions what the job is, reads this file, and calls psij_main:
 #
 #   psij_directory, psij_stdin   where the command starts, and what it reads
-#   psij_stdout, psij_stderr     its output; empty: the files of that name in the job's folder, the second where the first goes
-#   psij_command, psij_setup     the command's words; the texts to run before it
-#   psij_launch                  starts the command, "$@", after psij_before_launch
+#   psij_stdout, psij_stderr     its output; empty: the files of that name in the job's folder. Where only the first
+#                                is given, the second goes there too
+#   psij_command, psij_setup     the command and its arguments; the texts to run before it
+#   psij_launch                  starts the command, "$@"
 #   psij_id, psij_mode           our id of the job; how the command is started
 #   psij_root                    the folder of the submission
 #   psij_native, psij_whole      the manager's id of the job, and of the array that it belongs to
 #   psij_attempt, psij_index     how often it was started before; its index in an array, or nothing
 #   psij_same_id, psij_nodes     whether two ids are of one job; writes the names of the nodes
 #   psij_after                   checks how the jobs ended that it comes after
-#   psij_environment, psij_elements   files to read: the environment; what each element of an array runs
+#   psij_environment             a file to read, with the environment
+#   psij_elements                one with what each element of an array runs, or nothing
+#   psij_launcher_file           one with what is to be done before psij_launch, or nothing
 #   psij_umask                   the user's
-#   psij_functions               yes: `module`, `conda` and their kind are made; files: also where no variable leads to them
+#   psij_functions               yes: `module`, `conda` and their kind are made; files: also where no variable leads
+#                                to them
 #   psij_setup_may_fail          yes: the command is started all the same
 #   psij_exit_lag_s              for how many seconds the exit file of another job may not be seen yet
 #   psij_own_codes               exit codes that the manager would take for orders, with blanks around each
@@ -38,7 +42,7 @@ psij_claim() {  # folder id: take the claim in it: the first copy has it, and a 
   exit 125
 }
 
-psij_require() {  # kind folder...: end the job unless those that it comes after ended as it asks, by their exit files
+psij_require() {  # kind folder...: end the job unless the jobs with these folders ended as it asks
   psij_kind=$1 psij_good=yes psij_wait=$psij_exit_lag_s
   shift
   for psij_before; do
@@ -54,7 +58,7 @@ psij_require() {  # kind folder...: end the job unless those that it comes after
   psij_end 125 dependency
 }
 
-psij_name_files() {  # what stdout and stderr are, where the job does not say it; an array's elements have files of their own
+psij_name_files() {  # the paths of stdout and stderr; each element of an array has its own
   case $psij_stderr in '' | /dev/null) ;; *) psij_stderr=$psij_stderr${psij_index:+.$psij_index} ;; esac
   if [ -z "$psij_stdout" ]; then
     psij_stdout=$psij_folder/stdout
@@ -79,7 +83,8 @@ psij_open_files() {  # enter the directory and make the files, or say which of t
   [ "$psij_stderr" = "$psij_stdout" ] || psij_make "$psij_stderr" || psij_end 125 stderr
 }
 
-psij_keep_from_node() {  # name=value...: what the manager's client was given. What else is here, the node has set.
+# name=value...: what the manager's client was given. What else is here, the node has set.
+psij_keep_from_node() {
   local psij_name
   local -A psij_given=()
   for psij_name; do psij_given[${psij_name%%=*}]=${psij_name#*=}; done
@@ -89,7 +94,8 @@ psij_keep_from_node() {  # name=value...: what the manager's client was given. W
   done
 }
 
-psij_threads() {  # cores variable...: how many threads libraries start, unless the user, and no outer launch, has said it
+# cores variable...: how many threads libraries start, unless the user has set it; an outer launch is not the user
+psij_threads() {
   local psij_cores=$1 psij_name
   shift
   : "${PSIJ_THREADS=}"
@@ -99,7 +105,8 @@ psij_threads() {  # cores variable...: how many threads libraries start, unless 
   for psij_name in PSIJ_THREADS "$@"; do export "$psij_name=$psij_cores"; done
 }
 
-psij_make_functions() {  # `module`, `conda` and their kind are functions, which nobody inherits: made as at the prompt
+# `module`, `conda` and their kind are functions, which no process inherits: they are made as at the prompt.
+psij_make_functions() {
   local psij_file psij_known psij_files=()
   psij_known=$(compgen -A function)
   [ "$psij_functions" != files ] || psij_files=(/etc/profile.d/{lmod,z00_lmod,modules}.sh)
@@ -120,7 +127,8 @@ psij_make_functions() {  # `module`, `conda` and their kind are functions, which
   done
 }
 
-psij_at() {  # number exit-code: note what the setup is at: a text that ends the shell, or becomes another program, failed
+# number exit-code: note which text the setup is at. One that ends the shell, or becomes another program, has failed.
+psij_at() {
   psij_text=${psij_setup[$1]}
   printf '%s\n' "$2" "$psij_text" >|"$psij_folder/setup"
   trap : EXIT  # without any trap, bash 5.2 becomes the last program of a text such as `cd there; ls`
@@ -137,7 +145,8 @@ psij_done() {  # number exit-code: of a text of the setup that has ended
   builtin exit "$2"
 }
 
-psij_run() {  # word...: prints the command's process id and its exit code: bash loses it when a signal meets its own `wait`
+# word...: run the command, and print its process id and its exit code: bash loses it when a signal meets its `wait`.
+psij_run() {
   trap '' INT QUIT TERM USR1 USR2 HUP
   (
     trap - INT QUIT TERM USR1 USR2 HUP
@@ -151,21 +160,26 @@ psij_run() {  # word...: prints the command's process id and its exit code: bash
       exec >>"$psij_stderr" 2>&1  # what the setup prints is for people, and no output of the command
       psij_options=$(set +o; shopt -p)
       psij_words=("$@")
-      set --  # a setup has no arguments, as at the prompt: `shift` in a file that it reads must not cost the command's words
+      set --  # a setup has no arguments, as at the prompt: `shift` in it must not cost those of the command
       psij_setup=("the shell functions that \$LMOD_PKG, \$MODULESHOME or \$CONDA_EXE lead to" "${psij_setup[@]}")
       psij_at 0 -; psij_make_functions </dev/null
-      psij_program=:  # in no loop and in no function, whose end `break` or `return` in a text would be
+      psij_program=:  # in no loop, whose end a `break` in a text would be
       for ((psij_number = 1; psij_number < ${#psij_setup[@]}; psij_number++)); do
         psij_program+="; psij_at $psij_number -; eval \"\$psij_text\" </dev/null; psij_done $psij_number \"\$?\""
       done
       eval "$psij_program"
       : >|"$psij_folder/setup"
-      eval "$psij_options" 2>/dev/null; IFS=$' \t\n'; trap - EXIT ERR DEBUG RETURN {1..31}  # what follows is ours again
+      eval "$psij_options" 2>/dev/null  # what follows is ours again
+      IFS=$' \t\n'
+      trap - EXIT ERR DEBUG RETURN {1..31}
       set -- "${psij_words[@]}"
     fi
-    if [ "$psij_stderr" = "$psij_stdout" ]; then exec >>"$psij_stdout" 2>&1; else exec >>"$psij_stdout" 2>>"$psij_stderr"; fi
+    exec >>"$psij_stdout"
+    if [ "$psij_stderr" = "$psij_stdout" ]; then exec 2>&1; else exec 2>>"$psij_stderr"; fi
+    set -- "$psij_launcher_file" "$@"
     unset "${!psij_@}"
-    psij_before_launch "$@"
+    if [ -n "$1" ]; then . "$@"; fi
+    shift
     psij_launch "$@"
   ) <"$psij_stdin"
   echo "code $?"

@@ -70,7 +70,7 @@ GIVEN: Mapping[str, str] = {
     "functions": "the shell functions of module systems and of conda: yes, files for those of /etc/profile.d too, or none",
     "umask": "the user's umask",
     "launch": 'a launch method: the shell line that starts the command, "$@"',
-    "before_launch": "the shell lines to run before it",
+    "launcher_file": "a file with shell lines to run before it, or none",
     "id": "the id of our record",
     "elements": "elements of an array, each with its own command",
     "guards": "looks at the ends of other jobs, where the manager knows any end only",
