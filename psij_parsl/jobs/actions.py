@@ -1,4 +1,4 @@
-"""Cancels jobs of ours, and finds the ids by which they are held and released."""
+"""Cancels our jobs, and finds the ids with which the manager holds and releases them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .record import JobPart, JobRecord, element_id
 
 log = logging.getLogger(__name__)
 
-_SOME = 5  # ids in a sentence
+_MAX_NAMES = 5  # most ids that a message lists
 _WAITING_ONLY = "only a job that waits can be held or released"
 
 
 def cancel(channel: Channel, parts: Sequence[JobPart]) -> None:
-    """Cancel jobs with one command for all; one that the manager does not show is cancelled if it shows up."""
+    """Cancel jobs with one command for all. A job that the manager does not show is cancelled when it shows it."""
     proved, others = split_by_proof(channel, parts)
     sent = {_cancel_key(entry, key): command_ids(channel.scheduler, entry, key) for entry, key in proved}
     channel.journal.cancel_asked(sent)
@@ -37,7 +37,7 @@ def cancel(channel: Channel, parts: Sequence[JobPart]) -> None:
         try:
             channel.scheduler.qdel([native for natives in sent.values() for native in natives])
             channel.snapshot.answered()
-        except Ambiguous:  # it may have been heard
+        except Ambiguous:  # the manager may have received the command
             raise
         except SchedulerError:
             channel.journal.cancel_failed(sent)
@@ -49,25 +49,28 @@ def _cancel_key(entry: JobRecord, key: str) -> tuple[str, str]:
 
 
 def ids_to_hold(channel: Channel, parts: Sequence[JobPart]) -> list[str]:
-    """The manager's ids of what is to be held; a warning names the elements of arrays that run."""
+    """The manager's ids of the jobs and elements to hold. A warning names elements that run, which are left out."""
     return [
         native
-        for entry, key in _waiting(channel, parts)
+        for entry, key in _proved_open(channel, parts)
         for native in _ids_of_array(channel, entry, key, starting=False)
     ]
 
 
 def ids_to_release(channel: Channel, parts: Sequence[JobPart]) -> list[str]:
-    """The manager's ids of what is to be released; of an array what has not ended."""
+    """The manager's ids of the jobs and elements to release; of an array, the elements that have not ended."""
     return [
         native
-        for entry, key in _waiting(channel, parts)
+        for entry, key in _proved_open(channel, parts)
         for native in _ids_of_array(channel, entry, key, starting=True)
     ]
 
 
-def _waiting(channel: Channel, parts: Sequence[JobPart]) -> list[JobPart]:
-    """The same jobs, proved to be the manager's. Raises `UnknownJob` and `InvalidRequest` for those that are not."""
+def _proved_open(channel: Channel, parts: Sequence[JobPart]) -> list[JobPart]:
+    """The same jobs, if all of them are proved to have their ids at the manager and none has ended.
+
+    Else raises `UnknownJob` or `InvalidRequest`.
+    """
     proved, others = split_by_proof(channel, parts)
     for entry, _ in others:
         raise UnknownJob(
@@ -82,7 +85,7 @@ def _waiting(channel: Channel, parts: Sequence[JobPart]) -> list[JobPart]:
 
 
 def _ids_of_array(channel: Channel, entry: JobRecord, key: str, *, starting: bool) -> Sequence[str]:
-    """The ids by which a job is held (or, `starting`, released); of an array what that can be done to."""
+    """The ids to hold a job with, or to release it (`starting`); of an array, only elements that allow that."""
     whole = command_ids(channel.scheduler, entry, key)
     if not entry.array or key not in ("", "*"):
         return whole
@@ -90,8 +93,8 @@ def _ids_of_array(channel: Channel, entry: JobRecord, key: str, *, starting: boo
     view = channel.snapshot.view()
     running = [name for name in left if status_of(entry, name, view).state is JobState.ACTIVE]
     if running and not starting:
-        names = ", ".join(element_id(entry, name) for name in running[:_SOME])
-        more = f" and {len(running) - _SOME} more" if len(running) > _SOME else ""
+        names = ", ".join(element_id(entry, name) for name in running[:_MAX_NAMES])
+        more = f" and {len(running) - _MAX_NAMES} more" if len(running) > _MAX_NAMES else ""
         if len(running) == len(left):
             raise InvalidRequest(f"{names}{more}: all that is left of array {entry.id} runs", hint=_WAITING_ONLY)
         log.warning("of array %s these run, and are not held: %s%s", entry.id, names, more)

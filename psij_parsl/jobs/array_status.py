@@ -1,4 +1,4 @@
-"""The status of a job of ours as of one answer; that of an array as a whole from those of its elements."""
+"""The status of a job from the journal and the queue snapshot, and the status of a whole array from its elements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .snapshot import View
 
 
 def status_of(entry: JobRecord, key: str, view: View) -> JobStatus:
-    """The status of an element, or with '*' of an array, by its record and the queue snapshot."""
+    """The status of a job or element, or with the key '*' of a whole array, from its record and the snapshot."""
     if key == "*" or (not key and entry.array):
         return summary([status_of(entry, element_key, view) for element_key in entry.keys])
     if key in entry.ended:
@@ -26,9 +26,10 @@ def status_of(entry: JobRecord, key: str, view: View) -> JobStatus:
 
 
 def summary(statuses: Sequence[JobStatus]) -> JobStatus:
-    """The status of an array as a whole: its least advanced element's while it runs, its worst one's at the end.
+    """The status of a whole array, from those of its elements.
 
-    It began with the first of them, ends with the last, and has the nodes of all.
+    While an element has not ended, it is ACTIVE as soon as one has started. At the end it is the worst status of an
+    element. It starts with the first element, ends with the last, and has the nodes of all.
     """
     counts: dict[str, int] = {}
     for status in statuses:
@@ -60,7 +61,7 @@ def summary(statuses: Sequence[JobStatus]) -> JobStatus:
 
 
 def _all_nodes(statuses: Sequence[JobStatus]) -> str:
-    """The nodes of all of them, each once, as a host list."""
+    """The nodes of all elements as one host list, without duplicates."""
     node_lists = dict.fromkeys(status.nodes for status in statuses if status.nodes)
     if len(node_lists) < 2:
         return next(iter(node_lists), "")

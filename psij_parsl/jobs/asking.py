@@ -1,4 +1,4 @@
-"""Asks the manager about jobs of ours, through the queue snapshot that all processes share."""
+"""Gets the statuses of our jobs, from the queue snapshot that all processes share or from the manager."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ if TYPE_CHECKING:
 
 
 def find_part(channel: Channel, name: str) -> JobPart:
-    """The job that an id of ours or the manager's names, or an array's element. Raises `UnknownJob`."""
+    """The job, or array element, that an id of ours or of the manager names. Raises `UnknownJob`."""
     if name == "all":
         raise InvalidRequest("'all' is not the name of one job", hint="`list()` gives all")
     return channel.journal.find([name], elements=False, of=(channel.platform, channel.cluster))[0]
 
 
 def refresh(channel: Channel, old: View) -> View:
-    """Ask the manager about every open job, and record what has ended."""
+    """Ask the manager about every open job, and record the jobs that have ended. Returns the new view."""
     from .reconcile import reconcile
 
-    with channel.journal.briefly():  # who asks how a job is gets an answer, also while nothing can be written down
+    with channel.journal.briefly():  # the caller gets its statuses even while nothing can be written
         return reconcile(channel, old)
 
 
 def statuses(
     channel: Channel, parts: Sequence[JobPart], *, urgent: float = 0.0, known_s: float = 0.0
 ) -> list[JobStatus]:
-    """The status of each. The manager is asked if that is due, or if so many tokens are left as `urgent` says.
+    """The statuses of jobs or elements, in order.
 
-    A snapshot that is no older than `known_s` seconds will do.
+    The manager is asked if the snapshot is due for a refresh, or if `urgent` is not 0 and at least `urgent` tokens
+    are left. But with `urgent` 0, a snapshot that is younger than `known_s` seconds is used as it is.
     """
     ids = {entry.id for entry, _ in parts}
     recorded = channel.journal.some(ids)
@@ -47,13 +48,14 @@ def statuses(
         view = channel.snapshot.view()
         if urgent or not 0 <= time.time() - view.asked < known_s:
             view = channel.snapshot.read(lambda old: refresh(channel, old), urgent=urgent)
-        recorded = channel.journal.some(ids)  # after the snapshot: what it no longer holds, the journal has
+        # Read after the snapshot: a job that is no longer in it has ended, and its end is in the journal.
+        recorded = channel.journal.some(ids)
     return [status_of(recorded.get(entry.id, entry), key, view) for entry, key in parts]
 
 
 def answer_about(channel: Channel, native: str) -> Answer:
-    """What the manager tells of that id, also of its past."""
-    plain = channel.scheduler.plain_id(native)
-    answer = channel.scheduler.qstat(lambda live: [] if plain in live else [native])
+    """The manager's answer about one of its ids, with its history."""
+    plain_id = channel.scheduler.plain_id(native)
+    answer = channel.scheduler.qstat(lambda live: [] if plain_id in live else [native])
     channel.snapshot.answered()
     return answer

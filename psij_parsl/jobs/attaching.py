@@ -1,4 +1,4 @@
-"""Takes on record a job that somebody else has submitted."""
+"""Adds a job to the journal that was submitted with another program."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .record import JobPart, JobRecord
 
 
 def attach(channel: Channel, native: str, *, site: str, spool: Path | None) -> tuple[JobPart, bool]:
-    """The job with that id of the manager's, and whether its record is new. Raises `UnknownJob`.
+    """The job with that id of the manager, and whether its record is new. Raises `UnknownJob`.
 
-    One that bears our tag is ours: an element of an array, or one whose id we have not been told.
+    A job with our tag has a record already: it is an element of an array, or a job whose id is not recorded yet.
     """
     scheduler, journal = channel.scheduler, channel.journal
     answer = answer_about(channel, native)

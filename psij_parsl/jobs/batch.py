@@ -1,4 +1,4 @@
-"""BatchSchedulerExecutor: the way of a job through template, scheduler, journal and snapshot."""
+"""BatchSchedulerExecutor: submits jobs to a resource manager, and follows them until they end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Settings:
-    """The arguments of an executor that are the same for all clusters of its manager; see there."""
+    """The arguments of `BatchSchedulerExecutor` that are the same for all clusters of its manager."""
 
     spool: Path | None
     site: str
@@ -53,7 +53,7 @@ Submissions: TypeAlias = list[Submission]  # in the class below `list` is a meth
 
 
 class BatchSchedulerExecutor(JobTracker):
-    """Runs jobs through one platform's template and scheduler, and keeps the journal.
+    """Submits jobs with the template and the scheduler of one platform, and records them in the journal.
 
     A job's dependencies are looked up first; then one request is made, with its script, its environment and its
     elements; then come its folder, the request's files, the record in the journal, and the manager.
@@ -64,7 +64,7 @@ class BatchSchedulerExecutor(JobTracker):
     before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
     memory that one query may take, in MB (default: the platform's). `launch` is how a site's launcher starts runs,
     `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
-    nodes set for jobs, beside those that the platform tells, `cluster` the name of another of the manager's
+    nodes set for jobs, in addition to those that the platform names, `cluster` the name of another of the manager's
     clusters, `journal` one that is open already. Raises `InvalidRequest` for a cluster that the platform cannot name.
     """
 
@@ -114,7 +114,7 @@ class BatchSchedulerExecutor(JobTracker):
         return f"BatchSchedulerExecutor({self.platform.name!r})"
 
     def at(self, cluster: str) -> BatchSchedulerExecutor:
-        """The executor for the cluster of that name, with the same settings and journal; '' for the usual one."""
+        """The executor for the cluster of that name, with the same settings and journal; '' is the usual cluster."""
         if cluster == self.scheduler.cluster_name:
             return self
         if cluster not in self._others:
@@ -126,7 +126,7 @@ class BatchSchedulerExecutor(JobTracker):
             self._others[cluster] = other
         return self._others[cluster]
 
-    def _for(self, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
+    def _split_cluster(self, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
         """The executor for the cluster that a job's parameter `cluster` names, and the job without it."""
         if "cluster" not in job.parameters or "cluster" not in self.platform.template_class.places:
             return self, job
@@ -149,45 +149,45 @@ class BatchSchedulerExecutor(JobTracker):
         jobs = [a_job(job) for job in jobs]
         if "array" not in self.platform.template_class.uses:
             return [self._submit(job) for job in jobs]
-        made: dict[int, Submission] = {}
+        submissions: dict[int, Submission] = {}
         for positions in _alike(jobs, self.scheduler.array_max):
             if len(positions) == 1:
-                made[positions[0]] = self._submit(jobs[positions[0]])
+                submissions[positions[0]] = self._submit(jobs[positions[0]])
                 continue
             alike = [jobs[position] for position in positions]
             first = replace(alike[0], array=tuple(range(len(alike))), environment={}, stdout=None, stderr=None)
             whole = self._submit(first, alike)
             entry = self.journal.get(whole.id)
             for index, position in enumerate(positions):
-                made[position] = self._handle(entry, str(index), alike[index])
-        return [made[position] for position in range(len(jobs))]
+                submissions[position] = self._handle(entry, str(index), alike[index])
+        return [submissions[position] for position in range(len(jobs))]
 
     def render(self, job: Job) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         from .file_settings import JobPlace
         from .job_files import render
 
-        executor, job = self._for(a_job(job))
+        executor, job = self._split_cluster(a_job(job))
         folder = (self.spool or self.journal.home / "jobs") / "JOB"
         place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder)
         return render(executor._file_settings, job, place, executor._dependencies(job))
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
-        """Submit; `elements` are the jobs of an array that differ in what they run."""
-        executor, job = self._for(job)
+        """Submit a job; `elements` are the jobs of an array whose elements have different commands."""
+        executor, job = self._split_cluster(job)
         refuse_foreign(executor.scheduler, executor.journal.home)
-        elements = [executor._for(element)[1] for element in elements]
+        elements = [executor._split_cluster(element)[1] for element in elements]
         dependencies = executor._dependencies(job)
         while True:
             job_id, folder = executor.journal.prepare(executor.spool)
             waiting = executor.scheduler.waiting(executor.scheduler.tag(job_id))
             try:
-                made = executor._submit_as(job_id, folder, waiting, job, elements, dependencies)
+                submission = executor._submit_as(job_id, folder, waiting, job, elements, dependencies)
             finally:
                 if waiting is not None:
                     waiting.abandon()
-            if made is not None:
-                return made
+            if submission is not None:
+                return submission
 
     def _submit_as(
         self,
@@ -198,14 +198,14 @@ class BatchSchedulerExecutor(JobTracker):
         elements: Sequence[Job],
         dependencies: Dependencies | None,
     ) -> Submission | None:
-        """Submit under that id of ours; None if another process has just taken it."""
+        """Submit with that id of ours; None if another process has just taken the id."""
         from .file_settings import JobPlace
         from .job_files import SubmissionRequest
         from .submission import submit_once
 
         place = JobPlace(job_id, self.scheduler.tag(job_id), folder)
         client = self.scheduler.given(os.environ)
-        # Whatever is wrong with the job is said here, before anything is written.
+        # This raises all errors of the request, before anything is written.
         request = SubmissionRequest.make(
             self._file_settings, job, place, dependencies, elements=elements, environ=os.environ, client=client
         )
@@ -235,7 +235,7 @@ class BatchSchedulerExecutor(JobTracker):
 def _channel(
     platform: Platform, settings: _Settings, journal: Journal, cluster: str, cluster_key: Callable[[str], str]
 ) -> Channel:
-    """The way to the manager's cluster of that name, '' for the usual one. Raises `InvalidRequest`."""
+    """Make the channel to the manager's cluster of that name; '' is the usual cluster. Raises `InvalidRequest`."""
     scheduler = _scheduler(platform, journal.home, cluster)
     if settings.query_memory_mb is not None:
         scheduler.query_memory_mb = settings.query_memory_mb
@@ -280,7 +280,7 @@ def _file_settings(
 
 
 def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> JobRecord:
-    """The record of a submission that is about to be sent."""
+    """Make the record of a submission that is not sent yet."""
     job = request.job
     return JobRecord(
         request.place.id,
@@ -296,7 +296,7 @@ def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> Job
 
 
 def _scheduler(platform: Platform, home: Path, cluster: str) -> Scheduler:
-    """The platform's scheduler for that cluster. Raises `InvalidRequest` where it has none to choose from."""
+    """The platform's scheduler for that cluster. Raises `InvalidRequest` if the platform has no named clusters."""
     scheduler_class = platform.scheduler_class
     if not cluster:
         return scheduler_class(home=home)
@@ -309,7 +309,7 @@ def _scheduler(platform: Platform, home: Path, cluster: str) -> Scheduler:
 
 
 def _alike(jobs: Sequence[Job], most: int) -> Iterator[Sequence[int]]:
-    """The positions of jobs that can go as one job array, at most so many of them together."""
+    """Group jobs that can be one job array, with at most `most` elements: gives the positions of each group."""
     groups: dict[str, list[int]] = {}
     for position, job in enumerate(jobs):
         groups.setdefault(_common(job) if not job.array else f"array {position}", []).append(position)
@@ -319,7 +319,7 @@ def _alike(jobs: Sequence[Job], most: int) -> Iterator[Sequence[int]]:
 
 
 def _common(job: Job) -> str:
-    """What jobs of one array have in common, as text."""
+    """The properties that all jobs of one array must share, as text for comparison."""
     return repr(
         replace(
             job, command=("x",), name="", directory=Path("/"), environment={}, stdin=None, stdout=None, stderr=None

@@ -1,4 +1,4 @@
-"""One cluster of a resource manager and our records of its jobs: what everything that is done about jobs needs."""
+"""One cluster of a resource manager, with our records of its jobs: the context of every operation on jobs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Channel:
-    """The way to one cluster of a platform's manager. An executor makes it once.
+    """The connection to one cluster of a platform's manager: scheduler, journal, snapshot and time limits.
 
-    `cluster` is the cluster's key in records, `cluster_key` gives the key of one that is named. `grace_s` is how long
-    the manager may not know a job before that is LOST, `settle_s` how long an ambiguous submission is looked for
-    before it is sent again, `patience_s` how long a submit may take in all: seconds.
+    An executor makes it once. `cluster` is the key of this cluster in records; `cluster_key` gives the key of a
+    cluster from its name. The time limits are in seconds. `grace_s`: a job that the manager has not known for so long
+    is LOST. `settle_s`: so long a submission is looked for after an ambiguous answer, before it is sent again.
+    `patience_s`: the most that a submission may take in all.
     """
 
     platform: str

@@ -1,4 +1,4 @@
-"""From the jobs that a new one is to come after to what the manager and the job's script are told."""
+"""Resolves the dependencies of a new job into ids for the manager and checks for the job's script."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ANY_END = "afterany"
 
 
 def resolve_dependencies(channel: Channel, after: Sequence[str]) -> Dependencies:
-    """What a job is to come after. Raises `InvalidRequest` for what can never be met, or cannot be asked for."""
+    """The dependencies of a job. Raises `InvalidRequest` for one that can never be met, or that the manager lacks."""
     ids: list[str] = []
     guards: list[tuple[str, Sequence[str]]] = []
     for text in after:
         kind, name = split_dependency(text)
         if kind not in DEPENDENCY_KINDS:
             raise InvalidRequest(f"unknown kind of dependency {kind!r}", hint=nearest(kind, DEPENDENCY_KINDS))
-        parts = _named(channel, name)
+        parts = _find_ours(channel, name)
         if not parts:
             if kind not in channel.scheduler.dependencies:
                 raise _unknown_end(channel, kind, name)
@@ -40,7 +40,7 @@ def resolve_dependencies(channel: Channel, after: Sequence[str]) -> Dependencies
 def _of_part(
     channel: Channel, kind: str, name: str, entry: JobRecord, key: str
 ) -> tuple[list[str], list[tuple[str, Sequence[str]]]]:
-    """The ids and guards for one job of ours, or one element; none for a dependency that is met."""
+    """The ids and guards for a dependency on one job of ours, or one element; none if it is met already."""
     scheduler = channel.scheduler
     if entry.attached and kind not in scheduler.dependencies and not entry.over(key):
         raise _unknown_end(channel, kind, name)
@@ -64,7 +64,7 @@ def _of_part(
         raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
     if entry.array and scheduler.lone_elements and not all(entry.elements or [""]):
         raise InvalidRequest(
-            f"{channel.platform} has not told all elements of job {name} yet", hint="try again in a moment"
+            f"{channel.platform} has not shown all elements of job {name} yet", hint="try again in a moment"
         )
     asked = kind if kind in scheduler.dependencies else _ANY_END
     ids = [f"{asked}:{scheduler.spoken(native)}" for native in command_ids(scheduler, entry, key)]
@@ -73,8 +73,8 @@ def _of_part(
     return ids, [(kind, [str(entry.element_folder(element_key)) for element_key in entry.keys_of(key)])]
 
 
-def _named(channel: Channel, name: str) -> list[JobPart]:
-    """The jobs of ours that a name in a dependency means. The manager is asked how those are that are open."""
+def _find_ours(channel: Channel, name: str) -> list[JobPart]:
+    """The jobs of ours that a name in a dependency means. The manager is asked for the status of those not ended."""
     here = channel.platform, channel.cluster
     elsewhere = channel.scheduler.named_cluster(name) not in ("", channel.scheduler.cluster_name)
     try:
@@ -82,21 +82,21 @@ def _named(channel: Channel, name: str) -> list[JobPart]:
     except UnknownJob:
         return []
     if len(parts) == 1 and not elsewhere and meant(channel, name) is None:
-        return []  # a job that is not ours has its id by now
+        return []  # the manager has given that id to another job since
     going = [(entry, key) for entry, key in parts if channel.has(entry) and not entry.over(key)]
-    if going:  # of one that has ended long ago the manager has forgotten how: it refuses its id, or takes it as met
+    if going:  # a job that ended long ago is forgotten by the manager: it would refuse the id, or take it as met
         statuses(channel, going, urgent=any(_seems_over(entry, key) for entry, key in going))
     return [(channel.journal.get(entry.id), key) for entry, key in parts]
 
 
 def _seems_over(entry: JobRecord, key: str) -> bool:
-    """Whether all of a job has left its exit file."""
+    """Whether each element of a job has written its exit file."""
     return all((entry.element_folder(element_key) / "exit").exists() for element_key in entry.keys_of(key))
 
 
 def _unknown_end(channel: Channel, kind: str, name: str) -> InvalidRequest:
     return InvalidRequest(
         f"{channel.platform} knows no {kind}, and job {name} was not submitted from here: how it ended could not be"
-        " told",
+        " found out",
         hint=f"say {_ANY_END}:{name}, or submit it with psij-run too",
     )

@@ -1,4 +1,4 @@
-"""Which records of the manager's answer are of our open jobs: an id alone proves nothing (see `identity`)."""
+"""Selects the records of the manager's answer that are proved to be of our open jobs (see `identity`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Expected(NamedTuple):
-    """An element of an open submission: its key, the manager's id of it, and that as `Scheduler.plain_id` has it."""
+    """An element of an open submission: its key, the manager's id, and that id as `Scheduler.plain_id` gives it."""
 
     entry: JobRecord
     key: str
@@ -25,24 +25,24 @@ class Expected(NamedTuple):
 
 
 class Evidence:
-    """The records of one answer that are proved to be ours. Whoever gathers it has the snapshot's lock."""
+    """The records of one answer that are proved to be ours. The caller has the snapshot's lock."""
 
     def __init__(self, channel: Channel, old: View, entries: Iterable[JobRecord]) -> None:
         self.platform, self.scheduler, self.old = channel.platform, channel.scheduler, old
         self.clock, self.tagged = old.clock, old.tagged
         self.expected: dict[str, Expected] = {}  # by our ids of jobs and elements
         self.records: dict[str, SchedulerRecord] = {}  # proved to be ours, by our ids
-        self.strangers: set[str] = set()  # our ids of jobs whose ids other jobs have by now
-        self.born: dict[str, float] = {}  # the manager's times of submission, by our ids
-        self.earliest = float("inf")  # submission, of all of ours that the manager has at hand
+        self.strangers: set[str] = set()  # our ids of jobs whose manager's ids belong to other jobs now
+        self.born: dict[str, float] = {}  # the manager's own submission times, by our ids
+        self.earliest = float("inf")  # submission time of all our records that are not from the history
         for entry in entries:
             if entry.native:
                 self.expect(entry)
 
     def expect(self, entry: JobRecord) -> None:
-        """Expect records of what has not ended of a submission."""
+        """Expect a record for each element of a submission that has not ended."""
         plain_id = self.scheduler.plain_id
-        if not entry.array:  # of these there may be many
+        if not entry.array:  # the common case, for thousands of jobs
             self.expected[entry.id] = Expected(entry, "", entry.native, plain_id(entry.native))
             return
         for key in entry.keys:
@@ -51,7 +51,7 @@ class Evidence:
                 self.expected[element_id(entry, key)] = Expected(entry, key, native, plain_id(native))
 
     def replace(self, before: JobRecord, after: JobRecord, answer: Answer) -> None:
-        """Take what is shown under a submission's new id in place of what was under its old one."""
+        """Replace the records under the old id of a submission by those under its new id."""
         for key in before.keys:
             self.expected.pop(element_id(before, key), None)
             self.records.pop(element_id(before, key), None)
@@ -64,7 +64,7 @@ class Evidence:
     def take_live(
         self, live: Mapping[str, SchedulerRecord], needs_no_history: Callable[[str, Expected], bool]
     ) -> list[str]:
-        """Take what is ours of the live records; the ids of which history is to be asked."""
+        """Take the live records that are ours. Returns the ids about which the manager's history must be asked."""
         missing = []
         unseen = []
         for job_id, element in self.expected.items():
@@ -78,28 +78,28 @@ class Evidence:
         return missing
 
     def take_past(self, answer: Answer) -> None:
-        """Of all that history told of an id, take the last that is ours: one with our tag before one without."""
-        bearing = {id(record): bearers_of(self.scheduler, record) for past in answer.past.values() for record in past}
-        if not bearing:
+        """Take from the history, for each id, the last record that is ours. One with our tag is preferred."""
+        our_ids = {id(record): bearers_of(self.scheduler, record) for past in answer.past.values() for record in past}
+        if not our_ids:
             return
-        tagged = any(bearing.values())
+        tagged = any(our_ids.values())
         for job_id, element in self.expected.items():
             past = answer.past.get(element.plain, ()) if job_id not in self.records else ()
-            past = [record for record in past if not _outlived(element.entry, record)]
-            ours_last = sorted(past, key=lambda record: (bool(bearing[id(record)]), record.submitted or 0.0))
+            past = [record for record in past if not _is_earlier_attempt(element.entry, record)]
+            ours_last = sorted(past, key=lambda record: (bool(our_ids[id(record)]), record.submitted or 0.0))
             for record in reversed(ours_last):
                 if self._take(job_id, element, record, tagged=tagged, past=True):
                     break
 
-    def new_births(self, entries: Iterable[JobRecord]) -> dict[str, float]:
-        """The manager's times of submission that are not on record yet, by our ids."""
+    def new_submission_times(self, entries: Iterable[JobRecord]) -> dict[str, float]:
+        """The manager's own submission times that are not in the journal yet, by our ids."""
         recorded = {entry.id: entry.born for entry in entries}
         return {job_id: born for job_id, born in self.born.items() if recorded.get(job_id) != born}
 
     def _note_strangers(self, live: Mapping[str, SchedulerRecord], unseen: Collection[tuple[str, Expected]]) -> None:
-        """Note jobs that are not shown, while the manager's commands would reach another one by their ids.
+        """Add to `strangers` jobs without a record whose ids would make the manager's commands reach another job.
 
-        The id of a plain job may be that of an array by now, or of one of its elements, and the other way round.
+        The id of a job may be that of an array now, or of an element of one, and the other way round.
         """
         reached: dict[str, list[SchedulerRecord]] = {}
         plain_id, whole = self.scheduler.plain_id, self.scheduler.whole
@@ -127,7 +127,7 @@ class Evidence:
     def _take(
         self, job_id: str, element: Expected, record: SchedulerRecord, *, tagged: bool = False, past: bool = False
     ) -> bool:
-        """Note a record as that of a job, if it is; `past`: it is from the manager's history."""
+        """Take a record if it is proved to be of that job; `past`: it is from the manager's history."""
         entry, attempt = element.entry, 0
         if record.tag != self.scheduler.tag(entry.id) or record.cluster:
             row = self.old.status(job_id)
@@ -154,8 +154,11 @@ class Evidence:
         return True
 
 
-def _outlived(entry: JobRecord, record: SchedulerRecord) -> bool:
-    """Whether a record of history is of an earlier attempt than one that was seen: a requeue moved its submission."""
+def _is_earlier_attempt(entry: JobRecord, record: SchedulerRecord) -> bool:
+    """Whether a record of the history is of an attempt before the last one that we saw.
+
+    A requeue sets a new submission time.
+    """
     if entry.array or entry.born is None or record.submitted is None:
         return False
     return record.submitted < entry.born - SAME_S

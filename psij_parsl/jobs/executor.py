@@ -1,4 +1,4 @@
-"""The verbs of a job: what every executor can do, and the handle of a submitted job."""
+"""The interface of all executors (submit, status, cancel, wait, ...), and the handle of a submitted job."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..states import EndReason, JobState, JobStatus
 from ..system.files import end_of_log
 
 JobName: TypeAlias = Union[str, "Submission"]
-"""What names a job: an id, ours or the manager's, or its handle."""
+"""What identifies a job: an id, ours or the manager's, or its handle."""
 Callback = Callable[["Submission", JobStatus], None]
 
 
 class JobExecutor(ABC):
-    """Submits jobs and tells how they are. Jobs are named by their handles, or by ids: ours (`Submission.id`) or the
-    manager's own.
+    """Submits jobs, gets their statuses, waits for them and cancels them.
 
-    States follow the PSI/J specification: NEW < QUEUED < ACTIVE < COMPLETED, FAILED or CANCELED, never back.
-    Every method may be called from any thread.
+    Jobs are identified by their handles, or by ids: ours (`Submission.id`) or the manager's. States follow the PSI/J
+    specification: NEW < QUEUED < ACTIVE < COMPLETED, FAILED or CANCELED, never back. Every method may be called from
+    any thread.
     """
 
     @abstractmethod
@@ -31,20 +31,20 @@ class JobExecutor(ABC):
         """Submit one job. Raises `InvalidRequest`, `Rejected`, `Unavailable`: then nothing was submitted."""
 
     def submit_many(self, jobs: Sequence[Job]) -> list[Submission]:
-        """Submit several; a platform that has job arrays sends those that are alike as one."""
+        """Submit several jobs. A platform with job arrays submits similar jobs as one array."""
         return [self.submit(job) for job in jobs]
 
     @abstractmethod
     def status(self, ids: Sequence[JobName]) -> list[JobStatus]:
-        """The status of each, in order. Raises `UnknownJob` for an id that is nobody's."""
+        """The statuses of jobs, in order. Raises `UnknownJob` for an id of no job."""
 
     @abstractmethod
     def cancel(self, ids: Sequence[JobName]) -> list[bool]:
-        """Ask for each to be cancelled; False for one that has ended already. The end arrives as a status."""
+        """Cancel jobs; False for a job that has ended already. The end of the others is seen in their statuses."""
 
     @abstractmethod
     def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
-        """Wait until all have ended. False if `timeout` seconds pass first, or a signal asks us to leave."""
+        """Wait until all have ended. False if `timeout` seconds pass first, or a signal asks this process to end."""
 
     @abstractmethod
     def attach(self, native_id: str) -> Submission:
@@ -60,7 +60,7 @@ class JobExecutor(ABC):
 
     @abstractmethod
     def on_status(self, callback: Callback) -> Callable[[], None]:
-        """Call `callback(submission, status)` at each change from now on; returns a call that stops it."""
+        """Call `callback(submission, status)` at each change from now on; returns a function that stops that."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class Submission:
         return f"Submission(id={self.id!r}, native_id={self.native_id!r}, name={self.name!r})"
 
     def status(self) -> JobStatus:
-        """Its status as of the last answer of the manager."""
+        """The status of the job as of the last answer of the manager."""
         return self.executor.status([self.id])[0]
 
     def wait(self, timeout: float | None = None) -> JobStatus:
-        """Wait for its end, for at most `timeout` seconds, and return its status."""
+        """Wait for the end of the job, for at most `timeout` seconds, and return its status."""
         self.executor.wait([self.id], timeout)
         return self.status()
 
     def cancel(self) -> bool:
-        """Ask for it to be cancelled; False if it has ended already."""
+        """Cancel the job; False if it has ended already."""
         return self.executor.cancel([self.id])[0]
 
     def elements(self) -> Sequence[Submission]:
@@ -109,19 +109,19 @@ class Submission:
         if status.state is JobState.COMPLETED:
             return "".join(map(_printed, elements or [self]))
         ends = self.executor.status(elements) if elements else []
-        first = next((each for each, end in zip(elements, ends, strict=True) if end.state is status.state), self)
+        first = next((job for job, end in zip(elements, ends, strict=True) if end.state is status.state), self)
         raise failure(self, status, first)
 
 
 def named(jobs: Any) -> list[str]:
-    """The ids of jobs that are named by ids or handles. Raises `InvalidRequest` for what is no list of these."""
+    """The ids of jobs that are given as ids or handles. Raises `InvalidRequest` if it is no list of these."""
     if isinstance(jobs, str | Submission) or not isinstance(jobs, Iterable):
         raise InvalidRequest(f"{jobs!r} is no list of jobs", hint=f"pass a list of ids or handles: [{jobs!r}]")
-    return [named_one(each) for each in jobs]
+    return [named_one(job) for job in jobs]
 
 
 def named_one(job: Any) -> str:
-    """The id of one job. Raises `InvalidRequest`."""
+    """The id of one job that is given as id or handle. Raises `InvalidRequest` if it is neither."""
     if isinstance(job, Submission):
         return job.id
     if not isinstance(job, str):
@@ -130,7 +130,7 @@ def named_one(job: Any) -> str:
 
 
 def a_job(job: Any) -> Job:
-    """What is to be submitted. Raises `InvalidRequest` for what is no `Job`."""
+    """Check the type of a job to submit. Raises `InvalidRequest` if it is no `Job`."""
     if not isinstance(job, Job):
         raise InvalidRequest(
             f"a {type(job).__name__} is no Job", hint="make one of what it says: Job(command=['hostname'])"
@@ -144,7 +144,7 @@ def _printed(submission: Submission) -> str:
 
 
 def failure(submission: Submission, status: JobStatus, element: Submission | None = None) -> JobFailed:
-    """The error that explains a bad end; `element` is the one of an array whose output it shows."""
+    """Make the error for a job that has failed; of an array it shows the output of `element`."""
     kind = LostJob if status.reason is EndReason.LOST else JobFailed
     shown = element or submission
     text = f"job {submission.id} ({submission.name}) ended {status.describe()}"

@@ -1,4 +1,4 @@
-"""What a platform, its manager and the site contribute to the files of every job."""
+"""The settings of a platform, its manager and the site for the files of every job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSettings:
-    """What is the same for all jobs of an executor. For the manager's part see `Scheduler`.
+    """The settings that are the same for all jobs of an executor. Those of the manager are explained in `Scheduler`.
 
     `platform` is the name by which messages call it, `launcher` is the launch method of a job that names none, and `launch` how the site starts runs with it. The
     script waits `exit_lag_s` seconds for the exit files of jobs that it comes after.
@@ -38,7 +38,7 @@ class FileSettings:
 
 @dataclass(frozen=True)
 class JobPlace:
-    """The id of a new job, the tag by which the manager is to know it, and the job's folder."""
+    """The id of a new job, the tag that identifies it at the manager, and its folder."""
 
     id: str
     tag: str

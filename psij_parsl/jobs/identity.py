@@ -1,7 +1,8 @@
-"""Whose record is it? An id is not a job: managers lose their books, count from 1 again, and have other clusters.
+"""Decides whether a record of the manager with the id of one of our jobs is that job.
 
-A record is ours if it bears our tag, or if the manager's own time of its submission is the one that was noted when
-it was first proved ours. On the word of an id alone nothing is told of a job, and nothing is cancelled.
+An id is no proof: a manager can lose its database, count from 1 again, and have other clusters with the same ids. A
+record is ours if it has our tag, or if its submission time (the manager's own) is the one that we recorded when a
+record of the job was first proved to be ours. Without such a proof we neither report a status nor cancel.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
     from ..platforms.scheduler import Scheduler
     from .record import JobRecord
 
-_NEAR_S = 600.0  # before our intent and after our commit, in which a record without a tag may be our submission
-SAME_S = 1.5  # between two tellings of one time: managers round
+#: From so long before our intent to so long after our commit, a record without a tag may be our submission.
+_SUBMISSION_MARGIN_S = 600.0
+SAME_S = 1.5  # two times that differ by less are the same: managers round
 _HOUR_S = 3600.0
-_ODD = re.compile(r"[^!-~]|[\\^%]")  # in a folder to which a manager may not be able to write its log
+#: Characters in the path of a folder with which a manager may be unable to write its log there.
+_UNUSUAL = re.compile(r"[^!-~]|[\\^%]")
 
 
 class Whose(Enum):
-    """What a record with the id of one of our jobs is; the first two are ours."""
+    """To whom a record with the id of one of our jobs belongs; the first two mean that it is ours."""
 
     TAGGED = "it bears our tag"
     KNOWN = "it was submitted when ours was"
@@ -42,11 +45,11 @@ def whose(
     tagged: bool = False,
     past: bool = False,
 ) -> Whose:
-    """Whose record that is, which has the id of a job of ours.
+    """Decide whether a record with the id of one of our jobs is that job, or another one.
 
-    `attempt` is how often the job was started as far as is known, `clock` by how many seconds the manager's clock is
-    ahead of ours, `tagged` whether records of this kind are known to bear our tags; `past`: it is from history, which
-    may not count starts.
+    `attempt` is how often the job was started, as far as we know; `clock` by how many seconds the manager's clock is
+    ahead of ours; `tagged`: records of this kind have our tags, so one without is not ours; `past`: the record is
+    from the manager's history, which may not count starts.
     """
     named = cluster_in(entry.cluster)
     if record.cluster and named and record.cluster != named:
@@ -56,30 +59,28 @@ def whose(
         return Whose.TAGGED if entry.id in bearers else Whose.STRANGER
     if entry.attached and (entry.born is None or record.submitted is None):
         return Whose.KNOWN
-    if (
-        record.submitted is None
-    ):  # a manager that tells nothing: there is no more to be known than whether it gives tags
+    if record.submitted is None:  # this manager gives no times: only a missing tag can tell
         return Whose.STRANGER if tagged else Whose.KNOWN
     if entry.born is not None:
-        if _same(record.submitted, entry.born):
+        if _same_time(record.submitted, entry.born):
             return Whose.KNOWN
-        starts = record.status.attempt if record.status.attempt >= attempt else 0  # it grows, and never falls
-        again = (max(attempt, starts) if past else starts) > 0 and record.submitted > entry.born
-        if again and (entry.attached or not (record.foreign or _logs_elsewhere(entry, record))):
+        starts = record.status.attempt if record.status.attempt >= attempt else 0  # the count of starts never falls
+        requeued = (max(attempt, starts) if past else starts) > 0 and record.submitted > entry.born
+        if requeued and (entry.attached or not (record.foreign or _logs_elsewhere(entry, record))):
             return Whose.KNOWN
-        if not record.whole:  # the elements of such an array come one after the other
+        if not record.whole:  # else it is an element of an array, and these are submitted one after the other
             return Whose.STRANGER
     if tagged or record.foreign or _logs_elsewhere(entry, record):
-        return Whose.STRANGER  # ours would bear its tag
-    earliest, latest = entry.intended - _NEAR_S, (entry.committed or time.time()) + _NEAR_S
-    near = any(earliest <= submitted - clock <= latest for submitted in _readings(record.submitted))
-    return Whose.KNOWN if near else Whose.STRANGER
+        return Whose.STRANGER  # ours would have its tag
+    earliest, latest = entry.intended - _SUBMISSION_MARGIN_S, (entry.committed or time.time()) + _SUBMISSION_MARGIN_S
+    in_time = any(earliest <= submitted - clock <= latest for submitted in _possible_times(record.submitted))
+    return Whose.KNOWN if in_time else Whose.STRANGER
 
 
 def bearers_of(scheduler: Scheduler, record: SchedulerRecord) -> set[str]:
-    """Our ids of the submissions whose tags a record bears: in its comment, and in the path to which its log goes."""
+    """Our ids of the submissions that a record names: by a tag in its comment, and by the path of its log file."""
     bearers = set()
-    if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # no text: a stranger's
+    if isinstance(record.tag, str) and (tagged := scheduler.tagged(record.tag)):  # not a text: set by another program
         bearers.add(tagged)
     folder, _, name = record.output.rpartition("/")
     if name.startswith(MANAGER_LOG) and OUR_ID.fullmatch(parent := folder.rpartition("/")[2]):
@@ -88,16 +89,18 @@ def bearers_of(scheduler: Scheduler, record: SchedulerRecord) -> set[str]:
 
 
 def _logs_elsewhere(entry: JobRecord, record: SchedulerRecord) -> bool:
-    """Whether the log of a record without our tag goes elsewhere than that of the job would."""
-    return bool(record.output) and not (record.output.endswith("/dev/null") and _ODD.search(entry.place) is not None)
+    """Whether the log file of a record without our tag is one that the job would not have."""
+    return bool(record.output) and not (
+        record.output.endswith("/dev/null") and _UNUSUAL.search(entry.place) is not None
+    )
 
 
-def _same(one: float, other: float) -> bool:
+def _same_time(one: float, other: float) -> bool:
     return abs(one - other) < SAME_S
 
 
-def _readings(submitted: float) -> list[float]:
-    """The times that a time without a zone may be: two in the hour that comes twice, in autumn."""
+def _possible_times(submitted: float) -> list[float]:
+    """The times that a time without a time zone can mean: two in the hour that comes twice, in autumn."""
     clock_face = time.localtime(submitted)[:6]
     return [
         submitted,

@@ -1,4 +1,4 @@
-"""What a job is to come after, and whether that is met, can never be met, or is still open."""
+"""The dependencies of a job, and whether one is met, can never be met, or is still open."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .record import JobRecord
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What a job is to come after, for the manager and for the job's own script.
+    """The dependencies of a job, for the manager and for the job's own script.
 
-    `ids` are `kind:id` in the manager's ids. `guards` are pairs of a kind and the folders of a job whose exit files
-    tell how it ended, for a manager that knows any end only.
+    `ids` are `kind:id` with the manager's ids. `guards` are pairs of a kind and the folders of a job: the script
+    reads the exit files there. They are for a manager that can only wait for an end, whatever the exit code.
     """
 
     ids: Sequence[str] = ()
@@ -25,7 +25,7 @@ class Dependencies:
 
 
 class Outcome(Enum):
-    """What has become of a dependency."""
+    """Whether a dependency is met."""
 
     OPEN = "the job that it names has not ended"
     MET = "it ended as asked"
@@ -33,13 +33,13 @@ class Outcome(Enum):
 
 
 def split_dependency(text: str) -> tuple[str, str]:
-    """The kind and the job that `kind:job`, or a job alone, stands for."""
+    """Split `kind:job` into its two parts; the kind of a job alone is 'afterok'."""
     kind, colon, name = text.partition(":")
     return (kind, name) if colon else ("afterok", text)
 
 
 def outcome(kind: str, entry: JobRecord, key: str) -> Outcome:
-    """What has become of a dependency of that kind on a job of ours."""
+    """Whether a dependency of that kind on a job of ours is met, can never be met, or is open."""
     if not entry.over(key):
         return Outcome.OPEN
     ends = [entry.ended[key]] if key not in ("", "*") else list(entry.ended.values())
@@ -50,7 +50,7 @@ def outcome(kind: str, entry: JobRecord, key: str) -> Outcome:
 
 
 def unmet(journal: Journal, after: Sequence[str]) -> str:
-    """The first job that one was to come after and that ended otherwise than asked; '' if there is none."""
+    """The name of the first job among these dependencies that did not end as required; '' if there is none."""
     for text in after:
         kind, name = split_dependency(text)
         try:

@@ -35,8 +35,8 @@ NEVER_INHERITED = (
     "PSIJ_SITE",
     "PSIJ_SITE_FILE",
 )
-#: Variables of which a node's value never wins over the user's: what was chosen at the prompt, and what a module
-#: system keeps its books in, which would no longer be true; OMP_NUM_THREADS, for managers set one for all CPUs.
+#: Variables of which a node's value never wins over the user's: what the user has set at the prompt; what a
+#: module system has its state in, which would be wrong then; OMP_NUM_THREADS, for managers set one for all CPUs.
 NEVER_THE_NODES = (
     "PATH",
     "LD_LIBRARY_PATH",
@@ -78,9 +78,9 @@ def environment_text(
 ) -> str:
     """The shell text that gives a job its environment; `environ` is the submitting one.
 
-    The cluster and the site are left in it, so that jobs which it submits are of the same, and `launch` in it knows
-    its nodes. `client` is what the manager's client gets of our environment: where the script has been told to see by
-    it what the node has set (`node_settings`), that wins.
+    It also sets the cluster and the site, so that jobs which this job submits use the same ones, and so that `launch`
+    in the job knows its nodes. `client` is the environment that the manager's client gets from us. With
+    `node_settings`, the script finds out from it which variables the node has set, and these win.
     """
     client = client or {}
     own = {"PSIJ_SITE": settings.site, "PSIJ_SITE_FILE": settings.site_file}
@@ -111,16 +111,16 @@ def exports(environment: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
-def _set_by_client(given: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """Shell text that takes away what the manager's client alone was given, and handed on to the job."""
-    own = {name: value for name, value in given.items() if name not in environ and name in _CLIENTS_OWN}
+def _set_by_client(client: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Shell text that unsets variables which only the manager's client was given and which it passes to the job."""
+    own = {name: value for name, value in client.items() if name not in environ and name in _CLIENTS_OWN}
     return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())
 
 
 def _node_patterns(settings: FileSettings) -> str:
-    """The shell function that tells whether a variable, as name=value, is one that the node sets for the job.
+    """The shell function that tests whether a variable, as name=value, is one that the node sets for the job.
 
-    What is never the node's is named only where a pattern may match it.
+    Variables that are never the node's are listed only if a pattern could match them.
     """
     never = matcher(NEVER_THE_NODES)
     patterns = [f"{name}=*" for name in settings.node_settings if not never.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""From a job to the files in its folder: the script, its environment, and the elements of an array."""
+"""Makes the files in a job's folder: the script, its environment, and the elements of an array."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SCRIPT = "script.sh"
 
 @dataclass(frozen=True)
 class SubmissionRequest:
-    """All that is written for one submission, made before anything of it is on disk.
+    """The files of one submission. Their texts are made before anything is written to disk.
 
     `files` are the texts of the files in its folder by their names, the script last; `elements` the jobs of an array
-    that differ in what they run.
+    whose elements have different commands.
     """
 
     job: Job
@@ -109,10 +109,12 @@ def _script(
     elements: bool,
 ) -> str:
     template = settings.template
-    given = _template_values(settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements)
-    given["log"] = template.log_path(str(place.folder))
+    core_values = _template_values(
+        settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
+    )
+    core_values["log"] = template.log_path(str(place.folder))
     return template.render(
-        **values(job), given={name: value for name, value in given.items() if name not in template.params}
+        **values(job), given={name: value for name, value in core_values.items() if name not in template.params}
     )
 
 
@@ -127,13 +129,13 @@ def _refuse(settings: FileSettings, job: Job) -> None:
 
 
 def slug(name: str, limit: int = 200) -> str:
-    """A display name within every manager's rules; people see the name itself in our own records."""
+    """A display name changed so that every manager accepts it. Users see the unchanged name in our records."""
     text = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-")[:limit]
     return text if text[:1].isalpha() else f"job_{text}"[:limit]
 
 
 def umask() -> int:
-    """Ours, which the job gets too: a manager may start it with another."""
+    """The umask of this process, which the job gets too: a manager may start it with another."""
     now = os.umask(0o077)  # it can only be read by setting it; what another thread makes meanwhile is the owner's own
     os.umask(now)
     return now
@@ -164,7 +166,7 @@ def values(job: Job) -> dict[str, Any]:
 
 
 def requests(job: Job) -> dict[str, Any]:
-    """What this job asks beyond the ordinary, for the check that the template can say it."""
+    """The requests of a job that differ from the defaults, to check that the template can express them."""
     plain = Resources()
     asked = {name: getattr(job, name) for name in _SHAPE if getattr(job, name) != getattr(plain, name)}
     if job.num_nodes > 1:
@@ -181,7 +183,7 @@ def _template_values(
     launch: LaunchLines,
     elements: bool,
 ) -> dict[str, Any]:
-    """The values that the core itself gives the template: see `template.GIVEN`. `launch` are the lines that start the command."""
+    """The values that the core itself gives the template (see `template.GIVEN`); `launch` starts the command."""
     return {
         **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
         "id": place.id,
@@ -226,7 +228,7 @@ def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 def element_text(jobs: Sequence[Job]) -> str:
-    """What each element of an array runs, where the elements differ: a shell `case` over the index."""
+    """The shell text (a `case` over the index) with the command of each element of an array, if these differ."""
     lines = ["case $psij_index in"]
     for index, job in enumerate(jobs):
         lines += [

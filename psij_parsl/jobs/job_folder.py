@@ -1,4 +1,4 @@
-"""The files in a job's folder: the claim, by which it runs at most once, the exit file, and its output."""
+"""The files in a job's folder: the claim, by which the job runs at most once, the exit file, and the output."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from ..job import Job
 from ..system.files import private_folder, read_plain, translate_os_errors
 from .record import JobRecord
 
-_LONGEST = 4096  # bytes of a setup's text that are read
-_SHOWN = 160
-_EXIT_MOST = 4096  # bytes of an exit file that are read
-ABANDONED = "abandoned"  # the claim of a submission that we gave up
+_SETUP_BYTES = 4096  # of a setup's text that are read
+_SHOWN_CHARACTERS = 160
+_EXIT_BYTES = 4096  # of an exit file that are read
+ABANDONED = "abandoned"  # the target of the claim of a submission that we gave up
 
 
 def abandon(entry: JobRecord) -> str:
-    """Make sure that a submission which was never seen will not run; returns the id that did start, else ''.
+    """Take the claim of a submission that the manager never showed, so that it cannot run.
+
+    Returns the manager's id of the job that has the claim already, as it has started; else ''.
 
     An array has one claim for all its elements, in its own folder.
     """
@@ -27,10 +29,10 @@ def abandon(entry: JobRecord) -> str:
 
 
 def claim(folder: Path, native: str) -> str:
-    """Take the claim in a submission's folder for that id; returns the id that has it, which may be an earlier one.
+    """Take the claim in a submission's folder for that id; returns the id that has it: this one, or an earlier one.
 
-    It is a symbolic link whose target is the id of whoever has it: made in one step, also on NFS. Where something
-    else stands in its place, no script can take it: nothing of the job will run.
+    The claim is a symbolic link whose target is the id that has it: such a link is made in one step, also on NFS. If
+    there is a file or directory of that name, no script can take the claim: nothing of the job will run.
     """
     with translate_os_errors(folder):
         try:
@@ -50,7 +52,10 @@ def claimed_by(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class ExitFile:
-    """What a job's script left at its end: whose end it was, and how it came. `detail` is of a setup that failed."""
+    """What a job's script wrote at its end: the manager's id, the attempt, the exit code and the stage of the script.
+
+    `ended` is the time, in seconds since the epoch; `detail` describes a setup that failed.
+    """
 
     native: str
     attempt: int
@@ -61,35 +66,35 @@ class ExitFile:
 
     @classmethod
     def read(cls, folder: Path, native: str, same_id: Callable[[str, str], bool] = str.__eq__) -> ExitFile | None:
-        """The exit file that the job of that id left in a folder; None if there is none, or none that is whole.
+        """Read the exit file of the job with that id; None if there is none, or it is of another id or incomplete.
 
-        `same_id` tells whether two spellings are of one id.
+        `same_id` tells whether two texts are the same id.
         """
         try:
-            fields = read_plain(folder / "exit", _EXIT_MOST).decode().split()
+            fields = read_plain(folder / "exit", _EXIT_BYTES).decode().split()
             exit_file = cls(fields[0], int(fields[1]), int(fields[2]), fields[3], float(fields[4]))
         except (OSError, ValueError, IndexError):
             return None
-        sensible = 0 <= exit_file.attempt < 2**31 and 0 <= exit_file.code < 256 and 0 <= exit_file.ended < 1e11
-        if not sensible or not same_id(exit_file.native, native):
+        valid = 0 <= exit_file.attempt < 2**31 and 0 <= exit_file.code < 256 and 0 <= exit_file.ended < 1e11
+        if not valid or not same_id(exit_file.native, native):
             return None
-        return replace(exit_file, detail=_setup(folder)) if exit_file.stage == "setup" else exit_file
+        return replace(exit_file, detail=_failed_setup(folder)) if exit_file.stage == "setup" else exit_file
 
 
-def _setup(folder: Path) -> str:
-    """The text of the setup that failed, and how; '' where nobody can tell."""
+def _failed_setup(folder: Path) -> str:
+    """The text of the setup that failed, and how it failed; '' if that is not recorded."""
     try:
-        content = read_plain(folder / "setup", _LONGEST).decode("utf-8", "replace")
+        content = read_plain(folder / "setup", _SETUP_BYTES).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
     code, _, text = content.partition("\n")
     how = f"exit code {code}" if code.isdigit() else "it ended the shell, or became another program"
     shown = " ".join(text.split())
-    return f"{shown[:_SHOWN]}{'...' if len(shown) > _SHOWN else ''} ({how})"
+    return f"{shown[:_SHOWN_CHARACTERS]}{'...' if len(shown) > _SHOWN_CHARACTERS else ''} ({how})"
 
 
 def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
-    """The files to which an element's stdout and stderr go, as the job's script has it."""
+    """The files for the stdout and stderr of an element: the same as in the job's script."""
     if not job.stdout and not job.stderr:
         return folder / "stdout", folder / "stderr"
     index = key if job.array else ""

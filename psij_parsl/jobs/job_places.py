@@ -1,4 +1,4 @@
-"""Where jobs' folders lie: new ids, and their folders, each with a mark that says which state directory's it is."""
+"""Makes job ids and the folders of jobs. Each folder names the state directory to which it belongs."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from .fault_points import fault_point
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 EPOCH = 1_577_836_800  # 2020-01-01
-_OWNER = "owner"  # the link in a job's folder that says which state directory's it is
+_OWNER = "owner"  # the link in a job's folder that names the identity of its state directory
 
 
 class JobPlaces:
-    """The ids and the folders that jobs of one state directory get."""
+    """Makes the ids and the folders of the jobs of one state directory."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._spools: set[Path] = set()  # that are known to be safe
+        self._spools: set[Path] = set()  # that were checked: no other user can write there
         self._identity = ""
 
     def prepare(self, spool: Path | None = None) -> tuple[str, Path]:
-        """A new id, and where its folder is to be made. Nothing is written yet."""
+        """A new job id and the path of its folder. Nothing is written yet."""
         job_id = new_id()
         return job_id, (spool or self.home / "jobs") / job_id
 
     @property
     def identity(self) -> str:
-        """What this state directory is known by in the folders of its jobs. A copy of it is another one."""
+        """The identity of this state directory, which the folders of its jobs name. A copy of it has another one."""
         if not self._identity:
-            place = private_folder(self.home) / "identity"
-            with translate_os_errors(place):
+            path = private_folder(self.home) / "identity"
+            with translate_os_errors(path):
                 inode = f".{self.home.stat().st_ino}"
-                known = os.readlink(place) if os.path.islink(place) else ""
-                if not known.endswith(inode):
-                    fresh = f"{random.SystemRandom().getrandbits(64):016x}"
-                    if known:  # of the directory that this one is a copy of
-                        os.symlink(fresh + inode, self.home / f".{fresh}")
-                        os.replace(self.home / f".{fresh}", place)
+                recorded = os.readlink(path) if os.path.islink(path) else ""
+                if not recorded.endswith(inode):
+                    new_identity = f"{random.SystemRandom().getrandbits(64):016x}"
+                    if recorded:  # this directory is a copy, and that is the identity of the original
+                        os.symlink(new_identity + inode, self.home / f".{new_identity}")
+                        os.replace(self.home / f".{new_identity}", path)
                     else:
                         with suppress(FileExistsError):  # another process has just done it
-                            os.symlink(fresh + inode, place)
-                self._identity = os.readlink(place)
+                            os.symlink(new_identity + inode, path)
+                self._identity = os.readlink(path)
         return self._identity
 
     def make_folder(self, folder: Path) -> bool:
-        """Make a job's folder; False if another process has just taken that id."""
+        """Make the folder of a job; False if another process has just taken that id."""
         identity = self.identity
         try:
             if folder.parent not in self._spools:
@@ -75,7 +75,7 @@ class JobPlaces:
 
 
 def owner_of(folder: Path) -> str:
-    """The identity of the state directory that a job's folder belongs to; '' for one that does not say."""
+    """The identity of the state directory to which a job's folder belongs; '' if the folder does not name one."""
     try:
         return os.readlink(folder / _OWNER)
     except OSError:
@@ -83,7 +83,7 @@ def owner_of(folder: Path) -> str:
 
 
 def new_id() -> str:
-    """Ten characters, sorted by time, that nobody mixes up with a manager's number."""
+    """A new job id: ten characters that sort by time. It is never a number, as the managers' ids may be."""
     number = int(time.time()) - EPOCH
     time_part = ""
     for _ in range(6):

@@ -1,16 +1,17 @@
-"""The record of every job: one log and the segments beside it for all processes of a user, one folder per job.
+"""The journal: the records of all jobs of a user, in one log and its segments, shared by all processes.
 
-The log `journal.jsonl` holds one event a line; what a job is, is what its lines add up to. Writers append under
-a file lock; readers take none, for a line is there whole or is passed over. A line that a killed writer left torn
-harms nothing but itself. Now and then, when that at least halves the log, a writer moves the records of jobs that have
-ended into segments (see `segments`), which are never changed, and swaps in a log of what is left. All of that is made
-ready before the lock is taken; under it only what others have written meanwhile is copied, and the new log renamed.
-Its first line names the segments that count, so the rename is the commit: what a killed writer had prepared is not
-looked at, and removed by a later one.
+The log `journal.jsonl` holds one event on each line; the record of a job is the sum of its events. Writers append
+under a file lock. Readers take no lock: a line that is not complete is skipped, so a line that a killed writer left
+incomplete damages no other line. From time to time, when that at least halves the log, a writer moves the records of
+ended jobs into segments (see `segments`), which are never changed, and replaces the log by a new one with the rest.
+It prepares all of that before it takes the lock; under the lock it only copies what others have written meanwhile,
+and renames the new log. The first line of a log names the valid segments, so the rename is the commit: what a killed
+writer had prepared is not read, and a later writer removes it.
 
-Order of a submission, so that `kill -9` at any instruction loses no job and doubles none: the folder, the script,
-`intend` (on disk before anything is sent), the manager, `commit`. An intent without a commit is looked for by its
-tag in the manager's own answers, or given up by taking the claim that its script would need to start.
+A submission has these steps, so that `kill -9` at any instruction neither loses a job nor submits it twice: make the
+folder, write the script, `intend` (on disk before anything is sent), the manager's submit command, `commit`. A job
+that has an intent and no commit is looked for by its tag in the manager's answers. If it is not there, it is given
+up: we take the claim without which its script cannot start.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Journal(JournalReader):
 
     def __init__(self, home: Path | None = None) -> None:
         super().__init__(home)
-        self._complaint = ""  # the last one about what could not be written down
+        self._last_failure = ""  # the last reason why events could not be written
 
     # ---- folders -------------------------------------------------------------------------------------------
 
@@ -58,26 +59,29 @@ class Journal(JournalReader):
 
     @property
     def identity(self) -> str:
-        """What this state directory is known by in the folders of its jobs. A copy of it is another one."""
+        """The identity of this state directory, which the folders of its jobs name. A copy of it has another one."""
         return self._places.identity
 
     def prepare(self, spool: Path | None = None) -> tuple[str, Path]:
-        """A new id, and where its folder is to be made. Nothing is written yet."""
+        """A new job id and the path of its folder. Nothing is written yet."""
         return self._places.prepare(spool)
 
     def make_folder(self, folder: Path) -> bool:
-        """Make a job's folder; False if another process has just taken that id."""
+        """Make the folder of a job; False if another process has just taken that id."""
         return self._places.make_folder(folder)
 
     def new_folder(self, spool: Path | None = None) -> tuple[str, Path]:
-        """A new id and its folder, made: no other process has either."""
-        while True:  # two ids of one second may meet
+        """Make a new job id and its folder, which no other process has."""
+        while True:  # two processes may choose one id in the same second
             job_id, folder = self.prepare(spool)
             if self.make_folder(folder):
                 return job_id, folder
 
     def briefly(self) -> AbstractContextManager[None]:
-        """For who only looks: what it learns is written down if the lock is to be had soon, else by a later look."""
+        """Wait only briefly for the lock inside the `with` block: for processes that only ask for statuses.
+
+        What such a process could not write is learnt and written again by a later one.
+        """
         return self._log.briefly()
 
     # ---- writing -------------------------------------------------------------------------------------------
@@ -85,7 +89,10 @@ class Journal(JournalReader):
     def intend(self, entry: JobRecord, job: Job | None = None, elements: Sequence[Job] = ()) -> JobRecord:
         """Record, durably, that a submission is about to be sent."""
         if job is not None:
-            data = {"job": job.to_dict(), **({"elements": [each.to_dict() for each in elements]} if elements else {})}
+            data = {
+                "job": job.to_dict(),
+                **({"elements": [element.to_dict() for element in elements]} if elements else {}),
+            }
             write_new(entry.folder / "job.json", json.dumps(data))
         fault_point("written")
         entry = replace(entry, intended=time.time(), owner=process_identity())
@@ -96,7 +103,7 @@ class Journal(JournalReader):
     def commit(
         self, entry: JobRecord, native: str, *, sure: bool = False, elements: Sequence[str] = (), cluster: str = ""
     ) -> JobRecord:
-        """Record the id that the manager gave, and what else is known of the job with it."""
+        """Record the id that the manager gave, and what else its answer tells about the job."""
         fault_point("submitted")
         now = time.time()
         details = {"sure": sure, "elements": list(elements), "cluster": cluster}
@@ -115,21 +122,24 @@ class Journal(JournalReader):
         )
 
     def born(self, times: Mapping[str, float]) -> None:
-        """Record the manager's own time of submission of these jobs, by our ids; as `end` where that cannot be."""
-        self._learnt([{"e": "born", "id": job_id, "t": born} for job_id, born in times.items()])
+        """Record the manager's own submission times of jobs, by our ids.
+
+        If they cannot be written there is a warning and no error, as in `end`.
+        """
+        self._append_or_warn([{"e": "born", "id": job_id, "t": born} for job_id, born in times.items()])
 
     def dropping(self, entry: JobRecord, key: str, status: JobStatus) -> None:
-        """Record that the manager is about to be told to forget a failed job, which ended with that status."""
+        """Record, durably, the final status of a failed job that is about to be removed from the manager."""
         self._log.append([{"e": "drop", "id": entry.id, "k": key, "s": plain_status(status)}], durable=True)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Take records away: a submission that the manager refused, or one that is cleaned up."""
+        """Remove records: of a submission that the manager refused, or of a job that is cleaned up."""
         self._log.append([{"e": "gone", "id": job_id} for job_id in ids])
 
     def cancel_asked(self, keys: Iterable[tuple[str, str]], *, sent: bool = True) -> None:
-        """Record that these (id, element key) were asked to be cancelled; '*' means every element.
+        """Record that a user asked to cancel these (id, element key); the key '*' means every element.
 
-        With `sent` False the manager will be told once it shows the job.
+        With `sent` False the cancel command is sent later, when the manager shows the job.
         """
         unsent = {} if sent else {"unsent": True}
         self._log.append(
@@ -137,35 +147,36 @@ class Journal(JournalReader):
         )
 
     def cancel_failed(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Take back `cancel_asked`: the manager was not told, and how they end has another reason."""
+        """Undo `cancel_asked`: the cancel command failed, so if these jobs end, that has another reason."""
         self._log.append([{"e": "uncancel", "id": job_id, "k": key} for job_id, key in keys])
 
     def twins(self, entry: JobRecord, natives: Sequence[str]) -> None:
-        """Record second copies of a submission, which were ended."""
+        """Record duplicate submissions of a job, by the manager's ids. They were cancelled, or had ended."""
         if entry.open:
             self._log.append([{"e": "twin", "id": entry.id, "natives": list(natives)}])
-        else:  # its record may be in a segment, which is never changed: a new one takes its place
+        else:  # its record may be in a segment, which is never changed: a new record replaces it
             self._log.append([{"e": "again", **plain(replace(entry, twins=(*entry.twins, *natives)))}])
 
     def end(self, ends: Mapping[tuple[str, str], JobStatus]) -> None:
-        """Record final statuses by (id, element key). One that is recorded already stays.
+        """Record final statuses by (id, element key). A status that is recorded already is not replaced.
 
-        Where they cannot be written down (a full disk, a lock that is not to be had), that is said and no error: the
-        next look learns them again.
+        If they cannot be written (a full disk, a lock that another process holds), there is a warning and no error:
+        the next query learns them again.
         """
-        known = self.some({job_id for job_id, _ in ends})
+        recorded = self.some({job_id for job_id, _ in ends})
         events = [
             {"e": "end", "id": job_id, "k": key, "s": plain_status(status)}
             for (job_id, key), status in ends.items()
-            if job_id in known and key not in known[job_id].ended
+            if job_id in recorded and key not in recorded[job_id].ended
         ]
-        self._learnt(events)
+        self._append_or_warn(events)
 
-    def _learnt(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def _append_or_warn(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Append events that a later query would learn again. A failure is a warning, given once for each reason."""
         try:
             self._log.append(events)
-            self._complaint = ""
+            self._last_failure = ""
         except JournalError as error:
-            if self._complaint != error.message:
-                self._complaint = error.message
-                log.warning("what was learnt could not be written down, a later look will do that: %s", error)
+            if self._last_failure != error.message:
+                self._last_failure = error.message
+                log.warning("what the manager answered could not be recorded, a later query will do that: %s", error)

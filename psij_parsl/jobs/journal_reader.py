@@ -1,4 +1,4 @@
-"""Reading the journal: the records of all jobs, and what people name of them."""
+"""Reads the journal: the records of all jobs, and of those that a user names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .shelf import Recorded, Shelf
 
 
 class JournalReader:
-    """What the journal under one state directory says. Safe for threads, and beside processes that write to it."""
+    """Reads the journal of one state directory. Safe for threads, and while other processes write to it."""
 
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or default_home()
@@ -28,48 +28,51 @@ class JournalReader:
 
     @property
     def new(self) -> bool:
-        """Whether nothing was ever recorded here."""
+        """Whether no job was ever recorded here."""
         return not self.path.exists()
 
     def entries(self) -> Recorded:
-        """All records by id, oldest first, as of now. They are read as they are looked at, not kept."""
+        """All records by id, oldest first, as of now. They are read from disk on access, and not kept in memory."""
         with self._log.current():
-            return Recorded(dict(self._log.known.records), self._log.known.shelf())
+            return Recorded(dict(self._log.contents.records), self._log.contents.shelf())
 
     def open_entries(self) -> dict[str, JobRecord]:
-        """Those of `entries` that have not ended, without the cost of looking at the others."""
+        """The records of jobs that have not ended, by id. The others are not read."""
         with self._log.current():
-            records = self._log.known.records
+            records = self._log.contents.records
             ids = [job_id for job_id, record in records.items() if is_open(record)]
             return {job_id: record_of(records, job_id) for job_id in ids}
 
     def some(self, ids: Iterable[str]) -> dict[str, JobRecord]:
-        """The records of these ids, as far as there are any."""
+        """The records with these ids. Ids without a record are left out."""
         wanted = list(dict.fromkeys(ids))
         with self._log.current():
-            records = self._log.known.records
+            records = self._log.contents.records
             entries = {job_id: record_of(records, job_id) for job_id in wanted if job_id in records}
             if len(entries) == len(wanted):
                 return entries
-            shelf = self._log.known.shelf()
+            shelf = self._log.contents.shelf()
         entries |= shelf.some(job_id for job_id in wanted if job_id not in entries)
         return {job_id: entries[job_id] for job_id in wanted if job_id in entries}
 
     def recent(self, *, after: float = 0.0, count: int = 0) -> dict[str, JobRecord]:
-        """The records submitted since then (seconds since the epoch), the newest so many of them; oldest first."""
+        """The records submitted since `after` (seconds since the epoch), of these the newest `count`; oldest first.
+
+        With `count` 0 it is all of them.
+        """
         live, shelf = self._all()
         entries = [entry for entry in live if entry.intended >= after]
         both = sorted([*shelf.recent(after, count), *entries], key=attrgetter("intended"))
         return {entry.id: entry for entry in both[-count if count else 0 :]}
 
     def aged(self, before: float) -> Iterator[JobRecord]:
-        """The records submitted before then, in no order."""
+        """The records submitted before that time, in no order."""
         live, shelf = self._all()
         yield from (entry for entry in live if entry.intended <= before)
         yield from shelf.aged(before)
 
     def places(self) -> tuple[set[str], set[str]]:
-        """All ids, and all folders in which jobs' folders lie."""
+        """All ids, and the parent directories of all jobs' folders."""
         live, shelf = self._all()
         ids, roots = shelf.places()
         return ids | {entry.id for entry in live}, roots | {os.path.dirname(entry.place) for entry in live}
@@ -77,35 +80,38 @@ class JournalReader:
     def _all(self) -> tuple[list[JobRecord], Shelf]:
         """The records in the log, and those in segments."""
         with self._log.current():
-            records = self._log.known.records
-            return [record_of(records, job_id) for job_id in records], self._log.known.shelf()
+            records = self._log.contents.records
+            return [record_of(records, job_id) for job_id in records], self._log.contents.shelf()
 
     def damage(self) -> int:
         """How many lines of the log and its segments cannot be read."""
         with self._log.current():
-            bad, shelf = self._log.known.damaged, self._log.known.shelf()
+            bad, shelf = self._log.contents.damaged, self._log.contents.shelf()
         return bad + shelf.damage()
 
     def listen(self) -> set[str]:
-        """A set to which the ids of jobs are added as their last end is read in the log, from now on: see `heard`."""
+        """Start to collect the ids of jobs that end, from now on: returns the set to which they are added.
+
+        A job is added when the end of its last element is read in the log. `heard` reads the set, `unlisten` stops.
+        """
         ended: set[str] = set()
         with self._log.current():
-            self._log.known.listeners.append(ended)
+            self._log.contents.listeners.append(ended)
         return ended
 
     def heard(self, ended: set[str]) -> set[str]:
-        """What is in that set by now, which is emptied. It costs no look at segments."""
+        """Take all ids out of a set that `listen` returned, and return them. No segment is read for that."""
         with self._log.current():
             taken = set(ended)
             ended.clear()
         return taken
 
     def unlisten(self, ended: set[str]) -> None:
-        """No more is added to that set."""
+        """Stop adding ids to a set that `listen` returned."""
         self._log.unlisten(ended)
 
     def get(self, job_id: str) -> JobRecord:
-        """The record of that id. Raises `UnknownJob`."""
+        """The record with that id. Raises `UnknownJob`."""
         entry = self.some([job_id]).get(job_id)
         if entry is None:
             raise UnknownJob(f"there is no job {job_id!r} in the journal", hint="`psij-run list --all` shows all")
@@ -127,14 +133,15 @@ class JournalReader:
     ) -> list[JobPart]:
         """The (entry, element key) that selectors name: ids of ours or the manager's, `last`, `all`, ID_3, last_3.
 
-        A whole array is given as each of its elements, or with `elements=False` once, with the key '*'.
-        `all` means those not ended. A manager's id is looked for among all jobs, or among those `of` one (platform,
-        cluster); an open one goes before those that have ended, and a later one before an earlier. Raises
-        `UnknownJob` with the selector that names nothing, `InvalidRequest` for one that could mean several.
+        A whole array gives a pair for each element, or with `elements=False` one pair with the key '*'.
+        `all` means the jobs that have not ended. An id of the manager is looked for among all jobs, or among those
+        `of` one (platform, cluster). If several jobs have it, an open job is preferred to an ended one, and a later
+        job to an earlier. Raises `UnknownJob` for a selector that names no job, `InvalidRequest` for one that could
+        mean several.
         """
         from .selectors import find
 
         with self._log.current():
-            known = self._log.known
-            records, shelf, last = dict(known.records), known.shelf(), known.latest
+            contents = self._log.contents
+            records, shelf, last = dict(contents.records), contents.shelf(), contents.latest
         return find(selectors, records, shelf, last, elements=elements, of=of)

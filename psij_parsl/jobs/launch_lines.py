@@ -1,4 +1,4 @@
-"""The shell lines of a job's script that start its command: as it is, or as so many ranks by a launch method."""
+"""Makes the shell lines of a job's script that start its command, directly or as ranks with a launch method."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _CODES = "@codes@"  # stands for the file of an element's failing exit codes, wh
 _CODES_FILE = '"$PSIJ_JOB_FOLDER/codes"'
 _QUOTED = re.compile(r"""\"(?:\\.|[^"\\])*"|'[^']*'(?:"'"'[^']*')*""")  # a word, or a part of one
 
-_FOUND = ("psij_launcher", "psij_words")  # variables that a launch method's `lines` set
+_PROGRAM_VARIABLES = ("psij_launcher", "psij_words")  # variables that a launch method's `lines` set
 
 
 class LaunchLines(NamedTuple):
-    """The shell lines of a script that start its command, "$@": `start` is the last one, which becomes the command."""
+    """The shell lines that start a script's command, "$@"; `start` is the last one, which becomes the command."""
 
     before: str
     start: str
@@ -36,7 +36,7 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
     launch method can do it.
     """
     if job.job_mode == "script":
-        if job.launcher:  # not needed, and yet a name that there is not is a mistake
+        if job.launcher:  # not needed, but an unknown name is a mistake
             find_launcher(job.launcher)
         return LaunchLines("", '  exec -- "$@"')
     from ..runs.binding import THREADS, Wrapper
@@ -69,8 +69,8 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
         before.append(f"psij_program_{number}={text}")
         line = line.replace(text, f'"$psij_program_{number}"')
     start = ""
-    if found := next((variable for variable in _FOUND if variable in line), ""):
-        start += f"  # ${found}: the {name} that is found on the node, by {LAUNCHER} in the job's folder\n"
+    if variable := next((name_set for name_set in _PROGRAM_VARIABLES if name_set in line), ""):
+        start += f"  # ${variable}: the {name} that is found on the node, by {LAUNCHER} in the job's folder\n"
     if "psij_rank" in line:
         start += f"  # $psij_rank: starts each rank, with {WRAPPER} in the job's folder\n"
     if codes:
@@ -83,5 +83,5 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
 
 
 def is_wrapped(job: Job) -> bool:
-    """Whether its ranks may be told their GPUs one by one, or watched by our wrapper."""
+    """Whether our wrapper may start its ranks: to give each rank its GPUs, or to note exit codes."""
     return job.job_mode == "serial" or (job.gpus_per_rank > 0 and job.job_mode == "mpi")

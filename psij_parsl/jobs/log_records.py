@@ -1,4 +1,4 @@
-"""What the lines of the journal's log add up to."""
+"""Builds the jobs' records from the events in the journal's log."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .record_lines import Records, apply, is_open, line_of, valid
 from .segments import Segment, found_in, may_hold
 from .shelf import Shelf
 
-HEAD = 64  # bytes at the beginning of a log that tell it from the one before it was rewritten
-#: What data that is no record raises where it is read as one.
+HEAD = 64  # bytes at the beginning of a log; they differ after it was rewritten
+#: The exceptions that damaged data raise when they are read as a record.
 DAMAGE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class LogRecords:
-    """The records of the jobs in the log, by id, and what it says of those that are in segments."""
+    """The records of the jobs in the log, by id, and what the log says about those in segments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder  # of the segments
-        self.listeners: list[set[str]] = []  # each is given the ids of jobs as their last end is read
+        self.listeners: list[set[str]] = []  # a job's id is added to each set when its last end is read
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew, with an empty log."""
+        """Forget everything, as for an empty log."""
         self.records: Records = {}  # in the order of their submission
         self.forgotten: set[str] = set()
-        self.segment_names: list[str] | None = None  # those that count; None: the log does not say
-        self.latest = ""  # the last one submitted
+        self.segment_names: list[str] | None = None  # the valid ones; None: the log does not say
+        self.latest = ""  # the id of the job that was submitted last
         self.ended_bytes = 0  # of ended records in the log
         self.damaged = 0  # lines that could not be read
 
     def take(self, text: bytes) -> None:
-        """Take in whole lines. A damaged one costs that line only."""
+        """Apply the events in these lines, which must be complete. A damaged line is counted and skipped."""
         lines = text.splitlines()
         for line, event in zip(lines, _events(lines), strict=True):
             try:
@@ -90,8 +90,8 @@ class LogRecords:
                 self.ended_bytes += len(packed)
 
     def shelf(self) -> Shelf:
-        """What the segments hold. The caller has just caught up."""
-        if self.segment_names is None:  # no rewriting yet; or the line is damaged that names them, and then all count
+        """The records in the segments. The caller must have read the log to its end just before."""
+        if self.segment_names is None:  # never rewritten, or the line with the names is damaged: all are used
             return Shelf(found_in(self.folder), frozenset(self.forgotten), dict(self.records), exact=False)
         segments = [Segment.named(self.folder / name) for name in self.segment_names]
         return Shelf(
@@ -100,7 +100,7 @@ class LogRecords:
 
 
 def _events(lines: Sequence[bytes]) -> Sequence[Any]:
-    """What each line says; None for one that cannot be read."""
+    """The event in each line; None for a line that cannot be read."""
     try:
         events: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
         if len(events) == len(lines) and b"" not in lines:
@@ -113,5 +113,5 @@ def _events(lines: Sequence[bytes]) -> Sequence[Any]:
 def _event(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except (RecursionError, ValueError):  # torn by a kill: its job is found again by its tag
+    except (RecursionError, ValueError):  # its writer was killed; recovery finds the job again by its tag
         return None

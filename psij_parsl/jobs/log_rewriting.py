@@ -1,4 +1,4 @@
-"""The log is written anew: without what was overtaken, and with the records of ended jobs in segments."""
+"""Rewrites the log: outdated events are dropped, and the records of ended jobs are moved into segments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .shelf import Shelf, without
 
 
 class LogCopy(NamedTuple):
-    """What a process has read of the log: the file's inode and first bytes, and all before `offset`."""
+    """What a process has read of the log: the inode and first bytes of the file, and all records before `offset`."""
 
     inode: int
     head: bytes
@@ -30,51 +30,52 @@ class LogCopy(NamedTuple):
 
 
 def rewrite(path: Path, folder: Path, copy: LogCopy, locked: Callable[[], AbstractContextManager[None]]) -> bool:
-    """Write the log anew without what was overtaken and what has ended; False where that would not halve it.
+    """Rewrite the log without outdated events and ended jobs; False if that would not halve it.
 
-    `path` is the log's, `folder` that of the segments; `locked()` is the log's own lock. Raises `JournalError` or
-    `OSError` where it cannot be done, and then all is as it was.
+    `path` is the log's path, `folder` the directory of the segments; `locked()` holds the log's lock. Raises
+    `JournalError` or `OSError` if it cannot be done: then everything is as before.
     """
-    fresh = path.with_suffix(".new")
+    new_path = path.with_suffix(".new")
     moved = {
         job_id: record
         for job_id, record in copy.records.items()
         if isinstance(record, bytes) and job_id != copy.latest and may_hold(job_id, record)
     }
-    stay, rewritten, marks = without(copy.shelf, copy.forgotten, moved.keys())
-    kept = [json.dumps({"e": "gone", "id": job_id}, separators=(",", ":")).encode() for job_id in sorted(marks)]
-    kept += [line_of(record) for job_id, record in copy.records.items() if job_id not in moved]
-    if 2 * sum(len(line) + 1 for line in kept) > copy.offset:
+    kept_segments, rewritten, marks = without(copy.shelf, copy.forgotten, moved.keys())
+    lines = [json.dumps({"e": "gone", "id": job_id}, separators=(",", ":")).encode() for job_id in sorted(marks)]
+    lines += [line_of(record) for job_id, record in copy.records.items() if job_id not in moved]
+    if 2 * sum(len(line) + 1 for line in lines) > copy.offset:
         return False
-    made_now: list[Segment] = []
+    new_segments: list[Segment] = []
     try:
-        made_now = write(folder, rewritten | moved)
-        segments = [*stay, *made_now]
+        new_segments = write(folder, rewritten | moved)
+        segments = [*kept_segments, *new_segments]
         names = [segment.path.name for segment in segments]
         first = {"e": "log", "rewritten": random.random(), "last": copy.latest, "segments": names}
-        text = b"\n".join([json.dumps(first, separators=(",", ":")).encode(), *kept, b""])
-        with open(fresh, "wb", buffering=0, opener=_private) as file:
+        text = b"\n".join([json.dumps(first, separators=(",", ":")).encode(), *lines, b""])
+        with open(new_path, "wb", buffering=0, opener=_private) as file:
             write_all(file.fileno(), text, 0)
             os.fsync(file.fileno())
     except (JournalError, OSError):
-        _remove(fresh, *(segment.path for segment in made_now))
+        _remove(new_path, *(segment.path for segment in new_segments))
         raise
     with locked():
-        swapped = _swap(path, fresh, copy)
+        swapped = _swap(path, new_path, copy)
     if not swapped:
-        _remove(fresh, *(segment.path for segment in made_now))
+        _remove(new_path, *(segment.path for segment in new_segments))
         raise JournalError("the log was replaced meanwhile, or there is no room")
-    # Whatever stops us in the swap, it may have been made: then what was written stays, for a later sweep.
+    # If an exception ends the swap, the new log may be in place all the same: so the new segments stay, and a later
+    # sweep removes them if they are not needed.
     for segment in copy.shelf.segments:
-        if segment not in stay:
-            os.utime(segment.path)  # from now on nobody begins to read it
+        if segment not in kept_segments:
+            os.utime(segment.path)  # its age counts from now: no process begins to read it any more
     sweep(folder, segments)
     return True
 
 
-def _swap(path: Path, fresh: Path, copy: LogCopy) -> bool:
-    """Put the new log in the place of the old one, with what was written to that beyond the copy. Under its lock."""
-    with open(path, "rb", buffering=0) as old, open(fresh, "ab", buffering=0) as file:
+def _swap(path: Path, new_path: Path, copy: LogCopy) -> bool:
+    """Replace the old log by the new one, after copying what was appended since the copy. The caller has its lock."""
+    with open(path, "rb", buffering=0) as old, open(new_path, "ab", buffering=0) as file:
         stat = os.fstat(old.fileno())
         replaced = stat.st_ino != copy.inode or not old.read(HEAD).startswith(copy.head)
         if replaced or stat.st_size < copy.offset:
@@ -86,7 +87,7 @@ def _swap(path: Path, fresh: Path, copy: LogCopy) -> bool:
                 os.fdatasync(file.fileno())
             except OSError:
                 return False
-    os.replace(fresh, path)
+    os.replace(new_path, path)
     return True
 
 
@@ -100,7 +101,7 @@ def _remove(*paths: Path) -> None:
 
 
 def write_all(log: int, text: bytes, size: int) -> None:
-    """Write, or put the file back as it was (a full disk may take a part of the text)."""
+    """Write all of the text, or restore the file: a full disk may take only a part of it."""
     try:
         rest = memoryview(text)
         while rest:

@@ -22,7 +22,7 @@ def native_id(scheduler: Scheduler, entry: JobRecord, key: str) -> str:
 
 
 def command_ids(scheduler: Scheduler, entry: JobRecord, key: str) -> list[str]:
-    """The ids by which the manager's commands reach one element, or with '' or '*' all that have not ended."""
+    """The ids for the manager's commands to reach one element, or with '' or '*' all elements that have not ended."""
     if key not in ("", "*"):
         return [native_id(scheduler, entry, key)]
     if any(entry.elements):
@@ -35,14 +35,14 @@ def command_ids(scheduler: Scheduler, entry: JobRecord, key: str) -> list[str]:
 
 
 def whole_id(scheduler: Scheduler, record: SchedulerRecord) -> str:
-    """The id of the submission that a record is of."""
+    """The manager's id of the submission to which a record belongs: for an element, the id of the array."""
     return record.whole or scheduler.whole(record.id)
 
 
 def element_ids(scheduler: Scheduler, entry: JobRecord, records: Iterable[SchedulerRecord]) -> tuple[str, ...]:
-    """The ids of an array's elements where they are no function of its own, '' for those that are not known yet.
+    """The ids of an array's elements if they cannot be computed from its own; '' for ids that are not known yet.
 
-    Records tell them; and so do, of elements that are not in the manager's books any more, the claims they left.
+    They are in the manager's records. For elements that the manager has forgotten they are in the claims.
     """
     if not (entry.array and scheduler.lone_elements):
         return ()

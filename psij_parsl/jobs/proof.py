@@ -1,4 +1,4 @@
-"""Whether the manager's id of a job of ours still is that job: nothing is cancelled on the word of an id alone."""
+"""Proves that a job of ours still has its manager's id. Without that proof no job is cancelled, held or released."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .snapshot import View
 
 log = logging.getLogger(__name__)
 
-_SURE_S = 60.0  # how long an id that stood alone in the answer to a submit is proof
-_PROOF_S = 600.0  # likewise a record that was proved to be ours
+_SURE_S = 60.0  # age up to which an id is proof that was the only one in the answer to the submit command
+_PROOF_S = 600.0  # age up to which a record is proof that was proved to be ours
 
 
 def meant(channel: Channel, name: str) -> JobPart | None:
-    """The job of ours that an id of ours or the manager's means, and its key; None if it is none of ours.
+    """The job of ours, and the key of its element, that an id of ours or of the manager means; None for another job.
 
-    An id of the manager's may have been ours, and be another job's by now: so it is asked, unless the last answer
-    showed ours. Raises `Unavailable` where it does not answer, and ours has ended.
+    The manager may have given the id of a job of ours to another job since. So it is asked, unless its last answer
+    showed our job. Raises `Unavailable` if it does not answer and our job has ended.
     """
     try:
         entry, key = find_part(channel, name)
@@ -51,12 +51,12 @@ def meant(channel: Channel, name: str) -> JobPart | None:
     record = answer.of(name)
     if record is None:
         return entry, key
-    known = entry.ended.get(first) or view.status(first_id) or JobStatus()
+    status = entry.ended.get(first) or view.status(first_id) or JobStatus()
     owner = whose(
         scheduler,
         entry,
         record,
-        attempt=known.attempt,
+        attempt=status.attempt,
         clock=view.clock,
         tagged=view.tagged,
         past=scheduler.plain_id(name) in answer.past,
@@ -65,21 +65,22 @@ def meant(channel: Channel, name: str) -> JobPart | None:
 
 
 def split_by_proof(channel: Channel, parts: Sequence[JobPart]) -> tuple[list[JobPart], list[JobPart]]:
-    """Those that the manager is proved to have, under the ids that we know; and the others. Ended ones are in neither.
+    """Split jobs: those that are proved to have their ids at the manager, and the others. Ended jobs are in neither.
 
-    An id is not a job: by now it may be another one's. So the manager is asked first. Where its answer shows no job
-    of that id, or none is to be had, an id that it gave alone a minute ago at most is proof, and a record of ours
-    that it has shown in the last ten; without an answer an older one.
+    The manager may have given the id to another job since, so it is asked first. If its answer has no job with that
+    id, or if there is no answer, two things are proof: the id was the only one in its answer to a submit command, at
+    most a minute ago; or it has shown a record that is ours, in the last ten minutes. Without an answer an older
+    record is proof, too.
     """
     if not any(entry.native for entry, _ in parts):
         return [], list(parts)
     now = time.time()
-    silent = False
+    no_answer = False
     try:
         view = channel.snapshot.ask(lambda old: refresh(channel, old), since=now)
     except Unavailable as error:
-        silent, view = True, channel.snapshot.view()
-        log.warning("%s; what is cancelled was seen %s", error.message, _seen(view))
+        no_answer, view = True, channel.snapshot.view()
+        log.warning("%s; the jobs were last seen %s", error.message, _seen(view))
     fresh = channel.journal.some({entry.id for entry, _ in parts})
     left = [(fresh.get(entry.id, entry), key) for entry, key in parts]
     left = [(entry, key) for entry, key in left if not entry.over(key)]
@@ -88,11 +89,11 @@ def split_by_proof(channel: Channel, parts: Sequence[JobPart]) -> tuple[list[Job
         keys = [element_key for element_key in entry.keys_of(key) if element_key not in entry.ended]
         seen = max((view.proved(element_id(entry, element_key)) for element_key in keys), default=0.0)
         sure = entry.sure and 0 <= now - entry.committed < _SURE_S
-        known = seen >= now - _PROOF_S or sure or (silent and seen > 0)
-        if entry.native and known and not any(element_id(entry, name) in view.strangers for name in keys):
+        is_proved = seen >= now - _PROOF_S or sure or (no_answer and seen > 0)
+        if entry.native and is_proved and not any(element_id(entry, name) in view.strangers for name in keys):
             proved.append((entry, key))
     return proved, [part for part in left if part not in proved]
 
 
 def _seen(view: View) -> str:
-    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when it was submitted"
+    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when they were submitted"

@@ -1,8 +1,9 @@
-"""Decides each job's status from the manager's records, the exit file and the journal.
+"""Brings the journal up to date: one query about all open jobs, and the status of each job from its answer.
 
-`reconcile` asks the manager once about all open jobs of a platform and cluster. It takes the records that were proved
-to be ours (see `evidence`), decides about each job (see `verdict`), finds submissions that were cut short and ends
-second copies (see `recovery`), and tells the manager what it could not be told before.
+`reconcile` asks the manager once about all open jobs of a platform and cluster. It selects the records that are
+proved to be ours (see `evidence`), recovers interrupted submissions and cancels duplicates (see `recovery`), decides
+the status of each job from the manager's record, the exit file and the journal (see `verdict`), and sends the cancel
+commands that could not be sent before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _SUBMITTED = JobStatus(JobState.QUEUED)
 
 
 def held_until_dropped(record: SchedulerRecord) -> SchedulerRecord:
-    """The record of a job that has failed and stays in the manager's books, as it is until it has been dropped."""
+    """The record of a failed job that the manager still keeps, shown as held until it is removed."""
     status = replace(record.status, state=JobState.QUEUED, reason=None, ended=None, held=True)
     return record._replace(status=status, leftover=False)
 
@@ -45,23 +46,23 @@ def held_until_dropped(record: SchedulerRecord) -> SchedulerRecord:
 def reconcile(channel: Channel, old: View) -> View:
     """Ask the manager about every open job and return the new view; ends go into the journal.
 
-    Raises `Unavailable` when the manager gave no answer: then nothing has changed. From one that can never answer
-    nothing is heard, and the exit files count.
+    Raises `Unavailable` if the manager gave no answer: then nothing has changed. If the manager can never answer,
+    there are no records, and the exit files decide.
     """
     asked = time.time()  # before the journal is read: a job committed later is not expected
-    platform, cluster = channel.platform, channel.cluster  # of thousands of entries
+    platform, cluster = channel.platform, channel.cluster  # local variables: there may be thousands of records
     entries = [
         entry
         for entry in channel.journal.open_entries().values()
         if entry.platform == platform and entry.cluster == cluster
     ]
-    with _uncollected():
+    with _without_garbage_collector():
         return _Reconciliation(channel, old, entries, asked).view()
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would look through all that an answer is made of, again and again."""
+def _without_garbage_collector() -> Iterator[None]:
+    """Switch off the garbage collector: it would traverse all objects of a large answer again and again."""
     if not gc.isenabled():
         yield
         return
@@ -73,7 +74,7 @@ def _uncollected() -> Iterator[None]:
 
 
 class _Reconciliation:
-    """One question to the manager, and all that is done upon its answer. Whoever does it has the snapshot's lock."""
+    """One query to the manager, and all that follows from its answer. The caller has the snapshot's lock."""
 
     def __init__(self, channel: Channel, old: View, entries: list[JobRecord], asked: float) -> None:
         self.channel, self.old, self.entries, self.asked = channel, old, entries, asked
@@ -84,16 +85,16 @@ class _Reconciliation:
     # ---- asking --------------------------------------------------------------------------------------------
 
     def view(self) -> View:
-        """Ask, decide about every job, and tell the journal."""
+        """Ask the manager, decide the status of every job, and record ends in the journal."""
         failure = self._ask()
         evidence = self.evidence
         evidence.take_past(self.answer)
         recovery = Recovery(self.channel, evidence, self.answer, self.entries, self.asked)
-        for before, after in _as_far_as_recorded(recovery.recover()):  # the end of the old id is not its end
+        for before, after in _until_journal_error(recovery.recover()):  # if the old id has ended, the job has not
             evidence.replace(before, after, self.answer)
-        self.journal.born(evidence.new_births(self.entries))
+        self.journal.born(evidence.new_submission_times(self.entries))
         return replace(
-            self._decided(),
+            self._decide(),
             failure=failure,
             queries=max(1, self.answer.queries),
             clock=evidence.clock,
@@ -102,23 +103,23 @@ class _Reconciliation:
         )
 
     def _ask(self) -> str:
-        """Get the answer; why the manager can never give one."""
+        """Ask the manager; returns why it can never answer, '' if it has answered."""
         oldest = min((entry.intended for entry in self.entries), default=self.asked)
         lone = self.scheduler.lone_elements
         arrays = [entry.native for entry in self.entries if entry.native and entry.array and not lone]
         wholes = {entry.native: self.scheduler.whole(entry.native) for entry in self.entries if entry.attached}
-        arrays += [whole for native, whole in wholes.items() if whole != native]  # an element that was attached
+        arrays += [whole for native, whole in wholes.items() if whole != native]  # an attached element of an array
         try:
-            self.answer = self.scheduler.qstat(self._vanished, since=oldest, arrays=arrays)
+            self.answer = self.scheduler.qstat(self._ids_for_history, since=oldest, arrays=arrays)
         except Unavailable as error:
             if not error.permanent:
                 raise
-            unheard = frozenset(element.native for element in self.evidence.expected.values())
-            self.answer = Answer(unheard=unheard)
+            all_ids = frozenset(element.native for element in self.evidence.expected.values())
+            self.answer = Answer(unheard=all_ids)
             return error.message
         return ""
 
-    def _vanished(self, live: Mapping[str, SchedulerRecord]) -> list[str]:
+    def _ids_for_history(self, live: Mapping[str, SchedulerRecord]) -> list[str]:
         return self.evidence.take_live(live, self._needs_no_history)
 
     def _needs_no_history(self, job_id: str, element: Expected) -> bool:
@@ -126,13 +127,13 @@ class _Reconciliation:
 
     # ---- deciding ------------------------------------------------------------------------------------------
 
-    def _decided(self) -> View:
+    def _decide(self) -> View:
         rows: dict[str, list[Any]] = {}
         missing: dict[str, float] = {}
         unproved: dict[str, float] = {}
         ends: dict[tuple[str, str], JobStatus] = {}
-        others: set[str] = set()
-        packed: dict[int, list[Any]] = {}  # many jobs share one status: all that wait for the same reason
+        replaced_ids: set[str] = set()
+        packed: dict[int, list[Any]] = {}  # by id(status): all jobs that wait for one reason share one object
         records = self.evidence.records
         for job_id, element in self.evidence.expected.items():
             record = records.get(job_id)
@@ -142,7 +143,7 @@ class _Reconciliation:
                 row = packed.get(id(record.status))
                 if row is None:
                     row = packed[id(record.status)] = pack(record.status)
-                if row == self.old.rows.get(job_id):  # nothing new
+                if row == self.old.rows.get(job_id):  # unchanged
                     rows[job_id] = row
                     continue
                 if record.status.state is JobState.UNKNOWN:
@@ -152,7 +153,7 @@ class _Reconciliation:
             elif record is None:
                 unproved[job_id] = self.old.proved(job_id)
             status, since = resolve_status(self._inquiry(job_id, element, record))
-            if status.final and not sound(status):  # could not be written down: no word about how it is
+            if status.final and not sound(status):  # the journal could not store that status: ignore it
                 self.scheduler.warn_once(
                     f"{self.platform} tells an end of job {element.native} that makes no sense: {status}"
                 )
@@ -161,8 +162,8 @@ class _Reconciliation:
             rows[job_id] = pack(status)
             if since is not None and not status.final:
                 missing[job_id] = since
-            if status.final and (element.entry.id in others or self._is_other_copy(element.entry, status)):
-                others.add(element.entry.id)
+            if status.final and (element.entry.id in replaced_ids or self._is_other_copy(element.entry, status)):
+                replaced_ids.add(element.entry.id)
                 rows[job_id] = self.old.rows.get(job_id) or pack(_SUBMITTED)
             elif status.final:
                 ends[element.entry.id, element.key] = status
@@ -180,7 +181,7 @@ class _Reconciliation:
             record,
             self.old.status(job_id) or _SUBMITTED,
             self.asked,
-            heard=element.native not in self.answer.unheard,
+            history_answered=element.native not in self.answer.unheard,
             missing_since=self.old.missing.get(job_id),
             grace_s=self.channel.grace_s,
             witness=lambda: evidence.earliest <= (entry.born or entry.committed + evidence.clock),
@@ -188,12 +189,15 @@ class _Reconciliation:
         )
 
     def _unmet(self, entry: JobRecord) -> str:
-        """A job that this one was to follow and that ended otherwise, so that the manager has removed this one."""
+        """The name of a job on which this one depends and that did not end as required; '' if there is none.
+
+        Some managers remove such a job from the queue.
+        """
         job = self.journal.job(entry)
         return unmet(self.journal, job.after) if job is not None else ""
 
     def _drop(self, entry: JobRecord, key: str, record: SchedulerRecord) -> SchedulerRecord:
-        """Have the manager forget a job that has failed and could be started again; until then it is held."""
+        """Remove a failed job that the manager could start again. It is shown as held until that is done."""
         held = held_until_dropped(record)
         if entry.attached:
             return held
@@ -206,7 +210,10 @@ class _Reconciliation:
         return record._replace(leftover=False)
 
     def _is_other_copy(self, entry: JobRecord, status: JobStatus) -> bool:
-        """Whether a job that failed is a second copy, of one that was over before it was seen: that one is the job."""
+        """Whether a failed job is a duplicate: another job of the same submission has the claim, so that one has run.
+
+        Then the id of that job is recorded as the id of the submission. It had ended before it was seen.
+        """
         owner = "" if status.state is not JobState.FAILED or entry.attached else claimed_by(entry.folder)
         if owner in ("", ABANDONED) or self.scheduler.same_id(owner, entry.native):
             return False
@@ -219,7 +226,7 @@ class _Reconciliation:
         return True
 
     def _send_cancels(self, ends: Collection[tuple[str, str]]) -> None:
-        """Cancel what was to be cancelled before the manager showed it."""
+        """Cancel the jobs that a user asked to cancel before the manager had shown them."""
         unsent = [
             element
             for job_id, element in self.evidence.expected.items()
@@ -233,12 +240,12 @@ class _Reconciliation:
             sent |= {(element.entry.id, "*") for element in unsent if "*" in element.entry.unsent}
             try:
                 self.journal.cancel_asked(sent)
-            except JournalError as error:  # it is sent once more, then
+            except JournalError as error:  # then the next query sends it once more
                 log.warning("%s", error)
 
 
-def _as_far_as_recorded(changes: Iterator[tuple[JobRecord, JobRecord]]) -> Iterator[tuple[JobRecord, JobRecord]]:
-    """What was recovered until something of it could not be written down: the rest is left to a later look."""
+def _until_journal_error(changes: Iterator[tuple[JobRecord, JobRecord]]) -> Iterator[tuple[JobRecord, JobRecord]]:
+    """The recovered records, until one could not be written to the journal: a later query recovers the rest."""
     try:
         yield from changes
     except JournalError as error:

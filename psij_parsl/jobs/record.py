@@ -1,4 +1,4 @@
-"""What the journal knows of one submission."""
+"""The journal's record of one submission."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from ..system.processes import process_has_ended
 class JobRecord:
     """One submission: a job, or a job array. Times are seconds since the epoch.
 
-    `native` is '' until the manager has given an id; `sure`: it stood alone in the manager's answer. `elements` are
-    the ids of an array's elements where these are no function of `native`. `born` is the manager's own time of the
-    submission, as noted when a record was first proved to be ours. `ended` holds the final status by array index
-    ('' for a job that is no array), `dropped` that of failed jobs which the manager was told to forget. `unsent` are
-    the keys in `cancelled` of which the manager was not told yet.
+    `native` is the manager's id, '' until the manager has given it; `sure`: its answer to the submit command had no
+    other id. `elements` are the ids of an array's elements, if they cannot be computed from `native`. `intended` and
+    `committed` are our times before the submit command and after its answer; `born` is the manager's own time of the
+    submission, from the first record that was proved to be ours. `ended` holds the final status by array index
+    ('' for a job that is no array), `dropped` that of failed jobs that we then removed from the manager.
+    `cancelled` holds when each element was asked to be cancelled; `unsent` are the keys in it for which no cancel
+    command was sent to the manager yet. `owner` is the process that submits, `run` that of the workflow.
     """
 
     id: str
     platform: str
-    place: str  # its folder, as text
+    place: str  # its folder (directory), as text
     site: str = ""
     cluster: str = ""
     name: str = ""
@@ -37,7 +39,7 @@ class JobRecord:
     committed: float = 0.0
     cancelled: Mapping[str, float] = field(default_factory=dict)
     ended: Mapping[str, JobStatus] = field(default_factory=dict)
-    twins: tuple[str, ...] = ()  # ids of second copies that the manager made of it
+    twins: tuple[str, ...] = ()  # the manager's ids of duplicate submissions of this job
     attached: bool = False  # submitted by somebody else
     sure: bool = False
     elements: tuple[str, ...] = ()
@@ -47,7 +49,7 @@ class JobRecord:
 
     @property
     def folder(self) -> Path:
-        """Where its script, output, claim and exit file lie."""
+        """The directory with its script, output, claim and exit file."""
         return Path(self.place)
 
     @property
@@ -57,40 +59,40 @@ class JobRecord:
 
     @property
     def open(self) -> bool:
-        """Whether any element has not been seen to end."""
+        """Whether the end of any element is not recorded yet."""
         return len(self.ended) < len(self.array or ("",))
 
     def has(self, key: str) -> bool:
-        """Whether it has that element; '' means a job that is no array."""
+        """Whether there is an element with that key; '' is the key of a job that is no array."""
         if not self.array or not key.isdecimal():
             return not self.array and not key
         return self.array[0] <= int(key) <= self.array[-1] or int(key) in self.array
 
     def keys_of(self, key: str) -> Sequence[str]:
-        """The keys of the elements that one key means; '' and '*' mean all of it."""
+        """The keys of the elements that one key means; '' and '*' mean all elements."""
         return self.keys if key in ("", "*") else [key]
 
     def over(self, key: str) -> bool:
-        """Whether that element has ended; '' and '*' mean all of it."""
+        """Whether that element has ended; '' and '*' mean all elements."""
         return not self.open if key in ("", "*") else key in self.ended
 
     @property
     def orphaned(self) -> bool:
-        """Whether it waits or runs for a workflow (`run` is its process) that is known to have ended."""
+        """Whether the job has not ended, but its workflow has: the process `run` has certainly ended."""
         return bool(self.run) and self.open and process_has_ended(self.run) is True
 
     def cancel_asked(self, key: str) -> bool:
-        """Whether somebody asked us to cancel that element."""
+        """Whether a user asked us to cancel that element."""
         return key in self.cancelled or "*" in self.cancelled
 
     def cancel_unsent(self, key: str) -> bool:
-        """Whether the manager was not told: its id was not known yet, or no record of it had been seen."""
+        """Whether no cancel command was sent: there was no id yet, or the manager had shown no record of the job."""
         return any(
             asked in self.unsent or self.cancelled.get(asked, self.committed) < self.committed for asked in (key, "*")
         )
 
     def element_folder(self, key: str) -> Path:
-        """Where that element's claim, exit file and output lie."""
+        """The directory with that element's claim, exit file and output."""
         return self.folder / key if key else self.folder
 
 

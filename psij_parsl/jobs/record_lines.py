@@ -1,4 +1,7 @@
-"""The lines of the journal: one event each, in JSON. `job` has a whole record, the others change a part of it."""
+"""Converts records to and from the journal's lines: each line is one event, in JSON.
+
+An event `job` has a whole record; the others change a part of one.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,23 @@ from ..states import EndReason, JobState, JobStatus, sound
 from .record import JobRecord
 
 Records = dict[str, "JobRecord | dict[str, Any] | bytes"]
-"""By id. A record stays the data of its line until it is looked at; one that has ended is kept as its line."""
+"""The records by id. A record of an ended job is kept as its line, to save memory. Another record is kept as the JSON
+data of its line until it is first read, and then as a `JobRecord`."""
 
 
 def record_of(entries: Records, job_id: str) -> JobRecord:
-    """The `JobRecord` of that id, made of its line if this is the first look at it."""
+    """The `JobRecord` with that id, made from its line when it is first read."""
     record = entries[job_id]
     if isinstance(record, JobRecord):
         return record
-    if isinstance(record, bytes):  # one of the many that have ended: not kept, for the room that it takes
+    if isinstance(record, bytes):  # of an ended job: there may be many, so the `JobRecord` is not kept in memory
         return from_line(record)
     entry = entries[job_id] = from_plain(record)
     return entry
 
 
 def is_open(record: JobRecord | dict[str, Any] | bytes) -> bool:
-    """`JobRecord.open` without making one."""
+    """Whether any element has not ended: `JobRecord.open`, without making a `JobRecord`."""
     if isinstance(record, bytes):
         return False
     if isinstance(record, JobRecord):
@@ -36,21 +40,21 @@ def is_open(record: JobRecord | dict[str, Any] | bytes) -> bool:
 
 
 def line_of(record: JobRecord | dict[str, Any] | bytes) -> bytes:
-    """The line that holds all of a record, without its end."""
+    """The line that holds the whole record, without the newline."""
     if isinstance(record, bytes):
         return record
     data = plain(record) if isinstance(record, JobRecord) else record
-    known = {"e": "job", "id": data["id"], **data}  # first of all, so that a search finds them
-    return json.dumps(known, separators=(",", ":")).encode()
+    event = {"e": "job", "id": data["id"], **data}  # these two come first: the search in segments expects that
+    return json.dumps(event, separators=(",", ":")).encode()
 
 
 def from_line(line: bytes) -> JobRecord:
-    """The inverse of `line_of`, for a line that was looked at before."""
+    """The inverse of `line_of`, for a line that was checked before."""
     return from_plain(json.loads(line))
 
 
 def apply(entries: Records, event: dict[str, Any]) -> None:
-    """Change the records as one line says. What a later version may write is passed over."""
+    """Apply one event to the records. Events of a later version are ignored."""
     kind, job_id = event.get("e"), event.get("id", "")
     if kind == "job":
         entries[job_id] = _checked(event)
@@ -87,9 +91,9 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
         entries[job_id] = replace(entry, twins=(*entry.twins, *event["natives"]))
 
 
-_LISTS = ("array", "twins", "elements", "unsent")
-_STATUSES = ("ended", "dropped")
-_PLAIN = (
+_LIST_FIELDS = ("array", "twins", "elements", "unsent")
+_STATUS_FIELDS = ("ended", "dropped")
+_PLAIN_FIELDS = (
     "site",
     "cluster",
     "name",
@@ -107,45 +111,48 @@ _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 
 
 def plain_status(status: JobStatus) -> dict[str, Any]:
-    """A status as data for JSON, without what is as usual."""
+    """A status as data for JSON, without fields that have their default value."""
     return {key: value for key, value in status.to_dict().items() if value != _DEFAULT_STATUS[key]}
 
 
 def plain(entry: JobRecord) -> dict[str, Any]:
     """A record as data for its line."""
     data: dict[str, Any] = {"id": entry.id, "platform": entry.platform, "place": entry.place}
-    for name in _PLAIN:
+    for name in _PLAIN_FIELDS:
         if value := getattr(entry, name):
             data[name] = value
-    for name in _LISTS:
+    for name in _LIST_FIELDS:
         if value := getattr(entry, name):
             data[name] = list(value)
     if entry.cancelled:
         data["cancelled"] = dict(entry.cancelled)
-    for name in _STATUSES:
+    for name in _STATUS_FIELDS:
         if value := getattr(entry, name):
             data[name] = {key: plain_status(status) for key, status in value.items()}
     return data
 
 
 def from_plain(data: Mapping[str, Any]) -> JobRecord:
-    """The inverse of `plain`. What is of a wrong kind counts as not said; what a later version adds is passed over."""
-    known = {}
+    """The inverse of `plain`. Values of a wrong type, and fields that a later version added, are ignored."""
+    fields = {}
     for name, value in data.items():
-        read = _READ.get(name)
-        if read is not None:
+        parse = _PARSERS.get(name)
+        if parse is not None:
             try:
-                known[name] = read(value)
+                fields[name] = parse(value)
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
                 continue
-    entry = JobRecord(**known)
+    entry = JobRecord(**fields)
     if entry.ended and not all(map(entry.has, entry.ended)):
         entry = replace(entry, ended={key: status for key, status in entry.ended.items() if entry.has(key)})
     return entry
 
 
 def _checked(event: dict[str, Any]) -> dict[str, Any] | JobRecord:
-    """A record's line, if it says whose it is. Raises `ValueError`; what else is wrong with it counts as not said."""
+    """The data of an event `job`, if it has an id, a platform and a folder; else raises `ValueError`.
+
+    Any other value of a wrong type is ignored, as if it were missing.
+    """
     for name in ("id", "platform", "place"):
         _path(event[name])
     if "\0" in event["place"]:
@@ -153,14 +160,19 @@ def _checked(event: dict[str, Any]) -> dict[str, Any] | JobRecord:
     if "array" not in event and "ended" not in event:
         return event
     array, ended = event.get("array", []), event.get("ended", {})
-    kinds = isinstance(array, list) and isinstance(ended, dict)
-    if kinds and all(map(_usual, ended.values())) and (not array or not ended) and (array or ended.keys() <= {""}):
+    right_types = isinstance(array, list) and isinstance(ended, dict)
+    if (
+        right_types
+        and all(map(_is_plain_end, ended.values()))
+        and (not array or not ended)
+        and (array or ended.keys() <= {""})
+    ):
         return event
-    return from_plain(event)  # how much of it has ended must be known for certain
+    return from_plain(event)  # which elements have ended must be certain, so all is checked
 
 
-def _usual(status: Any) -> bool:
-    """Whether that is surely a final status, looked at quickly: `from_plain` looks at the others."""
+def _is_plain_end(status: Any) -> bool:
+    """Whether this is certainly a final status. A quick check: `from_plain` checks what does not pass it."""
     if not isinstance(status, dict) or not isinstance(status.get("state"), str) or status["state"] not in _ENDS:
         return False
     for name, value in status.items():
@@ -174,21 +186,21 @@ def _usual(status: Any) -> bool:
 
 
 def valid(entry: JobRecord) -> bool:
-    """Whether all its fields are of their kind, after a change that a line has made."""
+    """Whether all fields have the right type and range, after an event has changed the record."""
     try:
         for name, value in vars(entry).items():
-            if name in _STATUSES:
+            if name in _STATUS_FIELDS:
                 if not all(entry.has(key) and sound(status) and status.final for key, status in value.items()):
                     return False
             elif value is not None or name != "born":
-                _READ[name](value)
+                _PARSERS[name](value)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return False
     return True
 
 
 def _path(value: Any) -> str:
-    """A text that may be part of a path; `UnicodeEncodeError`, a `ValueError`, for what no file can be named."""
+    """A text that can be part of a path. Else raises `TypeError` or `UnicodeEncodeError`, which is a `ValueError`."""
     text = _text(value)
     text.encode("utf-8", "surrogateescape")
     return text
@@ -226,36 +238,36 @@ def _numbers(value: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def _statuses(value: Mapping[Any, Any]) -> dict[str, JobStatus]:
-    """Final statuses; those that are none are left out."""
-    read = {}
+    """Final statuses, by key. Values that are no final status are left out."""
+    statuses = {}
     for key, data in value.items():
         try:
             status = data if isinstance(data, JobStatus) else JobStatus.from_dict(data)
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
         if sound(status) and status.final:
-            read[_text(key)] = status
-    return read
+            statuses[_text(key)] = status
+    return statuses
 
 
-def _of_kind(default: Any) -> Callable[[Any], Any]:
-    """How a field with that default is read, of which nothing more is known."""
+def _parser_for(default: Any) -> Callable[[Any], Any]:
+    """The function that checks a field of which only the default value is known: it requires the same type."""
 
-    def read(value: Any) -> Any:
+    def check(value: Any) -> Any:
         if not isinstance(value, type(default)):
             raise TypeError(f"not a {type(default).__name__}")
         return value
 
-    return {str: _text, float: _number, tuple: _texts}.get(type(default), read)
+    return {str: _text, float: _number, tuple: _texts}.get(type(default), check)
 
 
 _ENDS = frozenset(state.name for state in JobState if state.final)
 _TEXTS = frozenset(("state", "native", "reason", "message", "nodes"))
 _NUMBERS = frozenset(("exit_code", "signal", "attempt"))
 _TIMES = frozenset(("started", "ended"))
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    name: _of_kind(each.default_factory() if each.default_factory is not MISSING else each.default)
-    for name, each in JobRecord.__dataclass_fields__.items()
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    name: _parser_for(item.default_factory() if item.default_factory is not MISSING else item.default)
+    for name, item in JobRecord.__dataclass_fields__.items()
 } | {
     "id": _text,
     "platform": _text,

@@ -1,4 +1,4 @@
-"""Submissions that were cut short are found again or given up; second copies of one are ended."""
+"""Recovers submissions that were interrupted: finds the job by its tag or gives it up, and cancels duplicates."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SETTLED = 4.0  # how many times the settling time a submission without an id is waited for
-_FAR = 5.0  # how much longer if its submitter is on another host, of whom nothing is known
+_SETTLED = 4.0  # times the settling time: so long a submission without an id is looked for
+_OTHER_HOST = 5.0  # factor for a submitter on another host: we cannot see whether that process still runs
 
 Copies = dict[str, list["SchedulerRecord"]]
-"""Records that bear one tag of ours, by the id of the submission that they are of."""
+"""The records with one tag of ours, by the manager's id of their submission: more than one id means duplicates."""
 
 
 class Recovery:
-    """What one answer tells of submissions that have no sure id, or several."""
+    """Finds, with one answer of the manager, the ids of submissions that have none, or several."""
 
     def __init__(
         self, channel: Channel, evidence: Evidence, answer: Answer, entries: Sequence[JobRecord], asked: float
@@ -43,9 +43,9 @@ class Recovery:
         self.wait_s = channel.settle_s * _SETTLED
 
     def recover(self) -> Iterator[tuple[JobRecord, JobRecord]]:
-        """Find submissions by their tag or give them up, and end second copies.
+        """Find submissions by their tag or give them up, and cancel duplicates.
 
-        Gives the entries that got another id, before and after.
+        Yields the records whose id has changed, as pairs (before, after).
         """
         shown = self._unexpected()
         for entry in self.entries:
@@ -64,21 +64,21 @@ class Recovery:
                 elements = element_ids(self.scheduler, entry, records)
                 yield entry, self.journal.commit(entry, whole, elements=elements)
             elif self.asked - entry.intended > self.wait_s:
-                gone = process_has_ended(entry.owner)
-                if gone or (gone is None and self.asked - entry.intended > self.wait_s * _FAR):
+                has_ended = process_has_ended(entry.owner)
+                if has_ended or (has_ended is None and self.asked - entry.intended > self.wait_s * _OTHER_HOST):
                     fail_unsubmitted(self.journal, self.scheduler, entry)
         self._end_abandoned(shown)
 
     def _unexpected(self) -> dict[str, Copies]:
-        """What bears our tags and is not expected, by our id; of jobs that have ended, only what has not."""
+        """The unexpected records with our tags, by our ids; for ended jobs only records that have not ended."""
         shown: dict[str, Copies] = {}
-        mine = {entry.id for entry in self.entries}
+        open_ids = {entry.id for entry in self.entries}
         expected = {element.plain for element in self.evidence.expected.values()}
         for record in [record for plain, record in self.answer.records.items() if plain not in expected]:
             for job_id in bearers_of(self.scheduler, record):
-                if job_id in mine or not record.status.final:
+                if job_id in open_ids or not record.status.final:
                     shown.setdefault(job_id, {}).setdefault(whole_id(self.scheduler, record), []).append(record)
-        for entry in self.entries if shown else ():  # an element that has ended is not expected, and no second copy
+        for entry in self.entries if shown else ():  # an element that has ended is not expected, but no duplicate
             if entry.id in shown and entry.native:
                 for whole in [whole for whole in shown[entry.id] if self.scheduler.same_id(whole, entry.native)]:
                     del shown[entry.id][whole]
@@ -87,7 +87,7 @@ class Recovery:
         return shown
 
     def _with_new_elements(self, entry: JobRecord) -> JobRecord:
-        """An array with the ids of further elements of it, which only now have been told."""
+        """The record of an array with the ids of elements that the manager has shown only now."""
         if not self.scheduler.lone_elements or all(entry.elements or [""]):
             return entry
         records = [
@@ -103,34 +103,36 @@ class Recovery:
         return self.journal.commit(entry, entry.native, sure=entry.sure, elements=elements)
 
     def _end_abandoned(self, shown: Mapping[str, Copies]) -> None:
-        """Cancel copies of submissions that were withdrawn, which came to life after all; they would not run."""
+        """Cancel jobs whose submission was given up, and which the manager shows all the same. They could not run."""
         for entry in self.journal.some(shown.keys()).values():
             if not entry.open and claimed_by(entry.folder) == ABANDONED:
-                alive = {whole: ids for whole, records in shown[entry.id].items() if (ids := _alive(whole, records))}
+                alive = {
+                    whole: ids for whole, records in shown[entry.id].items() if (ids := _live_ids(whole, records))
+                }
                 copies = sorted(alive.keys() - set(entry.twins))
                 if copies:
                     log.warning(
-                        "job %s was given up and came all the same: %s is cancelled", entry.id, ", ".join(copies)
+                        "job %s was given up, but the manager has it: %s is cancelled", entry.id, ", ".join(copies)
                     )
                     self.journal.twins(entry, copies)
                     try_cancel(self.scheduler, [native for whole in copies for native in alive[whole]])
 
 
-def _alive(whole: str, records: Iterable[SchedulerRecord]) -> list[str]:
-    """The ids by which the manager's commands reach what has not ended of a submission."""
+def _live_ids(whole: str, records: Iterable[SchedulerRecord]) -> list[str]:
+    """The ids by which the manager's commands reach those records of a submission that have not ended."""
     return list(dict.fromkeys(record.id if record.whole else whole for record in records if not record.status.final))
 
 
 def settle_copies(
     journal: Journal, scheduler: Scheduler, entry: JobRecord, copies: Copies, *, proved: bool
 ) -> JobRecord:
-    """Keep one of the copies of a submission that bears our tag under other ids than the recorded one, or several.
+    """Keep one of the duplicates of a submission, and cancel the others. Returns the record with the id that is kept.
 
-    `proved` is whether the recorded id is ours. The one with the claim stays; while none has it, the one that is to
-    stay is given it, for another could start just before it is cancelled. What does not bear our tag is never
-    cancelled.
+    `copies` are the records with our tag under other ids than the recorded one; `proved`: the recorded id is ours.
+    The job with the claim is kept. If none has the claim, the job that is to be kept gets it, for another could start
+    just before it is cancelled. A job without our tag is never cancelled.
     """
-    alive = {whole: _alive(whole, records) for whole, records in copies.items()}
+    alive = {whole: _live_ids(whole, records) for whole, records in copies.items()}
     holder = claimed_by(entry.folder)
     owner = next(
         (whole for whole in (*copies, entry.native) if holder and whole and scheduler.same_id(whole, holder)), ""
@@ -154,7 +156,7 @@ def settle_copies(
 
 
 def try_cancel(scheduler: Scheduler, natives: Collection[str]) -> bool:
-    """Cancel jobs; False, with a warning, where that failed."""
+    """Cancel jobs; False, with a warning, if that failed."""
     try:
         scheduler.qdel(natives)
     except SchedulerError as error:
@@ -163,10 +165,11 @@ def try_cancel(scheduler: Scheduler, natives: Collection[str]) -> bool:
     return True
 
 
-def fail_unsubmitted(journal: Journal, scheduler: Scheduler, entry: JobRecord, why: str = "") -> bool:
-    """See to it that a submission which the manager does not know never runs; False if it has begun, and is known.
+def fail_unsubmitted(journal: Journal, scheduler: Scheduler, entry: JobRecord, message: str = "") -> bool:
+    """Give up a submission that the manager does not know: take its claim, so that it never runs, and record FAILED.
 
-    Its record stays: a copy of it that shows up later is known by it, and cancelled.
+    False if the job has started already; then its id is recorded. The record stays, so that a copy that the manager
+    shows later is recognized and cancelled.
     """
     owner = abandon(entry)
     if owner:
@@ -176,7 +179,7 @@ def fail_unsubmitted(journal: Journal, scheduler: Scheduler, entry: JobRecord, w
         JobState.FAILED,
         reason=EndReason.LAUNCH_FAILED,
         ended=time.time(),
-        message=why or f"its submission was cut short and {entry.platform} never had it; nothing of it ran",
+        message=message or f"its submission was cut short and {entry.platform} never had it; nothing of it ran",
     )
     journal.end({(entry.id, key): status for key in entry.keys})
     return True

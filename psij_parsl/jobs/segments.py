@@ -1,9 +1,10 @@
-"""Records of jobs that have ended: in files that are written once and never changed, and looked up without loading.
+"""Segments: files with the records of ended jobs, written once, never changed, and searched without loading them all.
 
-A segment holds about a megabyte of lines, each the whole record of one job, sorted by id. Its name says what it
-holds, so that most are passed over unopened: FIRST-LAST-OLDEST-NEWEST-COUNT-RANDOM.jsonl, with the first and last id,
-when the oldest and the newest of its jobs were submitted (seconds since the epoch), and how many they are. Which
-segments count is said by the log (see `journal`), in the same step that takes their records out of it.
+A segment holds about a megabyte of lines. Each line is the whole record of one job; the lines are sorted by id. The
+name of the file describes its content, so that most segments need not be opened for a search:
+FIRST-LAST-OLDEST-NEWEST-COUNT-RANDOM.jsonl has the first and the last id, the submission times of the oldest and the
+newest job (seconds since the epoch), and the number of jobs. The first line of the log (see `journal`) lists the
+valid segments. It is written in the same step that removes their records from the log.
 """
 
 from __future__ import annotations
@@ -20,23 +21,20 @@ from pathlib import Path
 from ..errors import JournalError
 from ..system.files import private_folder, sync_folder, translate_os_errors
 
-_ROOM = 1 << 20  # bytes in a segment; one record may be larger
-_BLOCK = 1 << 15  # bytes that are read at once where many segments are read side by side
-_FEW = 16  # ids that are searched for one by one
-_STALE_S = 600.0  # a segment that no longer counts may still be being read
-_GIVEN = 6  # characters of an id that are its time, in seconds
+_SEGMENT_BYTES = 1 << 20  # in a segment; one record may be larger
+_BLOCK = 1 << 15  # bytes of one read: many segments are read in parallel
+_STALE_S = 600.0  # another process may still read a segment that is no longer valid
 
 ID = re.compile(r"[0-9a-z]{1,40}")
 _NAME = re.compile(r"([0-9a-z]+)-([0-9a-z]+)-(\d{1,12})-(\d{1,12})-(\d{1,9})-[0-9a-z]+\.jsonl")
 LINE = re.compile(rb'^\{"e":"job","id":"([0-9a-z]+)"[^\n]*', re.MULTILINE)
 IDS = re.compile(rb'^\{"e":"job","id":"([0-9a-z]+)"', re.MULTILINE)
 _INTENDED = re.compile(rb'[,{]"intended":([0-9.e+]+)')
-_ROOT = re.compile(rb'\{"e":"job","id":"[0-9a-z]+","platform":"[^"\\\n]*","place":"([^"\\\n]*(?:\\.[^"\\\n]*)*)/')
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One file of ended jobs' records, as its name describes it."""
+    """One file with records of ended jobs, as its name describes it."""
 
     path: Path
     first: str
@@ -47,7 +45,7 @@ class Segment:
 
     @classmethod
     def named(cls, path: Path) -> Segment | None:
-        """The segment in a file of that name; None if it is no segment's."""
+        """The segment in a file with that name; None if that is not the name of a segment."""
         match = _NAME.fullmatch(path.name)
         if match is None:
             return None
@@ -55,14 +53,14 @@ class Segment:
         return cls(path, first, last, *map(int, numbers))
 
     def read(self) -> bytes:
-        """All of its text; nothing if somebody has taken it away."""
+        """All of its text; empty if another process has removed the file."""
         try:
             return self.path.read_bytes()
         except FileNotFoundError:
             return b""
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
-        """Its ids and lines in order, a block at a time: the file is closed between them."""
+        """Its ids and lines in order. They are read in blocks; the file is closed between two blocks."""
         offset, rest = 0, b""
         while True:
             try:
@@ -86,7 +84,7 @@ class Segment:
 
 
 def intended_at(line: bytes) -> float:
-    """When the job of that line was submitted, without reading all of it."""
+    """The submission time of the job in that line, found without parsing the JSON."""
     match = _INTENDED.search(line)
     try:
         return float(match[1]) if match else 0.0
@@ -95,27 +93,27 @@ def intended_at(line: bytes) -> float:
 
 
 def may_hold(job_id: str, line: bytes) -> bool:
-    """Whether that record can stand in a segment: one without an id of our kind stays in the log."""
+    """Whether a segment can hold that record. A record whose id has another format than ours stays in the log."""
     match = IDS.match(line)
     return match is not None and match[1] == job_id.encode() and ID.fullmatch(job_id) is not None
 
 
 def write(folder: Path, records: Mapping[str, bytes]) -> list[Segment]:
-    """Write segments of these records by id; on disk when this returns, none where there is no room for all.
+    """Write these records, given by id, into new segments. They are on disk when this returns.
 
-    Nobody looks at them yet.
+    If there is no room for all, no segment is left. No process reads them before the log lists them.
     """
     if not records:
         return []
     private_folder(folder)
     made: list[Segment] = []
     part: list[str] = []
-    room = _ROOM
+    room = _SEGMENT_BYTES
     try:
         for job_id in sorted(records):
             if part and room < len(records[job_id]):
                 made.append(_write(folder, part, records))
-                part, room = [], _ROOM
+                part, room = [], _SEGMENT_BYTES
             part.append(job_id)
             room -= len(records[job_id]) + 1
         made.append(_write(folder, part, records))
@@ -145,7 +143,7 @@ def _write(folder: Path, ids: Sequence[str], records: Mapping[str, bytes]) -> Se
 
 
 def found_in(folder: Path) -> list[Segment]:
-    """Every segment that lies there."""
+    """All segments in that directory."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -154,7 +152,7 @@ def found_in(folder: Path) -> list[Segment]:
 
 
 def sweep(folder: Path, kept: Iterable[Segment]) -> None:
-    """Remove what no longer counts, or never did, once nobody can be reading it any more."""
+    """Remove segments that are no longer valid, or never were, when no process can be reading them any more."""
     names = {segment.path.name for segment in kept}
     for segment in found_in(folder):
         if segment.path.name not in names and time.time() - segment.path.stat().st_mtime > _STALE_S:

@@ -1,4 +1,4 @@
-"""The jobs that people name: by our id or the manager's, by the beginning of one, as `last`, `all`, `last_3`."""
+"""Finds the jobs that a user names: by our id, its beginning or the manager's id, or as `last`, `all`, `last_3`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .shelf import Shelf
 
 log = logging.getLogger(__name__)
 
-_SHORTEST = 4  # letters of an id that may stand for it
+_SHORTEST = 4  # letters of the beginning of an id, to name the job
 
 
 def find(
@@ -28,7 +28,7 @@ def find(
 ) -> list[JobPart]:
     """The jobs that selectors name, among the `records` in the log and those on the `shelf`: see `Journal.find`.
 
-    `last` is the id of the one that was submitted last.
+    `last` is the id of the job that was submitted last.
     """
     lookup = _Lookup(records, shelf, last, of)
     parts: dict[tuple[str, str], JobPart] = {}
@@ -40,12 +40,12 @@ def find(
 
 
 class _Lookup:
-    """One search for jobs by what people call them, without loading those that have ended."""
+    """One search for jobs by the names that users give, without loading the records of ended jobs."""
 
     def __init__(self, records: Records, shelf: Shelf, last: str, of: tuple[str, str] | None) -> None:
         self._live, self._shelf, self._last = records, shelf, last
-        self._of = of
-        self._by_native: dict[str, list[JobRecord]] | None = None
+        self._scope = of
+        self._native_index: dict[str, list[JobRecord]] | None = None
 
     def select(self, selector: str) -> list[tuple[JobRecord, Sequence[str] | None]]:
         if selector == "all":
@@ -55,72 +55,75 @@ class _Lookup:
             if latest is None:
                 raise UnknownJob("there is no last job: none was submitted yet", hint="psij-run submit -- hostname")
             return [(latest, None)]
-        entry = self._known(selector) or self._native(selector)
+        entry = self._by_id(selector) or self._by_native_id(selector)
         if entry is not None:
             lone = selector != entry.native and selector in entry.elements
             return [(entry, [entry.keys[entry.elements.index(selector)]] if lone else None)]
         base, _, index = selector.rpartition("_")
         entry = None
         if base:
-            entry = self._latest() if base == "last" else self._known(base) or self._native(base)
+            entry = self._latest() if base == "last" else self._by_id(base) or self._by_native_id(base)
         if entry is not None and entry.array:
             if index not in entry.keys:
                 what = f"no element {index}" if index else "no element without an index"
                 raise UnknownJob(f"the array {base} has {what}", hint=f"it has {_span(entry.array)}")
             return [(entry, [index])]
-        started = self._started(selector) if selector else []
-        if started and len(selector) < _SHORTEST:
+        matches = self._with_prefix(selector) if selector else []
+        if matches and len(selector) < _SHORTEST:
             raise UnknownJob(
                 f"there is no job {selector!r}; the beginning of an id must have at least {_SHORTEST} letters",
                 hint="`psij-run list --all` shows those that were submitted",
             )
-        if len(started) == 1 and (entry := self._known(started[0])) is not None:
+        if len(matches) == 1 and (entry := self._by_id(matches[0])) is not None:
             return [(entry, None)]
-        if started:
-            raise InvalidRequest(f"{selector!r} could mean {len(started)} jobs", hint="give more of the id")
+        if matches:
+            raise InvalidRequest(f"{selector!r} could mean {len(matches)} jobs", hint="give more of the id")
         raise UnknownJob(
             f"there is no job {selector!r}", hint="`psij-run list --all` shows those that were submitted"
         )
 
-    def _known(self, job_id: str) -> JobRecord | None:
+    def _by_id(self, job_id: str) -> JobRecord | None:
         return record_of(self._live, job_id) if job_id in self._live else self._shelf.some([job_id]).get(job_id)
 
     def _latest(self) -> JobRecord | None:
         if self._last in self._live:
             return record_of(self._live, self._last)
-        known = [record_of(self._live, job_id) for job_id in self._live] + self._shelf.recent(count=1)
-        return max(known, key=attrgetter("intended"), default=None)
+        entries = [record_of(self._live, job_id) for job_id in self._live] + self._shelf.recent(count=1)
+        return max(entries, key=attrgetter("intended"), default=None)
 
-    def _native(self, native: str) -> JobRecord | None:
-        """The job that a manager's id means: the only open one, else the latest."""
-        if self._by_native is None:
-            self._by_native = {}
+    def _by_native_id(self, native: str) -> JobRecord | None:
+        """The job that an id of the manager means: the only open one, else the newest."""
+        if self._native_index is None:
+            self._native_index = {}
             for job_id in self._live:
                 entry = record_of(self._live, job_id)
-                for known in filter(None, dict.fromkeys((entry.native, *entry.elements))):
-                    self._by_native.setdefault(known, []).append(entry)
-        entries = list(filter(self._asked, self._by_native.get(native, ())))
+                for native_id in filter(None, dict.fromkeys((entry.native, *entry.elements))):
+                    self._native_index.setdefault(native_id, []).append(entry)
+        entries = list(filter(self._accepts, self._native_index.get(native, ())))
         going = any(entry.open for entry in entries)
         if not going:
-            entries += filter(None, [self._shelf.native(native, self._asked)])
+            entries += filter(None, [self._shelf.native(native, self._accepts)])
         if not entries:
             return None
-        match = _the_one(native, sorted(entries, key=attrgetter("intended")))
-        if self._of is None:
+        match = _only_open_or_newest(native, sorted(entries, key=attrgetter("intended")))
+        if self._scope is None:
             if not going:
-                entries += filter(None, [self._shelf.native(native, partial(_elsewhere, match))])
+                entries += filter(None, [self._shelf.native(native, partial(_is_elsewhere, match))])
             _warn_of_others(native, match, entries)
         return match
 
-    def _asked(self, entry: JobRecord) -> bool:
-        return self._of is None or self._of == (entry.platform, entry.cluster)
+    def _accepts(self, entry: JobRecord) -> bool:
+        return self._scope is None or self._scope == (entry.platform, entry.cluster)
 
-    def _started(self, beginning: str) -> list[str]:
-        return [job_id for job_id in self._live if job_id.startswith(beginning)] + self._shelf.started(beginning)
+    def _with_prefix(self, prefix: str) -> list[str]:
+        return [job_id for job_id in self._live if job_id.startswith(prefix)] + self._shelf.with_prefix(prefix)
 
 
-def _the_one(native: str, entries: Sequence[JobRecord]) -> JobRecord:
-    """The entry that a manager's id means: the only open one, else the latest. Managers count from 1, each of them."""
+def _only_open_or_newest(native: str, entries: Sequence[JobRecord]) -> JobRecord:
+    """The record that an id of a manager means: the only open one, else the newest.
+
+    Several may have that id, for every manager counts from 1.
+    """
     going = [entry for entry in entries if entry.open]
     if len(going) > 1:
         names = ", ".join(f"{entry.id} ({entry.platform})" for entry in going)
@@ -130,13 +133,13 @@ def _the_one(native: str, entries: Sequence[JobRecord]) -> JobRecord:
     return going[0] if going else entries[-1]
 
 
-def _elsewhere(match: JobRecord, other: JobRecord) -> bool:
+def _is_elsewhere(match: JobRecord, other: JobRecord) -> bool:
     return (match.platform, match.cluster) != (other.platform, other.cluster)
 
 
 def _warn_of_others(native: str, match: JobRecord, entries: Sequence[JobRecord]) -> None:
-    """Say which job a manager's id was taken to be, where other managers have given that id too."""
-    others = {entry.id: f"{entry.id} ({entry.platform})" for entry in entries if _elsewhere(match, entry)}
+    """Log which job an id of a manager was taken to mean, if other managers have given that id too."""
+    others = {entry.id: f"{entry.id} ({entry.platform})" for entry in entries if _is_elsewhere(match, entry)}
     if others:
         names = ", ".join(others.values())
         log.warning("%s is taken to be job %s (%s), and not %s", native, match.id, match.platform, names)

@@ -1,4 +1,4 @@
-"""Records of jobs that have ended, looked up in the segments without loading them all."""
+"""Finds records of ended jobs in the segments without loading them all."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from .record import JobRecord
 from .record_lines import Records, from_line, line_of, record_of
 from .segments import ID, IDS, LINE, Segment, intended_at
 
-_FEW = 16  # ids that are searched for one by one
-_GIVEN = 6  # characters of an id that are its time, in seconds
+_SEPARATE_SEARCHES = 16  # up to so many ids are searched for one by one
+_TIME_LENGTH = 6  # characters of an id that are its time, in seconds
 _ROOT = re.compile(rb'\{"e":"job","id":"[0-9a-z]+","platform":"[^"\\\n]*","place":"([^"\\\n]*(?:\\.[^"\\\n]*)*)/')
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """The ended records in these segments, but for those that are `gone` (forgotten) or still `live` (in the log)."""
+    """The records in these segments, without those that are `gone` (forgotten) or `live` (in the log).
+
+    All of them are records of jobs that have ended.
+    """
 
     segments: Sequence[Segment] = ()
     gone: Collection[str] = frozenset()
     live: Collection[str] = frozenset()
-    exact: bool = True  # no record is in two places
+    exact: bool = True  # no record is in two segments, or in a segment and in the log
 
     def some(self, ids: Iterable[str]) -> dict[str, JobRecord]:
-        """Those of these ids that are here."""
+        """The records with these ids, as far as the segments have them."""
         wanted = sorted({job_id for job_id in ids if self._counts(job_id) and ID.fullmatch(job_id)})
         entries: dict[str, JobRecord] = {}
         for segment in self.segments if wanted else ():
@@ -38,7 +41,7 @@ class Shelf:
             if not here:
                 continue
             text = segment.read()
-            if len(here) <= _FEW:
+            if len(here) <= _SEPARATE_SEARCHES:
                 lines = ((job_id, _line(text, job_id)) for job_id in here)
             else:
                 among = set(here)
@@ -46,37 +49,37 @@ class Shelf:
             entries.update((job_id, entry) for job_id, line in lines if line and (entry := _entry(line)) is not None)
         return entries
 
-    def started(self, beginning: str) -> list[str]:
-        """The ids that begin so."""
+    def with_prefix(self, prefix: str) -> list[str]:
+        """The ids that begin with that prefix."""
         return sorted(
             {
                 job_id
                 for segment in self.segments
-                if segment.first[: len(beginning)] <= beginning <= segment.last[: len(beginning)]
+                if segment.first[: len(prefix)] <= prefix <= segment.last[: len(prefix)]
                 for job_id in segment.ids()
-                if job_id.startswith(beginning) and self._counts(job_id)
+                if job_id.startswith(prefix) and self._counts(job_id)
             }
         )
 
-    def native(self, native: str, asked: Callable[[JobRecord], bool]) -> JobRecord | None:
-        """The latest of those that have this id of the manager and are `asked` for."""
-        word = f'"native":{json.dumps(native)}'.encode()
+    def native(self, native: str, accepts: Callable[[JobRecord], bool]) -> JobRecord | None:
+        """The newest record that has this id of the manager, among those for which `accepts` is true."""
+        marker = f'"native":{json.dumps(native)}'.encode()
         latest: JobRecord | None = None
         for segment in self._newest_first():
             if latest is not None and segment.newest < latest.intended:
                 break
             text = segment.read()
-            at = text.find(word)
+            at = text.find(marker)
             while at >= 0:
                 start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
                 entry = _entry(text[start : end if end >= 0 else len(text)])
-                if entry is not None and entry.native == native and self._counts(entry.id) and asked(entry):
+                if entry is not None and entry.native == native and self._counts(entry.id) and accepts(entry):
                     latest = max(latest or entry, entry, key=attrgetter("intended"))
-                at = text.find(word, at + 1)
+                at = text.find(marker, at + 1)
         return latest
 
     def recent(self, after: float = 0.0, count: int = 0) -> list[JobRecord]:
-        """Those submitted since then; the newest so many of them; oldest first."""
+        """The records submitted since `after`, of these the newest `count` (0: all); oldest first."""
         newest: list[tuple[float, str, bytes]] = []
         for segment in self._newest_first():
             if segment.newest < after or (count and len(newest) >= count and segment.newest < newest[0][0]):
@@ -93,7 +96,7 @@ class Shelf:
         return list({entry.id: entry for entry in entries if entry is not None}.values())
 
     def aged(self, before: float) -> Iterator[JobRecord]:
-        """Those submitted before then."""
+        """The records submitted before that time."""
         for segment in self.segments:
             if segment.oldest <= before:
                 for job_id, line in segment.lines():
@@ -101,7 +104,7 @@ class Shelf:
                         yield entry
 
     def places(self) -> tuple[set[str], set[str]]:
-        """All ids, and the folders in which the jobs' folders lie."""
+        """All ids, and the parent directories of the jobs' folders."""
         ids: set[str] = set()
         roots: set[bytes] = set()
         for segment in self.segments:
@@ -116,22 +119,22 @@ class Shelf:
 
     @cached_property
     def count(self) -> int:
-        """How many they are."""
+        """The number of records."""
         if self.exact and not self.gone:
             return sum(segment.count for segment in self.segments)
         return len(self.ids())
 
     def merged(self, others: Sequence[JobRecord] = ()) -> Iterator[JobRecord]:
-        """All of them and these others, oldest first."""
-        beside = sorted((entry.id[:_GIVEN], at, entry) for at, entry in enumerate(others))
-        streams: list[Iterable[tuple[str, int, JobRecord | bytes]]] = [beside]
+        """All records and these others, oldest first."""
+        extra = sorted((entry.id[:_TIME_LENGTH], at, entry) for at, entry in enumerate(others))
+        streams: list[Iterable[tuple[str, int, JobRecord | bytes]]] = [extra]
         streams += [
-            ((job_id[:_GIVEN], at, line) for job_id, line in segment.lines() if self._counts(job_id))
+            ((job_id[:_TIME_LENGTH], at, line) for job_id, line in segment.lines() if self._counts(job_id))
             for at, segment in enumerate(self.segments, len(others))
         ]
         seen: set[str] = set()
         for _, group in groupby(heapq.merge(*streams, key=itemgetter(0)), itemgetter(0)):
-            entries = [entry for _, _, known in group if (entry := _entry(known)) is not None]
+            entries = [entry for _, _, line in group if (entry := _entry(line)) is not None]
             for entry in sorted(entries, key=attrgetter("intended")) if len(entries) > 1 else entries:
                 if self.exact or entry.id not in seen:
                     yield entry
@@ -139,7 +142,7 @@ class Shelf:
                     seen.add(entry.id)
 
     def damage(self) -> int:
-        """How many lines cannot be read, or are not there though a segment's name counts them."""
+        """How many lines cannot be read, or are missing although the name of a segment counts them."""
         bad = 0
         for segment in self.segments:
             lines = segment.read().split(b"\n")
@@ -173,7 +176,7 @@ class _Items(ItemsView[str, JobRecord]):
 
 
 class Recorded(Mapping[str, JobRecord]):
-    """All records by id, oldest first, as they were at one moment. Those that have ended are read when looked at."""
+    """All records by id, oldest first, as of one moment. Records of ended jobs are read from disk on access."""
 
     def __init__(self, live: Records, shelf: Shelf) -> None:
         self._live, self._shelf = live, shelf
@@ -197,7 +200,7 @@ class Recorded(Mapping[str, JobRecord]):
         return _Items(self)
 
     def walk(self) -> Iterator[JobRecord]:
-        """Each record, made when its turn comes."""
+        """An iterator over all records, which makes each of them only when it is reached."""
         if not self._shelf.segments:
             return (record_of(self._live, job_id) for job_id in self._live)
         return self._shelf.merged([record_of(self._live, job_id) for job_id in self._live])
@@ -206,11 +209,12 @@ class Recorded(Mapping[str, JobRecord]):
 def without(
     shelf: Shelf, gone: Collection[str], again: Collection[str] = ()
 ) -> tuple[list[Segment], dict[str, bytes], set[str]]:
-    """What to do about forgotten records: the segments that stay, the lines of those that do not, the marks to keep.
+    """Plan the removal of forgotten records from the segments.
 
-    A segment of which a tenth is gone is written anew without them, and so is one that has an older record of those
-    that are to be written `again`; in the others they go on being passed over. All are written anew where a record may
-    be in two places.
+    Returns the segments that stay, the lines of those that do not, by id, and the ids that the log must go on marking
+    as forgotten. A segment is written anew, without its forgotten records, if these are a tenth of it or more, or if
+    it has an older record of a job that is to be written `again`. In the segments that stay, forgotten records are
+    skipped as before. All segments are written anew if a record may be in two places.
     """
     stay: list[Segment] = []
     lines: dict[str, bytes] = {}
@@ -228,7 +232,7 @@ def without(
 
 
 def _string(text: bytes) -> str:
-    """The text that JSON between quotes means; '' if it is damaged."""
+    """The value of a JSON string without its quotes; '' if it is damaged."""
     try:
         return str(json.loads(b'"' + text + b'"'))
     except ValueError:
@@ -240,7 +244,7 @@ def _entry(line: JobRecord | bytes) -> JobRecord | None:
         return line
     try:
         return from_line(line)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):  # damaged: it costs that line only
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):  # damaged: only that line is lost
         return None
 
 
@@ -249,6 +253,6 @@ def _all(text: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _line(text: bytes, job_id: str) -> bytes:
-    word = b'{"e":"job","id":"%b"' % job_id.encode()
-    at = 0 if text.startswith(word) else text.find(b"\n" + word) + 1
-    return text[at : text.find(b"\n", at)] if at or text.startswith(word) else b""
+    marker = b'{"e":"job","id":"%b"' % job_id.encode()
+    at = 0 if text.startswith(marker) else text.find(b"\n" + marker) + 1
+    return text[at : text.find(b"\n", at)] if at or text.startswith(marker) else b""

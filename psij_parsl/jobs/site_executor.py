@@ -1,4 +1,4 @@
-"""The executor of a site: its platform, launcher and settings, for whoever submits jobs there."""
+"""Makes the executor of a site, with its platform, launcher and settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def executor_of(site: Site, **overrides: Any) -> BatchSchedulerExecutor:
-    """An executor for that machine; `overrides` are `BatchSchedulerExecutor`'s own arguments.
+    """Make an executor for that machine; `overrides` are arguments of `BatchSchedulerExecutor`.
 
-    Raises `SiteError` for a spool directory that cannot be told, `PluginError` for a platform that does not load.
+    Raises `SiteError` if the spool directory cannot be determined, `PluginError` if the platform does not load.
     """
     settings: dict[str, Any] = {
         "platform": site.platform,

@@ -1,9 +1,11 @@
-"""The queue snapshot: what the manager last said of a user's jobs, shared by all of the user's processes on a host.
+"""The queue snapshot: the last statuses of a user's jobs, shared by all processes of the user on one host.
 
-However many ask, the manager is asked at most once per interval on average. Whoever finds the snapshot stale takes
-the lock and refreshes it, while the others read the old one; reading takes no lock. A small budget of tokens, filled
-at the rate of one an interval, lets a refresh come early when there is a sign that a job has started or ended; when
-some have been spent, the regular refreshes come a little later until the budget is whole again.
+However many processes ask, the manager gets on average at most one query per interval. The first process that sees
+that the snapshot is too old takes the lock and refreshes it. Meanwhile the others read the old one, without a lock.
+
+A refresh may come early when a file in a job's folder shows that the job has started or ended. Early refreshes have a
+small budget of tokens, which gets one token per interval. After tokens were spent, the regular refreshes come a
+little later, until the budget is full again.
 """
 
 from __future__ import annotations
@@ -31,20 +33,28 @@ from ..system.locks import hold_lock, holder, holder_stopped, lock, try_lock
 
 log = logging.getLogger(__name__)
 
-_AGAIN = "the resource manager answers again"
-CAPACITY = 10.0  # early refreshes in a row
-_STRETCH = 1.25  # how much later regular ones come while the budget is not whole
+_ANSWERS_AGAIN = "the resource manager answers again"
+CAPACITY = 10.0  # tokens in a full budget: so many early refreshes can follow each other
+_STRETCH = 1.25  # factor of the interval between regular refreshes while the budget is not full
 _LONGEST_PAUSE_S = 300.0
 
 
 @dataclass(frozen=True)
 class View:
-    """One state of the snapshot. Times are seconds since the epoch; `asked` is before the question was sent.
+    """The content of the snapshot at one time. Times are seconds since the epoch.
 
-    `rows` are statuses by our ids of jobs and elements, in the form of `pack`.
-    `missing` tells since when a job, or its exit file, has been missed; `unproved` when those jobs whose records the
-    last answer did not show were last proved to be there, `strangers` which of them have an id that another job has. `queries` is how many commands the answer took, `clock` by
-    how many seconds the manager's clock is ahead of ours, `tagged` whether it gives our tags back. `failure` is why there was no answer.
+    * `asked`: when the query began; it is taken before the query is sent.
+    * `rows`: the statuses by our ids of jobs and elements, in the form that `pack` gives.
+    * `missing`: since when the manager's record of a job, or its exit file, has been missing, by our ids.
+    * `unproved`: the jobs of which the last answer had no record that is proved to be ours, by our ids, with the time
+      of the last answer that had one (0: none had).
+    * `strangers`: our ids of jobs whose manager's id belongs to another job now.
+    * `queries`: how many commands the last answer took.
+    * `clock`: by how many seconds the manager's clock is ahead of ours.
+    * `tagged`: whether the manager's records contain our tags.
+    * `tokens`, `tokens_at`: the tokens in the budget, and when they were counted.
+    * `failures`, `failing_until`, `failure`: how many queries in a row failed, until when the manager is not asked
+      again, and why there is no answer.
     """
 
     asked: float = 0.0
@@ -62,29 +72,29 @@ class View:
     failure: str = ""
 
     def status(self, job_id: str) -> JobStatus | None:
-        """The status of that job as of `asked`; None if it was not among those known then."""
+        """The status of that job as of `asked`; None if the snapshot has no such job."""
         row = self.rows.get(job_id)
         try:
             return unpack(row) if row is not None else None
-        except (KeyError, TypeError, ValueError):  # damaged, or of a later version: that row tells nothing
+        except (KeyError, TypeError, ValueError):  # damaged, or of a later version: the row is ignored
             return None
 
     def age(self) -> str:
-        """How old what is known is, in words."""
+        """A sentence for the user that tells how old the statuses are."""
         if not self.asked:
             return "nothing is known yet, it is asked again later"
         since = time.strftime("%H:%M:%S", time.localtime(self.asked))
         return f"states stay as they were at {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
 
     def proved(self, job_id: str) -> float:
-        """When the manager last showed that job, as a record that is ours; 0.0 for never."""
+        """When an answer of the manager last had a record of that job that is proved to be ours; 0.0 for never."""
         if job_id in self.unproved:
             return self.unproved[job_id]
         return self.asked if job_id in self.rows else 0.0
 
 
 def pack(status: JobStatus) -> list[Any]:
-    """A status as a short JSON list."""
+    """A status as a short list for JSON."""
     return [
         int(status.state),
         status.native,
@@ -122,120 +132,127 @@ def unpack(row: list[Any]) -> JobStatus:
 
 
 class QueueSnapshot:
-    """The snapshot of one user, host, manager and cluster."""
+    """Reads and refreshes the snapshot of one user, host, manager and cluster."""
 
     def __init__(self, home: Path, platform: str, cluster: str, interval_s: float) -> None:
         key = hashlib.sha256(cluster.encode()).hexdigest()[:8] if cluster else "default"
         self.path = home / "snapshots" / f"{platform}-{socket.gethostname()}-{key}.json"
         self.interval_s = interval_s
-        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._file_stamp: tuple[int, int, int] = (0, 0, 0)
         self._view = View()
-        self._unkept = View()  # what could not be written: for this process alone
+        self._unwritten = View()  # the last view that could not be written: only this process has it
         self._mutex = threading.Lock()
         self._lock: Any = None
-        self._second: Any = None  # for whoever asks while the first one's holder is stopped
-        self._said = ""
-        self._remarks: set[str] = set()
+        self._second_lock: Any = None  # used while the process that holds the first lock is stopped
+        self._last_failure = ""  # that this process has logged
+        self._warned: set[str] = set()  # texts of warnings that this process has logged
 
     def view(self) -> View:
-        """The snapshot as it is on disk; what we have heard since and could not write there, if there is such."""
-        kept = self._on_disk()
-        return kept if kept.asked >= self._unkept.asked and kept.tokens_at >= self._unkept.tokens_at else self._unkept
+        """The snapshot on disk; or a newer answer that this process got and could not write."""
+        on_disk = self._on_disk()
+        return (
+            on_disk
+            if on_disk.asked >= self._unwritten.asked and on_disk.tokens_at >= self._unwritten.tokens_at
+            else self._unwritten
+        )
 
     def _on_disk(self) -> View:
         try:
             stat = os.stat(self.path)
         except OSError:
             return View()
-        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._mutex:
-            if seen != self._seen:
+            if stamp != self._file_stamp:
                 self._view = _view(read_json(self.path))
-                self._seen = seen
+                self._file_stamp = stamp
             return self._view
 
     def read(self, refresh: Callable[[View], View], *, urgent: float = 0.0) -> View:
-        """The snapshot, refreshed first if that is due and nobody else is at it.
+        """The snapshot; it is refreshed first if that is due and no other process is refreshing it.
 
-        `refresh(old)` asks the manager; what it raises as `Unavailable` is kept as "no answer": the rows stay and
-        everybody backs off. `urgent` spends a token to refresh before the interval is over, if so many are left.
+        `refresh(old)` asks the manager. If it raises `Unavailable`, the snapshot records that: the rows stay, and all
+        processes pause before the next query. If `urgent` is not 0, and at least `urgent` tokens are left, a token is
+        spent to refresh before the interval is over.
         """
         view = self.view()
         if not self._due(view, urgent):
             return view
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
                 self._make_locks()
-                ours = held.enter_context(try_lock(self._lock, named=True))
-            except JournalError as error:  # a file system that cannot be written: we ask for ourselves alone
-                self._say(f"{error.message}; what the manager says is not kept")
-                ours = True
-            if ours:
+                locked = stack.enter_context(try_lock(self._lock, named=True))
+            except JournalError as error:  # a read-only file system: this process asks for itself alone
+                self._warn_once(f"{error.message}; what the manager says is not kept")
+                locked = True
+            if locked:
                 return self._refreshed(refresh, urgent)
         stopped = holder_stopped(self._lock)
-        if stopped:  # it may stay so for hours: the next in row asks in its place
-            self._say(f"the process that was to ask does not go on: {holder(self._lock)}")
-            with try_lock(self._second, named=True) as ours:
-                if ours:
+        if stopped:  # it may stay stopped for hours: the process with the second lock asks in its place
+            self._warn_once(f"the process that should ask the manager is stopped: {holder(self._lock)}")
+            with try_lock(self._second_lock, named=True) as locked:
+                if locked:
                     return self._refreshed(refresh, urgent)
-        if not view.asked and not view.failures:  # the very first answer is on its way: wait for it
+        if not view.asked and not view.failures:  # another process waits for the very first answer: wait, too
             with (
                 suppress(JournalError),
-                hold_lock(self._second if stopped else self._lock, timeout_s=time_left(60.0)),
+                hold_lock(self._second_lock if stopped else self._lock, timeout_s=time_left(60.0)),
             ):
-                return self.view()  # else whoever asks has not been answered for a minute
+                return self.view()  # else the process that asks got no answer within a minute
         return self.view()
 
     def _refreshed(self, refresh: Callable[[View], View], urgent: float) -> View:
-        """With the lock in our hands: the answer of who had it just now, or a new one."""
+        """Refresh, unless another process has just done so. The caller has the lock."""
         view = self.view()
         return self._refresh(view, refresh) if self._due(view, urgent) else view
 
     def ask(self, refresh: Callable[[View], View], *, since: float) -> View:
-        """The snapshot as of `since` or later, refreshed whatever that costs: the regular refreshes come the later.
+        """The snapshot as of `since` or later. It is refreshed if necessary, even if no token is left.
+
+        Tokens are spent for it all the same, so the regular refreshes come later.
 
         Raises `Unavailable` when the manager does not answer, and then leaves the snapshot as it was.
         """
-        with self._held():
+        with self._locked():
             view = self.view()
             now = time.time()
             if since <= view.asked <= now:  # another process has asked meanwhile
                 return view
             fresh = refresh(view)
             if view.failures:
-                log.warning(_AGAIN)
-            self._said = fresh.failure
+                log.warning(_ANSWERS_AGAIN)
+            self._last_failure = fresh.failure
             spent = self._tokens(view, now) - max(1, fresh.queries)
             return self._write(replace(fresh, tokens=spent, tokens_at=now))
 
     def put(self, job_id: str, status: JobStatus) -> None:
-        """Add what was just heard of a job."""
-        with self._held():
+        """Set the status of one job, which the manager has just shown."""
+        with self._locked():
             view = self.view()
             unproved = {name: at for name, at in view.unproved.items() if name != job_id}
             self._write(replace(view, rows={**view.rows, job_id: pack(status)}, unproved=unproved))
 
     def answered(self) -> None:
-        """The manager has answered some other command: it is asked again in time, not after the pause."""
+        """End the pause after failed queries: the manager has just answered another command."""
         if self.view().failing_until > time.time():
-            with self._held():
+            with self._locked():
                 self._write(replace(self.view(), failing_until=0.0))
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        """The lock, or the next one in row while its holder is stopped."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock; or the second lock, if the process that holds the first is stopped."""
         self._make_locks()
-        with try_lock(self._lock, named=True) as ours:
-            if ours:
+        with try_lock(self._lock, named=True) as locked:
+            if locked:
                 yield
                 return
-        with hold_lock(self._second if holder_stopped(self._lock) else self._lock, named=True):
+        with hold_lock(self._second_lock if holder_stopped(self._lock) else self._lock, named=True):
             yield
 
     def _make_locks(self) -> None:
         if self._lock is None:
             self._lock = lock(self.path.with_suffix(".lock"))
-            self._second = lock(self.path.with_suffix(".lock2"))
+            self._second_lock = lock(self.path.with_suffix(".lock2"))
 
     def _tokens(self, view: View, now: float) -> float:
         if view.tokens_at > now + 1:  # the clock was set back
@@ -257,8 +274,8 @@ class QueueSnapshot:
             fresh = refresh(view)
             fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
             if view.failures:
-                log.warning(_AGAIN)
-        except NotWaitedFor:  # no word against the manager: it is asked again when it would have been
+                log.warning(_ANSWERS_AGAIN)
+        except NotWaitedFor:  # the manager did not fail, we did not wait: the next query comes at its usual time
             fresh = replace(paid, asked=min(view.asked, now), failing_until=time.time() + self.interval_s)
         except Unavailable as error:
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
@@ -272,37 +289,37 @@ class QueueSnapshot:
         self.complain(fresh)
         other = self.view()
         if other.asked not in (view.asked, fresh.asked) and other.asked > fresh.asked:
-            return other  # we were stopped meanwhile, and somebody else has asked since
+            return other  # this process was stopped meanwhile, and another has asked since
         return self._write(fresh)
 
     def complain(self, view: View) -> None:
-        """Say once why there is no answer, whichever process it was that asked, and how old the news is."""
-        if view.failure == self._said:
+        """Log once why there is no answer, and how old the statuses are, whichever process has asked."""
+        if view.failure == self._last_failure:
             return
-        self._said = view.failure
+        self._last_failure = view.failure
         if view.failure and view.failures:
             log.warning("%s; %s", view.failure, view.age())
         elif view.failure:
-            log.error("%s; how jobs ended is told by their exit files alone", view.failure)
+            log.error("%s; only their exit files show how jobs ended", view.failure)
 
     def _write(self, view: View) -> View:
         try:
             private_folder(self.path.parent)
             text = json.dumps({name: getattr(view, name) for name in _FIELDS}, separators=(",", ":"))
             write_whole(self.path, text)
-        except JournalError as error:  # a full disk: the answer is known all the same
-            self._say(f"{error.message}; what the manager says is not kept")
-            self._unkept = view
+        except JournalError as error:  # a full disk: this process uses the answer all the same
+            self._warn_once(f"{error.message}; what the manager says is not kept")
+            self._unwritten = view
         return view
 
-    def _say(self, text: str) -> None:
-        if text not in self._remarks:
-            self._remarks.add(text)
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
             log.warning("%s", text)
 
 
 def _view(data: Any) -> View:
-    """The view in a file's data; an empty one for what is damaged or of another version."""
+    """The view in the data of a snapshot file; an empty one if the data are damaged or of another version."""
     if not isinstance(data, dict) or not data.keys() <= _FIELDS:
         return View()
     for name, value in data.items():

@@ -1,4 +1,4 @@
-"""Gives a submission to the manager: exactly one execution, whatever the manager answers, and when."""
+"""Sends a submission to the manager, so that the job runs exactly once, whatever the manager answers, and when."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ log = logging.getLogger(__name__)
 
 
 def submit_once(channel: Channel, entry: JobRecord, script: Path, waiting: RunningCommand | None) -> JobRecord:
-    """Give the script of a recorded submission to the manager: exactly once, however it answers.
+    """Send the script of a recorded submission to the manager, so that the job runs exactly once.
 
-    `waiting` is the manager's command if it was started already. Returns the entry with the manager's id. When the
-    manager refused for certain, or was never reached, nothing of the submission is left.
+    `waiting` is the manager's submit command if it was started already. Returns the record with the manager's id. If
+    the manager certainly refused, or was never reached, raises, and nothing of the submission is left.
     """
     deadline = time.monotonic() + channel.patience_s
     try:
         answer = channel.scheduler.submit(script, waiting=waiting, array=len(entry.array))
     except Ambiguous as error:
         if error.unknown:
-            return _look_once(channel, entry, script, error, deadline)
+            return _search_once(channel, entry, script, error, deadline)
         log.warning("%s; looking for job %s before it is sent again", error.message, entry.id)
         return _settle(channel, entry, script, error, deadline)
-    except Error as error:  # refused, or never reached: nothing of it exists
+    except Error as error:  # refused, or never reached: the manager has no such job
         _discard(channel, entry)
         if isinstance(error, Rejected) and error.answered:
             channel.snapshot.answered()
@@ -48,13 +48,13 @@ def submit_once(channel: Channel, entry: JobRecord, script: Path, waiting: Runni
 
 
 def _commit(channel: Channel, entry: JobRecord, script: Path, answer: Accepted, deadline: float) -> JobRecord:
-    """Record the id that was answered. Where that is in doubt, the tag decides."""
+    """Record the id in the manager's answer. If the id is not certain, the job is looked for by its tag."""
     scheduler = channel.scheduler
     native, sure, elements = answer.ids[0], answer.alone, answer.elements
     if not sure:
-        with suppress(SchedulerError):  # not now: the next answer about all jobs will tell
-            if shown := _by_tag(channel, entry):
-                native, sure, elements = shown.native, True, shown.elements
+        with suppress(SchedulerError):  # no answer now: the next query about all jobs looks for the tag again
+            if match := _by_tag(channel, entry):
+                native, sure, elements = match.native, True, match.elements
         if not sure and len(answer.ids) > 1:
             doubt = Ambiguous(f"the answer has several ids: {', '.join(answer.ids)}")
             return _settle(channel, entry, script, doubt, deadline)
@@ -64,7 +64,10 @@ def _commit(channel: Channel, entry: JobRecord, script: Path, answer: Accepted, 
 
 
 def _discard(channel: Channel, entry: JobRecord) -> None:
-    """Leave nothing of a submission that has certainly not arrived. The claim goes last: without it nothing runs."""
+    """Remove a submission that certainly did not arrive at the manager: its record, then its folder.
+
+    The folder is renamed before it is removed: then no script can take the claim in it, without which nothing runs.
+    """
     channel.journal.forget([entry.id])
     gone = entry.folder.with_name(f".{entry.folder.name}.withdrawn")
     try:
@@ -74,43 +77,43 @@ def _discard(channel: Channel, entry: JobRecord) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _look_once(channel: Channel, entry: JobRecord, script: Path, error: Ambiguous, deadline: float) -> JobRecord:
-    """After an answer that is not known, most likely a refusal: look once, and if it is not there it never runs."""
+def _search_once(channel: Channel, entry: JobRecord, script: Path, error: Ambiguous, deadline: float) -> JobRecord:
+    """After an answer that we do not understand, most likely a refusal: look for the job once, else give it up."""
     try:
-        shown = _by_tag(channel, entry)
-    except SchedulerError:  # whoever cannot be asked either may be no manager at all: the patience is shorter
+        match = _by_tag(channel, entry)
+    except SchedulerError:  # no answer to a query either: it may be no manager at all, so the deadline is shorter
         deadline = min(deadline, time.monotonic() + channel.settle_s)
         return _settle(channel, entry, script, error, deadline)
-    if shown:
-        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, shown.native)
-        return channel.journal.commit(entry, shown.native, sure=True, elements=shown.elements)
+    if match:
+        log.warning("%s; and yet the manager has job %s, as %s", error.message, entry.id, match.native)
+        return channel.journal.commit(entry, match.native, sure=True, elements=match.elements)
     return _give_up(channel, entry, Rejected(error.message, hint=error.hint, output=error.output))
 
 
 def _give_up(channel: Channel, entry: JobRecord, error: SchedulerError) -> JobRecord:
-    """See to it that a submission never runs, and raise; or find that it does run, and return it."""
+    """Give up a submission, so that it never runs, and raise; or, if it has started, return its record."""
     if fail_unsubmitted(channel.journal, channel.scheduler, entry, error.message):
         raise error
     return channel.journal.get(entry.id)
 
 
 def _settle(channel: Channel, entry: JobRecord, script: Path, first: Ambiguous, deadline: float) -> JobRecord:
-    """After an ambiguous submit: look for the job over the settling time, send it again only then.
+    """After an ambiguous answer: look for the job for the settling time, and only then submit it again.
 
-    A manager that was hung may create the job minutes later, so finding nothing proves nothing: should both
-    copies come to life, the claim in the job's folder lets one run, and the other is cancelled.
+    A manager that was not responding may create the job minutes later, so that there is no job now proves nothing. If
+    there are two jobs in the end, the claim in the job's folder lets one run, and the other is cancelled.
     """
     silent_since: float | None = None
     pause = 1.0
     while time.monotonic() < deadline:
         claim = claimed_by(entry.folder)
-        if claim == ABANDONED:  # another process of ours, on a host that cannot see that we are still at it
+        if claim == ABANDONED:  # by a process on another host, which cannot see that this process still runs
             raise Unavailable(f"job {entry.id} was given up meanwhile; nothing of it ran", hint="submit it again")
         if claim:
             return channel.journal.commit(entry, channel.scheduler.whole(claim))
         try:
-            if shown := _by_tag(channel, entry):
-                return channel.journal.commit(entry, shown.native, sure=True, elements=shown.elements)
+            if match := _by_tag(channel, entry):
+                return channel.journal.commit(entry, match.native, sure=True, elements=match.elements)
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since >= channel.settle_s:
                 answer = channel.scheduler.submit(script, array=len(entry.array))
@@ -118,12 +121,12 @@ def _settle(channel: Channel, entry: JobRecord, script: Path, first: Ambiguous, 
         except Unavailable as error:
             if error.permanent:
                 break
-            silent_since = None  # only time in which the manager answered counts
+            silent_since = None  # only time in which the manager answers counts
         except Ambiguous:
             silent_since = None
-        except SchedulerError as error:  # refused now, but what was sent before may come to life yet
+        except SchedulerError as error:  # refused now, but the manager may still create the job that was sent before
             return _give_up(channel, entry, error)
-        if should_exit(min(pause, 5.0)):  # it stays in the journal, for whoever asks next
+        if should_exit(min(pause, 5.0)):  # it stays in the journal: the next query of any process looks for it
             break
         pause *= 1.5
     raise Ambiguous(
@@ -135,7 +138,7 @@ def _settle(channel: Channel, entry: JobRecord, script: Path, first: Ambiguous, 
 
 
 def _by_tag(channel: Channel, entry: JobRecord) -> JobRecord | None:
-    """The submission with the manager's ids of what bears our tag; None if nothing does."""
+    """The record with the manager's ids of the job that has our tag; None if the manager shows no such job."""
     scheduler = channel.scheduler
     copies: Copies = {}
     for record in scheduler.ask(scheduler.live()):

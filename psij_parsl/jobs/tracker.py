@@ -1,4 +1,4 @@
-"""Everything that is done about jobs that are on record: asking, cancelling, holding, waiting, listening."""
+"""The operations on recorded jobs: get statuses, cancel, hold, release, wait, and call back at changes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Answers: TypeAlias = list[bool]
 
 
 class JobTracker(JobExecutor):
-    """Asks and acts about recorded jobs through a channel to the manager.
+    """Gets the statuses of recorded jobs, cancels, holds and releases them, through a channel to the manager.
 
-    Jobs that were found in the journal already are given as its records, each with an element's key, to the methods
-    that say so: `statuses`, `poll`, `cancel_found`, `wait_until`.
+    The methods `statuses`, `poll`, `cancel_found` and `wait_until` take records of the journal, each with the key of
+    an element, in place of ids. They are for callers that have looked for the jobs already.
     """
 
     def __init__(self, channel: Channel, *, site: str, spool: Path | None) -> None:
@@ -42,34 +42,35 @@ class JobTracker(JobExecutor):
 
     @abstractmethod
     def at(self, cluster: str) -> JobTracker:
-        """The one for the cluster of that name, with the same settings and journal; '' for the usual one."""
+        """The executor for the cluster of that name, with the same settings and journal; '' is the usual cluster."""
 
     # ---- asking --------------------------------------------------------------------------------------------
 
     def status(self, ids: Sequence[JobName], *, urgent: bool = False) -> Statuses:
-        """The status of each; `urgent` asks the manager now, if the shared budget has a query to spare."""
+        """The statuses of jobs, in order. `urgent`: ask the manager now, if the shared budget has a token left."""
         return self._statuses(self._find(ids), urgent=urgent)
 
     def statuses(self, parts: Sequence[JobPart], *, urgent: bool = False) -> Statuses:
-        """As `status`, for records of the journal."""
+        """Like `status`, for records of the journal."""
         return self._statuses(parts, urgent=urgent)
 
     def poll(self, parts: Sequence[JobPart], before: Sequence[JobStatus], *, known_s: float = 0.0) -> Statuses:
-        """As `statuses`; asked early where a job's folder shows a start or an end that `before` does not know.
+        """Like `statuses`; the manager is asked early if a job's folder shows a start or an end that is new.
 
-        Else an answer that is no older than `known_s` seconds will do.
+        `before` are the last statuses, which do not show it. If there is none, a snapshot that is younger than
+        `known_s` seconds is used as it is.
         """
-        one = self._one_cluster(parts)
-        if one is not self and one is not None:
-            return one.poll(parts, before, known_s=known_s)
+        tracker = self._one_cluster(parts)
+        if tracker is not self and tracker is not None:
+            return tracker.poll(parts, before, known_s=known_s)
         return self._statuses(parts, urgent=self._polls.priority(parts, before), known_s=known_s)
 
     def list(self) -> Sequence[Submission]:
-        """The jobs of this platform and cluster that have not ended; arrays as a whole."""
+        """Handles of the jobs of this platform and cluster that have not ended; one for a whole array."""
         return [self._handle(entry, "") for entry in self.journal.open_entries().values() if self.channel.has(entry)]
 
     def submission(self, job_id: str) -> Submission:
-        """The handle of a job in the journal, by our id or the manager's. Raises `UnknownJob`."""
+        """The handle of a recorded job, by our id or the manager's. Raises `UnknownJob`."""
         entry, key = find_part(self.channel, named_one(job_id))
         return self._handle(entry, "" if key == "*" else key)
 
@@ -79,15 +80,15 @@ class JobTracker(JobExecutor):
         return [self._handle(entry, element_key) for element_key in entry.keys] if key == "*" else []
 
     def attach(self, native_id: str) -> Submission:
-        """A handle for any job of the user that the manager knows; of ours the one that we have.
+        """A handle for any job of the user that the manager knows; for a job of ours, its own handle.
 
-        Where the manager has another job by now under the id of one of ours, it is that other one.
+        If the manager has given the id of a job of ours to another job since, the id means that other job.
         """
         native_id = named_one(native_id)
         cluster = self.scheduler.named_cluster(native_id)
         if cluster and cluster != self.scheduler.cluster_name:
             return self.at(cluster).attach(native_id)
-        with hold_lock(lock(self.journal.home / "attach.lock")):  # else two at one instant make two records
+        with hold_lock(lock(self.journal.home / "attach.lock")):  # else two processes could make two records of it
             part = meant(self.channel, native_id)
             if part is None:
                 from .attaching import attach
@@ -101,11 +102,11 @@ class JobTracker(JobExecutor):
     # ---- acting --------------------------------------------------------------------------------------------
 
     def cancel(self, ids: Sequence[JobName]) -> Answers:
-        """Cancel jobs with one command for all. Raises `Unavailable` when the manager cannot be asked."""
+        """Cancel jobs, with one command for all. Raises `Unavailable` if the manager cannot be reached."""
         return self.cancel_found(self._find(ids))
 
     def cancel_found(self, parts: Sequence[JobPart]) -> Answers:
-        """As `cancel`, for records of the journal."""
+        """Like `cancel`, for records of the journal."""
         from .actions import cancel
 
         before = [not entry.over(key) for entry, key in parts]
@@ -117,26 +118,26 @@ class JobTracker(JobExecutor):
     def hold(self, ids: Sequence[JobName]) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot.
 
-        Of an array those elements are held that have not started; a warning names those that run.
+        Of an array, the elements that have not started are held; a warning names those that run.
         """
         from .actions import ids_to_hold
 
         groups = self._by_cluster(self._find(ids))
-        for tracker, natives in [(each, ids_to_hold(each.channel, group)) for each, group in groups]:
+        for tracker, natives in [(tracker, ids_to_hold(tracker.channel, group)) for tracker, group in groups]:
             tracker.scheduler.hold(natives)
 
     def release(self, ids: Sequence[JobName]) -> None:
-        """Let held jobs start; of an array what has not ended."""
+        """Let held jobs start; of an array, the elements that have not ended."""
         from .actions import ids_to_release
 
         groups = self._by_cluster(self._find(ids))
-        for tracker, natives in [(each, ids_to_release(each.channel, group)) for each, group in groups]:
+        for tracker, natives in [(tracker, ids_to_release(tracker.channel, group)) for tracker, group in groups]:
             tracker.scheduler.release(natives)
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
     def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
-        """Wait until all have ended; a start or an end is noticed early by the files that it leaves."""
+        """Wait until all jobs have ended. An end is noticed early by the exit file in the job's folder."""
         return self.wait_until(
             self._find(ids), lambda statuses: all(status.final for status in statuses), timeout=timeout
         )
@@ -144,19 +145,20 @@ class JobTracker(JobExecutor):
     def wait_until(
         self, parts: Sequence[JobPart], done: Callable[[Statuses], bool], *, timeout: float | None = None
     ) -> bool:
-        """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave.
+        """Poll jobs until `done(statuses)` is true; False when the time is up or a signal asks this process to end.
 
-        While the manager does not answer, it is said once how old the news is.
+        While the manager does not answer, a warning tells once how old the statuses are.
         """
-        one = self._one_cluster(parts)
-        if one is not self and one is not None:
-            return one.wait_until(parts, done, timeout=timeout)
+        tracker = self._one_cluster(parts)
+        if tracker is not self and tracker is not None:
+            return tracker.wait_until(parts, done, timeout=timeout)
         return wait_until(parts, done, self._polls, self._statuses, timeout)
 
     def on_status(self, callback: Callback) -> Callable[[], None]:
-        """Call back at each change of a job of this platform, from one thread that runs while anyone listens.
+        """Call `callback(submission, status)` whenever the status of a job of this platform and cluster changes.
 
-        The end of each job is told, however soon it comes.
+        Returns a function that stops that. One thread calls back; it runs while there are callbacks. The end of every
+        job is reported, however soon it comes.
         """
         return self._watcher.listen(callback)
 
@@ -179,15 +181,15 @@ class JobTracker(JobExecutor):
         return [by_part[entry.id, key] for entry, key in parts]
 
     def _one_cluster(self, parts: Sequence[JobPart]) -> JobTracker | None:
-        """The one for the cluster that all of these are on; None if they are on several."""
+        """The tracker for the cluster of all these jobs; None if they are on several clusters."""
         groups = self._by_cluster(parts)
         return groups[0][0] if len(groups) == 1 else None
 
     def _by_cluster(self, parts: Sequence[JobPart]) -> Sequence[tuple[JobTracker, Sequence[JobPart]]]:
-        """Records by the tracker for their cluster, where the manager has several that are named.
+        """Group records by the tracker for their cluster, if the manager has several clusters with names.
 
-        Raises `InvalidRequest` for an open job of which this manager, or this cluster of it, cannot be asked: there
-        its id is another job's.
+        Raises `InvalidRequest` for an open job of another manager, or of a cluster that cannot be asked from here:
+        there its id would be that of another job.
         """
         by_name: dict[str, list[JobPart]] = {}
         for entry, key in parts:

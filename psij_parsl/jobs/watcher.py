@@ -1,4 +1,7 @@
-"""Waiting for jobs and telling of their changes: a start or an end is noticed early by the files that it leaves."""
+"""Waits for jobs, and calls back when their statuses change.
+
+A start or an end is noticed early, by the files that the job's script writes into the job's folder.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,30 @@ from .snapshot import CAPACITY
 
 log = logging.getLogger(__name__)
 
-_TICK_S = (0.02, 0.25)  # how often a wait looks at files, at first and later
-_START_TOKENS = CAPACITY / 2  # that a start is seen early is worth less than that ends are
-_FOLDERS_A_TICK = 64  # that are looked at
+_TICK_S = (0.02, 0.25)  # between two checks of the files, at first and later
+_START_TOKENS = CAPACITY / 2  # an early refresh for a start is worth less than one for an end
+_FOLDERS_A_TICK = 64  # that are checked
 
 
 class Poll(Protocol):
-    """Asks for the statuses of jobs, early if so many tokens are left as `urgent` says."""
+    """Gets the statuses of jobs; the manager is asked early if at least `urgent` tokens are left."""
 
     def __call__(self, parts: Sequence[JobPart], *, urgent: float = 0.0) -> list[JobStatus]: ...
 
 
 class EarlyPolls:
-    """Finds in jobs' folders what the manager's last answer does not show yet, so that it is asked early."""
+    """Decides when the manager is asked early: if a job's folder shows a start or an end that no answer shows."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self._first_seen: dict[tuple[str, str, str], float] = {}  # by job, key, and what was seen
+        self._first_seen: dict[tuple[str, str, str], float] = {}  # by job, element key and event
         self._turn = 0
 
     def priority(self, parts: Sequence[JobPart], statuses: Sequence[JobStatus]) -> float:
-        """How many tokens must be left for an early refresh, as a job's folder shows something new; 0: it does not.
+        """How many tokens must be left for an early refresh; 0 if no job's folder shows a new start or end.
 
-        What is seen is worth a query some moments after it, and again later, while no query since has told of it.
+        A new event is worth a query a moment after it was seen, and again later (see `early_poll_delays_s`), until
+        an answer shows it.
         """
         now, asked = time.time(), self.channel.snapshot.view().asked
         unsettled = [
@@ -76,9 +80,9 @@ def wait_until(
     poll: Poll,
     timeout: float | None = None,
 ) -> bool:
-    """Look at jobs until `done(statuses)`; False when time is up or a signal asks us to leave.
+    """Poll jobs until `done(statuses)` is true; False when the time is up or a signal asks this process to end.
 
-    While the manager does not answer, it is said once how old the news is.
+    While the manager does not answer, a warning tells once how old the statuses are.
     """
     snapshot = polls.channel.snapshot
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -95,22 +99,28 @@ def wait_until(
 
 
 class StatusWatcher:
-    """Calls back at each change of a job of one cluster, from one thread that runs while anyone listens."""
+    """Calls back when the status of a job of one cluster changes.
+
+    One thread does that; it runs while there are callbacks.
+    """
 
     def __init__(self, polls: EarlyPolls, poll: Poll, handle: Callable[[JobRecord, str], Submission]) -> None:
         self.channel, self.polls, self.poll, self.handle = polls.channel, polls, poll, handle
         self._callbacks: list[Callback] = []
-        self._new: set[str] = set()  # our ids of jobs that were made since somebody listens, not looked at yet
+        self._new: set[str] = set()  # our ids of jobs that this process has just recorded, not polled yet
         self._running = False
         self._mutex = threading.Lock()
 
     def listen(self, callback: Callback) -> Callable[[], None]:
-        """Call back from now on; returns a call that stops it. The end of each job is told, however soon it comes."""
+        """Add a callback; returns a function that removes it.
+
+        The end of every job is reported, even if the job ends before the next poll.
+        """
         with self._mutex:
             self._callbacks.append(callback)
             if not self._running:
                 self._running = True
-                ended = self.channel.journal.listen()  # before we return: what is submitted from then on is told
+                ended = self.channel.journal.listen()  # before we return: later submissions are reported
                 name = f"psij-{self.channel.platform}"
                 threading.Thread(target=self._run, args=(ended,), name=name, daemon=True).start()
 
@@ -122,51 +132,54 @@ class StatusWatcher:
         return stop
 
     def add(self, job_id: str) -> None:
-        """A record was made here: it is told of, even if it has ended before anybody looks."""
+        """Watch a job that this process has just recorded: it is reported even if it ends before the next poll."""
         with self._mutex:
             if self._running:
                 self._new.add(job_id)
 
     def _run(self, ended: set[str]) -> None:
-        """Tell all changes; `ended` is filled by the journal with what has ended, whoever saw it."""
-        news, trouble = _News(), ""
+        """Report changes until no callback is left; the journal adds the ids of ended jobs to `ended`."""
+        reported, failure = _Reported(), ""
         while True:
             with self._mutex:
                 callbacks = list(self._callbacks)
-                news.going |= self._new
+                reported.open_ids |= self._new
                 self._new = set()
                 if not callbacks:
                     self._running = False
                     break
             try:
-                self._look(news, ended, callbacks)
-                trouble = ""
-            except (Error, OSError) as error:  # our records cannot be read just now
-                if trouble != str(error):
-                    log.warning("what changes is told later: %s", error)
-                trouble = str(error)
+                self._report_changes(reported, ended, callbacks)
+                failure = ""
+            except (Error, OSError) as error:  # the journal cannot be read just now
+                if failure != str(error):
+                    log.warning("changes of jobs are reported later: %s", error)
+                failure = str(error)
             time.sleep(_TICK_S[1])
         self.channel.journal.unlisten(ended)
 
-    def _look(self, news: _News, ended: set[str], callbacks: Sequence[Callback]) -> None:
+    def _report_changes(self, reported: _Reported, ended: set[str], callbacks: Sequence[Callback]) -> None:
         journal = self.channel.journal
-        news.going |= journal.heard(ended) - news.over
-        watched = journal.open_entries() | journal.some(news.going)
-        mine = [entry for entry in watched.values() if self.channel.has(entry) and entry.id not in news.over]
+        reported.open_ids |= journal.heard(ended) - reported.ended_ids
+        watched = journal.open_entries() | journal.some(reported.open_ids)
+        mine = [entry for entry in watched.values() if self.channel.has(entry) and entry.id not in reported.ended_ids]
         parts = [(entry, key) for entry in mine for key in entry.keys]
-        for entry, key, status in self._changes(parts, news.last):
-            news.last[entry.id, key] = status
+        for entry, key, status in self._changes(parts, reported.statuses):
+            reported.statuses[entry.id, key] = status
             for callback in callbacks:
                 _call(callback, self.handle(entry, key), status)
-        news.going = {entry.id for entry in mine}
+        reported.open_ids = {entry.id for entry in mine}
         for entry in mine:
-            if all(news.last.get((entry.id, key), JobStatus()).final for key in entry.keys):
-                news.is_over(entry)
+            if all(reported.statuses.get((entry.id, key), JobStatus()).final for key in entry.keys):
+                reported.add_ended(entry)
 
     def _changes(
         self, mine: Sequence[JobPart], last: Mapping[tuple[str, str], JobStatus]
     ) -> Iterator[tuple[JobRecord, str, JobStatus]]:
-        """What has changed since those statuses. What is open is looked at early where its folder shows something."""
+        """Poll jobs, and give those whose status differs from the last one.
+
+        The manager is asked early if the folder of a job that has not ended shows a start or an end.
+        """
         before = [last.get((entry.id, key), JobStatus()) for entry, key in mine]
         open_ = [(part, old) for part, old in zip(mine, before, strict=True) if part[0].open]
         urgent = self.polls.priority([part for part, _ in open_], [old for _, old in open_])
@@ -176,23 +189,26 @@ class StatusWatcher:
 
 
 @dataclass
-class _News:
-    """What callbacks were told: the last status of each element, by our ids, until the job's end was told."""
+class _Reported:
+    """What was reported to the callbacks, by our ids.
 
-    last: dict[tuple[str, str], JobStatus] = field(default_factory=dict)
-    going: set[str] = field(default_factory=set)  # those whose end is still to be told
-    over: set[str] = field(default_factory=set)
+    `statuses` are the last statuses of the elements, until the job's end was reported.
+    """
 
-    def is_over(self, entry: JobRecord) -> None:
-        """Note that a job's end was told."""
-        self.over.add(entry.id)
-        self.going.discard(entry.id)
+    statuses: dict[tuple[str, str], JobStatus] = field(default_factory=dict)
+    open_ids: set[str] = field(default_factory=set)  # of jobs whose end is not reported yet
+    ended_ids: set[str] = field(default_factory=set)  # of jobs whose end was reported
+
+    def add_ended(self, entry: JobRecord) -> None:
+        """Record that the end of a job was reported."""
+        self.ended_ids.add(entry.id)
+        self.open_ids.discard(entry.id)
         for key in entry.keys:
-            del self.last[entry.id, key]
+            del self.statuses[entry.id, key]
 
 
 def _call(callback: Callback, submission: Submission, status: JobStatus) -> None:
     try:
         callback(submission, status)
-    except Exception:  # the listener's own fault: it must not cost the others their news
+    except Exception:  # an error of that callback: the other callbacks are called all the same
         log.exception("a status callback failed for job %s", submission.id)

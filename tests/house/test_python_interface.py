@@ -78,7 +78,7 @@ def test_a_time_in_which_our_records_cannot_be_read_costs_no_news(
     comes_true(lambda: job.id in listener.told, PATIENCE_S)
     executor.journal.path.rename(home / "aside")
     executor.journal.path.mkdir()
-    comes_true(lambda: "what changes is told later: cannot read" in caplog.text, PATIENCE_S)
+    comes_true(lambda: "changes of jobs are reported later: cannot read" in caplog.text, PATIENCE_S)
     executor.journal.path.rmdir()
     (home / "aside").rename(executor.journal.path)
     executor.release([job])

@@ -74,7 +74,7 @@ def test_who_only_looks_is_answered_while_the_journals_lock_is_held_by_a_stopped
             assert done.returncode == 0, done.stderr
             if words[0] == "status":
                 assert json.loads(done.stdout)[0]["state"] == "COMPLETED"
-                assert "what was learnt could not be written down" in done.stderr
+                assert "what the manager answered could not be recorded" in done.stderr
                 assert f"kill -CONT {process.pid}" in done.stderr
         assert Journal(home).get(job.id).open  # nothing was written
     assert json.loads(psij("status", job.id, "--json").stdout)[0]["state"] == "COMPLETED"

@@ -42,7 +42,7 @@ class Case:
     reason: EndReason | None = None
     says: str = ""
     exit_file: str = ""
-    heard: bool = True
+    history_answered: bool = True
     missing_since: float | None = None
     asked: bool = False
     still_missing: float | None = None
@@ -144,7 +144,7 @@ CASES = {
         RUNNING, None, JobState.FAILED, 125, EndReason.LAUNCH_FAILED, "directory", "7 0 125 directory 99"
     ),
     "the exit file tells although history is silent": Case(
-        RUNNING, None, JobState.COMPLETED, 0, exit_file="7 0 0 command 99", heard=False
+        RUNNING, None, JobState.COMPLETED, 0, exit_file="7 0 0 command 99", history_answered=False
     ),
     "an exit file of another id is none": Case(
         RUNNING, None, JobState.ACTIVE, exit_file="8 0 0 command 99", still_missing=NOW
@@ -174,13 +174,18 @@ CASES = {
         missing_since=NOW - GRACE,
         still_missing=NOW - GRACE,
     ),
-    "silence is no absence": Case(RUNNING, None, JobState.ACTIVE, heard=False),
+    "silence is no absence": Case(RUNNING, None, JobState.ACTIVE, history_answered=False),
     "silence does not count towards the time of grace's end": Case(
-        RUNNING, None, JobState.ACTIVE, heard=False, missing_since=NOW - 2 * GRACE, still_missing=NOW - 2 * GRACE
+        RUNNING,
+        None,
+        JobState.ACTIVE,
+        history_answered=False,
+        missing_since=NOW - 2 * GRACE,
+        still_missing=NOW - 2 * GRACE,
     ),
     # Cancelled.
     "gone after it was asked to be cancelled": Case(QUEUED, None, JobState.CANCELED, asked=True),
-    "cancelled, while history is silent": Case(QUEUED, None, JobState.QUEUED, asked=True, heard=False),
+    "cancelled, while history is silent": Case(QUEUED, None, JobState.QUEUED, asked=True, history_answered=False),
     "cancelled, as the manager says": Case(RUNNING, JobStatus(JobState.CANCELED, "CANCELLED"), JobState.CANCELED),
     "killed by the signal of our cancel": Case(RUNNING, failed(signal=15), JobState.CANCELED, asked=True),
     "ended with the code of the signal of our cancel": Case(RUNNING, failed(143), JobState.CANCELED, 143, asked=True),
@@ -212,7 +217,7 @@ def test_the_status_of(tmp_path: Path, name: str) -> None:
             record,
             case.before,
             NOW,
-            heard=case.heard,
+            history_answered=case.history_answered,
             missing_since=case.missing_since,
             grace_s=GRACE,
         )

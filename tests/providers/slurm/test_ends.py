@@ -445,7 +445,7 @@ def test_a_squeue_that_can_never_answer_is_an_error_and_the_exit_file_counts(
     good, bad = executor.submit(Job(command=["true"])), executor.submit(shell("exit 3"))
     assert good.wait(PATIENCE_S).state is JobState.COMPLETED
     assert bad.wait(PATIENCE_S).exit_code == 3
-    assert "told by their exit files alone" in caplog.text
+    assert "only their exit files show how jobs ended" in caplog.text
     assert "unrecognized option" in caplog.text
     shims.take_away("squeue")
 
