@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .errors import InvalidRequest, nearest
 
-JOB_MODES = ("script", "serial", "mpi")
+#: How a job's script starts its command.
+JobMode = Literal["script", "serial", "mpi"]
+JOB_MODES: tuple[str, ...] = get_args(JobMode)
 #: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
 DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO, TextIO
 
+from ..system.files import start_of_last_lines
 from .output import length, plain
 from .stdio import stream_error
 
@@ -64,40 +65,14 @@ class Tail:
     def begin(self, last_lines: int | None = None) -> None:
         """Take the existing file for the job's; start with its last lines if a number is given."""
         self._before = None
-        if last_lines is not None:
-            self._offset = start_of_last(self.path, last_lines)
+        if last_lines is not None and self.path.is_file():
+            with open(self.path, "rb") as file:
+                self._offset = start_of_last_lines(file, last_lines)
 
 
 def open_nonblocking(path: str, flags: int) -> int:
     """An opener for `open` that does not wait for the writer of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def start_of_last(path: Path, lines: int) -> int:
-    """The offset at which the last lines of a file begin. Reads from its end."""
-    if not path.is_file():
-        return 0
-    with open(path, "rb") as file:
-        offset = size = file.seek(0, os.SEEK_END)
-        if lines <= 0:
-            return size
-        missing = lines + 1
-        while offset > 0:
-            step = min(65536, offset)
-            offset -= step
-            file.seek(offset)
-            block = file.read(step)
-            if offset + step == size and block.endswith(b"\n"):
-                block = block[:-1]
-            newlines = block.count(b"\n")
-            if newlines < missing - 1:
-                missing -= newlines
-                continue
-            index = len(block)
-            for _ in range(missing - 1):
-                index = block.rfind(b"\n", 0, index)
-            return offset + index + 1
-    return 0
 
 
 class Sink:

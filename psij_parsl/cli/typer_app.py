@@ -32,10 +32,22 @@ _SETTINGS: Mapping[str, Any] = {
 
 
 class _TableCommand(TyperCommand):
-    """A typer command that keeps its arguments as they were typed, and shows our own text for them in its usage."""
+    """A typer command that keeps its arguments as they were typed, and shows our own text for them in its help."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return ["[OPTIONS]", *(str(param.metavar) for param in self.params if param.param_type_name == "argument")]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """As typer does, without the Python type that it shows next to an argument: `JOB... <list[str]>`."""
+        records: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                shown = str(param.metavar) if param.param_type_name == "argument" else record[0]
+                records[param.param_type_name].append((shown, record[1]))
+        for title, rows in (("Arguments", records["argument"]), ("Options", records["option"])):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[_ARGS] = list(args)

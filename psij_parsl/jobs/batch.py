@@ -263,6 +263,7 @@ def _file_settings(
 
     return FileSettings(
         template=platform.template_class,
+        platform=platform.name,
         launcher=launcher,
         launch=settings.launch,
         site=settings.site,

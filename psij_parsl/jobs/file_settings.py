@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 class FileSettings:
     """The settings that are the same for all jobs of an executor. Those of the manager are explained in `Scheduler`.
 
-    `launcher` is the launch method of a job that names none, and `launch` how the site starts runs with it. The
-    script waits `exit_lag_s` seconds for the exit files of jobs that it comes after.
+    `platform` is the platform's name, for messages, `launcher` the launch method of a job that names none, and
+    `launch` how the site starts runs with it. The script waits `exit_lag_s` seconds for the exit files of jobs that
+    it comes after.
     """
 
     template: type[JobTemplate]
+    platform: str = ""
     launcher: str = ""
     launch: LaunchOptions | None = None
     site: str = ""

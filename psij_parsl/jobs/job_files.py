@@ -121,8 +121,11 @@ def _script(
 def _refuse(settings: FileSettings, job: Job) -> None:
     """Raise `InvalidRequest` for what the platform cannot be asked for, before anything else is wrong with it."""
     template = settings.template
-    template.refuse({**values(job), **{name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}})
-    template.refuse_unexpressed(requests(job))
+    parameters = values(job)
+    template.refuse_unknown(parameters, settings.platform)
+    shape = {name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}
+    template.refuse({**parameters, **shape}, settings.platform)
+    template.refuse_unexpressed(requests(job), settings.platform)
 
 
 def slug(name: str, limit: int = 200) -> str:

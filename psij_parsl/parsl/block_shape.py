@@ -119,8 +119,8 @@ class BlockShape:
         from ..jobs.job_files import render
 
         job = self.job("true", "parsl")
-        template = self.platform.template_class
-        render(FileSettings(template=template), job, JobPlace("JOB", "psij:JOB", Path("/JOB")))
+        settings = FileSettings(template=self.platform.template_class, platform=self.platform.name)
+        render(settings, job, JobPlace("JOB", "psij:JOB", Path("/JOB")))
         for finding in self.site.check(job) if self.site is not None else ():
             if finding.level == "refuse":
                 raise InvalidRequest(finding.text, hint=finding.hint)

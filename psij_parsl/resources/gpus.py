@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import JournalError
 from ..system import files
+from ..system.gpu_variables import GPU_VARIABLES
 from ..system.processes import boot_id
 from . import host
 
 if TYPE_CHECKING:
     from ..system.commands import Runner
 
-#: In this order: where several are set, the first that lists any is believed. (`system.gpu_variables` tells vendors.)
-VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 _NONE = frozenset(("-1", "NoDevFiles", "void", "none"))
 _PATIENCE_S = 5.0
 
@@ -27,9 +26,9 @@ def visible(environ: Mapping[str, str]) -> tuple[str, ...] | None:
     """The GPUs that the environment lets us see; None where it says nothing.
 
     The variable's values are kept as they stand: they are numbers, UUIDs, or tiles such as `0.1`. One that is
-    empty, or -1, says that there are none.
+    empty, or -1, says that there are none. Where several list any, the first of `GPU_VARIABLES` is believed.
     """
-    values = [environ[name] for name in VISIBLE if name in environ]
+    values = [environ[name] for name in GPU_VARIABLES if name in environ]
     id_lists = [tuple(_listed(text)) for text in values]
     return next((ids for ids in id_lists if ids), () if values else None)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..job import JobMode
 from ..resources.hostlist import numbers
 from ..resources.node import Hardware
 from .field_types import (
@@ -59,9 +60,7 @@ class Defaults(_Table):
     )
     queue: Word | None = Field(default=None, description="queue or partition")
     project: Word | None = Field(default=None, description="project or allocation that is charged")
-    job_mode: Literal["script", "serial", "mpi"] | None = Field(
-        default=None, description="how the script starts the command"
-    )
+    job_mode: JobMode | None = Field(default=None, description="how the script starts the command")
     setup_may_fail: StrictBool | None = Field(
         default=None, description="start the command even if a text of the setup has failed"
     )

@@ -41,7 +41,8 @@ FLAGS: Mapping[str, str] = {
     "stdout": "-o/--output",
     "stderr": "-e/--error",
 }
-"""The command line option of each job field."""
+"""The command line option of each job field, for messages. The command line's own table (`cli/job_flags.py`) stands
+above the sites, which cannot read it, and has more spellings; a test compares them."""
 
 _JOB = frozenset(item.name for item in fields(Job))
 _BUILTIN = "built in"

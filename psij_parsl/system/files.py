@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import JournalError
 
@@ -96,22 +96,39 @@ def read_plain(path: Path, most: int = -1) -> bytes:
         return file.read(most)
 
 
+def start_of_last_lines(file: BinaryIO, lines: int, *, most_bytes: int = sys.maxsize) -> int:
+    """The offset at which a file's last lines begin, or at least its last so many bytes. Reads from its end."""
+    end = offset = file.seek(0, os.SEEK_END)
+    if lines <= 0:
+        return end
+    first = max(0, end - most_bytes)
+    missing = lines
+    while offset > first:
+        step = min(_BLOCK, offset - first)
+        offset -= step
+        file.seek(offset)
+        block = file.read(step)
+        at = step - 1 if offset + step == end else step  # the newline at the very end begins no line
+        newlines = block.count(b"\n", 0, at)
+        if newlines < missing:
+            missing -= newlines
+            continue
+        for _ in range(missing):
+            at = block.rfind(b"\n", 0, at)
+        return offset + at + 1
+    return first
+
+
 def last_lines(path: Path, lines: int, *, most_bytes: int = sys.maxsize) -> str:
-    """The last lines of a file with their ends, read from its end; '' if there is none, or it is a pipe."""
+    """The last lines of a file with their ends; '' if there is none, or it is a pipe."""
     try:
         if not path.is_file():
             return ""
         with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            at, data = size, b""
-            while at > 0 and size - at < most_bytes and data.count(b"\n") <= lines:
-                step = min(_BLOCK, at, most_bytes - (size - at))
-                at -= step
-                file.seek(at)
-                data = file.read(step) + data
+            file.seek(start_of_last_lines(file, lines, most_bytes=most_bytes))
+            return file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return b"".join(data.splitlines(keepends=True)[-lines:] if lines > 0 else []).decode("utf-8", "replace")
 
 
 def end_of_log(path: Path, lines: int = 20) -> str:

@@ -17,8 +17,6 @@ from typing import Any
 
 from ..errors import PluginError, TemplateError, nearest
 
-_OURS = ("psij_parsl-", "psij_parsl.")
-
 
 @dataclass(frozen=True)
 class PluginGroup:
@@ -102,7 +100,7 @@ def _names_one(kind: str, module: pkgutil.ModuleInfo) -> bool:
 
 
 def any_plugin(group: str) -> bool:
-    """Whether any installed package but ours names that group of entry points.
+    """Whether any installed package names that group of entry points.
 
     `importlib.metadata` would answer too, but its import and its reading cost as much as starting typer does.
     """
@@ -114,7 +112,7 @@ def any_plugin(group: str) -> bool:
         except OSError:
             continue
         for name in names:
-            if name.endswith((".dist-info", ".egg-info")) and not name.startswith(_OURS):
+            if name.endswith((".dist-info", ".egg-info")):
                 try:
                     with open(os.path.join(folder, name, "entry_points.txt"), "rb") as file:
                         if f"[{group}]".encode() in file.read():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,26 @@ def test_what_is_wrong_is_left_to_typer(place: str) -> None:
     wrong += [[f"{flag.spellings[-1]}=yes"] for flag in command.flags if flag.switch]
     for args in wrong:
         assert quick_parser.parse(command, args) is None, args
+
+
+def leaves(group: Any) -> Iterator[Any]:
+    """The commands of a typer group that are no groups themselves."""
+    for command in group.commands.values():
+        yield from leaves(command) if hasattr(command, "commands") else [command]
+
+
+def test_the_help_has_the_word_for_an_argument_and_no_type_of_python() -> None:
+    found = list(leaves(typer_app.build(None)))
+    assert {command.name for command in found} > {"render", "show"}
+    for command in found:
+        text = command.get_help(command.context_class(command, info_name=command.name))
+        assert "<" not in text, text
+        for param in command.params:
+            if param.param_type_name == "argument":
+                assert f"Arguments:\n  {param.metavar}  " in text
+            else:
+                assert param.opts[0] in text
+        assert "Show this message and exit." in text
 
 
 def test_every_command_is_named_and_described() -> None:

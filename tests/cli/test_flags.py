@@ -12,9 +12,11 @@ from psij_parsl.cli.flag_types import dependencies, environment_files, indices, 
 from psij_parsl.cli.job_flags import JOB_FLAGS
 from psij_parsl.cli.job_from_flags import FlagLayer, fields, from_environment, merge, shape
 from psij_parsl.cli.output import TextRenderer, length
-from psij_parsl.cli.output_stream import Tail, start_of_last
+from psij_parsl.cli.output_stream import Tail
 from psij_parsl.cli.quick_parser import program_start
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.sites.site import FLAGS
+from psij_parsl.system.files import last_lines
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 
 
@@ -272,6 +274,24 @@ def test_every_flag_has_one_line_of_help_and_its_own_spellings() -> None:
     assert all(flag.help and "\n" not in flag.help for flag in JOB_FLAGS)
 
 
+SAMPLES = {"time": "90", "array": "0-3", "dependency": ["1"], "mode": "mpi", "env": ["A=1"], "setup": ["true"]}
+#: These give a field in another way, or none.
+OTHER_WAYS = {"ntasks", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"}
+
+
+def test_the_sites_messages_call_each_field_by_its_flag() -> None:
+    flag_of_field = {}
+    for flag in JOB_FLAGS:
+        if flag.name not in OTHER_WAYS:
+            text = True if flag.switch else SAMPLES.get(flag.name, "2")
+            (field,) = fields(merge([FlagLayer({flag.name: text})]))
+            flag_of_field[field] = flag
+    assert set(FLAGS) == set(flag_of_field)
+    for field, flag in flag_of_field.items():
+        spellings = FLAGS[field].split("/")
+        assert spellings == list(flag.spellings[: len(spellings)])
+
+
 def test_lengths_of_time_are_short() -> None:
     told = [length(seconds) for seconds in (None, 0, 59, 75, 660, 11100, 187200)]
     assert told == ["", "0s", "59s", "1m15s", "11m", "3h05m", "2d04h"]
@@ -304,7 +324,10 @@ def test_the_last_lines_are_found_from_the_end(tmp_path: Path, text: str, lines:
     file = tmp_path / "out"
     file.write_text(text)
     expected = "".join(text.splitlines(keepends=True)[-lines:]) if lines else ""
-    assert text[start_of_last(file, lines) :] == expected
+    assert last_lines(file, lines) == expected
+    tail = Tail(file)
+    tail.begin(lines)
+    assert tail.read() == expected.encode()
 
 
 # ---- job scripts -----------------------------------------------------------------------------------------------

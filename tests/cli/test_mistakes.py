@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from psij_parsl.cli.job_warnings import warnings
+from psij_parsl.job import Job
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.states import JobState, JobStatus
@@ -53,6 +55,31 @@ def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -
     assert [line.partition("line ")[2][:2] for line in said] == ["2:", "4:", "5:"]
     script.chmod(0o755)
     assert psij_here("submit", "--hold", "--", "true").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "remarked"),
+    [
+        ("#psij -N 2", True),
+        ("#  psij --nodes 2", True),
+        ("#PSIJ--nodes 2", True),
+        ("#PSIJ-N2", True),
+        ("#PSIJ: -N 2", True),
+        ("#PSIJS -N 2", True),
+        ("# psij", True),
+        ("# psij-run submit x.sh", False),
+        ("#psij-run submit -N 2 x.sh", False),
+        ("# PSIJ-run submit -N 2 x.sh", False),
+        ("# psij-parsl -N 2", False),
+        ("# psij takes -N 2", False),
+        ("# psij - a note", False),
+    ],
+)
+def test_a_comment_that_speaks_of_us_is_no_misspelt_line(here: Path, line: str, remarked: bool) -> None:
+    script = here / "job.sh"
+    script.write_text(f"#!/bin/sh\n{line}\ntrue\n")
+    said = list(warnings(Job(command=["true"]), str(script)))
+    assert said == ([f"{script}, line 2: not a #PSIJ line, which begins with #PSIJ and a blank"] if remarked else [])
 
 
 @pytest.mark.parametrize("begin", ["#!/bin/sh\n#PSIJ -t 7\n", "#!/bin/sh\n\n", "#PSIJ -t 7\n# a comment\n"])

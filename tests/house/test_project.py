@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +82,20 @@ def test_our_own_platforms_and_launchers_are_found_without_entry_points(project:
     assert {point.group for point in importlib.metadata.distribution("psij-parsl").entry_points} == {
         "console_scripts"
     }
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_suite_runs_in_the_virtual_environment_that_is_asked_for(tmp_path: Path, *, relative: bool) -> None:
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "pip", "ruff", "mypy"):
+        (programs / name).write_text('#!/bin/sh\necho "$0" "$@"\n')
+        (programs / name).chmod(0o755)
+    venv = os.path.relpath(tmp_path / "venv", ROOT) if relative else str(tmp_path / "venv")
+    environ = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "PSIJ_TEST_VENV": venv}
+    done = subprocess.run([ROOT / "tests" / "run", "-x"], env=environ, capture_output=True, text=True, check=True)
+    folder, _, last = done.stdout.splitlines()[-1].partition("/bin/")
+    assert (Path(folder).resolve(), last) == (tmp_path / "venv", "python -m tests.everywhere -x")
 
 
 def test_what_is_checked_before_a_commit_is_what_the_tests_check(project: dict[str, Any]) -> None:

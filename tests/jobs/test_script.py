@@ -92,7 +92,7 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 def script(name: str, job: Job, **given: Any) -> str:
     wanted = platform(name)
-    settings = FileSettings(template=wanted.template_class, launcher=wanted.launcher)
+    settings = FileSettings(template=wanted.template_class, platform=name, launcher=wanted.launcher)
     return render(settings, job, JobPlace("j1", "psij:j1", Path("/spool/j1")), **given)
 
 
@@ -306,6 +306,23 @@ def test_only_what_goes_beyond_the_ordinary_counts_as_a_request() -> None:
     assert requests(Job(command=["true"])) == {}
     asked = requests(Job(command=["true"], num_nodes=2, gpus_per_rank=1, memory_per_node=5, queue="q", hold=True))
     assert asked == {"num_nodes": 2, "gpus_per_rank": 1, "memory_per_node": 5, "queue": "q", "hold": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"parameters": {"given": "7"}}, "has no parameter 'given'"),
+        ({"gpus_per_rank": 1}, "cannot ask for GPUs"),
+        ({"queue": "long"}, "has no queues"),
+    ],
+)
+def test_a_refusal_names_the_platform_however_its_template_is_called(fields: Mapping[str, Any], said: str) -> None:
+    class Mine(platform("local").template_class):  # type: ignore[misc]  # a class that is found at run time
+        pass
+
+    settings = FileSettings(template=Mine, platform="toyq")
+    with pytest.raises(InvalidRequest, match=f"^the toyq platform {said}"):
+        render(settings, Job(command=["true"], **fields), JobPlace("j1", "psij:j1", Path("/spool/j1")))
 
 
 def test_a_request_that_a_platform_cannot_express_is_refused_not_dropped() -> None:

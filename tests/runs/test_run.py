@@ -153,6 +153,7 @@ def test_the_tail_of_a_long_file_is_read_from_its_end(tmp_path: Path) -> None:
     assert last_lines(path, 3) == "line 99998\nline 99999\nno end"
     assert last_lines(path, 0) == last_lines(tmp_path / "none", 3) == ""
     assert last_lines(path, 10**6) == path.read_text()
+    assert last_lines(path, 10**6, most_bytes=12) == "99999\nno end"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from psij_parsl import sites
+from psij_parsl import site, sites
 from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
 from psij_parsl.jobs.site_executor import executor_of
@@ -592,6 +592,19 @@ def test_a_job_is_filled_up_where_the_user_said_nothing(cluster: Site) -> None:
     )
     assert (job.queue, job.parameters) == ("long", {"constraint": "gpu", "qos": "q"})
     assert (job.environment, job.setup) == ({"OMP_PLACES": "n"}, ("module load python", "mine"))
+
+
+def test_an_executor_of_a_site_submits_a_job_as_it_is_and_complete_adds_the_sites_part_once(
+    tmp_path: Path, home: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('platform = "slurm"\nsetup = ["module load python"]\ndefaults.wall_time_min = "30m"\n')
+    machine = site(file=file)
+    plain = machine.executor().render(Job(command=["x"]))
+    assert ("module load python" in plain, "--time=00:10:00" in plain) == (False, True)
+    for minutes, asked in ((30, {}), (10, {"wall_time_min": 10})):
+        filled = machine.executor().render(Job(**machine.complete({"command": ["x"], **asked})))
+        assert (filled.count("module load python"), f"--time=00:{minutes}:00" in filled) == (1, True)
 
 
 def test_what_is_required_and_what_is_forbidden_is_said_with_its_flag(cluster: Site, host: Host) -> None:

@@ -103,6 +103,7 @@ def can(platform: Platform) -> list[str]:
 
 def _show(out: Renderer, invocation: Invocation) -> int:
     from ...platforms.templates.template import FIXED
+    from ...sites.site import FLAGS
 
     platform = find_platform(invocation.arguments[0])
     template = platform.template_class
@@ -120,7 +121,7 @@ def _show(out: Renderer, invocation: Invocation) -> int:
             "takes": ", ".join(map(describe, parameter.validators)) or "text",
             "help": parameter.help,
             "fixed": fixed,
-            "flag": _FLAGS.get(parameter.name, f"-X {parameter.name}=VALUE"),
+            "flag": FLAGS[parameter.name].partition("/")[0] if fixed else f"-X {parameter.name}=VALUE",
         }
         for fixed, parameters in ((True, FIXED), (False, template.params))
         for parameter in parameters.values()
@@ -141,9 +142,6 @@ def _show(out: Renderer, invocation: Invocation) -> int:
         out.out.write("\n")
         out.table(_QUEUES, [queue._asdict() for queue in queues])
     return 0
-
-
-_FLAGS = {"num_nodes": "-N", "wall_time_min": "-t", "queue": "-q", "project": "-A", "job_mode": "--mode"}
 
 
 def _queues(platform: Platform) -> list[Queue]:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from ...errors import InvalidRequest, TemplateError, nearest
+from ...job import JOB_MODES
 from ...system.job_names import MANAGER_LOG
 from .checks import check_places, check_uses
 from .inheritance import flatten
@@ -36,7 +37,7 @@ FIXED: Mapping[str, Parameter] = {
         Parameter("wall_time_min", 10, (positive_int,), "wall time in minutes"),
         Parameter("queue", None, (word,), "queue or partition"),
         Parameter("project", None, (word,), "project or allocation that is charged"),
-        Parameter("job_mode", "script", (one_of("script", "serial", "mpi"),), "how the script starts the command"),
+        Parameter("job_mode", "script", (one_of(*JOB_MODES),), "how the script starts the command"),
     )
 }
 
@@ -186,10 +187,9 @@ class JobTemplate:
         fixed = {"num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project}
         for name, value in {**fixed, "job_mode": job_mode}.items():
             values[name] = wrap(name, FIXED[name].convert(value))
+        cls.refuse_unknown(parameters)
         for name, value in parameters.items():
-            parameter = cls.params.get(name)
-            if parameter is None:
-                raise cls._unknown_parameter(name)
+            parameter = cls.params[name]
             values[name] = wrap(name, parameter.convert(value), raw=parameter.raw)
         for name, value in (given or {}).items():
             if name not in GIVEN:
@@ -207,8 +207,11 @@ class JobTemplate:
         return f"{folder}/{MANAGER_LOG}" if re.fullmatch(cls.log_folders, folder) else os.devnull
 
     @classmethod
-    def refuse(cls, asked: Mapping[str, Any]) -> None:
-        """Raise InvalidRequest for the first of `refusals` that is true of what is asked."""
+    def refuse(cls, asked: Mapping[str, Any], platform: str = "") -> None:
+        """Raise InvalidRequest for the first of `refusals` that is true of what is asked.
+
+        `platform`: the platform's name, for the message; without it the class itself is named, here and below.
+        """
         values = {
             **{name: parameter.default for name, parameter in cls.params.items()},
             **{
@@ -219,10 +222,10 @@ class JobTemplate:
         for refusal in cls.refusals:
             if refusal.when(values):
                 reason = refusal.text.format(**values)
-                raise InvalidRequest(f"the {platform_name(cls)} platform {reason}", hint=refusal.hint)
+                raise InvalidRequest(f"{cls._named(platform)} {reason}", hint=refusal.hint)
 
     @classmethod
-    def refuse_unexpressed(cls, request: Mapping[str, Any]) -> None:
+    def refuse_unexpressed(cls, request: Mapping[str, Any], platform: str = "") -> None:
         """Raise InvalidRequest if this template does not say a field of `request`: what a job asks beyond the
         defaults.
 
@@ -234,23 +237,28 @@ class JobTemplate:
                 unexpressed.append(f"{GIVEN.get(name, name).partition(':')[0]} ({name}={value!r})")
         if unexpressed:
             raise InvalidRequest(
-                f"the {platform_name(cls)} platform cannot ask for {', '.join(unexpressed)}",
+                f"{cls._named(platform)} cannot ask for {', '.join(unexpressed)}",
                 hint="leave it out, or choose another platform",
             )
 
     @classmethod
-    def _unknown_parameter(cls, name: str) -> InvalidRequest:
-        if name in GIVEN:
-            return InvalidRequest(f"{name} is no parameter of a template: it is said by the job itself")
-        valid = ", ".join((*FIXED, *sorted(cls.params)))
-        suggestion = nearest(name, (*FIXED, *cls.params))
-        hint = f"{suggestion} known: {valid}" if suggestion.startswith("did you") else f"known: {valid}"
-        return InvalidRequest(f"the {platform_name(cls)} platform has no parameter {name!r}", hint=hint)
+    def refuse_unknown(cls, parameters: Iterable[str], platform: str = "") -> None:
+        """Raise InvalidRequest for the first name that is neither a fixed nor a declared parameter."""
+        known = (*FIXED, *sorted(cls.params))
+        for name in parameters:
+            if name in known:
+                continue
+            if name in GIVEN:
+                raise InvalidRequest(f"{name} is no parameter of a template: it is said by the job itself")
+            suggestion = nearest(name, known)
+            hint = f"{suggestion} " if suggestion.startswith("did you") else ""
+            raise InvalidRequest(
+                f"{cls._named(platform)} has no parameter {name!r}", hint=f"{hint}known: {', '.join(known)}"
+            )
 
-
-def platform_name(cls: type[JobTemplate]) -> str:
-    """The platform as messages name it: `SlurmTemplate` is "slurm"."""
-    return cls.__name__.removesuffix("Template").lower() or cls.__name__
+    @classmethod
+    def _named(cls, platform: str) -> str:
+        return f"the {platform} platform" if platform else cls.__name__
 
 
 def _declared(cls: type[JobTemplate]) -> dict[str, Parameter]:

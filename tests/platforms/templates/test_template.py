@@ -17,7 +17,7 @@ import pytest
 from psij_parsl.errors import InvalidRequest, TemplateError
 from psij_parsl.platforms.templates.parameters import Parameter, list_of, memory, one_of, positive_int, str2bool, word
 from psij_parsl.platforms.templates.quoting import Raw
-from psij_parsl.platforms.templates.template import FIXED, GIVEN, JobTemplate
+from psij_parsl.platforms.templates.template import FIXED, GIVEN, JobTemplate, Refuse
 from psij_parsl.testing.templates import sentinel_check
 
 FIVE = "#X {{ num_nodes }} {{ wall_time_min }} {{ job_mode }} {{ queue or '-' }} {{ project or '-' }}\n"
@@ -184,7 +184,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_and_the_valid_ones() -
     with pytest.raises(InvalidRequest) as error:
         LocalTemplate.render(use_sdd=True)
     assert str(error.value) == (
-        "the local platform has no parameter 'use_sdd' (did you mean 'use_ssd'? "
+        "LocalTemplate has no parameter 'use_sdd' (did you mean 'use_ssd'? "
         "known: num_nodes, wall_time_min, queue, project, job_mode, use_ssd)"
     )
 
@@ -256,9 +256,25 @@ def test_a_request_that_the_template_cannot_say_is_refused() -> None:
     with pytest.raises(InvalidRequest) as error:
         LocalTemplate.refuse_unexpressed({"gpus_per_rank": 1, "memory_per_node": 4000, "after": ["7"]})
     assert error.value.message == (
-        "the local platform cannot ask for GPUs (gpus_per_rank=1), memory per node (MB) (memory_per_node=4000), "
+        "LocalTemplate cannot ask for GPUs (gpus_per_rank=1), memory per node (MB) (memory_per_node=4000), "
         "dependencies (after=['7'])"
     )
+
+
+def test_messages_have_the_platforms_name_and_none_that_is_made_of_the_classs() -> None:
+    class Odd(LocalTemplate):
+        refusals = (Refuse(lambda asked: asked["num_nodes"] > 1, "has one node, not {num_nodes}"),)
+
+    checks = (
+        (lambda *name: Odd.refuse({"num_nodes": 2}, *name), "has one node, not 2"),
+        (lambda *name: Odd.refuse_unexpressed({"hold": True}, *name), "cannot ask for jobs that wait"),
+        (lambda *name: Odd.refuse_unknown(["x"], *name), "has no parameter 'x'"),
+    )
+    for check, said in checks:
+        with pytest.raises(InvalidRequest, match=f"^the toyq platform {said}"):
+            check("toyq")
+        with pytest.raises(InvalidRequest, match=f"^Odd {said}"):
+            check()
 
 
 def test_a_request_that_the_template_says_by_a_derived_name_passes() -> None:
