@@ -12,7 +12,9 @@ from .jobscript import DIRECTIVE, head
 _FOREIGN = re.compile(r"#(SBATCH|PBS|BSUB|COBALT|OAR|flux:|MSUB|\$)\s")
 #: What looks like a `#PSIJ` line and is none: in small letters, after blanks or before no blank, and then a flag.
 #: A comment that speaks of psij-run or psij-parsl does not look like one.
-_NEARLY = re.compile(r"#\s*psij(\s*$|[:=]?\s+--?\w|[:=]?-(-|\w(?![a-z-])))|#(?-i:PSIJ)\w+\s+--?\w", re.IGNORECASE)
+_NEARLY = re.compile(
+    r"#\s*psij(\s*$|[:=]?\s+--?\w|[:=]?-(?!(?:run|parsl)\b)\S)|#(?-i:PSIJ)\w+\s+--?\w", re.IGNORECASE
+)
 _HEAD = 64 * 1024  # bytes of a script that are read
 _PATTERN = re.compile(r"%[A-Za-z]")
 

@@ -28,9 +28,15 @@ def visible(environ: Mapping[str, str]) -> tuple[str, ...] | None:
     The variable's values are kept as they stand: they are numbers, UUIDs, or tiles such as `0.1`. One that is
     empty, or -1, says that there are none. Where several list any, the first of `GPU_VARIABLES` is believed.
     """
-    values = [environ[name] for name in GPU_VARIABLES if name in environ]
-    id_lists = [tuple(_listed(text)) for text in values]
-    return next((ids for ids in id_lists if ids), () if values else None)
+    name = gpu_variable(environ)
+    return None if name is None else tuple(_listed(environ[name]))
+
+
+def gpu_variable(environ: Mapping[str, str]) -> str | None:
+    """The variable that lists the GPUs: the first that lists any, else the first that is set; None without any."""
+    names = [name for name in GPU_VARIABLES if name in environ]
+    listing = (name for name in names if _listed(environ[name]))
+    return next(listing, names[0] if names else None)
 
 
 def _listed(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..errors import InvalidRequest
 from ..job import Resources
+from ..resources.gpus import gpu_variable
 from ..resources.node import Node
 from ..system.gpu_variables import GPU_VARIABLES
 from ..system.id_ranges import format_ranges
@@ -129,8 +130,9 @@ def _row(node: Node, shape: Resources, *, hide_gpus: bool) -> str:
 
 
 def gpu_vendor(environment: Mapping[str, str]) -> str:
-    """The GPUs' vendor as the first variable that is set tells it; '' if none does."""
-    return next((vendor for name, vendor in GPU_VARIABLES.items() if environment.get(name)), "")
+    """The GPUs' vendor as the variable that lists them tells it; '' if none is set, or that is empty."""
+    name = gpu_variable(environment)
+    return GPU_VARIABLES[name] if name is not None and environment[name] else ""
 
 
 def threads(cpus_per_rank: int, environment: Mapping[str, str]) -> int:

@@ -120,13 +120,17 @@ def start_of_last_lines(file: BinaryIO, lines: int, *, most_bytes: int = sys.max
 
 
 def last_lines(path: Path, lines: int, *, most_bytes: int = sys.maxsize) -> str:
-    """The last lines of a file with their ends; '' if there is none, or it is a pipe."""
+    """The last lines of a file with their ends; '' if there is none, or it is a pipe.
+
+    A carriage return ends a line, too: of a progress bar the last states are given.
+    """
     try:
         if not path.is_file():
             return ""
         with open(path, "rb") as file:
             file.seek(start_of_last_lines(file, lines, most_bytes=most_bytes))
-            return file.read().decode("utf-8", "replace")
+            kept = file.read().splitlines(keepends=True)[-lines:] if lines > 0 else []
+            return b"".join(kept).decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -24,7 +24,8 @@ _SAMPLES: Mapping[str, Any] = {
     "elements": "",
     "setup": Raw("", "setup"),
     "command": Raw("true", "command"),
-    "launch": Raw("exec --", "launch"),
+    "launch": Raw('exec -- "$@"', "launch"),
+    "environment_names": ["SAMPLE"],
 }
 
 

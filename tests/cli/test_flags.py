@@ -330,6 +330,11 @@ def test_the_last_lines_are_found_from_the_end(tmp_path: Path, text: str, lines:
     assert tail.read() == expected.encode()
 
 
+def test_of_a_progress_bar_the_last_states_are_given(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"".join(b"%d %%\r" % percent for percent in range(100)))
+    assert last_lines(tmp_path / "out", 2) == "98 %\r99 %\r"
+
+
 # ---- job scripts -----------------------------------------------------------------------------------------------
 
 

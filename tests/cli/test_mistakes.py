@@ -64,6 +64,7 @@ def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -
         ("#  psij --nodes 2", True),
         ("#PSIJ--nodes 2", True),
         ("#PSIJ-N2", True),
+        ("#PSIJ-qdebug", True),
         ("#PSIJ: -N 2", True),
         ("#PSIJS -N 2", True),
         ("# psij", True),

@@ -18,9 +18,9 @@ set +Ceu +o pipefail  # what a profile or BASH_ENV may have left on
 psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$PSIJ_LOCAL_JOB_ID"
-psij_whole="${PSIJ_LOCAL_JOB_ID%%_*}"
 psij_attempt="${PSIJ_LOCAL_ATTEMPT:-0}"
 psij_index="$PSIJ_LOCAL_ARRAY_INDEX"
+psij_whole="${PSIJ_LOCAL_JOB_ID%%_*}"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
 psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
@@ -29,6 +29,7 @@ psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
 psij_same_id() { [ "$1" = "$2" ]; }
 psij_nodes() {
+  :
   hostname >"$PSIJ_NODEFILE"
 }
 psij_after() { :; }

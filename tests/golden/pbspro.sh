@@ -30,9 +30,9 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$PBS_JOBID"
 
-psij_whole="${PBS_JOBID/\[*\]/[]}"
 psij_attempt="$(cat "$psij_root${PBS_ARRAY_INDEX:+/$PBS_ARRAY_INDEX}/starts" 2>/dev/null | wc -l)"
 psij_index="$PBS_ARRAY_INDEX"
+psij_whole="${PBS_JOBID/\[*\]/[]}"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
 psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
@@ -41,6 +41,7 @@ psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
 psij_same_id() { [ "$1" = "$2" ] || [ "${1%%.*}" = "${2%%.*}" ]; }
 psij_nodes() {
+  :
   echo "$psij_native" >>"$psij_folder/starts"
   psij_seen=" "
   while read -r psij_host; do  # it names a host once for each rank

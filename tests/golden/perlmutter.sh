@@ -28,9 +28,9 @@ set +Ceu +o pipefail  # what a profile or BASH_ENV may have left on
 psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
-psij_whole="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
 psij_attempt="${SLURM_RESTART_COUNT:-0}"
 psij_index="$SLURM_ARRAY_TASK_ID"
+psij_whole="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
 psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
@@ -39,6 +39,7 @@ psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
 psij_same_id() { [ "$1" = "$2" ] || [ "${1%%;*}" = "${2%%;*}" ]; }
 psij_nodes() {
+  :
   scontrol show hostnames "$SLURM_JOB_NODELIST" >"$PSIJ_NODEFILE"
 }
 psij_after() { :; }

@@ -18,7 +18,8 @@ psij_stdin=/dev/null
 psij_stdout=  # the file "stdout" in the job's folder
 psij_stderr=  # the file "stderr" in the job's folder
 psij_command=(./app)
-# Environment: that of the shell which submitted it; the job sets TMPDIR
+# Environment: that of the shell which submitted it
+# The job sets TMPDIR
 psij_launch() {  # "$@" is the command, 10 times in mode mpi
   # $psij_launcher: the pals that is found on the node, by launcher.sh in the job's folder
   exec -- "$psij_launcher" -n 10 --ppn 1 --depth 1 --cpu-bind depth "$@"
@@ -30,9 +31,9 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$PBS_JOBID"
 
-psij_whole="${PBS_JOBID/\[*\]/[]}"
 psij_attempt="$(cat "$psij_root${PBS_ARRAY_INDEX:+/$PBS_ARRAY_INDEX}/starts" 2>/dev/null | wc -l)"
 psij_index="$PBS_ARRAY_INDEX"
+psij_whole="${PBS_JOBID/\[*\]/[]}"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
 psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
@@ -41,6 +42,7 @@ psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
 psij_same_id() { [ "$1" = "$2" ] || [ "${1%%.*}" = "${2%%.*}" ]; }
 psij_nodes() {
+  :
   echo "$psij_native" >>"$psij_folder/starts"
   psij_seen=" "
   while read -r psij_host; do  # it names a host once for each rank

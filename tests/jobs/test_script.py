@@ -164,7 +164,7 @@ def test_what_is_the_users_stands_first_and_together(name: str) -> None:
         directory=Path("/work"),
         stdout=Path("/work/out"),
         setup="module load x",
-        environment={"SECRET": "of mine"},
+        environment={"SECRET": "of mine", "OTHER": "1"},
         **PLAIN if name != "local" else {},
     )
     text = script(name, job)
@@ -176,7 +176,8 @@ def test_what_is_the_users_stands_first_and_together(name: str) -> None:
         "psij_stdout=/work/out",
         "psij_stderr=  # to stdout",
         "psij_command=(./sim 'a b')",
-        "# Environment: that of the shell which submitted it; the job sets SECRET",
+        "# Environment: that of the shell which submitted it",
+        "# The job sets SECRET OTHER",
         "psij_setup=(  # run before the command",
         "  'module load x'",
         ")",

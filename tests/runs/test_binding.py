@@ -17,6 +17,7 @@ from psij_parsl.errors import InvalidRequest
 from psij_parsl.job import Resources
 from psij_parsl.platforms.templates.loader import functions_text
 from psij_parsl.resources import Node
+from psij_parsl.resources.gpus import visible
 from psij_parsl.runs.binding import THREADS, Wrapper, gpu_vendor, rows, text, threads
 from psij_parsl.runs.rank_io import RankIO
 from psij_parsl.runs.registry import launcher
@@ -226,6 +227,13 @@ def test_nvidias_ids_are_in_the_order_of_nvidia_smi() -> None:
 def test_the_vendor_is_the_one_whose_variable_is_set(variable: str, kind: str) -> None:
     assert gpu_vendor({variable: "0,1"}) == kind
     assert gpu_vendor({}) == gpu_vendor({variable: ""}) == ""
+
+
+def test_the_vendor_is_that_of_the_variable_that_lists_the_gpus() -> None:
+    """Else one vendor's mask would be made of another's list."""
+    environ = {"ROCR_VISIBLE_DEVICES": "-1", "CUDA_VISIBLE_DEVICES": "0,1"}
+    assert (gpu_vendor(environ), visible(environ)) == ("nvidia", ("0", "1"))
+    assert gpu_vendor({"ZE_AFFINITY_MASK": "", "ROCR_VISIBLE_DEVICES": "none"}) == ""
 
 
 @pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"])

@@ -54,7 +54,7 @@ psij_require() {  # kind folder...: end the job unless the jobs with these folde
     { read -r _ _ psij_code _ <"$psij_before/exit"; } 2>/dev/null || psij_code=unknown
     [ "$psij_code" = 0 ] || psij_good=no
   done
-  case $psij_kind,$psij_good in afterok,yes | afternotok,no) return ;; esac
+  case $psij_kind,$psij_good in afterok,no | afternotok,yes) ;; *) return ;; esac
   psij_end 125 dependency
 }
 

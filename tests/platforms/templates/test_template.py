@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, TemplateError
+from psij_parsl.jobs.file_settings import FileSettings, JobPlace
+from psij_parsl.jobs.job_files import SubmissionRequest
+from psij_parsl.jobs.job_folder import claimed_by
 from psij_parsl.platforms.templates.parameters import Parameter, list_of, memory, one_of, positive_int, str2bool, word
 from psij_parsl.platforms.templates.quoting import Raw
 from psij_parsl.platforms.templates.template import FIXED, GIVEN, JobTemplate, Refuse
@@ -458,6 +463,29 @@ def test_the_cores_skeleton_can_be_extended(name: str) -> None:
     lines = made.render(queue="q", given=words).splitlines()
     assert lines[:3] == ["#!/bin/bash", "#X 1 0:10:00 script", "#X -q q"]
     assert subprocess.run(["bash", "-n"], input="\n".join(lines), text=True).returncode == 0
+
+
+@pytest.mark.parametrize("index", ["0", "1"])
+def test_blocks_of_the_skeleton_may_be_empty_or_use_what_is_known_by_then(index: str, tmp_path: Path) -> None:
+    """A platform with nothing to say about nodes, whose id of an array is that of its elements without the index."""
+    blocks = {
+        "native_id": '"$Q_ID"',
+        "array_index": '"$Q_INDEX"',
+        "root_id": '"${psij_native%"-$psij_index"}"',
+        "nodes": "{% if num_nodes > 1 %}\nhostname\n{% endif %}\n",
+    }
+    text = "".join(f"{{% block {name} %}}{body}{{% endblock %}}\n" for name, body in blocks.items())
+    made = define(CORE.replace("NAME", "core/job.sh.j2") + text)
+    job = Job(command=["true"], array=[0, 1], directory=tmp_path)
+    place = JobPlace("j1", "psij:j1", tmp_path / "folder")
+    place.folder.mkdir()
+    script = SubmissionRequest.make(FileSettings(template=made), job, place).write()
+    for number in ("0", index):
+        environ = {"PATH": os.environ["PATH"], "Q_ID": f"7-{number}", "Q_INDEX": number}
+        done = subprocess.run(["bash", script], env=environ, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert claimed_by(place.folder) == "7"
+    assert (place.folder / index / "exit").read_text().startswith(f"7-{index} 0 0 command ")
 
 
 # --- where an expression may stand
