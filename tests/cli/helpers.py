@@ -21,7 +21,7 @@ def psij(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,  # it may run a job, on a machine with fifty processes that want to run
         stdin=subprocess.DEVNULL,
         check=False,
     )

@@ -472,7 +472,7 @@ def test_a_cancel_asks_first_and_where_nobody_answers_an_older_proof_will_do(
     shims.count("squeue")
     shims.put("squeue", 'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1')
     assert job.cancel()  # the id stood alone in the answer, less than a minute ago
-    assert "when it was submitted" in caplog.text
+    assert "when they were submitted" in caplog.text
     shims.take_away("squeue")
     assert job.wait(PATIENCE_S).state is JobState.CANCELED
 
