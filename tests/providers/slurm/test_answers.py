@@ -185,12 +185,16 @@ def test_an_earlier_job_of_its_id_does_not_make_a_bad_record_an_end(
 ) -> None:
     """As where Slurm has lost its books and counts from 1 again: accounting remembers what had the id before."""
     job = running(executor, executor.submit(shell("sleep 300")))
-    executor.submit(shell("sleep 300"))  # so that the answer is not garbage alone
+    other = executor.submit(shell("sleep 300"))  # so that the answer is not garbage alone
     for name in ("squeue", "scontrol"):
         shims.put(name, f'"$real" "$@" | sed -E "s/^(JobId=)?{job.native_id}([/| ]).*/{job.native_id}\\2%%%/"')
     at = "2001-01-01T00:00:00"
     shims.put("sacct", f'"$real" "$@" && echo "{job.native_id}|COMPLETED|0:0|{at}|{at}|{at}|node01|psij:x|None|"')
     assert {status.state for status in answers(executor, job, BEYOND_GRACE)} == {JobState.ACTIVE}
+    shims.take_away("squeue", "sacct", "scontrol")
+    for started in (job, other):  # the next test is to find its node free
+        assert started.cancel()
+        assert started.wait(PATIENCE_S).state is JobState.CANCELED
 
 
 @both
