@@ -58,9 +58,7 @@ class SubmissionRequest:
 
         `environ` is the submitting environment, and `client` what the manager's client gets of it.
         """
-        _refuse(settings, job)
-        launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
-        script = _script(settings, job, place, dependencies, launch=launch, elements=bool(elements))
+        script, launch = _script(settings, job, place, dependencies, elements=bool(elements))
         files = {"environment": environment_text(settings, job, environ, client)}
         if elements:
             files["elements"] = element_text(elements)
@@ -94,28 +92,22 @@ def render(
 
     `elements`: it is an array's, whose elements differ in what they run.
     """
-    _refuse(settings, job)
-    launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
-    return _script(settings, job, place, dependencies, launch=launch, elements=elements)
+    return _script(settings, job, place, dependencies, elements=elements)[0]
 
 
 def _script(
-    settings: FileSettings,
-    job: Job,
-    place: JobPlace,
-    dependencies: Dependencies | None,
-    *,
-    launch: LaunchLines,
-    elements: bool,
-) -> str:
+    settings: FileSettings, job: Job, place: JobPlace, dependencies: Dependencies | None, *, elements: bool
+) -> tuple[str, LaunchLines]:
+    """The script, and the lines that start its command, of which some have a file of their own."""
     template = settings.template
+    _refuse(settings, job)
+    launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
     core_values = _template_values(
         settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
     )
     core_values["log"] = template.log_path(str(place.folder))
-    return template.render(
-        **values(job), given={name: value for name, value in core_values.items() if name not in template.params}
-    )
+    given = {name: value for name, value in core_values.items() if name not in template.params}
+    return template.render(**values(job), given=given), launch
 
 
 def _refuse(settings: FileSettings, job: Job) -> None:

@@ -61,7 +61,8 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
             hide_failures=True,
             io=io,
         )
-        before.append(f"psij_rank=({shlex.join(rank.args(job, str(folder / WRAPPER)))})")
+        rank_text = shlex.join(rank.args(job, str(folder / WRAPPER))).replace(_CODES, _CODES_FILE)
+        before.append(f"psij_rank=({rank_text})")
         parts.append('"${psij_rank[@]}"')
     line = " ".join([*filter(None, parts), '"$@"'])
     programs = dict.fromkeys(text for text in _QUOTED.findall(line) if "\n" in text)
@@ -74,12 +75,11 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
     if "psij_rank" in line:
         start += f"  # $psij_rank: starts each rank, with {WRAPPER} in the job's folder\n"
     if codes:
-        before.append(f": >{_CODES}")
-        start += f'  {line} || exit\n  read -r psij_code <{_CODES} || psij_code=0\n  exit "$psij_code"'
+        before.append(f": >{_CODES_FILE}")
+        start += f'  {line} || exit\n  read -r psij_code <{_CODES_FILE} || psij_code=0\n  exit "$psij_code"'
     else:
         start += f"  exec -- {line}"
-    texts = ("\n".join(filter(None, before)), start)
-    return LaunchLines(*(text.replace(_CODES, _CODES_FILE) for text in texts))
+    return LaunchLines("\n".join(filter(None, before)), start)
 
 
 def is_wrapped(job: Job) -> bool:
