@@ -2,7 +2,7 @@
 
 Each directory of PATH is replaced by one of links to its programs, without those of resource managers; and absolute
 paths that tell of a manager are looked for below an empty directory ($PSIJ_PARSL_SYSROOT, see docs/how-to/sites.md). What
-a test's own cluster brings, its environment puts on PATH again: `slurm_environment`.
+a test's own cluster brings, its environment puts on PATH again: `environment_with`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 #: The directory of all this, for the processes that we start: they see the same.
@@ -41,6 +41,13 @@ _SLURM = (
     "sstat",
     "strigger",
 )
+#: The programs of each manager that the tests start, by which its environment finds them again.
+_PROGRAMS: Mapping[str, Callable[[str], object]] = {
+    "slurm": _SLURM.__contains__,
+    "gridengine": re.compile(r"q[a-z]+").fullmatch,
+    "htcondor": re.compile(r"condor_.+").fullmatch,
+    "oar": re.compile(r"oar.+").fullmatch,
+}
 _PACKAGED = Path("/usr/bin")  # where Debian's packages, which the tests' clusters are made of, put their programs
 _MANAGERS = re.compile(
     "|".join(_SLURM)
@@ -91,7 +98,8 @@ def refresh() -> None:
     for folder in _folders():
         if (made := _stand_in(folder)) != folder:
             _link(folder, Path(made), lambda name: not _MANAGERS.fullmatch(name))
-    _link(str(_PACKAGED), Path(os.environ[VARIABLE]) / "slurm", _SLURM.__contains__)
+    for manager, wanted in _PROGRAMS.items():
+        _link(str(_PACKAGED), Path(os.environ[VARIABLE]) / manager, wanted)
 
 
 def forget_settings() -> None:
@@ -121,12 +129,12 @@ def plain_path() -> str:
     return os.pathsep.join(_stand_in(folder) for folder in _folders() if _stand_in(folder) != folder)
 
 
-def slurm_environment() -> dict[str, str]:
-    """What puts the packages' Slurm on PATH, where it is hidden."""
+def environment_with(manager: str) -> dict[str, str]:
+    """What puts the packages' programs of a manager on PATH, where they are hidden."""
     if VARIABLE not in os.environ:
         return {}
     refresh()
-    folder, path = f"{os.environ[VARIABLE]}/slurm", os.environ.get("PATH", os.defpath).split(os.pathsep)
+    folder, path = f"{os.environ[VARIABLE]}/{manager}", os.environ.get("PATH", os.defpath).split(os.pathsep)
     return {"PATH": os.pathsep.join([folder, *(each for each in path if each != folder)])}
 
 
@@ -141,7 +149,7 @@ def _stand_in(folder: str) -> str:
     return f"{os.environ[VARIABLE]}/path{folder.rstrip('/')}"
 
 
-def _link(folder: str, made: Path, wanted: Callable[[str], bool]) -> None:
+def _link(folder: str, made: Path, wanted: Callable[[str], object]) -> None:
     made.mkdir(parents=True, exist_ok=True)
     try:
         names = set(os.listdir(folder))

@@ -6,13 +6,18 @@ tests are skipped with the reason; in CI they are errors, for there nobody reads
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from tests import unseen
 from tests.clusters import modules
 from tests.clusters.hosts import ClusterError
+from tests.clusters.managed import NAME, PLACE, Remote
 from tests.clusters.modules import ModuleSystem
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import SlurmCluster, client_variables
@@ -74,6 +79,63 @@ def module_command(request: pytest.FixtureRequest) -> ModuleSystem:
             raise
         pytest.skip(str(error))
     return modules.module_system(request.param)
+
+
+@pytest.fixture
+def gridengine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """A real Grid Engine that other tests use at the same time: it must stay as it is."""
+    with _managed("gridengine", monkeypatch) as manager:
+        yield manager
+
+
+@pytest.fixture
+def gridengine_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """The same for this test alone, which may leave it in any state."""
+    with _managed("gridengine", monkeypatch, alone=True) as manager:
+        yield manager
+
+
+@pytest.fixture
+def htcondor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """A real HTCondor that other tests use at the same time: it must stay as it is."""
+    with _managed("htcondor", monkeypatch) as manager:
+        yield manager
+
+
+@pytest.fixture
+def htcondor_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """The same for this test alone, which may leave it in any state."""
+    with _managed("htcondor", monkeypatch, alone=True) as manager:
+        yield manager
+
+
+@pytest.fixture
+def oar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """A real OAR that other tests use at the same time: it must stay as it is."""
+    with _managed("oar", monkeypatch) as manager:
+        yield manager
+
+
+@pytest.fixture
+def oar_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """The same for this test alone, which may leave it in any state."""
+    with _managed("oar", monkeypatch, alone=True) as manager:
+        yield manager
+
+
+@contextmanager
+def _managed(name: str, monkeypatch: pytest.MonkeyPatch, alone: bool = False) -> Iterator[Remote]:
+    """The manager that `managed.py` has started for this run, and its commands on PATH."""
+    if os.environ.get(NAME) != name:
+        pytest.skip(f"run by `python -m tests.clusters.managed {name} -- pytest -m {name}`")
+    manager = Remote(Path(os.environ[PLACE]))
+    for variable, value in unseen.environment_with(name).items():
+        monkeypatch.setenv(variable, value)
+    with (manager.place / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield manager
+        if alone:
+            manager.do("heal")
 
 
 def _talk_to(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:

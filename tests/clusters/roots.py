@@ -23,12 +23,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clusters import inside, modules, packages, slurm
+from tests.clusters import gridengine, htcondor, inside, modules, oar, packages, slurm
 from tests.clusters.hosts import require_namespaces
+from tests.clusters.managed import USER
 from tests.clusters.packages import PLACE, ManagerUnavailable
 from tests.runs import real_mpis
 
-_VERSION = "1"  # of this recipe: another one makes new roots
+_VERSION = "2"  # of this recipe: another one makes new roots
 _BASE = ("ca-certificates", "python3", "python3-venv", "procps", "iproute2", "util-linux", "hostname", "git")
 _PACKAGES = (*slurm.PACKAGES, *slurm.ACCOUNTING_PACKAGES, *real_mpis.PACKAGES, *modules.PACKAGES, "strace")
 _LIBMARIADB = "libmariadb.so.3"
@@ -42,16 +43,21 @@ class Release:
 
     name: str
     slurm: str  #: its Slurm; of a release that moves, the one that it had when this was written
+    managers: Sequence[str]  #: packages of the other managers that it has
     moves: bool = False  #: whether it changes under us: then nobody promises that it can be had
 
     @property
     def root(self) -> Path:
         """Where its root lies, or would."""
-        recipe = " ".join((_VERSION, self.name, *_BASE, *_PACKAGES))
+        recipe = " ".join((_VERSION, self.name, *_BASE, *_PACKAGES, *self.managers))
         return PLACE / f"{self.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:10]}"
 
 
-RELEASES = (Release("bookworm", "22.05"), Release("trixie", "24.11"), Release("sid", "26.05", moves=True))
+RELEASES = (
+    Release("bookworm", "22.05", (*gridengine.PACKAGES, *oar.PACKAGES)),
+    Release("trixie", "24.11", htcondor.PACKAGES),
+    Release("sid", "26.05", htcondor.PACKAGES, moves=True),
+)
 
 
 def release(name: str) -> Release:
@@ -111,7 +117,9 @@ def _build(what: Release, root: Path) -> None:
     _apt_settings(root)
     with inside.bare(root) as room:
         room.run(["apt-get", "--quiet=2", "update"])
-        install = ["apt-get", "--quiet=2", "install", "--yes", "--no-install-recommends", *_PACKAGES]
+        room.run(["useradd", "--create-home", "--shell", "/bin/bash", USER])
+        room.run(["sh", "-c", 'printf "%s\\n" "$@" | debconf-set-selections', "sh", *gridengine.ANSWERS])
+        install = ["apt-get", "--quiet=2", "install", "--yes", "--no-install-recommends", *_PACKAGES, *what.managers]
         room.run(["env", "DEBIAN_FRONTEND=noninteractive", *install])
         unpack = f"import sys; sys.path.insert(0, {inside.CLONE!r})"
         room.run(["python3", "-B", "-c", f"{unpack}; from tests.clusters import modules; modules.install()"])

@@ -51,7 +51,7 @@ class SlurmDaemons:
 
     @property
     def client_env(self) -> dict[str, str]:
-        return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf"), **unseen.slurm_environment()}
+        return {"SLURM_CONF": str(self.hosts.directory / "etc" / "slurm.conf"), **unseen.environment_with("slurm")}
 
     @property
     def munge_socket(self) -> Path:
