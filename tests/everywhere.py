@@ -1,8 +1,9 @@
 """The whole test command's runs of pytest: the whole suite on Debian 12, and on each later Debian what may differ there.
 
 Called by `tests/run`. Each run is in a root of its own (tests/clusters/roots.py): so none sees what this machine has
-of managers, and none changes it. The whole suite comes first and is shown as it goes; the others run beside it, for
-most tests wait, and are shown when they have ended. The last lines tell how each run went.
+of managers, and none changes it. The whole suite comes first and is shown as it goes; beside it run the later Slurms,
+and the managers that are used by an ordinary user (tests/clusters/managed.py), for most tests wait. They are shown when
+they have ended. The last lines tell how each run went.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from tests.clusters.roots import Release, release
 _LIMIT = 4200.0  # seconds, for one run of pytest
 _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
 #: What is run on Slurm 24.11 and on 26.05 beside the whole suite: these tests wait for jobs most of the time.
-_LATER = {"24.11": "cluster", "26.05": "cluster and every_slurm"}
+_LATER = {"24.11": "cluster and not managed", "26.05": "cluster and every_slurm"}
+#: What is run of each manager that root starts for an ordinary user: the manager, and where it is.
+_MANAGED = (("gridengine", "22.05"), ("htcondor", "24.11"), ("oar", "22.05"), ("htcondor", "26.05"))
 #: What is run there with Python 3.13 and 3.14 when all that has ended, for it keeps the processors busy.
 _QUICK = "not cluster and not slow"
 #: What is run on one Slurm that is asked for, where nothing is said of which tests.
-_OF_SLURM = ["-m", "cluster"]
+_OF_SLURM = ["-m", "cluster and not managed"]
 _TRIAL = """
 from tests.clusters.slurm import SlurmCluster, SlurmSettings
 for accounting in (False, True):
@@ -45,6 +48,7 @@ class Run:
     workers: str
     show: Callable[[str], object]
     of_slurm: bool = True  # whether its tests need a Slurm: one of a release that moves is tried first
+    manager: str = ""  # what tests.clusters.managed starts for it
     slurm: str = ""
     python: str = ""
     result: str = "not run"
@@ -70,7 +74,7 @@ class Run:
             self.seconds = time.monotonic() - began
 
     def _run(self, room: inside.Room) -> None:
-        command = room.command([*_PYTEST, "-n", self.workers, *self.arguments])
+        command = room.command([*self._managed(), *_PYTEST, "-n", self.workers, *self.arguments])
         with subprocess.Popen(
             command,
             env=room.environment(),
@@ -92,6 +96,15 @@ class Run:
         if self.result == "not run":
             self.result = f"pytest ended with {code} and no summary"
 
+    def _managed(self) -> list[str]:
+        return ["python", "-m", "tests.clusters.managed", self.manager, "--"] if self.manager else []
+
+    @property
+    def subject(self) -> str:
+        """What it is about, for people."""
+        what = self.manager or f"Slurm {self.slurm or self.where.slurm}"
+        return f"{what} and Python {self.python or '?'}, on Debian {self.where.name}"
+
     def _read(self, line: str) -> None:
         """Keep what pytest says in the end."""
         found = re.search(r"(\d+ (?:passed|failed|skipped|error|deselected|rerun|xfail).*?) in \d", line)
@@ -101,31 +114,35 @@ class Run:
 
 def everywhere(workers: str) -> list[Run]:
     """The whole suite on Debian 12, and beside it the Slurms of the other releases, one after the other; then Pythons."""
-    whole = Run(release("22.05"), [], workers, print_now)
-    later: list[Run] = []
-    for name, marks in _LATER.items():
-        run = Run(release(name), ["-m", marks], "2", lambda line: None)
+    whole = Run(release("22.05"), ["-m", "not managed"], workers, print_now)
+    later = [Run(release(name), ["-m", marks], "2", print) for name, marks in _LATER.items()]
+    managed = [_managed_run(name, where) for name, where in _MANAGED]
+    for run in (*later, *managed):
         run.show = run.output.append
-        later.append(run)
     quick = [Run(release(name), ["-m", _QUICK], workers, print_now, of_slurm=False) for name in _LATER]
     roots.make(whole.where)  # the others take a library from it
 
-    def one_after_the_other() -> None:
-        for run in later:
+    def one_after_the_other(runs: Sequence[Run]) -> None:
+        for run in runs:
             run()
 
-    beside = threading.Thread(target=one_after_the_other)
-    beside.start()
+    beside = [threading.Thread(target=one_after_the_other, args=(runs,)) for runs in (later, managed)]
+    for thread in beside:
+        thread.start()
     whole()
-    beside.join()
-    for run in later:
-        print(
-            f"\n==== Slurm {run.slurm or run.where.slurm} and Python {run.python or '?'}, on Debian {run.where.name} ===="
-        )
-        print("".join(run.output), flush=True)
+    for thread in beside:
+        thread.join()
+    for run in (*later, *managed):
+        print(f"\n==== {run.subject} ====\n{''.join(run.output)}", flush=True)
     for run in quick:
         run()
-    return [whole, *later, *quick]
+    return [whole, *later, *managed, *quick]
+
+
+def _managed_run(name: str, where: str, arguments: Sequence[str] = ()) -> Run:
+    """The tests of a manager that has a user of its own; they wait most of the time, so many run at once."""
+    arguments = ["--dist", "loadgroup", "-m", name, *arguments]
+    return Run(release(where), arguments, "4", print_now, of_slurm=False, manager=name)
 
 
 def print_now(text: str) -> None:
@@ -140,27 +157,34 @@ def on_this_host(arguments: Sequence[str], workers: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Arguments go to pytest; $PSIJ_TEST_SLURM names one Slurm, 22.05, 24.11, 26.05 or "host"."""
+    """Arguments go to pytest; $PSIJ_TEST_SLURM names one Slurm, 22.05, 24.11, 26.05 or "host".
+
+    $PSIJ_TEST_MANAGED names a manager that root starts for an ordinary user instead, where it has several versions in
+    one of the roots: gridengine, oar, htcondor or htcondor@26.05.
+    """
     chosen, workers = os.environ.get("PSIJ_TEST_SLURM", ""), os.environ.get("PSIJ_TEST_WORKERS") or "3"
-    if chosen == "host" or (arguments and not chosen):
+    managed, _, where = os.environ.get("PSIJ_TEST_MANAGED", "").partition("@")
+    if chosen == "host" or (arguments and not chosen and not managed):
         return on_this_host(arguments, workers)
     try:
-        if chosen:
+        if managed:
+            runs = [_managed_run(managed, where or dict(reversed(_MANAGED))[managed], arguments)]
+            runs[0]()
+        elif chosen:
             runs = [Run(release(chosen), arguments or _OF_SLURM, workers, print_now)]
             runs[0]()
         else:
             runs = everywhere(workers)
     except ManagerUnavailable as error:
         print(f"tests/run: no root of Debian: {error}", file=sys.stderr)
-        if os.environ.get("CI") or chosen:
+        if os.environ.get("CI") or chosen or managed:
             return 1
         print("tests/run: so on this host alone, with the Slurm that it has", file=sys.stderr)
         return on_this_host(arguments, workers)
     print()
     for run in runs:
         word = "failed" if run.failed else "passed" if run.slurm else "skipped"
-        versions = f"Slurm {run.slurm or run.where.slurm:8} Python {run.python or '?':7}"
-        print(f"{versions} {word:8} {run.seconds:5.0f} s  {run.result}")
+        print(f"{run.subject:54} {word:8} {run.seconds:5.0f} s  {run.result}")
     return int(any(run.failed for run in runs))
 
 
