@@ -62,6 +62,8 @@ def _of_part(
         )
     if not entry.native:
         raise InvalidRequest(f"job {name} is still being submitted", hint="try again in a moment")
+    if not {kind, _ANY_END} & set(scheduler.dependencies):
+        raise _unknown_kind(channel, kind, name)
     if entry.array and scheduler.lone_elements and not all(entry.elements or [""]):
         raise InvalidRequest(
             f"{channel.platform} has not shown all elements of job {name} yet", hint="try again in a moment"
@@ -94,7 +96,16 @@ def _seems_over(entry: JobRecord, key: str) -> bool:
     return all((entry.element_folder(element_key) / "exit").exists() for element_key in entry.keys_of(key))
 
 
+def _unknown_kind(channel: Channel, kind: str, name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{channel.platform} knows no {kind}, only {' and '.join(sorted(channel.scheduler.dependencies))}",
+        hint=f"`psij-run wait {name}`, and submit this job then",
+    )
+
+
 def _unknown_end(channel: Channel, kind: str, name: str) -> InvalidRequest:
+    if _ANY_END not in channel.scheduler.dependencies:
+        return _unknown_kind(channel, kind, name)
     return InvalidRequest(
         f"{channel.platform} knows no {kind}, and job {name} was not submitted from here: how it ended could not be"
         " found out",

@@ -89,3 +89,9 @@ class TimeScheduler(FileScheduler):
 
     history_is_dear = False
     dependencies = ("afterany", "after")
+
+
+class OnlyWellScheduler(OddqScheduler):
+    """It lets a job follow another that ended well, and knows nothing else."""
+
+    dependencies = ("afterok",)

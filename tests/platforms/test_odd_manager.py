@@ -257,6 +257,22 @@ def test_how_a_strangers_job_ends_cannot_be_looked_at(
     assert ended(executor.submit(Job(command=["true"], after=[f"afterany:{name}"]))) is JobState.COMPLETED
 
 
+@pytest.mark.parametrize("kind", ["afterany", "afternotok", "after"])
+def test_a_kind_of_dependency_that_the_manager_lacks_and_no_script_can_stand_for_is_refused(
+    oddq: Oddq, oddly: Oddly, tmp_path: Path, kind: str
+) -> None:
+    executor = oddly("variants:OnlyWellScheduler")
+    first = executor.submit(Job(command=["true"], hold=True))
+    script = tmp_path / "theirs.sh"
+    script.write_text("#!/bin/bash\n")
+    for name in (first.id, executor.scheduler.qsub(script)):
+        with pytest.raises(InvalidRequest, match=f"knows no {kind}, only afterok") as caught:
+            executor.submit(Job(command=["true"], after=[f"{kind}:{name}"]))
+        assert "psij-run wait" in caught.value.hint
+    first.cancel()
+    ended(first)
+
+
 # Submission
 
 
