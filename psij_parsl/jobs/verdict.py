@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..platforms.queries import UNSTARTED, UNSTARTED_ELEMENTS
 from ..states import EndReason, JobState, JobStatus
@@ -109,7 +109,8 @@ def resolve_status(inquiry: Inquiry) -> tuple[JobStatus, float | None]:
     elif status.state is JobState.FAILED and not status.reason:
         status = _by_log(inquiry, _explained_by_script(inquiry, status, exit_file))
     elif status.reason is EndReason.OUT_OF_MEMORY and not status.message:
-        status = replace(status, message=_reason_in_log(inquiry)[1])
+        sign = _sign_in_log(inquiry)
+        status = replace(status, message=sign.text if sign is not None else "")
     if exit_file is not None and status.ended is not None and status.ended - exit_file.ended > _LATE_S:
         status = replace(status, ended=exit_file.ended)  # the manager was down, and gives the time of its restart
     return _canceled_if_asked(inquiry, status), None
@@ -134,8 +135,8 @@ def _without_record(inquiry: Inquiry) -> tuple[JobStatus, float | None]:
     if not started and (name := inquiry.unmet()):
         message = f"{entry.platform} removed it: {name} did not end as required"
         return _ended(inquiry, JobState.CANCELED, EndReason.DEPENDENCY, message), None
-    if started and (logged := _reason_in_log(inquiry, before))[0]:
-        return _ended(inquiry, JobState.FAILED, *logged), None
+    if (sign := _sign_in_log(inquiry, before)) is not None:
+        return replace(_ended(inquiry, sign.state, sign.reason, sign.text), exit_code=sign.code), None
     if inquiry.now - since < inquiry.grace_s * (_CLAIMED if started and before.state < JobState.ACTIVE else 1.0):
         return replace(before, message=f"{entry.platform} does not know it any more; looking again"), since
     forgotten = (UNSTARTED, UNSTARTED_ELEMENTS) if key else (UNSTARTED,)
@@ -207,26 +208,44 @@ def _by_log(inquiry: Inquiry, status: JobStatus) -> JobStatus:
         killed = True  # no record of the manager says how it ended, and a killed command may exit with any code
     if status.reason or not killed:
         return status
-    reason, line = _reason_in_log(inquiry, status)
-    return replace(status, reason=reason, message=line) if reason else status
+    sign = _sign_in_log(inquiry, status)
+    if sign is None or sign.code is not None:
+        return status
+    return replace(status, state=sign.state, reason=sign.reason, message=sign.text)
 
 
-def _reason_in_log(inquiry: Inquiry, status: JobStatus | None = None) -> tuple[EndReason | None, str]:
-    """Why the manager ended a job, and the line of its log that tells so. A log of an earlier attempt is ignored."""
+class _Sign(NamedTuple):
+    """What a line of the manager's log tells of a job's end: see `log_signs`."""
+
+    reason: EndReason | None
+    text: str
+    code: int | None
+
+    @property
+    def state(self) -> JobState:
+        if self.code == 0:
+            return JobState.COMPLETED
+        return JobState.FAILED if self.reason or self.code else JobState.CANCELED
+
+
+def _sign_in_log(inquiry: Inquiry, status: JobStatus | None = None) -> _Sign | None:
+    """The last line of the manager's log that tells how the job ended. A log of an earlier attempt is ignored."""
     path = manager_log(inquiry.entry, inquiry.key)
     if not inquiry.scheduler.log_signs or inquiry.entry.attached:
-        return None, ""
+        return None
     if status is not None and status.attempt and status.started:
         try:
             if path.stat().st_mtime < status.started:
-                return None, ""
+                return None
         except OSError:
-            return None, ""
+            return None
     for line in reversed(end_of_log(path).splitlines()):
         for pattern, reason in inquiry.scheduler.log_signs:
             if match := re.search(pattern, line):
-                return reason, (match["text"] if "text" in match.groupdict() else line).strip()
-    return None, ""
+                groups = match.groupdict()
+                code = groups.get("code")
+                return _Sign(reason, (groups.get("text") or line).strip(), int(code) if code else None)
+    return None
 
 
 def _from_exit_file(exit_file: ExitFile) -> JobStatus:

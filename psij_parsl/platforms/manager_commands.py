@@ -76,8 +76,9 @@ class ManagerTables:
     counts_attempts: ClassVar[bool] = True
     #: Exit codes that it takes as commands (to requeue the job, say). The script exits with 1 in their place.
     own_codes: ClassVar[Collection[int]] = ()
-    #: Lines of its log that show why it ended a job: a pattern, and the reason.
-    log_signs: ClassVar[Sequence[tuple[str, EndReason]]] = ()
+    #: Lines of its log that show how it ended a job: a pattern, and the reason; None for a job that somebody deleted.
+    #: A group `text` is the part of the line to show, a group `code` the exit code of a job that ended by itself.
+    log_signs: ClassVar[Sequence[tuple[str, EndReason | None]]] = ()
     #: Whether history queries are expensive; then there is none about a job that left an exit file.
     history_is_dear: ClassVar[bool] = False
 

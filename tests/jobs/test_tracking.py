@@ -353,6 +353,51 @@ def test_a_job_that_ended_by_itself_is_not_told_otherwise_by_a_log(tmp_path: Pat
     assert asked_of(Odd(), tmp_path, later)[0].reason is None  # the log is of an earlier attempt
 
 
+class Telling(Stand):
+    """A manager that keeps no record of an end, but writes it into the job's log."""
+
+    log_signs = (
+        (r"(?P<text>deleted by .*)", None),
+        (r"(?P<text>ended with (?P<code>\d+))", None),
+        (r"(?P<text>could not be started)", EndReason.LAUNCH_FAILED),
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "state", "exit_code", "reason"),
+    [
+        ("deleted by bob", JobState.CANCELED, None, None),
+        ("ended with 0", JobState.COMPLETED, 0, None),
+        ("ended with 3", JobState.FAILED, 3, None),
+        ("could not be started", JobState.FAILED, None, EndReason.LAUNCH_FAILED),
+    ],
+)
+@pytest.mark.parametrize("before", [QUEUED, RUNNING])
+def test_without_a_record_and_an_exit_file_the_managers_log_tells_the_end(
+    tmp_path: Path, log: str, state: JobState, exit_code: int | None, reason: EndReason | None, before: JobStatus
+) -> None:
+    (tmp_path / "manager.log").write_text(f"one\n{log}\nbye\n")
+    status, _ = asked_of(Telling(), tmp_path, None, before)
+    assert (status.state, status.exit_code, status.reason) == (state, exit_code, reason)
+    assert status.message == log
+
+
+@pytest.mark.parametrize(
+    ("log", "state"),
+    [
+        ("deleted by bob", JobState.CANCELED),
+        ("deleted by bob\nended with 143", JobState.FAILED),  # the deletion came too late
+    ],
+)
+def test_the_managers_log_tells_a_job_that_somebody_deleted_from_one_that_failed(
+    tmp_path: Path, log: str, state: JobState
+) -> None:
+    (tmp_path / "manager.log").write_text(f"{log}\n")
+    left(tmp_path, f"7 0 143 command {NOW:.0f}")
+    status, _ = asked_of(Telling(), tmp_path, None)
+    assert (status.state, status.exit_code) == (state, 143)
+
+
 def test_a_job_that_was_moved_is_no_longer_known_and_not_lost(tmp_path: Path) -> None:
     gone = JobStatus(JobState.UNKNOWN, "M", message="moved to elsewhere")
     moved = SchedulerRecord("7", gone, moved=True)
