@@ -174,6 +174,10 @@ class ManagerCommands(ManagerTables, ABC):
         """
         return ()
 
+    def failure(self, output: Output) -> str:
+        """The error in the output of a command that exits with 0 even if it has failed; '' if there is none."""
+        return ""
+
     def hold_argv(self, ids: Sequence[str]) -> Sequence[str] | None:
         """The command that keeps queued jobs from starting; None where the manager has none."""
         return None

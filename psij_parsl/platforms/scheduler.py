@@ -160,6 +160,8 @@ class Scheduler(QueryRunner):
         self, argv: Sequence[str], action: str, tolerate: Collection[str] = (), cwd: str | None = None
     ) -> Output:
         output = self.run(argv, cwd=cwd) if cwd else self.run(argv)
+        if output.rc == 0 and (text := self.failure(output)):
+            raise Rejected(f"could not {action}: {text}", output=output.text)
         if output.rc != 0:
             error = self.classify_error(output, action)
             if isinstance(error, Rejected) and self._ids_among(

@@ -57,6 +57,9 @@ class Stand(Scheduler):
     def unknown_ids(self, output: Output) -> set[str]:
         return {line.removeprefix("unknown ") for line in output.stderr.splitlines() if line.startswith("unknown ")}
 
+    def failure(self, output: Output) -> str:
+        return next((line for line in output.stdout.splitlines() if line.startswith("not held")), "")
+
     def hold_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["hold", *ids]
 
@@ -343,6 +346,15 @@ def test_a_cancel_that_fails_is_an_error_with_the_managers_words(stand: Stand, c
     commands.put("del", "echo 'error: busy' >&2; exit 1")
     with pytest.raises(Unavailable, match="busy"):
         stand.qdel(["1"])
+
+
+def test_a_command_that_fails_with_exit_code_0_is_an_error(stand: Stand, commands: Commands) -> None:
+    commands.put("hold", "echo held 1; echo 'not held: 2 runs'")
+    with pytest.raises(Rejected, match="could not hold jobs: not held: 2 runs"):
+        stand.hold(["1", "2"])
+    commands.put("hold", "echo held 1")
+    stand.hold(["1"])
+    assert commands.calls("hold") == [["1", "2"], ["1"]]
 
 
 def test_nothing_to_cancel_runs_nothing(stand: Stand) -> None:
