@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -103,7 +104,8 @@ class Query:
     `split` cuts the output into pieces, and `parse` makes a record of each. It returns None for a piece without
     information, and may raise for one that it cannot read: only that record is lost. `answers` are the exit codes
     with which the output counts as an answer. A query with a `name` is not sent again after an error that is
-    `ErrorPattern.permanent`.
+    `ErrorPattern.permanent`. `unknown` matches the lines in which the command reports unknown ids, for a command that
+    fails when all ids are unknown: output of such lines alone is an answer without records, whatever the exit code.
     """
 
     argv: Sequence[str]
@@ -111,6 +113,12 @@ class Query:
     split: Callable[[str], Iterable[Any]] = str.splitlines
     answers: Collection[int] = (0,)
     name: str = ""
+    unknown: str = ""
+
+    def no_records(self, text: str) -> bool:
+        """Whether a text reports unknown ids, and nothing else."""
+        lines = [line for line in text.splitlines() if line.strip()]
+        return bool(self.unknown and lines) and all(re.search(self.unknown, line) for line in lines)
 
 
 @dataclass(frozen=True)

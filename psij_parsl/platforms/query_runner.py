@@ -127,6 +127,8 @@ class QueryRunner(ManagerCommands):
         # Only a query is bounded: a submit command may hand its own limits on to the job.
         bounds = {"bounds": Bounds(self.query_memory_mb)} if isinstance(self.run, CommandRunner) else {}
         output = self.run(query.argv, **bounds)
+        if output.rc is not None and query.no_records(output.text):
+            return [], []
         if output.rc not in query.answers or (not output.stdout.strip() and output.stderr.strip()):
             pattern = self._error_pattern(output.text) if output.rc is not None else None
             permanent = pattern is not None and pattern.permanent

@@ -273,6 +273,27 @@ def test_exit_codes_with_which_an_answer_counts_are_the_platforms(stand: Stand, 
     assert [record.id for record in stand.ask(Query(["stat"], read, answers=(0, 35)))] == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("echo no such job: 7 >&2; echo no such job: 8 >&2; exit 1", True),
+        ("echo no such job: 7; exit 255", True),  # on stdout, as some managers do
+        ("echo no such job: 7 >&2; echo connection lost >&2; exit 1", False),
+        ("exit 1", False),
+    ],
+)
+def test_a_command_that_knows_none_of_the_ids_has_answered(
+    stand: Stand, commands: Commands, text: str, answers: bool
+) -> None:
+    commands.put("stat", text)
+    query = Query(["stat", "7", "8"], read, unknown=r"^no such job: \S+$")
+    if answers:
+        assert list(stand.ask(query)) == []
+        return
+    with pytest.raises(Unavailable):
+        stand.ask(query)
+
+
 # ---- history -------------------------------------------------------------------------------------------------------
 
 
