@@ -23,6 +23,8 @@ class ManagerTables:
     commands: ClassVar[Sequence[str]] = ()
     #: Patterns of environment variables that configure the client and reach every command.
     keep_env: ClassVar[Sequence[str]] = ()
+    #: Variables that each of its commands is given, to choose how it prints or how long it waits.
+    set_env: ClassVar[Mapping[str, str]] = {}
     #: Patterns of variables that belong to a job of this manager and never leak into another one.
     drop_env: ClassVar[Sequence[str]] = ()
     #: The user's variables that set options of jobs, as `wished` reads them. A job that submits jobs gets them too.
@@ -250,7 +252,7 @@ class ManagerCommands(ManagerTables, ABC):
 
     def given(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment that its commands get, which is all that they see of ours."""
-        return client_environment(self.keep_env, environ)
+        return client_environment(self.keep_env, environ, self.set_env)
 
     def wished(self, environ: Mapping[str, str], parameters: Mapping[str, Any]) -> Sequence[Wish]:
         """What the variables of `wish_env` set; `parameters` are the platform's parameters given by other means."""

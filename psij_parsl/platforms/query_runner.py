@@ -31,7 +31,7 @@ class QueryRunner(ManagerCommands):
 
         `cluster` is the cluster that all commands are for, '' for their default.
         """
-        self.run: Runner = run or CommandRunner(keep_env=self.keep_env)
+        self.run: Runner = run or CommandRunner(keep_env=self.keep_env, set_env=self.set_env)
         self.cluster_name = cluster
         self.queries = 0  # how many queries were sent
         self._warned: set[str] = set()

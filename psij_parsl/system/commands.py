@@ -81,10 +81,12 @@ def matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)) or r"(?!)")
 
 
-def client_environment(keep: Sequence[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a manager's command: what every client needs and the patterns in `keep`."""
+def client_environment(
+    keep: Sequence[str], environ: Mapping[str, str] = os.environ, own: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment for a manager's command: what every client needs, the patterns in `keep`, and `own`."""
     kept_names = matcher((*KEPT, *keep))
-    environment = {name: value for name, value in environ.items() if kept_names.fullmatch(name)}
+    environment = {name: value for name, value in environ.items() if kept_names.fullmatch(name)} | dict(own or {})
     environment.setdefault("PATH", os.defpath)
     environment["LC_ALL"] = "C.UTF-8"  # messages are matched in English, names stay UTF-8
     return environment
@@ -93,8 +95,11 @@ def client_environment(keep: Sequence[str], environ: Mapping[str, str] = os.envi
 class CommandRunner:
     """Runs commands with a time limit in seconds; never raises because of an exit code."""
 
-    def __init__(self, *, keep_env: Sequence[str] = (), timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, *, keep_env: Sequence[str] = (), set_env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+    ) -> None:
         self.keep_env = tuple(keep_env)
+        self.set_env = dict(set_env or {})
         self.timeout_s = timeout_s
 
     def __call__(
@@ -117,7 +122,7 @@ class CommandRunner:
 
     def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int = subprocess.PIPE) -> RunningCommand:
         """Start a command that waits for its input, so that its own start-up overlaps with our work."""
-        environment = client_environment(self.keep_env)
+        environment = client_environment(self.keep_env, own=self.set_env)
         program = shutil.which(argv[0], path=environment["PATH"])
         if program is None:
             raise Unavailable(

@@ -189,6 +189,14 @@ def test_patterns_name_whole_variables() -> None:
     assert kept == {"FLUX_URI": "1", "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 
 
+def test_variables_that_are_set_for_a_command_win_over_those_outside(put: Put) -> None:
+    environ = {"ITS_FORMAT": "theirs", "OTHER": "1"}
+    seen = client_environment(("ITS_*",), environ, {"ITS_FORMAT": "ours", "LC_ALL": "de_DE.UTF-8"})
+    assert seen == {"ITS_FORMAT": "ours", "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+    put("show-format", "echo $ITS_FORMAT")
+    assert CommandRunner(set_env={"ITS_FORMAT": "ours"})(["show-format"]).stdout == "ours\n"
+
+
 def test_it_has_no_terminal_and_no_input(put: Put) -> None:
     put("ask", "read -t 5 line </dev/tty && echo tty; read -t 5 line && echo input; [ -t 0 ] || echo none")
     output = CommandRunner()(["ask"])
