@@ -37,6 +37,7 @@ _MESSAGES: Mapping[int, str] = {
     -25: "used more CPU time than its CPUs",
 }
 _SIGNALS = 256  # exit statuses above are signals
+_FOLLOWS = re.compile(r"\bafter\w*:")  # in `depend`, whose other kinds are about jobs that follow this one
 _GAVE_UP = re.compile(r"too many failed attempts to run")  # after 20 starts that failed; it stays in state H
 TAG = "PSIJ_JOB_TAG"  # the variable in which our tag is, by which a job is recognized
 
@@ -79,7 +80,7 @@ def jobs(text: str) -> Iterator[tuple[str, Attributes | str]]:
 
 
 def recovered(text: str) -> Attributes:
-    """Those of a job's attributes that can be read in invalid JSON. Raises `ValueError` if the state is missing."""
+    """Those of a job's attributes that can be read in invalid JSON. Raises `ValueError` if they show no state or end."""
     attributes: dict[str, Any] = {}
     indent = None
     for match in _ATTRIBUTE.finditer(text):
@@ -91,6 +92,8 @@ def recovered(text: str) -> Attributes:
                 continue
     if "job_state" not in attributes:
         raise ValueError("no job_state")
+    if attributes["job_state"] in ENDED and "substate" not in attributes:
+        raise ValueError("no substate, which decides how it ended")
     if tagged := _TAGGED.search(text):
         attributes["Variable_List"] = {TAG: tagged[1]}
     return attributes
@@ -178,7 +181,7 @@ def status(
     if comment == "Subjob finished" and not exec_host:
         return None  # PBS has dropped this element's attributes and shows the array's, exit status included
     if code is None:
-        if substate != DELETED and not (depend and not started):
+        if substate != DELETED and not (_FOLLOWS.search(depend) and not started):
             return None
         state = JobState.CANCELED
         if substate != DELETED:

@@ -108,23 +108,24 @@ class SlurmScheduler(Scheduler):
 
     def live(self) -> Query:
         """As in the base class. Without `--all`, squeue hides a user's own jobs in hidden or closed partitions."""
-        columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in LIVE_FIELDS), "Reason: "))
+        columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in LIVE_FIELDS), "Reason:|"))
         argv = ["squeue", *self._of_cluster(), "--all", "-h", "-r", "--me", "-t", "all", "-O", columns]
-        return Query(argv, partial(read_squeue, cluster=self.cluster_name))
+        return Query(argv, partial(read_squeue, cluster=self.cluster_name), end="|")
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """Accounting, with all records of an id that was used again (-D); else what the controller still has."""
         start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86400)))
         wanted = ",".join(map(self.spoken, ids))
-        sacct = [*self._of_cluster(), "-n", "-P", "-X", "-D", "-S", start, "-j", wanted, "-o"]
+        sacct = [*self._of_cluster(), "-n", "-p", "-X", "-D", "-S", start, "-j", wanted, "-o"]
         name = self.cluster_name
         return (
             Query(
                 ["sacct", *sacct, f"{HISTORY_FIELDS},{SUBMIT_LINE}"],
                 partial(read_sacct, cluster=name, commanded=True),
                 name="submit lines",
+                end="|",
             ),
-            Query(["sacct", *sacct, HISTORY_FIELDS], partial(read_sacct, cluster=name), name="accounting"),
+            Query(["sacct", *sacct, HISTORY_FIELDS], partial(read_sacct, cluster=name), name="accounting", end="|"),
             Query(
                 ["scontrol", *self._of_cluster(), "--all", "-o", "show", "job"], partial(read_scontrol, cluster=name)
             ),

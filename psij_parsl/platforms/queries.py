@@ -102,8 +102,9 @@ class Query:
     """A command that asks the manager, and the parsers of its answer.
 
     `split` cuts the output into pieces, and `parse` makes a record of each. It returns None for a piece without
-    information, and may raise for one that it cannot read: only that record is lost. `answers` are the exit codes
-    with which the output counts as an answer. A query with a `name` is not sent again after an error that is
+    information, and may raise for one that it cannot read: only that record is lost. Without a `split` each line is a
+    piece, and a last line with neither a line break nor `end` after it was cut short: it is not read. `answers` are the
+    exit codes with which the output counts as an answer. A query with a `name` is not sent again after an error that is
     `ErrorPattern.permanent`. `unknown` matches the lines in which the command reports unknown ids, for a command that
     fails when all ids are unknown: output of such lines alone is an answer without records, whatever the exit code.
     """
@@ -114,11 +115,16 @@ class Query:
     answers: Collection[int] = (0,)
     name: str = ""
     unknown: str = ""
+    end: str = "\n"  # of every line, where the query chose its columns
 
     def no_records(self, text: str) -> bool:
         """Whether a text reports unknown ids, and nothing else."""
         lines = [line for line in text.splitlines() if line.strip()]
         return bool(self.unknown and lines) and all(re.search(self.unknown, line) for line in lines)
+
+    def cut_short(self, text: str) -> bool:
+        """Whether the last line of an answer is not whole."""
+        return self.split is str.splitlines and bool(text) and not text.endswith(("\n", self.end))
 
 
 @dataclass(frozen=True)

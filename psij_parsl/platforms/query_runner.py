@@ -155,6 +155,9 @@ class QueryRunner(ManagerCommands):
             raise Unavailable(
                 f"{query.argv[0]} printed nothing that can be read: {error}", output=output.stdout[:2000]
             ) from error
+        if query.cut_short(output.stdout):
+            unread.append(pieces.pop())
+            self.warn_once(f"{query.argv[0]}: the answer is cut short, at {unread[-1][-200:]!r}")
         for piece in pieces:
             try:
                 record = query.parse(piece)
