@@ -15,7 +15,7 @@ from tests import unseen
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import installed_release
 
-pytest_plugins = ["tests.clusters.fixtures", "tests.fake_pbs.fixtures", "tests.oddq.fixtures"]
+pytest_plugins = ["tests.clusters.fixtures", "tests.simulated.fixtures", "tests.oddq.fixtures"]
 
 #: Whoever uses one of these, be it through another fixture, tests on a real Slurm or `module` command, and is marked so.
 _REAL = {"slurm_accounting", "slurm_plain", "slurm", "forgetful", "two_slurms", "module_command"}

@@ -17,7 +17,7 @@ import pytest
 
 from psij_parsl.system.processes import SESSION, STATE, process_status
 from tests.cli.helpers import COMMAND, psij
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -238,7 +238,7 @@ def test_two_interrupts_at_any_moment_give_no_traceback_and_lose_no_job(turn: in
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupt_during_a_slow_submission_is_answered_at_once(
-    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_true: Until, pbs: FakePBS
+    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_true: Until, pbs: Simulated
 ) -> None:
     """One cancels the job once it is submitted, two leave, and the job is found."""
     slow = tmp_path / "slow"

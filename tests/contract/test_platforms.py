@@ -7,7 +7,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor
 from psij_parsl.testing import PlatformContract
 from tests.clusters.slurm import SlurmCluster
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 
 class TestLocal(PlatformContract):
@@ -43,5 +43,5 @@ class TestPBSPro(PlatformContract):
     array_size = 600
 
     @pytest.fixture
-    def executor(self, pbs: FakePBS) -> BatchSchedulerExecutor:
+    def executor(self, pbs: Simulated) -> BatchSchedulerExecutor:
         return BatchSchedulerExecutor("pbspro", poll_s=0.1)

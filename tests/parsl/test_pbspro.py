@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import Rejected
-from tests.fake_pbs.server import FakePBS
 from tests.parsl.helpers import PARSL_IS_UNTIDY, PATIENCE_S, all_ended, apps, config, ended, loaded, until
+from tests.simulated.server import Simulated
 
 pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.slow]
 
 
 @pytest.fixture
-def provider(pbs: FakePBS, tmp_path: Path) -> Iterator[Any]:
+def provider(pbs: Simulated, tmp_path: Path) -> Iterator[Any]:
     from psij_parsl.providers import PBSProProvider
 
     made = PBSProProvider(max_blocks=20, cores_per_node=1)
@@ -38,7 +38,7 @@ def running(provider: Any, text: str = "sleep 300") -> str:
     return str(job_id)
 
 
-def test_b10_a_block_that_was_deleted_or_killed_is_no_completed_one(provider: Any, pbs: FakePBS) -> None:
+def test_b10_a_block_that_was_deleted_or_killed_is_no_completed_one(provider: Any, pbs: Simulated) -> None:
     deleted = running(provider)
     pbs.run("qdel", provider.blocks.executor.journal.get(deleted).native)
     assert ended(provider, deleted).state.name == "CANCELLED"
@@ -47,7 +47,7 @@ def test_b10_a_block_that_was_deleted_or_killed_is_no_completed_one(provider: An
     assert "SIGKILL" in killed.message
 
 
-def test_b10_b12_rubbish_and_silence_change_no_state_and_raise_nothing(provider: Any, pbs: FakePBS) -> None:
+def test_b10_b12_rubbish_and_silence_change_no_state_and_raise_nothing(provider: Any, pbs: Simulated) -> None:
     job_id = running(provider)
     native = provider.blocks.executor.journal.get(job_id).native
     for trouble in ({"spoil": {native: '"x": 007'}}, {"truncate": 200}, {"server": "down"}):
@@ -61,7 +61,7 @@ def test_b10_b12_rubbish_and_silence_change_no_state_and_raise_nothing(provider:
     assert state(provider, job_id) == "RUNNING"
 
 
-def test_b11_a_block_whose_id_is_how_anothers_begins_is_not_taken_for_it(provider: Any, pbs: FakePBS) -> None:
+def test_b11_a_block_whose_id_is_how_anothers_begins_is_not_taken_for_it(provider: Any, pbs: Simulated) -> None:
     first = running(provider)
     while len(pbs.jobs()) < 11:  # 1.head, and 10.head and 11.head
         last = provider.submit("exit 3", 1)
@@ -71,7 +71,7 @@ def test_b11_a_block_whose_id_is_how_anothers_begins_is_not_taken_for_it(provide
     assert state(provider, first) == "RUNNING"
 
 
-def test_b13_a_refused_block_tells_pbs_own_words(pbs: FakePBS, tmp_path: Path) -> None:
+def test_b13_a_refused_block_tells_pbs_own_words(pbs: Simulated, tmp_path: Path) -> None:
     from psij_parsl.providers import PBSProProvider
 
     provider = PBSProProvider(queue="nope", cores_per_node=1)
@@ -82,7 +82,7 @@ def test_b13_a_refused_block_tells_pbs_own_words(pbs: FakePBS, tmp_path: Path) -
 
 
 def test_b23_b27_a_workflow_over_nodes_has_each_once_and_knows_its_share(
-    pbs: FakePBS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pbs: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script stands for mpiexec: it starts the pool once for each host that it is told, on this one."""
     from psij_parsl.providers import PBSProProvider

@@ -22,7 +22,7 @@ from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 from tests.clusters.slurm import SlurmCluster
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 SLURM = ("sbatch", "squeue", "scancel")
 PBS = ("qsub", "qstat", "qdel")
@@ -419,7 +419,10 @@ def test_another_managers_qstat_before_our_qsub_is_seen(root: Path, put: Callabl
     ],
 )
 def test_what_cannot_be_told_is_no_proof(
-    pbs: FakePBS, put: Callable[..., Path], says: tuple[int, str, str], pbspro: Callable[..., BatchSchedulerExecutor]
+    pbs: Simulated,
+    put: Callable[..., Path],
+    says: tuple[int, str, str],
+    pbspro: Callable[..., BatchSchedulerExecutor],
 ) -> None:
     """A site's own wrapper before the real commands, which answers no question about itself."""
     put(PBS, says, also=f'exec {pbs.bin}/$(basename "$0") "$@"')
@@ -427,7 +430,7 @@ def test_what_cannot_be_told_is_no_proof(
 
 
 def test_that_they_are_ours_is_remembered_until_the_command_changes(
-    pbs: FakePBS, pbspro: Callable[..., BatchSchedulerExecutor], put: Callable[..., Path], home: Path
+    pbs: Simulated, pbspro: Callable[..., BatchSchedulerExecutor], put: Callable[..., Path], home: Path
 ) -> None:
     folder = put(PBS, "PBS Pro", also=f'exec {pbs.bin}/$(basename "$0") "$@"')
 
@@ -511,7 +514,7 @@ def test_a_chosen_site_without_its_commands_is_broken(root: Path, put: Callable[
 
 
 def test_open_jobs_of_a_platform_that_is_gone_are_named(
-    pbs: FakePBS, pbspro: Callable[..., BatchSchedulerExecutor], monkeypatch: pytest.MonkeyPatch
+    pbs: Simulated, pbspro: Callable[..., BatchSchedulerExecutor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [pbspro().submit(Job(command=["true"], hold=True)).id for _ in range(7)]
     assert doctor()[0] == 0

@@ -21,7 +21,7 @@ from psij_parsl.system.bounds import Bounds
 from psij_parsl.system.commands import CommandRunner
 from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.cli.helpers import COMMAND
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +123,7 @@ def test_a_large_answer_within_the_bounds_is_whole(put: Put) -> None:
     assert (output.rc, len(output.stdout), output.over) == (3, 7_000_000, "")
 
 
-def test_the_state_of_jobs_stays_when_a_query_prints_for_ever(pbs: FakePBS, tmp_path: Path) -> None:
+def test_the_state_of_jobs_stays_when_a_query_prints_for_ever(pbs: Simulated, tmp_path: Path) -> None:
     executor = BatchSchedulerExecutor("pbspro", poll_s=0.1)
     job = executor.submit(Job(command=["true"], hold=True))
     assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
@@ -152,7 +152,7 @@ LEAVING: Mapping[str, tuple[Sequence[str], signal.Signals | None, int]] = {
 
 @pytest.mark.parametrize("why", LEAVING)
 def test_a_manager_that_hangs_keeps_nobody_who_has_to_leave(
-    pbs: FakePBS, why: str, tmp_path: Path, comes_true: Callable[..., None]
+    pbs: Simulated, why: str, tmp_path: Path, comes_true: Callable[..., None]
 ) -> None:
     words, number, code = LEAVING[why]
     executor = BatchSchedulerExecutor("pbspro", poll_s=0.1)
@@ -178,7 +178,7 @@ def test_a_manager_that_hangs_keeps_nobody_who_has_to_leave(
     job.cancel()
 
 
-def test_the_memory_of_a_query_is_the_platforms_or_the_executors(pbs: FakePBS) -> None:
+def test_the_memory_of_a_query_is_the_platforms_or_the_executors(pbs: Simulated) -> None:
     assert Scheduler.query_memory_mb == 1024
     executor = BatchSchedulerExecutor("pbspro", query_memory_mb=64)
     (pbs.bin / "qstat").write_text("#!/bin/bash\n" + HOG.format(python=sys.executable) + "hog\n")
@@ -198,7 +198,7 @@ def limits(job_limits: str) -> dict[str, str]:
     return dict(line.rsplit(maxsplit=1) for line in job_limits.splitlines())
 
 
-def test_a_job_has_none_of_our_bounds(pbs: FakePBS) -> None:
+def test_a_job_has_none_of_our_bounds(pbs: Simulated) -> None:
     ours = subprocess.run(["bash", "-c", "ulimit -a"], capture_output=True, text=True, check=True).stdout
     for platform in ("local", "pbspro"):
         executor = BatchSchedulerExecutor(platform, poll_s=0.2, query_memory_mb=64)

@@ -12,7 +12,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def active(executor: BatchSchedulerExecutor, text: str = "sleep 60") -> Submissi
 
 @pytest.mark.parametrize("code", [3, 137, 99])
 def test_an_exit_file_with_another_code_than_the_managers_0_is_believed(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, code: int
+    executor: BatchSchedulerExecutor, pbs: Simulated, code: int
 ) -> None:
     """After `pbs_mom -p` PBS says 0 of every job (tests/recorded/openpbs/mom-restarted-with-p*)."""
     pbs.control(zero=True)
@@ -47,7 +47,9 @@ def test_an_exit_file_with_another_code_than_the_managers_0_is_believed(
     assert (status.state, status.exit_code, status.reason) == (JobState.FAILED, code, None)
 
 
-def test_0_without_an_exit_file_is_told_as_that_after_a_while(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_0_without_an_exit_file_is_told_as_that_after_a_while(
+    executor: BatchSchedulerExecutor, pbs: Simulated
+) -> None:
     pbs.control(zero=True, kill_delay=0.0)
     job = executor.submit(shell("kill -9 $PPID $(ps -o ppid= -p $PPID) 0"))  # nothing is left to write one
     comes_true(lambda: pbs.jobs()[job.native_id]["state"] == "F")
@@ -59,7 +61,7 @@ def test_0_without_an_exit_file_is_told_as_that_after_a_while(executor: BatchSch
 
 
 def test_an_attached_job_has_no_exit_file_and_is_not_waited_for(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     executor.scheduler.exit_lag_s = 600.0
     job = executor.attach(pbs.run("qsub", "--", "/bin/sleep", "0.3").strip())
@@ -74,7 +76,7 @@ def test_an_attached_job_has_no_exit_file_and_is_not_waited_for(
     "text", ["sleep 60", "trap 'exit 1' TERM; sleep 60 & wait", "trap '' TERM; sleep 60; sleep 60"]
 )
 def test_without_history_the_wall_time_is_told_by_the_managers_log(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, text: str
+    executor: BatchSchedulerExecutor, pbs: Simulated, text: str
 ) -> None:
     pbs.control(history=False, kill_delay=0.5)
     job = active(executor, text)
@@ -85,7 +87,7 @@ def test_without_history_the_wall_time_is_told_by_the_managers_log(
     assert status.message.endswith(" exceeded limit 1")
 
 
-def test_without_history_memory_is_told_by_the_managers_log(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_without_history_memory_is_told_by_the_managers_log(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     pbs.control(history=False)
     job = active(executor)
     pbs.control(over_memory=[job.native_id])
@@ -94,7 +96,9 @@ def test_without_history_memory_is_told_by_the_managers_log(executor: BatchSched
     assert status.message == "job killed: mem 425280kb exceeded limit 51200kb"
 
 
-def test_a_real_log_of_a_job_that_left_no_exit_file_tells_why(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_real_log_of_a_job_that_left_no_exit_file_tells_why(
+    executor: BatchSchedulerExecutor, pbs: Simulated
+) -> None:
     pbs.control(history=False)
     executor.channel = replace(executor.channel, grace_s=600.0)
     job = executor.submit(Job(command=["true"], hold=True))
@@ -108,7 +112,7 @@ def test_a_real_log_of_a_job_that_left_no_exit_file_tells_why(executor: BatchSch
 
 @pytest.mark.parametrize("history", [True, False])
 def test_a_job_whose_predecessor_failed_is_cancelled_for_that_reason(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, history: bool
+    executor: BatchSchedulerExecutor, pbs: Simulated, history: bool
 ) -> None:
     pbs.control(history=history)
     executor.channel = replace(executor.channel, grace_s=600.0)  # our own record of the other says it at once
@@ -120,7 +124,7 @@ def test_a_job_whose_predecessor_failed_is_cancelled_for_that_reason(
 
 @pytest.mark.parametrize("history", [True, False])
 def test_a_job_that_we_cancel_while_it_waits_for_another_is_cancelled_by_us(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, history: bool
+    executor: BatchSchedulerExecutor, pbs: Simulated, history: bool
 ) -> None:
     pbs.control(history=history)
     first = active(executor)
@@ -133,7 +137,7 @@ def test_a_job_that_we_cancel_while_it_waits_for_another_is_cancelled_by_us(
 
 
 def test_without_history_a_queued_job_that_somebody_deleted_needs_a_witness(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     pbs.control(history=False)
     lonely = executor.submit(Job(command=["true"], hold=True))
@@ -153,7 +157,7 @@ def test_without_history_a_queued_job_that_somebody_deleted_needs_a_witness(
 
 
 def test_with_history_a_queued_job_that_somebody_deleted_is_cancelled(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     pbs.run("qdel", job.native_id)
@@ -164,20 +168,20 @@ def test_with_history_a_queued_job_that_somebody_deleted_is_cancelled(
 # ---- starts that failed, and other servers -----------------------------------------------------------------------
 
 
-def hopeless(pbs: FakePBS, job: Submission) -> None:
+def hopeless(pbs: Simulated, job: Submission) -> None:
     """As PBS leaves a job after 20 failed starts."""
     pbs.change(
         job.native_id,
         state="H",
         hold="s",
         substate=20,
-        run_count=21,
+        starts=21,
         comment="job held, too many failed attempts to run",
     )
 
 
 def test_a_job_that_pbs_has_given_up_starting_is_dropped_and_has_failed(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     hopeless(pbs, job)
@@ -188,7 +192,7 @@ def test_a_job_that_pbs_has_given_up_starting_is_dropped_and_has_failed(
     assert pbs.jobs()[job.native_id]["state"] == "F"
 
 
-def test_one_that_was_attached_is_left_alone(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_one_that_was_attached_is_left_alone(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     job = executor.attach(pbs.run("qsub", "-h", "--", "/bin/true").strip())
     hopeless(pbs, job)
     status = executor.status([job.id], urgent=True)[0]
@@ -197,7 +201,7 @@ def test_one_that_was_attached_is_left_alone(executor: BatchSchedulerExecutor, p
 
 
 def test_a_job_that_was_moved_to_another_server_ended_as_its_exit_file_says(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     job = active(executor, "sleep 1; exit 5")
     pbs.change(job.native_id, state="M", comment="Job has been moved to workq@other")
@@ -211,7 +215,7 @@ def test_a_job_that_was_moved_to_another_server_ended_as_its_exit_file_says(
 
 
 def test_the_exit_file_of_an_earlier_start_is_not_taken_for_this_ones(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, tmp_path: Path
+    executor: BatchSchedulerExecutor, pbs: Simulated, tmp_path: Path
 ) -> None:
     """PBS counts failed starts too: which start a file is of is told by the time."""
     job = active(executor, "echo x >>runs; [ $(wc -l <runs) = 2 ] || sleep 60; sleep 1; exit 3")
@@ -226,10 +230,10 @@ def test_the_exit_file_of_an_earlier_start_is_not_taken_for_this_ones(
 
 
 def test_a_job_that_ended_in_an_outage_ended_when_its_exit_file_says(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     job = executor.submit(shell("exit 3"))
     comes_true(lambda: pbs.jobs()[job.native_id]["state"] == "F")
     wrote = float((job.folder / "exit").read_text().split()[-1])
-    pbs.change(job.native_id, obit=wrote + 600)  # when PBS came back
+    pbs.change(job.native_id, ended=wrote + 600)  # when PBS came back
     assert job.wait(PATIENCE_S).ended == wrote

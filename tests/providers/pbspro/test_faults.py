@@ -16,7 +16,7 @@ from psij_parsl.errors import Ambiguous, Unavailable
 from psij_parsl.providers.pbspro.records import jobs, read_job, recovered
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def executor(pbspro: Executor) -> BatchSchedulerExecutor:
 
 
 def test_a_server_that_is_down_leaves_states_as_they_were(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch
+    executor: BatchSchedulerExecutor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
     job = executor.submit(shell("sleep 1; exit 3"))
@@ -46,7 +46,7 @@ def test_a_server_that_is_down_leaves_states_as_they_were(
 
 
 def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
-    pbspro: Executor, pbs: FakePBS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pbspro: Executor, pbs: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = pbspro(settle_s=3.0)
     monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.5))
@@ -63,7 +63,7 @@ def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
 
 
 def test_a_server_that_stays_hung_leaves_the_job_in_the_journal(
-    pbspro: Executor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch
+    pbspro: Executor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = pbspro(settle_s=0.5, patience_s=1.5)
     monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.3))
@@ -78,7 +78,9 @@ def test_a_server_that_stays_hung_leaves_the_job_in_the_journal(
 
 
 @pytest.mark.parametrize("size", [1, 200, 900])
-def test_an_answer_that_is_cut_short_is_no_answer(executor: BatchSchedulerExecutor, pbs: FakePBS, size: int) -> None:
+def test_an_answer_that_is_cut_short_is_no_answer(
+    executor: BatchSchedulerExecutor, pbs: Simulated, size: int
+) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     pbs.control(truncate=size)
     with pytest.raises(Unavailable, match="cut short|cannot be read|can be read"):
@@ -88,7 +90,7 @@ def test_an_answer_that_is_cut_short_is_no_answer(executor: BatchSchedulerExecut
     job.cancel()
 
 
-def test_without_history_the_exit_file_tells_the_end(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_without_history_the_exit_file_tells_the_end(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     pbs.control(history=False)
     good, bad = executor.submit(Job(command=["true"])), executor.submit(shell("exit 3"))
     assert ended(good) is JobState.COMPLETED
@@ -106,7 +108,7 @@ def test_without_history_the_exit_file_tells_the_end(executor: BatchSchedulerExe
 
 
 def test_an_unknown_state_changes_nothing_and_is_said_once(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, caplog: pytest.LogCaptureFixture
+    executor: BatchSchedulerExecutor, pbs: Simulated, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = executor.submit(shell("sleep 2"))
     comes_true(lambda: job.status().state is JobState.ACTIVE)
@@ -120,7 +122,7 @@ def test_an_unknown_state_changes_nothing_and_is_said_once(
 
 
 @pytest.mark.parametrize("junk", ["007", '"say "x" to"', "\\'", "0x1F", '"a\nb\\q"'])
-def test_json_that_is_none_costs_nobody_anything(executor: BatchSchedulerExecutor, pbs: FakePBS, junk: str) -> None:
+def test_json_that_is_none_costs_nobody_anything(executor: BatchSchedulerExecutor, pbs: Simulated, junk: str) -> None:
     """Its own state is read line by line, and so are the other jobs'."""
     odd, other = (executor.submit(Job(command=["true"], hold=True)) for _ in range(2))
     pbs.control(spoil={odd.native_id: junk})
@@ -143,7 +145,7 @@ def answering(executor: BatchSchedulerExecutor, text: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("found", ["null", "[]", '"x"', "7", "[" * 100_000])
 def test_a_document_of_another_form_is_no_answer(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch, found: str
+    executor: BatchSchedulerExecutor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch, found: str
 ) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     before = job.status().state
@@ -157,7 +159,7 @@ def test_a_document_of_another_form_is_no_answer(
 
 @pytest.mark.parametrize("odd", [{"Exit_status": 2**40}, {"Exit_status": 1e300}])
 def test_an_end_that_makes_no_sense_is_none_and_is_not_written_down(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch, odd: dict[str, object]
+    executor: BatchSchedulerExecutor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch, odd: dict[str, object]
 ) -> None:
     """It could not be read again: the job stayed open, and each look added a line to the journal."""
     job = executor.submit(Job(command=["true"], hold=True))
@@ -172,7 +174,7 @@ def test_an_end_that_makes_no_sense_is_none_and_is_not_written_down(
 
 
 def test_a_tag_that_is_no_text_harms_nobody(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, monkeypatch: pytest.MonkeyPatch
+    executor: BatchSchedulerExecutor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PBS prints a variable's value as a number where it looks like one."""
     job = executor.submit(Job(command=["true"], hold=True))

@@ -13,7 +13,7 @@ from psij_parsl.jobs.file_settings import FileSettings, JobPlace
 from psij_parsl.jobs.job_files import render
 from psij_parsl.providers.pbspro.template import PBSProTemplate
 from psij_parsl.testing.tools import PATIENCE_S, ended
-from tests.fake_pbs.script import directives, split
+from tests.simulated.pbs.script import directives, split
 
 Executor = Callable[..., BatchSchedulerExecutor]
 

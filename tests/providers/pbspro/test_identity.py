@@ -16,7 +16,7 @@ from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.testing.replay import Recorded
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij_here
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def long_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psij_parsl.jobs.proof._SURE_S", 0.0)
 
 
-def deleted(pbs: FakePBS) -> set[str]:
+def deleted(pbs: Simulated) -> set[str]:
     """The ids that qdel was ever given."""
     return {word for call in pbs.calls("qdel") for word in call[1:]}
 
@@ -77,7 +77,9 @@ def test_what_may_be_the_id_in_an_answer(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if "{id}" in form])
-def test_the_right_id_is_kept_or_found_by_its_tag(executor: BatchSchedulerExecutor, pbs: FakePBS, form: str) -> None:
+def test_the_right_id_is_kept_or_found_by_its_tag(
+    executor: BatchSchedulerExecutor, pbs: Simulated, form: str
+) -> None:
     stranger = pbs.run("qsub", "-h", "--", "/bin/sleep", "60").strip()
     pbs.control(answer=form.replace("122.head", stranger))
     job = executor.submit(Job(command=["true"], hold=True))
@@ -92,7 +94,7 @@ def test_the_right_id_is_kept_or_found_by_its_tag(executor: BatchSchedulerExecut
 
 
 @pytest.mark.parametrize("form", ["", "2", "submitted", "5.5 kSU left"])
-def test_an_answer_without_an_id_is_no_refusal(executor: BatchSchedulerExecutor, pbs: FakePBS, form: str) -> None:
+def test_an_answer_without_an_id_is_no_refusal(executor: BatchSchedulerExecutor, pbs: Simulated, form: str) -> None:
     pbs.control(answer=form)
     job = executor.submit(shell("echo x >>runs"))
     assert ended(job) is JobState.COMPLETED
@@ -116,13 +118,13 @@ def test_all_spellings_of_an_id_are_one(spelling: str) -> None:
 
 
 def test_a_strangers_job_with_our_id_is_not_told_and_not_cancelled(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, long_after: None
+    executor: BatchSchedulerExecutor, pbs: Simulated, long_after: None
 ) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
     pbs.lose_all()
     other = pbs.run("qsub", "--", "/bin/sleep", "30").strip()
-    pbs.change(other, ctime=time.time() + 60)
+    pbs.change(other, submitted=time.time() + 60)
     assert other == job.native_id
     done = psij_here("cancel", job.id)
     assert "Traceback" not in done.stderr
@@ -134,13 +136,13 @@ def test_a_strangers_job_with_our_id_is_not_told_and_not_cancelled(
 
 
 def test_attach_takes_the_managers_job_and_not_an_ended_one_of_ours_that_had_its_id(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, long_after: None
+    executor: BatchSchedulerExecutor, pbs: Simulated, long_after: None
 ) -> None:
     job = executor.submit(shell("exit 3"))
     assert job.wait(PATIENCE_S).exit_code == 3
     pbs.lose_all()
     other = pbs.run("qsub", "--", "/bin/sleep", "30").strip()
-    pbs.change(other, ctime=time.time() + 60)
+    pbs.change(other, submitted=time.time() + 60)
     assert other == job.native_id
     attached = executor.attach(other)
     assert attached.id != job.id
@@ -151,7 +153,7 @@ def test_attach_takes_the_managers_job_and_not_an_ended_one_of_ours_that_had_its
 
 
 def test_attach_of_an_array_of_ours_gives_the_handle_that_we_have(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     many = executor.submit(shell("sleep 600", array=(0, 1)))
     before = len(executor.journal.entries())
@@ -164,7 +166,7 @@ def test_attach_of_an_array_of_ours_gives_the_handle_that_we_have(
     many.cancel()
 
 
-def test_a_strangers_end_with_our_id_is_not_ours(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_strangers_end_with_our_id_is_not_ours(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     pbs.lose_all()
     other = pbs.run("qsub", "--", "/bin/true").strip()
@@ -174,7 +176,7 @@ def test_a_strangers_end_with_our_id_is_not_ours(executor: BatchSchedulerExecuto
 
 
 def test_another_submission_of_ours_with_that_id_keeps_its_own(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     first = executor.submit(Job(command=["true"], hold=True))
     pbs.lose_all()
@@ -186,7 +188,7 @@ def test_another_submission_of_ours_with_that_id_keeps_its_own(
 
 
 def test_a_site_that_strips_the_tag_knows_it_by_its_log_and_then_by_its_time(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     job = executor.submit(Job(command=["true"], hold=True))
     pbs.change(job.native_id, variables={})
@@ -200,13 +202,13 @@ def test_a_site_that_strips_the_tag_knows_it_by_its_log_and_then_by_its_time(
 
 
 def test_an_array_whose_controller_forgot_it_is_lost_and_the_others_runs_on(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, long_after: None
+    executor: BatchSchedulerExecutor, pbs: Simulated, long_after: None
 ) -> None:
     job = executor.submit(Job(command=["true"], array=(0, 1), hold=True))
     assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
     pbs.lose_all()
     other = pbs.run("qsub", "-J", "0-1", "--", "/bin/sleep", "30").strip()
-    pbs.change(other, "1[0].head", "1[1].head", ctime=time.time() + 60)
+    pbs.change(other, "1[0].head", "1[1].head", submitted=time.time() + 60)
     assert other == job.native_id
     job.cancel()
     assert job.wait(PATIENCE_S).reason is EndReason.LOST
@@ -222,7 +224,7 @@ REFUSALS = [path.stem for path in _SUBMITS if Recorded.read(path).output.rc]
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_every_recorded_refusal_is_certain_and_leaves_nothing(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, name: str
+    executor: BatchSchedulerExecutor, pbs: Simulated, name: str
 ) -> None:
     said = Recorded.read(RECORDED / f"{name}.txt").output
     (pbs.root / "said").write_text(said.stderr)
@@ -235,7 +237,7 @@ def test_every_recorded_refusal_is_certain_and_leaves_nothing(
 
 
 def test_words_that_nobody_foresaw_cost_one_question_and_the_record_stays(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     (pbs.bin / "qsub").write_text("#!/bin/sh\necho 'qsub: The moon is full' >&2\nexit 9\n")
     with pytest.raises(Rejected, match="The moon is full"):
@@ -258,7 +260,7 @@ def test_words_that_nobody_foresaw_cost_one_question_and_the_record_stays(
     ],
 )
 def test_an_error_after_the_job_was_taken_makes_one_record_and_one_execution(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, words: str
+    executor: BatchSchedulerExecutor, pbs: Simulated, words: str
 ) -> None:
     pbs.control(broken=words)
     job = executor.submit(shell("echo x >>runs; sleep 1"))
@@ -277,7 +279,7 @@ def test_an_error_after_the_job_was_taken_makes_one_record_and_one_execution(
     ],
 )
 def test_a_server_that_was_never_reached_took_nothing(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, words: str, monkeypatch: pytest.MonkeyPatch
+    executor: BatchSchedulerExecutor, pbs: Simulated, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
     (pbs.root / "said").write_text(words)
@@ -287,7 +289,7 @@ def test_a_server_that_was_never_reached_took_nothing(
     assert not executor.journal.entries()
 
 
-def test_a_second_copy_of_ours_is_ended_and_nothing_else(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_second_copy_of_ours_is_ended_and_nothing_else(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     """A qsub that hands the script in twice, and a job of somebody else beside it."""
     stranger = pbs.run("qsub", "-h", "--", "/bin/sleep", "60").strip()
     qsub = pbs.bin / "qsub"
@@ -320,7 +322,7 @@ def test_a_record_tells_when_and_where_to_it_was_submitted() -> None:
         assert told.output == path.removeprefix("head:").removeprefix("head.site.org:")
 
 
-def test_ambiguous_answers_are_not_given_back_as_an_id(tmp_path: Path, pbs: FakePBS) -> None:
+def test_ambiguous_answers_are_not_given_back_as_an_id(tmp_path: Path, pbs: Simulated) -> None:
     pbs.control(answer="4.GB of 10.GB, {id}")
     script = tmp_path / "s.sh"
     script.write_text("#!/bin/sh\n")

@@ -14,8 +14,8 @@ from psij_parsl.providers.pbspro.allocation import allocation
 from psij_parsl.providers.pbspro.template import array_range, depend
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij, psij_here
-from tests.fake_pbs.server import FakePBS
 from tests.parsl.helpers import PARSL_IS_UNTIDY, apps, config, loaded
+from tests.simulated.server import Simulated
 
 Executor = Callable[..., BatchSchedulerExecutor]
 
@@ -154,7 +154,7 @@ def test_the_allocation_is_read_from_the_job(executor: BatchSchedulerExecutor) -
 # ---- ends --------------------------------------------------------------------------------------------------------
 
 
-def test_a_job_that_runs_out_of_wall_time_says_so(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_job_that_runs_out_of_wall_time_says_so(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     job = executor.submit(shell("sleep 60"))
     pbs.run("qalter", "-l", "walltime=1", job.native_id)
     status = job.wait(PATIENCE_S)
@@ -180,7 +180,9 @@ def test_a_job_whose_dependency_failed_is_cancelled_for_that_reason(executor: Ba
     assert first.native_id in status.message
 
 
-def test_a_deleted_element_is_cancelled_and_the_others_go_on(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_deleted_element_is_cancelled_and_the_others_go_on(
+    executor: BatchSchedulerExecutor, pbs: Simulated
+) -> None:
     whole = executor.submit(shell("[ $PSIJ_ARRAY_INDEX = 0 ] || sleep 60", array=(0, 1, 2)))
     first, second, third = (executor.submission(f"{whole.id}_{index}") for index in range(3))
     assert ended(first) is JobState.COMPLETED
@@ -194,7 +196,7 @@ def test_a_deleted_element_is_cancelled_and_the_others_go_on(executor: BatchSche
 
 
 def test_a_job_that_was_requeued_runs_again_under_the_same_id(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, tmp_path: Path
+    executor: BatchSchedulerExecutor, pbs: Simulated, tmp_path: Path
 ) -> None:
     job = executor.submit(shell("echo x >>runs; [ $(wc -l <runs) = 2 ] || sleep 60", directory=tmp_path))
     comes_true((tmp_path / "runs").exists)
@@ -214,7 +216,7 @@ def test_a_signal_ends_a_job_that_does_not_take_it_as_pbs_tells(executor: BatchS
 
 
 def test_a_cancel_on_a_dead_node_is_carried_out_later_and_the_way_out_is_told(
-    executor: BatchSchedulerExecutor, pbs: FakePBS, caplog: pytest.LogCaptureFixture
+    executor: BatchSchedulerExecutor, pbs: Simulated, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = (executor.submit(shell("sleep 60", cpus_per_rank=8)) for _ in range(2))  # a node each
     comes_true(lambda: all(job.status().state is JobState.ACTIVE for job in (first, second)))
@@ -231,7 +233,7 @@ def test_a_cancel_on_a_dead_node_is_carried_out_later_and_the_way_out_is_told(
     assert ended(first) is JobState.CANCELED
 
 
-def test_a_job_under_a_dead_node_can_be_removed_by_force(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_job_under_a_dead_node_can_be_removed_by_force(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     job = executor.submit(shell("sleep 60"))
     comes_true(lambda: job.status().state is JobState.ACTIVE)
     pbs.control(down_nodes=["node01"])
@@ -242,7 +244,7 @@ def test_a_job_under_a_dead_node_can_be_removed_by_force(executor: BatchSchedule
 # ---- queues ------------------------------------------------------------------------------------------------------
 
 
-def test_a_routing_queue_hands_the_job_on(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_routing_queue_hands_the_job_on(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     job = executor.submit(Job(command=["true"], num_nodes=3, queue="route", job_mode="script"))
     assert pbs.jobs()[job.native_id]["queue"] == "large"
     assert ended(job) is JobState.COMPLETED
@@ -252,7 +254,7 @@ def test_a_routing_queue_hands_the_job_on(executor: BatchSchedulerExecutor, pbs:
 
 
 def test_a_job_that_vanished_from_a_routing_queue_is_lost_not_completed(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     pbs.control(vanish=["small"])
     job = executor.submit(Job(command=["true"], queue="route", hold=True))
@@ -284,7 +286,7 @@ def test_refusals_name_what_was_at_fault(executor: BatchSchedulerExecutor) -> No
 # ---- from above --------------------------------------------------------------------------------------------------
 
 
-def test_psij_run_runs_on_it(pbs: FakePBS) -> None:
+def test_psij_run_runs_on_it(pbs: Simulated) -> None:
     done = psij("run", "--platform", "pbspro", "-N", "2", "--mode", "script", "--", "bash", "-c", "echo hi; exit 7")
     assert (done.returncode, done.stdout) == (7, "hi\n")
     done = psij_here("submit", "--platform", "pbspro", "--array", "0-3", "--hold", "--", "true")
@@ -301,7 +303,7 @@ class TestParsl:
     pytestmark = [*PARSL_IS_UNTIDY]
 
     @pytest.mark.slow
-    def test_htex_runs_its_blocks_here(self, pbs: FakePBS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_htex_runs_its_blocks_here(self, pbs: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from psij_parsl.providers.pbspro.provider import PBSProProvider
         from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 

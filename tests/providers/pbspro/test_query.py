@@ -10,7 +10,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.jobs.snapshot import CAPACITY
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
-from tests.fake_pbs.server import FakePBS
+from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def executor(pbspro: Executor) -> BatchSchedulerExecutor:
 
 
 @pytest.fixture
-def provoked(pbs: FakePBS) -> FakePBS:
+def provoked(pbs: Simulated) -> Simulated:
     """A server whose newest job is an array with ended elements: `qstat -t` without ids would print for ever."""
     pbs.control(loops_at=1)
     pbs.run("qsub", "-J", "0-2", "--", "/bin/true")
@@ -41,7 +41,7 @@ def is_safe(call: list[str]) -> bool:
 
 
 def test_the_simulated_qstat_prints_for_ever_where_the_real_one_does(
-    provoked: FakePBS, executor: BatchSchedulerExecutor
+    provoked: Simulated, executor: BatchSchedulerExecutor
 ) -> None:
     from psij_parsl.system.bounds import Bounds
     from psij_parsl.system.commands import CommandRunner
@@ -51,7 +51,7 @@ def test_the_simulated_qstat_prints_for_ever_where_the_real_one_does(
         assert output.over == "it printed more than 2 MB"
 
 
-def test_our_questions_do_not_provoke_it(provoked: FakePBS, executor: BatchSchedulerExecutor) -> None:
+def test_our_questions_do_not_provoke_it(provoked: Simulated, executor: BatchSchedulerExecutor) -> None:
     one = executor.submit(shell("exit 3"))
     many = executor.submit(shell("exit $PSIJ_ARRAY_INDEX", array=(0, 1, 2)))
     held = executor.submit(Job(command=["true"], hold=True))
@@ -63,7 +63,7 @@ def test_our_questions_do_not_provoke_it(provoked: FakePBS, executor: BatchSched
 
 
 def test_the_elements_of_our_open_arrays_are_asked_about_by_id(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     first, second = (executor.submit(shell("sleep 60", array=(0, 1), hold=hold)) for hold in (True, False))
     comes_true(lambda: second.status().state is JobState.ACTIVE)
@@ -79,7 +79,7 @@ def test_the_elements_of_our_open_arrays_are_asked_about_by_id(
     assert all(map(is_safe, pbs.calls("qstat")))
 
 
-def test_an_array_of_600_beside_a_plain_job(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_an_array_of_600_beside_a_plain_job(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     """Most of its elements are told as ended from the start, for the machine's sake."""
     plain = executor.submit(shell("sleep 60"))
     many = executor.submit(Job(command=["true"], array=tuple(range(600)), hold=True))
@@ -90,8 +90,8 @@ def test_an_array_of_600_beside_a_plain_job(executor: BatchSchedulerExecutor, pb
         substate=92,
         exit=0,
         exec_host="node01/0",
-        stime=time.time(),
-        obit=time.time(),
+        started=time.time(),
+        ended=time.time(),
         comment="Job run at Thu Nov 26 at 03:49 and finished",
     )
     pbs.change(whole.replace("[]", "[5]"), substate=93, exit=7)
@@ -103,7 +103,7 @@ def test_an_array_of_600_beside_a_plain_job(executor: BatchSchedulerExecutor, pb
     plain.cancel()
 
 
-def test_an_element_that_was_attached_is_followed(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_an_element_that_was_attached_is_followed(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     whole = pbs.run("qsub", "-J", "0-1", "--", "/bin/sh", "-c", "sleep 2; exit $PBS_ARRAY_INDEX").strip()
     job = executor.attach(whole.replace("[]", "[1]"))
     status = job.wait(PATIENCE_S)
@@ -111,7 +111,7 @@ def test_an_element_that_was_attached_is_followed(executor: BatchSchedulerExecut
 
 
 def test_history_is_asked_about_by_id_and_many_go_into_one_question(
-    executor: BatchSchedulerExecutor, pbs: FakePBS
+    executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     made = [executor.submit(Job(command=["true"], hold=True)) for _ in range(30)]
     pbs.forget(*(job.native_id for job in made))
@@ -124,7 +124,7 @@ def test_history_is_asked_about_by_id_and_many_go_into_one_question(
     assert all(map(is_safe, pbs.calls("qstat")))
 
 
-def test_a_qstat_without_grouping_is_asked_one_by_one(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_a_qstat_without_grouping_is_asked_one_by_one(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     pbs.control(groups=False)
     jobs = [executor.submit(shell(f"exit {code}")) for code in (0, 3, 4)]
     arrays = [executor.submit(shell("exit $PSIJ_ARRAY_INDEX", array=(0, 1))) for _ in range(2)]
@@ -134,7 +134,7 @@ def test_a_qstat_without_grouping_is_asked_one_by_one(executor: BatchSchedulerEx
     assert all(len(ids_of(call)) <= 1 for call in pbs.calls("qstat") if "-E" not in call)
 
 
-def test_one_question_serves_all_jobs(executor: BatchSchedulerExecutor, pbs: FakePBS) -> None:
+def test_one_question_serves_all_jobs(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
     """And one more their elements, where they are an array."""
     plain = [executor.submit(Job(command=["true"], hold=True, name=str(i))) for i in range(10)]
     before = len(pbs.calls("qstat"))
@@ -147,7 +147,7 @@ def test_one_question_serves_all_jobs(executor: BatchSchedulerExecutor, pbs: Fak
     made[0].cancel()
 
 
-def test_no_more_is_asked_than_was_promised_history_included(pbspro: Executor, pbs: FakePBS) -> None:
+def test_no_more_is_asked_than_was_promised_history_included(pbspro: Executor, pbs: Simulated) -> None:
     executor = pbspro(poll_s=1.0)
     began = time.monotonic()
     for number in range(8):

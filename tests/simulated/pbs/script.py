@@ -8,21 +8,22 @@ import pwd
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
-from .state import QUEUES, RESOURCES, JobData
+from ..manager import Refused
+from ..options import directive_lines, in_seconds, indices, split_words
+from ..state import JobData
+from ..state import request as fresh
+from .server import SERVER
 
 _OPTIONS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:v:VW:Xz"
 _USAGE = "usage: qsub [-a date_time] [-A account_string] [-c interval]\n\t...\n       qsub --version"
 _NAME = re.compile(r"[A-Za-z0-9_.+@/!%()*:<>?\[\]{}|~-]+")
-
-
-class Refused(Exception):
-    """A refusal, with its words and exit code."""
-
-    def __init__(self, rc: int, text: str) -> None:
-        super().__init__(text)
-        self.rc, self.text = rc, text
+RESOURCES = frozenset(
+    (
+        *("ncpus", "mpiprocs", "ompthreads", "ngpus", "mem", "vmem", "walltime", "cput", "select", "place", "nodes"),
+        *("filesystems", "host", "system", "software", "arch"),
+    )
+)
 
 
 def read(words: list[str]) -> JobData:
@@ -47,39 +48,16 @@ def read(words: list[str]) -> JobData:
 
 
 def directives(text: str) -> list[str]:
-    """The `#PBS` lines before the first command; a backslash at the end of one takes the next line in."""
-    found: list[str] = []
-    lines = iter(text.split("\n"))
-    for line in lines:
-        if line.startswith("#PBS"):
-            while line.endswith("\\"):
-                line = line[:-1] + next(lines, "")
-            found.append(line[4:].strip())
-        elif line.strip() and not line.startswith("#"):
-            break
-    return found
+    """What its `#PBS` lines say."""
+    return directive_lines(text, "#PBS")
 
 
 def split(line: str) -> list[str]:
-    """Words of a directive. Quotes hold blanks together; there is no other escape."""
-    words, word, quote, inside = [], "", "", False
-    for letter in line:
-        if quote:
-            if letter == quote:
-                quote = ""
-            else:
-                word += letter
-        elif letter in "'\"":
-            quote, inside = letter, True
-        elif letter.isspace():
-            if word or inside:
-                words.append(word)
-            word, inside = "", False
-        else:
-            word += letter
-    if quote:
-        raise Refused(1, f"directive error: {line} (unmatched {quote})")
-    return [*words, word] if word or inside else words
+    """The words of a directive, as qsub's own parser reads them."""
+    try:
+        return split_words(line)
+    except ValueError as error:
+        raise Refused(1, f"directive error: {line} ({error})") from error
 
 
 def _parse(words: list[str], line: str) -> tuple[list[tuple[str, str]], list[str]]:
@@ -97,42 +75,20 @@ def _parse(words: list[str], line: str) -> tuple[list[tuple[str, str]], list[str
 def request(options: list[tuple[str, str]], name: str, text: str) -> JobData:
     """What the options ask for, checked as qsub checks it before the server sees anything."""
     user = pwd.getpwuid(os.geteuid())
-    job: dict[str, Any] = {
-        "name": name,
-        "text": text,
-        "owner": user.pw_name,
-        "home": os.environ["FAKE_PBS_HOME"],
-        "asked_queue": "workq",
-        "hold": "n",
-        "depend": [],
-        "array": [],
-        "account": "",
-        "project": "",
-        "join": False,
-        "output": "",
-        "error": "",
-        "shell": "/bin/bash",
-        "umask": "",
-        "variables": {},
-        "walltime": 0,
-        "chunks": 1,
-        "chunk": {"ncpus": 1},
-        "place": "free",
-        "arguments": " ".join(word for option in options for word in option),
-    }
+    job = fresh(text, name)
+    job.update(asked_queue="workq", account="", chunk={"ncpus": 1}, place="free")
+    job["arguments"] = " ".join(word for option in options for word in option)
     job["variables"] = {
         "PBS_O_HOME": user.pw_dir,
         "PBS_O_LOGNAME": user.pw_name,
         "PBS_O_PATH": os.environ.get("PATH", ""),
         "PBS_O_WORKDIR": os.getcwd(),
-        "PBS_O_HOST": "head",
+        "PBS_O_HOST": SERVER,
         "PBS_O_SYSTEM": "Linux",
     }
     for option, value in options:
         _take(job, option, value)
     job["variables"]["PBS_O_QUEUE"] = job["asked_queue"]
-    if job["asked_queue"] not in QUEUES:
-        raise Refused(170, "Unknown queue")
     return job
 
 
@@ -158,7 +114,7 @@ def _take(job: JobData, option: str, value: str) -> None:
         match = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?", value)
         if not match or int(match[1]) >= int(match[2]):
             raise Refused(2, f"illegal -J value\n{_USAGE}")
-        job["array"] = list(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1)))
+        job["array"] = indices(value)
         if len(job["array"]) > 10000:
             raise Refused(3, "Array job exceeds server or queue size limit")
     elif option == "-v":
@@ -178,7 +134,7 @@ def _attribute(job: JobData, value: str) -> None:
             kind, *ids = part.split(":")
             if any(re.search(r"\[\d+\]", each) for each in ids):
                 raise Refused(2, f"illegal -W value\n{_USAGE}")
-            job["depend"] += [[kind, each if "." in each else f"{each}.head"] for each in ids]
+            job["depend"] += [[kind, each if "." in each else f"{each}.{SERVER}"] for each in ids]
     elif name == "group_list" and text not in {"root", "users"}:
         raise Refused(197, "Bad GID for job execution")
 
@@ -206,9 +162,4 @@ def _resources(job: JobData, value: str) -> None:
         elif name == "place":
             if not re.fullmatch(r"(free|pack|scatter|vscatter)(:(excl|exclhost|shared))?(:group=\w+)?", text):
                 raise Refused(166, "Illegal attribute or resource value Resource_List.place")
-            job["place"] = text
-
-
-def in_seconds(clock: str) -> int:
-    """`1:30:00` or `90`."""
-    return sum(60**power * int(part) for power, part in enumerate(reversed(clock.split(":"))))
+            job.update(place=text, scatter=text.startswith("scatter"))

@@ -1,7 +1,8 @@
-"""A simulated PBS for a test: its commands first on PATH, and its faults."""
+"""A simulated manager for a test: its commands first on PATH, and its faults."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -13,31 +14,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .commands import COMMANDS
+from .manager import Manager
 from .state import locked
 
 PROGRAM = Path(__file__).parent
 
 
-class FakePBS:
-    """One server with four nodes of eight CPUs and two GPUs, whose state lies in `root`."""
+class Simulated:
+    """One server, whose state lies in `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, name: str, root: Path) -> None:
+        self.manager: Manager = importlib.import_module(f".{name}", __package__).manager
         self.root = root
         self.bin = root / "bin"
         self.bin.mkdir(parents=True)
         self.home = root / "home"
         self.home.mkdir()
-        for command in COMMANDS:
+        (root / "state.json").write_text(json.dumps({"next": self.manager.first_number, "jobs": {}}))
+        for command in self.manager.commands:
             path = self.bin / command
             path.write_text(
-                "#!/bin/sh\n"
-                f'FAKE_PBS={root} FAKE_PBS_HOME={self.home} exec {sys.executable} -S -E {PROGRAM} {command} "$@"\n'
+                f"#!/bin/sh\nSIMULATED_ROOT={root} SIMULATED_HOME={self.home} exec {sys.executable} -S -E {PROGRAM}"
+                f' {name} {command} "$@"\n'
             )
             path.chmod(0o755)
 
     def control(self, **settings: Any) -> None:
-        """Make it fail, or heal it; see `state.CONTROL`."""
+        """Make it fail, or heal it; see `state.CONTROL`, and the manager's `settings`."""
         path = self.root / "control.json"
         now = json.loads(path.read_text()) if path.exists() else {}
         path.with_suffix(".new").write_text(json.dumps(now | settings))
@@ -55,8 +58,7 @@ class FakePBS:
 
     def jobs(self) -> dict[str, Any]:
         """What the server knows of each job."""
-        path = self.root / "state.json"
-        found: dict[str, Any] = json.loads(path.read_text())["jobs"] if path.exists() else {}
+        found: dict[str, Any] = json.loads((self.root / "state.json").read_text())["jobs"]
         return found
 
     def forget(self, *ids: str) -> None:
@@ -66,9 +68,9 @@ class FakePBS:
                 del state["jobs"][job_id]
 
     def lose_all(self) -> None:
-        """As if its books were lost: no job is known, and ids begin at 1."""
+        """As if its books were lost: no job is known, and the ids begin again."""
         with locked(self.root) as state:
-            state.update(next=1, jobs={})
+            state.update(next=self.manager.first_number, jobs={})
 
     def change(self, *ids: str, **attributes: Any) -> None:
         """Change what it knows of jobs."""
@@ -89,7 +91,7 @@ class FakePBS:
             time.sleep(0.02)
 
     def _processes(self) -> list[int]:
-        mark = f"FAKE_PBS={self.root}".encode()
+        mark = f"SIMULATED_ROOT={self.root}".encode()
         sessions = {job["session"] for job in self.jobs().values()} - {0}
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
@@ -105,13 +107,13 @@ class FakePBS:
 
 
 @contextmanager
-def running(root: Path) -> Iterator[FakePBS]:
+def running(name: str, root: Path) -> Iterator[Simulated]:
     """A server for as long as the block lasts, first on PATH."""
     before = os.environ["PATH"]
-    pbs = FakePBS(root)
-    os.environ["PATH"] = f"{pbs.bin}{os.pathsep}{before}"
+    server = Simulated(name, root)
+    os.environ["PATH"] = f"{server.bin}{os.pathsep}{before}"
     try:
-        yield pbs
+        yield server
     finally:
         os.environ["PATH"] = before
-        pbs.stop()
+        server.stop()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .state import NODES, QUEUES, SERVER, VERSION, JobData, control, date, finished
+from ..options import clock
+from ..state import JobData
+from .server import SERVER, VERSION, date
 
 Record = dict[str, Any]
 
@@ -56,36 +59,32 @@ def record(job: JobData) -> Record:
         "queue": job["queue"],
         "server": SERVER,
         "Account_Name": job["account"] or None,
-        "ctime": date(job["ctime"]),
+        "ctime": date(job["submitted"]),
         "depend": ",".join(f"{kind}:{each}@{SERVER}" for kind, each in job["depend"]) or None,
         "exec_host": job["exec_host"] or None,
         "exec_vnode": job["exec_vnode"] or None,
-        "Hold_Types": job["hold"] if job["index"] is None else None,
+        "Hold_Types": (job["hold"] or "n") if job["index"] is None else None,
         "Join_Path": "oe" if job["join"] else "n",
-        "Output_Path": f"{SERVER}:{job['output'] or job['home'] + '/' + job['name'] + '.o' + str(job['seq'])}",
+        "Output_Path": f"{SERVER}:{job['output'] or job['home'] + '/' + job['name'] + '.o' + str(job['number'])}",
         "Priority": 0,
         "Rerunable": "True",
         "Resource_List": listed,
-        "stime": date(job["stime"]) if job["stime"] else None,
-        "obittime": date(job["obit"]) if job["obit"] else None,
+        "stime": date(job["started"]) if job["started"] else None,
+        "obittime": date(job["ended"]) if job["ended"] else None,
         "substate": job["substate"],
         "Variable_List": job["variables"],
         "comment": job["comment"] or None,
-        "run_count": job["run_count"] or None,
+        "run_count": job["starts"] or None,
         "Exit_status": job["exit"],
         "Submit_arguments": job["arguments"],
         "array": "True" if job["array"] else None,
-        "array_id": f"{job['seq']}[].{SERVER}" if job["index"] is not None else None,
+        "array_id": f"{job['number']}[].{SERVER}" if job["index"] is not None else None,
         "array_index": job["index"],
-        "history_timestamp": int(job["obit"]) if finished(job) else None,
+        "history_timestamp": int(job["ended"]) if job["state"] in "FX" else None,
         "project": job["project"] or "_pbs_project_default",
         "Submit_Host": SERVER,
     }
     return {name: value for name, value in said.items() if value is not None}
-
-
-def clock(seconds: int) -> str:
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def in_full(job_id: str, said: Record) -> str:
@@ -105,10 +104,10 @@ def servers() -> Record:
     return {SERVER: {"server_state": "Active", "server_host": SERVER, "default_queue": "workq"}}
 
 
-def queues() -> Record:
+def queues(known: Mapping[str, Mapping[str, Any]]) -> Record:
     """`qstat -Qf -F json`."""
     found: Record = {}
-    for name, limits in QUEUES.items():
+    for name, limits in known.items():
         said: Record = {"queue_type": "Route" if "destinations" in limits else "Execution", "total_jobs": 0}
         most = {"nodect": limits["nodect"]} if "nodect" in limits else {}
         if "walltime" in limits:
@@ -122,15 +121,14 @@ def queues() -> Record:
     return found
 
 
-def queue_table() -> str:
+def queue_table(known: Mapping[str, Any]) -> str:
     head = "Queue              Max   Tot Ena Str   Que   Run   Hld   Wat   Trn   Ext Type\n" + "-" * 16
-    return "\n".join([head, *(f"{name:<16} {0:5} {0:5} yes yes" for name in QUEUES)])
+    return "\n".join([head, *(f"{name:<16} {0:5} {0:5} yes yes" for name in known)])
 
 
-def nodes() -> Record:
+def nodes(known: Mapping[str, Mapping[str, int]], down: Sequence[str]) -> Record:
     """`pbsnodes -a -F json`."""
-    down = control()["down_nodes"]
     return {
         name: {"Mom": name, "ntype": "PBS", "state": "down" if name in down else "free", "resources_available": has}
-        for name, has in NODES.items()
+        for name, has in known.items()
     }
