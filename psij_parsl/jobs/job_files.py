@@ -188,6 +188,7 @@ def _template_values(
         "own_codes": f" {' '.join(map(str, sorted(settings.own_codes)))} " if settings.own_codes else "",
         "array": format_ranges(sorted(job.array)),
         "indices": sorted(job.array),
+        "index_in_names": bool(job.array),
         "hold": job.hold,
         "directory": str(job.directory),
         "stdin": str(job.stdin or "/dev/null"),

@@ -56,6 +56,7 @@ GIVEN: Mapping[str, str] = {
     "after": "dependencies: native ids of jobs that must end well first",
     "array": "job arrays: the indices",
     "indices": "job arrays: each index, in order",
+    "index_in_names": "whether an element's index is added to the names of its output files",
     "hold": "jobs that wait to be released",
     "directory": "the working directory",
     "inherit_environment": "the submitting environment",

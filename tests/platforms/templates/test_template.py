@@ -288,6 +288,13 @@ def test_a_request_that_the_template_says_by_a_derived_name_passes() -> None:
     made.refuse_unexpressed({})
 
 
+def test_a_template_with_the_cores_skeleton_refuses_an_array_that_its_own_lines_do_not_ask_for() -> None:
+    text = '{% extends "core/job.sh.j2" %}\n{% block directives %}\n' + FIVE + "ARRAY{% endblock %}\n"
+    with pytest.raises(InvalidRequest, match="cannot ask for job arrays"):
+        define(text.replace("ARRAY", "")).refuse_unexpressed({"array": "0-3"})
+    define(text.replace("ARRAY", "#X {{ array }}\n")).refuse_unexpressed({"array": "0-3"})
+
+
 # --- the template that is really rendered
 
 
@@ -475,7 +482,8 @@ def test_blocks_of_the_skeleton_may_be_empty_or_use_what_is_known_by_then(index:
         "nodes": "{% if num_nodes > 1 %}\nhostname\n{% endif %}\n",
     }
     text = "".join(f"{{% block {name} %}}{body}{{% endblock %}}\n" for name, body in blocks.items())
-    made = define(CORE.replace("NAME", "core/job.sh.j2") + text)
+    lines = CORE.replace("NAME", "core/job.sh.j2").replace("#X {{ num_nodes }}", "#X {{ array }} {{ num_nodes }}")
+    made = define(lines + text)
     job = Job(command=["true"], array=[0, 1], directory=tmp_path)
     place = JobPlace("j1", "psij:j1", tmp_path / "folder")
     place.folder.mkdir()
