@@ -52,7 +52,7 @@ def slurm(**settings: object) -> Iterator[None]:
 def report(
     name: str, rows: Mapping[str, float], *, unit: str, promise: str = "", facts: Mapping[str, object] = {}
 ) -> None:
-    """Print figures and write them as JSON."""
+    """Print figures, and write them as JSON where that can be done."""
     width = max(map(len, rows))
     for label, value in rows.items():
         print(f"{label:<{width}}  {value:10.3f} {unit}")
@@ -60,7 +60,9 @@ def report(
         print(f"{label}: {fact}")
     if promise:
         print(f"promised: {promise}")
-    RESULTS.mkdir(exist_ok=True)
+    if not os.access(RESULTS, os.W_OK):
+        print(f"not written: {RESULTS} belongs to another user")
+        return
     host = {"python": platform.python_version(), "cores": os.cpu_count()}
     data = {
         "figures": dict(rows),
