@@ -15,8 +15,6 @@ Four properties of `qstat` shape this module:
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +24,7 @@ from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import UNSTARTED, Answer, Query, Queue, SchedulerRecord, chunks
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.platforms.templates.formatters import hms
+from psij_parsl.platforms.tools import user_name
 from psij_parsl.states import EndReason
 from psij_parsl.system.commands import Output
 
@@ -105,7 +104,7 @@ class PBSProScheduler(Scheduler):
         return job_id.partition(".")[0]
 
     def live(self) -> Query:
-        return Query(["qstat", *_JSON], partial(read_job, owner=_user()), split=jobs)
+        return Query(["qstat", *_JSON], partial(read_job, owner=user_name()), split=jobs)
 
     def qstat(
         self,
@@ -197,11 +196,3 @@ class PBSProScheduler(Scheduler):
 
     def whole(self, element_id: str) -> str:
         return re.sub(r"\[\d+\]", "[]", element_id, count=1)
-
-
-def _user() -> str:
-    """Our user name, as PBS has it; '' where the system does not have one."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return ""

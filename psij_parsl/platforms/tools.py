@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from math import gcd
 
 from ..errors import InvalidRequest
@@ -35,3 +37,11 @@ def array_range(indices: str, *, base: int = 0) -> str:
 def _span(text: str) -> range:
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
+
+
+def user_name() -> str:
+    """Our user name; '' where the system does not have one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
