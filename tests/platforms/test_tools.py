@@ -104,7 +104,8 @@ def test_a_folder_that_names_no_platform_is_none(tmp_path: Path, monkeypatch: py
         (tmp_path / name / "allocation.py").write_text("")
     monkeypatch.setattr(psij_parsl.providers, "__path__", [*psij_parsl.providers.__path__, str(tmp_path)])
     found = dict(registry.platforms(plugins=False))
-    assert set(found) == {"local", "pbspro", "slurm", "faulty"}
+    assert {"local", "pbspro", "slurm", "faulty"} <= set(found)
+    assert "partial" not in found
     assert isinstance(found["faulty"], PluginError)
     with pytest.raises(PluginError, match="there is no platform 'partial'"):
         registry.platform("partial")
