@@ -26,6 +26,7 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
         "-N 2 -t 1h -q debug -A chem",
         {"num_nodes": 2, "wall_time_min": 60, "queue": "debug", "project": "chem"},
     ),
+    "cobalt": ("-N 2 -A chem -X attrs=mcdram=flat", {"num_nodes": 2, "project": "chem", "attrs": "mcdram=flat"}),
     "frontier": ("-N 2 -A chem -X qos=debug", {"num_nodes": 2, "project": "chem", "qos": "debug"}),
     "laptop": ("--max-blocks 2 -t 1h", {"max_blocks": 2, "wall_time_min": 60}),
     "lumi": (

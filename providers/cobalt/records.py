@@ -1,0 +1,118 @@
+"""Parsers of `qstat -l`, which prints a block of `name : value` for each job or queue.
+
+States: Cobalt 1.0.33, src/lib/Components/cqm.py, `Job.__get_job_state`; formats: src/clients/POSIX/qstat.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from psij_parsl.platforms.queries import Queue, SchedulerRecord
+from psij_parsl.resources.hostlist import expand
+from psij_parsl.states import EndReason, JobState, JobStatus
+
+#: The columns that are asked for. Cobalt prints `-` for one that it does not have, so that the last one shows that a
+#: block was not cut short.
+COLUMNS = ("JobID", "State", "Location", "SubmitTime", "StartTime", "WallTime", "OutputPath", "Envs", "Index")
+TAG = "PSIJ_JOB_TAG"  # the variable in which our tag is; `Envs` holds the variables of --env, and no others
+
+STATES: Mapping[str, JobState] = {
+    **dict.fromkeys(("queued", "maxrun_hold", "user_hold", "admin_hold", "dep_hold"), JobState.QUEUED),
+    "starting": JobState.QUEUED,  # its nodes are prepared, and may be booted
+    "preempted": JobState.QUEUED,
+    **dict.fromkeys(("running", "killing", "preempting", "exiting"), JobState.ACTIVE),
+    "dep_fail": JobState.CANCELED,  # it waits for a job that is gone: until it is deleted, or its owner changes it
+}
+DONE = "done"  # for a moment, and of any job that is over: as good as gone
+_HELD = ("user_hold", "admin_hold")
+_MESSAGES: Mapping[str, str] = {
+    "maxrun_hold": "its queue lets no more jobs of yours run at a time",
+    "admin_hold": "held by an administrator",
+    "dep_hold": "it waits for another job",
+    "dep_fail": "a job that it was to follow is gone, and did not end with exit code 0 while this one waited",
+}
+_NO_VALUE = ("", "-", "None", "N/A")
+
+
+def blocks(text: str, first: str = "JobID") -> list[str]:
+    """The blocks of `qstat -l`, each of which begins with the column `first`; a site's notices are passed over."""
+    begun = re.split(rf"^(?={first}\s*:)", text, flags=re.MULTILINE)[1:]
+    return [block.split("\n\n")[0] for block in begun]
+
+
+def queue_blocks(text: str) -> list[str]:
+    """The blocks of `qstat -Q -l`."""
+    return blocks(text, "Name")
+
+
+def read_job(block: str) -> SchedulerRecord | None:
+    """A job's record; None for one that is over. Raises `KeyError` for a block that was cut short."""
+    fields = _fields(block, COLUMNS[-1])
+    native = fields["State"]
+    if native == DONE:
+        return None
+    state = STATES.get(native, JobState.UNKNOWN)
+    status = JobStatus(
+        state,
+        native,
+        reason=EndReason.DEPENDENCY if state is JobState.CANCELED else None,
+        message=_MESSAGES.get(native, ""),
+        nodes=nodes(fields.get("Location", "")),
+        started=_time(fields.get("StartTime", "")),
+        held=native in _HELD,
+    )
+    tag = re.search(rf"(?:^| ){TAG}=(\S+)", fields.get("Envs", ""))
+    return SchedulerRecord(
+        fields["JobID"],
+        status,
+        tag[1] if tag is not None else "",
+        _time(fields.get("SubmitTime", "")),
+        fields.get("OutputPath", ""),
+        leftover=state is JobState.CANCELED,
+    )
+
+
+def read_end(block: str) -> float | None:
+    """When a running job's wall time ends; None for a job that does not run."""
+    fields = _fields(block, COLUMNS[-1])
+    began = _time(fields["StartTime"])
+    return None if began is None else began + 60 * _minutes(fields["WallTime"])
+
+
+def read_queue(block: str) -> Queue:
+    """A queue and its limits; `up` is whether jobs that are put there will run."""
+    fields = _fields(block, "State")
+    longest = fields.get("MaxTime", "")
+    return Queue(
+        fields["Name"], fields["State"] == "running", minutes=None if longest in _NO_VALUE else _minutes(longest)
+    )
+
+
+def nodes(location: str) -> str:
+    """The nodes by name: Cray's numbers `1001-1002` are nid01001,nid01002; other names stay as they are."""
+    if re.fullmatch(r"\d[\d,-]*", location):
+        return ",".join(expand(location, prefix="nid", width=5))
+    return "" if location in _NO_VALUE else location
+
+
+def _fields(block: str, last: str) -> dict[str, str]:
+    """The values by their names. Raises `KeyError` where the column `last` is missing: the block was cut short."""
+    pairs: Iterator[tuple[str, str, str]] = (line.partition(":") for line in block.splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in pairs}
+    fields[last]
+    return fields
+
+
+def _time(text: str) -> float | None:
+    """`Thu Nov 05 17:29:30 2020 +0000 (UTC)`, in the zone that it names."""
+    try:
+        return datetime.strptime(text.partition(" (")[0], "%a %b %d %H:%M:%S %Y %z").timestamp()
+    except ValueError:
+        return None
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes, _ = (int(part) for part in clock.split(":"))
+    return hours * 60 + minutes
