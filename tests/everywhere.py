@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +23,9 @@ from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.roots import Release, release
 
 _LIMIT = 4200.0  # seconds, for one run of pytest
+#: Where a report of each run is left, for tests/capabilities.py.
+REPORTS = inside.REPOSITORY / "build" / "reports"
+_REPORT = "report.xml"
 _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope-reorder"]
 #: What is run on Slurm 24.11 and on 26.05 beside the whole suite: these tests wait for jobs most of the time.
 _LATER = {"24.11": "cluster and not managed", "26.05": "cluster and every_slurm"}
@@ -74,7 +78,8 @@ class Run:
             self.seconds = time.monotonic() - began
 
     def _run(self, room: inside.Room) -> None:
-        command = room.command([*self._managed(), *_PYTEST, "-n", self.workers, *self.arguments])
+        arguments = ["-n", self.workers, f"--junitxml=/tmp/{_REPORT}", *self.arguments]
+        command = room.command([*self._managed(), *_PYTEST, *arguments])
         with subprocess.Popen(
             command,
             env=room.environment(),
@@ -93,6 +98,10 @@ class Run:
             code = process.wait()
             clock.cancel()
         self.failed = code != 0
+        if (report := room.folder / "tmp" / _REPORT).exists():
+            REPORTS.mkdir(parents=True, exist_ok=True)
+            kind = self.manager or ("slurm" if self.of_slurm else "quick")
+            shutil.copy(report, REPORTS / f"{self.where.slurm}-{kind}.xml")
         if self.result == "not run":
             self.result = f"pytest ended with {code} and no summary"
 

@@ -6,11 +6,14 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor
 from psij_parsl.testing import PlatformContract
-from tests.clusters.slurm import SlurmCluster
+from tests.clusters.slurm import SlurmCluster, installed_release
+from tests.simulated.pbs.server import VERSION
 from tests.simulated.server import Simulated
 
 
 class TestLocal(PlatformContract):
+    tried, version = "real", ""
+
     @pytest.fixture
     def executor(self) -> BatchSchedulerExecutor:
         return BatchSchedulerExecutor("local", poll_s=0.3)
@@ -19,6 +22,7 @@ class TestLocal(PlatformContract):
 @pytest.mark.every_slurm
 @pytest.mark.slow
 class TestSlurm(PlatformContract):
+    tried, version = "real", staticmethod(installed_release)
     samples = {"signal_before_end": "USR1@77", "directives": ["--switches=7"]}
     must_have = ("nodes", "memory", "gpus")
 
@@ -31,6 +35,7 @@ class TestSlurm(PlatformContract):
 
 @pytest.mark.slow
 class TestPBSPro(PlatformContract):
+    tried, version = "simulated", VERSION
     samples = {
         "chunk": ["system=polaris"],
         "resources": ["software=x"],
