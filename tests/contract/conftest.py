@@ -14,7 +14,8 @@ def tried(request: pytest.FixtureRequest, record_property: Callable[[str, object
     """For `tests/capabilities.py`: a class has `tried` ("real" or "simulated") and `version`, or a function of it."""
     yield
     executor = request.node.funcargs.get("executor")
-    assert isinstance(executor, BatchSchedulerExecutor)
+    if not isinstance(executor, BatchSchedulerExecutor):  # its manager is not here
+        return
     version = request.cls.version
     record_property("platform", executor.platform.name)
     record_property("tried", request.cls.tried)
