@@ -28,7 +28,8 @@ class PlatformContract(Ends, Start, Life, Arrays, Records):
     """The suite; a subclass gives the fixture `executor`.
 
     A subclass may set `samples`, a value for each parameter whose rule asks for a certain form; `array_size`, how many
-    elements the largest array has; `must_have`, what must be there: "nodes" (two), "memory", "gpus".
+    elements the largest array has; `script_options`, the option lines without which the manager takes no script at
+    all; `must_have`, what must be there: "nodes" (two), "memory", "gpus".
     """
 
     @pytest.fixture(autouse=True)

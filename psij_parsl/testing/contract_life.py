@@ -7,6 +7,7 @@ import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -17,6 +18,9 @@ from .tools import PATIENCE_S, comes_true, ended, needs, processes, shell
 
 class Life:
     """Jobs are cancelled, held, released; one waits for another; another program's job with our id is not touched."""
+
+    #: Option lines that another program's script needs, each with its line break.
+    script_options: ClassVar[str] = ""
 
     def test_cancelling_a_running_job_ends_all_its_processes(self, executor: BatchSchedulerExecutor) -> None:
         mark = f"mark-{uuid.uuid4().hex}"
@@ -85,7 +89,7 @@ class Life:
     ) -> None:
         """The manager lost its records and counts from 1 again, so that another program's job has the id of ours."""
         script = tmp_path / "theirs.sh"
-        script.write_text("#!/bin/bash\nsleep 300\n")
+        script.write_text(f"#!/bin/bash\n{self.script_options}sleep 300\n")
         script.chmod(0o700)
         theirs = executor.scheduler.qsub(script)
         hasty = _hasty(executor)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +21,8 @@ from .tools import PATIENCE_S, comes_true, ended, needs, processes, shell
 class Records:
     """Every executor sees a job, and its states in their order; only the owner can read its files."""
 
+    script_options: ClassVar[str] = ""
+
     def test_another_executor_knows_the_job(self, executor: BatchSchedulerExecutor) -> None:
         job = executor.submit(Job(command=["echo", "x"]))
         other = BatchSchedulerExecutor(executor.platform, poll_s=executor.snapshot.interval_s)
@@ -30,7 +33,7 @@ class Records:
         self, executor: BatchSchedulerExecutor, tmp_path: Path
     ) -> None:
         script = tmp_path / "theirs.sh"
-        script.write_text("#!/bin/bash\nsleep 1\nexit 5\n")
+        script.write_text(f"#!/bin/bash\n{self.script_options}sleep 1\nexit 5\n")
         script.chmod(0o700)
         attached = executor.attach(executor.scheduler.qsub(script))
         status = attached.wait(PATIENCE_S)
@@ -40,7 +43,7 @@ class Records:
         self, executor: BatchSchedulerExecutor, tmp_path: Path
     ) -> None:
         script = tmp_path / "theirs.sh"
-        script.write_text("#!/bin/bash\nsleep 2\n")
+        script.write_text(f"#!/bin/bash\n{self.script_options}sleep 2\n")
         script.chmod(0o700)
         native = executor.scheduler.qsub(script)
         others = [BatchSchedulerExecutor(executor.platform, poll_s=executor.snapshot.interval_s) for _ in range(4)]
