@@ -70,6 +70,10 @@ class Manager:
         """Set the state of a job that has been submitted, held or released."""
         job["state"] = self.HELD if job["hold"] else self.QUEUED
 
+    def depend(self, state: State, job: JobData) -> None:
+        """Free a job whose dependencies are met; do with one that never can start as the manager does."""
+        turn.depend(self, state, job)
+
     def started(self, job: JobData) -> None:
         """Note a start."""
 

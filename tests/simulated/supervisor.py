@@ -50,7 +50,8 @@ def run(manager: Manager, job: JobData, files: list[Path]) -> tuple[int, str]:
     """Run the script. Returns its exit code, negative for a signal, and why it was ended by us."""
     argv, program, given = manager.shell(job)
     environment = manager.environment(job)
-    with open(files[0], "wb") as stdout, open(os.devnull if job["join"] else files[1], "wb") as stderr:
+    mode = "wb" if manager.spools else "ab"
+    with open(files[0], mode) as stdout, open(os.devnull if job["join"] else files[1], mode) as stderr:
         process = subprocess.Popen(
             argv,
             executable=program,

@@ -23,7 +23,7 @@ def turn(manager: Manager, state: dict[str, Any]) -> None:
         if job.get("cancelled_later") and not set(job["hosts"]) & set(settings["down_nodes"]):
             job["cancelled_by"] = job.pop("cancelled_later")
         if "s" in job["hold"] and job["depend"] and job["index"] is None and manager.waits(job):
-            depend(manager, state, job)
+            manager.depend(state, job)
     for job in list(state["jobs"].values()):
         if job["state"] == manager.QUEUED and not job["hold"] and not job["array"]:
             start(manager, state, job, settings)
