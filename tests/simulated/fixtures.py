@@ -26,6 +26,7 @@ def _server(name: str) -> Callable[..., Iterator[Simulated]]:
 
 
 pbs = _server("pbs")
+cobalt = _server("cobalt")
 
 
 @pytest.fixture
