@@ -62,12 +62,13 @@ class HostGroup:
 
     # --- hosts and daemons ----------------------------------------------------------------------------------
 
-    def start_hosts(self, names: Sequence[str]) -> None:
-        """Start the hosts; needs `etc/hosts`."""
+    def start_hosts(self, names: Sequence[str], *, network: bool = False) -> None:
+        """Start the hosts; needs `etc/hosts`. `network`: each with an empty network namespace of its own."""
+        own = ["--net"] if network else []
         for name in names:
             shell = ["sh", "-e", "-c", _BECOME_A_HOST, "sh", name, str(self.directory)]
             # Slave: what is mounted on this machine later is seen on the hosts, never the other way round.
-            self._spawn(_host(name), ["unshare", "--uts", "--mount", "--propagation", "slave", *shell], {})
+            self._spawn(_host(name), ["unshare", "--uts", "--mount", *own, "--propagation", "slave", *shell], {})
         self.wait(lambda: all(self.required(_host(name)).program == _IDLE for name in names), 10.0, "the hosts")
 
     def start_daemon(self, name: str, host: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -75,7 +76,7 @@ class HostGroup:
         if self.daemon(name) is not None:
             raise ClusterError(f"{name} runs already")
         holder = self.required(_host(host))
-        self._spawn(name, ["nsenter", f"--target={holder.pid}", "--mount", "--uts", "--", *argv], env)
+        self._spawn(name, ["nsenter", f"--target={holder.pid}", "--mount", "--uts", "--net", "--", *argv], env)
 
     def daemon(self, name: str) -> Process | None:
         """The live process of a daemon, or None."""
