@@ -1,12 +1,24 @@
-"""IBM Spectrum LSF: what its jobs' variables tell. There is no platform yet by which jobs can be submitted."""
+"""IBM Spectrum LSF. https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command"""
 
-from psij_parsl.platforms.platform import Platform
+from psij_parsl.platforms.platform import Platform, Signs
 
-manager = Platform(
+platform = Platform(
     "lsf",
     __name__,
-    launcher="jsrun",
+    summary="IBM Spectrum LSF: bsub, bjobs, bkill",
+    launcher="mpiexec",  # a machine with CSM and JSM has jsrun or lrun, and its site file says so
+    scheduler="scheduler:LSFScheduler",
+    template="template:LSFTemplate",
     allocation="allocation:allocation",
+    provider="provider:LSFProvider",
+    command="bsub",
+    signs=Signs(variables=("LSF_ENVDIR", "LSB_JOBID"), files=("/etc/lsf.conf", "/usr/share/lsf/conf/lsf.conf")),
     job_variable="LSB_JOBID",
     variables=("LSB_*",),
+    # "h1 4 h2 4"; a launch node (CSM) stands first, with one slot, and is no node of the job
+    host_list=(
+        '[ -n "${LSB_MCPU_HOSTS:-}" ]',
+        'set -- $LSB_MCPU_HOSTS; [ -z "${CSM_ALLOCATION_ID:-}" ] || [ "$#" = 2 ] || [ "$2" != 1 ] || shift 2;'
+        ' while [ "$#" -gt 1 ]; do echo "$1"; shift 2; done',
+    ),
 )
