@@ -25,7 +25,7 @@ ERROR_PATTERNS = (
     ),
     ErrorPattern(
         r"argument parsing failed|unrecognized arguments|does not appear to|orphan '|sentinel changed|[Uu]nknown directive"
-        r"|unclosed triple quote",
+        r"|unclosed triple quote|are missing|must be specified|must not be greater|standard duration",
         client=True,
         hint="`psij-run render` shows what it refused",
     ),

@@ -18,6 +18,7 @@ from psij_parsl.system.commands import Output
 from .errors import ERROR_PATTERNS
 from .ids import ascii_id, number
 from .records import QUEUE_COLUMNS, jobs, read_end, read_job, read_queue
+from .template import OPTION_LINE
 
 _LISTING = ("flux", "jobs", "--json")
 _RECENT = "10m"  # jobs that ended within that time are in the answer about live jobs
@@ -52,7 +53,7 @@ class FluxScheduler(Scheduler):
         "OMPI_MCA_btl_*_backing_directory",
     )
     node_env = ("*",)  # the job has the environment that `flux batch` had, and what Flux and a prolog set
-    refusal = r"(?m)^(flux-\w+: (ERROR|error): |\[Errno \d+\] )"
+    refusal = r"(?m)^(flux[- ]\w+: (ERROR|error): |\[Errno \d+\] )"
     log_signs = ((r"(?P<text>Memory cgroup out of memory: .*)", EndReason.OUT_OF_MEMORY),)
     product = "Flux"
     probes = (("flux", "--version"),)
@@ -61,7 +62,8 @@ class FluxScheduler(Scheduler):
     error_patterns = ERROR_PATTERNS
 
     def submit_argv(self, script: Path) -> Sequence[str]:
-        return ["flux", "batch", str(script)]
+        """As in the base class. For a script without option lines Flux has to be told that it wants one slot."""
+        return ["flux", "batch", *([] if _has_options(script) else ["--nslots=1"]), str(script)]
 
     def job_id(self, stdout: str) -> str:
         """The id on the last line that is one, with an ASCII prefix: it is printed with either prefix."""
@@ -129,3 +131,11 @@ class FluxScheduler(Scheduler):
         """As in the base class: the instance. Its brokers on one host have URIs that differ in the rank alone."""
         uri = _RANK.sub("", environ.get("FLUX_URI", ""))
         return "" if not uri or _SYSTEM.fullmatch(uri) else f"FLUX_URI={uri}"
+
+
+def _has_options(script: Path) -> bool:
+    """Whether a script has option lines, which those on the command line would override."""
+    try:
+        return OPTION_LINE.search(script.read_text(errors="replace")) is not None
+    except OSError:
+        return True

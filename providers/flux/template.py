@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.templates.validators import list_of, matching, str2bool, word
 
+#: A line that Flux takes for one with options, or for an error if it stands below the first command.
+OPTION_LINE = re.compile(r"^([^\w\n]*(?:fl|FL))(ux:|UX:)", re.MULTILINE)
 #: Attributes that the script sets itself, by options of their own.
 _OURS = re.compile(
     r"(attributes\.)?(system\.)?(duration|queue|bank|job\.name|cwd|dependencies|constraints|shell\b.*)"
@@ -58,6 +62,15 @@ class FluxTemplate(JobTemplate):
         Parameter("attributes", (), [list_of(attribute)], "attributes of the job, e.g. system.project=chem"),
         Parameter("shell_options", (), [list_of(shell_option)], "options of Flux's job shell, e.g. mpibind=off"),
     )
+
+    @classmethod
+    def render(cls, *, given: Mapping[str, Any] | None = None, **parameters: Any) -> str:
+        """As in the base class. An argument of the command may have lines that look like option lines, and Flux
+        takes a carriage return for the end of a line: in the body, where such text stands in single quotes, it is
+        written otherwise.
+        """
+        head, mark, body = super().render(given=given, **parameters).partition("\n\n")
+        return head + mark + OPTION_LINE.sub(r"\1''\2", body).replace("\r", r"'$'\r''")
 
     @staticmethod
     def directive_quote(text: str) -> str:
