@@ -32,3 +32,11 @@ cobalt = _server("cobalt")
 @pytest.fixture
 def pbspro(pbs: Simulated) -> Callable[..., BatchSchedulerExecutor]:
     return partial(BatchSchedulerExecutor, "pbspro", poll_s=0.1)
+
+
+flux = _server("flux")
+
+
+@pytest.fixture
+def flux_executor(flux: Simulated) -> Callable[..., BatchSchedulerExecutor]:
+    return partial(BatchSchedulerExecutor, "flux", poll_s=0.1)
