@@ -21,8 +21,9 @@ from psij_parsl.testing.replay import Replay
 from tests.providers.pbspro.test_recorded import readings as pbspro
 from tests.providers.readings import Reading
 from tests.providers.slurm.test_records import readings as slurm
+from tests.providers.torque.test_recorded import readings as torque
 
-PLATFORMS: Mapping[str, Callable[[], Sequence[Reading]]] = {"pbspro": pbspro, "slurm": slurm}
+PLATFORMS: Mapping[str, Callable[[], Sequence[Reading]]] = {"pbspro": pbspro, "slurm": slurm, "torque": torque}
 READINGS = [
     pytest.param(reading, id=f"{platform}-{reading.name}")
     for platform, readings in PLATFORMS.items()

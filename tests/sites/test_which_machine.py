@@ -186,11 +186,13 @@ def test_pbs_is_known_by_its_configuration_and_by_commands_that_reach_a_server(
 
 
 def test_torque_is_not_pbs(root: Path, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    put(PBS, "Torque", also='[ "$*" = -B ] && exit 0')
+    folder = put(PBS, "Torque", also='[ "$*" = -B ] && exit 0')
+    assert here() == ("torque", f"its qsub answers, qsub is {folder}/qsub")
     touch(root / "var/spool/torque/server_name")
+    assert here() == ("torque", f"/var/spool/torque/server_name exists, qsub is {folder}/qsub")
     for name, value in {"PBS_JOBID": "1.s", "PBS_ENVIRONMENT": "PBS_BATCH", "PBS_VERSION": "TORQUE-6.1.2"}.items():
         monkeypatch.setenv(name, value)
-    assert here()[0] == ""
+    assert here()[0] == "torque"
 
 
 def test_real_slurm_is_known_by_its_commands_alone(
@@ -332,7 +334,6 @@ def test_where_no_manager_is_nothing_is_said(root: Path) -> None:
 @pytest.mark.parametrize(
     ("commands", "says", "product"),
     [
-        (PBS, "Torque", "Torque"),
         (PBS, "Grid Engine", "Grid Engine"),
         (("bsub",), "Torque", "LSF"),
         (("condor_submit",), "Torque", "HTCondor"),

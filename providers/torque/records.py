@@ -1,0 +1,220 @@
+"""Parsers of `qstat -x`, which prints XML, and of the long form (`qstat -f`) that queues and the server are shown in.
+
+The meaning of each end was seen on a build of Torque's last public source; the numbers below 0 are of its documentation
+(admin guide, "Job exit status").
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from html import unescape
+
+from psij_parsl.errors import Unavailable
+from psij_parsl.platforms.queries import Queue, SchedulerRecord
+from psij_parsl.states import EndReason, JobState, JobStatus
+
+Attributes = Mapping[str, str]  # the parts of a list have names such as Resource_List.walltime
+
+STATES: Mapping[str, JobState] = {
+    **dict.fromkeys("QHWT", JobState.QUEUED),  # queued, held, waiting, in transit
+    **dict.fromkeys("RES", JobState.ACTIVE),  # running, exiting, suspended
+}
+ENDED = "C"
+#: Exit statuses below 0 are Torque's own (JOB_EXEC_*).
+REASONS: Mapping[int, EndReason] = {
+    **dict.fromkeys((-1, -2, -3, -7, -8, -9, -13, -14), EndReason.LAUNCH_FAILED),
+    **dict.fromkeys((-4, -5, -6), EndReason.NODE_FAILURE),  # the daemon of its node was started anew
+    -10: EndReason.OUT_OF_MEMORY,
+    **dict.fromkeys((-11, -12), EndReason.TIMEOUT),  # wall time, CPU time
+}
+_SIGNALS = 256  # exit statuses above are signals; the script's own are 128 + n, for the shell above it says so
+_TERM = 15  # what qdel sends
+_UNMET = re.compile(r"deleted as (a )?result of dependency")
+_STARTED = re.compile(r"Job started on ")  # pbs_sched's comment, which repeats the state
+TAG = "PSIJ_JOB_TAG"  # the variable in which our tag is, by which a job is recognized
+
+
+# ---- text to pieces --------------------------------------------------------------------------------------------
+
+_JOB = re.compile(r"<Job>(.*?)</Job>", re.DOTALL)
+_ELEMENT = re.compile(r"<([A-Za-z_][\w.-]*)(?:\s[^<>]*)?>(.*?)</\1>", re.DOTALL)
+
+
+def jobs(text: str) -> Iterator[str]:
+    """The XML of each job. With several ids, each has a document of its own.
+
+    No text at all is what older versions print where there is no job. Raises `Unavailable` for an answer that is cut
+    short: a job that is missing in it may well exist.
+    """
+    begun = max(text.count("<?xml"), text.count("<Data>"), bool(text.strip()))
+    if begun > text.count("</Data>"):
+        raise Unavailable("qstat's answer is cut short", output=text[-500:], hint="it is asked again later")
+    return (match[1] for match in _JOB.finditer(text))
+
+
+def attributes(xml: str, prefix: str = "") -> dict[str, str]:
+    """The attributes in the XML of a job. Characters that XML forbids, in a variable's value, do no harm."""
+    found: dict[str, str] = {}
+    for name, value in _ELEMENT.findall(xml):
+        if value.startswith("<"):
+            found = attributes(value, f"{prefix}{name}.") | found
+        else:
+            found.setdefault(f"{prefix}{name}", unescape(value))
+    return found
+
+
+def long_form(text: str) -> Iterator[dict[str, str]]:
+    """The jobs, queues or servers of the long form: a name, then lines ` name = value`, continued after a tab."""
+    for block in re.split(r"^(?=(?:Job Id|Queue|Server): )", text.replace("\n\t", ""), flags=re.MULTILINE):
+        kind, _, name = block.partition("\n")[0].partition(": ")
+        if name:
+            yield {kind.replace(" ", "_"): name, **dict(re.findall(r"^ {4}(\S+) = (.*)$", block, re.MULTILINE))}
+
+
+# ---- a piece to a record ---------------------------------------------------------------------------------------
+
+
+def read_job(xml: str, owner: str = "") -> SchedulerRecord | None:
+    """A job's record; None for a job of another owner."""
+    return job_record(attributes(xml), owner)
+
+
+def job_record(job: Attributes, owner: str = "") -> SchedulerRecord | None:
+    """As `read_job`, from the attributes. Raises `KeyError` for a job without an id or a state."""
+    if owner and job.get("Job_Owner", owner).partition("@")[0] != owner:
+        return None
+    tag = re.search(rf"(?:^|,){TAG}=(psij:[\w-]+)", job.get("Variable_List", ""))
+    host, colon, path = job.get("Output_Path", "").partition(":")
+    return SchedulerRecord(
+        job["Job_Id"],
+        status(job),
+        tag[1] if tag else "",
+        _time(job.get("ctime", "")),
+        path if colon and "/" not in host else job.get("Output_Path", ""),
+    )
+
+
+def status(job: Attributes) -> JobStatus:
+    """A job's status from its attributes."""
+    letter, comment, depend = job["job_state"], job.get("comment", ""), job.get("depend", "")
+    waits_for = ",".join(part for part in depend.split(",") if part.startswith("after"))
+    started = _time(job.get("start_time", ""))
+    starts = int(job.get("start_count", 0))
+    message = "" if _STARTED.match(comment) else comment
+    if letter != ENDED:
+        state = STATES.get(letter, JobState.UNKNOWN)
+        active = state is JobState.ACTIVE
+        holds = job.get("Hold_Types", "")  # s is the manager's own, of an administrator or for a dependency
+        held = letter == "H" and (any(kind in holds for kind in "uop") or ("s" in holds and not waits_for))
+        if letter == "H" and not held and not message and waits_for:
+            message = f"waits for {waits_for}"
+        return JobStatus(
+            state,
+            letter,
+            message=message,
+            nodes=nodes(job.get("exec_host", "")) if active else "",
+            attempt=max(0, starts - active),
+            started=started if active else None,
+            held=held,
+        )
+    exit_status = int(job["exit_status"]) if "exit_status" in job else None
+    state, code, number, reason, own = end(exit_status, started is not None, _overran(job))
+    if _UNMET.search(comment) or (waits_for and exit_status is not None and started is None):
+        state, code, number, reason, own = JobState.CANCELED, None, None, EndReason.DEPENDENCY, ""
+        message = comment or f"Torque deleted it: {waits_for} cannot be met"
+    return JobStatus(
+        state,
+        letter,
+        code,
+        number,
+        reason,
+        message or own,
+        nodes(job.get("exec_host", "")),
+        max(0, starts - 1),
+        started,
+        _time(job.get("comp_time", "")),
+    )
+
+
+def end(
+    exit_status: int | None, started: bool, overran: bool
+) -> tuple[JobState, int | None, int | None, EndReason | None, str]:
+    """An end's state, exit code, signal, reason and message, from its exit status and whether it ever started.
+
+    `overran`: it ran as long as its wall time allows.
+    """
+    if exit_status is None:
+        if not started:  # somebody deleted it while it waited
+            return JobState.CANCELED, None, None, None, ""
+        return JobState.FAILED, None, None, EndReason.LOST, "Torque kept no exit status of it"
+    if exit_status < 0:
+        return JobState.FAILED, None, None, REASONS.get(exit_status), f"Torque's exit status {exit_status}"
+    if exit_status == _SIGNALS + _TERM:  # as qdel does it, and in older versions the end of the wall time
+        if overran:
+            return JobState.FAILED, None, None, EndReason.TIMEOUT, ""
+        return JobState.CANCELED, None, None, None, ""
+    if exit_status >= _SIGNALS:
+        return JobState.FAILED, None, exit_status - _SIGNALS, None, ""
+    return JobState.FAILED if exit_status else JobState.COMPLETED, exit_status, None, None, ""
+
+
+def _overran(job: Attributes) -> bool:
+    limit, used = (seconds(job.get(f"{name}.walltime", "")) for name in ("Resource_List", "resources_used"))
+    return limit is not None and used is not None and used >= limit
+
+
+def nodes(exec_host: str) -> str:
+    """`n1/0-3+n2/0-3`, and `n1/0+n1/1+n2/0`, are n1,n2."""
+    return ",".join(dict.fromkeys(part.partition("/")[0] for part in exec_host.split("+") if part))
+
+
+@lru_cache(maxsize=4096)
+def _time(text: str) -> float | None:
+    """Seconds since the epoch, as XML has them, or `Thu Nov 26 04:31:59 2026` in this host's time zone."""
+    try:
+        return float(text) if text.isdigit() else time.mktime(time.strptime(text, "%a %b %d %H:%M:%S %Y"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def seconds(clock: str) -> int | None:
+    """`01:30:00`, or a number of seconds; None for what is neither."""
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return None
+    total = 0
+    for part in parts:
+        total = total * 60 + int(part)
+    return total
+
+
+def read_end(xml: str) -> float | None:
+    """When a running job's wall time ends; None for a job that does not run, or has no limit."""
+    job = attributes(xml)
+    began, limit = _time(job.get("start_time", "")), seconds(job.get("Resource_List.walltime", ""))
+    return None if began is None or limit is None else began + limit
+
+
+# ---- queues ----------------------------------------------------------------------------------------------------
+
+
+def read_queue(queue: Attributes) -> Queue:
+    """A queue and its limits; `up` is whether jobs that are put there will run."""
+    most, least, limit = (queue.get(f"resources_{name}") for name in ("max.nodect", "min.nodect", "max.walltime"))
+    longest = seconds(limit or "")
+    return Queue(
+        queue["Queue"],
+        queue.get("enabled") == "True" and queue.get("started") == "True",
+        False,
+        int(most) if most else None,
+        longest // 60 if longest is not None else None,
+        int(least) if least else None,
+    )
+
+
+def read_default_queue(server: Attributes) -> str | None:
+    """The queue of jobs that name none, from a server's attributes."""
+    return server.get("default_queue")

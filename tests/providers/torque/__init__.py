@@ -1,0 +1,1 @@
+"""Torque: recorded answers, and a simulated server that really runs jobs."""
