@@ -128,4 +128,3 @@ class TorqueScheduler(Scheduler):
 
     def whole(self, element_id: str) -> str:
         return re.sub(r"\[\d+\]", "[]", element_id, count=1)
-
