@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import uuid
@@ -103,6 +104,10 @@ class Manager:
     def place_of(self, job: JobData, place: str) -> str:
         """Where an output goes, with the manager's patterns in it replaced."""
         return place
+
+    def signals_to_end(self, how: str) -> Sequence[int]:
+        """The signals by which a job is ended, one after the other; then it is killed."""
+        return (signal.SIGTERM,)
 
     def limit_line(self, how: str, used: float, limit: int) -> str:
         """What is written to a job's log when it is ended for its wall time or memory."""

@@ -78,6 +78,7 @@ def run(manager: Manager, job: JobData, files: list[Path]) -> tuple[int, str]:
 def watch(manager: Manager, process: subprocess.Popen[bytes], job_id: str, log: IO[bytes]) -> str:
     """Wait for its end, and end it when a limit is exceeded or somebody cancels it. Returns why, for a limit."""
     began, killing, how = time.monotonic(), 0.0, ""
+    signals: list[int] = []
     while process.poll() is None:
         with locked() as state:
             job = state["jobs"].get(job_id)
@@ -92,10 +93,11 @@ def watch(manager: Manager, process: subprocess.Popen[bytes], job_id: str, log: 
             log.write(manager.limit_line(how, used, limit).encode() if how else b"")
             log.flush()
         if (how or asked) and not killing:
-            killing = time.monotonic()
-            to_session(process.pid, signal.SIGTERM)
+            killing, signals = time.monotonic(), [*manager.signals_to_end(how)]
+            to_session(process.pid, signals.pop(0))
         elif killing and time.monotonic() - killing > manager.control()["kill_delay"]:
-            to_session(process.pid, signal.SIGKILL)
+            killing = time.monotonic()
+            to_session(process.pid, signals.pop(0) if signals else signal.SIGKILL)
         time.sleep(0.05)
     to_session(process.pid, signal.SIGKILL)
     return how
