@@ -190,21 +190,24 @@ def histories(text: str) -> Iterator[str]:
 def _events(block: str) -> list[tuple[str, str]]:
     """The time and the text of each event, without blanks: lines are broken at any place, also inside a word."""
     events: list[tuple[str, str]] = []
-    goes_on = False
     for line in block.split("\n"):
         if event := _EVENT.match(line):
             events.append((event[1], event[2]))
         elif line.startswith("Job <"):
             events.append(("", line))
-        elif goes_on and line.startswith(" "):
+        elif events and line.startswith(" "):
             at, text = events.pop()
             events.append((at, text + line))
-        goes_on = bool(events and line.strip())
     return [(at, re.sub(r"\s", "", text)) for at, text in events]
 
 
 def read_history(block: str) -> SchedulerRecord | None:
-    """A job's record in `bhist -l`; None for one whose submission is not shown."""
+    """A job's record in `bhist -l`; None for one whose submission is not shown.
+
+    Raises `ValueError` for a job without the summary of times, which stands below each one: the answer was cut short.
+    """
+    if "\nSummary of time in seconds" not in block or not block.endswith("\n"):
+        raise ValueError("cut short")
     stat, reason, hosts, tag, output = "PEND", "", "", "", ""
     code: int | None = None
     submitted: float | None = None

@@ -18,12 +18,18 @@ from psij_parsl.platforms.query_runner import QueryRunner
 from psij_parsl.states import JobState
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Replay
+from tests.providers.lsf.test_documented import readings as lsf
 from tests.providers.pbspro.test_recorded import readings as pbspro
 from tests.providers.readings import Reading
 from tests.providers.slurm.test_records import readings as slurm
 from tests.providers.torque.test_recorded import readings as torque
 
-PLATFORMS: Mapping[str, Callable[[], Sequence[Reading]]] = {"pbspro": pbspro, "slurm": slurm, "torque": torque}
+PLATFORMS: Mapping[str, Callable[[], Sequence[Reading]]] = {
+    "lsf": lsf,
+    "pbspro": pbspro,
+    "slurm": slurm,
+    "torque": torque,
+}
 READINGS = [
     pytest.param(reading, id=f"{platform}-{reading.name}")
     for platform, readings in PLATFORMS.items()

@@ -27,6 +27,7 @@ def _server(name: str) -> Callable[..., Iterator[Simulated]]:
 
 pbs = _server("pbs")
 cobalt = _server("cobalt")
+lsf = _server("lsf")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from psij_parsl.providers.lsf.template import condition
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded, Replay
+from tests.providers.readings import Reading
 
 FOLDER = Path(__file__).parents[2] / "documented" / "lsf"
 Q, A, C, F, X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -119,6 +120,13 @@ def says(record: SchedulerRecord, expected: Expected) -> None:
 
 def local(clock: str) -> float:
     return time.mktime(time.strptime(f"2026-11-26 {clock}", "%Y-%m-%d %H:%M:%S"))
+
+
+def readings() -> list[Reading]:
+    """The answers that show jobs, for the tests of damaged ones."""
+    lsf = LSFScheduler()
+    asked = {**dict.fromkeys((*CASES, *ELEMENTS), lsf.live()), **dict.fromkeys(HISTORY, lsf.history(["1"], 0.0)[0])}
+    return [Reading(name, LSFScheduler, query, documented(name).output.stdout) for name, query in asked.items()]
 
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------
