@@ -83,7 +83,14 @@ def scales_out_and_in(provider: Any, run_dir: Path, tasks: int) -> None:
 
 
 def config(
-    provider: Any, run_dir: Path, *, workers: int = 1, handler: Any = True, encrypted: bool = False, **settings: Any
+    provider: Any,
+    run_dir: Path,
+    *,
+    workers: int = 1,
+    handler: Any = True,
+    encrypted: bool = False,
+    address: str = "127.0.0.1",
+    **settings: Any,
 ) -> Any:
     """A Parsl configuration with one HTEX on this host, as users write it by hand, and quick."""
     from parsl.config import Config
@@ -93,7 +100,7 @@ def config(
 
     executor = HighThroughputExecutor(
         label="htex",
-        address="127.0.0.1",
+        address=address,
         encrypted=encrypted,
         max_workers_per_node=workers,
         provider=provider,
