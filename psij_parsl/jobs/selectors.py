@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 
-from ..errors import InvalidRequest, UnknownJob
+from ..errors import InvalidRequest, PluginError, UnknownJob
+from ..platforms.registry import platform as find_platform
 from .record import JobPart, JobRecord
 from .record_lines import Records, is_open, record_of
 from .shelf import Shelf
@@ -55,7 +56,7 @@ class _Lookup:
             if latest is None:
                 raise UnknownJob("there is no last job: none was submitted yet", hint="psij-run submit -- hostname")
             return [(latest, None)]
-        entry = self._by_id(selector) or self._by_native_id(selector)
+        entry = self._by_id(selector) or self._by_native_id(selector) or self._by_other_form(selector)
         if entry is not None:
             lone = selector != entry.native and selector in entry.elements
             return [(entry, [entry.keys[entry.elements.index(selector)]] if lone else None)]
@@ -112,11 +113,31 @@ class _Lookup:
             _warn_of_others(native, match, entries)
         return match
 
+    def _by_other_form(self, selector: str) -> JobRecord | None:
+        """The job of an open record whose id the selector is in another form, such as without the server's name."""
+        if not any(map(str.isdigit, selector)):
+            return None
+        index = self._native_index or {}
+        names = {entry.platform for entries in index.values() for entry in entries if self._accepts(entry)}
+        same = {name: _comparison(name) for name in names}
+        for native, entries in index.items():
+            if any(entry.platform in same and same[entry.platform](native, selector) for entry in entries):
+                return self._by_native_id(native)
+        return None
+
     def _accepts(self, entry: JobRecord) -> bool:
         return self._scope is None or self._scope == (entry.platform, entry.cluster)
 
     def _with_prefix(self, prefix: str) -> list[str]:
         return [job_id for job_id in self._live if job_id.startswith(prefix)] + self._shelf.with_prefix(prefix)
+
+
+def _comparison(platform_name: str) -> Callable[[str, str], bool]:
+    """How a platform compares two ids; exactly, where it cannot be loaded."""
+    try:
+        return find_platform(platform_name).scheduler_class().same_id
+    except PluginError:
+        return str.__eq__
 
 
 def _only_open_or_newest(native: str, entries: Sequence[JobRecord]) -> JobRecord:

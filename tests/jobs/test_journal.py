@@ -561,6 +561,36 @@ def test_a_managers_id_that_two_open_jobs_have_is_refused(full: tuple[Journal, d
     assert journal.find(["12"])[0][0].id == made["local"].id  # the one that is still open
 
 
+@pytest.mark.parametrize(
+    ("platform", "native", "selector"),
+    [
+        ("pbspro", "412.head", "412"),
+        ("pbspro", "412.head", "412.head.site.org"),
+        ("flux", "fcJjB1sV", "ƒcJjB1sV"),
+        ("flux", "fcJjB1sV", "1344039550976"),
+    ],
+)
+def test_a_managers_id_names_its_job_in_each_of_its_forms(
+    full: tuple[Journal, dict[str, JobRecord]], platform: str, native: str, selector: str
+) -> None:
+    journal, _ = full
+    entry = add(journal, native=native, platform=platform)
+    assert journal.find([selector]) == [(entry, "")]
+    assert journal.find([selector], of=(platform, "")) == [(entry, "")]
+    with pytest.raises(UnknownJob):
+        journal.find([selector], of=("local", ""))
+
+
+def test_a_record_of_a_platform_that_is_gone_is_found_by_its_id_as_it_is(
+    full: tuple[Journal, dict[str, JobRecord]],
+) -> None:
+    journal, _ = full
+    entry = add(journal, native="55.gone", platform="removed")
+    assert journal.find(["55.gone"]) == [(entry, "")]
+    with pytest.raises(UnknownJob):
+        journal.find(["55"])
+
+
 def test_an_element_of_the_last_array(full: tuple[Journal, dict[str, JobRecord]]) -> None:
     journal, _ = full
     with pytest.raises(UnknownJob, match="last_3"):
