@@ -80,7 +80,7 @@ class Scheduler(QueryRunner):
 
     def _submission_error(self, output: Output, ids: Sequence[str]) -> SchedulerError:
         """The error of a submit command that printed no certain id. Only its own text makes a refusal certain."""
-        if output.rc == 0:
+        if output.rc == 0 and not (self.refusal and re.search(self.refusal, output.text, re.MULTILINE)):
             return Ambiguous(
                 f"{output.argv[0]} ended well but printed no job id", output=output.text, hint="its words are kept"
             )

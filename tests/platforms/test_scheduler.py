@@ -125,6 +125,20 @@ def test_a_transient_error_is_tried_again_after_growing_pauses(
     assert second > first
 
 
+def test_a_refusal_that_ends_well_is_one_where_the_command_says_so_itself(commands: Commands, script: Path) -> None:
+    class Frank(Stand):
+        refusal = "job not submitted"
+
+    commands.put("sub", "echo 'too long: job not submitted' >&2")
+    with pytest.raises(Rejected) as caught:
+        Frank().qsub(script)
+    assert caught.value.limit == "wall_time_min"
+    for text in ("", "too long", "job not submitted"):  # not by its own pattern, or for no known reason: looked for
+        commands.put("sub", f"echo '{text}' >&2")
+        with pytest.raises(Ambiguous):
+            Frank().qsub(script)
+
+
 def test_a_refusal_is_final_and_names_the_limit(stand: Stand, commands: Commands, script: Path) -> None:
     commands.put("sub", "echo note; echo 'sub: error:  too long ' >&2; exit 1")
     with pytest.raises(Rejected) as caught:
