@@ -139,13 +139,13 @@ def read_squeue(line: str, cluster: str = "") -> SchedulerRecord | None:
     """The job in a line of `live()`; None for a line that only names the cluster.
 
     An element of an array also has a job number of its own, by which scancel knows it: 12_3/15. The comment of
-    another program's job may hold anything, and so may the path that follows; the reason is last, and ends in |.
+    another program's job may hold anything, and so may the path that follows; the reason is last, and then `|.` is
     """
     if line.startswith("CLUSTER: ") or not line:
         return None
     job_id, native, code, restarts, submitted, started, ended, nodes, tag, rest = line.split("|", 9)
     job_id, _, number = job_id.partition("/")
-    output, _, message = rest.removesuffix("|").rpartition("|")
+    output, _, message = rest.removesuffix("|.").rpartition("|")
     job_status = status(
         native, *exit_status(code), _value(nodes), message.rstrip(), int(restarts or 0), started, ended
     )

@@ -108,9 +108,9 @@ class SlurmScheduler(Scheduler):
 
     def live(self) -> Query:
         """As in the base class. Without `--all`, squeue hides a user's own jobs in hidden or closed partitions."""
-        columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in LIVE_FIELDS), "Reason:|"))
+        columns = ",".join(("JobArrayID:/", "JobID:|", *(f"{name}:|" for name in LIVE_FIELDS), "Reason:|."))
         argv = ["squeue", *self._of_cluster(), "--all", "-h", "-r", "--me", "-t", "all", "-O", columns]
-        return Query(argv, partial(read_squeue, cluster=self.cluster_name), end="|")
+        return Query(argv, partial(read_squeue, cluster=self.cluster_name), whole=r".*\|\.")
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """Accounting, with all records of an id that was used again (-D); else what the controller still has."""
@@ -123,9 +123,14 @@ class SlurmScheduler(Scheduler):
                 ["sacct", *sacct, f"{HISTORY_FIELDS},{SUBMIT_LINE}"],
                 partial(read_sacct, cluster=name, commanded=True),
                 name="submit lines",
-                end="|",
+                whole=r"(.*\|){10}",
             ),
-            Query(["sacct", *sacct, HISTORY_FIELDS], partial(read_sacct, cluster=name), name="accounting", end="|"),
+            Query(
+                ["sacct", *sacct, HISTORY_FIELDS],
+                partial(read_sacct, cluster=name),
+                name="accounting",
+                whole=r"(.*\|){9}",
+            ),
             Query(
                 ["scontrol", *self._of_cluster(), "--all", "-o", "show", "job"], partial(read_scontrol, cluster=name)
             ),

@@ -103,8 +103,8 @@ class Query:
 
     `split` cuts the output into pieces, and `parse` makes a record of each. It returns None for a piece without
     information, and may raise for one that it cannot read: only that record is lost. Without a `split` each line is a
-    piece, and a last line with neither a line break nor `end` after it was cut short: it is not read. `answers` are the
-    exit codes with which the output counts as an answer. A query with a `name` is not sent again after an error that is
+    piece, and a last line that has no line break, and is none that `whole` matches, was cut short: it is not read.
+    `answers` are the exit codes with which the output counts as an answer. A query with a `name` is not sent again after an error that is
     `ErrorPattern.permanent`. `unknown` matches the lines in which the command reports unknown ids, for a command that
     fails when all ids are unknown: output of such lines alone is an answer without records, whatever the exit code.
     """
@@ -115,7 +115,7 @@ class Query:
     answers: Collection[int] = (0,)
     name: str = ""
     unknown: str = ""
-    end: str = "\n"  # of every line, where the query chose its columns
+    whole: str = r"(?!)"  # a pattern of whole lines, where the query chose the columns
 
     def no_records(self, text: str) -> bool:
         """Whether a text reports unknown ids, and nothing else."""
@@ -124,7 +124,9 @@ class Query:
 
     def cut_short(self, text: str) -> bool:
         """Whether the last line of an answer is not whole."""
-        return self.split is str.splitlines and bool(text) and not text.endswith(("\n", self.end))
+        if self.split is not str.splitlines or not text or text.endswith("\n"):
+            return False
+        return re.fullmatch(self.whole, text.splitlines()[-1]) is None
 
 
 @dataclass(frozen=True)

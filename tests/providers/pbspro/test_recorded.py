@@ -21,7 +21,6 @@ from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded, Replay
-from tests.providers.readings import Reading
 
 FOLDER = Path(__file__).parents[2] / "recorded" / "openpbs"
 Q, A, C, F, X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -109,14 +108,6 @@ def in_full(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def answers(kind: str) -> list[str]:
     """The recorded answers of that kind that show a job."""
     return sorted(path.name.removesuffix(".txt") for path in FOLDER.glob(f"*.{kind}.txt"))
-
-
-def readings() -> list[Reading]:
-    """The answers in JSON, for the tests of damaged ones."""
-    scheduler = PBSProScheduler()
-    query = scheduler.history(["1.head"], 0.0)[0]
-    names = [*answers("qstat-f-json-x"), *answers("json-t"), *answers("json")]
-    return [Reading(name, PBSProScheduler, query, recorded(name).output.stdout) for name in names]
 
 
 # ---- every file that shows a job ---------------------------------------------------------------------------------

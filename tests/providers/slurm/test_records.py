@@ -29,7 +29,6 @@ from psij_parsl.providers.slurm.records import (
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
-from tests.providers.readings import Reading
 
 FOLDER = Path(__file__).parents[2] / "recorded" / "slurm"
 Q, A, C, F, X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -150,19 +149,6 @@ def says(record: SchedulerRecord | None, expected: Expected, *, but: Sequence[st
     for name in ("state", "exit_code", "signal", "reason", "held", "attempt"):
         if name not in but:
             assert getattr(found, name) == getattr(expected, name), name
-
-
-def readings() -> list[Reading]:
-    """The answers to our own questions, for the tests of damaged ones."""
-    scheduler = SlurmScheduler()
-    accounting, _, controller = scheduler.history(["8"], 0)
-    queries = {"squeue": scheduler.live(), "sacct": accounting, "scontrol": controller}
-    return [
-        Reading(f"{case}-{kind}", SlurmScheduler, query, recorded(f"live/{case}.{kind}").stdout)
-        for case in LIVE
-        for kind, query in queries.items()
-        if (FOLDER / f"live/{case}.{kind}.txt").exists()
-    ]
 
 
 # ---- live and past, case by case -----------------------------------------------------------------------------------
