@@ -48,7 +48,7 @@ ERROR_PATTERNS = (
     ),
     ErrorPattern(
         r"cannot change .* of a running job|while running is currently not supported",
-        limit="running jobs",
+        limit="wall_time_min",
         hint="Cobalt changes a job only while it waits",
     ),
     ErrorPattern(  # looked up, and not there: `qsub.py:L#210:cn:queue-manager`

@@ -6,15 +6,15 @@ States: Cobalt 1.0.33, src/lib/Components/cqm.py, `Job.__get_job_state`; formats
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
+from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
 from psij_parsl.resources.hostlist import expand
 from psij_parsl.states import EndReason, JobState, JobStatus
 
-#: The columns that are asked for. Cobalt prints `-` for one that it does not have, so that the last one shows that a
-#: block was not cut short.
+#: The columns that are asked for. Cobalt prints `-` for one that it does not have; the last one ends a block.
 COLUMNS = ("JobID", "State", "Location", "SubmitTime", "StartTime", "WallTime", "OutputPath", "Envs", "Index")
 TAG = "PSIJ_JOB_TAG"  # the variable in which our tag is; `Envs` holds the variables of --env, and no others
 
@@ -36,20 +36,25 @@ _MESSAGES: Mapping[str, str] = {
 _NO_VALUE = ("", "-", "None", "N/A")
 
 
-def blocks(text: str, first: str = "JobID") -> list[str]:
-    """The blocks of `qstat -l`, each of which begins with the column `first`; a site's notices are passed over."""
+def blocks(text: str, first: str = "JobID", last: str = COLUMNS[-1]) -> list[str]:
+    """The blocks of `qstat -l`, by their first and last columns; a site's notices around them are passed over.
+
+    Raises `Unavailable` for an answer that is cut short: a job that is missing in it may well exist.
+    """
     begun = re.split(rf"^(?={first}\s*:)", text, flags=re.MULTILINE)[1:]
+    if begun and "\n\n" not in begun[-1] and not re.search(rf"^\s*{last}\s*:.*\n", begun[-1], re.MULTILINE):
+        raise Unavailable("qstat's answer is cut short", output=text[-500:], hint="it is asked again later")
     return [block.split("\n\n")[0] for block in begun]
 
 
 def queue_blocks(text: str) -> list[str]:
     """The blocks of `qstat -Q -l`."""
-    return blocks(text, "Name")
+    return blocks(text, "Name", "State")
 
 
 def read_job(block: str) -> SchedulerRecord | None:
-    """A job's record; None for one that is over. Raises `KeyError` for a block that was cut short."""
-    fields = _fields(block, COLUMNS[-1])
+    """A job's record; None for one that is over. Raises `ValueError` for a damaged block."""
+    fields = _fields(block)
     native = fields["State"]
     if native == DONE:
         return None
@@ -76,7 +81,7 @@ def read_job(block: str) -> SchedulerRecord | None:
 
 def read_end(block: str) -> float | None:
     """When a running job's wall time ends; None for a job that does not run."""
-    fields = _fields(block, COLUMNS[-1])
+    fields = _fields(block)
     began = _time(fields["StartTime"])
     return None if began is None else began + 60 * _minutes(fields["WallTime"])
 
@@ -84,9 +89,12 @@ def read_end(block: str) -> float | None:
 def read_queue(block: str) -> Queue:
     """A queue and its limits; `up` is whether jobs that are put there will run."""
     fields = _fields(block, "State")
-    longest = fields.get("MaxTime", "")
+    name, longest = fields["Name"], fields.get("MaxTime", "")
     return Queue(
-        fields["Name"], fields["State"] == "running", minutes=None if longest in _NO_VALUE else _minutes(longest)
+        name,
+        fields["State"] == "running",
+        name == "default",  # the queue of jobs that name none
+        minutes=None if longest in _NO_VALUE else _minutes(longest),
     )
 
 
@@ -97,11 +105,12 @@ def nodes(location: str) -> str:
     return "" if location in _NO_VALUE else location
 
 
-def _fields(block: str, last: str) -> dict[str, str]:
-    """The values by their names. Raises `KeyError` where the column `last` is missing: the block was cut short."""
-    pairs: Iterator[tuple[str, str, str]] = (line.partition(":") for line in block.splitlines())
+def _fields(block: str, last: str = COLUMNS[-1]) -> dict[str, str]:
+    """The values by their names. Raises `ValueError` if the state or the last column is missing."""
+    pairs = (line.partition(":") for line in block.splitlines())
     fields = {name.strip(): value.strip() for name, _, value in pairs}
-    fields[last]
+    if not {"State", last} <= fields.keys():
+        raise ValueError("a damaged block")
     return fields
 
 

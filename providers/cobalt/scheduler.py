@@ -41,10 +41,6 @@ class CobaltScheduler(Scheduler):
         "COBALT_*TIME",
         "COBALT_PROJECT",
         "COBALT_QUEUE",
-        "COBALT_SUBBLOCK",
-        "COBALT_CORNER",
-        "COBALT_SHAPE",
-        "PSIJ_JOB_TAG",
     )
     poll_s = 15.0
     early_poll_delays_s = (2.0, 12.0, 25.0)  # it looks after its jobs every 10 s

@@ -1,0 +1,288 @@
+"""A Cobalt that is down, hangs, forgets, or deletes jobs: no job is lost, none runs twice, each end is told as it was.
+
+The manager is simulated from its public source (tests/simulated/cobalt).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
+from psij_parsl.errors import Rejected, Unavailable
+from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
+from tests.simulated.server import Simulated
+
+pytestmark = pytest.mark.slow
+
+Executor = Callable[..., BatchSchedulerExecutor]
+
+
+@pytest.fixture
+def on_cobalt(cobalt: Simulated) -> Executor:
+    return partial(BatchSchedulerExecutor, "cobalt", poll_s=0.1)
+
+
+@pytest.fixture
+def executor(on_cobalt: Executor) -> BatchSchedulerExecutor:
+    return on_cobalt(grace_s=0.5, settle_s=0.5)
+
+
+def running(job: Submission) -> Submission:
+    comes_true(lambda: job.status().state is JobState.ACTIVE and (job.folder / "claim").is_symlink())
+    return job
+
+
+# ---- the server --------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_down_leaves_states_as_they_were(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
+    job = running(executor.submit(shell("sleep 1; exit 3")))
+    cobalt.control(server="down")
+    with pytest.raises(Unavailable):
+        executor.submit(Job(command=["true"]))
+    assert len(executor.journal.entries()) == 1
+    assert job.status().state is JobState.ACTIVE
+    with pytest.raises(Unavailable):
+        job.cancel()
+    cobalt.control(server="up")
+    assert job.wait(PATIENCE_S).exit_code == 3
+
+
+def test_a_submission_to_a_server_that_is_back_in_a_moment_is_tried_again(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    cobalt.control(server="down")
+    healing = threading.Timer(0.5, lambda: cobalt.control(server="up"))
+    healing.start()
+    job = executor.submit(Job(command=["true"]))
+    healing.join()
+    assert ended(job) is JobState.COMPLETED
+    assert len(cobalt.calls("qsub")) > 1
+
+
+def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
+    on_cobalt: Executor, cobalt: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = on_cobalt(settle_s=3.0)
+    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.5))
+    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.7)
+    cobalt.control(server="hung")
+    waking = threading.Timer(2.0, lambda: cobalt.control(server="up"))
+    waking.start()
+    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
+    waking.join()
+    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
+    assert ended(job) is JobState.COMPLETED
+    assert (tmp_path / "runs").read_text() == "x\n"
+
+
+def test_a_submission_that_failed_after_it_was_taken_runs_once(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
+) -> None:
+    cobalt.control(broken="<Fault 20: 'Server Failure'>")
+    job = executor.submit(shell("sleep 1; echo x >>runs", directory=tmp_path))
+    assert ended(job) is JobState.COMPLETED
+    assert len(cobalt.calls("qsub")) == 1
+    assert (tmp_path / "runs").read_text() == "x\n"
+
+
+def test_an_answer_that_is_cut_short_is_no_answer(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+    job = executor.submit(Job(command=["true"], hold=True))
+    cobalt.control(truncate=60)
+    with pytest.raises(Unavailable, match="cut short"):
+        executor.scheduler.qstat(lambda seen: [job.native_id])
+    assert job.status().state is JobState.QUEUED
+    cobalt.control(truncate=0)
+    job.cancel()
+
+
+def test_an_unknown_state_changes_nothing_and_is_said_once(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = running(executor.submit(shell("sleep 2")))
+    cobalt.control(state={job.native_id: "hibernating"})
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
+    assert len([line for line in caplog.messages if "hibernating" in line]) <= 1
+    cobalt.control(state={})
+    assert ended(job) is JobState.COMPLETED
+
+
+def test_a_damaged_record_harms_its_own_job_alone(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+    odd, other = (executor.submit(Job(command=["true"], hold=True)) for _ in range(2))
+    cobalt.control(spoil={odd.native_id: "    junk"})
+    assert other.status().held
+    assert odd.status().state is JobState.QUEUED
+    cobalt.control(spoil={})
+    odd.cancel()
+    other.cancel()
+
+
+# ---- ends --------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_gone_without_a_trace_is_lost_and_not_done(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    job = running(executor.submit(shell("sleep 60")))
+    cobalt.forget(job.native_id)
+    (job.folder / "manager.log").unlink()
+    (job.folder / "claim").unlink()  # so that the script, which Cobalt ends now, says nothing that is its own
+    (job.folder / "exit").mkdir()
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
+
+
+def test_a_job_out_of_wall_time_is_told_by_the_log(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+    job = running(executor.submit(shell("sleep 60")))
+    cobalt.change(job.native_id, walltime=1)
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.reason) == (JobState.FAILED, EndReason.TIMEOUT)
+    assert status.message == "maximum execution time exceeded; initiating job termination"
+
+
+KILL_SCRIPT = "kill -9 $(cut -d' ' -f6 /proc/$$/stat)"  # the job's script is its session's first process
+
+
+def test_a_script_that_was_killed_leaves_no_exit_file_and_the_log_has_its_code(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    status = executor.submit(shell(f"{KILL_SCRIPT}; sleep 60")).wait(PATIENCE_S)
+    assert (status.state, status.exit_code, status.reason) == (JobState.FAILED, 137, None)
+    assert "exit code of 137" in status.message
+
+
+@pytest.mark.parametrize("hold", [True, False], ids=["held", "running"])
+def test_a_job_that_somebody_deleted_is_cancelled_as_the_log_says(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, hold: bool
+) -> None:
+    job = executor.submit(shell("sleep 60", hold=hold))
+    if not hold:
+        running(job)
+    cobalt.run("qdel", job.native_id)
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.reason) == (JobState.CANCELED, None)
+    assert "user delete requested" in status.message
+
+
+def test_a_job_that_ended_by_itself_is_not_what_an_older_line_of_the_log_says(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    job = running(executor.submit(shell("sleep 1; exit 3")))
+    with (job.folder / "manager.log").open("a") as log:
+        log.write(
+            "Thu Nov 05 17:29:30 2020 +0000 (UTC) Info: user delete requested with signal SIGTERM by user bob\n"
+        )
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.exit_code) == (JobState.FAILED, 3)
+
+
+def test_what_a_job_prints_is_no_word_of_cobalts(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+    """The script's own messages are in the same file as Cobalt's log."""
+    job = running(executor.submit(shell("sleep 1; exit 143")))
+    with (job.folder / "manager.log").open("a") as log:
+        log.write("Info: maximum execution time exceeded\nuser delete requested by bob\n")
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.exit_code, status.reason) == (JobState.FAILED, 143, None)
+
+
+@pytest.mark.parametrize("state", ["held", "queued", "running"])
+def test_a_cancelled_job_is_cancelled(executor: BatchSchedulerExecutor, cobalt: Simulated, state: str) -> None:
+    job = executor.submit(shell("sleep 60", hold=state == "held", queue="stopped" if state == "queued" else None))
+    if state == "running":
+        running(job)
+    assert job.cancel()
+    assert ended(job) is JobState.CANCELED
+    assert not cobalt.jobs()
+
+
+# ---- dependencies ------------------------------------------------------------------------------------------------
+
+
+def test_a_job_whose_dependency_failed_is_taken_out_of_the_queue(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    first = executor.submit(shell("sleep 1; exit 3"))
+    second = executor.submit(Job(command=["true"], after=[first.id]))
+    status = second.wait(PATIENCE_S)
+    assert (status.state, status.reason) == (JobState.CANCELED, EndReason.DEPENDENCY)
+    comes_true(lambda: not cobalt.jobs())
+
+
+def test_a_dependency_that_is_no_job_of_cobalts_is_found_out(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    """qsub warns, and takes the job, which can never start."""
+    job = executor.submit(Job(command=["true"], after=["afterok:4711"]))
+    status = job.wait(PATIENCE_S)
+    assert (status.state, status.reason) == (JobState.CANCELED, EndReason.DEPENDENCY)
+
+
+def test_a_job_follows_two_that_end_one_after_the_other(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
+) -> None:
+    firsts = [executor.submit(shell(f"sleep {n}; echo {n} >>log", directory=tmp_path)) for n in (1, 2)]
+    last = executor.submit(shell("echo 3 >>log", directory=tmp_path, after=[job.id for job in firsts]))
+    assert ended(last) is JobState.COMPLETED
+    assert (tmp_path / "log").read_text() == "1\n2\n3\n"
+
+
+# ---- places, nodes, changes --------------------------------------------------------------------------------------
+
+
+def test_in_a_folder_with_blanks_a_job_runs_and_is_known_by_its_tag(
+    on_cobalt: Executor, cobalt: Simulated, tmp_path: Path
+) -> None:
+    executor = on_cobalt(home=tmp_path / "my state")
+    job = executor.submit(shell("sleep 1; exit 3"))
+    comes_true(lambda: executor.status([job.id], urgent=True)[0].native == "running")
+    assert job.wait(PATIENCE_S).exit_code == 3
+
+
+@pytest.mark.parametrize("nodefile", [False, True], ids=["cray", "cluster"])
+def test_a_job_has_the_nodes_that_cobalt_shows(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, nodefile: bool
+) -> None:
+    cobalt.control(nodefile=nodefile)
+    job = executor.submit(shell('sleep 1; cat "$PSIJ_NODEFILE"', num_nodes=2, job_mode="script"))
+    comes_true(lambda: job.status().nodes)
+    assert job.result(PATIENCE_S).split() == job.status().nodes.split(",") == ["nid00001", "nid00002"]
+
+
+def test_when_its_wall_time_ends_can_be_asked(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+    job = running(executor.submit(shell("sleep 60", wall_time_min=10)))
+    status, end = job.status(), executor.scheduler.end_time(job.native_id)
+    assert status.started is not None
+    assert end == status.started + 600
+    job.cancel()
+
+
+def test_only_a_job_that_waits_can_be_held_or_given_more_time(
+    executor: BatchSchedulerExecutor, cobalt: Simulated
+) -> None:
+    job = running(executor.submit(shell("sleep 60")))
+    with pytest.raises(Rejected, match="already active"):
+        executor.hold([job.id])
+    with pytest.raises(Rejected, match="running job"):
+        executor.scheduler.extend(job.native_id, 20)
+    job.cancel()
+    waiting = executor.submit(Job(command=["true"], hold=True))
+    executor.scheduler.extend(waiting.native_id, 20)
+    assert cobalt.jobs()[waiting.native_id]["walltime"] == 1200
+    waiting.cancel()
+
+
+def test_queues_are_told_with_their_limits(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+    queues = {queue.name: queue for queue in executor.scheduler.queues()}
+    assert {name for name, queue in queues.items() if queue.up} == {"default", "short"}
+    assert (queues["default"].default, queues["short"].minutes) == (True, 60)
