@@ -18,6 +18,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, Job, sites
 from psij_parsl.errors import Rejected
 from psij_parsl.platforms.command_owners import BANNERS, ask, foreign
+from psij_parsl.providers.cobalt.scheduler import CobaltScheduler
 from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
@@ -66,6 +67,7 @@ SAYS: Mapping[str, tuple[int, str, str]] = {
         "Exiting.",
     ),
     "Cobalt": (0, "qsub.py $Revision: 1992 $, Cobalt Version: $Version$", ""),
+    "Cobalt, the last one": (0, 'version: "qsub.py " + $Revision: 559 $ + , Cobalt  + $Version$', ""),
 }
 
 
@@ -156,7 +158,13 @@ def test_commands_by_a_link_are_known_by_what_lies_beside_the_file(
 
 @pytest.mark.parametrize(
     ("variable", "site"),
-    [("SLURM_CONF", "slurm"), ("SLURM_JOB_ID", "slurm"), ("PBS_CONF_FILE", "pbspro"), ("PBS_JOBDIR", "pbspro")],
+    [
+        ("SLURM_CONF", "slurm"),
+        ("SLURM_JOB_ID", "slurm"),
+        ("PBS_CONF_FILE", "pbspro"),
+        ("PBS_JOBDIR", "pbspro"),
+        ("COBALT_JOBID", "cobalt"),
+    ],
 )
 def test_managers_are_known_by_the_environment_inside_a_job_or_not(
     root: Path, monkeypatch: pytest.MonkeyPatch, variable: str, site: str
@@ -193,6 +201,15 @@ def test_torque_is_not_pbs(root: Path, put: Callable[..., Path], monkeypatch: py
     for name, value in {"PBS_JOBID": "1.s", "PBS_ENVIRONMENT": "PBS_BATCH", "PBS_VERSION": "TORQUE-6.1.2"}.items():
         monkeypatch.setenv(name, value)
     assert here()[0] == "torque"
+
+
+def test_cobalt_is_neither(root: Path, put: Callable[..., Path]) -> None:
+    folder = put(PBS, "Cobalt, the last one", also='[ "$*" = -Q ] && exit 0')
+    assert here() == ("cobalt", f"its qsub answers, qsub is {folder}/qsub")
+    put(PBS, "Cobalt", also='[ "$*" = -Q ] && { echo "component error: Failed to connect" >&2; exit 1; }')
+    assert here()[1].startswith(f"Cobalt is here (qsub is {folder}/qsub), but no cluster answers (component error")
+    touch(root / "etc/cobalt.conf")
+    assert here() == ("cobalt", f"/etc/cobalt.conf exists, qsub is {folder}/qsub")
 
 
 def test_real_slurm_is_known_by_its_commands_alone(
@@ -372,7 +389,7 @@ def test_every_manager_is_told_by_its_words_and_none_is_taken_for_another(
     root: Path, put: Callable[..., Path], says: str
 ) -> None:
     product = next(name for name in BANNERS if says.startswith(name))
-    for commands, scheduler in ((PBS, PBSProScheduler()), (SLURM, SlurmScheduler())):
+    for commands, scheduler in ((PBS, PBSProScheduler()), (SLURM, SlurmScheduler()), (PBS, CobaltScheduler())):
         put(commands, says)
         assert {told.product for told in ask(scheduler)} == {product}
         other = foreign(ask(scheduler), scheduler.product)
