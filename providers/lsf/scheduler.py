@@ -40,7 +40,7 @@ class LSFScheduler(Scheduler):
     node_env = ("*",)  # no login shell runs before the script
     error_patterns = ERROR_PATTERNS
     poll_s = 15.0
-    refusal = r"[Jj]ob not submitted"
+    refusal = r"[Jj]ob not submitted|^\*\* "  # the second is how a site's own check (OLCF) lists what is missing
     script_on_stdin = True
     holds_elements = True  # `bstop` of an array would suspend its elements that run
     counts_attempts = False  # nothing shows how often a job was started
@@ -124,5 +124,5 @@ class LSFScheduler(Scheduler):
         """As in the base class, from LSB_DEFAULTQUEUE, of which the first name counts, and LSB_DEFAULTPROJECT."""
         names = zip(self.wish_env, ("queue", "project"), strict=True)
         return [
-            Wish(variable, name, environ[variable].split()[0]) for variable, name in names if environ.get(variable)
+            Wish(variable, name, words[0]) for variable, name in names if (words := environ.get(variable, "").split())
         ]

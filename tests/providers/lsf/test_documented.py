@@ -242,6 +242,7 @@ def test_the_id_is_read(name: str, job_id: str, alone: bool, tmp_path: Path) -> 
         ("too-many", "num_nodes"),
         ("too-long", "wall_time_min"),
         ("no-project", "project"),
+        ("by-site-check", "project"),
         ("dependency", "after"),
         ("select", "resources"),
         ("rusage", "memory"),
@@ -256,7 +257,7 @@ def test_a_refusal_is_one_and_names_what_was_at_fault(name: str, limit: str) -> 
     assert isinstance(error, Rejected)
     assert error.limit == limit
     assert error.hint
-    assert said.stderr.strip() in error.output
+    assert said.text in error.output
 
 
 @pytest.mark.parametrize("name", ["host", "down"])
