@@ -116,18 +116,25 @@ def _tag(name: str) -> str:
 # ---- jobs that have ended --------------------------------------------------------------------------------------
 
 
-def ended_jobs(text: str) -> list[Fields]:
-    """The last table of each job in `qacct -j`. Earlier ones are of attempts, or of its processes on other nodes.
+def past_jobs(text: str) -> list[Fields]:
+    """As `ended_jobs`. Raises `Unavailable` for an answer that is cut short.
 
-    Raises `Unavailable` for an answer that is cut short.
+    The answer about all jobs ends with a table of sums; one about a single job has none. Of a job with several tables,
+    the last is the one that counts, so without it there would be another end.
     """
-    if text and not text.endswith("\n"):
+    single = text.count("\njobnumber ") == 1 and re.search(r"(?m)^category ", text)
+    if not text.endswith("\n") or not (single or re.search(r"(?m)^OWNER ", text)):
         raise Unavailable("qacct's answer is cut short", output=text[-500:], hint="it is asked again later")
+    return ended_jobs(text)
+
+
+def ended_jobs(text: str) -> list[Fields]:
+    """The last table of each job in `qacct -j`. Earlier ones are of attempts, or of its processes on other nodes."""
     last: dict[tuple[str, ...], Fields] = {}
-    for number, table in enumerate(re.split(r"(?m)^=+\n(?=\w)", text)[1:]):
-        rows = (line.split(None, 1) for line in re.split(r"(?m)^OWNER ", table)[0].splitlines())
+    for number, table in enumerate(re.split(r"(?m)^=+$", text)):
+        rows = (line.split(None, 1) for line in table.splitlines())
         fields = {row[0]: row[1].strip() for row in rows if len(row) > 1}
-        if fields.get("pe_taskid", "") in _NONE:
+        if {"jobnumber", "exit_status"} & fields.keys() and fields.get("pe_taskid", "") in _NONE:
             key = tuple(fields.get(name, str(number)) for name in ("jobnumber", "taskid", "jobname"))
             last.pop(key, None)
             last[key] = fields

@@ -25,7 +25,7 @@ from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.system.commands import Output
 
 from .errors import ERROR_PATTERNS
-from .records import ended_jobs, jobs, queues, read_end, read_ended, read_job, read_queue
+from .records import jobs, past_jobs, queues, read_end, read_ended, read_job, read_queue
 
 _MASTERS = "qacct -m"
 #: `123` and `123.1-10:1`, alone on a line, and the sentence that a wrapper which drops -terse leaves.
@@ -115,8 +115,8 @@ class GridEngineScheduler(Scheduler):
         begin = ["-b", time.strftime("%Y%m%d%H%M.%S", time.localtime(since - _ZONE_S))] if since > _ZONE_S else []
         everything = ["-o", _user(), *begin, "-j"]
         return (
-            Query(["qacct", "-m", *everything], read_ended, ended_jobs, name=_MASTERS, unknown=_NOTHING),
-            Query(["qacct", *everything], read_ended, ended_jobs, unknown=_NOTHING),
+            Query(["qacct", "-m", *everything], read_ended, past_jobs, name=_MASTERS, unknown=_NOTHING),
+            Query(["qacct", *everything], read_ended, past_jobs, unknown=_NOTHING),
         )
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:

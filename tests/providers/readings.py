@@ -16,6 +16,13 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 #: `history` the patterns of files that such a query might have printed.
 FILES: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
     "flux": ("flux", {"live": ["*.jobs-json.txt", "many.json.txt"]}),
+    "gridengine": (
+        "gridengine",
+        {
+            "live": ["*.qstat-xml.txt", "*.qstat-r-xml.txt", "*.qstat-g-d-xml.txt"],
+            "0": ["[!p]*.qacct-j.txt", "history*.txt"],  # pe-tasks is no answer to our query, and many is very long
+        },
+    ),
     "pbspro": ("openpbs", {"0": ["*.qstat-f-json-x.txt", "*.json-t.txt", "*.json.txt"]}),
     "slurm": ("slurm/live", {"live": ["*.squeue.txt"], "0": ["*.sacct.txt"], "2": ["*.scontrol.txt"]}),
     "torque": ("torque", {"live": ["*-xml.txt"]}),

@@ -21,13 +21,31 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 GOLDEN = Path(__file__).parents[1] / "golden"
 MACHINES = ("aurora", "frontier", "lumi", "perlmutter", "polaris")
-GENERIC = ("flux", "laptop", "pbspro", "slurm")
+GENERIC = ("flux", "gridengine", "laptop", "pbspro", "slurm")
 
 #: How a user of each asks for ninety minutes: what comes before `-- ./app`.
 GOOD = {
     "aurora": ("-N", "256", "-t", "90", "-q", "prod", "-A", "X"),
     "flux": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "-t", "90", "-q", "batch", "-A", "X"),
     "frontier": ("-N", "92", "--ntasks-per-node", "8", "-c", "7", "-g", "1", "-t", "90", "-A", "X"),
+    "gridengine": (
+        "-N",
+        "2",
+        "-n",
+        "8",
+        "-c",
+        "2",
+        "--mem",
+        "4G",
+        "-t",
+        "90",
+        "-q",
+        "all.q",
+        "-A",
+        "X",
+        "-X",
+        "pe=mpi",
+    ),
     "laptop": ("-n", "2", "-t", "90"),
     "lumi": ("-N", "2", "--ntasks-per-node", "8", "-g", "1", "-t", "90", "-q", "standard-g", "-A", "project_1"),
     "pbspro": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "workq", "-A", "X"),
@@ -35,7 +53,13 @@ GOOD = {
     "polaris": ("-N", "10", "-t", "90", "-q", "prod", "-A", "X"),
     "slurm": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "batch", "-A", "X"),
 }
-WALL_TIME = {"flux": "--time-limit=90m", "pbspro": "walltime=1:30:00", "slurm": "--time=01:30:00", "local": "--time 5400"}
+WALL_TIME = {
+    "flux": "--time-limit=90m",
+    "gridengine": "h_rt=1:30:00",
+    "pbspro": "walltime=1:30:00",
+    "slurm": "--time=01:30:00",
+    "local": "--time 5400",
+}
 
 #: Bad requests: flags, whether it is refused (else the limit is soft, and a warning), and what the answer says.
 BAD: dict[str, dict[str, tuple[tuple[str, ...], bool, str]]] = {
