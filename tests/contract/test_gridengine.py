@@ -18,6 +18,7 @@ OF_SITE: Mapping[str, Mapping[str, Any]] = {"nodes": {"pe": "one"}, "gpus": {"gp
 
 @pytest.mark.slow
 class TestGridEngine(PlatformContract):
+    tried, version = "real", "Son of Grid Engine 8.1.9"
     samples = {
         "resources": ["arch=lx-amd64"],
         "memory_resource": "h_data",

@@ -77,16 +77,16 @@ class Sight:
     saw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@pytest.fixture(scope="class")
-def sights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Filled by the first test that asks: submitting all and waiting once is what makes this quick."""
-    return {"root": tmp_path_factory.mktemp("hostile"), "home": tmp_path_factory.mktemp("state")}
-
-
 class Places:
     """The matrix; subclasses name the platform."""
 
     platform = ""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def sights(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        """Filled by the first test that asks: submitting all and waiting once is what makes this quick."""
+        return {"root": tmp_path_factory.mktemp("hostile"), "home": tmp_path_factory.mktemp("state")}
 
     @pytest.fixture
     def executor(self) -> BatchSchedulerExecutor:
