@@ -60,7 +60,11 @@ ERROR_PATTERNS = (
     ErrorPattern(
         r"(array|tasks?\b).*(allowed|exceeds|limit)", limit="array", hint="`qconf -sconf` tells max_aj_tasks"
     ),
-    ErrorPattern(r"submission priority", limit="priority", hint="users can lower theirs only: -X priority=-100"),
+    ErrorPattern(
+        r"submission priority|invalid priority",
+        limit="priority",
+        hint="users can lower theirs only: -X priority=-100",
+    ),
     ErrorPattern(
         r"no(t| )(submit|admin) host|neither submit nor admin host|not allowed|privileges|permission|no access",
         limit="permission",

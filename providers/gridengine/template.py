@@ -46,6 +46,11 @@ class GridEngineTemplate(JobTemplate):
     log_folders = r"[^,:]+"  # a comma begins another path, and a colon ends a host
     refusals = (
         Refuse(
+            lambda asked: re.search(r"[/:@%,]", str(asked.get("project") or "")),
+            "has no project={project!r}: a name must not hold any of / : @ % ,",
+            "`qconf -sprjl` lists the projects",
+        ),
+        Refuse(
             lambda asked: (
                 (asked["num_nodes"] > 1 or _slots(asked) > 1)
                 and not (asked["pe"] or (asked["num_nodes"] == 1 and asked["node_pe"]))
