@@ -35,6 +35,11 @@ ERROR_PATTERNS = (
         hint="choose another --queue; `flux queue list` lists them",
     ),
     ErrorPattern(
+        r"exceeds remaining instance lifetime",
+        limit="wall_time_min",
+        hint="ask for less with -t: it would outlast the job in which it is submitted",
+    ),
+    ErrorPattern(
         r"(exceeds|is under) policy limit",
         limit="queue limits",
         hint="ask for less with -t or -N, or choose another --queue; `flux queue list` shows the limits",

@@ -78,4 +78,7 @@ class FluxTemplate(JobTemplate):
         try:
             return word(text)
         except ValueError:
-            return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+            quoted = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+        if re.search(r"[\"']{3}", quoted):
+            raise ValueError("Flux takes three quotes in a row for the begin of a text of several lines")
+        return quoted

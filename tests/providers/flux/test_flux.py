@@ -128,6 +128,13 @@ def test_values_are_quoted_as_flux_reads_them(text: str, quoted: str) -> None:
     assert FluxTemplate.directive_quote(text) == quoted
 
 
+@pytest.mark.parametrize("text", ["x'''y", "''y", "y''"])
+def test_three_quotes_in_a_row_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="three quotes"):
+        FluxTemplate.directive_quote(text)
+    assert FluxTemplate.log_path("/spool/x'''y/6fsndjdcrf") == "/dev/null"
+
+
 def test_the_log_is_not_in_a_folder_whose_name_flux_would_expand() -> None:
     assert FluxTemplate.log_path("/spool/it's/6fsndjdcrf") == "/spool/it's/6fsndjdcrf/manager.log"
     assert FluxTemplate.log_path("/spool/{{id}}/6fsndjdcrf") == "/dev/null"
