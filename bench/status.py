@@ -2,8 +2,9 @@
 
     python -m bench.status
 
-The answers are in the format that `squeue` and `qstat -f -F json` really print, with states mixed as
-in a busy queue; PBS's records are those that were recorded (tests/recorded/openpbs), with other ids, names and times.
+The answers are in the format that the managers really print; those of Slurm and PBS with states mixed as in a busy
+queue. PBS's records are those that were recorded (tests/recorded/openpbs), with other ids, names and times; for the other
+managers see `bench/answers.py`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.answers import SAMPLES, answer
 from bench.tools import interleaved, report
 from psij_parsl.jobs.channel import Channel
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.reconcile import reconcile
 from psij_parsl.jobs.snapshot import QueueSnapshot, View
+from psij_parsl.platforms import registry as platforms
 from psij_parsl.platforms.scheduler import Scheduler
-from psij_parsl.providers.pbspro.scheduler import PBSProScheduler, _user
+from psij_parsl.platforms.tools import user_name
+from psij_parsl.providers.pbspro.scheduler import PBSProScheduler
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded
@@ -66,7 +70,7 @@ def pbs() -> str:
     jobs: dict[str, Any] = {}
     for number in range(JOBS):
         kind = "queued" if number % 10 < 6 else "running" if number % 10 < 9 else "badoutput"
-        made = dict(kinds[kind], Job_Owner=f"{_user()}@head", Job_Name=f"job{number}")
+        made = dict(kinds[kind], Job_Owner=f"{user_name()}@head", Job_Name=f"job{number}")
         made["Variable_List"] = {**made["Variable_List"], "PSIJ_JOB_TAG": f"psij:abc{number:07d}"}
         if "stime" in made:
             made["stime"] = f"Sat Nov 21 {number % 24:02}:{number % 60:02}:{number // 60 % 60:02} 2026"
@@ -82,7 +86,7 @@ def recorded_job(name: str) -> Mapping[str, Any]:
     return found
 
 
-def records(place: Path, platform: str, suffix: str) -> Journal:
+def records(place: Path, platform: str, native: Callable[[int], str]) -> Journal:
     """A journal of as many open jobs."""
     journal = Journal(place)
     now = time.time()
@@ -94,7 +98,7 @@ def records(place: Path, platform: str, suffix: str) -> Journal:
                     "id": f"abc{n:07d}",
                     "platform": platform,
                     "place": f"{place}/jobs/abc{n:07d}",
-                    "native": f"{1000 + n}{suffix}",
+                    "native": native(1000 + n),
                     "committed": now,
                     "intended": now,
                     "command": "true",
@@ -107,9 +111,11 @@ def records(place: Path, platform: str, suffix: str) -> Journal:
     return journal
 
 
-def contestants(place: Path, platform: str, kind: type[Scheduler], text: str, suffix: str = "") -> dict[str, Any]:
+def contestants(
+    place: Path, platform: str, kind: type[Scheduler], text: str, native: Callable[[int], str] = str
+) -> dict[str, Any]:
     place.mkdir()
-    journal = records(place, platform, suffix)
+    journal = records(place, platform, native)
     answer = Output(("ask",), 0, text, "")
     scheduler = kind(run=lambda argv, **_: answer)
     view = View()
@@ -138,7 +144,11 @@ def main() -> None:
         os.environ["PSIJ_PARSL_HOME"] = place
         runners = contestants(Path(place) / "slurm", "slurm", SlurmScheduler, "\n".join(text) + "\n")
         json_text = pbs()
-        runners |= contestants(Path(place) / "pbs", "pbspro", PBSProScheduler, json_text, ".head")
+        runners |= contestants(Path(place) / "pbs", "pbspro", PBSProScheduler, json_text, "{}.head".format)
+        for name, sample in SAMPLES.items():
+            answered = answer(name, range(1000, 1000 + JOBS))
+            kind = platforms.platform(name).scheduler_class
+            runners |= contestants(Path(place) / name, name, kind, answered, sample.native)
         runners["json.loads of PBS's answer alone"] = lambda: json.loads(json_text)
         try:
             runners["psij-python: parse Slurm's"] = theirs(text)
@@ -149,7 +159,7 @@ def main() -> None:
             "status",
             {name: seconds * 1000 for name, seconds in medians.items()},
             unit="ms",
-            promise=f"parse and update {JOBS} jobs in <= 60 ms for Slurm's text, <= 300 ms for PBS's JSON",
+            promise=f"parse and update {JOBS} jobs in <= 60 ms for Slurm's text, <= 300 ms for each other",
             facts={"PBS's answer, MB": round(len(json_text) / 1e6, 1)},
         )
 
