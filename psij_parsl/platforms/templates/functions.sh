@@ -21,6 +21,7 @@
 #                                to them
 #   psij_setup_may_fail          yes: the command is started all the same
 #   psij_exit_lag_s              for how many seconds the exit file of another job may not be seen yet
+#   psij_on_term                 what to do at TERM and INT; psij_nodes sets it where only this script gets them
 #   psij_own_codes               exit codes that the manager would take for orders, with blanks around each
 
 psij_end() {  # code stage: leave the exit file, whole or not at all, and end with the same code
@@ -196,18 +197,19 @@ psij_main() {
   export PSIJ_JOB_ID="$psij_id" PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE="$psij_mode"
   export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
   [ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index"
+  psij_on_term=:
   psij_nodes
   psij_after
   if [ -n "$psij_elements" ]; then . "$psij_elements"; else psij_name_files; fi
   psij_open_files
 
   # A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
-  # the job by the manager itself; this one stays to record how the command took them.
+  # the job by the manager itself, or by $psij_on_term; this one stays to record how the command took them.
   psij_pid=
   for psij_signal in USR1 USR2 HUP; do
     trap '[ -z "$psij_pid" ] || kill -s '"$psij_signal"' "$psij_pid" 2>/dev/null' "$psij_signal"
   done
-  trap : TERM INT
+  trap "$psij_on_term" TERM INT
 
   [ -z "$psij_functions" ] || : >"$psij_folder/setup"
   psij_of_node=()

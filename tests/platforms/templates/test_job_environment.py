@@ -15,6 +15,7 @@ from psij_parsl import Job
 from psij_parsl.jobs.job_folder import ExitFile
 from psij_parsl.jobs.verdict import _by_script, _from_exit_file
 from psij_parsl.states import EndReason, JobState, JobStatus
+from psij_parsl.testing.tools import comes_true
 from tests.platforms.templates.test_hostile_script import Ran, run
 
 ODD = 'it\'s "odd"\n$(touch /nowhere) \\ é\n'
@@ -208,6 +209,27 @@ def test_a_signal_that_ends_a_job_in_its_setup_is_no_failure_of_the_setup(tmp_pa
     ran = run(tmp_path, Job(command=["true"], setup=setup, directory=tmp_path))
     assert ran.exit_file is not None
     assert (ran.exit_file.code, ran.exit_file.stage) == (143, "command")
+
+
+def test_a_term_for_the_script_alone_can_be_handed_on_to_the_command(tmp_path: Path) -> None:
+    """As a platform's template does it whose manager signals no other process."""
+    job = Job(command=["bash", "-c", "[ -e wait ] || exit 0; touch ready; sleep 60"], directory=tmp_path)
+    script = run(tmp_path, job).folder / "script.sh"
+    nodes, on_term = "psij_nodes() {\n", "psij_on_term='trap : TERM INT; kill -s TERM 0'\n"
+    assert nodes in script.read_text()
+    script.write_text(script.read_text().replace(nodes, nodes + on_term))
+    (tmp_path / "wait").touch()
+    process = subprocess.Popen(
+        ["bash", str(script)],
+        env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7"},
+        start_new_session=True,
+    )
+    comes_true((tmp_path / "ready").exists)
+    process.terminate()
+    assert process.wait(30) == 143
+    end = ExitFile.read(script.parent, "7")
+    assert end is not None
+    assert (end.code, end.stage) == (143, "command")
 
 
 def test_an_earlier_attempts_setup_is_forgotten(tmp_path: Path) -> None:
