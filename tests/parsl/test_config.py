@@ -28,6 +28,7 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "cobalt": ("-N 2 -A chem -X attrs=mcdram=flat", {"num_nodes": 2, "project": "chem", "attrs": "mcdram=flat"}),
     "frontier": ("-N 2 -A chem -X qos=debug", {"num_nodes": 2, "project": "chem", "qos": "debug"}),
+    "htcondor": ("-A chem -X vacate_s=30", {"project": "chem", "vacate_s": 30}),
     "laptop": ("--max-blocks 2 -t 1h", {"max_blocks": 2, "wall_time_min": 60}),
     "lsf": ("-N 2 -q normal -X slots_per_node=8", {"num_nodes": 2, "queue": "normal", "slots_per_node": 8}),
     "lumi": (

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 GOLDEN = Path(__file__).parents[1] / "golden"
 MACHINES = ("aurora", "frontier", "lumi", "perlmutter", "polaris")
-GENERIC = ("flux", "gridengine", "laptop", "pbspro", "slurm")
+GENERIC = ("flux", "gridengine", "htcondor", "laptop", "pbspro", "slurm")
 
 #: How a user of each asks for ninety minutes: what comes before `-- ./app`.
 GOOD = {
@@ -46,6 +46,7 @@ GOOD = {
         "-X",
         "pe=mpi",
     ),
+    "htcondor": ("-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-A", "X"),
     "laptop": ("-n", "2", "-t", "90"),
     "lumi": ("-N", "2", "--ntasks-per-node", "8", "-g", "1", "-t", "90", "-q", "standard-g", "-A", "project_1"),
     "pbspro": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "workq", "-A", "X"),
@@ -56,6 +57,7 @@ GOOD = {
 WALL_TIME = {
     "flux": "--time-limit=90m",
     "gridengine": "h_rt=1:30:00",
+    "htcondor": "allowed_job_duration = 5400",
     "pbspro": "walltime=1:30:00",
     "slurm": "--time=01:30:00",
     "local": "--time 5400",

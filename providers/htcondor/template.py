@@ -1,0 +1,70 @@
+"""HTCondor's parameters; the script itself is job.sh.j2."""
+
+from __future__ import annotations
+
+import re
+
+from psij_parsl.platforms.templates.parameters import Parameter
+from psij_parsl.platforms.templates.template import JobTemplate, Refuse
+from psij_parsl.platforms.templates.validators import list_of, matching, memory, one_of, positive_int
+
+_LIMIT = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?(:\d+(\.\d+)?)?"
+_EXPRESSION = r"[\w.()&|!<>=+*/?:, \"-]+"
+
+
+def attribute(value: object) -> str:
+    """An attribute of the job's ad, `Name=value`, as a line of a description has it: words are put into quotes."""
+    match = re.fullmatch(r"([A-Za-z]\w*)=([\w.:@+/-]+)", str(value))
+    if match is None:
+        raise ValueError("must be name=value in plain characters, such as JobFlavour=longlunch")
+    is_word = re.fullmatch(r"(?i)true|false|[+-]?\d+(\.\d+)?", match[2]) is None
+    return f'MY.{match[1]} = "{match[2]}"' if is_word else f"MY.{match[1]} = {match[2]}"
+
+
+class HTCondorTemplate(JobTemplate):
+    """The script's `#HTCONDOR` lines, which are the job's description.
+
+    https://htcondor.readthedocs.io/en/latest/man-pages/condor_submit.html
+    """
+
+    template_file = "job.sh.j2"
+    log_folders = r"[^\s$\"]+"  # a file name has no blanks here, and $ begins a macro
+    optional_params = (
+        Parameter(
+            "requirements", None, [matching(_EXPRESSION, "an expression of ads")], 'e.g. OpSysAndVer == "AlmaLinux9"'
+        ),
+        Parameter("request_disk", None, [memory], "scratch space to ask for, e.g. 10G"),
+        Parameter("priority", None, [matching(r"-?\d{1,9}", "a whole number")], "among your own jobs"),
+        Parameter(
+            "concurrency_limits", (), [list_of(matching(_LIMIT, "a limit, e.g. matlab:2"))], "e.g. licenses: matlab:2"
+        ),
+        Parameter("attributes", (), [list_of(attribute)], "the job's own attributes, e.g. JobFlavour=longlunch"),
+        Parameter(
+            "vacate_s", None, [positive_int], "seconds between SIGTERM and SIGKILL (default: as the pool has it)"
+        ),
+        Parameter(
+            "should_transfer_files",
+            "NO",
+            [one_of("NO", "IF_NEEDED", "YES")],
+            "whether the script is copied to hosts that are not known to share the submit host's file systems",
+        ),
+    )
+    refusals = (
+        Refuse(
+            lambda asked: asked["num_nodes"] > 1,
+            "runs jobs on one host, not {num_nodes}",
+            "ask for more ranks with -n, or submit an array",
+        ),
+        Refuse(
+            lambda asked: asked["queue"],
+            "has no queues, so none is called {queue!r}",
+            "leave --queue out; -X requirements says which hosts, and -X attributes what the pool's rules look at",
+        ),
+    )
+
+    @staticmethod
+    def directive_quote(text: str) -> str:
+        """A description quotes nothing: a value is the rest of its line. `$` begins a macro."""
+        if text != text.strip() or re.search(r"\$|\\$", text) or not text:
+            raise ValueError("must not be empty, hold a $, or begin or end with a blank or end with a backslash")
+        return text
