@@ -23,6 +23,13 @@ FILES: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
             "0": ["[!p]*.qacct-j.txt", "history*.txt"],  # pe-tasks is no answer to our query, and many is very long
         },
     ),
+    "htcondor": (
+        "htcondor",
+        {
+            "live": ["queue-json*.txt", "queue-[abhrw]*.txt", "later-queue-[fj]*.txt", "held-by-user.txt"],
+            "0": ["history-[!a]*.txt", "history-array*.txt"],
+        },
+    ),
     "pbspro": ("openpbs", {"0": ["*.qstat-f-json-x.txt", "*.json-t.txt", "*.json.txt"]}),
     "slurm": ("slurm/live", {"live": ["*.squeue.txt"], "0": ["*.sacct.txt"], "2": ["*.scontrol.txt"]}),
     "torque": ("torque", {"live": ["*-xml.txt"]}),
