@@ -11,6 +11,7 @@ from tests.simulated.server import Simulated
 
 @pytest.mark.slow
 class TestFlux(PlatformContract):
+    tried, version = "simulated", "0.88"
     samples = {
         "attributes": ["system.project=chem77"],
         "requires": "hosts:node77",

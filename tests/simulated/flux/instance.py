@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from ..manager import Manager, Refused
@@ -123,6 +124,10 @@ class Flux(Manager):
                 1, f"requested nnodes ({job['chunks']}) exceeds policy limit of {limits['nnodes']} for queue {queue}"
             )
         job.update(exception=None)
+
+    def signals_to_end(self, how: str) -> Sequence[int]:
+        """The job's broker was told to end, and hangs up its script."""
+        return (signal.SIGHUP,)
 
     def settle(self, job: JobData) -> None:
         job["state"] = "DEPEND" if "s" in job["hold"] else "SCHED"
