@@ -12,8 +12,8 @@ from psij_parsl.platforms.registry import platform
 from psij_parsl.platforms.scheduler import Scheduler
 
 RECORDED = Path(__file__).parents[1] / "recorded"
-#: Of each platform that has recordings of its own queries: the folder, and for "live" or the number of a query of
-#: `history` the patterns of files that such a query might have printed.
+#: Of each platform that has recordings of its own queries, or texts made from its documentation: the folder, and for
+#: "live" or the number of a query of `history` the patterns of files that such a query might have printed.
 FILES: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
     "flux": ("flux", {"live": ["*.jobs-json.txt", "many.json.txt"]}),
     "gridengine": (
@@ -30,6 +30,7 @@ FILES: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
             "0": ["history-[!a]*.txt", "history-array*.txt"],
         },
     ),
+    "lsf": ("../documented/lsf", {"live": ["bjobs/*.txt"], "0": ["bhist/*.txt"]}),
     "pbspro": ("openpbs", {"0": ["*.qstat-f-json-x.txt", "*.json-t.txt", "*.json.txt"]}),
     "slurm": ("slurm/live", {"live": ["*.squeue.txt"], "0": ["*.sacct.txt"], "2": ["*.scontrol.txt"]}),
     "torque": ("torque", {"live": ["*-xml.txt"]}),

@@ -19,7 +19,6 @@ from psij_parsl.providers.lsf.template import condition
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded, Replay
-from tests.providers.readings import Reading
 
 FOLDER = Path(__file__).parents[2] / "documented" / "lsf"
 Q, A, C, F, X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -102,7 +101,8 @@ NO_JOBS = ("none", "none-unfinished", "not-found")
 
 
 def documented(name: str) -> Recorded:
-    return Recorded.read(FOLDER / f"{name}.txt")
+    [path] = FOLDER.glob(f"*/{name}.txt")
+    return Recorded.read(path)
 
 
 def scheduler(name: str) -> LSFScheduler:
@@ -120,13 +120,6 @@ def says(record: SchedulerRecord, expected: Expected) -> None:
 
 def local(clock: str) -> float:
     return time.mktime(time.strptime(f"2026-11-26 {clock}", "%Y-%m-%d %H:%M:%S"))
-
-
-def readings() -> list[Reading]:
-    """The answers that show jobs, for the tests of damaged ones."""
-    lsf = LSFScheduler()
-    asked = {**dict.fromkeys((*CASES, *ELEMENTS), lsf.live()), **dict.fromkeys(HISTORY, lsf.history(["1"], 0.0)[0])}
-    return [Reading(name, LSFScheduler, query, documented(name).output.stdout) for name, query in asked.items()]
 
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------
@@ -181,7 +174,7 @@ def test_times_are_told_with_and_without_their_year() -> None:
 def test_every_documented_file_that_shows_a_job_has_an_expectation() -> None:
     shown = {
         path.stem
-        for path in FOLDER.glob("*.txt")
+        for path in FOLDER.glob("*/*.txt")
         if Recorded.read(path).output.argv[0] in ("bjobs", "bhist")
         and any(
             (line.count("^") > 1 and "STAT" not in line) or "Job <" in line
