@@ -1,12 +1,19 @@
-"""OAR: what its jobs' variables tell. There is no platform yet by which jobs can be submitted."""
+"""OAR 2.5. https://oar.imag.fr/docs/latest/user/mechanisms.html"""
 
-from psij_parsl.platforms.platform import Platform
+from psij_parsl.platforms.platform import Platform, Signs
 
-manager = Platform(
+platform = Platform(
     "oar",
     __name__,
+    summary="OAR: oarsub, oarstat, oardel",
     launcher="mpiexec",
+    scheduler="scheduler:OARScheduler",
+    template="template:OARTemplate",
     allocation="allocation:allocation",
+    provider="provider:OARProvider",
+    command="oarsub",
+    signs=Signs(variables=("OAR_JOB_ID",), files=("/etc/oar/oar.conf",)),
     job_variable="OAR_JOB_ID",
     variables=("OAR_*",),
+    host_list=('[ -r "${OAR_NODEFILE:-}" ]', 'cat -- "$OAR_NODEFILE"'),
 )
