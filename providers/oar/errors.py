@@ -47,7 +47,9 @@ ERROR_PATTERNS = (
         limit="resources",
         hint="see -X core_property, gpu_property and properties; `psij-run render` shows what was asked for",
     ),
-    ErrorPattern(r"Invalid std(out|err) file name", limit="stdout", hint="OAR takes plain letters in that path alone"),
+    ErrorPattern(
+        r"Invalid std(out|err) file name", limit="stdout", hint="OAR takes plain letters in that path alone"
+    ),
     ErrorPattern(r"[Ss]yntax for the notify|notification method", limit="notify", hint="see -X notify"),
     ErrorPattern(
         r"same ssh keys",
@@ -65,7 +67,9 @@ ERROR_PATTERNS = (
         limit="permission",
         hint="this OAR lets nobody change a wall time: ask for enough when you submit",
     ),
-    ErrorPattern(r"Unknown option|Usage: \S*oarsub|Cannot open the file", client=True, hint="`psij-run render` shows it"),
+    ErrorPattern(
+        r"Unknown option|Usage: \S*oarsub|Cannot open the file", client=True, hint="`psij-run render` shows it"
+    ),
     ErrorPattern(
         r"\[ADMISSION RULE\].*([Ee]rror|not allowed|[Oo]nly|cannot|exceed|limit)",
         limit="admission rules",

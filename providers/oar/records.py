@@ -145,7 +145,11 @@ def _end(
     if native == "Terminated" and code == 0:
         return JobState.COMPLETED, None, ""  # also where it ended by itself before a cancel reached it
     if native == "Terminated" and not cancelled:
-        return JobState.FAILED, None if code is not None else EndReason.LOST, "" if code is not None else "no exit code"
+        return (
+            JobState.FAILED,
+            None if code is not None else EndReason.LOST,
+            "" if code is not None else "no exit code",
+        )
     if "WALLTIME" in types and f"User {job.get('owner')} " not in texts.get(_CANCEL, ""):
         return JobState.FAILED, EndReason.TIMEOUT, texts["WALLTIME"]
     if found := next((event for event in REASONS if event in types), ""):

@@ -48,7 +48,13 @@ class OARScheduler(Scheduler):
     def submit_argv(self, script: Path) -> Sequence[str]:
         """As in the base class. `-d` is the directory in which OAR starts the script."""
         plain = _PLAIN_PATH.fullmatch(str(script)) is not None
-        return ["oarsub", "-d", str(script.parent) if plain else "/", "-S", str(script) if plain else _pattern(script)]
+        return [
+            "oarsub",
+            "-d",
+            str(script.parent) if plain else "/",
+            "-S",
+            str(script) if plain else _pattern(script),
+        ]
 
     def job_id(self, stdout: str) -> str:
         """The array's id, where there is one. -5 is none."""

@@ -25,7 +25,8 @@ def job_type(value: object) -> str:
 
 def properties(value: object) -> str:
     """A condition of SQL on the properties of resources, on one line. OAR takes the line as it stands."""
-    text = matching(r"[A-Za-z_('][\w '\".,()<>=!%+*/-]*[\w')\"]", "a condition such as cluster='a' AND memnode>64000")(value)
+    rule = matching(r"[A-Za-z_('][\w '\".,()<>=!%+*/-]*[\w')\"]", "a condition such as cluster='a' AND memnode>64000")
+    text = str(rule(value))
     if "--" in text or "/*" in text:
         raise ValueError("must not hold a comment of SQL")
     if text.count("'") % 2 or text.count('"') % 2 or text.count("(") != text.count(")"):
@@ -48,9 +49,9 @@ class OARTemplate(JobTemplate):
         ),
         Parameter(
             "gpu_property",
-            None,
+            "gpu",
             [matching(_PROPERTY, "a property of resources")],
-            "what a GPU is called in `-l`, e.g. gpu, where the site has that",
+            "what a GPU is called in `-l`, where the site has any",
         ),
         Parameter("gpus_per_node", None, [positive_int], "GPUs on each node (default: those of the ranks)"),
         Parameter(
@@ -59,7 +60,9 @@ class OARTemplate(JobTemplate):
             [matching(_PROPERTY, "a property of resources")],
             "which property tells a node's memory in MB, e.g. memnode, where the site has one",
         ),
-        Parameter("properties", None, [properties], "condition on the nodes, e.g. cluster='a' AND cputype='b'", raw=True),
+        Parameter(
+            "properties", None, [properties], "condition on the nodes, e.g. cluster='a' AND cputype='b'", raw=True
+        ),
         Parameter("types", (), [list_of(job_type)], "types of the job (-t), e.g. besteffort"),
         Parameter("checkpoint", None, [positive_int], "seconds before the wall time's end at which it gets USR2"),
         Parameter(
@@ -70,11 +73,6 @@ class OARTemplate(JobTemplate):
         ),
     )
     refusals = (
-        Refuse(
-            lambda asked: (asked["gpus_per_rank"] or asked["gpus_per_node"]) and not asked["gpu_property"],
-            "has GPUs only where its site gives them a property",
-            "say it with -X gpu_property=NAME; `oarnodes` shows the properties",
-        ),
         Refuse(
             lambda asked: asked["memory_per_node"] and not asked["memory_property"],
             "cannot ask for memory where its site gives nodes no property for it",

@@ -10,13 +10,13 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tests import unseen
-from tests.clusters.hosts import ClusterError, CommandFailed, HostGroup, comes_true
+from tests.clusters.hosts import CommandFailed, HostGroup
 from tests.clusters.managed import Manager
 from tests.clusters.processes import Process
 
@@ -89,7 +89,10 @@ class OAR(Manager):
         self.start_server()
 
     def stop(self) -> None:
-        for process in [*self.hosts.processes_on(HEAD), *(p for node in NODES for p in self.hosts.processes_on(node))]:
+        for process in [
+            *self.hosts.processes_on(HEAD),
+            *(p for node in NODES for p in self.hosts.processes_on(node)),
+        ]:
             process.signal(signal.SIGKILL)
 
     def heal(self) -> None:
@@ -181,9 +184,7 @@ class OAR(Manager):
         )
 
     def _as(self, user: str, *argv: str) -> str:
-        done = subprocess.run(
-            [*_user(user), *argv], cwd="/", capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([*_user(user), *argv], cwd="/", capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             raise CommandFailed(f"{argv[0]} ended with {done.returncode}: {done.stderr}{done.stdout}")
         return done.stdout
@@ -210,7 +211,5 @@ def _is_server(process: Process) -> bool:
 
 
 def _listens(port: int, address: str = "127.0.0.1") -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex((address, port)) == 0
