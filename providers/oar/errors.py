@@ -9,6 +9,11 @@ from psij_parsl.platforms.queries import ErrorPattern
 from psij_parsl.platforms.tools import UNREACHABLE
 
 ERROR_PATTERNS = (
+    ErrorPattern(  # the usage text has words of other patterns
+        r"Unknown option|Usage: \S*oarsub|Cannot open the file",
+        client=True,
+        hint="`psij-run render` shows the script",
+    ),
     ErrorPattern(  # it says "Job is killed", and yet the job waits in the database for the server to come back
         r"Cannot connect to executor",
         transient=True,
@@ -66,9 +71,6 @@ ERROR_PATTERNS = (
         r"functionality is disabled|not allowed to (request|increase)",
         limit="permission",
         hint="this OAR lets nobody change a wall time: ask for enough when you submit",
-    ),
-    ErrorPattern(
-        r"Unknown option|Usage: \S*oarsub|Cannot open the file", client=True, hint="`psij-run render` shows it"
     ),
     ErrorPattern(
         r"\[ADMISSION RULE\].*([Ee]rror|not allowed|[Oo]nly|cannot|exceed|limit)",

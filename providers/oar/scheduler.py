@@ -123,5 +123,7 @@ def _pattern(script: Path) -> str:
 
     Our id in it sees to it that no other file matches.
     """
-    ascii_only = re.sub(r"[^\x00-\x7f]+", "*", str(script))
-    return re.sub(r"[^A-Za-z0-9_./+=:@%,*-]", "?", ascii_only.replace("*", "\0")).replace("\0", "*")
+    odd = re.compile(
+        r"[^\x00-\x7f]+|[^A-Za-z0-9_./+=:@%,-]"
+    )  # what is not ASCII may be one character there, or several
+    return odd.sub(lambda match: "?" if match[0].isascii() else "*", str(script))
