@@ -24,7 +24,6 @@ from psij_parsl.providers.oar.scheduler import OARScheduler
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
 from psij_parsl.testing.replay import Recorded, Replay
-from tests.providers.readings import Reading
 
 FOLDER = Path(__file__).parents[2] / "recorded" / "oar"
 Q, A, C, F, X = JobState.QUEUED, JobState.ACTIVE, JobState.COMPLETED, JobState.FAILED, JobState.CANCELED
@@ -118,16 +117,6 @@ def says(record: SchedulerRecord | None, expected: Expected) -> None:
     assert expected.says in found.message
     if not expected.says and found.state is not UNKNOWN:
         assert not found.message
-
-
-def readings() -> list[Reading]:
-    """The answers in JSON, for the tests of damaged ones."""
-    scheduler = OARScheduler()
-    full, live = scheduler.history(["1"], 0.0)[0], scheduler.live()
-    return [
-        *(Reading(name, OARScheduler, full, recorded(name).output.stdout) for name in FULL),
-        *(Reading(name, OARScheduler, live, recorded(name).output.stdout) for name in SHORT),
-    ]
 
 
 # ---- every file that shows a job ---------------------------------------------------------------------------------
