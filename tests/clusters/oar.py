@@ -60,10 +60,10 @@ class OAR(Manager):
     packages = PACKAGES
     requests: ClassVar[Sequence[str]] = (
         "heal",
-        "stop_server",
-        "start_server",
-        "pause_server",
-        "resume_server",
+        "stop_master",
+        "start_master",
+        "pause_master",
+        "resume_master",
         "kill_node",
         "start_node",
     )
@@ -86,7 +86,7 @@ class OAR(Manager):
         for node in NODES:
             self.start_node(node)
         self._add_cores()
-        self.start_server()
+        self.start_master()
 
     def stop(self) -> None:
         for process in [
@@ -100,28 +100,28 @@ class OAR(Manager):
             if self.hosts.daemon(_sshd(node)) is None:
                 self.start_node(node)
         if self.hosts.paused_daemons():
-            self.resume_server()
+            self.resume_master()
         if not self._server():
-            self.start_server()
+            self.start_master()
 
     # ---- requests ----------------------------------------------------------------------------------------------
 
-    def start_server(self) -> None:
+    def start_master(self) -> None:
         """Almighty, in the foreground; it starts all else that the server is."""
         self.hosts.start_daemon("almighty", HEAD, ["/usr/sbin/Almighty"], {})
         self.hosts.wait(lambda: _listens(6666), 30.0, "OAR's server")
 
-    def stop_server(self) -> None:
+    def stop_master(self) -> None:
         """In good order: what it knows is in the database, and jobs run on."""
         self.hosts.end_daemon("almighty", signal.SIGTERM)
         self.hosts.wait(lambda: not self._server(), 30.0, "OAR's server to end")
 
-    def pause_server(self) -> None:
+    def pause_master(self) -> None:
         """It takes connections and does nothing; the database answers."""
         for process in self._server():
             process.signal(signal.SIGSTOP)
 
-    def resume_server(self) -> None:
+    def resume_master(self) -> None:
         for process in self._server():
             process.signal(signal.SIGCONT)
 
