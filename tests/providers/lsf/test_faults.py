@@ -252,9 +252,8 @@ def test_only_the_elements_that_wait_are_held(executor: BatchSchedulerExecutor, 
 def test_a_job_that_was_requeued_runs_again_under_the_same_id(
     executor: BatchSchedulerExecutor, lsf: Simulated, tmp_path: Path
 ) -> None:
-    job = executor.submit(shell(f"echo x >>{tmp_path}/runs; [ -e {tmp_path}/again ] || sleep 60"))
+    job = executor.submit(shell(f"echo x >>{tmp_path}/runs; [ $(wc -l <{tmp_path}/runs) = 2 ] || sleep 60"))
     comes_true((tmp_path / "runs").exists)
-    (tmp_path / "again").touch()
     lsf.run("brequeue", job.native_id)
     assert ended(job) is JobState.COMPLETED
     assert (tmp_path / "runs").read_text() == "x\nx\n"
