@@ -43,9 +43,13 @@ _KILLED = (130, 137, 143)  # exit codes of a command that SIGINT, SIGKILL or SIG
 
 
 def manager_log(entry: JobRecord, key: str = "") -> Path:
-    """The file to which the manager writes its log of a job, or of an element of an array."""
-    of_element = entry.folder / f"{MANAGER_LOG}.{key}"
-    return of_element if key and of_element.exists() else entry.folder / MANAGER_LOG
+    """The file to which the manager writes its log of a job, or of an element of an array.
+
+    An element's ends with its index, after a dot where we name it, after a dash where the manager does.
+    """
+    of_element = (entry.folder / f"{MANAGER_LOG}{separator}{key}" for separator in ".-")
+    whole = entry.folder / MANAGER_LOG
+    return next((path for path in of_element if path.exists()), whole) if key else whole
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from psij_parsl import EndReason, JobState, JobStatus
 from psij_parsl.jobs.array_status import summary
 from psij_parsl.jobs.record import JobRecord
-from psij_parsl.jobs.verdict import Inquiry, resolve_status
+from psij_parsl.jobs.verdict import Inquiry, manager_log, resolve_status
 from psij_parsl.platforms.queries import UNSTARTED, UNSTARTED_ELEMENTS, SchedulerRecord
 from psij_parsl.platforms.scheduler import Scheduler
 from tests.platforms.test_scheduler import Stand
@@ -460,3 +460,11 @@ def test_an_array_begins_with_its_first_element_ends_with_its_last_and_has_all_n
     held = summary([JobStatus(JobState.QUEUED, held=True)] * 2)
     assert (held.state, held.held) == (JobState.QUEUED, True)
     assert not summary([JobStatus(JobState.QUEUED, held=True), JobStatus(JobState.QUEUED)]).held
+
+
+def test_an_elements_log_is_named_by_us_or_by_the_manager(tmp_path: Path) -> None:
+    entry = JobRecord("7qp3kx2abc", "x", str(tmp_path), array=(1, 2, 3))
+    for name in ("manager.log", "manager.log.1", "manager.log-2"):
+        (tmp_path / name).touch()
+    logs = {key: manager_log(entry, key).name for key in ("", "1", "2", "3")}
+    assert logs == {"": "manager.log", "1": "manager.log.1", "2": "manager.log-2", "3": "manager.log"}
