@@ -9,7 +9,7 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, positive_int, str2bool
+from psij_parsl.platforms.templates.validators import list_of, matching, positive_int, str2bool, word
 
 #: Resources that the script sets itself; a second line for one would override it.
 OURS = frozenset(("walltime", "nodes", "mem", "procs", "ncpus", "gpus"))
@@ -69,6 +69,12 @@ class TorqueTemplate(JobTemplate):
             "leave slots out",
         ),
     )
+
+    @staticmethod
+    def directive_quote(text: str) -> str:
+        """As in the base class; the brackets of an array's id, too, mean nothing else to qsub's parser."""
+        word(re.sub(r"(?<=\d)\[\d*\]", "", text))
+        return text
 
     @classmethod
     def render(cls, *, given: Mapping[str, Any] | None = None, **parameters: Any) -> str:

@@ -41,3 +41,11 @@ flux = _server("flux")
 @pytest.fixture
 def flux_executor(flux: Simulated) -> Callable[..., BatchSchedulerExecutor]:
     return partial(BatchSchedulerExecutor, "flux", poll_s=0.1)
+
+
+torque = _server("torque")
+
+
+@pytest.fixture
+def torque_executor(torque: Simulated) -> Callable[..., BatchSchedulerExecutor]:
+    return partial(BatchSchedulerExecutor, "torque", poll_s=0.1)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 GOLDEN = Path(__file__).parents[1] / "golden"
 MACHINES = ("aurora", "frontier", "lumi", "perlmutter", "polaris")
-GENERIC = ("flux", "gridengine", "htcondor", "laptop", "pbspro", "slurm")
+GENERIC = ("flux", "gridengine", "htcondor", "laptop", "pbspro", "slurm", "torque")
 
 #: How a user of each asks for ninety minutes: what comes before `-- ./app`.
 GOOD = {
@@ -50,6 +50,7 @@ GOOD = {
     "laptop": ("-n", "2", "-t", "90"),
     "lumi": ("-N", "2", "--ntasks-per-node", "8", "-g", "1", "-t", "90", "-q", "standard-g", "-A", "project_1"),
     "pbspro": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "workq", "-A", "X"),
+    "torque": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "batch", "-A", "X"),
     "perlmutter": ("-N", "4", "-t", "90", "-q", "regular", "-A", "X_g", "-X", "constraint=gpu"),
     "polaris": ("-N", "10", "-t", "90", "-q", "prod", "-A", "X"),
     "slurm": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "batch", "-A", "X"),
@@ -59,6 +60,7 @@ WALL_TIME = {
     "gridengine": "h_rt=1:30:00",
     "htcondor": "allowed_job_duration = 5400",
     "pbspro": "walltime=1:30:00",
+    "torque": "walltime=1:30:00",
     "slurm": "--time=01:30:00",
     "local": "--time 5400",
 }
