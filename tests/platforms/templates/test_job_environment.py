@@ -220,9 +220,7 @@ def test_a_term_for_the_script_alone_can_be_handed_on_to_the_command(tmp_path: P
     script.write_text(script.read_text().replace(nodes, nodes + on_term))
     (tmp_path / "wait").touch()
     process = subprocess.Popen(
-        ["bash", str(script)],
-        env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7"},
-        start_new_session=True,
+        ["bash", str(script)], env={"PATH": os.environ["PATH"], "PSIJ_LOCAL_JOB_ID": "7"}, start_new_session=True
     )
     comes_true((tmp_path / "ready").exists)
     process.terminate()
