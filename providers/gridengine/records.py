@@ -150,6 +150,13 @@ def read_ended(fields: Fields) -> SchedulerRecord | None:
     state, signal, reason, exit_code = JobState.FAILED, None, None, None
     if fields.get("deleted_by", "") not in _NONE:  # Univa's
         state, explanation = JobState.CANCELED, f"deleted by {fields['deleted_by']}"
+    elif (
+        number == code == 0
+        and fields.get("ru_minflt") == "0"
+        and fields.get("ru_maxrss", "0.000").startswith("0.000")
+    ):
+        # No process has so little: its node has told nothing, and an administrator took the job out of the books.
+        state, explanation = JobState.CANCELED, "deleted by force"
     elif number in _RAN:
         state = JobState.FAILED if code else JobState.COMPLETED
         exit_code, explanation = code, ""

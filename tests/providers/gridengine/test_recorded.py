@@ -76,6 +76,7 @@ LOOKS_HELD: Mapping[str, Mapping[str, Expected]] = {"pending-dependency": {"57":
 #: Ended jobs by case, as qacct has them; None: what it has was no end.
 ENDED: Mapping[str, Expected | None] = {
     "cancelled": Expected(F, signal=9, nodes="node01"),  # as if it had killed itself: our own record tells
+    "cancelled-by-force": Expected(X, nodes="node03"),  # qacct says 0 of it
     "completed": Expected(C, 0, nodes="node01"),
     "crlf": Expected(C, 0, nodes="node01"),
     "error-bad-output": Expected(F, reason=LAUNCH, nodes="node03"),
