@@ -51,8 +51,8 @@ class HTCondorScheduler(Scheduler):
     chunk = 1000
     array_max = 10000
     product = "HTCondor"
-    probes = (("condor_version",),)
-    probe_answer = r"\$CondorVersion: "
+    probes = (("condor_submit", "-help"), ("condor_q", "-version"))
+    probe_answer = r"\$CondorVersion: |^Usage: (\S*/)?condor_submit\b"
     cluster_argv = ("condor_q", "-totals")
     error_patterns = ERROR_PATTERNS
 

@@ -193,6 +193,40 @@ def test_oar_with_and_without_core_numbers(tmp_path: Path) -> None:
     assert found.nodes == (Node("a", (3, 5)), Node("b", (0,), real_ids=False))
 
 
+HTCONDOR_JOB = (
+    'AllowedJobDuration = 600\nClusterId = 4\nGlobalJobId = "head#4.2#1795732452"\nJobCurrentStartDate = 1000\n'
+    "NumJobStarts = 1\nProcId = 2\nRequirements = (TARGET.Memory >= RequestMemory)\n"
+)
+HTCONDOR_SLOT = 'AssignedGPUs = "GPU-5d,GPU-6e"\nCpus = 3\nDetectedCpus = 64\nMemory = 128\nTotalCpus = 64.0\n'
+
+
+def htcondor(tmp_path: Path, slot: str = HTCONDOR_SLOT, **more: str) -> Allocation | None:
+    (tmp_path / ".job.ad").write_text(HTCONDOR_JOB)
+    (tmp_path / ".machine.ad").write_text(slot)
+    ads = {"_CONDOR_JOB_AD": str(tmp_path / ".job.ad"), "_CONDOR_MACHINE_AD": str(tmp_path / ".machine.ad")}
+    return told("htcondor", ads | more)
+
+
+def test_htcondor_tells_of_the_job_and_of_its_slot(tmp_path: Path) -> None:
+    found = htcondor(tmp_path, CUDA_VISIBLE_DEVICES="GPU-5d,GPU-6e")
+    assert found is not None
+    assert (found.id, found.end, found.cluster, found.attempt) == ("4.2", 1600.0, "head", "1")
+    (node,) = found.nodes
+    assert (node.name, len(node.cpus), node.gpus, node.memory) == (host.name(), 3, ("GPU-5d", "GPU-6e"), 128)
+
+
+def test_htcondors_device_10000_is_none(tmp_path: Path) -> None:
+    found = htcondor(tmp_path, "Cpus = 1\nMemory = undefined\n", CUDA_VISIBLE_DEVICES="10000")
+    assert found is not None
+    assert (found.nodes[0].gpus, found.nodes[0].memory, found.gpus_told) == ((), None, True)
+
+
+def test_outside_a_job_htcondor_tells_nothing(tmp_path: Path) -> None:
+    assert told("htcondor", {"CONDOR_CONFIG": "/etc/condor/condor_config"}) is None
+    with pytest.raises(AllocationError):
+        told("htcondor", {"_CONDOR_JOB_AD": str(tmp_path / "gone"), "_CONDOR_MACHINE_AD": str(tmp_path / "gone")})
+
+
 def test_a_recorded_flux_instance() -> None:
     text = (RECORDED / "flux/info.resource-R.txt").read_text().partition("#--stdout--\n")[2].partition("#--stderr")[0]
     asked: list[list[str]] = []
