@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
+from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 from psij_parsl.platforms.templates.validators import list_of, matching, memory, one_of, positive_int
+from psij_parsl.system.job_names import MANAGER_LOG
 
 _LIMIT = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?(:\d+(\.\d+)?)?"
 _EXPRESSION = r"[\w.()&|!<>=+*/?:, \"-]+"
@@ -28,7 +32,7 @@ class HTCondorTemplate(JobTemplate):
     """
 
     template_file = "job.sh.j2"
-    log_folders = r"[^\s$\"]+"  # a file name has no blanks here, and $ begins a macro
+    log_folders = r"[^\s$\"\\]+"  # a file name has no blanks here, and $ begins a macro
     optional_params = (
         Parameter(
             "requirements", None, [matching(_EXPRESSION, "an expression of ads")], 'e.g. OpSysAndVer == "AlmaLinux9"'
@@ -68,3 +72,15 @@ class HTCondorTemplate(JobTemplate):
         if text != text.strip() or re.search(r"\$|\\$", text) or not text:
             raise ValueError("must not be empty, hold a $, or begin or end with a blank or end with a backslash")
         return text
+
+    @classmethod
+    def render(cls, *, given: Mapping[str, Any] | None = None, **parameters: Any) -> str:
+        """As in the base class. HTCondor takes \\ for another /, and makes one of two that follow each other."""
+        folder = str((given or {}).get("folder", ""))
+        if re.search(r"\\[\\/]|[\0-\x1f]", folder):
+            raise InvalidRequest(
+                f"{f'{folder}/{MANAGER_LOG}'!r} is refused: HTCondor has no folder of a job with control characters, or"
+                " with a backslash before another one or a slash, in its path",
+                hint="choose another place for the state directory, or for the site's spool",
+            )
+        return super().render(given=given, **parameters)
