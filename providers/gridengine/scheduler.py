@@ -44,7 +44,9 @@ class GridEngineScheduler(Scheduler):
     keep_env = ("SGE_ROOT", "SGE_CELL", "SGE_CLUSTER_NAME", "SGE_QMASTER_PORT", "SGE_EXECD_PORT", "SGE_ARCH")
     set_env: ClassVar[Mapping[str, str]] = {"SGE_SINGLE_LINE": "1"}
     drop_env = (
-        "JOB_*",
+        "JOB_ID",
+        "JOB_NAME",
+        "JOB_SCRIPT",
         "SGE_TASK_*",
         "SGE_O_*",
         "SGE_STD*_PATH",
@@ -60,7 +62,7 @@ class GridEngineScheduler(Scheduler):
         "TASK_ID",
         "QRSH_*",
         "PE",
-        "PE_*",
+        "PE_HOSTFILE",
         "NSLOTS",
         "NHOSTS",
         "NQUEUES",

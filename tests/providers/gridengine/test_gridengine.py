@@ -12,6 +12,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest, Rejected
+from psij_parsl.jobs.job_environment import inherited
 from psij_parsl.providers.gridengine.scheduler import GridEngineScheduler
 from psij_parsl.system.commands import Output
 
@@ -170,6 +171,13 @@ def test_one_cluster_has_one_key_inside_and_outside_of_its_jobs() -> None:
     inside = {"SGE_ROOT": "/opt/sge", "SGE_CELL": "default", "SGE_ARCH": "lx-amd64"}
     scheduler = GridEngineScheduler()
     assert scheduler.cluster(outside) == scheduler.cluster(inside) != scheduler.cluster({**inside, "SGE_CELL": "two"})
+
+
+def test_of_names_that_look_alike_only_grid_engines_own_stay_behind() -> None:
+    """PE_ENV is Cray's, and anybody may have a JOB_FOLDER."""
+    outside = {"PE_ENV": "GNU", "JOB_FOLDER": "/x", "SGE_ROOT": "/opt/sge", "JOB_ID": "1", "PE": "mpi", "QUEUE": "q"}
+    kept = inherited(GridEngineScheduler.drop_env, outside)
+    assert set(kept) == {"PE_ENV", "JOB_FOLDER", "SGE_ROOT"}
 
 
 def test_a_qsub_of_another_manager_is_not_used(put: Put) -> None:
