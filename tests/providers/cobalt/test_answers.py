@@ -208,6 +208,19 @@ def test_an_answer_that_is_cut_short_is_none() -> None:
     assert {*answering(text.rstrip() + "\n").qstat(lambda seen: ()).records} == {"7", "471850"}
 
 
+def test_lines_that_are_doubled_or_missing_say_nothing_else() -> None:
+    text = printed({**FIELDS, "JobID": "7", "State": "user_hold"}, FIELDS)
+    lines = text.splitlines(keepends=True)
+    whole = {"7": "user_hold", "471850": "running"}
+    for number in range(len(lines)):
+        for damaged in (lines[:number] + lines[number + 1 :], lines[: number + 1] + lines[number:]):
+            try:
+                records = answering("".join(damaged)).qstat(lambda seen: ()).records
+            except Unavailable:
+                continue
+            assert {job_id: record.status.native for job_id, record in records.items()}.items() <= whole.items()
+
+
 def test_a_damaged_block_harms_its_own_job_alone() -> None:
     damaged = "JobID: 7\n    junk\n\n"
     for text in (damaged + printed(FIELDS), printed(FIELDS) + damaged):

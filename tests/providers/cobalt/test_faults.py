@@ -38,14 +38,19 @@ def running(job: Submission) -> Submission:
     return job
 
 
+def gated(folder: Path, then: str) -> Job:
+    """A job that does something as soon as the test makes the file `go`."""
+    return shell(f"until [ -e {folder}/go ]; do sleep 0.2; done; {then}")
+
+
 # ---- the server --------------------------------------------------------------------------------------------------
 
 
 def test_a_server_that_is_down_leaves_states_as_they_were(
-    executor: BatchSchedulerExecutor, cobalt: Simulated, monkeypatch: pytest.MonkeyPatch
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
-    job = running(executor.submit(shell("sleep 1; exit 3")))
+    job = running(executor.submit(gated(tmp_path, "exit 3")))
     cobalt.control(server="down")
     with pytest.raises(Unavailable):
         executor.submit(Job(command=["true"]))
@@ -54,19 +59,23 @@ def test_a_server_that_is_down_leaves_states_as_they_were(
     with pytest.raises(Unavailable):
         job.cancel()
     cobalt.control(server="up")
+    (tmp_path / "go").touch()
     assert job.wait(PATIENCE_S).exit_code == 3
 
 
 def test_a_submission_to_a_server_that_is_back_in_a_moment_is_tried_again(
     executor: BatchSchedulerExecutor, cobalt: Simulated
 ) -> None:
+    def heal() -> None:
+        comes_true(lambda: len(cobalt.calls("qsub")) > 1)
+        cobalt.control(server="up")
+
     cobalt.control(server="down")
-    healing = threading.Timer(0.5, lambda: cobalt.control(server="up"))
+    healing = threading.Thread(target=heal)
     healing.start()
     job = executor.submit(Job(command=["true"]))
     healing.join()
     assert ended(job) is JobState.COMPLETED
-    assert len(cobalt.calls("qsub")) > 1
 
 
 def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
@@ -89,7 +98,7 @@ def test_a_submission_that_failed_after_it_was_taken_runs_once(
     executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
 ) -> None:
     cobalt.control(broken="<Fault 20: 'Server Failure'>")
-    job = executor.submit(shell("sleep 1; echo x >>runs", directory=tmp_path))
+    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
     assert ended(job) is JobState.COMPLETED
     assert len(cobalt.calls("qsub")) == 1
     assert (tmp_path / "runs").read_text() == "x\n"
@@ -108,14 +117,14 @@ def test_an_answer_that_is_cut_short_is_no_answer(executor: BatchSchedulerExecut
 def test_an_unknown_state_changes_nothing_and_is_said_once(
     executor: BatchSchedulerExecutor, cobalt: Simulated, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = running(executor.submit(shell("sleep 2")))
+    job = running(executor.submit(shell("sleep 60")))
     cobalt.control(state={job.native_id: "hibernating"})
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
     assert len([line for line in caplog.messages if "hibernating" in line]) <= 1
     cobalt.control(state={})
-    assert ended(job) is JobState.COMPLETED
+    job.cancel()
 
 
 def test_a_damaged_record_harms_its_own_job_alone(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
@@ -176,22 +185,26 @@ def test_a_job_that_somebody_deleted_is_cancelled_as_the_log_says(
 
 
 def test_a_job_that_ended_by_itself_is_not_what_an_older_line_of_the_log_says(
-    executor: BatchSchedulerExecutor, cobalt: Simulated
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
 ) -> None:
-    job = running(executor.submit(shell("sleep 1; exit 3")))
+    job = running(executor.submit(gated(tmp_path, "exit 3")))
     with (job.folder / "manager.log").open("a") as log:
         log.write(
             "Thu Nov 05 17:29:30 2020 +0000 (UTC) Info: user delete requested with signal SIGTERM by user bob\n"
         )
+    (tmp_path / "go").touch()
     status = job.wait(PATIENCE_S)
     assert (status.state, status.exit_code) == (JobState.FAILED, 3)
 
 
-def test_what_a_job_prints_is_no_word_of_cobalts(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
+def test_what_a_job_prints_is_no_word_of_cobalts(
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
+) -> None:
     """The script's own messages are in the same file as Cobalt's log."""
-    job = running(executor.submit(shell("sleep 1; exit 143")))
+    job = running(executor.submit(gated(tmp_path, "exit 143")))
     with (job.folder / "manager.log").open("a") as log:
         log.write("Info: maximum execution time exceeded\nuser delete requested by bob\n")
+    (tmp_path / "go").touch()
     status = job.wait(PATIENCE_S)
     assert (status.state, status.exit_code, status.reason) == (JobState.FAILED, 143, None)
 
@@ -210,10 +223,11 @@ def test_a_cancelled_job_is_cancelled(executor: BatchSchedulerExecutor, cobalt: 
 
 
 def test_a_job_whose_dependency_failed_is_taken_out_of_the_queue(
-    executor: BatchSchedulerExecutor, cobalt: Simulated
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
 ) -> None:
-    first = executor.submit(shell("sleep 1; exit 3"))
+    first = executor.submit(gated(tmp_path, "exit 3"))
     second = executor.submit(Job(command=["true"], after=[first.id]))
+    (tmp_path / "go").touch()
     status = second.wait(PATIENCE_S)
     assert (status.state, status.reason) == (JobState.CANCELED, EndReason.DEPENDENCY)
     comes_true(lambda: not cobalt.jobs())
@@ -231,8 +245,10 @@ def test_a_dependency_that_is_no_job_of_cobalts_is_found_out(
 def test_a_job_follows_two_that_end_one_after_the_other(
     executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
 ) -> None:
-    firsts = [executor.submit(shell(f"sleep {n}; echo {n} >>log", directory=tmp_path)) for n in (1, 2)]
+    waits = gated(tmp_path, f"echo 1 >>{tmp_path}/log"), gated(tmp_path, f"sleep 1; echo 2 >>{tmp_path}/log")
+    firsts = [executor.submit(job) for job in waits]
     last = executor.submit(shell("echo 3 >>log", directory=tmp_path, after=[job.id for job in firsts]))
+    (tmp_path / "go").touch()
     assert ended(last) is JobState.COMPLETED
     assert (tmp_path / "log").read_text() == "1\n2\n3\n"
 
@@ -244,18 +260,20 @@ def test_in_a_folder_with_blanks_a_job_runs_and_is_known_by_its_tag(
     on_cobalt: Executor, cobalt: Simulated, tmp_path: Path
 ) -> None:
     executor = on_cobalt(home=tmp_path / "my state")
-    job = executor.submit(shell("sleep 1; exit 3"))
+    job = executor.submit(gated(tmp_path, "exit 3"))
     comes_true(lambda: executor.status([job.id], urgent=True)[0].native == "running")
+    (tmp_path / "go").touch()
     assert job.wait(PATIENCE_S).exit_code == 3
 
 
 @pytest.mark.parametrize("nodefile", [False, True], ids=["cray", "cluster"])
 def test_a_job_has_the_nodes_that_cobalt_shows(
-    executor: BatchSchedulerExecutor, cobalt: Simulated, nodefile: bool
+    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path, nodefile: bool
 ) -> None:
     cobalt.control(nodefile=nodefile)
-    job = executor.submit(shell('sleep 1; cat "$PSIJ_NODEFILE"', num_nodes=2, job_mode="script"))
+    job = executor.submit(gated(tmp_path, 'cat "$PSIJ_NODEFILE"').with_(num_nodes=2))
     comes_true(lambda: job.status().nodes)
+    (tmp_path / "go").touch()
     assert job.result(PATIENCE_S).split() == job.status().nodes.split(",") == ["nid00001", "nid00002"]
 
 
