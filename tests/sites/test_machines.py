@@ -21,11 +21,12 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 GOLDEN = Path(__file__).parents[1] / "golden"
 MACHINES = ("aurora", "frontier", "lumi", "perlmutter", "polaris")
-GENERIC = ("flux", "gridengine", "htcondor", "laptop", "pbspro", "slurm", "torque")
+GENERIC = ("cobalt", "flux", "gridengine", "htcondor", "laptop", "pbspro", "slurm", "torque")
 
 #: How a user of each asks for ninety minutes: what comes before `-- ./app`.
 GOOD = {
     "aurora": ("-N", "256", "-t", "90", "-q", "prod", "-A", "X"),
+    "cobalt": ("-N", "2", "-n", "8", "-c", "2", "-t", "90", "-q", "default", "-A", "X"),
     "flux": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "-t", "90", "-q", "batch", "-A", "X"),
     "frontier": ("-N", "92", "--ntasks-per-node", "8", "-c", "7", "-g", "1", "-t", "90", "-A", "X"),
     "gridengine": (
@@ -56,6 +57,7 @@ GOOD = {
     "slurm": ("-N", "2", "-n", "8", "-c", "2", "-g", "1", "--mem", "4G", "-t", "90", "-q", "batch", "-A", "X"),
 }
 WALL_TIME = {
+    "cobalt": "-t 1:30:00",
     "flux": "--time-limit=90m",
     "gridengine": "h_rt=1:30:00",
     "htcondor": "allowed_job_duration = 5400",

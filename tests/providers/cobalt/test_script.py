@@ -113,3 +113,14 @@ def test_the_nodes_are_in_a_file_or_numbers_of_crays(
         check=True,
     )
     assert (tmp_path / "listed").read_text().split() == nodes
+
+
+def test_a_parsl_block_takes_attributes_and_no_other_option() -> None:
+    from psij_parsl.providers.cobalt.provider import CobaltProvider
+
+    made = CobaltProvider(
+        wall_time_min=30, scheduler_options="#COBALT --attrs mcdram=flat\n#COBALT --attrs=numa=quad"
+    )
+    assert made.parameters["attrs"] == "mcdram=flat:numa=quad"
+    with pytest.raises(InvalidRequest, match="only --attrs"):
+        CobaltProvider(wall_time_min=30, scheduler_options="#COBALT -q vip")
