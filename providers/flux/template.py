@@ -80,5 +80,5 @@ class FluxTemplate(JobTemplate):
         except ValueError:
             quoted = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
         if re.search(r"[\"']{3}", quoted):
-            raise ValueError("Flux takes three quotes in a row for the begin of a text of several lines")
+            raise ValueError("Flux takes three quotes in a row for the beginning of a text of several lines")
         return quoted
