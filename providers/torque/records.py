@@ -121,8 +121,9 @@ def status(job: Attributes) -> JobStatus:
             held=held,
         )
     exit_status = int(job["exit_status"]) if "exit_status" in job else None
-    state, code, number, reason, own = end(exit_status, started is not None, _overran(job))
-    if _UNMET.search(comment) or (waits_for and exit_status is not None and started is None):
+    ran = started is not None or "exec_host" in job  # older versions give no time
+    state, code, number, reason, own = end(exit_status, ran, _overran(job))
+    if _UNMET.search(comment) or (waits_for and exit_status == _SIGNALS + _TERM and not ran):
         state, code, number, reason, own = JobState.CANCELED, None, None, EndReason.DEPENDENCY, ""
         message = comment or f"Torque deleted it: {waits_for} cannot be met"
     return JobStatus(

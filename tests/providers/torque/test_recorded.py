@@ -227,6 +227,16 @@ def test_a_started_job_without_an_exit_status_is_lost_until_its_exit_file_says_m
     assert (record.status.state, record.status.reason) == (F, EndReason.LOST)
 
 
+def test_a_version_that_gives_no_times_and_no_comments_says_the_same() -> None:
+    for name in ("end-all-xml", "ended-xml"):
+        for part in jobs(recorded(name).output.stdout):
+            text = re.sub(r"<(start_time|comp_time|start_count|comment)>.*?</\1>", "", part)
+            [record] = read(document(text.replace("<queue>", "<depend>afterany:0.tq1</depend><queue>"))).values()
+            expected = XML[name][record.id]
+            if record.status.final:
+                assert (record.status.state, record.status.reason) == (expected.state, expected.reason)
+
+
 def test_the_order_of_the_fields_and_further_ones_do_not_matter() -> None:
     for name, expected in XML.items():
         for part in jobs(recorded(name).output.stdout):
