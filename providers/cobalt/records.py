@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
@@ -98,6 +99,7 @@ def read_queue(block: str) -> Queue:
     )
 
 
+@lru_cache(maxsize=4096)
 def nodes(location: str) -> str:
     """The nodes by name: Cray's numbers `1001-1002` are nid01001,nid01002; other names stay as they are."""
     if re.fullmatch(r"\d[\d,-]*", location):
@@ -116,8 +118,16 @@ def _fields(block: str, last: str = COLUMNS[-1]) -> dict[str, str]:
 
 def _time(text: str) -> float | None:
     """`Thu Nov 05 17:29:30 2020 +0000 (UTC)`, in the zone that it names."""
+    clock = re.fullmatch(r"(\w+ \w+ +\d+ \d\d):(\d\d):(\d\d) (\d{4} [+-]\d{4})( \(.*\))?", text)
+    hour = None if clock is None else _hour(f"{clock[1]} {clock[4]}")
+    return None if clock is None or hour is None else hour + int(clock[2]) * 60 + int(clock[3])
+
+
+@lru_cache(maxsize=1024)
+def _hour(text: str) -> float | None:
+    """`Thu Nov 05 17 2020 +0000`: ten thousand jobs have few different hours."""
     try:
-        return datetime.strptime(text.partition(" (")[0], "%a %b %d %H:%M:%S %Y %z").timestamp()
+        return datetime.strptime(text, "%a %b %d %H %Y %z").timestamp()
     except ValueError:
         return None
 

@@ -9,6 +9,7 @@ import html
 import re
 import time
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
@@ -202,7 +203,8 @@ def _bytes(text: str) -> float:
 
 # ---- times and queues ------------------------------------------------------------------------------------------
 
-_FORMS = ("%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %H:%M:%S", "%a %b %d %H:%M:%S %Y")
+_CLOCK = re.compile(r"(?<=\d\d):(\d\d):(\d\d)(?:\.\d+)?\b")  # after the hour
+_FORMS = ("%Y-%m-%dT%H:", "%m/%d/%Y %H:", "%a %b %d %H: %Y")
 
 
 def moment(text: str) -> float | None:
@@ -210,14 +212,22 @@ def moment(text: str) -> float | None:
 
     The epoch itself stands for no time. Univa's have milliseconds.
     """
-    if re.fullmatch(r"\d+", text):
+    if text.isdecimal():
         return (int(text) / 1000 if len(text) > 11 else float(text)) or None
+    clock = _CLOCK.search(text)
+    hour = None if clock is None else _hour(f"{text[: clock.start(1)]}{text[clock.end() :]}")
+    seconds = None if clock is None or hour is None else hour + int(clock[1]) * 60 + int(clock[2])
+    return seconds if seconds is not None and seconds > 86400 else None
+
+
+@lru_cache(maxsize=1024)
+def _hour(text: str) -> float | None:
+    """The same without minutes and seconds: ten thousand jobs have few different hours."""
     for form in _FORMS:
         try:
-            seconds = time.mktime(time.strptime(re.sub(r"(:\d\d)\.\d+", r"\1", text), form))
+            return time.mktime(time.strptime(text, form))
         except (ValueError, OverflowError):
             continue
-        return seconds if seconds > 86400 else None
     return None
 
 

@@ -39,8 +39,11 @@ TAG = "PSIJ_JOB_TAG"  # the variable in which our tag is, by which a job is reco
 
 # ---- text to pieces --------------------------------------------------------------------------------------------
 
-_JOB = re.compile(r"<Job>(.*?)</Job>", re.DOTALL)
-_ELEMENT = re.compile(r"<([A-Za-z_][\w.-]*)(?:\s[^<>]*)?>(.*?)</\1>", re.DOTALL)
+_USED = re.compile(
+    "<(Job_Id|Job_Owner|Variable_List|Output_Path|ctime|job_state|comment|depend|start_time|start_count|Hold_Types"
+    "|exec_host|exit_status|comp_time)>([^<]*)<"
+)
+_WALL_TIME = re.compile(r"<(Resource_List|resources_used)>(?:<(?!/\1).*?)?<walltime>([^<]*)<")
 
 
 def jobs(text: str) -> Iterator[str]:
@@ -52,17 +55,14 @@ def jobs(text: str) -> Iterator[str]:
     begun = max(text.count("<?xml"), text.count("<Data>"), bool(text.strip()))
     if begun > text.count("</Data>"):
         raise Unavailable("qstat's answer is cut short", output=text[-500:], hint="it is asked again later")
-    return (match[1] for match in _JOB.finditer(text))
+    return (xml for xml, end, _ in (piece.partition("</Job>") for piece in text.split("<Job>")[1:]) if end)
 
 
-def attributes(xml: str, prefix: str = "") -> dict[str, str]:
-    """The attributes in the XML of a job. Characters that XML forbids, in a variable's value, do no harm."""
-    found: dict[str, str] = {}
-    for name, value in _ELEMENT.findall(xml):
-        if value.startswith("<"):
-            found = attributes(value, f"{prefix}{name}.") | found
-        else:
-            found.setdefault(f"{prefix}{name}", unescape(value))
+def attributes(xml: str) -> dict[str, str]:
+    """Those attributes in the XML of a job that are used here."""
+    found = {f"{part}.walltime": value for part, value in _WALL_TIME.findall(xml)}
+    for name, value in _USED.findall(xml):
+        found.setdefault(name, unescape(value) if "&" in value else value)
     return found
 
 
