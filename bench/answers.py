@@ -76,7 +76,7 @@ SAMPLES: Mapping[str, Sample] = {
         lambda number: f"{number}.0",
     ),
     "lsf": Sample(
-        "documented/lsf/running.txt",
+        "documented/lsf/bjobs/running.txt",
         r"205\^[^\n]*\n",
         r"^205",
         head="JOBID^JOBINDEX^STAT^EXIT_CODE^EXIT_REASON^SUBMIT_TIME^START_TIME^FINISH_TIME^EXEC_HOST^OUTPUT_FILE"
