@@ -18,29 +18,9 @@ Ad = Mapping[str, Any]
 
 #: What is asked of each job.
 ATTRIBUTES = (
-    "ClusterId",
-    "ProcId",
-    "TotalSubmitProcs",
-    "JobStatus",
-    "LastJobStatus",
-    "ExitCode",
-    "ExitBySignal",
-    "ExitSignal",
-    "HoldReason",
-    "HoldReasonCode",
-    "LastHoldReason",
-    "LastHoldReasonCode",
-    "RemoveReason",
-    "QDate",
-    "JobCurrentStartDate",
-    "CompletionDate",
-    "EnteredCurrentStatus",
-    "NumJobStarts",
-    "RemoteHost",
-    "LastRemoteHost",
-    "JobBatchName",
-    "Out",
-    "AllowedJobDuration",
+    "ClusterId,ProcId,TotalSubmitProcs,JobStatus,LastJobStatus,ExitCode,ExitBySignal,ExitSignal,HoldReason,HoldReasonCode"
+    ",LastHoldReason,LastHoldReasonCode,RemoveReason,QDate,JobCurrentStartDate,CompletionDate,EnteredCurrentStatus"
+    ",NumJobStarts,RemoteHost,LastRemoteHost,JobBatchName,Out,AllowedJobDuration"
 )
 
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = range(1, 8)

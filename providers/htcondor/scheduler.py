@@ -25,7 +25,7 @@ from .records import ATTRIBUTES, ads, past_ads, read_end, read_job
 
 _MARK = "#HTCONDOR "
 _RANGE = re.compile(r"^(\d+)\.(\d+) - \1\.(\d+)[ \t\r]*$", re.MULTILINE)
-_JSON = ("-json", "-attributes", ",".join(ATTRIBUTES))
+_JSON = ("-json", "-attributes", ATTRIBUTES)
 _CLOCKS_S = 3600  # by which the schedd's clock may differ from ours
 #: The variables that choose a schedd and a pool; others are credentials.
 _PLACES = ("CONDOR_CONFIG", "_CONDOR_CONDOR_HOST", "_CONDOR_COLLECTOR_HOST", "_CONDOR_SCHEDD_HOST")
@@ -45,7 +45,15 @@ class HTCondorScheduler(Scheduler):
         "SINGULARITY_CACHEDIR",
     )
     node_env = ("*",)  # no login shell runs before the script
-    stopgaps = ("TMPDIR=/tmp", "TEMP=/tmp", "TMP=/tmp")
+    stopgaps = (
+        "TMPDIR=/tmp",
+        "TEMP=/tmp",
+        "TMP=/tmp",
+        *(
+            f"{name}=*"
+            for name in ("*_NUM_THREADS", "GOMAXPROCS", "PYTHON_CPU_COUNT", "ROOT_MAX_THREADS", "CUBACORES")
+        ),
+    )
     executable_script = True
     history_is_dear = True  # it is a file that is read from its end
     chunk = 1000

@@ -46,6 +46,9 @@ psij_same_id() { [ "$1" = "$2" ]; }
 psij_nodes() {
   :
   hostname >"$PSIJ_NODEFILE"
+  for psij_name in OMP MKL OPENBLAS NUMEXPR JULIA TF; do  # HTCondor says all CPUs of the job, which is for one rank
+    export "${psij_name}_NUM_THREADS"=2
+  done
   # HTCondor sends TERM to this script alone, and KILL much later: it is handed on to all processes of the job.
   psij_on_term='trap : TERM INT; kill -s TERM 0'
 }

@@ -132,6 +132,23 @@ class TestLife(Here, Life):
         ends = [job.wait(PATIENCE_S) for job in (*running, held, never)]
         assert [(end.state, end.reason) for end in ends] == [(JobState.CANCELED, None)] * 4
 
+    def test_the_number_of_threads_is_that_of_the_prompt_or_of_the_ranks_share(
+        self, manager: Remote, executor: BatchSchedulerExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+        text = 'echo "$MKL_NUM_THREADS"'
+        alone = executor.submit(self.job(text, cpus_per_rank=3))
+        shared = executor.submit(self.job(text, ranks_per_node=2, cpus_per_rank=2, job_mode="script"))
+        monkeypatch.setenv("MKL_NUM_THREADS", "77")
+        chosen = executor.submit(self.job(text, cpus_per_rank=3))
+        assert [job.result(PATIENCE_S) for job in (alone, shared, chosen)] == ["3\n", "2\n", "77\n"]
+
+    def test_a_script_that_is_copied_to_the_host_finds_its_folder(
+        self, manager: Remote, executor: BatchSchedulerExecutor
+    ) -> None:
+        job = executor.submit(self.job("pwd", parameters={"should_transfer_files": "YES"}))
+        assert job.result(PATIENCE_S).strip() == str(Path.cwd())
+
     def test_inside_a_job_its_slot_is_known(self, manager: Remote, executor: BatchSchedulerExecutor) -> None:
         text = (
             "python -c 'from psij_parsl import NodeResources as R; r = R.discover(); n = r.allocation.nodes[0];"
