@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ASK_S = 5.0
-#: Submit commands that are one manager's alone, for managers that may have no platform here.
-_OTHERS: Mapping[str, str] = {"bsub": "LSF", "condor_submit": "HTCondor", "oarsub": "OAR"}
+#: Submit commands that are one manager's alone, for managers that have no platform here.
+_OTHERS: Mapping[str, str] = {"llsubmit": "LoadLeveler", "pjsub": "Fujitsu's Technical Computing Suite"}
 
 
 class Manager(NamedTuple):

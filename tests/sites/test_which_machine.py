@@ -348,7 +348,7 @@ def test_where_no_manager_is_nothing_is_said(root: Path) -> None:
     assert psij_here("render", "--", "true").stderr == ""
 
 
-@pytest.mark.parametrize(("commands", "says", "product"), [(("oarsub",), "Torque", "OAR")])
+@pytest.mark.parametrize(("commands", "says", "product"), [(("llsubmit",), "Torque", "LoadLeveler")])
 def test_a_manager_that_we_have_no_platform_for_is_named(
     root: Path, put: Callable[..., Path], commands: tuple[str, ...], says: str, product: str
 ) -> None:
