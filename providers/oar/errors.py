@@ -20,6 +20,9 @@ ERROR_PATTERNS = (
         accepted=True,
         hint="OAR's server does not answer, but the job is in its database; it is looked for before it is sent again",
     ),
+    ErrorPattern(  # oardel: the request is in the database
+        r"Could not connect to the socket", transient=True, hint="OAR's server does not answer"
+    ),
     ErrorPattern(
         rf"DBI connect\(|DB connection error|[Cc]ould not connect to server|{UNREACHABLE}",
         transient=True,

@@ -36,6 +36,17 @@ CORES = 8
 _PASSWORD = "tests"  # of a database that only this run's network can reach
 #: Run on each node around a job, to make its cpuset. Without one, `oarsh` would take nobody for the job's owner.
 _NO_CPUSETS = "/etc/oar/no_cpusets.pl"
+#: Tells on stderr which of the nodes that it is given do not answer. Debian's own logs in on each, for each job.
+_ALIVE = "/etc/oar/alive.sh"
+_ALIVE_TEXT = """#!/bin/bash
+for node; do (: </dev/tcp/$node/6667) 2>/dev/null || echo "$node" >&2; done
+"""
+#: OAR logs in on nodes several times for each job: by one connection, or that would be most of what a job costs.
+_SSH_CONFIG = """
+ControlMaster auto
+ControlPath /run/oar-ssh/%h
+ControlPersist 3600
+"""
 #: What differs from Debian's oar.conf; None: not set. Times in seconds.
 _SETTINGS: Mapping[str, str | None] = {
     "DB_BASE_PASSWD": _PASSWORD,
@@ -43,6 +54,9 @@ _SETTINGS: Mapping[str, str | None] = {
     "SERVER_HOSTNAME": "127.0.0.1",
     "CPUSET_PATH": None,
     "JOB_RESOURCE_MANAGER_FILE": _NO_CPUSETS,
+    "PINGCHECKER_SENTINELLE_SCRIPT_COMMAND": None,
+    "PINGCHECKER_GENERIC_COMMAND": _ALIVE,
+    "SCHEDULER_TIMEOUT": "600",  # on a busy machine: a queue whose scheduler is late is stopped for ever
     "SCHEDULER_JOB_SECURITY_TIME": "1",
     "SCHEDULER_MIN_TIME_BETWEEN_2_CALLS": "0",
     "SCHEDULER_GANTT_HOLE_MINIMUM_TIME": "5",
@@ -99,8 +113,9 @@ class OAR(Manager):
         for node in NODES:
             if self.hosts.daemon(_sshd(node)) is None:
                 self.start_node(node)
-        if self.hosts.paused_daemons():
-            self.resume_master()
+        self.resume_master()
+        # What OAR found dead it suspects until an administrator says otherwise.
+        self._sql("oar", "-c", "update resources set state = 'Alive', next_state = 'UnChanged'")
         if not self._server():
             self.start_master()
 
@@ -145,8 +160,15 @@ class OAR(Manager):
         lines += [f'{name}="{value}"' for name, value in _SETTINGS.items() if value is not None]
         path.write_text("\n".join([*lines, ""]))
         Path(_NO_CPUSETS).write_text("exit(0);\n")
+        Path(_ALIVE).write_text(_ALIVE_TEXT)
+        Path(_ALIVE).chmod(0o755)
+        with Path("/var/lib/oar/.ssh/config").open("a") as config:
+            config.write(_SSH_CONFIG)
+        Path("/run/oar-ssh").mkdir(mode=0o700)
+        shutil.chown("/run/oar-ssh", "oar")
         path = Path("/etc/oar/sshd_config")
-        path.write_text(re.sub(r"(?m)^(UsePrivilegeSeparation|KeepAlive|Protocol) .*$", "", path.read_text()))
+        text = re.sub(r"(?m)^(UsePrivilegeSeparation|KeepAlive|Protocol) .*$", "", path.read_text())
+        path.write_text(f"{text}\nMaxSessions 1000\n")
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
 
     def _start_database(self) -> None:

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow
 class TestOAR(PlatformContract):
     """OAR with a core for each resource, and without cpusets."""
 
+    tried, version = "real", "OAR 2.5.9"
     must_have = ("nodes",)
+    array_size = 12  # each costs OAR a second or more
     samples = {
         "core_property": "core",
         "gpu_property": "gpudevice",

@@ -389,7 +389,7 @@ def test_cancelling_names_the_unknown(name: str, unknown: set[str]) -> None:
 
 def test_a_cancel_that_the_server_did_not_hear_is_carried_out_later(caplog: pytest.LogCaptureFixture) -> None:
     text = "Deleting the job = 8 ...REGISTERED.\n"
-    output = Output(("oardel", "8"), 2, text, "Connection refused\n")
+    output = Output(("oardel", "8"), 2, text, "Could not connect to the socket 127.0.0.1:6666\n")
     assert not OARScheduler(run=Replay(lambda argv: output)).qdel(["8"])
     assert "8 is out of reach" in caplog.text
 
