@@ -27,7 +27,12 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_nodes": 2, "wall_time_min": 60, "queue": "debug", "project": "chem"},
     ),
     "cobalt": ("-N 2 -A chem -X attrs=mcdram=flat", {"num_nodes": 2, "project": "chem", "attrs": "mcdram=flat"}),
+    "flux": (
+        "-N 2 -q batch -A chem -X urgency=20",
+        {"num_nodes": 2, "queue": "batch", "project": "chem", "urgency": "20"},
+    ),
     "frontier": ("-N 2 -A chem -X qos=debug", {"num_nodes": 2, "project": "chem", "qos": "debug"}),
+    "gridengine": ("-q all.q -A chem -X node_pe=smp", {"queue": "all.q", "project": "chem", "node_pe": "smp"}),
     "htcondor": ("-A chem -X vacate_s=30", {"project": "chem", "vacate_s": 30}),
     "laptop": ("--max-blocks 2 -t 1h", {"max_blocks": 2, "wall_time_min": 60}),
     "lsf": ("-N 2 -q normal -X slots_per_node=8", {"num_nodes": 2, "queue": "normal", "slots_per_node": 8}),
@@ -35,6 +40,7 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
         "-q standard-g -A p_1 -X gpus_per_node=8",
         {"queue": "standard-g", "project": "p_1", "gpus_per_node": "8"},
     ),
+    "oar": ("-N 2 -A chem -X core_property=core", {"num_nodes": 2, "project": "chem", "core_property": "core"}),
     "pbspro": (
         "-N 2 -q workq -X ncpus=8 --mode mpi",
         {"num_nodes": 2, "queue": "workq", "ncpus": 8, "job_mode": "mpi"},
@@ -48,6 +54,7 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
         {"queue": "debug", "project": "chem", "workers_per_node": 2},
     ),
     "slurm": ("-N 2 --launcher mpich --max-blocks 3", {"num_nodes": 2, "launcher": "mpich", "max_blocks": 3}),
+    "torque": ("-N 2 -q batch -A chem -X ppn=8", {"num_nodes": 2, "queue": "batch", "project": "chem", "ppn": 8}),
 }
 
 

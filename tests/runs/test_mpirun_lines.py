@@ -481,9 +481,12 @@ def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) ->
         "slurm": "srun",
         "pbspro": "mpiexec",
         "torque": "mpiexec",
-        "lsf": "jsrun",
+        "lsf": "mpiexec",  # a machine with jsrun says so in its site file
         "flux": "flux",
         "cobalt": "aprun",
+        "gridengine": "mpiexec",
+        "htcondor": "mpiexec",
+        "oar": "mpiexec",
     }
     assert {name: select_launch_method(laptop, platform=name).name for name in usual} == usual
 
