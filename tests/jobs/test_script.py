@@ -166,7 +166,7 @@ def test_what_is_the_users_stands_first_and_together(name: str) -> None:
         setup="module load x",
         environment={"SECRET": "of mine", "OTHER": "1"},
     )
-    text = script(name, job if name in ("htcondor", "local") else job.with_(**PLAIN))  # these two have one node
+    text = script(name, job if name in ("htcondor", "local") else job.with_(**PLAIN))  # these two have no queues
     options, mine, ours = re.split(r"(?m)^# ---- (?:your job|psij-parsl: nothing below is yours.*) ----\n", text)
     assert options.splitlines()[0] == "#!/bin/bash"
     assert mine.splitlines() == [

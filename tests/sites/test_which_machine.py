@@ -481,6 +481,30 @@ def test_another_managers_commands_are_not_installed(root: Path, put: Callable[.
     assert not (folder / "called").exists()
 
 
+#: The platforms whose commands are qsub, qstat and qdel, and what these say.
+OF_PBS = {"pbspro": "PBS Pro", "gridengine": "Grid Engine", "torque": "Torque", "cobalt": "Cobalt"}
+
+
+@pytest.mark.parametrize("first", OF_PBS)
+def test_on_a_host_with_the_commands_of_four_managers_each_platform_knows_its_own(
+    root: Path, put: Callable[..., Path], first: str
+) -> None:
+    """Those that stand first on PATH are one platform's; the other platforms say whose they are."""
+    order = (*(name for name in OF_PBS if name != first), first)
+    more = {"gridengine": ("qacct", "qconf")}
+    folders = {name: put((*PBS, *more.get(name, ())), OF_PBS[name], f"{name}/bin") for name in order}
+    listed = {row["name"]: row for row in json.loads(psij_here("platform", "list", "--json").stdout)}
+    _, rows = doctor()
+    for name, product in OF_PBS.items():
+        if name == first:
+            assert listed[name]["installed"], listed[name]
+            assert ", not " not in rows[f"platform {name}"][1]
+        else:
+            whose = f"the qsub at {folders[first]}/qsub is {OF_PBS[first]}'s, not {product}'s"
+            assert listed[name]["error"] == whose
+            assert whose in rows[f"platform {name}"][1]
+
+
 # ---- the doctor ------------------------------------------------------------------------------------------------
 
 
