@@ -15,6 +15,11 @@ ERROR_PATTERNS = (
         client=True,
         hint="`psij-run render` shows what it refused",
     ),
+    ErrorPattern(
+        r"unable to sync state with remote execd",
+        transient=True,
+        hint="its node does not answer: wait for it, or have an administrator delete the job with `qdel -f ID`",
+    ),
     ErrorPattern(  # the request was sent, and no answer came
         r"failed receiving gdi request|got (syncron message )?re(ad|ceive)\b.*(error|timeout)|[Tt]imed? ?out"
         r"|connection (was )?(closed|reset)|closing .*connection",

@@ -91,8 +91,8 @@ class GridEngineScheduler(Scheduler):
     error_patterns = ERROR_PATTERNS
 
     def submit_argv(self, script: Path) -> Sequence[str]:
-        """`-sync n`: a site's or a user's defaults might have qsub wait for the job's end."""
-        return ["qsub", "-terse", "-sync", "n", str(script)]
+        """Where the defaults of a site or user say `-sync y`, qsub waits for the job's end; no option undoes that."""
+        return ["qsub", "-terse", str(script)]
 
     def job_id(self, stdout: str) -> str:
         """The number; the range of an array's tasks follows it."""
@@ -133,6 +133,10 @@ class GridEngineScheduler(Scheduler):
     def ended_ids(self, output: Output) -> set[str]:
         """As in the base class. They are those that are being deleted."""
         return set(re.findall(r"job (?:task )?(\d+(?:\.\d+)?) is already in deletion", output.text))
+
+    def later_ids(self, output: Output) -> set[str]:
+        """As in the base class. Grid Engine sends the signal again until the node is back."""
+        return set(re.findall(r'unable to sync state with remote execd for .* "?(\d+(?:\.\d+)?)"?', output.text))
 
     def hold_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["qhold", *ids]

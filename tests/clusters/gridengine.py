@@ -82,11 +82,16 @@ class GridEngine(Manager):
             self.hosts.resume(name)
         self.defaults("")
         self.start_master()
-        self.admin(["qdel", "-f", "-u", "*"], check=False)
         for node in NODES:
             self.start_node(node)
-        self.hosts.wait(lambda: not self.admin(["qstat", "-u", "*"]), 60.0, "an empty queue")
+        self.hosts.wait(self._emptied, 60.0, "an empty queue")
         self._wait_for_nodes()
+
+    def _emptied(self) -> bool:
+        """Delete all jobs; say whether there are none. The master may die of it, if a node has died just then."""
+        self.start_master()
+        self.admin(["qdel", "-f", "-u", "*"], check=False)
+        return not self.admin(["qstat", "-u", "*"])
 
     def stop_master(self) -> None:
         self.hosts.end_daemon("qmaster", signal.SIGTERM)

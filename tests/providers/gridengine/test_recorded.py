@@ -455,6 +455,14 @@ def test_a_cancel_that_did_not_get_through_is_told(name: str) -> None:
         scheduler(name).qdel(["1198"])
 
 
+def test_a_cancel_that_waits_for_a_node_is_told_with_the_way_out(caplog: pytest.LogCaptureFixture) -> None:
+    """As Grid Engine said it of a node that had died just then."""
+    said = 'alice unable to sync state with remote execd for the deletion of job "5"\n'
+    asked = GridEngineScheduler(run=Replay(lambda argv: Output(tuple(argv), 1, said, "")))
+    assert asked.qdel(["5"]) == set()
+    assert "qdel -f" in caplog.text
+
+
 def test_a_job_that_is_gone_from_qstat_is_asked_of_qacct_once_with_all_others() -> None:
     def answer(argv: Sequence[str]) -> Output:
         name = "history.qacct-m-o" if argv[0] == "qacct" else "empty.qstat-xml"
