@@ -11,6 +11,7 @@ Four properties shape this module:
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,13 +49,7 @@ class OARScheduler(Scheduler):
     def submit_argv(self, script: Path) -> Sequence[str]:
         """As in the base class. `-d` is the directory in which OAR starts the script."""
         plain = _PLAIN_PATH.fullmatch(str(script)) is not None
-        return [
-            "oarsub",
-            "-d",
-            str(script.parent) if plain else "/",
-            "-S",
-            str(script) if plain else _pattern(script),
-        ]
+        return ["oarsub", "-d", str(script.parent) if plain else "/", "-S", str(script) if plain else _quoted(script)]
 
     def job_id(self, stdout: str) -> str:
         """The array's id, where there is one. -5 is none."""
@@ -118,12 +113,12 @@ def _in_full(ids: Sequence[str]) -> Query:
     return Query(["oarstat", "-f", "-J", *(word for job_id in ids for word in ("-j", job_id))], read_job, jobs)
 
 
-def _pattern(script: Path) -> str:
-    """A path with odd characters as a shell's pattern, without blanks or quotes, for `oarsub` can carry neither.
+def _quoted(script: Path) -> str:
+    """A path with odd characters as a word for a POSIX shell. There is no blank in it, where `oarsub` would cut it.
 
-    Our id in it sees to it that no other file matches.
+    No pattern: the shell that reads the script for `oarsub` is the user oar's, who cannot list the folder.
     """
-    odd = re.compile(
-        r"[^\x00-\x7f]+|[^A-Za-z0-9_./+=:@%,-]"
-    )  # what is not ASCII may be one character there, or several
-    return odd.sub(lambda match: "?" if match[0].isascii() else "*", str(script))
+    octal = "".join(
+        chr(byte) if _PLAIN_PATH.fullmatch(chr(byte)) else f"\\0{byte:03o}" for byte in os.fsencode(script)
+    )
+    return f"\"$(printf${{IFS}}%b${{IFS}}'{octal}')\""

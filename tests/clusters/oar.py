@@ -41,12 +41,6 @@ _ALIVE = "/etc/oar/alive.sh"
 _ALIVE_TEXT = """#!/bin/bash
 for node; do (: </dev/tcp/$node/6667) 2>/dev/null || echo "$node" >&2; done
 """
-#: OAR logs in on nodes several times for each job: by one connection, or that would be most of what a job costs.
-_SSH_CONFIG = """
-ControlMaster auto
-ControlPath /run/oar-ssh/%h
-ControlPersist 3600
-"""
 #: What differs from Debian's oar.conf; None: not set. Times in seconds.
 _SETTINGS: Mapping[str, str | None] = {
     "DB_BASE_PASSWD": _PASSWORD,
@@ -162,10 +156,6 @@ class OAR(Manager):
         Path(_NO_CPUSETS).write_text("exit(0);\n")
         Path(_ALIVE).write_text(_ALIVE_TEXT)
         Path(_ALIVE).chmod(0o755)
-        with Path("/var/lib/oar/.ssh/config").open("a") as config:
-            config.write(_SSH_CONFIG)
-        Path("/run/oar-ssh").mkdir(mode=0o700)
-        shutil.chown("/run/oar-ssh", "oar")
         path = Path("/etc/oar/sshd_config")
         text = re.sub(r"(?m)^(UsePrivilegeSeparation|KeepAlive|Protocol) .*$", "", path.read_text())
         path.write_text(f"{text}\nMaxSessions 1000\n")

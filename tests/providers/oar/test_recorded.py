@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -414,12 +415,16 @@ def test_the_version_tells_whose_command_it_is() -> None:
     assert re.search(OARScheduler.probe_answer, recorded("version").output.stdout)
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("/home/a/jobs/0g5z3kw1ab/script.sh", ("/home/a/jobs/0g5z3kw1ab", "/home/a/jobs/0g5z3kw1ab/script.sh")),
-        ("/sp ool/it's/né€/x*/s.sh", ("/", "/sp?ool/it?s/n*/x?/s.sh")),
-    ],
-)
-def test_an_odd_path_of_the_script_is_a_pattern_without_blanks(path: str, words: tuple[str, str]) -> None:
-    assert OARScheduler().submit_argv(Path(path)) == ["oarsub", "-d", words[0], "-S", words[1]]
+def test_a_plain_path_of_the_script_stands_as_it_is() -> None:
+    folder = "/home/a/jobs/0g5z3kw1ab"
+    assert OARScheduler().submit_argv(Path(f"{folder}/s.sh")) == ["oarsub", "-d", folder, "-S", f"{folder}/s.sh"]
+
+
+@pytest.mark.parametrize("path", ["/sp ool/it's/n\u00e9\u20ac/x*/s.sh", "/a\\b%j/$HOME/`id`/#/-rf/~", "/tab\there"])
+def test_a_shell_reads_an_odd_path_of_the_script_from_one_word_without_blanks(path: str) -> None:
+    *options, word = OARScheduler().submit_argv(Path(path))
+    assert options == ["oarsub", "-d", "/", "-S"]
+    assert word.split() == [word]
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "-c", f"printf %s {word}"], capture_output=True, text=True, check=True)
+        assert done.stdout == path
