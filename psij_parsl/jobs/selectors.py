@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 
-from ..errors import InvalidRequest, PluginError, UnknownJob
+from ..errors import Error, InvalidRequest, UnknownJob
 from ..platforms.registry import platform as find_platform
 from .record import JobPart, JobRecord
 from .record_lines import Records, is_open, record_of
@@ -133,10 +133,10 @@ class _Lookup:
 
 
 def _comparison(platform_name: str) -> Callable[[str, str], bool]:
-    """How a platform compares two ids; exactly, where it cannot be loaded."""
+    """How a platform compares two ids; exactly, where it cannot be loaded or is set up for several clusters."""
     try:
         return find_platform(platform_name).scheduler_class().same_id
-    except PluginError:
+    except Error:
         return str.__eq__
 
 

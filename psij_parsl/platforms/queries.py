@@ -104,9 +104,10 @@ class Query:
     `split` cuts the output into pieces, and `parse` makes a record of each. It returns None for a piece without
     information, and may raise for one that it cannot read: only that record is lost. Without a `split` each line is a
     piece, and a last line that has no line break, and is none that `whole` matches, was cut short: it is not read.
-    `answers` are the exit codes with which the output counts as an answer. A query with a `name` is not sent again after an error that is
-    `ErrorPattern.permanent`. `unknown` matches the lines in which the command reports unknown ids, for a command that
-    fails when all ids are unknown: output of such lines alone is an answer without records, whatever the exit code.
+    `answers` are the exit codes with which the output counts as an answer. A query with a `name` is not sent again
+    after an error that is `ErrorPattern.permanent`. `unknown` matches the lines in which the command reports unknown
+    ids, for a command that fails when all ids are unknown: output of such lines alone is an answer without records,
+    whatever the exit code.
     """
 
     argv: Sequence[str]
