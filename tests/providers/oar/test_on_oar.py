@@ -76,6 +76,9 @@ class TestNodes(Here, OnRealManager):
 
 
 class TestTwoNodes(Here, TwoNodes):
+    launchers = (
+        "openmpi",
+    )  # Hydra starts all ranks on the first of these nodes, both of which have loopback addresses
     environment = {**real_mpis.ENVIRONMENT, **BY_OARSH}
 
 
