@@ -6,6 +6,11 @@ from psij_parsl.platforms.queries import ErrorPattern
 from psij_parsl.platforms.tools import UNREACHABLE
 
 ERROR_PATTERNS = (
+    ErrorPattern(  # qsub exits with 1, and yet has submitted it: no host is up just now, say
+        r"(?m)^Unable to run job: warning: ",
+        accepted=True,
+        hint="Grid Engine has a warning, and may have taken it; it is looked for before it is sent again",
+    ),
     ErrorPattern(  # qacct's usage text follows, which matches other patterns: an old one, without -m
         r"(?m)^usage: qacct", permanent=True
     ),
@@ -21,7 +26,7 @@ ERROR_PATTERNS = (
         hint="its node does not answer: wait for it, or have an administrator delete the job with `qdel -f ID`",
     ),
     ErrorPattern(  # the request was sent, and no answer came
-        r"failed receiving gdi request|got (syncron message )?re(ad|ceive)\b.*(error|timeout)|[Tt]imed? ?out"
+        r"failed receiving gdi request|got (syncron message )?re(ad|ceive)\b.*(error|timeout)|\b[Tt]imed out\b|\b[Tt]ime-?out\b"
         r"|connection (was )?(closed|reset)|closing .*connection",
         transient=True,
         accepted=True,

@@ -17,15 +17,15 @@ from psij_parsl.states import EndReason, JobState, JobStatus
 
 Fields = Mapping[str, str]
 
-_LETTERS = frozenset(
-    "dhtrRsSTqwE"
-)  # deletion, hold, transfer, running, Restarted, suspended (3), queued, waiting, Error
+#: Deletion, hold, transfer, running, Restarted, suspended (3), queued, waiting, Error; Univa's: N (suspended) and
+#: P (preempted, among the jobs that wait).
+_LETTERS = frozenset("dhtrRsSTqwENP")
 _RUNNING = frozenset("trsST")
 RESCHEDULED = frozenset((24, 25))  # failure codes of an attempt that was no end
 _RAN = frozenset((0, 12, 13, 14, 15, 16, 30))  # the job's own end; what failed was cleaning up, or it exited with 100
 _KILLED = frozenset((17, 100))
 _LIMIT = 37  # wall time, CPU time or memory
-_NODE = frozenset((18, 19, 20))  # its shepherd, the process that watches it, died
+_NODE = frozenset((18, 19, 20, 21, 22))  # its shepherd, the process that watches it, died; the node forgot the job
 _TAG = re.compile(r"(?:^|\.)(psij\.[0-9a-z]+)$")  # at the end of the name
 _NONE = ("", "NONE", "undefined")
 
@@ -85,9 +85,10 @@ def status(letters: str, fields: Fields) -> JobStatus:
         message = "Grid Engine could not start it, or it asked for that by exit code 100"
     elif kinds & _RUNNING and kinds <= _LETTERS:
         state = JobState.ACTIVE
-        message = "suspended" if kinds & set("sST") else ""
-    elif "q" in kinds and kinds <= _LETTERS:
+        message = "suspended" if kinds & set("sSTN") else ""
+    elif kinds & set("qNP") and kinds <= _LETTERS:
         state = JobState.QUEUED
+        message = "preempted" if kinds & set("NP") else ""
     waits_for = fields.get("predecessor_jobs", "")
     if state is JobState.QUEUED and waits_for:
         message = f"waits for {waits_for}"
@@ -151,11 +152,7 @@ def read_ended(fields: Fields) -> SchedulerRecord | None:
     state, signal, reason, exit_code = JobState.FAILED, None, None, None
     if fields.get("deleted_by", "") not in _NONE:  # Univa's
         state, explanation = JobState.CANCELED, f"deleted by {fields['deleted_by']}"
-    elif (
-        number == code == 0
-        and fields.get("ru_minflt") == "0"
-        and fields.get("ru_maxrss", "0.000").startswith("0.000")
-    ):
+    elif number == code == 0 and fields.get("ru_minflt") == "0" and not _bytes(fields.get("ru_maxrss", "0")):
         # No process has so little: its node has told nothing, and an administrator took the job out of the books.
         state, explanation = JobState.CANCELED, "deleted by force"
     elif number in _RAN:
@@ -204,16 +201,16 @@ def _bytes(text: str) -> float:
 # ---- times and queues ------------------------------------------------------------------------------------------
 
 _CLOCK = re.compile(r"(?<=\d\d):(\d\d):(\d\d)(?:\.\d+)?\b")  # after the hour
-_FORMS = ("%Y-%m-%dT%H:", "%m/%d/%Y %H:", "%a %b %d %H: %Y")
+_FORMS = ("%Y-%m-%dT%H:", "%Y-%m-%d %H:", "%m/%d/%Y %H:", "%a %b %d %H: %Y")
 
 
 def moment(text: str) -> float | None:
     """A time in this host's zone, in any of the forms of Grid Engine's descendants; None if there is none.
 
-    The epoch itself stands for no time. Univa's have milliseconds.
+    The epoch itself stands for no time. Univa's have milliseconds, and those of the open cluster scheduler microseconds.
     """
     if text.isdecimal():
-        return (int(text) / 1000 if len(text) > 11 else float(text)) or None
+        return int(text) / (1_000_000 if len(text) > 14 else 1000 if len(text) > 11 else 1) or None
     clock = _CLOCK.search(text)
     hour = None if clock is None else _hour(f"{text[: clock.start(1)]}{text[clock.end() :]}")
     seconds = None if clock is None or hour is None else hour + int(clock[1]) * 60 + int(clock[2])

@@ -30,7 +30,7 @@ from .records import jobs, past_jobs, queues, read_end, read_ended, read_job, re
 _MASTERS = "qacct -m"
 #: `123` and `123.1-10:1`, alone on a line, and the sentence that a wrapper which drops -terse leaves.
 _ANSWER = re.compile(
-    r"^(?:(\d+)(?:\.\d+-\d+:\d+)?|Your job(?:-array)? (\d+)(?:\.\d+-\d+:\d+)? \(.*\) has been submitted)\s*$",
+    r"^(?:(\d+)(?:\.\d+-\d+:\d+)?|Your job(?:-array)? (\d+)(?:\.\d+-\d+:\d+)? \(.*\) has been submitted\.?)\s*$",
     re.MULTILINE,
 )
 _NOTHING = r"^no jobs running since startup$|accounting: No such file or directory$|^error: job id \S+ not found$"
@@ -113,9 +113,13 @@ class GridEngineScheduler(Scheduler):
         return iter([ids] if ids else [])
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
-        """All jobs of the user: without -m (old ones do not have it), with those of their processes on other nodes."""
+        """All jobs of the user: without -m (old ones do not have it), with those of their processes on other nodes.
+
+        -b leaves out jobs that never started, so a single job is asked for by its id.
+        """
         begin = ["-b", time.strftime("%Y%m%d%H%M.%S", time.localtime(since - _ZONE_S))] if since > _ZONE_S else []
-        everything = ["-o", _user(), *begin, "-j"]
+        submissions = list(dict.fromkeys(map(self.whole, ids)))
+        everything = ["-j", *submissions] if len(submissions) == 1 else ["-o", _user(), *begin, "-j"]
         return (
             Query(["qacct", "-m", *everything], read_ended, past_jobs, name=_MASTERS, unknown=_NOTHING),
             Query(["qacct", *everything], read_ended, past_jobs, unknown=_NOTHING),

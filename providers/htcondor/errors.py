@@ -29,7 +29,7 @@ ERROR_PATTERNS = (
     ),
     ErrorPattern(  # without a reason: the connection was lost while the schedd wrote it down
         r"SECMAN:2\d\d\d|No result found|Failed to commit job submission|Queue transaction failed|[Cc]onnection (reset|closed|timed out)|Broken pipe"
-        r"|Failed to (set|create) \w+|timed? ?out",
+        r"|Failed to (set|create) \w+|\btime-?out\b|\btimed out\b",
         transient=True,
         accepted=True,
         hint="HTCondor may have taken it; it is looked for before it is sent again",
@@ -43,7 +43,8 @@ ERROR_PATTERNS = (
     ErrorPattern(r"(?i)\brequest_?memory =", limit="memory_per_node", hint="see --mem"),
     ErrorPattern(r"(?m)^\s*Requirements = ", limit="requirements", hint="see -X requirements"),
     ErrorPattern(
-        r"(?m)^ERROR: |^condor_submit: |^Usage: condor_submit",
+        r"(?m)^ERROR: .*([Pp]arse|on Line \d+|[Ii]nvalid|[Ff]ailed (submission|to open)|[Nn]o |[Cc]an't (access|open)| must |does not exist)"
+        r"|^condor_submit: |^Usage: condor_submit",
         limit="description",
         client=True,
         hint="`psij-run render` shows what it refused: the lines #HTCONDOR",

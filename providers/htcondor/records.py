@@ -19,7 +19,7 @@ Ad = Mapping[str, Any]
 #: What is asked of each job.
 ATTRIBUTES = (
     "ClusterId,ProcId,TotalSubmitProcs,JobStatus,LastJobStatus,ExitCode,ExitBySignal,ExitSignal,HoldReason,HoldReasonCode"
-    ",LastHoldReason,LastHoldReasonCode,RemoveReason,QDate,JobCurrentStartDate,CompletionDate,EnteredCurrentStatus"
+    ",HoldReasonSubCode,LastHoldReason,LastHoldReasonCode,LastHoldReasonSubCode,RemoveReason,QDate,JobCurrentStartDate,CompletionDate,EnteredCurrentStatus"
     ",NumJobStarts,RemoteHost,LastRemoteHost,JobBatchName,Out,AllowedJobDuration"
 )
 
@@ -37,6 +37,7 @@ DEAD: Mapping[int, EndReason] = {
     # no process; output, input, their streams; directory; hook; event log; account; container
     **dict.fromkeys((6, 7, 8, 9, 10, 14, 19, 22, 23, 35, 45), EndReason.LAUNCH_FAILED),
 }
+_LIMIT, _OF_DISK = 34, 104  # a limit of its host was exceeded: of memory, unless the second code is this
 _SPOOLING = 16  # the hold of a job whose input files are still sent to the schedd
 _BY_SOMEBODY = re.compile(r"^via condor_|\(by user .*\)")
 
@@ -95,6 +96,14 @@ def read_job(piece: Ad | str, *, past: bool = False) -> SchedulerRecord:
     )
 
 
+def _dead(ad: Ad, which: str) -> EndReason | None:
+    """The reason of a hold, the present or the `Last` one; None for one that is no end, or has no word of ours."""
+    hold = _number(ad, f"{which}HoldReasonCode") or 0
+    if hold == _LIMIT and _number(ad, f"{which}HoldReasonSubCode") == _OF_DISK:
+        return None
+    return DEAD.get(int(hold))
+
+
 def read_status(ad: Ad, *, past: bool = False) -> JobStatus:
     """A job's status."""
     native, starts = _number(ad, "JobStatus") or 0, _number(ad, "NumJobStarts") or 0
@@ -104,15 +113,15 @@ def read_status(ad: Ad, *, past: bool = False) -> JobStatus:
     if native == HELD:
         message = _text(ad, "HoldReason")
         hold = _number(ad, "HoldReasonCode") or 0
-        reason, held = DEAD.get(hold), hold not in DEAD and hold != _SPOOLING
-        state = JobState.FAILED if reason else JobState.QUEUED
+        reason, held = _dead(ad, ""), hold not in DEAD and hold != _SPOOLING
+        state = JobState.FAILED if hold in DEAD else JobState.QUEUED
     elif native == REMOVED:
         message = _text(ad, "RemoveReason")
-        dead = DEAD.get(_number(ad, "LastHoldReasonCode") or 0) if ad.get("LastJobStatus") == HELD else None
+        dead = ad.get("LastJobStatus") == HELD and (_number(ad, "LastHoldReasonCode") or 0) in DEAD
         if not past:  # it is removed as soon as its processes have ended, which may take minutes
             state = JobState.QUEUED if ad.get("LastJobStatus") in (IDLE, HELD) else JobState.ACTIVE
         elif dead:  # we, or somebody else, have taken it out of the queue after its end
-            state, reason, message = JobState.FAILED, dead, _text(ad, "LastHoldReason")
+            state, reason, message = JobState.FAILED, _dead(ad, "Last"), _text(ad, "LastHoldReason")
         else:  # else by an expression, the job's or the pool's
             state = JobState.CANCELED if not message or _BY_SOMEBODY.search(message) else JobState.FAILED
     elif native == COMPLETED:

@@ -9,8 +9,15 @@ from psij_parsl.platforms.queries import ErrorPattern
 from psij_parsl.platforms.tools import UNREACHABLE
 
 ERROR_PATTERNS = (
+    ErrorPattern(  # `bsub` adds "Job not submitted." to these, too; the request had been sent
+        r"[Cc]ommunication time ?out|(sending|receiving) a message|socket operation|Connection (reset|timed out|is lost)"
+        r"|Broken pipe|XDR|[Pp]rotocol error|End of file|[Ii]nternal library error|system call",
+        transient=True,
+        accepted=True,
+        hint="LSF may have taken it; it is looked for before it is sent again",
+    ),
     ErrorPattern(  # a client that waits for its licence or its server is told so, and nothing is submitted
-        rf"{UNREACHABLE}|LSF is down|still trying|non-LSF host|[Cc]ommunication time ?out|daemon not responding"
+        rf"{UNREACHABLE}|LSF is down|still trying|non-LSF host|daemon not responding"
         r"|LIM is down|[Mm]aster (LIM|host) unknown",
         transient=True,
         hint="LSF does not answer; `lsid` shows when it does again",
@@ -75,5 +82,6 @@ ERROR_PATTERNS = (
         limit="permission",
         hint="only an administrator may; a wall time can be changed while a job waits",
     ),
-    ErrorPattern(r"[Jj]ob not (submitted|modified)", hint="the sentence is LSF's, or one of the site's own rules"),
+    ErrorPattern(r"aborted by esub|^\*\* ", hint="a rule of the site's own"),
+    ErrorPattern(r"[Jj]ob not modified", hint="the sentence is LSF's"),
 )

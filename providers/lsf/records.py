@@ -35,9 +35,16 @@ CANCELS = frozenset(
 REASONS: Mapping[str, EndReason] = {
     **dict.fromkeys(("TERM_RUNLIMIT", "TERM_CPULIMIT"), EndReason.TIMEOUT),
     "TERM_DEADLINE": EndReason.DEADLINE,
-    **dict.fromkeys(("TERM_MEMLIMIT", "TERM_SWAP"), EndReason.OUT_OF_MEMORY),
-    **dict.fromkeys(("TERM_PREEMPT", "TERM_LOAD", "TERM_WINDOW"), EndReason.PREEMPTED),
-    **dict.fromkeys(("TERM_CWD_NOTEXIST", "TERM_DATA", "TERM_CSM_ALLOC", "TERM_RMS"), EndReason.LAUNCH_FAILED),
+    **dict.fromkeys(("TERM_MEMLIMIT", "TERM_SWAP", "TERM_SWAPLIMIT"), EndReason.OUT_OF_MEMORY),
+    **dict.fromkeys(
+        ("TERM_PREEMPT", "TERM_LOAD", "TERM_WINDOW", "TERM_RC", "TERM_RC_RECLAIM"),  # the last two: rented hosts
+        EndReason.PREEMPTED,
+    ),
+    **dict.fromkeys(
+        ("TERM_CWD_NOTEXIST", "TERM_DATA", "TERM_CSM_ALLOC", "TERM_RMS", "TERM_PRE_EXEC_FAIL"),
+        EndReason.LAUNCH_FAILED,
+    ),
+    "TERM_SLURM": EndReason.NODE_FAILURE,
     "TERM_REMOVE_HUNG_JOB": EndReason.NODE_FAILURE,  # by `bkill -r`, or because its host was away for too long
     "TERM_ZOMBIE": EndReason.LOST,  # it ended while LSF was away: only its exit file tells how
     "TERM_ORPHAN_SYSTEM": EndReason.DEPENDENCY,

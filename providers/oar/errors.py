@@ -76,7 +76,7 @@ ERROR_PATTERNS = (
         hint="this OAR lets nobody change a wall time: ask for enough when you submit",
     ),
     ErrorPattern(
-        r"\[ADMISSION RULE\].*([Ee]rror|not allowed|[Oo]nly|cannot|exceed|limit)",
+        r"(?s)\[ADMISSION RULE\][^\n]*([Ee]rror|not allowed|[Oo]nly|cannot|exceed|limit).*(Oarsub failed|^\[?ERROR\]? ?:)",
         limit="admission rules",
         hint="a rule of this site refuses it",
     ),

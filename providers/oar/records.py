@@ -51,7 +51,6 @@ REASONS: Mapping[str, EndReason] = {
             "LAUNCHING_OAREXEC_TIMEOUT",
             "SSH_TRANSFER_TIMEOUT",
             "BAD_HASHTABLE_DUMP",
-            "EXTERMINATE_JOB",
             "RESERVATION_NO_NODE",
         ),
         EndReason.NODE_FAILURE,

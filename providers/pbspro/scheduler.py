@@ -67,8 +67,8 @@ class PBSProScheduler(Scheduler):
     refusal = r"(?m)^qsub: "  # a site's wrapper may print more, which is not the server's answer
     forgets = UNSTARTED  # where the server keeps no history
     log_signs = (
-        (r"=>> PBS: (?P<text>job killed: (walltime|cput) \S+ exceeded limit .*)", EndReason.TIMEOUT),
-        (r"=>> PBS: (?P<text>job killed: (p?v?mem) \S+ exceeded limit .*)", EndReason.OUT_OF_MEMORY),
+        (r"=>> PBS: (?P<text>job killed: (walltime|p?cput)\b.* exceeded limit .*)", EndReason.TIMEOUT),
+        (r"=>> PBS: (?P<text>job killed: p?v?mem\b.* exceeded limit .*)", EndReason.OUT_OF_MEMORY),
         (r"=>> PBS: (?P<text>job killed: node \d+ .*\bEOF\b.*)", EndReason.NODE_FAILURE),
     )
     zero_may_lie = True  # for a job that ran on while its mom was restarted with -p

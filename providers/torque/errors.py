@@ -17,6 +17,9 @@ ERROR_PATTERNS = (
         r"|cannot form a valid job name",
         hint="`psij-run render` shows what it refused",
     ),
+    ErrorPattern(
+        r"administratively rejected", client=True, hint="the site's submit filter refused it; its words stand above"
+    ),
     ErrorPattern(  # qsub tries again by itself then, so there may even be two jobs
         r"Time out|timed out|Premature End|End of File|Broken pipe|Batch protocol error|DIS based Request"
         r"|Socket close|(writing|reading) data (to|from) socket|[Cc]ommunication failure|Connection reset",

@@ -31,6 +31,7 @@ REASONS: Mapping[int, EndReason] = {
     **dict.fromkeys((-11, -12), EndReason.TIMEOUT),  # wall time, CPU time
 }
 _SIGNALS = 256  # exit statuses above are signals; the script's own are 128 + n, for the shell above it says so
+_OTHER_SIGNALS = 10000  # the same, where the daemon of the node runs on Solaris or macOS
 _TERM = 15  # what qdel sends
 _UNMET = re.compile(r"deleted as (a )?result of dependency")
 _STARTED = re.compile(r"Job started on ")  # pbs_sched's comment, which repeats the state
@@ -151,6 +152,10 @@ def end(
         if not started:  # somebody deleted it while it waited
             return JobState.CANCELED, None, None, None, ""
         return JobState.FAILED, None, None, EndReason.LOST, "Torque kept no exit status of it"
+    if exit_status >= _OTHER_SIGNALS:
+        exit_status += _SIGNALS - _OTHER_SIGNALS
+    if exit_status > 0 and not started:  # the code that the site gives to deleted jobs
+        return JobState.CANCELED, None, None, None, ""
     if exit_status < 0:
         return JobState.FAILED, None, None, REASONS.get(exit_status), f"Torque's exit status {exit_status}"
     if exit_status == _SIGNALS + _TERM:  # as qdel does it, and in older versions the end of the wall time
@@ -182,14 +187,12 @@ def _time(text: str) -> float | None:
 
 
 def seconds(clock: str) -> int | None:
-    """`01:30:00`, or a number of seconds; None for what is neither."""
+    """`01:30:00`, `1:00:00:00` with days, or a number of seconds; None for what is none of these."""
     parts = clock.split(":")
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdigit() for part in parts) or len(parts) > 4:
         return None
-    total = 0
-    for part in parts:
-        total = total * 60 + int(part)
-    return total
+    factors = (1, 60, 3600, 86400)
+    return sum(int(part) * factor for part, factor in zip(reversed(parts), factors, strict=False))
 
 
 def read_end(xml: str) -> float | None:

@@ -46,8 +46,8 @@ class TorqueScheduler(Scheduler):
     grace_s = 90.0  # nothing comes of asking longer; a shared file system may hide an exit file for a minute
     forgets = UNSTARTED
     log_signs = (
-        (r"=>> PBS: (?P<text>job killed: (walltime|cput) \S+ exceeded limit .*)", EndReason.TIMEOUT),
-        (r"=>> PBS: (?P<text>job killed: (p?v?mem) \S+ exceeded limit .*)", EndReason.OUT_OF_MEMORY),
+        (r"=>> PBS: (?P<text>job killed: (walltime|p?cput)\b.* exceeded limit .*)", EndReason.TIMEOUT),
+        (r"=>> PBS: (?P<text>job killed: p?v?mem\b.* exceeded limit .*)", EndReason.OUT_OF_MEMORY),
         (r"=>> PBS: (?P<text>job killed: node \d+ .*)", EndReason.NODE_FAILURE),
     )
     zero_may_lie = (

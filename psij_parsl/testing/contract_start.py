@@ -92,6 +92,10 @@ class Start:
         job = executor.submit(shell('echo "$PSIJ_JOB_ID $PSIJ_NATIVE_ID $(wc -l <"$PSIJ_NODEFILE")"'))
         assert job.result(PATIENCE_S).split() == [job.id, job.native_id, "1"]
 
+    def test_the_command_does_not_hand_our_tag_on(self, executor: BatchSchedulerExecutor) -> None:
+        """A job that it submits with all its environment would be taken for ours."""
+        assert executor.submit(shell('echo "${PSIJ_JOB_TAG-none}"')).result(PATIENCE_S) == "none\n"
+
     def test_the_umask_is_the_users_own(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         before = os.umask(0o027)
         try:

@@ -521,3 +521,64 @@ def test_whose_commands_they_are_is_asked_without_a_submission() -> None:
         said = recorded(name).output
         assert re.search(command_owners.BANNERS["Grid Engine"], said.text, re.MULTILINE)
     assert GridEngineScheduler.probes[0] == ("qsub", "--version")
+
+
+# ---- other versions, and other sites -----------------------------------------------------------------------------
+
+
+def refused_or_not(text: str) -> Exception:
+    return GridEngineScheduler()._submission_error(Output(("qsub",), 1, "", text), [])
+
+
+def test_a_job_that_is_submitted_with_a_warning_is_looked_for() -> None:
+    """What qsub says, with exit code 1, where no host is up yet (as on clusters that start them on demand)."""
+    text = (
+        "Unable to run job: warning: alice's job is not allowed to run in any queue\n"
+        'Your job 7 ("x.psij.abc") has been submitted\nExiting.'
+    )
+    assert isinstance(refused_or_not(text), Ambiguous)
+    assert list(GridEngineScheduler().job_ids('Your job 7 ("x") has been submitted.\n')) == ["7"]
+
+
+def test_a_rule_about_run_time_is_no_timeout() -> None:
+    text = "Unable to run job: denied: requested run time out of range (max 72h).\nExiting."
+    assert isinstance(refused_or_not(text), Rejected)
+
+
+def past(name: str, **fields: str) -> SchedulerRecord | None:
+    [table] = ended_jobs(recorded(name).output.stdout)
+    return read_ended({**table, **fields})
+
+
+def test_a_job_that_was_deleted_by_force_has_used_nothing_however_that_is_printed() -> None:
+    for nothing in ("0", "0.000", "0.000B", "0.000KB"):
+        record = past("completed.qacct-j", ru_minflt="0", ru_maxrss=nothing)
+        assert record
+        assert (record.status.state, record.status.exit_code) == (JobState.CANCELED, None)
+
+
+@pytest.mark.parametrize("failed", ["21 : in recognizing job", "22 : removed manually"])
+def test_a_node_that_has_forgotten_a_job_that_ran_has_failed(failed: str) -> None:
+    record = past("completed.qacct-j", failed=failed)
+    assert record
+    assert record.status.reason is EndReason.NODE_FAILURE
+
+
+def test_times_of_the_open_cluster_scheduler() -> None:
+    assert moment("2026-11-21 21:42:35.123456") == moment("2026-11-21T21:42:35")
+    assert moment("1795297355123456") == 1795297355.123456
+
+
+@pytest.mark.parametrize(
+    ("letters", "state", "message"),
+    [("rN", JobState.ACTIVE, "suspended"), ("N", JobState.QUEUED, "preempted"), ("P", JobState.QUEUED, "preempted")],
+)
+def test_univas_states_of_jobs_that_others_displace(letters: str, state: JobState, message: str) -> None:
+    told = status(letters, {})
+    assert (told.state, told.message) == (state, message)
+
+
+def test_a_single_job_is_asked_for_by_its_id_for_b_hides_jobs_that_never_started() -> None:
+    scheduler = GridEngineScheduler()
+    assert scheduler.history(["7.1", "7.2"], 1e9)[0].argv == ["qacct", "-m", "-j", "7"]
+    assert "-b" in scheduler.history(["7", "8"], 1e9)[0].argv

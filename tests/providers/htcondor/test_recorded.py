@@ -473,3 +473,19 @@ def test_releasing_what_is_not_held_is_an_error(name: str) -> None:
 def test_holding_and_releasing_a_job_that_is_there_is_none(name: str) -> None:
     scheduler(name).hold(["6.0"])
     scheduler(name).release(["6.0"])
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"), [(102, EndReason.OUT_OF_MEMORY), (0, EndReason.OUT_OF_MEMORY), (104, None)]
+)
+def test_a_limit_of_the_disk_is_not_one_of_memory(second: int, reason: EndReason | None) -> None:
+    held = {"ClusterId": 1, "ProcId": 0, "JobStatus": 5, "HoldReasonCode": 34, "HoldReasonSubCode": second}
+    record = read_job({**held, "HoldReason": "exceeded its allocation"})
+    assert (record.status.state, record.status.reason, record.leftover) == (JobState.FAILED, reason, True)
+    assert not record.status.held
+
+
+def test_an_error_that_nobody_foresaw_is_no_refusal() -> None:
+    text = "ERROR: Some new text of the schedd's disconnect"
+    error = HTCondorScheduler()._submission_error(Output(("condor_submit",), 1, "", text), [])
+    assert isinstance(error, Ambiguous)

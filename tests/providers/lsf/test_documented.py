@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
-from psij_parsl.errors import InvalidRequest, Rejected, Unavailable
+from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable
 from psij_parsl.platforms.queries import SchedulerRecord
-from psij_parsl.providers.lsf.records import histories, moment, read_history, read_job, rows
+from psij_parsl.providers.lsf.records import ended, histories, moment, read_history, read_job, rows
 from psij_parsl.providers.lsf.scheduler import LSFScheduler
 from psij_parsl.providers.lsf.template import condition
 from psij_parsl.states import EndReason, JobState
@@ -241,7 +241,6 @@ def test_the_id_is_read(name: str, job_id: str, alone: bool, tmp_path: Path) -> 
         ("rusage", "memory"),
         ("bad-option", ""),
         ("array-size", "array"),
-        ("site-rule", ""),
     ],
 )
 def test_a_refusal_is_one_and_names_what_was_at_fault(name: str, limit: str) -> None:
@@ -251,6 +250,12 @@ def test_a_refusal_is_one_and_names_what_was_at_fault(name: str, limit: str) -> 
     assert error.limit == limit
     assert error.hint
     assert said.text in error.output
+
+
+def test_a_sites_own_sentence_is_known_to_nobody_and_one_search_decides() -> None:
+    error = LSFScheduler()._submission_error(documented("refused-site-rule").output, ())
+    assert isinstance(error, Ambiguous)
+    assert error.unknown
 
 
 @pytest.mark.parametrize("name", ["host", "down"])
@@ -318,8 +323,8 @@ def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchSchedulerE
         ({}, ["-R rusage[mem=4096MB]", "-M 8192MB"]),
         ({"memory_unit": "KB"}, ["-R rusage[mem=4194304]", "-M 8388608"]),
         ({"memory_unit": "GB"}, ["-R rusage[mem=4]", "-M 8"]),
-        ({"memory_for": "slot"}, ["-R rusage[mem=512MB]", "-M 512MB"]),
-        ({"memory_for": "slot", "slots_per_node": 3}, ["-R rusage[mem=1366MB]", "-M 1366MB"]),
+        ({"memory_for": "slot"}, ["-R rusage[mem=512MB]", "-M 8192MB"]),
+        ({"memory_for": "slot", "slots_per_node": 3}, ["-R rusage[mem=1366MB]", "-M 8192MB"]),
     ],
 )
 def test_memory_is_said_by_the_sites_rule(
@@ -364,3 +369,42 @@ def test_no_argument_can_be_an_option_line(executor: BatchSchedulerExecutor) -> 
     assert "BSUB -q evil" in script
     body = script.partition("# ---- your job ----")[2]
     assert not [line for line in body.splitlines() if line.strip().startswith("#BSUB")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Failed in an LSF library call: Failed in sending/receiving a message: Connection timed out. Job not submitted.",
+        "Failed in an LSF library call: Communication time out. Job not submitted.",
+        "A socket operation has failed: Broken pipe. Job not submitted.",
+        "XDR operation failure. Job not submitted.",
+        "LSF Batch protocol error. Job not submitted.",
+        "End of file. Job not submitted.",
+        "The moon is full. Job not submitted.",  # a text that nobody foresaw
+    ],
+)
+def test_an_error_after_the_request_was_sent_is_no_refusal(text: str) -> None:
+    error = LSFScheduler()._submission_error(Output(("bsub",), 255, "", text), [])
+    assert isinstance(error, Ambiguous)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "reason"),
+    [
+        ("TERM_PRE_EXEC_FAIL", EndReason.LAUNCH_FAILED),
+        ("TERM_RC_RECLAIM", EndReason.PREEMPTED),
+        ("TERM_SLURM", EndReason.NODE_FAILURE),
+        ("TERM_SWAPLIMIT", EndReason.OUT_OF_MEMORY),
+    ],
+)
+def test_an_end_by_lsf_is_not_told_with_lsfs_exit_code(keyword: str, reason: EndReason) -> None:
+    assert ended(f"{keyword}: job killed for a reason", 137)[:3] == (F, reason, None)
+
+
+def test_what_a_site_counts_by_slot_is_still_asked_for_by_host() -> None:
+    """GPUs by `/host`; and the limit on memory is the whole job's, however it is reserved."""
+    shape = {"num_nodes": 2, "ranks_per_node": 4, "gpus_per_rank": 1, "memory_per_node": 16384}
+    text = BatchSchedulerExecutor("lsf").render(Job(command=["true"], parameters={"memory_for": "slot"}, **shape))  # type: ignore[arg-type]  # a test's own shorthand
+    assert "num=4/host:" in text
+    assert "rusage[mem=4096MB]" in text
+    assert "#BSUB -M 32768MB\n" in text

@@ -428,3 +428,20 @@ def test_a_shell_reads_an_odd_path_of_the_script_from_one_word_without_blanks(pa
     for shell in ("sh", "bash"):
         done = subprocess.run([shell, "-c", f"printf %s {word}"], capture_output=True, text=True, check=True)
         assert done.stdout == path
+
+
+def test_a_job_that_was_cancelled_on_a_node_that_does_not_answer_is_cancelled() -> None:
+    """Leon, which ends jobs, gives up the node ("exterminates" the job): it does so only where somebody asked."""
+    [(job_id, job)] = jobs(recorded("endfull-cancelled-after-usr1-json").output.stdout)
+    frag = next(event for event in job["events"] if event["type"] == "FRAG_JOB_REQUEST")
+    gave_up = {**frag, "type": "EXTERMINATE_JOB", "description": "[Leon] I exterminate the job 9"}
+    ended = {**frag, "type": "SWITCH_INTO_ERROR_STATE"}
+    record = read_job((job_id, {**job, "state": "Error", "exit_code": None, "events": [frag, gave_up, ended]}))
+    assert record
+    assert (record.status.state, record.status.reason) == (JobState.CANCELED, None)
+
+
+def test_a_notice_of_a_rule_is_no_refusal() -> None:
+    stdout = "[ADMISSION RULE] Only 5 jobs are shown in the portal\n"
+    error = OARScheduler()._submission_error(Output(("oarsub",), 255, stdout, "Can't locate object at line 5"), [])
+    assert isinstance(error, Ambiguous)

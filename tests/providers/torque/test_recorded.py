@@ -16,7 +16,17 @@ import pytest
 
 from psij_parsl.errors import Ambiguous, Rejected, SchedulerError, Unavailable
 from psij_parsl.platforms.queries import Query, SchedulerRecord
-from psij_parsl.providers.torque.records import ENDED, STATES, job_record, jobs, long_form, read_end, read_job
+from psij_parsl.providers.torque.records import (
+    ENDED,
+    STATES,
+    end,
+    job_record,
+    jobs,
+    long_form,
+    read_end,
+    read_job,
+    seconds,
+)
 from psij_parsl.providers.torque.scheduler import TorqueScheduler
 from psij_parsl.states import EndReason, JobState
 from psij_parsl.system.commands import Output
@@ -376,6 +386,7 @@ def test_root_is_told_so(tmp_path: Path) -> None:
         ("qsub: cannot connect to server tq1 (errno=15137) could not connect to trqauthd", Unavailable, ""),
         ("qsub: cannot connect to server tq1 (errno=15096) trqauthd unable to authenticate", Unavailable, ""),
         ("qsub: submit error (Request not allowed: Server shutting down)", Unavailable, ""),
+        ("qsub: Your job has been administratively rejected by the queueing system.", Rejected, ""),
         ("qsub: submit error (Time out)", Ambiguous, ""),
         ("qsub: submit error (Premature End of File)", Ambiguous, ""),
         ("qsub: submit error (Batch protocol error)", Ambiguous, ""),
@@ -462,3 +473,40 @@ def test_the_version_is_torques_and_no_other_managers() -> None:
         assert re.search(TorqueScheduler.probe_answer, text, re.MULTILINE)
     for text in ("pbs_version = 23.06.06", "SGE 8.1.9", "qsub.py $Revision$", "Version: 1.2.3", ""):
         assert not re.search(TorqueScheduler.probe_answer, text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("job killed: walltime 30 exceeded limit 15", EndReason.TIMEOUT),
+        ("job killed: cput 70 exceeded limit 60", EndReason.TIMEOUT),
+        ("job killed: pcput exceeded limit 60", EndReason.TIMEOUT),
+        ("job killed: cput job total 70 secs exceeded limit 60 secs", EndReason.TIMEOUT),
+        ("job killed: mem 425280kb exceeded limit 51200kb", EndReason.OUT_OF_MEMORY),
+        ("job killed: pvmem exceeded limit 1073741824", EndReason.OUT_OF_MEMORY),
+        ("job killed: mem job total 5243524 kb exceeded limit 5242880 kb", EndReason.OUT_OF_MEMORY),
+    ],
+)
+def test_every_limit_that_a_daemon_names_is_known(line: str, reason: EndReason) -> None:
+    """The forms are those of Torque's source (src/resmom)."""
+    known = [why for pattern, why in TorqueScheduler.log_signs if re.search(pattern, f"=>> PBS: {line}")]
+    assert known == [reason]
+
+
+def test_an_exit_status_of_a_job_that_never_ran_is_no_exit_code() -> None:
+    """A site's `exit_code_canceled_job`."""
+    for code in (100, 143, 271):
+        assert end(code, started=False, overran=False)[:2] == (X, None)
+    assert end(-1, started=False, overran=False)[0] is F
+
+
+def test_signals_of_daemons_on_other_systems() -> None:
+    assert end(10009, started=True, overran=False)[:3] == (F, None, 9)
+    assert end(10015, started=True, overran=False)[0] is X
+
+
+def test_a_wall_time_may_have_days() -> None:
+    assert [seconds(text) for text in ("90", "01:30", "01:30:00", "1:00:00:00", "1:0:0:0:0", "x")] == [
+        *(90, 90, 5400, 86400),
+        *(None, None),
+    ]
