@@ -64,13 +64,19 @@ def cell(found: Sequence[Case]) -> str:
 
 
 def table(found: Sequence[Case]) -> list[str]:
-    """Lines of Markdown: a row for each manager."""
-    rows = [f"| | {' | '.join(CAPABILITIES)} |", f"|---|{'---|' * len(CAPABILITIES)}"]
+    """A table of MyST, cell by cell: a row for each manager."""
+    lines = ["```{list-table}", ":header-rows: 1", ":stub-columns: 1", ""]
+    lines += _row("", list(CAPABILITIES))
     for manager in sorted({case.manager for case in found}):
         own = [case for case in found if case.manager == manager]
-        cells = [cell([case for case in own if re.search(tests, case.test)]) for tests in CAPABILITIES.values()]
-        rows.append(f"| {manager} | {' | '.join(cells)} |")
-    return rows
+        lines += _row(
+            manager, [cell([case for case in own if re.search(tests, case.test)]) for tests in CAPABILITIES.values()]
+        )
+    return [*lines, "```"]
+
+
+def _row(head: str, cells: Sequence[str]) -> list[str]:
+    return [f"* - {head}".rstrip(), *(f"  - {text}" for text in cells)]
 
 
 def main(reports: Sequence[str]) -> int:
