@@ -150,7 +150,7 @@ def everywhere(workers: str) -> list[Run]:
 
 def _managed_run(name: str, where: str, arguments: Sequence[str] = ()) -> Run:
     """The tests of a manager that has a user of its own; they wait most of the time, so many run at once."""
-    arguments = ["--dist", "loadgroup", "-m", name, *arguments]
+    arguments = ["--dist", "loadscope", "-m", name, *arguments]
     return Run(release(where), arguments, "4", print_now, of_slurm=False, manager=name)
 
 

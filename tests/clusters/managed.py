@@ -1,6 +1,6 @@
 """A real resource manager for as long as one command runs: started by root, used by an ordinary user.
 
-    python -m tests.clusters.managed gridengine -- pytest -n 4 --dist loadgroup -m gridengine
+    python -m tests.clusters.managed gridengine -- pytest -n 4 --dist loadscope -m gridengine
 
 Some managers take no jobs from root, or listen on every address. So the whole command, tests included, runs in
 namespaces of its own: a network with nothing but loopback, mounts in which /etc, /var and /home can be written without a

@@ -268,7 +268,7 @@ class Blocks(OnRealManager):
 
 
 class OddTexts(Places):
-    """The matrix of hostile values. A subclass has the mark `pytest.mark.xdist_group`, so that one worker has it."""
+    """The matrix of hostile values: with `--dist loadscope` one worker has it all."""
 
     @pytest.fixture(autouse=True)
     def on_the_manager(self, manager: Remote) -> None:

@@ -50,7 +50,6 @@ class TestBlocks(Here, Blocks):
     address = "10.77.0.1"
 
 
-@pytest.mark.xdist_group("hostile-gridengine")
 class TestOddTexts(Here, OddTexts):
     pass
 

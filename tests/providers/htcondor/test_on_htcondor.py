@@ -173,7 +173,6 @@ class TestBlocks(Here, Blocks):
     provider = "HTCondorProvider"
 
 
-@pytest.mark.xdist_group("hostile-htcondor")
 class TestOddTexts(Here, OddTexts):
     @pytest.mark.parametrize("value", CELLS)
     def test_the_jobs_folder_may_lie_anywhere(self, spooled: Mapping[str, Any], value: str) -> None:

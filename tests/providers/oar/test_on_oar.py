@@ -86,6 +86,5 @@ class TestBlocks(Here, Blocks):
     provider = "OARProvider"
 
 
-@pytest.mark.xdist_group("hostile-oar")
 class TestOddTexts(Here, OddTexts):
     pass
