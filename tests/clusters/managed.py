@@ -164,7 +164,9 @@ def _as_user(argv: Sequence[str]) -> list[str]:
 
 def _environment(name: str, manager: Manager) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
-    own = {"HOME": pwd.getpwnam(USER).pw_dir, "USER": USER, "LOGNAME": USER}
+    home = pwd.getpwnam(USER).pw_dir
+    # The clone is root's, and hypothesis would keep its examples there.
+    own = {"HOME": home, "USER": USER, "LOGNAME": USER, "HYPOTHESIS_STORAGE_DIRECTORY": f"{home}/.hypothesis"}
     return {**kept, **own, **manager.environment, NAME: name, PLACE: str(manager.directory)}
 
 
