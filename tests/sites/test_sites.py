@@ -477,7 +477,8 @@ def test_a_host_without_a_site_pays_for_no_pydantic(tmp_path: Path) -> None:
         " [m for m in ('pydantic', 'parsl', 'jinja2', 'tomllib', 'filelock', 'importlib.metadata')"
         " if m in sys.modules])"
     )
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    kept = {name: os.environ[name] for name in ("PATH", "PSIJ_PARSL_SYSROOT")}
+    environ = {**kept, "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == "laptop ['tomllib']\n"  # the signs of the machines that are shipped are TOML
 
