@@ -21,7 +21,9 @@ ERROR_PATTERNS = (
         hint="OAR's server does not answer, but the job is in its database; it is looked for before it is sent again",
     ),
     ErrorPattern(  # oardel: the request is in the database
-        r"Could not connect to the socket", transient=True, hint="OAR's server does not answer"
+        r"Could not connect to the socket",
+        transient=True,
+        hint="OAR's server does not answer; it carries the request out with the next cancel, anyone's, after it is back",
     ),
     ErrorPattern(
         rf"DBI connect\(|DB connection error|[Cc]ould not connect to server|{UNREACHABLE}",

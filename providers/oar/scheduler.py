@@ -89,7 +89,7 @@ class OARScheduler(Scheduler):
         return set(re.findall(r"Cannot frag (\d+) ; This job was already killed", output.stderr))
 
     def later_ids(self, output: Output) -> set[str]:
-        """As in the base class. The request is in the database, and the server finds it there."""
+        """As in the base class. The request is in the database; the server looks there when the next one comes."""
         registered = re.findall(r"Deleting the job = (\d+) \.\.\.REGISTERED", output.stdout)
         return set(registered) if output.rc == _NOT_NOTIFIED else set()
 

@@ -51,15 +51,19 @@ class TestOutages(Here, Outages):
         assert job.wait(2 * PATIENCE_S).state is JobState.COMPLETED
         assert log.read_text() == "ran\n"
 
-    def test_a_cancel_while_the_master_is_away_is_carried_out_when_it_is_back(
+    def test_a_cancel_while_the_master_is_away_is_carried_out_with_the_next_one(
         self, alone: Remote, executor: BatchSchedulerExecutor
     ) -> None:
-        job = executor.submit(self.job("sleep 300"))
-        comes_true(lambda: executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE)
+        """Back again, it does not look for requests that it has not heard of, until it hears of one."""
+        job, other = executor.submit(self.job("sleep 300")), executor.submit(self.job("sleep 300"))
+        for each in (job, other):
+            comes_true(lambda each=each: executor.status([each.id], urgent=True)[0].state is JobState.ACTIVE)
         alone.do("stop_master")
         assert job.cancel()
         alone.do("start_master")
+        assert other.cancel()
         assert job.wait(2 * PATIENCE_S).state is JobState.CANCELED
+        assert other.wait(PATIENCE_S).state is JobState.CANCELED
 
 
 class TestNodes(Here, OnRealManager):
