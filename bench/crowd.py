@@ -25,9 +25,9 @@ from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.platforms import Scheduler
 from psij_parsl.system.commands import CommandRunner, RunningCommand
 from tests import unseen
+from tests.clusters.managed import MANAGERS
 
 PATIENCE_S = 1200.0
-_MANAGED = ("gridengine", "htcondor", "oar")
 
 
 def count(scheduler: Scheduler) -> Counter[str]:
@@ -100,7 +100,7 @@ def main(platform: str, number_of_jobs: int) -> int:
 
 def environment(platform: str) -> None:
     """Put the manager's commands on PATH."""
-    if platform in _MANAGED:
+    if platform in MANAGERS:
         os.environ |= unseen.environment_with(platform)
 
 

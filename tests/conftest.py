@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import unseen
+from tests.clusters.managed import MANAGERS
 from tests.clusters.packages import ManagerUnavailable
 from tests.clusters.slurm import installed_release
 
@@ -19,8 +20,6 @@ pytest_plugins = ["tests.clusters.fixtures", "tests.simulated.fixtures", "tests.
 
 #: Whoever uses one of these, be it through another fixture, tests on a real Slurm or `module` command, and is marked so.
 _REAL = {"slurm_accounting", "slurm_plain", "slurm", "forgetful", "two_slurms", "module_command"}
-#: The managers that `tests.clusters.managed` starts; whoever uses the fixture of one bears its name as a mark.
-_MANAGED = ("gridengine", "htcondor", "oar")
 _HIDDEN = pytest.StashKey[bool]()
 # No test fails of the machine's being busy: neither an example nor making one is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a real manager; begin the files with slow tests first, for one begun last is waited for alone."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        managed = [name for name in _MANAGED if fixtures & {name, f"{name}_alone"}]
+        managed = [name for name in MANAGERS if fixtures & {name, f"{name}_alone"}]
         for mark in managed and ("managed", "cluster", *managed):
             item.add_marker(mark)
         if fixtures & _REAL:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from psij_parsl.errors import InvalidRequest
 from psij_parsl.parsl.provider import BlockProvider
-from psij_parsl.parsl.vocabulary import options
+from psij_parsl.parsl.vocabulary import not_taken, options
 
 from . import platform as _platform
 
@@ -17,10 +16,7 @@ def _attributes(text: Any) -> dict[str, Any]:
     for option in options(text):
         name, _, value = option.partition("=")
         if name != "--attrs":
-            raise InvalidRequest(
-                f"scheduler_options says {name}, and only --attrs is taken here",
-                hint="`psij-run platform show cobalt` lists the parameters that say other things",
-            )
+            raise not_taken("cobalt", name, "--attrs is")
         attributes.append(value)
     return {"attrs": ":".join(attributes)} if attributes else {}
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from psij_parsl.errors import InvalidRequest
 from psij_parsl.parsl.provider import BlockProvider
-from psij_parsl.parsl.vocabulary import options
+from psij_parsl.parsl.vocabulary import not_taken, options
 
 from . import platform as _platform
 
@@ -42,12 +41,7 @@ def _requests(text: Any) -> dict[str, Any]:
         elif name == "-pe":
             parameters["pe"] = value.partition("=")[0]  # how many slots, the shape of the block says
         else:
-            raise InvalidRequest(
-                f"scheduler_options says {name}, and only -l and -pe are taken here",
-                hint=_WAYS.get(
-                    name, "`psij-run platform show gridengine` lists the parameters that say other things"
-                ),
-            )
+            raise not_taken("gridengine", name, "-l and -pe are", _WAYS.get(name, ""))
     return parameters
 
 

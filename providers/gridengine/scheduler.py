@@ -12,7 +12,6 @@ Three properties shape this module:
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import ClassVar
 
 from psij_parsl.platforms.queries import UNSTARTED, Query
 from psij_parsl.platforms.scheduler import Scheduler
+from psij_parsl.platforms.tools import user_name
 from psij_parsl.system.commands import Output
 
 from .errors import ERROR_PATTERNS
@@ -170,7 +170,4 @@ class GridEngineScheduler(Scheduler):
 
 def _user() -> str:
     """Our user name; its number where the system does not have one."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
+    return user_name() or str(os.geteuid())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from psij_parsl.errors import InvalidRequest
 from psij_parsl.parsl.provider import BlockProvider
-from psij_parsl.parsl.vocabulary import options
+from psij_parsl.parsl.vocabulary import not_taken, options
 
 from . import platform as _platform
 
@@ -34,10 +33,7 @@ def _bsub_options(text: Any) -> dict[str, Any]:
         elif name in _PARAMETERS:
             parameters[_PARAMETERS[name]] = value
         else:
-            raise InvalidRequest(
-                f"scheduler_options says {name}, and only {', '.join(_PARAMETERS)} are taken here",
-                hint="`psij-run platform show lsf` lists the parameters that say other things",
-            )
+            raise not_taken("lsf", name, f"{', '.join(_PARAMETERS)} are")
     return parameters
 
 

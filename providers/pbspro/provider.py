@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from psij_parsl.errors import InvalidRequest
 from psij_parsl.parsl.provider import BlockProvider
-from psij_parsl.parsl.vocabulary import options
+from psij_parsl.parsl.vocabulary import not_taken, options
 
 from . import platform as _platform
 
@@ -43,12 +42,7 @@ def _resources(text: Any) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     for option in options(text):
         if not option.startswith("-l"):
-            raise InvalidRequest(
-                f"scheduler_options says {option.partition('=')[0]}, and only -l is taken here",
-                hint=_WAYS.get(
-                    option[:2], "`psij-run platform show pbspro` lists the parameters that say other things"
-                ),
-            )
+            raise not_taken("pbspro", option.partition("=")[0], "-l is", _WAYS.get(option[:2], ""))
         for pair in option[2:].removeprefix("=").split(","):
             name, _, value = pair.partition("=")
             if name == "filesystems":

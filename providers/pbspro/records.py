@@ -14,6 +14,7 @@ from typing import Any
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
+from psij_parsl.platforms.tools import without_host
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Attributes = Mapping[str, Any]
@@ -131,16 +132,10 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerR
         job_status,
         tag,
         _time(str(get("ctime", ""))),
-        _path(str(get("Output_Path", ""))),
+        without_host(str(get("Output_Path", ""))),
         moved=job_status.native == MOVED,
         leftover=job_status.native == "H" and job_status.final,
     )
-
-
-def _path(text: str) -> str:
-    """The path in `host:/path`."""
-    host, colon, path = text.partition(":")
-    return path if colon and "/" not in host else text
 
 
 @lru_cache(maxsize=32768)

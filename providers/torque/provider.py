@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from psij_parsl.errors import InvalidRequest
 from psij_parsl.parsl.provider import BlockProvider
-from psij_parsl.parsl.vocabulary import options
+from psij_parsl.parsl.vocabulary import not_taken, options
 
 from . import platform as _platform
 
@@ -36,12 +35,7 @@ def _resources(text: Any) -> dict[str, Any]:
     resources: list[str] = []
     for option in options(text):
         if not option.startswith("-l"):
-            raise InvalidRequest(
-                f"scheduler_options says {option.partition('=')[0]}, and only -l is taken here",
-                hint=_WAYS.get(
-                    option[:2], "`psij-run platform show torque` lists the parameters that say other things"
-                ),
-            )
+            raise not_taken("torque", option.partition("=")[0], "-l is", _WAYS.get(option[:2], ""))
         resources += option[2:].removeprefix("=").split(",")
     return {"resources": resources} if resources else {}
 

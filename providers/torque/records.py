@@ -14,6 +14,7 @@ from html import unescape
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
+from psij_parsl.platforms.tools import without_host
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Attributes = Mapping[str, str]  # the parts of a list have names such as Resource_List.walltime
@@ -88,13 +89,12 @@ def job_record(job: Attributes, owner: str = "") -> SchedulerRecord | None:
     if owner and job.get("Job_Owner", owner).partition("@")[0] != owner:
         return None
     tag = re.search(rf"(?:^|,){TAG}=(psij:[\w-]+)", job.get("Variable_List", ""))
-    host, colon, path = job.get("Output_Path", "").partition(":")
     return SchedulerRecord(
         job["Job_Id"],
         status(job),
         tag[1] if tag else "",
         _time(job.get("ctime", "")),
-        path if colon and "/" not in host else job.get("Output_Path", ""),
+        without_host(job.get("Output_Path", "")),
     )
 
 

@@ -79,6 +79,15 @@ def directives(text: Any) -> dict[str, Any]:
     return {"directives": lines} if lines else {}
 
 
+def not_taken(platform: str, option: str, taken: str, instead: str = "") -> InvalidRequest:
+    """The error for an option in `scheduler_options` that the platform's provider does not take.
+
+    `taken` says which are, as in "-l and -pe are"; `instead` what to use in place of this one, where that is known.
+    """
+    shown = f"`psij-run platform show {platform}` lists the parameters that say other things"
+    return InvalidRequest(f"scheduler_options says {option}, and only {taken} taken here", hint=instead or shown)
+
+
 def options(text: Any) -> tuple[str, ...]:
     """The single options in `scheduler_options`, which are lines such as `#SBATCH --switches 2 --mail-type=END`."""
     if not isinstance(text, str):

@@ -45,3 +45,9 @@ def user_name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return ""
+
+
+def without_host(text: str) -> str:
+    """The path in `host:/path`, a form in which managers show output files."""
+    host, colon, path = text.partition(":")
+    return path if colon and "/" not in host else text

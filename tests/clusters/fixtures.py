@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,48 +81,6 @@ def module_command(request: pytest.FixtureRequest) -> ModuleSystem:
     return modules.module_system(request.param)
 
 
-@pytest.fixture
-def gridengine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    """A real Grid Engine that other tests use at the same time: it must stay as it is."""
-    with _managed("gridengine", monkeypatch) as manager:
-        yield manager
-
-
-@pytest.fixture
-def gridengine_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    """The same for this test alone, which may leave it in any state."""
-    with _managed("gridengine", monkeypatch, alone=True) as manager:
-        yield manager
-
-
-@pytest.fixture
-def htcondor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    """A real HTCondor that other tests use at the same time: it must stay as it is."""
-    with _managed("htcondor", monkeypatch) as manager:
-        yield manager
-
-
-@pytest.fixture
-def htcondor_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    """The same for this test alone, which may leave it in any state."""
-    with _managed("htcondor", monkeypatch, alone=True) as manager:
-        yield manager
-
-
-@pytest.fixture
-def oar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    """A real OAR that other tests use at the same time: it must stay as it is."""
-    with _managed("oar", monkeypatch) as manager:
-        yield manager
-
-
-@pytest.fixture
-def oar_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    """The same for this test alone, which may leave it in any state."""
-    with _managed("oar", monkeypatch, alone=True) as manager:
-        yield manager
-
-
 @contextmanager
 def _managed(name: str, monkeypatch: pytest.MonkeyPatch, alone: bool = False) -> Iterator[Remote]:
     """The manager that `managed.py` has started for this run, and its commands on PATH."""
@@ -136,6 +94,22 @@ def _managed(name: str, monkeypatch: pytest.MonkeyPatch, alone: bool = False) ->
         yield manager
         if alone:
             manager.do("heal")
+
+
+def _fixture(name: str, alone: bool) -> Callable[..., Iterator[Remote]]:
+    @pytest.fixture(name=f"{name}_alone" if alone else name)
+    def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+        with _managed(name, monkeypatch, alone) as remote:
+            yield remote
+
+    return manager
+
+
+# A real manager that other tests use at the same time, so it must stay as it is; and the same for one test alone, which may
+# leave it in any state.
+gridengine, gridengine_alone = _fixture("gridengine", False), _fixture("gridengine", True)
+htcondor, htcondor_alone = _fixture("htcondor", False), _fixture("htcondor", True)
+oar, oar_alone = _fixture("oar", False), _fixture("oar", True)
 
 
 def _talk_to(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
