@@ -121,6 +121,13 @@ class Journal(JournalReader):
             entry, native=native, committed=now, sure=sure, elements=tuple(elements), cluster=cluster or entry.cluster
         )
 
+    def left(self, entry: JobRecord) -> None:
+        """Record that the process that submits no longer waits for the manager's answer, whatever it may be.
+
+        If that cannot be written there is a warning and no error, as in `end`.
+        """
+        self._append_or_warn([{"e": "left", "id": entry.id, "t": time.time()}])
+
     def born(self, times: Mapping[str, float]) -> None:
         """Record the manager's own submission times of jobs, by our ids.
 

@@ -20,6 +20,7 @@ class JobRecord:
     `committed` are our times before the submit command and after its answer; `born` is the manager's own time of the
     submission, from the first record that was proved to be ours. `ended` holds the final status by array index
     ('' for a job that is no array), `dropped` that of failed jobs that we then removed from the manager.
+    `left` is when the process that submits gave up waiting for the manager's answer, 0 if it did not.
     `cancelled` holds when each element was asked to be cancelled; `unsent` are the keys in it for which no cancel
     command was sent to the manager yet. `owner` is the process that submits, `run` that of the workflow.
     """
@@ -37,6 +38,7 @@ class JobRecord:
     run: str = ""
     intended: float = 0.0
     committed: float = 0.0
+    left: float = 0.0
     cancelled: Mapping[str, float] = field(default_factory=dict)
     ended: Mapping[str, JobStatus] = field(default_factory=dict)
     twins: tuple[str, ...] = ()  # the manager's ids of duplicate submissions of this job

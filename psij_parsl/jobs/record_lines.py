@@ -71,6 +71,8 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
             elements=tuple(event.get("elements", ())),
             cluster=event.get("cluster", entry.cluster),
         )
+    elif kind == "left":
+        entries[job_id] = replace(entry, left=event["t"])
     elif kind == "born":
         entries[job_id] = replace(entry, born=float(event["t"]))
     elif kind == "drop":
@@ -103,6 +105,7 @@ _PLAIN_FIELDS = (
     "run",
     "intended",
     "committed",
+    "left",
     "attached",
     "sure",
     "born",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SETTLED = 4.0  # times the settling time: so long a submission without an id is looked for
-_OTHER_HOST = 5.0  # factor for a submitter on another host: we cannot see whether that process still runs
+_SILENT = 5.0  # factor where the submitter is on another host, so that we cannot see it, or had no answer in its time
 
 Copies = dict[str, list["SchedulerRecord"]]
 """The records with one tag of ours, by the manager's id of their submission: more than one id means duplicates."""
@@ -63,11 +63,18 @@ class Recovery:
                 whole, records = copies.popitem()
                 elements = element_ids(self.scheduler, entry, records)
                 yield entry, self.journal.commit(entry, whole, elements=elements)
-            elif self.asked - entry.intended > self.wait_s:
-                has_ended = process_has_ended(entry.owner)
-                if has_ended or (has_ended is None and self.asked - entry.intended > self.wait_s * _OTHER_HOST):
-                    fail_unsubmitted(self.journal, self.scheduler, entry)
+            elif self._is_given_up(entry):
+                fail_unsubmitted(self.journal, self.scheduler, entry)
         self._end_abandoned(shown)
+
+    def _is_given_up(self, entry: JobRecord) -> bool:
+        """Whether a submission that the manager does not show has been looked for long enough."""
+        if self.asked - (entry.left or entry.intended) <= self.wait_s:
+            return False
+        has_ended = process_has_ended(entry.owner)
+        if entry.left and not has_ended:  # a manager that was silent then may create the job after its first answers
+            return self.asked - entry.left > self.wait_s * _SILENT
+        return has_ended or (has_ended is None and self.asked - entry.intended > self.wait_s * _SILENT)
 
     def _unexpected(self) -> dict[str, Copies]:
         """The unexpected records with our tags, by our ids; for ended jobs only records that have not ended."""

@@ -129,6 +129,7 @@ def _settle(channel: Channel, entry: JobRecord, script: Path, first: Ambiguous, 
         if should_exit(min(pause, 5.0)):  # it stays in the journal: the next query of any process looks for it
             break
         pause *= 1.5
+    channel.journal.left(entry)
     raise Ambiguous(
         f"it is not known yet whether the manager has taken job {entry.id}: {first.message}",
         output=first.output,

@@ -142,7 +142,7 @@ class Manager:
 
     def reach(self, command: str) -> None:
         """Wait for the server. Raises `Refused` if it does not answer."""
-        while (server := self.control()["server"]) == "hung":
+        while (server := self.control()["server"]) in ("hung", "deaf"):
             time.sleep(0.05)
         if server == "down":
             raise self.unreachable(command)

@@ -15,7 +15,9 @@ JobData = dict[str, Any]
 
 #: What a test may set with `Simulated.control`, of any manager; a manager may have further settings.
 CONTROL: dict[str, Any] = {
-    "server": "up",  # down: connections are refused; hung: requests wait, and are served when it is up again
+    # down: connections are refused; hung: requests wait, and are served when it is up again; deaf: those of clients that
+    # are gone by then are lost
+    "server": "up",
     "history": True,  # ended jobs are known for ever; False: not at all; a number: for so many seconds
     "kill_delay": 1.0,  # seconds between TERM and KILL
     "down_nodes": [],
