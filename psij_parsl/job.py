@@ -60,6 +60,34 @@ _SCRIPTS_OWN = (
 )
 
 
+FLAGS: Mapping[str, str] = {
+    "num_nodes": "-N/--nodes",
+    "ranks_per_node": "--ntasks-per-node",
+    "cpus_per_rank": "-c/--cpus-per-task",
+    "threads_per_core": "--threads-per-core",
+    "gpus_per_rank": "-g/--gpus-per-task",
+    "memory_per_node": "--mem",
+    "wall_time_min": "-t/--time",
+    "queue": "-q/--queue",
+    "project": "-A/--account",
+    "job_mode": "--mode",
+    "name": "-J/--job-name",
+    "directory": "-D/--cwd",
+    "environment": "--env",
+    "array": "--array",
+    "after": "-d/--dependency",
+    "hold": "--hold",
+    "launcher": "--launcher",
+    "setup": "--setup",
+    "setup_may_fail": "--setup-may-fail",
+    "stdin": "-i/--input",
+    "stdout": "-o/--output",
+    "stderr": "-e/--error",
+}
+"""The command line option of each job field, for messages. The command line's own table (`cli/job_flags.py`) stands
+above what uses this one, and has more spellings; a test compares them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """How many nodes, and what each rank gets. One vocabulary from the site file to the template."""

@@ -100,9 +100,13 @@ class HTCondorScheduler(Scheduler):
         return Query(["condor_q", *_JSON], read_job, ads)
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
-        """History is read from its newest job back to the first that ended before any of these was submitted."""
+        """History is read from its newest job back to the first that ended before any of these was submitted.
+
+        It is in the order in which jobs left the queue, so a job that stayed there after its end says nothing.
+        """
         began = max(0, int(since) - _CLOCKS_S)
-        argv = ["condor_history", *_JSON, "-since", f"EnteredCurrentStatus < {began}", *ids]
+        stayed = 'LeaveJobInQueue isnt undefined && unparse(LeaveJobInQueue) != "false"'
+        argv = ["condor_history", *_JSON, "-since", f"EnteredCurrentStatus < {began} && !({stayed})", *ids]
         return (Query(argv, partial(read_job, past=True), past_ads),)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:

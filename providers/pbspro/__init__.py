@@ -11,6 +11,7 @@ platform = Platform(
     template="template:PBSProTemplate",
     allocation="allocation:allocation",
     provider="provider:PBSProProvider",
+    directives="directives:TABLE",
     command="qsub",
     # PBS_JOBDIR is set in jobs of PBS Pro and not in those of Torque, whose configuration is /var/spool/torque.
     signs=Signs(variables=("PBS_CONF_FILE", "PBS_JOBDIR"), files=("/etc/pbs.conf",)),

@@ -11,6 +11,7 @@ platform = Platform(
     template="template:SlurmTemplate",
     allocation="allocation:allocation",
     provider="provider:SlurmProvider",
+    directives="directives:TABLE",
     command="sbatch",
     signs=Signs(
         variables=("SLURM_CONF", "SLURM_JOB_ID"),

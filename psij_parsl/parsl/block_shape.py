@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ..job import JOB_MODES, Job
 from ..platforms.platform import Platform
 from ..platforms.templates.template import FIXED
 from . import checked
-from .vocabulary import Translation, minutes, translated
+from .vocabulary import Translation, minutes, scheduler_options, translated
 
 if TYPE_CHECKING:
     from ..sites import Site
@@ -135,6 +136,8 @@ def merged_arguments(
     Raises `InvalidRequest` for an argument that is given twice.
     """
     arguments = {name: value for name, value in own.items() if value is not None}
+    if platform.directives:
+        translations = {"scheduler_options": partial(scheduler_options, platform), **translations}
     for name, value in translated(further, platform.template_class.params, translations).items():
         if name in arguments:
             raise InvalidRequest(f"{name} is said twice, in different words", hint="leave one out")

@@ -24,7 +24,7 @@ from .block_shape import BlockShape, find_site, merged_arguments
 from .blocks import Blocks
 from .launcher import MPIRunLauncher, block_launcher, text_of
 from .status import parsl_status
-from .vocabulary import Translation, directives
+from .vocabulary import Translation
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
@@ -65,7 +65,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
     #: The platform's own parameters that stand for `cores_per_node` and `gpus_per_node`, as its sites give them.
     node_parameters: ClassVar[Mapping[str, str]] = {}
     #: Arguments of Parsl's provider whose meaning differs between platforms, with their translations.
-    translations: ClassVar[Mapping[str, Translation]] = {"scheduler_options": directives}
+    translations: ClassVar[Mapping[str, Translation]] = {}
     #: Whether its blocks run on the workflow's own host.
     is_here: ClassVar[bool] = False
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
+from ..platforms.directives.words import PLACES
 from ..platforms.templates.validators import wall_time
+
+if TYPE_CHECKING:
+    from ..platforms.directives.table import Directive, DirectiveTable
+    from ..platforms.platform import Platform
 
 SAME: Mapping[str, str] = {
     "nodes_per_block": "num_nodes",
@@ -73,10 +78,68 @@ def minutes(name: str, value: Any) -> int:
         raise InvalidRequest(f"{name}={value!r} is refused: it {error}") from error
 
 
-def directives(text: Any) -> dict[str, Any]:
-    """The translation of `scheduler_options` for a platform with the parameter `directives` (unchanged options)."""
-    lines = options(text)
-    return {"directives": lines} if lines else {}
+_SHAPE = "the block's shape says it: num_nodes, cores_per_node, mem_per_node, gpus_per_node, wall_time_min"
+_OUTPUT = "its output is in the block's folder"
+_ENVIRONMENT = "the block has the workflow's environment; worker_init sets more"
+_BLOCKS: Mapping[str, str] = {
+    "name": "Parsl names the block",
+    **dict.fromkeys(("stdout", "stderr", "join", "append"), _OUTPUT),
+    **dict.fromkeys(("environment", "inherit_environment"), _ENVIRONMENT),
+    "directory": "the block starts where the workflow did",
+    "array": "say max_blocks",
+    "after": "a block waits for no other job",
+    "hold": "a block that is held would never start",
+    "exclusive": "a block has whole nodes if cores_per_node is not given",
+}
+"""Words of option lines that a block must not be asked for, and why, or what to say instead."""
+
+
+def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
+    """What `scheduler_options` asks, which are option lines, as arguments by our names.
+
+    An option sets the parameter that the platform's table has for it, or queue or project. One that has neither is
+    carried as it is where the platform has the parameter `directives`. Raises `InvalidRequest` for any other.
+    """
+    table: DirectiveTable = platform.part("directives")
+    arguments: dict[str, Any] = {}
+    for one in table.reading(_lines(table, text)).directives:
+        if (name := one.option.parameter if one.option else "") and one.option:
+            value = one.option.for_parameter(one.value) if one.value else True
+            arguments[name] = (*_items(arguments[name]), value) if name in arguments else value
+        elif one.option and not one.option.instead and one.words and one.words.keys() <= {"queue", "project"}:
+            arguments |= one.words
+        elif "directives" in platform.template_class.params and (one.option is None or not one.option.way):
+            arguments["directives"] = (*arguments.get("directives", ()), _long(one))
+        else:
+            raise InvalidRequest(
+                f"scheduler_options says {one.said}, which a block cannot be asked for", hint=_instead(platform, one)
+            )
+    return arguments
+
+
+def _instead(platform: Platform, one: Directive) -> str:
+    for word in one.words:
+        if found := _BLOCKS.get(word, _SHAPE if not word.startswith("_") and word not in PLACES else ""):
+            return found
+    way = one.option.instead if one.option else one.fault
+    return way or f"`psij-run platform show {platform.name}` lists the parameters"
+
+
+def _long(one: Directive) -> str:
+    """The option in one word: the joined form."""
+    name = one.option.name if one.option and one.said.startswith(one.option.names) else one.said.partition(" ")[0]
+    return f"{name.partition('=')[0]}={one.value}" if one.value else name
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _lines(table: DirectiveTable, text: Any) -> list[tuple[int, str]]:
+    """Option lines, with or without their prefix; a list has one option in each item."""
+    lines = text.splitlines() if isinstance(text, str) else [*map(str, text)]
+    prefix = re.compile(rf"\s*(?:{table.prefix})")
+    return [(number, prefix.sub("", line, count=1)) for number, line in enumerate(lines, 1)]
 
 
 def not_taken(platform: str, option: str, taken: str, instead: str = "") -> InvalidRequest:

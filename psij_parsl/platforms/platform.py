@@ -34,6 +34,7 @@ class Platform:
     - `package` is the folder's import name (`__name__` of its `__init__.py`).
     - `launcher` is the launch method for jobs of more than one rank, where the site sets none.
     - `command` is the name of its submit command, '' for a manager that has none.
+    - `directives` is the table of that command's options, for the option lines of scripts.
     - `signs` show whether a host has this manager; a site file uses them with `detect = [{ manager = NAME }]`.
     - `job_variable` is a variable that is set in each of its jobs, '' if the job script must find that out.
     - `variables` are patterns of the variables that a job's launchers need.
@@ -49,6 +50,7 @@ class Platform:
     template: str = ""
     allocation: str = ""
     provider: str = ""
+    directives: str = ""
     command: str = ""
     signs: Signs = Signs()
     job_variable: str = ""

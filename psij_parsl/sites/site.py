@@ -10,39 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import InvalidRequest, SiteError, nearest
-from ..job import Job
+from ..job import FLAGS, Job
 from .limits import LimitViolation, QueueLimits, violations
 
 if TYPE_CHECKING:
     from ..resources.node import Hardware
     from .launch_options import LaunchOptions
-
-FLAGS: Mapping[str, str] = {
-    "num_nodes": "-N/--nodes",
-    "ranks_per_node": "--ntasks-per-node",
-    "cpus_per_rank": "-c/--cpus-per-task",
-    "threads_per_core": "--threads-per-core",
-    "gpus_per_rank": "-g/--gpus-per-task",
-    "memory_per_node": "--mem",
-    "wall_time_min": "-t/--time",
-    "queue": "-q/--queue",
-    "project": "-A/--account",
-    "job_mode": "--mode",
-    "name": "-J/--job-name",
-    "directory": "-D/--cwd",
-    "environment": "--env",
-    "array": "--array",
-    "after": "-d/--dependency",
-    "hold": "--hold",
-    "launcher": "--launcher",
-    "setup": "--setup",
-    "setup_may_fail": "--setup-may-fail",
-    "stdin": "-i/--input",
-    "stdout": "-o/--output",
-    "stderr": "-e/--error",
-}
-"""The command line option of each job field, for messages. The command line's own table (`cli/job_flags.py`) stands
-above the sites, which cannot read it, and has more spellings; a test compares them."""
 
 _JOB = frozenset(item.name for item in fields(Job))
 _BUILTIN = "built in"

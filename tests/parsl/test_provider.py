@@ -130,7 +130,8 @@ def test_the_spellings_of_parsl_are_understood() -> None:
         wall_time_min=90,
         cores_per_node=4,
         mem_per_node=8,
-        directives=("--switches=2", "--mail-type=END"),
+        directives=("--switches=2",),
+        mail_type="END",
         qos="high",
     )
     assert theirs._shape == ours._shape

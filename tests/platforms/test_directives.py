@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.providers.slurm.template import WAYS
+from psij_parsl.providers.slurm.directives import TABLE
 from tests.parsl.helpers import PARSL_IS_UNTIDY
 
 #: What must be refused, with the way that works.
@@ -25,7 +24,6 @@ REFUSED = {
     "--cluster-constraint=x": "-X cluster=NAME",
     "--clusters": "-X cluster=NAME",
     "--comm=x": "knows the job by it",
-    "--par": "reads what sbatch prints",
     "--parsable": "reads what sbatch prints",
     "--wait": "psij-run wait",
     "-W": "psij-run wait",
@@ -58,26 +56,31 @@ REFUSED = {
     "-o/x": "-o",
     "--dependency=afterok:1": "-d",
     "--array=1-3": "--array",
+    "--hold": "--hold",
+    "--mail-type=END": "-X mail_type=VALUE",
+    "--mem=4G": "--mem",
+    "--threads-per-core=1": "--threads-per-core",
+    "--exclude=a": "-X exclude=VALUE",
+    "--exclusive": "-X exclusive=yes",
+    "--qos=x": "-X qos=VALUE",
+    "-C gpu": "-X constraint=VALUE",
+    "--reservation=x": "-X reservation=VALUE",
+    "--requeue": "-X requeue=yes",
+    "--no-requeue": "-X requeue=no",
+    "--signal=B:USR1@90": "-X signal_before_end=",
     "#SBATCH --clusters=two": "-X cluster=NAME",
     "#SBATCH -M two": "-X cluster=NAME",
 }
 ALLOWED = (
     "--switches=2",
-    "--mail-type=END",
-    "--mem=4G",
     "--mem-per-cpu=1G",
     "--wait-all-nodes=1",
     "--time-min=5",
-    "--threads-per-core=1",
-    "--exclude=a",
     "--no-kill",
-    "--qos=x",
     "--begin=now+1hour",
     "--tmp=10",
     "--gpus=2",
     "--contiguous",
-    "--reservation=x",
-    "--requeue",
     "--deadline=now+1hour",
 )
 
@@ -98,12 +101,14 @@ def test_other_options_are_job_options(said: str) -> None:
     assert f"\n#SBATCH {said}\n" in rendered("slurm", parameters={"directives": [said]})
 
 
-def test_any_beginning_that_sbatch_would_take_for_such_an_option_is_refused() -> None:
-    for name in WAYS:
-        for length in range(1, len(name) + 1):
-            for value in ("", "=x"):
-                with pytest.raises(InvalidRequest):
-                    rendered("slurm", parameters={"directives": [f"--{name[:length]}{value}"]})
+@pytest.mark.parametrize("name", [name for option in TABLE.options if option.way for name in option.names])
+def test_any_beginning_that_sbatch_would_take_for_such_an_option_is_refused(name: str) -> None:
+    for length in range(3, len(name) + 1) if name.startswith("--") else [len(name)]:
+        if (other := TABLE.option(name[:length])) and not other.way:  # another option's whole name
+            continue
+        for value in ("", "=x"):
+            with pytest.raises(InvalidRequest):
+                rendered("slurm", parameters={"directives": [f"{name[:length]}{value}"]})
 
 
 @pytest.mark.parametrize("field", ["constraint", "licenses", "reservation", "qos", "gres", "nodelist", "mail_user"])
@@ -156,13 +161,25 @@ def test_what_these_values_may_say_is_said() -> None:
 class TestParsl:
     pytestmark = [*PARSL_IS_UNTIDY]
 
-    @pytest.mark.parametrize("said", ["--clusters=x", "--clusters x", "-M x", "--clust x", "--par"])
-    def test_scheduler_options_go_the_same_way(self, said: str) -> None:
+    @pytest.mark.parametrize("said", ["--clusters=x", "--clusters x", "-M x"])
+    def test_a_scheduler_option_for_which_there_is_a_parameter_sets_it(self, said: str) -> None:
         from psij_parsl.providers import SlurmProvider
 
-        with pytest.raises(InvalidRequest, match="must not say --") as caught:
+        provider = SlurmProvider(scheduler_options=f"#SBATCH --switches=2\n#SBATCH {said}")
+        assert {name: provider.parameters[name] for name in ("cluster", "directives")} == {
+            "cluster": "x",
+            "directives": ("--switches=2",),
+        }
+
+    @pytest.mark.parametrize(
+        "said", ["--par", "--clust x", "--wait", "-o x", "--time=5", "--hold", "--export=NONE", "--array=1-9"]
+    )
+    def test_a_scheduler_option_that_a_block_must_not_have_is_refused(self, said: str) -> None:
+        from psij_parsl.providers import SlurmProvider
+
+        with pytest.raises(InvalidRequest) as caught:
             SlurmProvider(scheduler_options=f"#SBATCH --switches=2\n#SBATCH {said}")
-        assert re.search("-X cluster=NAME|what sbatch prints", caught.value.message)
+        assert caught.value.hint or "must not say --" in caught.value.message
 
     def test_the_clusters_of_parsls_provider_are_one_cluster(self) -> None:
         from psij_parsl.providers import SlurmProvider
@@ -184,13 +201,18 @@ class TestParsl:
             "-G",
             "-f",
             "-h",
+            "-N x",
+            "-o x",
+            "-P x",
+            "-l select=2:ncpus=4",
+            "-W depend=afterok:1",
             "-Wsandbox=x",
         )
 
-    def test_scheduler_options_of_pbs_say_resources_alone(self) -> None:
+    def test_scheduler_options_of_pbs_that_change_what_qsub_does_or_what_a_block_is_are_refused(self) -> None:
         from psij_parsl.providers import PBSProProvider
 
         for said in self.options():
-            with pytest.raises(InvalidRequest, match="only -l is taken here") as caught:
+            with pytest.raises(InvalidRequest) as caught:
                 PBSProProvider(scheduler_options=f"#PBS {said}")
             assert caught.value.hint

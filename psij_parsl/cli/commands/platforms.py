@@ -102,8 +102,8 @@ def can(platform: Platform) -> list[str]:
 
 
 def _show(out: Renderer, invocation: Invocation) -> int:
+    from ...job import FLAGS
     from ...platforms.templates.template import FIXED
-    from ...sites.site import FLAGS
 
     platform = find_platform(invocation.arguments[0])
     template = platform.template_class

@@ -99,8 +99,8 @@ def _errors(site: Site | SiteError) -> list[str]:
     """Errors of the file, and parameters and fields that its platform does not know."""
     if isinstance(site, SiteError):
         return _lines(site)
+    from ...job import FLAGS
     from ...platforms.registry import platform
-    from ...sites.site import FLAGS
 
     template = platform(site.platform).template_class
     field_names = {*template.params, *FLAGS}

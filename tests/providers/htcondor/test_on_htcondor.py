@@ -75,6 +75,22 @@ class TestLife(Here, Life):
         found = executor.status([f"{whole.id}_{index}" for index in (2, 5, 9)])
         assert [status.state for status in found] == [JobState.COMPLETED, JobState.CANCELED, JobState.COMPLETED]
 
+    def test_a_job_that_stayed_in_the_queue_after_its_end_does_not_hide_those_that_ended_since(
+        self, manager: Remote, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        description = tmp_path / "stays.sub"
+        description.write_text("executable = /bin/true\nleave_in_queue = JobUniverse > 0\nqueue\n")
+        (stays,) = executor.scheduler.job_ids(condor("condor_submit", "-terse", str(description)))
+        comes_true(lambda: condor("condor_q", stays, "-af", "JobStatus").strip() == "4")
+        after = int(condor("condor_q", stays, "-af", "EnteredCurrentStatus")) + 1
+        job = executor.submit(self.job(f"sleep $(({after} + 2 - $(date +%s)))"))
+        job.wait(PATIENCE_S)
+        condor("condor_qedit", stays, "LeaveJobInQueue", "JobUniverse < 0")
+        comes_true(lambda: stays in condor("condor_history", "-limit", "100", "-af", "GlobalJobId"))
+        scheduler = executor.scheduler
+        (query,) = scheduler.history([job.native_id], after + 3600)
+        assert scheduler.ask(query).of(job.native_id) is not None
+
     def test_an_array_of_one_element_is_one_job(self, manager: Remote, executor: BatchSchedulerExecutor) -> None:
         whole = executor.submit(self.job("exit $PSIJ_ARRAY_INDEX", array=(7,)))
         assert whole.wait(PATIENCE_S).state is JobState.FAILED

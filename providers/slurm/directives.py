@@ -1,0 +1,294 @@
+"""The options of `sbatch`, as `#SBATCH` lines have them. https://slurm.schedmd.com/sbatch.html (22.05 to 26.05)"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
+from psij_parsl.platforms.directives.table import DirectiveTable
+from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, variables
+from psij_parsl.platforms.directives.words import NoEquivalent
+
+_JOB = "it is said by the job itself"
+_ANSWER = "psij-run reads what sbatch prints"
+_ASK = "ask sbatch itself"
+_SIZE = megabytes(bare="M", all_at_0=True)
+_TIME = minutes(bare=60, pair=(60, 1))
+_FILE = file_name(
+    {
+        "%%": "%",
+        r"%0*(\d+)j": "{id}",
+        "%j": "{id}",
+        r"%\d*A": "{array}",
+        r"%0*(\d+)a": r"{index:\1}",
+        "%a": "{index}",
+        "%x": "{name}",
+        "%u": "{user}",
+        "%N": "{host}",
+    }
+)
+
+
+def _nodes(text: str) -> int:
+    if re.search(r"[-,:]|^/", text):
+        raise NoEquivalent("asks for a range or a list of numbers of nodes")
+    return count(text)
+
+
+def _gpus(per: str) -> Callable[[str], Mapping[str, Any]]:
+    """A reader of `4`, `a100:4` and, with `gpu:` before it, of a gres: how many GPUs, and of which model."""
+
+    def read(text: str) -> Mapping[str, Any]:
+        kind, _, number = text.rpartition(":")
+        if "," in text or ":" in kind:
+            raise NoEquivalent("asks for GPUs of several kinds")
+        return {per: count(number), **({"gpu_kind": kind} if kind else {})}
+
+    return read
+
+
+def _gres(text: str) -> Mapping[str, Any]:
+    asked = [item for item in text.split(",") if item]
+    gpus = [item.removeprefix("gres/") for item in asked if re.match(r"(gres/)?gpu\b", item)]
+    if len(asked) != len(gpus):
+        raise NoEquivalent("asks for resources of nodes that other managers do not have")
+    if len(gpus) != 1:
+        raise NoEquivalent("asks for GPUs of several kinds")
+    _, _, rest = gpus[0].partition(":")
+    if rest and not re.search(r"(^|:)\d+$", rest):  # a model alone: one of it
+        rest += ":1"
+    return _gpus("gpus_per_node")(rest or "1")
+
+
+def _array(text: str) -> Mapping[str, Any]:
+    indices, percent, limit = text.partition("%")
+    return {"array": indices, **({"array_limit": count(limit)} if percent else {})}
+
+
+def _after(text: str) -> tuple[str, ...]:
+    """`afterok:1:2,afterany:3` as one text for each job."""
+    if "?" in text:
+        raise NoEquivalent("names jobs of which one is enough")
+    found = []
+    for part in filter(None, text.split(",")):
+        kind, *ids = part.split(":")
+        if kind not in ("after", "afterok", "afterany", "afternotok"):
+            raise NoEquivalent(f"has the dependency {kind}, which other managers do not have")
+        for job_id in ids:
+            if "+" in job_id:
+                raise NoEquivalent("waits some minutes after another job's start")
+            found.append(f"{kind}:{job_id}")
+    return tuple(found)
+
+
+def _begin(text: str) -> str:
+    """`now+1hour`, `16:00`, `2026-12-01T08:00`. Words for times of the day are Slurm's alone."""
+    units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+    if match := re.fullmatch(r"now(?:\+(\d+)([a-z]*?)s?)?", text):
+        if not match[1]:
+            return "+0"
+        if (match[2] or "second") in units:
+            return f"+{int(match[1]) * units[match[2] or 'second']}"
+    if match := re.fullmatch(r"(\d{1,2}):(\d\d)(?::(\d\d))?", text):
+        return f"{int(match[1]):02}:{match[2]}:{match[3] or '00'}"
+    if match := re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?)?", text):
+        return f"{match[1]}T{match[2] or '00:00'}{match[3] or ':00'}"
+    raise NoEquivalent("names a time in words that only Slurm knows")
+
+
+def _signal(text: str) -> Mapping[str, Any]:
+    match = re.fullmatch(r"(?:([RB]{1,2}):)?(?:SIG)?(\w+)(?:@(\d+))?", text)
+    if match is None:
+        raise ValueError(f"must be [B:]SIGNAL[@SECONDS], not {text!r}")
+    if "R" in (match[1] or ""):
+        raise NoEquivalent("has to do with a reservation")
+    word = "signal_script_before_end" if match[1] else "signal_before_end"
+    return {word: f"{match[2]}@{match[3] or 60}"}
+
+
+def _export(text: str) -> Mapping[str, Any]:
+    found = variables(text)
+    if found.keys() == {"NONE"} or found.keys() == {"NIL"}:
+        return {"inherit_environment": False}
+    inherits = "ALL" in found
+    return {"inherit_environment": inherits, "environment": {n: v for n, v in found.items() if n != "ALL"}}
+
+
+def _append(text: str) -> bool:
+    if text not in ("append", "truncate"):
+        raise ValueError(f"must be append or truncate, not {text!r}")
+    return text == "append"
+
+
+def _hint(text: str) -> int:
+    if text != "nomultithread":
+        raise NoEquivalent("is about how ranks are bound")
+    return 1
+
+
+def _exclusive(text: str) -> bool:
+    if text:
+        raise NoEquivalent("shares nodes with jobs of the same user or group")
+    return True
+
+
+def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
+    """Slurm counts CPUs, which are hardware threads: where a job says how many it uses of a core, cores follow."""
+    threads = words.get("threads_per_core", 1)
+    if words.get("cpus_per_rank", threads) % threads:
+        raise NoEquivalent(f"is no multiple of the {threads} threads of a core", "cpus_per_rank")
+    settled = dict(words)
+    if "cpus_per_rank" in words:
+        settled["cpus_per_rank"] = words["cpus_per_rank"] // threads
+    if {"num_nodes", "ranks"} <= words.keys() and "ranks_per_node" in words:
+        del settled["ranks"]  # sbatch: with -n, --ntasks-per-node is the most that a node has
+        if words["ranks"] != words["num_nodes"] * words["ranks_per_node"]:
+            settled["ranks"] = words["ranks"]
+            del settled["ranks_per_node"]
+    return settled
+
+
+def _split(line: str) -> list[str]:
+    """As sbatch: from `#` on the rest is a comment; a part of a heterogeneous job has no options of its own."""
+    return shlex.split(line, comments=True)
+
+
+TABLE = DirectiveTable(
+    command="sbatch",
+    prefix=r"#SBATCH(?=\s|$)",
+    written="#SBATCH",
+    split=_split,
+    settle=_settle,
+    abbreviated=True,
+    options=(
+        # ---- size
+        means("-N --nodes", "num_nodes", _nodes),
+        means("-n --ntasks", "ranks", count, instead="say -n"),
+        means("--tasks-per-node --ntasks-per-node", "ranks_per_node", count),
+        means("-c --cpus-per-task", "cpus_per_rank", count),
+        means("--threads-per-core", "threads_per_core", count),
+        means("--hint", "threads_per_core", _hint),
+        means("-G --gpus", "gpus gpu_kind", _gpus("gpus")),
+        means("--gpus-per-node", "gpus_per_node gpu_kind", _gpus("gpus_per_node"), parameter="gpus_per_node"),
+        means("--gpus-per-task", "gpus_per_rank gpu_kind", _gpus("gpus_per_rank")),
+        means("--gres", "gpus_per_node gpu_kind", _gres, parameter="gres"),
+        means("--mem", "memory_per_node", _SIZE),
+        means("--mem-per-cpu", "memory_per_cpu", _SIZE),
+        means("--mem-per-gpu", "memory_per_gpu", _SIZE),
+        means("--exclusive", "exclusive", _exclusive, arguments=0, parameter="exclusive"),
+        means("-t --time", "wall_time_min", _TIME),
+        # ---- place
+        means("-p --partition", "queue"),
+        means("-A --account", "project"),
+        means("-q --qos", "qos", parameter="qos"),
+        means("-C --constraint", "constraint", parameter="constraint"),
+        means("--reservation", "reservation", parameter="reservation"),
+        means("-w --nodelist", "hosts", parameter="nodelist"),
+        means("-x --exclude", "exclude_hosts", parameter="exclude"),
+        means("-L --licenses", "licenses", parameter="licenses"),
+        refused("-M --cluster --clusters", "say -X cluster=NAME", parameter="cluster"),
+        refused("--cluster-constraint", "say -X cluster=NAME"),
+        # ---- files, environment, order
+        means("-J --job-name", "name"),
+        means("-D --workdir --chdir", "directory"),
+        means("-i --input", "stdin", _FILE),
+        means("-o --output", "stdout", _FILE),
+        means("-e --error", "stderr", _FILE),
+        means("--open-mode", "append", _append, instead=_JOB),
+        means("--export", "inherit_environment environment", _export, instead="say --env or --no-env"),
+        refused("--export-file", "say --env"),
+        refused("--get-user-env", "a line in --setup can source a profile", optional=True),
+        refused("--propagate", "a line in --setup can set limits, with ulimit", optional=True),
+        means("-a --array", "array array_limit", _array),
+        means("-d --dependency", "after", _after),
+        switch("-H --hold", "hold"),
+        means("-b --begin", "begin", _begin),
+        means(
+            "--signal",
+            "signal_before_end signal_script_before_end",
+            _signal,
+            instead="say -X signal_before_end=SIGNAL@SECONDS",
+        ),
+        # ---- what a job can do without elsewhere
+        dropped("--mail-type", parameter="mail_type"),
+        dropped("--mail-user", parameter="mail_user"),
+        dropped("--nice", optional=True, parameter="nice"),
+        dropped("--priority"),
+        dropped("--comment", instead="psij-run knows the job by it"),
+        dropped("--admin-comment"),
+        dropped("--wckey"),
+        dropped("--requeue", arguments=0, parameter="requeue"),
+        dropped("--no-requeue", arguments=0, instead="say -X requeue=no"),
+        dropped("--time-min"),
+        dropped("--acctg-freq"),
+        dropped("--profile"),
+        dropped("--delay-boot"),
+        dropped("--power"),
+        # ---- Slurm's alone
+        only_here("--ntasks-per-core"),
+        only_here("--ntasks-per-socket"),
+        only_here("--ntasks-per-gpu"),
+        only_here("--gpus-per-socket"),
+        only_here("--cpus-per-gpu"),
+        only_here("--gpu-bind"),
+        only_here("--gpu-freq"),
+        only_here("--gres-flags"),
+        only_here("--tres-per-task"),
+        only_here("--tres-per-job"),
+        only_here("--tres-bind"),
+        only_here("-B --extra-node-info"),
+        only_here("--sockets-per-node"),
+        only_here("--cores-per-socket"),
+        only_here("--mincpus"),
+        only_here("--tmp"),
+        only_here("-m --distribution"),
+        only_here("--mem-bind"),
+        only_here("--cpu-freq"),
+        only_here("-S --core-spec"),
+        only_here("--thread-spec"),
+        only_here("-O --overcommit", arguments=0),
+        only_here("-s --share --oversubscribe", arguments=0),
+        only_here("-k --no-kill", optional=True),
+        only_here("--oom-kill-step", optional=True),
+        only_here("--contiguous", arguments=0),
+        only_here("--spread-job", arguments=0),
+        only_here("--use-min-nodes", arguments=0),
+        only_here("--switches"),
+        only_here("--segment"),
+        only_here("--consolidate-segments", arguments=0),
+        only_here("-F --nodefile"),
+        only_here("--network"),
+        only_here("--prefer"),
+        only_here("--extra"),
+        only_here("--deadline"),
+        only_here("--kill-on-invalid-dep"),
+        only_here("--wait-all-nodes"),
+        only_here("--reboot", arguments=0),
+        only_here("--resv-ports", optional=True),
+        only_here("--stepmgr", arguments=0),
+        only_here("--mcs-label"),
+        only_here("--bb"),
+        only_here("--bbf"),
+        only_here("--container"),
+        only_here("--container-id"),
+        only_here("--x11", optional=True),
+        # ---- of sbatch itself
+        needless("--ignore-pbs", _JOB),
+        needless("--parsable", _ANSWER),
+        needless("-Q --quiet", _ANSWER),
+        needless("-v --verbose", _ANSWER),
+        needless("-W --wait", "`psij-run run` and `psij-run wait` wait for a job's end"),
+        refused("--test-only", "`psij-run render` shows what would be submitted", arguments=0),
+        refused("--wrap", _JOB),
+        refused("--uid", "it would be another's job"),
+        refused("--gid", "it would be another's job"),
+        refused("-h --help", _ASK, arguments=0),
+        refused("--usage", _ASK, arguments=0),
+        refused("--autocomplete", _ASK),
+        refused("-V --version", _ASK, arguments=0),
+        refused("hetjob packjob", "submit one job for each part, joined by -d after:ID", arguments=0),
+    ),
+)

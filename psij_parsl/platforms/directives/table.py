@@ -1,0 +1,257 @@
+"""The table of a submit command's options, and how a script's option lines are read with it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from .option import Elsewhere, Option
+from .words import WORDS, NoEquivalent
+
+# ---- which lines of a script are option lines ----------------------------------------------------------------------
+
+Lines = Iterable[tuple[int, str]]
+"""Lines with their numbers, from 1."""
+
+
+def before_first_command(lines: Lines) -> Lines:
+    """Those up to the first one that is neither blank nor a comment."""
+    for number, line in lines:
+        if line.strip() and not line.lstrip().startswith("#"):
+            return
+        yield number, line
+
+
+def all_lines(lines: Lines) -> Lines:
+    """All of them."""
+    return lines
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One option of an option line: what was said, and what it means to us.
+
+    `said` is the option as written, `option` its row in the table, None if it has none. `fault` is why it has no
+    meaning for us, or why its value is wrong.
+    """
+
+    line: int
+    said: str
+    value: str
+    option: Option | None
+    words: Mapping[str, Any] = field(default_factory=dict)
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a script's option lines ask: each option, and the words of all of them together."""
+
+    directives: tuple[Directive, ...]
+    words: Mapping[str, Any]
+
+    def dropped(self) -> list[Directive]:
+        """The options that would be left out on another manager."""
+        return [one for one in self.directives if one.option and one.option.elsewhere is Elsewhere.DROPPED]
+
+    def untranslatable(self, words: Iterable[str] = tuple(WORDS)) -> list[tuple[Directive, str]]:
+        """The options that another manager, which has these words, cannot be asked for; each with the reason."""
+        known, found = {*words}, []
+        said = {word for one in self.directives for word in one.words}
+        derived = self.words.keys() - said  # from words that the table has for its own use
+        for one in self.directives:
+            if one.option is None:
+                found.append((one, one.fault))
+            elif one.option.elsewhere is Elsewhere.REFUSED:
+                found.append((one, one.option.instead or "has no equivalent"))
+            elif one.option.elsewhere is Elsewhere.TRANSLATED:
+                meant = {word for word in one.words if not word.startswith("_")}
+                if meant != one.words.keys():
+                    meant |= derived
+                if one.fault:
+                    found.append((one, one.fault))
+                elif not one.option.sets or not known.issuperset(meant):
+                    found.append((one, "has no equivalent"))
+        return found
+
+    def parameters(self) -> dict[str, Any]:
+        """The values of the platform's own parameters; where a parameter is said several times, a tuple of them."""
+        found: dict[str, Any] = {}
+        for one in self.directives:
+            if one.option and (name := one.option.parameter):
+                value = one.option.for_parameter(one.value) if one.value else True
+                found[name] = value if name not in found else (*_as_tuple(found[name]), value)
+        return found
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+@dataclass(frozen=True)
+class DirectiveTable:
+    """The options of one manager's submit command, and how its option lines are written.
+
+    - `command` is that command's name, for messages.
+    - `prefix` is a pattern of what an option line begins with; `written` the usual form of it.
+    - `which` takes all lines and gives those that may be option lines.
+    - `split` makes the words of a line's rest; it raises `ValueError` for one that cannot be split.
+    - `parts` are options whose value has parts with names, `-l walltime=…,mem=…`, with a function that gives each
+      part's name and value. A part is looked up as "OPTION NAME", and as the option itself if it has no row.
+    - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
+      `NoEquivalent` with a word whose options have no equivalent.
+    - `one_dash`: names of several letters have one dash, too (`-pe`). `abbreviated`: a long name may be cut short.
+      `any_case`: the parts' names mean the same in any case.
+    """
+
+    command: str
+    prefix: str
+    written: str
+    options: tuple[Option, ...]
+    which: Callable[[Lines], Lines] = before_first_command
+    split: Callable[[str], Sequence[str]] = shlex.split
+    parts: Mapping[str, Callable[[str], Iterable[tuple[str, str]]]] = field(default_factory=dict)
+    settle: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
+    one_dash: bool = False
+    abbreviated: bool = False
+    any_case: bool = False
+
+    @cached_property
+    def _rows(self) -> Mapping[str, Option]:
+        return {name: option for option in self.options for name in option.names}
+
+    def option(self, name: str) -> Option | None:
+        """The row of an option by any of its names, or by a beginning that is no other's; None if there is none."""
+        head, _, part = name.partition(" ")
+        if part and self.any_case:
+            name = f"{head} {part.lower()}"
+        if name in self._rows:
+            return self._rows[name]
+        if self.abbreviated and name.startswith("--"):
+            found = {option.names: option for full, option in self._rows.items() if full.startswith(name)}
+            return next(iter(found.values())) if len(found) == 1 else None
+        return None
+
+    def beginning_with(self, name: str) -> list[Option]:
+        """The rows that this beginning of a long name may stand for; the command itself may know others."""
+        if name in self._rows:
+            return [self._rows[name]]
+        return list(dict.fromkeys(option for full, option in self._rows.items() if full.startswith(name)))
+
+    def lines(self, text: str) -> list[tuple[int, str]]:
+        """The option lines of a script that count, by number, without their prefix."""
+        begins = re.compile(self.prefix)
+        numbered = enumerate(text.replace("\r\n", "\n").split("\n"), 1)
+        return [
+            (number, line[match.end() :]) for number, line in self.which(numbered) if (match := begins.match(line))
+        ]
+
+    def read(self, text: str) -> Reading:
+        """What a script asks by its option lines."""
+        return self.reading(self.lines(text))
+
+    def reading(self, lines: Lines) -> Reading:
+        """What these options ask, which are lines without the prefix."""
+        found: list[Directive] = []
+        for number, line in lines:
+            try:
+                words = self.split(line)
+            except ValueError as error:
+                found.append(Directive(number, line.strip(), "", None, fault=f"cannot be split ({error})"))
+                continue
+            for one in self._options(words):
+                found += map(self._understood, (replace(part, line=number) for part in self._parts_of(one)))
+        return self._settled(found)
+
+    def _options(self, words: Sequence[str]) -> Iterator[Directive]:
+        """The options among the words of a line, with their arguments."""
+        left = list(words)
+        while left:
+            said = left.pop(0)
+            name, value, joined = self._named(said)
+            option = self.option(name)
+            if option is None:
+                if left and not joined and not left[0].startswith("-"):
+                    value = left.pop(0)
+                text = said if joined or not value else f"{said} {value}"
+                yield Directive(0, text, value, None, fault=f"is no option of {self.command} that is known here")
+                continue
+            wanted = 0 if joined else option.arguments if not option.optional else 0
+            if len(left) < wanted:
+                yield Directive(0, said, "", option, fault="lacks its value")
+                return
+            if wanted:
+                value, left = " ".join(left[:wanted]), left[wanted:]
+            elif joined and not option.arguments and not name.startswith("--"):
+                left.insert(0, f"-{value}")  # several switches in one word: -sH
+                said, value = name, ""
+            yield Directive(0, said if not wanted else f"{said} {value}", value, option)
+
+    def _named(self, said: str) -> tuple[str, str, bool]:
+        """The name in a word, the value that is joined to it, and whether there is one."""
+        name, equals, value = said.partition("=")
+        if said.startswith("--") or not said.startswith("-") or said in self._rows:
+            return (name, value, bool(equals)) if said not in self._rows else (said, "", False)
+        if self.one_dash and name in self._rows:
+            return name, value, bool(equals)
+        short, rest = said[:2], said[2:]
+        return short, rest.removeprefix("="), bool(rest)
+
+    def _parts_of(self, one: Directive) -> Iterator[Directive]:
+        """An option, or the parts of its value."""
+        split = self.parts.get(one.option.names[0]) if one.option and not one.fault else None
+        if split is None or one.option is None:
+            yield one
+            return
+        head = one.option.names[0]
+        try:
+            parts = [*split(one.value)]
+        except ValueError as error:
+            yield replace(one, fault=str(error))
+            return
+        for name, value in parts:
+            row = self.option(f"{head} {name}") if name else None
+            text = f"{name}={value}" if name and value else name or value
+            yield Directive(one.line, f"{head} {text}", value if row else text, row or one.option)
+
+    def _understood(self, one: Directive) -> Directive:
+        """With the words that its value sets, or the reason why it sets none."""
+        if one.option is None or one.fault:
+            return one
+        try:
+            return replace(one, words=one.option.words(one.value))
+        except ValueError as error:
+            return replace(one, fault=str(error))
+
+    def _settled(self, found: list[Directive]) -> Reading:
+        while True:
+            words: dict[str, Any] = {}
+            for one in found:
+                if not one.fault:
+                    for name, value in one.words.items():
+                        words[name] = _joined(words.get(name), value)
+            try:
+                return Reading(tuple(found), self.settle(words))
+            except NoEquivalent as error:
+                if not any(error.word in one.words for one in found if not one.fault):
+                    raise
+                found = [
+                    replace(one, fault=str(error)) if error.word in one.words and not one.fault else one
+                    for one in found
+                ]
+
+
+def _joined(before: Any, value: Any) -> Any:
+    """The value of a word that is said again: lists and variables add up, else the last one counts."""
+    if isinstance(before, tuple) and isinstance(value, tuple):
+        return before + value
+    if isinstance(before, dict) and isinstance(value, dict):
+        return {**before, **value}
+    return value
