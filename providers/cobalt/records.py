@@ -43,7 +43,8 @@ def blocks(text: str, first: str = "JobID", last: str = COLUMNS[-1]) -> list[str
     Raises `Unavailable` for an answer that is cut short: a job that is missing in it may well exist.
     """
     begun = re.split(rf"^(?={first}\s*:)", text, flags=re.MULTILINE)[1:]
-    if begun and "\n\n" not in begun[-1] and not re.search(rf"^\s*{last}\s*:.*\n", begun[-1], re.MULTILINE):
+    ended = not begun or "\n\n" in begun[-1] or re.search(rf"^\s*{last}\s*:.*\n", begun[-1], re.MULTILINE)
+    if not ended or text[-1:] not in ("", "\n"):
         raise Unavailable("qstat's answer is cut short", output=text[-500:], hint="it is asked again later")
     return [block.split("\n\n")[0] for block in begun]
 

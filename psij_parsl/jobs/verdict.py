@@ -39,7 +39,7 @@ STAGES = {
 _CLOCK_LAG_S = 2.0  # difference that the clocks of a node and of the manager may have
 _LATE_S = 60.0  # if the manager's end time is so much later than the exit file's, the exit file's is right
 _CLAIMED = 2.0  # factor of the grace time for a job whose script has started
-_KILLED = (130, 137, 143)  # exit codes of a command that SIGINT, SIGKILL or SIGTERM ended
+_KILLED = (129, 130, 137, 143)  # exit codes of a command that SIGHUP (of Flux), SIGINT, SIGKILL or SIGTERM ended
 
 
 def manager_log(entry: JobRecord, key: str = "") -> Path:
@@ -266,7 +266,7 @@ def _canceled_if_asked(inquiry: Inquiry, status: JobStatus) -> JobStatus:
         return status
     if status.state is JobState.CANCELED and status.reason is EndReason.DEPENDENCY:
         return replace(status, reason=None, message="")  # it waited for another job, but the user has cancelled it
-    by_signal = status.signal in (2, 9, 15) or status.exit_code in _KILLED
+    by_signal = status.signal in (1, 2, 9, 15) or status.exit_code in _KILLED
     if status.state is JobState.FAILED and not status.reason and by_signal:
         return replace(status, state=JobState.CANCELED)
     return status

@@ -189,6 +189,9 @@ CASES = {
     "cancelled, as the manager says": Case(RUNNING, JobStatus(JobState.CANCELED, "CANCELLED"), JobState.CANCELED),
     "killed by the signal of our cancel": Case(RUNNING, failed(signal=15), JobState.CANCELED, asked=True),
     "ended with the code of the signal of our cancel": Case(RUNNING, failed(143), JobState.CANCELED, 143, asked=True),
+    "ended with the code of a hangup, as Flux ends jobs": Case(
+        RUNNING, failed(129), JobState.CANCELED, 129, asked=True
+    ),
     "killed by a signal that nobody of us sent": Case(RUNNING, failed(signal=15), JobState.FAILED),
     "failed by itself before the cancel reached it": Case(RUNNING, failed(3), JobState.FAILED, 3, asked=True),
     "done before the cancel reached it": Case(RUNNING, DONE, JobState.COMPLETED, 0, asked=True),

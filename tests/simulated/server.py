@@ -61,6 +61,11 @@ class Simulated:
         found: dict[str, Any] = json.loads((self.root / "state.json").read_text())["jobs"]
         return found
 
+    def taken(self) -> int:
+        """How many submissions it has taken so far, forgotten ones included."""
+        number: int = json.loads((self.root / "state.json").read_text())["next"]
+        return number - self.manager.first_number
+
     def forget(self, *ids: str) -> None:
         """Take jobs out of its memory, history included."""
         with locked(self.root) as state:

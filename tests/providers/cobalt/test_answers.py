@@ -202,7 +202,8 @@ def test_an_answer_that_is_cut_short_is_none() -> None:
     text = printed({**FIELDS, "JobID": "7"}, FIELDS)
     second = text.index("JobID: 471850")
     last = text.index(f"    {COLUMNS[-1]}", second)
-    for size in range(second + len("JobID:"), last + len(f"    {COLUMNS[-1]}      : Non")):
+    ends_in_a_line = [size for size in range(1, second) if text[size - 1] != "\n"]
+    for size in (*ends_in_a_line, *range(second + 1, last + len(f"    {COLUMNS[-1]}      : Non"))):
         with pytest.raises(Unavailable, match="cut short"):
             answering(text[:size]).qstat(lambda seen: ())
     assert {*answering(text.rstrip() + "\n").qstat(lambda seen: ()).records} == {"7", "471850"}

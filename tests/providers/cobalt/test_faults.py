@@ -5,8 +5,6 @@ The manager is simulated from its public source (tests/simulated/cobalt).
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
-from psij_parsl.errors import Rejected, Unavailable
+from psij_parsl.errors import Rejected
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
+from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -33,6 +32,34 @@ def executor(on_cobalt: Executor) -> BatchSchedulerExecutor:
     return on_cobalt(grace_s=0.5, settle_s=0.5)
 
 
+class Here:
+    platform = "cobalt"
+    script_options = "#COBALT -n 1 -t 10\n"
+    down = "Failed to connect to queue-manager"
+    errors_after_taking = ("<Fault 20: 'Server Failure'>",)
+    cuts = (1, 60, 200)
+    other_forms = ("null", "7", "<html><body>Down on Friday</body></html>")  # with a line break: a site's notices
+    unknown_states = ("hibernating",)
+    damages = ("    junk",)
+    notices = ("Welcome to head7.\nDown on 2026.11\n{id}", "{id}\n2 jobs left, 5.5 of 7.GB")
+
+    @pytest.fixture
+    def server(self, cobalt: Simulated) -> Simulated:
+        return cobalt
+
+
+class TestServer(Here, ServerFaults):
+    pass
+
+
+class TestAnswers(Here, OddAnswers):
+    pass
+
+
+class TestRecords(Here, LostRecords):
+    pass
+
+
 def running(job: Submission) -> Submission:
     comes_true(lambda: job.status().state is JobState.ACTIVE and (job.folder / "claim").is_symlink())
     return job
@@ -41,100 +68,6 @@ def running(job: Submission) -> Submission:
 def gated(folder: Path, then: str) -> Job:
     """A job that does something as soon as the test makes the file `go`."""
     return shell(f"until [ -e {folder}/go ]; do sleep 0.2; done; {then}")
-
-
-# ---- the server --------------------------------------------------------------------------------------------------
-
-
-def test_a_server_that_is_down_leaves_states_as_they_were(
-    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
-    job = running(executor.submit(gated(tmp_path, "exit 3")))
-    cobalt.control(server="down")
-    with pytest.raises(Unavailable):
-        executor.submit(Job(command=["true"]))
-    assert len(executor.journal.entries()) == 1
-    assert job.status().state is JobState.ACTIVE
-    with pytest.raises(Unavailable):
-        job.cancel()
-    cobalt.control(server="up")
-    (tmp_path / "go").touch()
-    assert job.wait(PATIENCE_S).exit_code == 3
-
-
-def test_a_submission_to_a_server_that_is_back_in_a_moment_is_tried_again(
-    executor: BatchSchedulerExecutor, cobalt: Simulated
-) -> None:
-    def heal() -> None:
-        comes_true(lambda: len(cobalt.calls("qsub")) > 1)
-        cobalt.control(server="up")
-
-    cobalt.control(server="down")
-    healing = threading.Thread(target=heal)
-    healing.start()
-    job = executor.submit(Job(command=["true"]))
-    healing.join()
-    assert ended(job) is JobState.COMPLETED
-
-
-def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
-    on_cobalt: Executor, cobalt: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = on_cobalt(settle_s=3.0)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.5))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.7)
-    cobalt.control(server="hung")
-    waking = threading.Timer(2.0, lambda: cobalt.control(server="up"))
-    waking.start()
-    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
-    waking.join()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    assert ended(job) is JobState.COMPLETED
-    assert (tmp_path / "runs").read_text() == "x\n"
-
-
-def test_a_submission_that_failed_after_it_was_taken_runs_once(
-    executor: BatchSchedulerExecutor, cobalt: Simulated, tmp_path: Path
-) -> None:
-    cobalt.control(broken="<Fault 20: 'Server Failure'>")
-    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
-    assert ended(job) is JobState.COMPLETED
-    assert len(cobalt.calls("qsub")) == 1
-    assert (tmp_path / "runs").read_text() == "x\n"
-
-
-def test_an_answer_that_is_cut_short_is_no_answer(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-    cobalt.control(truncate=60)
-    with pytest.raises(Unavailable, match="cut short"):
-        executor.scheduler.qstat(lambda seen: [job.native_id])
-    assert job.status().state is JobState.QUEUED
-    cobalt.control(truncate=0)
-    job.cancel()
-
-
-def test_an_unknown_state_changes_nothing_and_is_said_once(
-    executor: BatchSchedulerExecutor, cobalt: Simulated, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = running(executor.submit(shell("sleep 60")))
-    cobalt.control(state={job.native_id: "hibernating"})
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
-    assert len([line for line in caplog.messages if "hibernating" in line]) <= 1
-    cobalt.control(state={})
-    job.cancel()
-
-
-def test_a_damaged_record_harms_its_own_job_alone(executor: BatchSchedulerExecutor, cobalt: Simulated) -> None:
-    odd, other = (executor.submit(Job(command=["true"], hold=True)) for _ in range(2))
-    cobalt.control(spoil={odd.native_id: "    junk"})
-    assert other.status().held
-    assert odd.status().state is JobState.QUEUED
-    cobalt.control(spoil={})
-    odd.cancel()
-    other.cancel()
 
 
 # ---- ends --------------------------------------------------------------------------------------------------------

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
-from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable, UnknownJob
-from psij_parsl.system.commands import Output
+from psij_parsl.errors import InvalidRequest, Rejected, UnknownJob
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
+from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -27,141 +24,32 @@ def executor(flux_executor: Executor, tmp_path: Path, monkeypatch: pytest.Monkey
     return flux_executor(grace_s=0.5, settle_s=0.5)
 
 
-def native_states(flux: Simulated) -> set[str]:
-    return {job["state"] for job in flux.jobs().values()}
+class Here:
+    platform = "flux"
+    submits, cancels = ("flux", "batch"), ("flux", "cancel")
+    down = "Unable to connect to Flux"
+    errors_after_taking = ("Connection reset by peer",)
+    cuts = (1, 200, 300)
+    other_forms = ("null", "[]", '"x"', "7", "[" * 100_000, '{"jobs": 7}', "{}")
+    unknown_states = ("PONDERING",)
+    damages = ("what is no job",)
+    notices = ("Welcome\nfarm\n{id}", "{id}\nfast\n2026.11", "from\n{id}")
+
+    @pytest.fixture
+    def server(self, flux: Simulated) -> Simulated:
+        return flux
 
 
-# ---- an instance that does not answer ----------------------------------------------------------------------------
+class TestServer(Here, ServerFaults):
+    pass
 
 
-def test_an_instance_that_is_down_leaves_states_as_they_were(
-    executor: BatchSchedulerExecutor, flux: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
-    job = executor.submit(shell("sleep 1; exit 3"))
-    comes_true(lambda: job.status().state is JobState.ACTIVE)
-    flux.control(server="down")
-    with pytest.raises(Unavailable, match="Unable to connect to Flux"):
-        executor.submit(Job(command=["true"]))
-    assert len(executor.journal.entries()) == 1
-    assert job.status().state is JobState.ACTIVE
-    for change in (job.cancel, lambda: executor.hold([job.id])):
-        with pytest.raises((Unavailable, InvalidRequest)):
-            change()
-    flux.control(server="up")
-    assert job.wait(PATIENCE_S).exit_code == 3
+class TestAnswers(Here, OddAnswers):
+    pass
 
 
-def test_a_submission_is_tried_again_until_the_instance_is_back(
-    executor: BatchSchedulerExecutor, flux: Simulated
-) -> None:
-    flux.control(server="down")
-    waking = threading.Timer(1.0, lambda: flux.control(server="up"))
-    waking.start()
-    job = executor.submit(Job(command=["true"]))
-    waking.join()
-    assert ended(job) is JobState.COMPLETED
-    assert len(flux.jobs()) == 1
-
-
-def test_a_submission_to_a_hung_instance_is_found_when_it_wakes_up_and_runs_once(
-    flux_executor: Executor, flux: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = flux_executor(settle_s=3.0)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.5))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.7)
-    flux.control(server="hung")
-    waking = threading.Timer(2.0, lambda: flux.control(server="up"))
-    waking.start()
-    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
-    waking.join()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    assert ended(job) is JobState.COMPLETED
-    assert (tmp_path / "runs").read_text() == "x\n"
-    assert len(flux.jobs()) == 1
-
-
-def test_an_instance_that_stays_hung_leaves_the_job_in_the_journal(
-    flux_executor: Executor, flux: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = flux_executor(settle_s=0.5, patience_s=1.5)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.3))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.3)
-    flux.control(server="hung")
-    with pytest.raises(Ambiguous):
-        executor.submit(Job(command=["true"]))
-    [entry] = executor.journal.entries().values()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    flux.control(server="up")
-    assert executor.wait([entry.id], PATIENCE_S)
-
-
-def test_a_connection_that_broke_leaves_one_job(
-    executor: BatchSchedulerExecutor, flux: Simulated, tmp_path: Path
-) -> None:
-    flux.control(broken="Connection reset by peer")
-    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
-    flux.control(broken="")
-    assert ended(job) is JobState.COMPLETED
-    assert (tmp_path / "runs").read_text() == "x\n"
-
-
-# ---- answers that are none ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [1, 200, 300])
-def test_an_answer_that_is_cut_short_is_no_answer(
-    executor: BatchSchedulerExecutor, flux: Simulated, size: int
-) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-    flux.control(truncate=size)
-    with pytest.raises(Unavailable, match="cut short"):
-        executor.scheduler.qstat(lambda seen: [job.native_id])
-    assert job.status().state is JobState.QUEUED
-    flux.control(truncate=0)
-    job.cancel()
-
-
-@pytest.mark.parametrize("answer", ["null", "[]", '"x"', "7", "[" * 100_000, '{"jobs": 7}', "{}"])
-def test_a_document_of_another_form_is_no_answer(
-    executor: BatchSchedulerExecutor, flux: Simulated, monkeypatch: pytest.MonkeyPatch, answer: str
-) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-
-    def run(argv: Sequence[str], **settings: object) -> Output:
-        return Output(tuple(argv), 0, answer, "")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(executor.scheduler, "run", run)
-        with pytest.raises(Unavailable):
-            executor.scheduler.qstat(lambda seen: [job.native_id])
-        assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
-    job.cancel()
-
-
-def test_a_spoilt_record_harms_its_own_job_alone(executor: BatchSchedulerExecutor, flux: Simulated) -> None:
-    odd, other = (executor.submit(Job(command=["true"], hold=True)) for _ in range(2))
-    flux.control(spoil={odd.native_id: "what is no job"})
-    answer = executor.scheduler.qstat(lambda seen: ())
-    assert [record.id for record in answer.records.values()] == [other.native_id]
-    assert executor.status([odd.id], urgent=True)[0].state is JobState.QUEUED
-    flux.control(spoil={})
-    odd.cancel()
-    other.cancel()
-
-
-def test_an_unknown_state_changes_nothing_and_is_said_once(
-    executor: BatchSchedulerExecutor, flux: Simulated, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = executor.submit(shell("sleep 2"))
-    comes_true(lambda: job.status().state is JobState.ACTIVE)
-    flux.control(state={job.native_id: "PONDERING"})
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
-    assert len([line for line in caplog.messages if "PONDERING" in line]) <= 1
-    flux.control(state={})
-    assert ended(job) is JobState.COMPLETED
+class TestRecords(Here, LostRecords):
+    pass
 
 
 # ---- what it has forgotten ---------------------------------------------------------------------------------------
@@ -176,41 +64,6 @@ def test_an_end_that_is_not_listed_any_more_is_looked_up_by_its_id(
     assert [words for words in flux.calls("flux") if words[1] == "jobs" and jobs[0].native_id in words]
 
 
-def test_a_purged_job_ended_as_its_exit_file_says(executor: BatchSchedulerExecutor, flux: Simulated) -> None:
-    flux.control(history=False)
-    good, bad = executor.submit(Job(command=["true"])), executor.submit(shell("exit 3"))
-    assert ended(good) is JobState.COMPLETED
-    status = bad.wait(PATIENCE_S)
-    assert (status.state, status.exit_code) == (JobState.FAILED, 3)
-
-
-def test_a_job_that_vanished_is_lost_and_not_completed(executor: BatchSchedulerExecutor, flux: Simulated) -> None:
-    """Flux answers about unknown ids alone with an error and no document, which is an answer all the same."""
-    job = executor.submit(Job(command=["true"], hold=True))
-    assert executor.status([job.id], urgent=True)[0].state is JobState.QUEUED
-    flux.forget(job.native_id)
-    status = job.wait(PATIENCE_S)
-    assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
-
-
-def test_an_instance_that_began_anew_does_not_give_our_ids_to_strangers(
-    executor: BatchSchedulerExecutor, flux: Simulated, tmp_path: Path
-) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-    executor.status([job.id], urgent=True)
-    flux.lose_all()
-    script = tmp_path / "theirs.sh"
-    script.write_text("#!/bin/bash\nsleep 60\n")
-    theirs = executor.scheduler.qsub(script)
-    assert executor.scheduler.same_id(theirs, job.native_id)
-    flux.change(theirs, submitted=flux.jobs()[theirs]["submitted"] + 60)  # and not at the same second
-    status = job.wait(PATIENCE_S)
-    assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
-    assert not job.cancel()
-    assert not [words for words in flux.calls("flux") if words[1] == "cancel"]
-    assert native_states(flux) <= {"SCHED", "RUN"}
-
-
 def test_an_id_that_is_none_and_an_unknown_one_are_unknown_jobs(executor: BatchSchedulerExecutor) -> None:
     for job_id in ("999999", "f999", "nosuch", "12.head"):
         with pytest.raises(UnknownJob):
@@ -218,14 +71,6 @@ def test_an_id_that_is_none_and_an_unknown_one_are_unknown_jobs(executor: BatchS
 
 
 # ---- ids ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", ["Welcome\nfarm\n{id}", "{id}\nfast\n2026.11", "from\n{id}"])
-def test_a_notice_around_the_id_is_no_id(executor: BatchSchedulerExecutor, flux: Simulated, form: str) -> None:
-    flux.control(answer=form)
-    job = executor.submit(Job(command=["true"]))
-    assert ended(job) is JobState.COMPLETED
-    assert [*flux.jobs()] == [job.native_id]
 
 
 def test_a_job_is_known_by_any_form_of_its_id(executor: BatchSchedulerExecutor, flux: Simulated) -> None:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-import threading
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl.errors import Ambiguous, Unavailable
 from psij_parsl.providers.pbspro.records import jobs, read_job, recovered
-from psij_parsl.system.commands import Output
-from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
+from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults, answering
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -28,97 +22,40 @@ def executor(pbspro: Executor) -> BatchSchedulerExecutor:
     return pbspro(grace_s=0.5, settle_s=0.5)
 
 
-def test_a_server_that_is_down_leaves_states_as_they_were(
-    executor: BatchSchedulerExecutor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
-    job = executor.submit(shell("sleep 1; exit 3"))
-    comes_true(lambda: job.status().state is JobState.ACTIVE)
-    pbs.control(server="down")
-    with pytest.raises(Unavailable):
-        executor.submit(Job(command=["true"]))
-    assert len(executor.journal.entries()) == 1
-    assert job.status().state is JobState.ACTIVE
-    with pytest.raises(Unavailable):
-        job.cancel()
-    pbs.control(server="up")
-    assert job.wait(PATIENCE_S).exit_code == 3
+class Here:
+    platform = "pbspro"
+    down = "cannot connect to server head"
+    errors_after_taking = (
+        "End of File",
+        "qsub: Connection reset by peer",
+        "qsub: Premature end of message",
+        "Batch protocol error",
+        "qsub: Communication failure.",
+        "qsub: Connection timed out",
+        "a wrapper's own words",
+    )
+    cuts = (1, 200, 900)
+    cut_short = "cut short|cannot be read|can be read"
+    other_forms = tuple(f'{{\n "Jobs": {found}\n}}\n' for found in ("null", "[]", '"x"', "7", "[" * 100_000))
+    unknown_states = ("Z",)
+    damages = ("007",)
+    notices = ("Welcome to head7.\nDown on 2026.11\n{id}", "{id}\n2 jobs left, 5.5 of 7.GB")
+
+    @pytest.fixture
+    def server(self, pbs: Simulated) -> Simulated:
+        return pbs
 
 
-def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
-    pbspro: Executor, pbs: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = pbspro(settle_s=3.0)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.5))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.7)
-    pbs.control(server="hung")
-    waking = threading.Timer(2.0, lambda: pbs.control(server="up"))
-    waking.start()
-    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
-    waking.join()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    assert ended(job) is JobState.COMPLETED
-    assert (tmp_path / "runs").read_text() == "x\n"
-    assert len(pbs.jobs()) == 1
+class TestServer(Here, ServerFaults):
+    pass
 
 
-def test_a_server_that_stays_hung_leaves_the_job_in_the_journal(
-    pbspro: Executor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = pbspro(settle_s=0.5, patience_s=1.5)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.3))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.3)
-    pbs.control(server="hung")
-    with pytest.raises(Ambiguous):
-        executor.submit(Job(command=["true"]))
-    [entry] = executor.journal.entries().values()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    pbs.control(server="up")
-    assert executor.wait([entry.id], PATIENCE_S)
+class TestAnswers(Here, OddAnswers):
+    pass
 
 
-@pytest.mark.parametrize("size", [1, 200, 900])
-def test_an_answer_that_is_cut_short_is_no_answer(
-    executor: BatchSchedulerExecutor, pbs: Simulated, size: int
-) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-    pbs.control(truncate=size)
-    with pytest.raises(Unavailable, match="cut short|cannot be read|can be read"):
-        executor.scheduler.qstat(lambda seen: [job.native_id])
-    assert job.status().state is JobState.QUEUED
-    pbs.control(truncate=0)
-    job.cancel()
-
-
-def test_without_history_the_exit_file_tells_the_end(executor: BatchSchedulerExecutor, pbs: Simulated) -> None:
-    pbs.control(history=False)
-    good, bad = executor.submit(Job(command=["true"])), executor.submit(shell("exit 3"))
-    assert ended(good) is JobState.COMPLETED
-    status = bad.wait(PATIENCE_S)
-    assert (status.state, status.exit_code) == (JobState.FAILED, 3)
-    many = executor.submit(shell("exit $PSIJ_ARRAY_INDEX", array=(0, 1, 2)))
-    assert many.wait(PATIENCE_S).message == "1 COMPLETED, 2 FAILED"
-    running = executor.submit(shell("sleep 60"))
-    comes_true(lambda: running.status().state is JobState.ACTIVE)
-    running.cancel()
-    assert ended(running) is JobState.CANCELED
-    held = executor.submit(Job(command=["true"], hold=True))
-    held.cancel()
-    assert ended(held) is JobState.CANCELED
-
-
-def test_an_unknown_state_changes_nothing_and_is_said_once(
-    executor: BatchSchedulerExecutor, pbs: Simulated, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = executor.submit(shell("sleep 2"))
-    comes_true(lambda: job.status().state is JobState.ACTIVE)
-    pbs.control(state={job.native_id: "Z"})
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
-    assert len([line for line in caplog.messages if "'Z'" in line]) <= 1
-    pbs.control(state={})
-    assert ended(job) is JobState.COMPLETED
+class TestRecords(Here, LostRecords):
+    pass
 
 
 @pytest.mark.parametrize("junk", ["007", '"say "x" to"', "\\'", "0x1F", '"a\nb\\q"'])
@@ -132,29 +69,6 @@ def test_json_that_is_none_costs_nobody_anything(executor: BatchSchedulerExecuto
     assert answer.records[odd.native_id.partition(".")[0]].tag == f"psij:{odd.id}"
     odd.cancel()
     other.cancel()
-
-
-def answering(executor: BatchSchedulerExecutor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have qstat print that text from now on."""
-
-    def run(argv: Sequence[str], **settings: object) -> Output:
-        return Output(tuple(argv), 0, text, "")
-
-    monkeypatch.setattr(executor.scheduler, "run", run)
-
-
-@pytest.mark.parametrize("found", ["null", "[]", '"x"', "7", "[" * 100_000])
-def test_a_document_of_another_form_is_no_answer(
-    executor: BatchSchedulerExecutor, pbs: Simulated, monkeypatch: pytest.MonkeyPatch, found: str
-) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-    before = job.status().state
-    with monkeypatch.context() as patch:
-        answering(executor, f'{{\n "Jobs": {found}\n}}\n', patch)
-        with pytest.raises(Unavailable):
-            executor.scheduler.qstat(lambda seen: [job.native_id])
-        assert executor.status([job.id], urgent=True)[0].state is before
-    job.cancel()
 
 
 @pytest.mark.parametrize("odd", [{"Exit_status": 2**40}, {"Exit_status": 1e300}])

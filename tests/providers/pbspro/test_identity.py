@@ -250,30 +250,6 @@ def test_words_that_nobody_foresaw_cost_one_question_and_the_record_stays(
 @pytest.mark.parametrize(
     "words",
     [
-        "End of File",
-        "qsub: Connection reset by peer",
-        "qsub: Premature end of message",
-        "Batch protocol error",
-        "qsub: Communication failure.",
-        "qsub: Connection timed out",
-        "a wrapper's own words",
-    ],
-)
-def test_an_error_after_the_job_was_taken_makes_one_record_and_one_execution(
-    executor: BatchSchedulerExecutor, pbs: Simulated, words: str
-) -> None:
-    pbs.control(broken=words)
-    job = executor.submit(shell("echo x >>runs; sleep 1"))
-    pbs.control(broken="")
-    assert ended(job) is JobState.COMPLETED
-    assert Path("runs").read_text() == "x\n"
-    assert (len(pbs.jobs()), len(executor.journal.entries())) == (1, 1)
-    assert not deleted(pbs)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
         "qsub: cannot connect to server head (errno=15010)",
         "Connection timed out\nqsub: cannot connect to server head (errno=110)",
     ],

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
-import threading
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
-from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable
+from psij_parsl.errors import InvalidRequest, Rejected
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij
+from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -29,41 +26,34 @@ def executor(torque_executor: Executor) -> BatchSchedulerExecutor:
     return torque_executor(grace_s=0.5, settle_s=0.5)
 
 
+class Here:
+    platform = "torque"
+    down = "cannot connect to server tq1"
+    errors_after_taking = ("submit error (Time out)", "submit error (The moon is full)")
+    cuts = (1, 40, 200, 900)
+    other_forms = ("null", "<Data>", "<html><body>Down on Friday</body></html>")
+    unknown_states = ("Z",)
+    damages = ("<x>", "&")
+    notices = ("{id}\nNotice: project chem has 2 jobs left today", "Balance 5.5\n{id} queued, 0 ahead")
+
+    @pytest.fixture
+    def server(self, torque: Simulated) -> Simulated:
+        return torque
+
+
+class TestServer(Here, ServerFaults):
+    pass
+
+
+class TestAnswers(Here, OddAnswers):
+    pass
+
+
+class TestRecords(Here, LostRecords):
+    pass
+
+
 # ---- the server ----------------------------------------------------------------------------------------------------
-
-
-def test_a_server_that_is_down_leaves_states_as_they_were(
-    executor: BatchSchedulerExecutor, torque: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("psij_parsl.platforms.scheduler.backoff", lambda **settings: iter(()))
-    job = executor.submit(shell("sleep 1; exit 3"))
-    comes_true(lambda: job.status().state is JobState.ACTIVE)
-    torque.control(server="down")
-    with pytest.raises(Unavailable, match="cannot connect to server tq1"):
-        executor.submit(Job(command=["true"]))
-    assert len(executor.journal.entries()) == 1
-    assert job.status().state is JobState.ACTIVE
-    with pytest.raises(Unavailable):
-        job.cancel()
-    torque.control(server="up")
-    assert job.wait(PATIENCE_S).exit_code == 3
-
-
-def test_a_submission_to_a_hung_server_is_found_when_it_wakes_up_and_runs_once(
-    torque_executor: Executor, torque: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = torque_executor(settle_s=3.0)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.5))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.7)
-    torque.control(server="hung")
-    waking = threading.Timer(2.0, lambda: torque.control(server="up"))
-    waking.start()
-    job = executor.submit(shell("echo x >>runs", directory=tmp_path))
-    waking.join()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    assert ended(job) is JobState.COMPLETED
-    assert (tmp_path / "runs").read_text() == "x\n"
-    assert len(torque.jobs()) == 1
 
 
 def test_a_submission_that_qsub_repeats_by_itself_runs_once(
@@ -79,44 +69,6 @@ def test_a_submission_that_qsub_repeats_by_itself_runs_once(
     assert (tmp_path / "runs").read_text() == "x\n"
 
 
-@pytest.mark.parametrize("text", ["qsub: submit error (Time out)", "qsub: submit error (The moon is full)"])
-def test_an_error_after_the_job_was_taken_is_no_refusal(
-    executor: BatchSchedulerExecutor, torque: Simulated, text: str
-) -> None:
-    torque.control(broken=text.removeprefix("qsub: "))
-    job = executor.submit(Job(command=["true"]))
-    torque.control(broken="")
-    assert ended(job) is JobState.COMPLETED
-    assert len(torque.jobs()) == 1
-
-
-@pytest.mark.parametrize("size", [1, 40, 200, 900])
-def test_an_answer_that_is_cut_short_is_no_answer(
-    executor: BatchSchedulerExecutor, torque: Simulated, size: int
-) -> None:
-    job = executor.submit(Job(command=["true"], hold=True))
-    torque.control(truncate=size)
-    with pytest.raises(Unavailable, match="cut short"):
-        executor.scheduler.qstat(lambda seen: [job.native_id])
-    assert job.status().state is JobState.QUEUED
-    torque.control(truncate=0)
-    job.cancel()
-
-
-def test_an_unknown_state_changes_nothing(
-    executor: BatchSchedulerExecutor, torque: Simulated, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = executor.submit(shell("sleep 2"))
-    comes_true(lambda: job.status().state is JobState.ACTIVE)
-    torque.control(state={job.native_id: "Z"})
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert executor.status([job.id], urgent=True)[0].state is JobState.ACTIVE
-    assert len([line for line in caplog.messages if "'Z'" in line]) <= 1
-    torque.control(state={})
-    assert ended(job) is JobState.COMPLETED
-
-
 @pytest.mark.parametrize("junk", ["<x>", "&", "</y>", "<comment>a & b < c</comment>", "\x1b[0m", "<nothing/>"])
 def test_text_that_is_no_xml_costs_nothing(executor: BatchSchedulerExecutor, torque: Simulated, junk: str) -> None:
     odd, other = (executor.submit(Job(command=["true"], hold=True)) for _ in range(2))
@@ -129,35 +81,6 @@ def test_text_that_is_no_xml_costs_nothing(executor: BatchSchedulerExecutor, tor
 
 
 # ---- whose job it is -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "form", ["{id}\nNotice: project chem has 2 jobs left today", "Balance 5.5\n{id} queued, 0 ahead"]
-)
-def test_a_notice_around_the_id_does_no_harm(executor: BatchSchedulerExecutor, torque: Simulated, form: str) -> None:
-    torque.control(answer=form)
-    job = executor.submit(shell("exit 3"))
-    torque.control(answer="{id}")
-    assert job.native_id in torque.jobs()
-    assert job.wait(PATIENCE_S).exit_code == 3
-
-
-def test_a_strangers_job_with_our_id_is_neither_ours_nor_cancelled(
-    executor: BatchSchedulerExecutor, torque: Simulated, tmp_path: Path
-) -> None:
-    """The server lost its books, and counts from 0 again."""
-    job = executor.submit(Job(command=["true"], hold=True))
-    assert executor.status([job.id], urgent=True)[0].held
-    torque.lose_all()
-    script = tmp_path / "theirs.sh"
-    script.write_text("#!/bin/bash\nsleep 60\n")
-    other = torque.run("qsub", str(script)).strip()
-    torque.change(other, submitted=time.time() + 60)
-    assert other == job.native_id == "0.tq1"
-    job.cancel()
-    assert job.wait(PATIENCE_S).reason is EndReason.LOST
-    assert torque.jobs()[other]["state"] == "R"
-    assert not torque.calls("qdel")
 
 
 def test_a_server_that_does_not_show_its_name_in_ids(executor: BatchSchedulerExecutor, torque: Simulated) -> None:
@@ -297,21 +220,6 @@ def test_a_queue_of_another_server_is_refused(executor: BatchSchedulerExecutor) 
     with pytest.raises(InvalidRequest, match="no queue batch@other") as caught:
         executor.submit(Job(command=["true"], queue="batch@other"))
     assert "PBS_DEFAULT" in caught.value.hint
-
-
-def test_a_hung_server_leaves_the_job_in_the_journal(
-    torque_executor: Executor, torque: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = torque_executor(settle_s=0.5, patience_s=1.5)
-    monkeypatch.setattr(executor.scheduler, "qsub", partial(executor.scheduler.qsub, timeout_s=0.3))
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 0.3)
-    torque.control(server="hung")
-    with pytest.raises(Ambiguous):
-        executor.submit(Job(command=["true"]))
-    [entry] = executor.journal.entries().values()
-    monkeypatch.setattr(executor.scheduler.run, "timeout_s", 30.0)
-    torque.control(server="up")
-    assert executor.wait([entry.id], PATIENCE_S)
 
 
 def test_psij_run_runs_on_it_and_names_it(torque: Simulated) -> None:

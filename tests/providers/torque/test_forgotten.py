@@ -107,16 +107,6 @@ def test_a_job_of_another_program_that_is_forgotten_is_lost_not_completed(
     assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_a_job_that_we_cancelled_is_cancelled_and_no_more(executor: BatchSchedulerExecutor, held: bool) -> None:
-    job = executor.submit(shell("sleep 60", hold=held))
-    if not held:
-        comes_true(lambda: job.status().state is JobState.ACTIVE)
-    job.cancel()
-    status = job.wait(PATIENCE_S)
-    assert (status.state, status.reason) == (JobState.CANCELED, None)
-
-
 def test_a_queued_job_that_somebody_deleted_needs_a_witness(
     executor: BatchSchedulerExecutor, torque: Simulated
 ) -> None:

@@ -110,12 +110,13 @@ def asked(options: Any, command: str, text: str) -> JobData:
         umask="022",
         variables=dict(pair.split("=", 1) for pair in (options.env or "").split(":") if pair),
     )
-    manager.reach("qsub")
-    with locked() as state:
-        missing = [other for _, other in job["depend"] if other not in state["jobs"]]
-    if missing:
-        text = f"WARNING: dependencies {':'.join(missing)} do not match jobs currently in the queue"
-        sys.stderr.write(f"{text}\n")
+    if job["depend"]:
+        manager.reach("qsub")
+        with locked() as state:
+            missing = [other for _, other in job["depend"] if other not in state["jobs"]]
+        if missing:
+            text = f"WARNING: dependencies {':'.join(missing)} do not match jobs currently in the queue"
+            sys.stderr.write(f"{text}\n")
     return job
 
 
