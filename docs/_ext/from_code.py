@@ -17,6 +17,8 @@ from typing import Any
 
 from psij_parsl import errors
 from psij_parsl.cli.app import build
+from psij_parsl.platforms.directives.words import WORDS
+from psij_parsl.platforms.registry import platforms as installed
 from psij_parsl.runs.mpirun import RunShape
 from psij_parsl.runs.registry import launchers
 from psij_parsl.sites.model import json_schema
@@ -140,6 +142,30 @@ def platforms() -> Iterator[str]:
         yield from (f"It can: {', '.join(platform['can'])}. Its launch method is `{platform['launcher']}`.", "")
         own = [each for each in platform["parameters"] if not each["fixed"]]
         yield from _parameters(own) if own else ("It has no parameters of its own.", "")
+
+
+def option_lines() -> Iterator[str]:
+    """The options of each platform's submit command, as `psij-run platform options` has them."""
+    for name, platform in installed(plugins=False):
+        if isinstance(platform, Exception):
+            raise platform
+        if not platform.directives:
+            continue
+        told = _answer("platform", "options", name)
+        yield from (f"## {name}: `{told['lines']}`", "", "```{list-table}", ":header-rows: 1", "")
+        yield from ("* - option", "  - means", "  - here", "  - on another manager")
+        for row in told["options"]:
+            yield f"* - `{row['option']}`"
+            yield f"  - {', '.join(f'`{word}`' for word in row['means'].split(', ')) if row['means'] else ''}".rstrip()
+            yield f"  - {_plain(row['say'])}".rstrip()
+            yield f"  - {row['elsewhere']}"
+        yield from ("```", "")
+
+
+def words() -> Iterator[str]:
+    """What the words of option lines mean."""
+    for name, meaning in WORDS.items():
+        yield from _entry(f"`{name}`", _plain(meaning))
 
 
 def _answer(*words: str) -> Any:
@@ -271,6 +297,8 @@ def exit_codes() -> Iterator[str]:
 TEXTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "flags": flags,
     "platforms": platforms,
+    "option lines": option_lines,
+    "words of option lines": words,
     "launch methods": launch_methods,
     "words of a launch line": launch_words,
     "site file": site_file,

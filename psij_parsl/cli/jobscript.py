@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -38,21 +39,29 @@ def recognize(path: str) -> JobScript | None:
     A script is a text file with `#PSIJ` lines before its first command, or one that starts with `#!` and could
     not be run as it is.
     """
-    if not os.path.isfile(path):
-        return None
     try:
-        with open(path, "rb") as file:
-            data = file.read(_LONGEST + 1)
-    except OSError:
-        return None  # not readable: it may be an executable all the same
-    if b"\0" in data or len(data) > _LONGEST:
-        return None
-    text = data.decode("utf-8", "surrogateescape")
+        text = read_script(path)
+    except InvalidRequest:
+        return None  # a file that cannot be read may be an executable all the same
     lines = tuple(_directives(path, text))
     runnable = os.access(path, os.X_OK) if "/" in path else shutil.which(path) is not None
     if not lines and (runnable or not text.startswith("#!")):
         return None
     return JobScript(path, text, _interpreter(text), lines)
+
+
+def read_script(path: str) -> str:
+    """The text of a script. Raises `InvalidRequest` for a file that cannot be read, or is no script."""
+    try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with open(path, "rb") as file:
+            data = file.read(_LONGEST + 1)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}", hint="give the path of a script") from error
+    if b"\0" in data or len(data) > _LONGEST:
+        raise InvalidRequest(f"{path} is no script: it is no text, or too long", hint="give the path of a script")
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _directives(path: str, text: str) -> list[tuple[int, tuple[str, ...]]]:

@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, str | Group] = {
     ),
     "platform": Group(
         "Show the resource managers, and the parameters of each.",
-        {"list": "platforms:LIST", "show": "platforms:SHOW", "new": "scaffold:NEW"},
+        {"list": "platforms:LIST", "show": "platforms:SHOW", "options": "platforms:OPTIONS", "new": "scaffold:NEW"},
     ),
     "site": Group(
         "Show the known machines, and their settings.",

@@ -1,12 +1,13 @@
-"""`platform list` and `platform show`: the resource managers, and the parameters of each."""
+"""`platform list`, `show` and `options`: the resource managers, the parameters of each, its submit command's options."""
 
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...errors import Error, PluginError
+from ...errors import Error, InvalidRequest, PluginError
 from ...platforms.command_owners import ask, foreign
+from ...platforms.directives.words import WORDS
 from ...platforms.platform import Platform
 from ...platforms.queries import Queue
 from ...platforms.registry import platform as find_platform
@@ -15,8 +16,12 @@ from ...platforms.scheduler import Scheduler
 from ...platforms.templates.validators import describe
 from ...system.commands import CommandRunner
 from ..command import Command, Invocation
-from ..flags import JSON, Argument
+from ..flags import JSON, Argument, Flag
+from ..jobscript import read_script
 from ..output import Column, Renderer
+
+if TYPE_CHECKING:
+    from ...platforms.directives.table import DirectiveTable
 
 _QUERY_S = 10.0  # seconds for a query that is not needed for the rest of the answer
 _IN_TEMPLATE = {
@@ -54,6 +59,12 @@ _QUEUES = (
     Column("min_nodes", "MIN NODES"),
     Column("max_nodes", "MAX NODES"),
     Column("minutes", "MAX MINUTES"),
+)
+_OPTIONS = (
+    Column("option", "OPTION"),
+    Column("means", "MEANS"),
+    Column("say", "HERE"),
+    Column("elsewhere", "ON ANOTHER MANAGER"),
 )
 
 
@@ -144,6 +155,47 @@ def _show(out: Renderer, invocation: Invocation) -> int:
     return 0
 
 
+def _options(out: Renderer, invocation: Invocation) -> int:
+    platform = find_platform(invocation.arguments[0])
+    if not platform.directives:
+        raise InvalidRequest(
+            f"the {platform.name} platform reads no option lines in scripts",
+            hint=f"`psij-run platform show {platform.name}` lists what a job can ask it for",
+        )
+    table: DirectiveTable = platform.part("directives")
+    record: dict[str, Any] = {"command": table.command, "lines": table.written}
+    if "script" in invocation.texts:
+        reading = table.read(read_script(invocation.texts["script"]))
+        refused = {id(one): reason for one, reason in reading.untranslatable()}
+        rows = [
+            {
+                "line": one.line,
+                "option": one.said,
+                "means": ", ".join(f"{word}={value}" for word, value in one.words.items() if word in WORDS),
+                "say": one.option.way.removeprefix("say ") if one.option else "",
+                "elsewhere": refused.get(id(one)) or (one.option.elsewhere.value if one.option else ""),
+            }
+            for one in reading.directives
+        ]
+        record |= {"words": reading.words, "options": rows}
+    else:
+        rows = [
+            {
+                "option": ", ".join(option.names),
+                "means": ", ".join(word for word in option.sets if word in WORDS),
+                "say": option.way.removeprefix("say "),
+                "elsewhere": option.elsewhere.value,
+            }
+            for option in table.options
+        ]
+        record["options"] = rows
+    if out.json:
+        out.record(record, ())
+    else:
+        out.table(_OPTIONS if "script" not in invocation.texts else (Column("line", "LINE"), *_OPTIONS), rows)
+    return 0
+
+
 def _queues(platform: Platform) -> list[Queue]:
     try:
         return bounded(platform).queues()
@@ -176,4 +228,16 @@ SHOW = Command(
     (JSON,),
     Argument("name", "NAME", "Name of the platform.", many=False, required=True, complete="platforms"),
     examples=("psij-run platform show slurm",),
+)
+OPTIONS = Command(
+    "options",
+    "Show what the options of a platform's submit command are to psij-run.",
+    _options,
+    (Flag("script", ("--script",), "FILE", "Only those in the option lines of this script, line by line."), JSON),
+    Argument("name", "NAME", "Name of the platform.", many=False, required=True, complete="platforms"),
+    details=(
+        "They are those that stand in job scripts, in lines such as #SBATCH. MEANS has the job's fields that an option"
+        " sets, HERE how psij-run is told the same, and the last column what the option is to other managers."
+    ),
+    examples=("psij-run platform options slurm", "psij-run platform options slurm --script job.sh"),
 )

@@ -6,4 +6,71 @@ another manager. So it reads the scripts that people have, says which of our fla
 options that a job of ours must not have.
 
 `words.WORDS` are the words that all tables share; a word that a manager alone has is a parameter of its platform.
+
+Authors of platforms import these names from here; each is loaded when it is first used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from .option import Elsewhere as Elsewhere
+    from .option import Option as Option
+    from .option import dropped as dropped
+    from .option import means as means
+    from .option import needless as needless
+    from .option import only_here as only_here
+    from .option import refused as refused
+    from .option import switch as switch
+    from .table import Directive as Directive
+    from .table import DirectiveTable as DirectiveTable
+    from .table import Reading as Reading
+    from .table import all_lines as all_lines
+    from .table import before_first_command as before_first_command
+    from .values import count as count
+    from .values import file_name as file_name
+    from .values import megabytes as megabytes
+    from .values import minutes as minutes
+    from .values import moment as moment
+    from .values import next_time as next_time
+    from .values import variables as variables
+    from .words import PLACEHOLDERS as PLACEHOLDERS
+    from .words import PLACES as PLACES
+    from .words import WORDS as WORDS
+    from .words import NoEquivalent as NoEquivalent
+
+_WHERE = {
+    "Directive": ".table",
+    "DirectiveTable": ".table",
+    "Elsewhere": ".option",
+    "NoEquivalent": ".words",
+    "Option": ".option",
+    "PLACEHOLDERS": ".words",
+    "PLACES": ".words",
+    "Reading": ".table",
+    "WORDS": ".words",
+    "all_lines": ".table",
+    "before_first_command": ".table",
+    "count": ".values",
+    "dropped": ".option",
+    "file_name": ".values",
+    "means": ".option",
+    "megabytes": ".values",
+    "minutes": ".values",
+    "moment": ".values",
+    "needless": ".option",
+    "next_time": ".values",
+    "only_here": ".option",
+    "refused": ".option",
+    "switch": ".option",
+    "variables": ".values",
+}
+__all__ = [*_WHERE]
+__getattr__ = lazy_names(__name__, _WHERE)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

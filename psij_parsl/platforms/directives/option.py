@@ -13,10 +13,10 @@ from ...job import FLAGS
 class Elsewhere(Enum):
     """What becomes of an option on another manager."""
 
-    TRANSLATED = "its words are used"
-    DROPPED = "left out, and said so"
-    NEEDLESS = "left out: psij-run does so anyway"
-    REFUSED = "refused"
+    TRANSLATED = "means the same"
+    DROPPED = "can be left out"
+    NEEDLESS = "is not needed"
+    REFUSED = "has no equivalent"
 
 
 @dataclass(frozen=True)
