@@ -117,13 +117,24 @@ class Site:
                 f"a job on {self.name} must say its {_and(lacking)}",
                 hint=f"give {_and(map(_flag, lacking))}; {self.origin('required')} asks for it",
             )
-        asked = {**job_fields.get("parameters", {}), **job_fields}
-        if wrong := [name for name in self.forbidden if asked.get(name)]:
+        if self.forbidden:
+            self._refuse_forbidden({**job_fields.get("parameters", {}), **job_fields})
+        return job
+
+    def _refuse_forbidden(self, asked: Mapping[str, Any]) -> None:
+        """Raise `InvalidRequest` if what is asked, or an option that is passed on as it is, is forbidden here."""
+        from ..platforms.registry import platform
+
+        wrong = {name: _flag(name) for name in self.forbidden if asked.get(name)}
+        passed = {name: value for name, value in asked.get("parameters", {}).items() if value}
+        if passed and (described := platform(self.platform)).directives:
+            options = described.part("directives").passed_on(passed)
+            wrong |= {name: options[name] for name in self.forbidden if name in options and name not in wrong}
+        if wrong:
             raise InvalidRequest(
                 f"a job on {self.name} must not ask for {_and(wrong)}",
-                hint=f"leave out {_and(map(_flag, wrong))}; {self.origin('forbidden')} forbids it",
+                hint=f"leave out {_and(wrong.values())}; {self.origin('forbidden')} forbids it",
             )
-        return job
 
     def check(self, job: Job) -> list[LimitViolation]:
         """What the limits of the job's queue say to it; nothing where the site knows no queues."""

@@ -630,6 +630,27 @@ def test_parameters_can_be_required_and_forbidden(host: Host) -> None:
         host.find("x").complete({**fine, "array": (1,), "parameters": {"qos": "q", "gres": "g"}})
 
 
+@pytest.mark.parametrize(
+    ("platform", "forbidden", "passed", "said"),
+    [
+        ("slurm", "gpus", {"directives": ["--switches=2", "--gpus=2"]}, "--gpus=2"),
+        ("slurm", "gres", {"directives": "--gres=gpu:1"}, "--gres=gpu:1"),
+        ("slurm", "hold", {"directives": ("-H",)}, "-H"),
+        ("pbspro", "memory_per_rank", {"resources": ["software=x", "pmem=2gb"]}, "-l pmem=2gb"),
+        ("pbspro", "filesystems", {"resources": "a=b,filesystems=home"}, "-l filesystems=home"),
+    ],
+)
+def test_what_is_forbidden_is_so_in_options_that_are_passed_on(
+    host: Host, platform: str, forbidden: str, passed: dict[str, Any], said: str
+) -> None:
+    host.write("user", "x", f'platform = "{platform}"\nforbidden = ["{forbidden}"]')
+    with pytest.raises(InvalidRequest, match=f"must not ask for {forbidden} .leave out {said}; "):
+        host.find("x").complete({"command": ["x"], "parameters": passed})
+    harmless = {name: value[:1] if isinstance(value, list) else "--contiguous" for name, value in passed.items()}
+    if platform == "slurm":
+        assert host.find("x").complete({"command": ["x"], "parameters": harmless})
+
+
 def test_a_user_s_own_default_satisfies_what_is_required(cluster: Site, host: Host) -> None:
     host.write("elsewhere", "cluster", 'extends = "cluster"\n[defaults]\nproject = "astro"\n')
     site = host.find(file=host.layers["elsewhere"] / "cluster.toml")

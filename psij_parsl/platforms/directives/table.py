@@ -170,6 +170,25 @@ class DirectiveTable:
                 found += map(self._understood, (replace(part, line=number) for part in self._parts_of(one)))
         return self._settled(found)
 
+    def passed_on(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """What is asked by options that parameters pass on as they are: word, or parameter -> the option.
+
+        Such are `directives`, with whole options, and the parameters that have the parts of an option without a row of
+        its own (`-l name=value`).
+        """
+        asked: dict[str, str] = {}
+        for name, value in parameters.items():
+            heads = [option.name for option in self.options if option.parameter == name and option.name in self.parts]
+            if name != "directives" and not heads:
+                continue
+            items = value if isinstance(value, list | tuple) else [value]
+            for one in self.reading([(0, " ".join([*heads, str(item)])) for item in items]).directives:
+                words = {word for word in one.words if not word.startswith("_")}
+                if one.option and one.option.parameter != name:
+                    words |= {one.option.parameter} - {""}
+                asked |= dict.fromkeys(words, one.said)
+        return asked
+
     def _options(self, words: Sequence[str]) -> Iterator[Directive]:
         """The options among the words of a line, with their arguments."""
         left = list(words)
