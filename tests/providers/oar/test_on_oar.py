@@ -71,6 +71,9 @@ class TestNodes(Here, OnRealManager):
         self, alone: Remote, executor: BatchSchedulerExecutor, log: Path
     ) -> None:
         """OAR finds that the first node does not answer, and submits the job again under another id."""
+        for _ in range(20):  # what earlier tests have left there has ended
+            if executor.submit(self.job("hostname")).result(PATIENCE_S) == "node01\n":
+                break
         alone.do("kill_node", "node01")
         job = executor.submit(self.job(f"hostname >>{log}"))
         first = job.native_id
