@@ -1,4 +1,4 @@
-"""Test classes that each simulated manager's tests subclass: servers that are down, hang or forget, answers that are none.
+"""Test classes that each simulated manager's tests subclass: servers that are down, hang or forget, odd answers.
 
 A subclass names the platform, what differs between the managers, and the fixture by which it gets the server:
 
@@ -25,13 +25,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
 from psij_parsl.errors import Ambiguous, InvalidRequest, Unavailable
-from psij_parsl.system.commands import Output
+from psij_parsl.system.commands import CommandRunner, Output, RunningCommand
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, needs, shell
 from tests.simulated.server import Simulated
 
@@ -53,8 +53,8 @@ class OnSimulatedManager:
 
     platform: ClassVar[str]
     #: The first words of the command lines that submit and that cancel.
-    submits: ClassVar[Sequence[str]] = ("qsub",)
-    cancels: ClassVar[Sequence[str]] = ("qdel",)
+    submits: ClassVar[tuple[str, ...]] = ("qsub",)
+    cancels: ClassVar[tuple[str, ...]] = ("qdel",)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         for argument, attribute in _EACH_OF.items():
@@ -84,6 +84,26 @@ class ServerFaults(OnSimulatedManager):
     down_hint: ClassVar[str] = ""
     #: What the submit command prints in place of the id of a job that the server has taken.
     errors_after_taking: ClassVar[Sequence[str]]
+
+    @contextmanager
+    def impatient(
+        self, executor: BatchSchedulerExecutor, seconds: float, handed_over: Callable[[], object] = lambda: True
+    ) -> Iterator[None]:
+        """Each command is ended after so long; one that submits gets that time from when its script is handed over."""
+        assert isinstance(executor.scheduler.run, CommandRunner)
+        start = executor.scheduler.run.start
+
+        def started(argv: Sequence[str], **settings: Any) -> RunningCommand:
+            command = start(argv, **settings)
+            if tuple(argv[: len(self.submits)]) == self.submits and tuple(argv) not in executor.scheduler.probes:
+                comes_true(handed_over)
+            return command
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(executor.scheduler, "submit", partial(executor.scheduler.submit, timeout_s=seconds))
+            patch.setattr(executor.scheduler.run, "timeout_s", seconds)
+            patch.setattr(executor.scheduler.run, "start", started)
+            yield
 
     def test_a_server_that_is_down_leaves_states_as_they_were(
         self, executor: BatchSchedulerExecutor, server: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +155,7 @@ class ServerFaults(OnSimulatedManager):
         server.control(server="hung")
         waking = threading.Thread(target=wake)
         waking.start()
-        with _impatient(executor, submit_s=2.0, ask_s=0.7):
+        with self.impatient(executor, 0.7, handed_over=server.unread):
             job = executor.submit(shell(f"echo x >>{log}"))
         waking.join()
         assert ended(job) is JobState.COMPLETED
@@ -145,9 +165,9 @@ class ServerFaults(OnSimulatedManager):
     def test_a_server_that_stays_hung_leaves_the_job_in_the_journal(
         self, make: Executor, server: Simulated, log: Path
     ) -> None:
-        executor = make(settle_s=0.5, patience_s=3.0)
+        executor = make(settle_s=0.5, patience_s=1.5)
         server.control(server="hung")
-        with _impatient(executor, submit_s=2.0, ask_s=0.3), pytest.raises(Ambiguous):
+        with self.impatient(executor, 0.3, handed_over=server.unread), pytest.raises(Ambiguous):
             executor.submit(shell(f"echo x >>{log}"))
         [entry] = executor.journal.entries().values()
         server.control(server="up")
@@ -162,7 +182,7 @@ class ServerFaults(OnSimulatedManager):
         """Although the process that submitted it lives on: this one."""
         executor = make(settle_s=0.1, patience_s=1.5)
         server.control(server="deaf")
-        with _impatient(executor, submit_s=0.3, ask_s=0.3), pytest.raises(Ambiguous):
+        with self.impatient(executor, 0.3), pytest.raises(Ambiguous):
             executor.submit(shell(f"echo x >>{log}"))
         [entry] = executor.journal.entries().values()
         server.control(server="up")
@@ -338,15 +358,6 @@ def answering(executor: BatchSchedulerExecutor, text: str, monkeypatch: pytest.M
         return Output(tuple(argv), 0, text, "")
 
     monkeypatch.setattr(executor.scheduler, "run", run)
-
-
-@contextmanager
-def _impatient(executor: BatchSchedulerExecutor, *, submit_s: float, ask_s: float) -> Iterator[None]:
-    """The submit command and all others are ended after so long."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor.scheduler, "submit", partial(executor.scheduler.submit, timeout_s=submit_s))
-        patch.setattr(executor.scheduler.run, "timeout_s", ask_s)
-        yield
 
 
 def _calls(server: Simulated, words: Sequence[str], *, since: int = 0) -> list[list[str]]:

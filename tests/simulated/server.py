@@ -61,6 +61,10 @@ class Simulated:
         found: dict[str, Any] = json.loads((self.root / "state.json").read_text())["jobs"]
         return found
 
+    def unread(self) -> int:
+        """How many submissions wait in its socket while it hangs."""
+        return len([path for path in (self.root / "requests").glob("*") if not path.name.startswith(".")])
+
     def taken(self) -> int:
         """How many submissions it has taken so far, forgotten ones included."""
         number: int = json.loads((self.root / "state.json").read_text())["next"]
