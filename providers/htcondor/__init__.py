@@ -11,6 +11,7 @@ platform = Platform(
     template="template:HTCondorTemplate",
     allocation="allocation:allocation",
     provider="provider:HTCondorProvider",
+    directives="directives:TABLE",
     command="condor_submit",
     signs=Signs(variables=("CONDOR_CONFIG", "_CONDOR_JOB_AD"), files=("/etc/condor/condor_config",)),
     job_variable="_CONDOR_JOB_AD",

@@ -11,6 +11,7 @@ platform = Platform(
     template="template:OARTemplate",
     allocation="allocation:allocation",
     provider="provider:OARProvider",
+    directives="directives:TABLE",
     command="oarsub",
     signs=Signs(variables=("OAR_JOB_ID",), files=("/etc/oar/oar.conf",)),
     job_variable="OAR_JOB_ID",

@@ -125,6 +125,8 @@ TABLE = DirectiveTable(
         dropped("--nice", optional=True),
         needless("--quiet", "it is"),
         refused("--quirk", "do without"),
+        means("queue", "queue"),
+        only_here("+* my.*", parameter="attributes"),
     ),
 )
 
@@ -148,6 +150,8 @@ TABLE = DirectiveTable(
         ("--quie", {}, []),
         ("--quirk=1", {}, [("--quirk=1", "do without")]),
         ("--other 5 -h", {"hold": True}, [("--other 5", "is no option of toy that is known here")]),
+        ("Queue=a", {"queue": "a"}, []),
+        ("+Kind=3 My.Wants", {}, [("+Kind=3", "has no equivalent"), ("My.Wants", "has no equivalent")]),
         ("stray", {}, [("stray", "is no option of toy that is known here")]),
         ("-n 'x", {}, [("-n 'x", "cannot be split (No closing quotation)")]),
     ],
@@ -168,3 +172,7 @@ def test_another_manager_that_lacks_a_word_cannot_be_asked_for_its_options() -> 
 def test_parameters_that_pass_options_on_are_looked_into() -> None:
     assert TABLE.passed_on({"resources": ["time=5", "foo=1"], "other": "time=5"}) == {"wall_time_min": "-l time=5"}
     assert TABLE.passed_on({"directives": "--hold"}) == {"hold": "--hold"}
+
+
+def test_what_follows_the_beginning_of_a_name_is_the_value() -> None:
+    assert TABLE.read("#TOY +Kind=3 MY.Wants\n").parameters() == {"attributes": ("Kind=3", "Wants")}

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl import BatchSchedulerExecutor, Job
@@ -79,6 +79,10 @@ class OptionLines:
         table: DirectiveTable = registered(self.platform).part("directives")
         return table
 
+    def read(self, name: str, text: str) -> Reading:
+        """What a file of this name asks."""
+        return self.table.read(text)
+
     def script(self, parameters: Mapping[str, Any] | None = None, **fields: Any) -> str:
         """The script of a job of ours."""
         job = Job(command=["true"], parameters={**self.parameters, **(parameters or {})}, **fields)
@@ -120,12 +124,13 @@ class OptionLines:
         folder = SCRIPTS / self.platform
         assert {path.name for path in folder.iterdir()} == self.scripts.keys()
         for name, asked in self.scripts.items():
-            reading = self.table.read((folder / name).read_text())
+            reading = self.read(name, (folder / name).read_bytes().decode())
             assert reading.words == asked.words, name
             assert sorted({one.line for one in reading.dropped()}) == [*asked.dropped], name
             assert sorted({one.line for one, _ in reading.untranslatable()}) == [*asked.untranslatable], name
             assert all(why for _, why in reading.untranslatable()), name
 
+    @settings(suppress_health_check=[HealthCheck.differing_executors])  # each subclass is one
     @given(st.data())
     def test_no_option_line_is_beyond_reading(self, data: st.DataObject) -> None:
         names = [name for option in self.table.options for name in option.names]

@@ -108,7 +108,10 @@ class DirectiveTable:
     - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
       `NoEquivalent` with a word whose options have no equivalent.
     - `one_dash`: names of several letters have one dash, too (`-pe`). `abbreviated`: a long name may be cut short.
-      `any_case`: the parts' names mean the same in any case.
+      `any_case`: names without a dash, such as those of parts, mean the same in any case.
+
+    A row's name that ends in `*` stands for all that begin so. What follows is then the value: of `+Kind=3` and `+*`
+    it is `Kind=3`.
     """
 
     command: str
@@ -127,11 +130,17 @@ class DirectiveTable:
     def _rows(self) -> Mapping[str, Option]:
         return {name: option for option in self.options for name in option.names}
 
+    @cached_property
+    def _beginnings(self) -> tuple[str, ...]:
+        return tuple(name for name in self._rows if name.endswith("*"))
+
     def option(self, name: str) -> Option | None:
         """The row of an option by any of its names, or by a beginning that is no other's; None if there is none."""
         head, _, part = name.partition(" ")
         if part and self.any_case:
             name = f"{head} {part.lower()}"
+        elif self.any_case and not name.startswith("-"):
+            name = name.lower()
         if name in self._rows:
             return self._rows[name]
         if self.abbreviated and name.startswith("--"):
@@ -216,6 +225,11 @@ class DirectiveTable:
     def _named(self, said: str) -> tuple[str, str, bool]:
         """The name in a word, the value that is joined to it, and whether there is one."""
         name, equals, value = said.partition("=")
+        if self._beginnings and self.option(name) is None:
+            for row in self._beginnings:
+                begin, rest = said[: len(row) - 1], said[len(row) - 1 :]
+                if row == f"{begin.lower() if self.any_case else begin}*":
+                    return row, rest, True
         if said.startswith("--") or not said.startswith("-") or said in self._rows:
             return (name, value, bool(equals)) if said not in self._rows else (said, "", False)
         if self.one_dash and name in self._rows:

@@ -1,0 +1,254 @@
+"""The commands of a description for condor_submit, as scripts and files have them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from psij_parsl.errors import InvalidRequest
+from psij_parsl.platforms.directives.table import Reading
+from psij_parsl.providers.htcondor.directives import TABLE, read_description
+from psij_parsl.providers.htcondor.provider import HTCondorProvider
+from tests.providers.option_lines import Asked, OptionLines
+
+
+class TestOptionLines(OptionLines):
+    platform = "htcondor"
+    #: HTCondor has no queues, and jobs of one host alone.
+    fields = {
+        "name": "relax",
+        "ranks_per_node": 4,
+        "cpus_per_rank": 2,
+        "memory_per_node": 4000,
+        "gpus_per_rank": 1,
+        "wall_time_min": 95,
+        "project": "chem",
+        "array": (3, 5, 9),
+        "hold": True,
+    }
+    words = {
+        "name": "relax",
+        "num_nodes": 1,
+        "ranks_per_node": 1,
+        "cpus_per_rank": 8,
+        "memory_per_node": 4000,
+        "gpus_per_node": 4,
+        "wall_time_min": 95,
+        "project": "chem",
+        "array": "3,5,9",
+        "hold": True,
+    }
+    samples = {
+        "requirements": 'OpSysAndVer == "AlmaLinux9"',
+        "request_disk": ("10G", "10240M"),
+        "priority": "-5",
+        "concurrency_limits": "matlab:2",
+        "attributes": "JobFlavour=longlunch",
+        "vacate_s": (30, "30"),
+        "should_transfer_files": "IF_NEEDED",
+    }
+    bits = (
+        "=",
+        " = ",
+        "queue ",
+        " in ",
+        " from ",
+        "$(Process)",
+        "$(",
+        "{",
+        "4 GB",
+        "2*3",
+        '"A=1',
+        "True",
+        "+x=",
+        "'",
+    )
+    scripts = {
+        "gpu.sub": Asked(
+            {
+                "name": "unet",
+                "num_nodes": 1,
+                "ranks_per_node": 1,
+                "cpus_per_rank": 4,
+                "memory_per_node": 16384,
+                "gpus_per_node": 1,
+                "constraint": '(OpSysAndVer == "AlmaLinux9") && (Memory > 1000)',
+                "project": "bio.train",
+                "environment": {"HOME": None, "WANDB_KEY": None, "MODEL": "v2", "TEXT": 'it\'s "so"'},
+                "stdout": "out/{id}.0.txt",
+                "stderr": "err.{{{id}}}",
+                "wall_time_min": 240,
+            },
+            untranslatable=(3, 4, 8, 10, 13, 14),
+        ),
+        "sweep.sub": Asked(
+            {
+                "directory": "/home/u/sweep",
+                "stdin": "in.{index}",
+                "stdout": "out.{array}.{index}",
+                "array": "0-49",
+                "array_limit": 10,
+                "num_nodes": 1,
+                "ranks_per_node": 1,
+                "cpus_per_rank": 1,
+                "hold": True,
+            },
+            dropped=(8, 9, 10, 12),
+            untranslatable=(1, 2, 7, 13, 14, 15, 16),
+        ),
+        "items.sub": Asked(
+            {"array": "3,5,9", "licenses": "matlab:2", "wall_time_min": 61, "stdout": "{index}/out.{index}"},
+            untranslatable=(1, 2, 4, 6, 8),
+        ),
+        "relax.csh": Asked(
+            {
+                "name": "relax",
+                "num_nodes": 1,
+                "ranks_per_node": 1,
+                "cpus_per_rank": 8,
+                "memory_per_node": 1536,
+                "array": "7,11",
+            },
+            dropped=(8,),
+        ),
+        "parallel.sh": Asked(
+            {"num_nodes": 1, "ranks_per_node": 1, "cpus_per_rank": 16, "environment": {"A": "1", "B": "two"}},
+            untranslatable=(2, 3),
+        ),
+    }
+
+    def read(self, name: str, text: str) -> Reading:
+        return read_description(text) if name.endswith(".sub") else super().read(name, text)
+
+    @given(
+        st.lists(st.sampled_from([*bits, "\\", "\n", "#", "(", ")", "environment", "output"]) | st.text(max_size=4))
+    )
+    def test_no_description_is_beyond_reading(self, pieces: list[str]) -> None:
+        assert isinstance(read_description("".join(pieces)), Reading)
+
+    def test_the_places_of_an_array_of_ours_are_its_indices(self) -> None:
+        text = self.script(array=(0, 1, 2)).replace("(index)", "(Process)")
+        assert self.table.read(text).words["stdout"].endswith(".{index}")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("request_cpus = 2 * 4", {"num_nodes": 1, "ranks_per_node": 1, "cpus_per_rank": 8}),
+        ("RequestMemory=512", {"num_nodes": 1, "ranks_per_node": 1, "memory_per_node": 512}),
+        ("request_memory = 2*1024", {"num_nodes": 1, "ranks_per_node": 1, "memory_per_node": 2048}),
+        ("request_memory = 2097152 KB", {"num_nodes": 1, "ranks_per_node": 1, "memory_per_node": 2048}),
+        ("allowed_job_duration = 60*60*4", {"wall_time_min": 240}),
+        ("output = a{$(PROCID)}$(Cluster)", {"stdout": "a{{0}}{id}"}),
+        ("Universe = Vanilla", {}),
+        ("description = my job, the 2nd", {"name": "my job, the 2nd"}),
+        ("getenv = True", {"inherit_environment": True}),
+        ("getenv = false", {"inherit_environment": False}),
+        ("environment = A=1; B=x y", {"environment": {"A": "1", "B": "x y"}}),
+        ("environment = \"A= B='x  y'z\"", {"environment": {"A": "", "B": "x  yz"}}),
+        ("environment = \"A=it'''s'\"", {"environment": {"A": "it's"}}),
+        ("queue", {}),
+        ("Queue 1", {}),
+        ("queue 12", {"array": "0-11"}),
+        ("queue in 4 , 6", {"array": "4,6"}),
+        ("queue 1 x in (4 6)", {"array": "4,6"}),
+        ("max_materialize = 4", {"array_limit": 4}),
+        ("hold = no", {"hold": False}),
+        ("deferral_time = 1764230400", {"begin": datetime.fromtimestamp(1764230400).isoformat()}),
+        ('transfer_output_files = ""', {}),
+        ("transfer_input_files = a.txt, b", {}),
+        ("log = x.log", {}),
+        ("# output = x", {}),
+    ],
+)
+def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
+    for reading in (TABLE.read(f"#!/bin/sh\n#HTCONDOR {said}\n"), read_description(f"{said}\n")):
+        assert (reading.words, reading.untranslatable()) == (words, [])
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("request_cpus = $(N)", "expression"),
+        ("request_cpus = 0", "above 0"),
+        ("request_cpus = 1.5", "above 0"),
+        ("request_memory = lots", "expression"),
+        ("request_memory = 0", "more than nothing"),
+        ("request_foos = 3", "no equivalent"),
+        ('+JobFlavour = "x"', "no equivalent"),
+        ("My.Kind = 3", "no equivalent"),
+        ("universe = grid", "the universe grid"),
+        ("container_image = x.sif", "start a container"),
+        ("initialdir = run_$(Process)", "macro"),
+        ("output = $(Step).txt", "macro"),
+        ("output = $ENV(HOME)/x", "macro"),
+        ('environment = "A=1 B"', "variables"),
+        ('environment = "A=\'x"', "quotes"),
+        ("environment = A=1;B = 2", "variables"),
+        ("environment = A=$(Item)", "macro"),
+        ("getenv = OMP_*", "pattern"),
+        ("hold = $(x)", "expression"),
+        ("deferral_time = (time() + 60)", "expression"),
+        ("queue 0", "above 0"),
+        ("queue $(N)", "expression"),
+        ("queue 2 x in 3, 4", "no indices"),
+        ("queue x in a, b", "no indices"),
+        ("queue x, y in 3, 4", "no indices"),
+        ("queue x from list.txt", "each line of a file"),
+        ("queue matching *.dat", "each file"),
+        ("transfer_input_files = osdf:///x/y", "nothing is copied"),
+        ("executable = a.sh", "what is to run"),
+        ("if $(x)", "no equivalent"),
+        ("Else", "no equivalent"),
+        ("cron_hour = 3", "no equivalent"),
+        ("N = 4", "no option of condor_submit"),
+        ("word", "must be name = value"),
+    ],
+)
+def test_what_has_no_equivalent_is_named_with_its_line_and_the_reason(said: str, why: str) -> None:
+    found = TABLE.read(f"#!/bin/sh\n#\n#HTCONDOR {said}\n").untranslatable()
+    assert {one.line for one, _ in found} == {3}
+    assert any(why in reason for _, reason in found), found
+
+
+def test_jobs_after_others_of_one_description_have_no_equivalent() -> None:
+    found = read_description("output = $(Process)\nqueue 3\noutput = x\nqueue\n").untranslatable()
+    assert [(one.line, one.said) for one, _ in found] == [(2, "queue 3"), (4, "queue 1")]
+
+
+def test_the_place_of_an_item_is_no_index() -> None:
+    reading = read_description("output = $(Process)\nqueue in 3,4\n")
+    assert [(one.line, "macro" in why) for one, why in reading.untranslatable()] == [(1, True)]
+
+
+def test_an_attribute_is_the_parameter_of_a_word_as_it_has_it() -> None:
+    for said, told in {
+        '+JobFlavour = "longlunch"': "JobFlavour=longlunch",
+        "MY.Kind = 3": "Kind=3",
+        "my.Wants = True": "Wants=True",
+        '+Kind = "3"': 'Kind = "3"',
+        "+Kind = Other": "Kind = Other",
+    }.items():
+        assert read_description(f"{said}\n").parameters() == {"attributes": told}
+
+
+def test_parsl_s_scheduler_options_are_parameters() -> None:
+    options = '+JobFlavour = "longlunch"\n#HTCONDOR request_disk = 1048576\naccounting_group = chem\n'
+    provider = HTCondorProvider(scheduler_options=options)
+    assert provider.parameters["attributes"] == "JobFlavour=longlunch"
+    assert provider.parameters["request_disk"] == "1024M"
+    assert provider.project == "chem"
+    for said in (
+        "queue 3",
+        "executable = x",
+        '+Kind = "3"',
+        "+Kind = Other",
+        "request_disk = $(x)",
+        "request_cpus = 3",
+    ):
+        with pytest.raises(InvalidRequest):
+            HTCondorProvider(scheduler_options=said)
