@@ -11,6 +11,7 @@ platform = Platform(
     template="template:LSFTemplate",
     allocation="allocation:allocation",
     provider="provider:LSFProvider",
+    directives="directives:TABLE",
     command="bsub",
     signs=Signs(variables=("LSF_ENVDIR", "LSB_JOBID"), files=("/etc/lsf.conf", "/usr/share/lsf/conf/lsf.conf")),
     job_variable="LSB_JOBID",

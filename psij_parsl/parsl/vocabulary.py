@@ -105,7 +105,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
     for one in table.reading(_lines(table, text)).directives:
         if (name := one.option.parameter if one.option else "") and one.option:
             value = one.option.for_parameter(one.value) if one.value else True
-            arguments[name] = (*_items(arguments[name]), value) if name in arguments else value
+            arguments[name] = (*_items(arguments[name]), *_items(value)) if name in arguments else value
         elif one.option and not one.option.instead and one.words and one.words.keys() <= {"queue", "project"}:
             arguments |= one.words
         elif "directives" in platform.template_class.params and (one.option is None or not one.option.way):

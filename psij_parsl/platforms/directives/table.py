@@ -87,7 +87,7 @@ class Reading:
         for one in self.directives:
             if one.option and (name := one.option.parameter):
                 value = one.option.for_parameter(one.value) if one.value else True
-                found[name] = value if name not in found else (*_as_tuple(found[name]), value)
+                found[name] = value if name not in found else (*_as_tuple(found[name]), *_as_tuple(value))
         return found
 
 
@@ -104,7 +104,8 @@ class DirectiveTable:
     - `which` takes all lines and gives those that may be option lines.
     - `split` makes the words of a line's rest; it raises `ValueError` for one that cannot be split.
     - `parts` are options whose value has parts with names, `-l walltime=…,mem=…`, with a function that gives each
-      part's name and value. A part is looked up as "OPTION NAME", and as the option itself if it has no row.
+      part's name and value. A part is looked up as "OPTION NAME", and as the option itself if it has no row. A value
+      may begin with the name, where it is written so: `span[ptile=4]`.
     - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
       `NoEquivalent` with a word whose options have no equivalent.
     - `one_dash`: names of several letters have one dash, too (`-pe`). `abbreviated`: a long name may be cut short.
@@ -251,7 +252,8 @@ class DirectiveTable:
             return
         for name, value in parts:
             row = self.option(f"{head} {name}") if name else None
-            text = f"{name}={value}" if name and value else name or value
+            named = value.startswith(f"{name}[")  # `span[ptile=4]` has its name, and no `=`
+            text = value if named or not name else f"{name}={value}" if value else name
             yield Directive(one.line, f"{head} {text}", value if row else text, row or one.option)
 
     def _understood(self, one: Directive) -> Directive:
