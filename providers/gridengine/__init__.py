@@ -13,6 +13,7 @@ platform = Platform(
     scheduler="scheduler:GridEngineScheduler",
     template="template:GridEngineTemplate",
     allocation="allocation:allocation",
+    directives="directives:TABLE",
     provider="provider:GridEngineProvider",
     command="qsub",
     # Its commands are in $SGE_ROOT/bin/ARCHITECTURE; those of Debian's packages, which need no variable, in /usr/bin.

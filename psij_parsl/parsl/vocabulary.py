@@ -103,7 +103,8 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
     table: DirectiveTable = platform.part("directives")
     arguments: dict[str, Any] = {}
     for one in table.reading(_lines(table, text)).directives:
-        if (name := one.option.parameter if one.option else "") and one.option:
+        lacking = one.option and one.option.arguments and not one.option.optional and not one.value
+        if (name := one.option.parameter if one.option else "") and one.option and not lacking:
             value = one.option.for_parameter(one.value) if one.value else True
             arguments[name] = (*_items(arguments[name]), *_items(value)) if name in arguments else value
         elif one.option and not one.option.instead and one.words and one.words.keys() <= {"queue", "project"}:
@@ -121,8 +122,8 @@ def _instead(platform: Platform, one: Directive) -> str:
     for word in one.words:
         if found := _BLOCKS.get(word, _SHAPE if not word.startswith("_") and word not in PLACES else ""):
             return found
-    way = one.option.instead if one.option else one.fault
-    return way or f"`psij-run platform show {platform.name}` lists the parameters"
+    way = one.option.instead if one.option else ""
+    return way or one.fault or f"`psij-run platform show {platform.name}` lists the parameters"
 
 
 def _long(one: Directive) -> str:

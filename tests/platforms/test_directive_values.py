@@ -143,7 +143,7 @@ TABLE = DirectiveTable(
         ("--often a --often b", {"after": ("a", "b")}, []),
         ("-pe mpi 8", {"num_nodes": 4}, []),
         ("-pe mpi 7", {}, [("-pe mpi 7", "is odd")]),
-        ("-pe mpi", {}, [("-pe", "lacks its value")]),
+        ("-pe mpi", {}, [("-pe mpi", "lacks its value")]),
         ("-l TIME=5,foo=1", {"wall_time_min": 5}, [("-l foo=1", "has no equivalent")]),
         ("--nice --nice=3", {}, []),
         ("--qui", {}, [("--qui", "is no option of toy that is known here")]),

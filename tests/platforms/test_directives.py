@@ -172,7 +172,8 @@ class TestParsl:
         }
 
     @pytest.mark.parametrize(
-        "said", ["--par", "--clust x", "--wait", "-o x", "--time=5", "--hold", "--export=NONE", "--array=1-9"]
+        "said",
+        ["--par", "--clust x", "--wait", "-o x", "--time=5", "--hold", "--export=NONE", "--array=1-9", "--qos"],
     )
     def test_a_scheduler_option_that_a_block_must_not_have_is_refused(self, said: str) -> None:
         from psij_parsl.providers import SlurmProvider

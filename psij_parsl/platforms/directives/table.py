@@ -71,13 +71,13 @@ class Reading:
                 found.append((one, one.fault))
             elif one.option.elsewhere is Elsewhere.REFUSED:
                 found.append((one, one.option.instead or "has no equivalent"))
+            elif one.fault:
+                found.append((one, one.fault))
             elif one.option.elsewhere is Elsewhere.TRANSLATED:
                 meant = {word for word in one.words if not word.startswith("_")}
                 if meant != one.words.keys():
                     meant |= derived
-                if one.fault:
-                    found.append((one, one.fault))
-                elif not one.option.sets or not known.issuperset(meant):
+                if not one.option.sets or not known.issuperset(meant):
                     found.append((one, "has no equivalent"))
         return found
 
@@ -108,8 +108,9 @@ class DirectiveTable:
       may begin with the name, where it is written so: `span[ptile=4]`.
     - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
       `NoEquivalent` with a word whose options have no equivalent.
-    - `one_dash`: names of several letters have one dash, too (`-pe`). `abbreviated`: a long name may be cut short.
-      `any_case`: names without a dash, such as those of parts, mean the same in any case.
+    - `one_dash`: names of several letters have one dash, too (`-pe`). `joined`: a value may follow a name of one letter
+      at once (`-N2`). `abbreviated`: a long name may be cut short. `any_case`: names without a dash, such as those of
+      parts, mean the same in any case.
 
     A row's name that ends in `*` stands for all that begin so. What follows is then the value: of `+Kind=3` and `+*`
     it is `Kind=3`.
@@ -124,6 +125,7 @@ class DirectiveTable:
     parts: Mapping[str, Callable[[str], Iterable[tuple[str, str]]]] = field(default_factory=dict)
     settle: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
     one_dash: bool = False
+    joined: bool = True
     abbreviated: bool = False
     any_case: bool = False
 
@@ -214,7 +216,8 @@ class DirectiveTable:
                 continue
             wanted = 0 if joined else option.arguments if not option.optional else 0
             if len(left) < wanted:
-                yield Directive(0, said, "", option, fault="lacks its value")
+                there = " ".join(left)
+                yield Directive(0, f"{said} {there}".strip(), there, option, fault="lacks its value")
                 return
             if wanted:
                 value, left = " ".join(left[:wanted]), left[wanted:]
@@ -235,6 +238,8 @@ class DirectiveTable:
             return (name, value, bool(equals)) if said not in self._rows else (said, "", False)
         if self.one_dash and name in self._rows:
             return name, value, bool(equals)
+        if not self.joined:
+            return said, "", False
         short, rest = said[:2], said[2:]
         return short, rest.removeprefix("="), bool(rest)
 
