@@ -111,7 +111,7 @@ class LSFTemplate(JobTemplate):
         if fields.get("after"):
             fields["after"] = [*map(condition, fields["after"])]
         directives, mark, body = super().render(given=fields, **parameters).partition("# ---- your job ----")
-        return f"{directives}{mark}" + re.sub(r"^(\s*)#(?=BSUB)", r"\1''#", body, flags=re.MULTILINE)
+        return f"{directives}{mark}" + re.sub(r"^(\s*)#(?=[ \t]*BSUB)", r"\1''#", body, flags=re.MULTILINE)
 
 
 def condition(after: str) -> str:
