@@ -11,6 +11,7 @@ platform = Platform(
     template="template:CobaltTemplate",
     allocation="allocation:allocation",
     provider="provider:CobaltProvider",
+    directives="directives:TABLE",
     command="qsub",
     signs=Signs(variables=("COBALT_CONFIG_FILES", "COBALT_JOBID"), files=("/etc/cobalt.conf",)),
     job_variable="COBALT_JOBID",

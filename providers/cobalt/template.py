@@ -12,6 +12,12 @@ from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 from psij_parsl.platforms.templates.validators import matching
 
 _ATTRIBUTE = r"\w+(=[\w.,/+-]+)?"
+_text = matching(rf"{_ATTRIBUTE}(:{_ATTRIBUTE})*", "attributes with colons between, e.g. mcdram=flat:numa=quad")
+
+
+def attributes(value: Any) -> str:
+    """Attributes, also as a list of such texts: qsub takes one option for all of them."""
+    return str(_text(":".join(map(str, value)) if isinstance(value, list | tuple) else value))
 
 
 class CobaltTemplate(JobTemplate):
@@ -26,16 +32,7 @@ class CobaltTemplate(JobTemplate):
         ),
     )
     optional_params = (
-        Parameter(
-            "attrs",
-            None,
-            [
-                matching(
-                    rf"{_ATTRIBUTE}(:{_ATTRIBUTE})*", "attributes with colons between, e.g. mcdram=flat:numa=quad"
-                )
-            ],
-            "attributes of the job, e.g. filesystems=home,eagle:mcdram=flat",
-        ),
+        Parameter("attrs", None, [attributes], "attributes of the job, e.g. filesystems=home,eagle:mcdram=flat"),
         Parameter(
             "notify",
             None,

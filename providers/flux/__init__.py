@@ -11,6 +11,7 @@ platform = Platform(
     template="template:FluxTemplate",
     allocation="allocation:allocation",
     provider="provider:FluxProvider",
+    directives="directives:TABLE",
     command="flux",
     signs=Signs(variables=("FLUX_URI",), files=("/run/flux/local", "/etc/flux/system/conf.d")),
     job_variable="FLUX_URI",

@@ -136,5 +136,5 @@ class OptionLines:
         names = [name for option in self.table.options for name in option.names]
         bit = st.sampled_from([*names, *self.bits, "=", ":", ",", "%", "1", "a", '"', "'", "0-3", "[", "]", "(", " "])
         lines = data.draw(st.lists(st.lists(bit | st.text(max_size=4), max_size=6).map("".join), max_size=4))
-        text = "".join(f"{self.table.written} {line}\n" for line in lines)
+        text = "#!/bin/sh\n" + "".join(f"{self.table.written} {line}\n" for line in lines)
         assert isinstance(self.table.read(text), Reading)

@@ -190,7 +190,7 @@ class DirectiveTable:
         """
         asked: dict[str, str] = {}
         for name, value in parameters.items():
-            heads = [option.name for option in self.options if option.parameter == name and option.name in self.parts]
+            heads = [row.names[0] for row in self.options if row.parameter == name and row.names[0] in self.parts]
             if name != "directives" and not heads:
                 continue
             items = value if isinstance(value, list | tuple) else [value]

@@ -115,12 +115,38 @@ def test_the_nodes_are_in_a_file_or_numbers_of_crays(
     assert (tmp_path / "listed").read_text().split() == nodes
 
 
-def test_a_parsl_block_takes_attributes_and_no_other_option() -> None:
+def test_a_parsl_block_takes_attributes_mail_queue_and_project(executor: BatchSchedulerExecutor) -> None:
     from psij_parsl.providers.cobalt.provider import CobaltProvider
 
-    made = CobaltProvider(
-        wall_time_min=30, scheduler_options="#COBALT --attrs mcdram=flat\n#COBALT --attrs=numa=quad"
-    )
-    assert made.parameters["attrs"] == "mcdram=flat:numa=quad"
-    with pytest.raises(InvalidRequest, match="only --attrs"):
-        CobaltProvider(wall_time_min=30, scheduler_options="#COBALT -q vip")
+    lines = "#COBALT --attrs mcdram=flat:location=1-4 -q vip\n#COBALT --attrs=numa=quad -A chem\n-M a@b.org"
+    made = CobaltProvider(wall_time_min=30, scheduler_options=lines)
+    assert (made.queue, made.project) == ("vip", "chem")
+    words = options(executor.render(Job(command=["true"], parameters=made.parameters)))
+    assert words[words.index("--attrs") + 1] == "mcdram=flat:location=1-4:numa=quad"
+    assert words[words.index("-M") + 1] == "a@b.org"
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("-n 4", "num_nodes"),
+        ("-t 10", "wall_time_min"),
+        ("-o x", "block's folder"),
+        ("-O x", "say -o"),
+        ("--debuglog x", "reads it"),
+        ("--env A=1", "worker_init"),
+        ("--held", "never start"),
+        ("--dependencies 12", "waits for no other job"),
+        ("--mode script", "runs once"),
+        ("--mode c16", "no other mode"),
+        ("-I", "no terminal"),
+        ("--kernel x", "lists the parameters"),
+        ("--no_such x", "no option of qsub"),
+    ],
+)
+def test_a_parsl_block_takes_no_other_option(said: str, instead: str) -> None:
+    from psij_parsl.providers.cobalt.provider import CobaltProvider
+
+    with pytest.raises(InvalidRequest, match="which a block cannot be asked for") as caught:
+        CobaltProvider(wall_time_min=30, scheduler_options=f"#COBALT {said}")
+    assert instead in caught.value.hint

@@ -1,0 +1,2 @@
+#COBALT -n 4 -t 10
+./a.out
