@@ -123,7 +123,8 @@ def _instead(platform: Platform, one: Directive) -> str:
         if found := _BLOCKS.get(word, _SHAPE if not word.startswith("_") and word not in PLACES else ""):
             return found
     way = one.option.instead if one.option else ""
-    return way or one.fault or f"`psij-run platform show {platform.name}` lists the parameters"
+    shown = f"`psij-run platform show {platform.name}` lists the parameters"
+    return way or (f"it {one.fault}; {shown}" if one.fault else shown)
 
 
 def _long(one: Directive) -> str:
