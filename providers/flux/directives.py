@@ -78,7 +78,11 @@ def _unclosed(opened: list[tuple[int, str]]) -> tuple[int, str]:
 
 def _in_one_line(rest: str) -> str:
     """A text in triple quotes within a line, quoted as words are."""
-    return re.sub(r"((?:[\"']){3})(.*)\1", lambda found: shlex.quote(found[2]), rest)
+    return re.sub("|".join(f"{mark}(.*){mark}" for mark in _QUOTES), _as_word, rest)
+
+
+def _as_word(text: re.Match[str]) -> str:
+    return shlex.quote(text[0][3:-3])
 
 
 def _in_several_lines(rests: list[str]) -> str:
