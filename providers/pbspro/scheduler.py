@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from psij_parsl.errors import Unavailable
+from psij_parsl.platforms.qsub_family.jobs import LIMIT_SIGNS
 from psij_parsl.platforms.queries import UNSTARTED, Answer, Query, Queue, SchedulerRecord, chunks
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.platforms.templates.formatters import hms
@@ -66,11 +67,7 @@ class PBSProScheduler(Scheduler):
     poll_s = 15.0
     refusal = r"(?m)^qsub: "  # a site's wrapper may print more, which is not the server's answer
     forgets = UNSTARTED  # where the server keeps no history
-    log_signs = (
-        (r"=>> PBS: (?P<text>job killed: (walltime|p?cput)\b.* exceeded limit .*)", EndReason.TIMEOUT),
-        (r"=>> PBS: (?P<text>job killed: p?v?mem\b.* exceeded limit .*)", EndReason.OUT_OF_MEMORY),
-        (r"=>> PBS: (?P<text>job killed: node \d+ .*\bEOF\b.*)", EndReason.NODE_FAILURE),
-    )
+    log_signs = (*LIMIT_SIGNS, (r"=>> PBS: (?P<text>job killed: node \d+ .*\bEOF\b.*)", EndReason.NODE_FAILURE))
     zero_may_lie = True  # for a job that ran on while its mom was restarted with -p
     counts_attempts = False  # PBS counts failed starts too
     chunk = 1000  # of commands that change something

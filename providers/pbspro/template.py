@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.platforms.qsub_family import jobs as family
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.quoting import shell_quote
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
 from psij_parsl.platforms.tools import array_range
 
-#: Resources that the script sets itself; a second line for one would override it, or qsub would refuse the script.
-OURS = frozenset(("walltime", "select", "place", "nodes", "ncpus", "mem", "filesystems"))
-_PAIR = re.compile(r"([A-Za-z]\w*)=([A-Za-z0-9_.:+@%/-]+)")
 _GROUPS = r"[A-Za-z0-9_.+-]+(@[A-Za-z0-9.-]+)?(,[A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)*"  # -W takes `name=` after a comma
 _JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?(@[\w.-]+)?")
 _PLACE = r"(free|pack|scatter|vscatter)(:(excl|exclhost|shared))?(:group=\w+)?"
@@ -23,28 +21,19 @@ _PLACE = r"(free|pack|scatter|vscatter)(:(excl|exclhost|shared))?(:group=\w+)?"
 
 def resource(value: object) -> str:
     """A resource of the whole job, `name=value`, as `-l` takes it."""
-    text = _pair(value)
-    if text.partition("=")[0].lower() in OURS:  # to PBS, names are the same in any case
-        raise ValueError(f"must not say {text.partition('=')[0]}, which has a flag or a parameter of its own")
-    return text
+    from .directives import TABLE
+
+    return family.resource(value, TABLE, "system=polaris")
 
 
 def chunk_resource(value: object) -> str:
     """A resource of each chunk, `name=value`."""
-    text = _pair(value)
-    if text.partition("=")[0].lower() in ("ncpus", "mpiprocs", "ngpus", "mem"):
-        raise ValueError(f"must not say {text.partition('=')[0]}, which comes from the job's shape")
+    text = resource(value)
     if "+" in text:
         raise ValueError("must not hold +, which begins another chunk")
     if ":" in text:
         raise ValueError("must not hold :, which begins another resource")
     return text
-
-
-def _pair(value: object) -> str:
-    if not _PAIR.fullmatch(str(value)):
-        raise ValueError("must be name=value in plain characters, such as system=polaris")
-    return str(value)
 
 
 class PBSProTemplate(JobTemplate):
@@ -76,18 +65,10 @@ class PBSProTemplate(JobTemplate):
             [one_of("account", "project")],
             "what the project is to PBS: its account (-A) or its project (-P)",
         ),
-        Parameter("rerunnable", None, [str2bool], "whether PBS may start it again after its node died"),
-        Parameter("priority", None, [matching(r"-?\d{1,4}", "a whole number, -1024 to 1023")], "among your own jobs"),
+        *family.PARAMETERS,
         Parameter(
             "group_list", None, [matching(_GROUPS, "groups, e.g. chem or chem@host")], "group that the job runs as"
         ),
-        Parameter(
-            "mail_events",
-            None,
-            [matching(r"n|[abe]{1,3}", "n, or letters of abe")],
-            "when mail is sent, e.g. ae: a aborted, b begun, e ended",
-        ),
-        Parameter("mail_user", None, [matching(r"[\w.+@,-]+", "addresses")], "whom it is sent to"),
     )
 
     @staticmethod
@@ -118,19 +99,5 @@ def refuse_other_server(queue: object) -> None:
 
 
 def depend(after: list[str]) -> str:
-    """The dependencies as PBS takes them, each kind once: `afterok:1.server:2.server,afterany:3.server`.
-
-    Raises `InvalidRequest` for a text that is no id: after a comma, `-W` takes further attributes.
-    """
-    kinds: dict[str, list[str]] = {}
-    for text in after:
-        kind, colon, job_id = text.partition(":")
-        if not colon:
-            kind, job_id = "afterok", text
-        if not _JOB_ID.fullmatch(job_id):
-            raise InvalidRequest(
-                f"after={job_id!r} is refused: it must be the id of a job of PBS, such as 123.server",
-                hint="several dependencies are given one by one",
-            )
-        kinds.setdefault(kind, []).append(job_id)
-    return ",".join(":".join((kind, *ids)) for kind, ids in kinds.items())
+    """The dependencies as PBS takes them: see `qsub_family`."""
+    return family.depend(after, "PBS", _JOB_ID, lambda kind, _: kind)

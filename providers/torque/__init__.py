@@ -11,6 +11,7 @@ platform = Platform(
     template="template:TorqueTemplate",
     allocation="allocation:allocation",
     provider="provider:TorqueProvider",
+    directives="directives:TABLE",
     command="qsub",
     # PBS_NUM_PPN is set in jobs of Torque and not in those of PBS Pro; packages have either of the two folders.
     signs=Signs(variables=("PBS_NUM_PPN",), files=("/var/spool/torque/server_name", "/var/lib/torque/server_name")),

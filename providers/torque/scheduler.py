@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from psij_parsl.errors import Unavailable
+from psij_parsl.platforms.qsub_family.jobs import LIMIT_SIGNS
 from psij_parsl.platforms.queries import UNSTARTED, Query, Queue
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.platforms.templates.formatters import hms
@@ -45,11 +46,7 @@ class TorqueScheduler(Scheduler):
     refusal = r"(?m)^qsub(: | can not be run as root)"  # a site's submit filter may print more
     grace_s = 90.0  # nothing comes of asking longer; a shared file system may hide an exit file for a minute
     forgets = UNSTARTED
-    log_signs = (
-        (r"=>> PBS: (?P<text>job killed: (walltime|p?cput)\b.* exceeded limit .*)", EndReason.TIMEOUT),
-        (r"=>> PBS: (?P<text>job killed: p?v?mem\b.* exceeded limit .*)", EndReason.OUT_OF_MEMORY),
-        (r"=>> PBS: (?P<text>job killed: node \d+ .*)", EndReason.NODE_FAILURE),
-    )
+    log_signs = (*LIMIT_SIGNS, (r"=>> PBS: (?P<text>job killed: node \d+ .*)", EndReason.NODE_FAILURE))
     zero_may_lie = (
         True  # of a job that ran on while the daemon of its node was started anew, as in PBS: not tried here
     )

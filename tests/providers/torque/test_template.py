@@ -33,6 +33,10 @@ def test_a_parameter_replaces_what_follows_from_the_ranks() -> None:
     assert "-l pmem=2gb" in said
 
 
+def test_a_priority_may_be_below_0() -> None:
+    assert "-p -10" in lines(parameters={"priority": "-10"})
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("abcdefghijklmnopqrstuvwxyz", "abcdefghijklmno"), ("1abc", "job_1abc"), ("a b", "a_b")]
 )
@@ -60,7 +64,9 @@ def test_a_dependency_that_is_no_id_is_refused(text: str) -> None:
         depend([text])
 
 
-@pytest.mark.parametrize("resource", ["mem=5gb", "walltime=1", "nodes=2", "ncpus=4", "a b=1", "x", "pmem=1;x"])
+@pytest.mark.parametrize(
+    "resource", ["mem=5gb", "Walltime=1", "nodes=2", "ncpus=4", "procs=8", "gpus=1", "a b=1", "x", "pmem=1;x"]
+)
 def test_a_resource_that_the_script_sets_itself_or_that_is_odd_is_refused(resource: str) -> None:
     with pytest.raises(InvalidRequest, match="resources"):
         lines(parameters={"resources": [resource]})
@@ -83,9 +89,42 @@ def test_a_block_of_parsls_takes_its_words() -> None:
     )
     assert provider.num_nodes == 2
     assert [*provider.parameters["resources"]] == ["pmem=2gb", "software=x", "naccesspolicy=singlejob"]
-    with pytest.raises(InvalidRequest, match="-q") as caught:
-        TorqueProvider(scheduler_options="#PBS -q batch")
-    assert "queue" in caught.value.hint
+
+
+def test_a_blocks_scheduler_options_set_parameters_queue_and_project() -> None:
+    provider = TorqueProvider(scheduler_options="#PBS -q batch -A chem\n#PBS -r y -m ae\n#PBS -W group_list=chem")
+    assert (provider.queue, provider.project) == ("batch", "chem")
+    expected = {"rerunnable": "yes", "mail_events": "ae", "group_list": "chem"}
+    assert {name: provider.parameters[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("-q batch@other", "another server"),
+        ("-W depend=afterok:1", "waits for no other job"),
+        ("-W block=true", "platform show torque"),
+        ("-t 0-3", "max_blocks"),
+        ("-h", "never start"),
+        ("-I", "terminal"),
+        ("-z", "reads the id"),
+        ("-N x", "Parsl names the block"),
+        ("-V", "environment"),
+        ("-v A=1", "worker_init"),
+        ("-o x", "block's folder"),
+        ("-joe", "block's folder"),
+        ("-k oe", "as the job goes on"),
+        ("-l nodes=2:ppn=4", "-N"),
+        ("-l walltime=60", "wall_time_min"),
+        ("-l mem=4gb", "mem_per_node"),
+    ],
+)
+def test_a_scheduler_option_that_a_block_must_not_have_is_refused_with_the_way_that_works(
+    said: str, hint: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be asked for") as caught:
+        TorqueProvider(scheduler_options=f"#PBS {said}")
+    assert hint in caught.value.hint
 
 
 def test_a_jobs_variables_tell_its_nodes_cores_and_gpus(tmp_path: Path) -> None:
