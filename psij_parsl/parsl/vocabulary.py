@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -142,27 +141,3 @@ def _lines(table: DirectiveTable, text: Any) -> list[tuple[int, str]]:
     lines = text.splitlines() if isinstance(text, str) else [*map(str, text)]
     prefix = re.compile(rf"\s*(?:{table.prefix})")
     return [(number, prefix.sub("", line, count=1)) for number, line in enumerate(lines, 1)]
-
-
-def not_taken(platform: str, option: str, taken: str, instead: str = "") -> InvalidRequest:
-    """The error for an option in `scheduler_options` that the platform's provider does not take.
-
-    `taken` says which are, as in "-l and -pe are"; `instead` what to use in place of this one, where that is known.
-    """
-    shown = f"`psij-run platform show {platform}` lists the parameters that say other things"
-    return InvalidRequest(f"scheduler_options says {option}, and only {taken} taken here", hint=instead or shown)
-
-
-def options(text: Any) -> tuple[str, ...]:
-    """The single options in `scheduler_options`, which are lines such as `#SBATCH --switches 2 --mail-type=END`."""
-    if not isinstance(text, str):
-        return tuple(text)
-    result: list[str] = []
-    for line in text.splitlines():
-        tokens = shlex.split(re.sub(r"^\s*#\s*[A-Z$]+\s", "", line))
-        for token in tokens:
-            if token.startswith("-") or not result:
-                result.append(token)
-            else:
-                result[-1] += f"={token}"
-    return tuple(result)
