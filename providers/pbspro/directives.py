@@ -9,7 +9,7 @@ from psij_parsl.platforms.directives.option import means, needless, only_here, r
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count
 from psij_parsl.platforms.directives.words import NoEquivalent
-from psij_parsl.platforms.qsub_family.options import (
+from psij_parsl.providers._pbs_family.options import (
     AFTER,
     COMMON,
     NO_TERMINAL,

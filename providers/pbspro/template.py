@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.platforms.qsub_family import jobs as family
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.quoting import shell_quote
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
 from psij_parsl.platforms.tools import array_range
+from psij_parsl.providers._pbs_family import jobs as family
 
 _GROUPS = r"[A-Za-z0-9_.+-]+(@[A-Za-z0-9.-]+)?(,[A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)*"  # -W takes `name=` after a comma
 _JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?(@[\w.-]+)?")
@@ -99,5 +99,5 @@ def refuse_other_server(queue: object) -> None:
 
 
 def depend(after: list[str]) -> str:
-    """The dependencies as PBS takes them: see `qsub_family`."""
+    """The dependencies as PBS takes them: see `_pbs_family`."""
     return family.depend(after, "PBS", _JOB_ID, lambda kind, _: kind)

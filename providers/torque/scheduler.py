@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from psij_parsl.errors import Unavailable
-from psij_parsl.platforms.qsub_family.jobs import LIMIT_SIGNS
 from psij_parsl.platforms.queries import UNSTARTED, Query, Queue
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.platforms.templates.formatters import hms
 from psij_parsl.platforms.tools import user_name
+from psij_parsl.providers._pbs_family.jobs import LIMIT_SIGNS
 from psij_parsl.states import EndReason
 from psij_parsl.system.commands import Output
 

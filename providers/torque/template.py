@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from psij_parsl.platforms.qsub_family import jobs as family
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 from psij_parsl.platforms.templates.validators import list_of, matching, positive_int, word
+from psij_parsl.providers._pbs_family import jobs as family
 
 _JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?")
 
@@ -66,7 +66,7 @@ class TorqueTemplate(JobTemplate):
 
 
 def depend(after: list[str]) -> str:
-    """The dependencies as Torque takes them, which has kinds of its own for arrays: see `qsub_family`."""
+    """The dependencies as Torque takes them, which has kinds of its own for arrays: see `_pbs_family`."""
     from .directives import OF_ARRAYS
 
     return family.depend(after, "Torque", _JOB_ID, lambda kind, job_id: OF_ARRAYS[kind] if "[]" in job_id else kind)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
-from ..platforms.directives.words import PLACES
 from ..platforms.templates.validators import wall_time
 
 if TYPE_CHECKING:
@@ -77,7 +76,6 @@ def minutes(name: str, value: Any) -> int:
         raise InvalidRequest(f"{name}={value!r} is refused: it {error}") from error
 
 
-_SHAPE = "the block's shape says it: num_nodes, cores_per_node, mem_per_node, gpus_per_node, wall_time_min"
 _OUTPUT = "its output is in the block's folder"
 _ENVIRONMENT = "the block has the workflow's environment; worker_init sets more"
 _BLOCKS: Mapping[str, str] = {
@@ -85,10 +83,24 @@ _BLOCKS: Mapping[str, str] = {
     **dict.fromkeys(("stdout", "stderr", "join", "append"), _OUTPUT),
     **dict.fromkeys(("environment", "inherit_environment"), _ENVIRONMENT),
     "directory": "the block starts where the workflow did",
-    "array": "say max_blocks",
-    "after": "a block waits for no other job",
+    "stdin": "a block has no input",
+    "shell": "a block's script is bash",
+    **dict.fromkeys(("array", "array_limit"), "say max_blocks"),
+    **dict.fromkeys(("after", "begin"), "a block waits for nothing"),
     "hold": "a block that is held would never start",
     "exclusive": "a block has whole nodes if cores_per_node is not given",
+    **dict.fromkeys(
+        ("signal_before_end", "signal_script_before_end"),
+        "Parsl's drain_period ends its workers before the wall time",
+    ),
+    **dict.fromkeys(
+        (
+            *("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank", "threads_per_core", "wall_time_min"),
+            *("gpus", "gpus_per_node", "gpus_per_rank"),
+            *("memory", "memory_per_node", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"),
+        ),
+        "the block's shape says it: num_nodes, cores_per_node, mem_per_node, gpus_per_node, wall_time_min",
+    ),
 }
 """Words of option lines that a block must not be asked for, and why, or what to say instead."""
 
@@ -118,10 +130,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
 
 
 def _instead(platform: Platform, one: Directive) -> str:
-    for word in one.words:
-        if found := _BLOCKS.get(word, _SHAPE if not word.startswith("_") and word not in PLACES else ""):
-            return found
-    way = one.option.instead if one.option else ""
+    way = next((_BLOCKS[word] for word in one.words if word in _BLOCKS), one.option.instead if one.option else "")
     shown = f"`psij-run platform show {platform.name}` lists the parameters"
     return way or (f"it {one.fault}; {shown}" if one.fault else shown)
 
@@ -138,6 +147,6 @@ def _items(value: Any) -> tuple[Any, ...]:
 
 def _lines(table: DirectiveTable, text: Any) -> list[tuple[int, str]]:
     """Option lines, with or without their prefix; a list has one option in each item."""
-    lines = text.splitlines() if isinstance(text, str) else [*map(str, text)]
+    lines = text.splitlines() if isinstance(text, str) else [*map(str, text or ())]
     prefix = re.compile(rf"\s*(?:{table.prefix})")
     return [(number, prefix.sub("", line, count=1)) for number, line in enumerate(lines, 1)]

@@ -165,7 +165,7 @@ CORE = {
     for name, path in house.modules().items()
     if not house.wing(name).startswith(("psij_parsl.providers", "psij_parsl.launchers"))
 }
-MANAGERS = sorted(path.parent.name for path in (ROOT / "providers").glob("*/__init__.py"))
+MANAGERS = sorted(path.parent.name for path in (ROOT / "providers").glob("[a-z]*/__init__.py"))
 
 
 @pytest.mark.parametrize("name", CORE)
@@ -188,7 +188,8 @@ def test_a_platform_imports_the_core_and_itself_but_no_other(name: str) -> None:
     for path in (ROOT / "providers" / name).rglob("*.py"):
         for module in imported(path):
             if module.startswith("psij_parsl.providers"):
-                assert module.split(".")[2:3] in ([], [name]), f"{path}: {module}"
+                owner = module.split(".")[2:3]  # what several share is in a folder whose name begins with _
+                assert owner in ([], [name]) or owner[0].startswith("_"), f"{path}: {module}"
 
 
 @pytest.mark.parametrize("name", PLATFORMS)

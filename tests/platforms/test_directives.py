@@ -182,6 +182,18 @@ class TestParsl:
             SlurmProvider(scheduler_options=f"#SBATCH --switches=2\n#SBATCH {said}")
         assert caught.value.hint or "must not say --" in caught.value.message
 
+    def test_each_word_that_is_no_place_says_what_a_block_is_asked_by_in_its_stead(self) -> None:
+        from psij_parsl.parsl.vocabulary import _BLOCKS
+        from psij_parsl.platforms.directives import PLACES, WORDS
+
+        assert _BLOCKS.keys() == WORDS.keys() - PLACES
+
+    @pytest.mark.parametrize("nothing", ["", None, [], ()])
+    def test_no_scheduler_options_are_none(self, nothing: Any) -> None:
+        from psij_parsl.providers import SlurmProvider
+
+        assert "directives" not in SlurmProvider(scheduler_options=nothing).parameters
+
     def test_the_clusters_of_parsls_provider_are_one_cluster(self) -> None:
         from psij_parsl.providers import SlurmProvider
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..directives.option import Option, dropped, means, needless, only_here, refused, switch
-from ..directives.values import count, file_name, megabytes, minutes, moment
-from ..directives.words import NoEquivalent
-from ..tools import without_host
+from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
+from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, moment
+from psij_parsl.platforms.directives.words import NoEquivalent
+from psij_parsl.platforms.tools import without_host
 
 SIZE = megabytes(bare="B")
 _TIME = minutes(bare=1, pair=(60, 1))

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidRequest
-from ...states import EndReason
-from ..templates.parameters import Parameter
-from ..templates.validators import matching, str2bool
+from psij_parsl.errors import InvalidRequest
+from psij_parsl.platforms.templates.parameters import Parameter
+from psij_parsl.platforms.templates.validators import matching, str2bool
+from psij_parsl.states import EndReason
 
 if TYPE_CHECKING:
-    from ..directives.table import DirectiveTable
+    from psij_parsl.platforms.directives.table import DirectiveTable
 
 LIMIT_SIGNS = (
     (r"=>> PBS: (?P<text>job killed: (walltime|p?cput)\b.* exceeded limit .*)", EndReason.TIMEOUT),
