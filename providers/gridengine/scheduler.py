@@ -34,6 +34,7 @@ _ANSWER = re.compile(
     re.MULTILINE,
 )
 _NOTHING = r"^no jobs running since startup$|accounting: No such file or directory$|^error: job id \S+ not found$"
+_ONE_BY_ONE = 3  # submissions, at most, that are asked for by their ids
 _ZONE_S = 7200.0  # local times are an hour wrong at the change of the clocks
 
 
@@ -109,8 +110,14 @@ class GridEngineScheduler(Scheduler):
         return Query(["qstat", "-u", _user(), "-s", "prs", "-r", "-xml"], read_job, split=jobs)
 
     def grouped(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
-        """All in one: each query of history reads the whole file."""
-        return iter([ids] if ids else [])
+        """A few submissions one by one, for jobs that never started are found by their ids alone; more of them in one.
+
+        Each query of history reads the whole file.
+        """
+        submissions: dict[str, list[str]] = {}
+        for job_id in ids:
+            submissions.setdefault(self.whole(job_id), []).append(job_id)
+        return iter(submissions.values() if len(submissions) <= _ONE_BY_ONE else [ids])
 
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """All jobs of the user: without -m (old ones do not have it), with those of their processes on other nodes.

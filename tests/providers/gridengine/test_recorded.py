@@ -476,6 +476,25 @@ def test_a_job_that_is_gone_from_qstat_is_asked_of_qacct_once_with_all_others() 
     assert [call[:4] for call in replay.calls if call[0] == "qacct"] == [["qacct", "-m", "-o", replay.calls[0][2]]]
 
 
+@pytest.mark.parametrize(
+    ("gone", "asked"),
+    [
+        (["7"], [["-j", "7"]]),
+        (["7.1", "8", "7.2"], [["-j", "7"], ["-j", "8"]]),
+        (["7", "8", "9"], [["-j", "7"], ["-j", "8"], ["-j", "9"]]),
+        (["6", "7", "8", "9"], [["-b"]]),
+        ([], []),
+    ],
+)
+def test_a_few_jobs_are_asked_by_their_ids_so_that_those_that_never_started_are_found(
+    gone: list[str], asked: list[list[str]]
+) -> None:
+    replay = Replay(lambda argv: Output(tuple(argv), 0, recorded("empty.qstat-xml").output.stdout, ""))
+    GridEngineScheduler(run=replay).qstat(lambda seen: gone, 1e9)
+    calls = [call for call in replay.calls if call[0] == "qacct" and "-m" in call]
+    assert [call[2:] if "-b" not in call else ["-b"] for call in calls] == asked
+
+
 def test_a_qacct_without_m_is_asked_without_it_from_then_on() -> None:
     def answer(argv: Sequence[str]) -> Output:
         if argv[0] == "qstat":
