@@ -15,7 +15,7 @@ from signal import Signals
 from typing import Any
 
 from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.table import DirectiveTable, Lines
+from psij_parsl.platforms.directives.table import DirectiveTable, Lines, OptionLines, WrongLine
 from psij_parsl.platforms.directives.values import count, file_name
 from psij_parsl.platforms.directives.words import NoEquivalent
 
@@ -29,51 +29,57 @@ _LINE = re.compile(r"(?P<begin>(?P<mark>[^\w\n]*)(?:flux|FLUX):)(?P<rest>.*)")
 _QUOTES = ('"""', "'''")
 
 
-def _which(lines: Lines) -> Lines:
+def _which(lines: Lines) -> OptionLines:
     """Those that Flux takes, up to the first one that does not begin as they do; values of several lines as one line.
 
-    A line below, one that begins otherwise than the first, and a value that is not closed make Flux refuse the
-    script. Each is given whole, as the rest of an option line, where `_split` sees it.
+    A line below, one that begins otherwise than the first, and a value that is not closed make Flux refuse the script.
     """
     opened: list[tuple[int, str]] = []  # the lines of a value that is not closed yet
-    for number, rest, counts in _found(lines):
-        if opened and (not counts or number != opened[-1][0] + 1):
+    for number, rest in _found(lines):
+        if opened and (isinstance(rest, WrongLine) or number != opened[-1][0] + 1):
             yield _unclosed(opened)
             opened = []
-        if opened:
+        if isinstance(rest, WrongLine):
+            yield number, rest
+        elif opened:
             opened.append((number, rest))
             if rest[-3:] == opened[0][1][-3:]:
                 yield _line(opened[0][0], _in_several_lines([text for _, text in opened]))
                 opened = []
-        elif counts and rest[-3:] in _QUOTES:
+        elif rest[-3:] in _QUOTES:
             opened = [(number, rest)]
-        elif not counts or not rest.lstrip().startswith("#"):
+        elif not rest.lstrip().startswith("#"):
             yield _line(number, rest)
     if opened:
         yield _unclosed(opened)
 
 
-def _found(lines: Lines) -> Iterator[tuple[int, str, bool]]:
-    """The option lines without what they begin with; whole, and False, the lines for which Flux refuses the script."""
-    first: re.Match[str] | None = None
-    ended = False
+def _found(lines: Lines) -> OptionLines:
+    """The option lines without what they begin with, and those for which Flux refuses the script."""
+    begin, mark, first, ended = "", "", 0, 0
     for number, line in lines:
         found = _LINE.match(line)
         if found is None:
-            ended = ended or bool(first and line.strip() and not line.startswith(first["mark"].rstrip()))
+            if first and not ended and line.strip() and not line.startswith(mark.rstrip()):
+                ended = number
             continue
-        first = first or found
-        counts = not ended and found["begin"] == first["begin"]
-        yield number, _in_one_line(found["rest"]) if counts else line, counts
+        if not first:
+            begin, mark, first = found["begin"], found["mark"], number
+        if ended:
+            yield number, WrongLine(line.strip(), f"stands below line {ended}, where the option lines end for Flux")
+        elif found["begin"] != begin:
+            yield number, WrongLine(line.strip(), f"does not begin as line {first} does, with {begin!r}")
+        else:
+            yield number, _in_one_line(found["rest"])
 
 
 def _line(number: int, rest: str) -> tuple[int, str]:
     return number, f"flux:{rest}"
 
 
-def _unclosed(opened: list[tuple[int, str]]) -> tuple[int, str]:
+def _unclosed(opened: list[tuple[int, str]]) -> tuple[int, WrongLine]:
     number, rest = opened[0]
-    return _line(number, f"flux:{rest}")
+    return number, WrongLine(rest.strip(), "opens a text of several lines, which is not closed")
 
 
 def _in_one_line(rest: str) -> str:
@@ -94,8 +100,6 @@ def _in_several_lines(rests: list[str]) -> str:
 
 def _split(line: str) -> list[str]:
     """As Flux: from `#` on the rest is a comment, and `;|&()<>` part words."""
-    if _LINE.match(line):
-        raise ValueError("Flux wants all of them above the first line that begins otherwise, and quotes closed")
     words = shlex.shlex(line, posix=True, punctuation_chars=True)
     words.whitespace_split = True
     words.escapedquotes = "\"'"
@@ -110,7 +114,8 @@ _FILE = file_name(_TAGS)
 _CLOCK = re.compile(r"(?:(\d{4}-\d\d-\d\d) +)?(\d{1,2})(?::(\d\d))?(?::(\d\d))? *([ap]m)?")
 #: Signals that end a Flux instance.
 _ENDING = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM")
-_HOSTS = re.compile(r"(-|not +)?hosts?:([\w.,\[\]-]+)")
+_NOT_ON = re.compile(r"(?:-|not\s+)hosts?:([\w.,\[\]-]+)")
+_EITHER = re.compile(r"\||\bor\b")
 
 
 def _seconds(text: str, bare: str = "s") -> Fraction:
@@ -182,8 +187,11 @@ def _rule(text: str) -> tuple[str, ...]:
     name, equals, value = text.partition("=")
     if text.startswith("^"):
         raise NoEquivalent("reads variables from a file")
-    if not equals and text not in ("*", "-*") and re.search(r"^[-/]|[*?\[]", text):
-        raise NoEquivalent("names variables by a pattern")
+    if not equals and text not in ("*", "-*"):
+        if re.search(r"^-?/|[*?\[]", text):
+            raise NoEquivalent("names variables by a pattern")
+        if text.startswith("-"):
+            raise NoEquivalent("takes a variable away")
     if "$" in value or "{{" in value:
         raise NoEquivalent("has a value that is made of others")
     if not re.fullmatch(r"\w+|-?\*", name):
@@ -212,14 +220,17 @@ def _constraint(text: str) -> tuple[str, ...]:
 
 
 def _places(constraints: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Hosts and properties of nodes; all constraints are to hold."""
-    hosts = [match for one in constraints if (match := _HOSTS.fullmatch(one.strip()))]
-    for word, unwanted in (("hosts", False), ("exclude_hosts", True)):
-        if names := [match[2] for match in hosts if bool(match[1]) is unwanted]:
-            yield word, ",".join(names)
-    rest = [one for one in constraints if not _HOSTS.fullmatch(one.strip())]
-    if rest:
-        yield "constraint", rest[0] if len(rest) == 1 else "&".join(f"({one})" for one in rest)
+    """Hosts that it must not have, and what nodes are to be besides. Flux joins all constraints by blanks, for "and".
+
+    `hosts:a,b` is no list of hosts that it must have, but of those among which Flux chooses.
+    """
+    unwanted = (
+        [] if any(map(_EITHER.search, constraints)) else [_NOT_ON.fullmatch(one.strip()) for one in constraints]
+    )
+    if names := [match[1] for match in unwanted if match]:
+        yield "exclude_hosts", ",".join(names)
+    if rest := [one for one in constraints if not (unwanted and _NOT_ON.fullmatch(one.strip()))]:
+        yield "constraint", " ".join(rest)
 
 
 def _attribute(text: str) -> Iterator[tuple[str, str]]:
@@ -232,7 +243,7 @@ def _attribute(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _urgency(text: str) -> Iterator[tuple[str, str]]:
-    """0 is no urgency, but holds the job."""
+    """0 is no urgency, but holds the job, unless another is said later."""
     yield (text, "") if text in ("0", "hold") else ("", text)
 
 
@@ -241,6 +252,8 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     settled = {name: value for name, value in words.items() if not name.startswith("_")}
     if "num_nodes" in words and "ranks" not in words:
         settled["exclusive"] = True
+    if words.get("_held") is False:
+        settled.pop("hold", None)
     settled |= _environment(words.get("_env", ()))
     settled |= _places(words.get("_requires", ()))
     return settled
@@ -255,6 +268,7 @@ TABLE = DirectiveTable(
     which=_which,
     split=_split,
     parts={"-S": _attribute, "--urgency": _urgency},
+    last=("-S",),
     settle=_settle,
     options=(
         # ---- size
@@ -287,11 +301,13 @@ TABLE = DirectiveTable(
         refused("--rlimit", "a line in --setup can set limits, with ulimit"),
         means("--dependency", "after", _after),
         means("--begin-time", "begin", _begin),
-        switch("--urgency 0 --urgency hold", "hold"),
+        switch("--urgency 0 --urgency hold", "hold _held", {"hold": True, "_held": True}),
         means("--signal", "signal_before_end", _signal),
         # ---- what a job can do without elsewhere
         dropped(
             "--urgency",
+            sets=("_held",),
+            read=lambda _: False,
             parameter="urgency",
             for_parameter=lambda text: {"default": "16", "expedite": "31"}.get(text, text),
         ),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .table import Directive as Directive
     from .table import DirectiveTable as DirectiveTable
     from .table import Reading as Reading
+    from .table import WrongLine as WrongLine
     from .table import all_lines as all_lines
     from .table import before_first_command as before_first_command
     from .values import count as count
@@ -52,6 +53,7 @@ _WHERE = {
     "PLACES": ".words",
     "Reading": ".table",
     "WORDS": ".words",
+    "WrongLine": ".table",
     "all_lines": ".table",
     "before_first_command": ".table",
     "count": ".values",

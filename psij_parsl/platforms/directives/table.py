@@ -18,6 +18,18 @@ Lines = Iterable[tuple[int, str]]
 """Lines with their numbers, from 1."""
 
 
+@dataclass(frozen=True)
+class WrongLine:
+    """An option line that a script must not have, or not where it stands; `why` says so."""
+
+    said: str
+    why: str
+
+
+OptionLines = Iterable[tuple[int, str | WrongLine]]
+"""Lines with their numbers, and in place of those that are wrong in a script what is wrong."""
+
+
 def before_first_command(lines: Lines) -> Lines:
     """Those up to the first one that is neither blank nor a comment."""
     for number, line in lines:
@@ -101,13 +113,14 @@ class DirectiveTable:
 
     - `command` is that command's name, for messages.
     - `prefix` is a pattern of what an option line begins with; `written` the usual form of it.
-    - `which` takes all lines and gives those that may be option lines.
+    - `which` takes all lines and gives those that may be option lines, and for one that is wrong a `WrongLine`.
     - `split` makes the words of a line's rest; it raises `ValueError` for one that cannot be split.
     - `parts` are options whose value has parts with names, `-l walltime=…,mem=…`, with a function that gives each
       part's name and value. A part is looked up as "OPTION NAME", and as the option itself if it has no row. A value
       may begin with the name, where it is written so: `span[ptile=4]`.
     - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
       `NoEquivalent` with a word whose options have no equivalent.
+    - `last` are options that count as if they stood below all others, wherever they do.
     - `one_dash`: names of several letters have one dash, too (`-pe`). `joined`: a value may follow a name of one letter
       at once (`-N2`). `abbreviated`: a long name may be cut short. `any_case`: names without a dash, such as those of
       parts, mean the same in any case.
@@ -120,10 +133,11 @@ class DirectiveTable:
     prefix: str
     written: str
     options: tuple[Option, ...]
-    which: Callable[[Lines], Lines] = before_first_command
+    which: Callable[[Lines], OptionLines] = before_first_command
     split: Callable[[str], Sequence[str]] = shlex.split
     parts: Mapping[str, Callable[[str], Iterable[tuple[str, str]]]] = field(default_factory=dict)
     settle: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
+    last: tuple[str, ...] = ()
     one_dash: bool = False
     joined: bool = True
     abbreviated: bool = False
@@ -157,22 +171,28 @@ class DirectiveTable:
             return [self._rows[name]]
         return list(dict.fromkeys(option for full, option in self._rows.items() if full.startswith(name)))
 
-    def lines(self, text: str) -> list[tuple[int, str]]:
-        """The option lines of a script that count, by number, without their prefix."""
+    def lines(self, text: str) -> list[tuple[int, str | WrongLine]]:
+        """The option lines of a script, by number, without their prefix."""
         begins = re.compile(self.prefix)
-        numbered = enumerate(text.replace("\r\n", "\n").split("\n"), 1)
-        return [
-            (number, line[match.end() :]) for number, line in self.which(numbered) if (match := begins.match(line))
-        ]
+        found: list[tuple[int, str | WrongLine]] = []
+        for number, line in self.which(enumerate(text.replace("\r\n", "\n").split("\n"), 1)):
+            if isinstance(line, WrongLine):
+                found.append((number, line))
+            elif match := begins.match(line):
+                found.append((number, line[match.end() :]))
+        return found
 
     def read(self, text: str) -> Reading:
         """What a script asks by its option lines."""
         return self.reading(self.lines(text))
 
-    def reading(self, lines: Lines) -> Reading:
+    def reading(self, lines: OptionLines) -> Reading:
         """What these options ask, which are lines without the prefix."""
         found: list[Directive] = []
         for number, line in lines:
+            if isinstance(line, WrongLine):
+                found.append(Directive(number, line.said, "", None, fault=line.why))
+                continue
             try:
                 words = self.split(line)
             except ValueError as error:
@@ -180,7 +200,7 @@ class DirectiveTable:
                 continue
             for one in self._options(words):
                 found += map(self._understood, (replace(part, line=number) for part in self._parts_of(one)))
-        return self._settled(found)
+        return _settled(found, self)
 
     def passed_on(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is asked by options that parameters pass on as they are: word, or parameter -> the option.
@@ -270,22 +290,23 @@ class DirectiveTable:
         except ValueError as error:
             return replace(one, fault=str(error))
 
-    def _settled(self, found: list[Directive]) -> Reading:
-        while True:
-            words: dict[str, Any] = {}
-            for one in found:
-                if not one.fault:
-                    for name, value in one.words.items():
-                        words[name] = _joined(words.get(name), value)
-            try:
-                return Reading(tuple(found), self.settle(words))
-            except NoEquivalent as error:
-                if not any(error.word in one.words for one in found if not one.fault):
-                    raise
-                found = [
-                    replace(one, fault=str(error)) if error.word in one.words and not one.fault else one
-                    for one in found
-                ]
+
+def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
+    """The words of all options together; those that `table.settle` refuses get the reason as their fault."""
+    while True:
+        words: dict[str, Any] = {}
+        for one in sorted(found, key=lambda one: bool(one.option and one.option.names[0].split()[0] in table.last)):
+            if not one.fault:
+                for name, value in one.words.items():
+                    words[name] = _joined(words.get(name), value)
+        try:
+            return Reading(tuple(found), table.settle(words))
+        except NoEquivalent as error:
+            if not any(error.word in one.words for one in found if not one.fault):
+                raise
+            found = [
+                replace(one, fault=str(error)) if error.word in one.words and not one.fault else one for one in found
+            ]
 
 
 def _joined(before: Any, value: Any) -> Any:

@@ -85,9 +85,7 @@ class TestOptionLines(OptionLines):
                 "inherit_environment": False,
                 "environment": {"PATH": None, "OMP_NUM_THREADS": "4"},
                 "after": ("afterok:ƒ2Cfhn1", "afterany:f3Dg"),
-                "hosts": "tuo[11-14]",
-                "exclude_hosts": "tuo13",
-                "constraint": "(hbm|big)&(rack7)",
+                "constraint": "hosts:tuo[11-14] -host:tuo13 hbm|big rack7",
                 "signal_before_end": "USR2@180",
                 "begin": "2026-12-01T08:30:00",
                 "directory": "/scratch/u/run 7",
@@ -128,12 +126,20 @@ class TestOptionLines(OptionLines):
         ("-t inf", {"wall_time_min": None}),
         ("-S system.duration=3600", {"wall_time_min": 60}),
         ("-S bank=x", {"project": "x"}),
+        ("-S bank=x -B y", {"project": "x"}),
+        ("-q y -S queue=x -q z", {"queue": "x"}),
+        ("-S duration=60 -t 5 -S duration=120", {"wall_time_min": 2}),
+        ("-S cwd=/x --cwd=/y", {"directory": "/x"}),
         ("--setattr=attributes.system.queue=x", {"queue": "x"}),
         ("--setattr=.system.cwd=/x", {"directory": "/x"}),
         ("-B chem", {"project": "chem"}),
         ("--requires=gpu,big", {"constraint": "gpu,big"}),
         ("--requires='not hosts:a,b'", {"exclude_hosts": "a,b"}),
-        ("--requires='hosts:a' --requires=hosts:b", {"hosts": "a,b"}),
+        ("--requires='hosts:a' --requires=hosts:b", {"constraint": "hosts:a hosts:b"}),
+        ("--requires=gpu --requires=-host:a --requires=-hosts:b", {"constraint": "gpu", "exclude_hosts": "a,b"}),
+        ("--requires='a or b' --requires=-host:c", {"constraint": "a or b -host:c"}),
+        ("--requires='a|b' --requires=-host:c", {"constraint": "a|b -host:c"}),
+        ("--requires=color --requires=-host:c", {"constraint": "color", "exclude_hosts": "c"}),
         ("--requires='hosts:a|gpu'", {"constraint": "hosts:a|gpu"}),
         ("--env=A=1=2 --env=B", {"environment": {"A": "1=2", "B": None}}),
         ("--env=A=1 --env-remove='*'", {"inherit_environment": False}),
@@ -176,7 +182,10 @@ def test_a_time_without_a_date_is_todays() -> None:
         ("--env=^rules", "from a file"),
         ("--env-file=rules", "say --env"),
         ("--env='LD_*'", "by a pattern"),
-        ("--env-remove=LD_PRELOAD", "by a pattern"),
+        ("--env=-LD_*", "by a pattern"),
+        ("--env-remove=/^LD/", "by a pattern"),
+        ("--env-remove=LD_PRELOAD", "takes a variable away"),
+        ("--env=-FOO", "takes a variable away"),
         ("--env='PATH=$PATH:/x'", "made of others"),
         ("--env='R={{rank}}'", "made of others"),
         ("--env='a b=1'", "NAME=VALUE"),
@@ -202,7 +211,7 @@ def test_a_time_without_a_date_is_todays() -> None:
         ("--requires=a&b", "no option of flux batch"),  # a shell's signs part words
         ("-n", "lacks its value"),
         ("--job-name='x", "cannot be split"),
-        ('--conf="""', "cannot be split"),
+        ('--conf="""', "not closed"),
         ("word", "no option"),
     ],
 )
@@ -213,27 +222,33 @@ def test_what_has_no_equivalent_is_named_with_its_line_and_the_reason(said: str,
 
 
 @pytest.mark.parametrize(
-    ("text", "lines", "misplaced"),
+    ("text", "lines", "misplaced", "why"),
     [
-        ("# flux: -N1\n# a comment\n\n# flux: -n2\n", [2, 5], []),
-        ("# flux: -N1\n#a comment\n# flux: -n2\n", [2, 4], []),
-        ("// flux: -N1\n/* */\n// flux: -n2\n", [2], [4]),
-        ("# flux:-N1\n  # flux: -n2\n", [2], [3]),  # blanks before it: another beginning
-        ("# flux: -N1\n:\n# flux: -n2\n", [2], [4]),
-        ("# flux: -N1\n#flux: -n2\n", [2], [3]),
-        ("# flux: -N1\n# FLUX: -n2\n# flux: -c1\n", [2, 4], [3]),
-        ("echo\n# FLUX: -N1\n", [3], []),
-        ("# x flux: -N1\n# influx: -N1\n#flux -N1\n", [], []),
-        ("# flux: # -N1\n# flux:\n# flux: -n2\n", [4], []),
+        ("# flux: -N1\n# a comment\n\n# flux: -n2\n", [2, 5], [], ""),
+        ("# flux: -N1\n#a comment\n# flux: -n2\n", [2, 4], [], ""),
+        ("// flux: -N1\n/* */\n// flux: -n2\n", [2], [4], "stands below line 3"),
+        (
+            "# flux:-N1\n  # flux: -n2\n",
+            [2],
+            [3],
+            "as line 2 does, with '# flux:'",
+        ),  # blanks before it: another beginning
+        ("# flux: -N1\n:\n# flux: -n2\n", [2], [4], "stands below line 3"),
+        ("# flux: -N1\n#flux: -n2\n", [2], [3], "as line 2 does, with '# flux:'"),
+        ("# flux: -N1\n# FLUX: -n2\n# flux: -c1\n", [2, 4], [3], "as line 2 does"),
+        ("echo\n# FLUX: -N1\n", [3], [], ""),
+        ("# x flux: -N1\n# influx: -N1\n#flux -N1\n", [], [], ""),
+        ("## flux: -N1\n#flux: -t 5\n## flux: -n2\n", [2, 4], [3], "as line 2 does, with '## flux:'"),
+        ("# flux: # -N1\n# flux:\n# flux: -n2\n", [4], [], ""),
     ],
 )
 def test_the_lines_that_begin_as_the_first_one_count_up_to_one_that_does_not(
-    text: str, lines: list[int], misplaced: list[int]
+    text: str, lines: list[int], misplaced: list[int], why: str
 ) -> None:
     reading = TABLE.read(f"#!/bin/sh\n{text}")
     assert [one.line for one in reading.directives if one.option] == lines
     found = [one for one in reading.directives if one.option is None]
-    assert [one.line for one in found if "Flux wants all of them above" in one.fault] == misplaced
+    assert [one.line for one in found if why in one.fault] == misplaced
     assert [one.said for one in found] == [
         f"#!/bin/sh\n{text}".split("\n")[number - 1].strip() for number in misplaced
     ]
@@ -249,7 +264,19 @@ def test_a_value_of_several_lines_is_one_text_without_their_common_indent() -> N
 @pytest.mark.parametrize("between", ["\n", "# other\n", "#flux: '''\n"])
 def test_a_value_of_several_lines_that_is_not_closed_is_an_error_where_it_begins(between: str) -> None:
     found = TABLE.read(f"#!/bin/sh\n# flux: --job-name='''\n# flux: x\n{between}# flux: -n2\n")
-    assert next((one.line, "quotes closed" in why) for one, why in found.untranslatable()) == (2, True)
+    assert next((one.line, "not closed" in why) for one, why in found.untranslatable()) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "hold"),
+    [("--urgency=hold --urgency=16", False), ("--urgency=16 --urgency=0", True), ("--urgency=16", False)],
+)
+def test_the_last_urgency_says_whether_it_is_held(said: str, hold: bool) -> None:
+    assert TABLE.read(f"# flux: {said}\n").words == ({"hold": True} if hold else {})
+
+
+def test_an_urgency_that_parameters_pass_on_holds_no_job() -> None:
+    assert TABLE.passed_on({"urgency": 20}) == {}
 
 
 def test_attributes_that_parameters_pass_on_are_seen() -> None:
