@@ -1,6 +1,8 @@
 """The options of `oarsub`, as `#OAR` lines have them. https://oar.imag.fr/docs/latest/user/commands/oarsub.html
 
 A line has one option. Its value is the rest of the line as it stands, without quotes, and needs no blank before it.
+oarsub looks for them below the first line, which must be a comment, and refuses a script with a line that it does not
+know (`scan_script` in OAR/Sub.pm).
 """
 
 from __future__ import annotations
@@ -8,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from psij_parsl.platforms.directives import (
     DirectiveTable,
     NoEquivalent,
-    all_lines,
+    WrongLine,
     count,
     dropped,
     file_name,
@@ -47,8 +49,62 @@ _TYPES = {
 }
 
 
+_WRITTEN = re.compile(r"#OAR\s+(.*)")
+#: What oarsub takes on its command line alone.
+_TYPED = frozenset(
+    (
+        *(
+            "--after",
+            "-r",
+            "--reservation",
+            "-S",
+            "--scanscript",
+            "-v",
+            "-X",
+            "--xml",
+            "-Y",
+            "--yaml",
+            "-J",
+            "--json",
+        ),
+        *(
+            "-D",
+            "--dumper",
+            "-I",
+            "--interactive",
+            "-C",
+            "--connect",
+            "--resubmit",
+            "-h",
+            "--help",
+            "-V",
+            "--version",
+        ),
+        "--import-job-key-inline",
+    )
+)
+
+
+def in_script(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str | WrongLine]]:
+    """The lines that oarsub looks at; what it does not take there is wrong, such as `=` after a name."""
+    for number, line in lines:
+        if number == 1:
+            if not line.startswith("#"):
+                return
+            continue
+        text = match[1].rstrip() if (match := _WRITTEN.match(line)) else ""
+        option = _OPTION.fullmatch(text)
+        if option and option[1] in _TYPED:
+            yield number, WrongLine(text, f"{option[1]} is for oarsub's command line alone, and refused in a script")
+        elif option and option[1].startswith("--") and option[2].startswith("="):
+            value = option[2][1:].strip()
+            yield number, WrongLine(text, f"an #OAR line of a script takes no =, say `{option[1]} {value}`")
+        else:
+            yield number, line
+
+
 def split(line: str) -> list[str]:
-    """The option and its value. The `=` after a long name is the command line's; in a script it would be refused."""
+    """The option and its value. The `=` after a long name is the command line's, and no script has it."""
     match = _OPTION.fullmatch(line.strip())
     if match is None:
         return [line.strip()]
@@ -163,7 +219,7 @@ TABLE = DirectiveTable(
     command="oarsub",
     prefix=r"#OAR(?=\s|$)",
     written="#OAR",
-    which=all_lines,
+    which=in_script,
     split=split,
     settle=_settle,
     options=(

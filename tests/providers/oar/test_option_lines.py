@@ -66,9 +66,9 @@ class TestOptionLines(OptionLines):
             untranslatable=(13,),
         ),
         "array.sh": Asked(
-            {"array": "1-20", "ranks": 8, "cpus_per_rank": 1, "wall_time_min": 46, "name": "fold"},
+            {"array": "1-20", "ranks": 8, "cpus_per_rank": 1, "wall_time_min": 46},
             dropped=(6,),
-            untranslatable=(5, 7),
+            untranslatable=(4, 5, 7),
         ),
         "moldable.pl": Asked({"name": "ocean"}, untranslatable=(2, 3)),
     }
@@ -106,7 +106,7 @@ class TestOptionLines(OptionLines):
         ("-l walltime=1:30", {"wall_time_min": 90}),
         ("--resource/nodes=1", {"num_nodes": 1, "exclusive": True}),
         ("-qlong", {"queue": "long"}),
-        ("--queue=long", {"queue": "long"}),
+        ("--queue long", {"queue": "long"}),
         ('-n it\'s "a" #name', {"name": 'it\'s "a" #name'}),
         ("--array 1", {"array": "1"}),
         ("--array10", {"array": "1-10"}),
@@ -114,7 +114,7 @@ class TestOptionLines(OptionLines):
         ("--checkpoint 90", {"signal_script_before_end": "USR2@90"}),
         ("--signal 15", {}),
         ("-t allow_classic_ssh", {}),
-        ("-S", {}),
+        ("--queue a=b", {"queue": "a=b"}),
     ],
 )
 def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
@@ -143,13 +143,20 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("-t token:x=1", "the type token:x"),
         ("-a 12,+5", "within some time"),
         ("-a x", "above 0"),
-        ("-r now", "reservation"),
+        ("--name=x", "takes no =, say `--name x`"),
+        ("--array=20", "takes no =, say `--array 20`"),
+        ("--after 12", "command line alone"),
+        ("-r now", "command line alone"),
+        ("-J", "command line alone"),
+        ("--json", "command line alone"),
+        ("-S", "command line alone"),
+        ("-v", "command line alone"),
         ("--signal USR1", "above 0"),
         ("--signal 999", "number of a signal"),
         ("--array 0-3", "above 0"),
         ("--array-param-file p.txt", "no equivalent"),
-        ("-I", "terminal"),
-        ("--resubmit 3", "again"),
+        ("-I", "command line alone"),
+        ("--resubmit 3", "command line alone"),
         ("-q", "lacks its value"),
         ("--no-such-thing 1", "no option of oarsub"),
         ("word", "no option"),
@@ -162,8 +169,45 @@ def test_what_has_no_equivalent_is_named_with_its_line_and_the_reason(said: str,
     assert all(one.said in said for one, _ in found)
 
 
+@pytest.mark.parametrize(
+    ("typed", "words", "why"),
+    [
+        ("--name=x", {"name": "x"}, ""),
+        ("--array=20", {"array": "1-20"}, ""),
+        ("--queue=long", {"queue": "long"}, ""),
+        ("--after 12", {"after": ("afterany:12",)}, ""),
+        ("-S", {}, ""),
+        ("-J", {}, ""),
+        ("-r now", {}, "reservation"),
+        ("-I", {}, "terminal"),
+        ("--resubmit 3", {}, "again"),
+    ],
+)
+def test_what_is_typed_may_be_more_than_what_a_script_has(typed: str, words: dict[str, Any], why: str) -> None:
+    reading = TABLE.reading([(1, typed)])
+    assert reading.words == words
+    found = [reason for _, reason in reading.untranslatable()]
+    assert why in found[0] if why else not found, found
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("#OAR -q a\n#OAR -q b\n", [2]),
+        ("# a comment\n#OAR -q a\necho\n#OAR -n b\n", [2, 4]),
+        ("echo\n#OAR -q a\n", []),
+        ("\n#OAR -q a\n", []),
+        ("\n#OAR --name=x\n", []),
+    ],
+)
+def test_lines_below_the_first_count_if_it_is_a_comment(text: str, lines: list[int]) -> None:
+    assert [one.line for one in TABLE.read(text).directives] == lines
+
+
 def test_parsl_s_scheduler_options_are_parameters() -> None:
-    provider = OARProvider(scheduler_options="#OAR -p cluster='a'\n#OAR -t besteffort\n#OAR -t inner=3\n#OAR -q long")
+    provider = OARProvider(
+        scheduler_options="#OAR -p cluster='a'\n#OAR --type=besteffort\n#OAR -t inner=3\n#OAR -q x"
+    )
     assert provider.parameters["properties"] == "cluster='a'"
     assert [*provider.parameters["types"]] == ["besteffort", "inner=3"]
     for said, instead in {"-l nodes=2": "-N", "-O x": "folder", "-r now": "turn", "-t idempotent": ""}.items():
