@@ -3,23 +3,23 @@
 https://htcondor.readthedocs.io/en/latest/man-pages/condor_submit.html
 
 A line is `name = value`, and the value the rest of it; the case of a name means nothing. People have descriptions in
-files of their own, without a prefix: `read_description` reads one.
+files of their own, too, without a prefix.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from itertools import takewhile
 from typing import Any
 
 from psij_parsl.platforms.directives import (
     DirectiveTable,
     NoEquivalent,
-    Reading,
+    Option,
+    WrongLine,
     count,
     dropped,
     means,
@@ -29,67 +29,12 @@ from psij_parsl.platforms.directives import (
     refused,
 )
 
-_STATEMENT = re.compile(r"(queue|if|elif|else|endif|include|use)\b(?!\s*=)\s*:?\s*(.*)", re.IGNORECASE)
-_OPEN_LIST = re.compile(r"\s*queue\b[^(]*\([^)]*", re.IGNORECASE)
-_QUEUE = re.compile(
-    r"(?P<number>\d+)?\s*(?:\b(?P<names>\w+(?:\s*,\s*\w+)*)?\s*\b(?P<how>in|from|matching)\b(?P<items>.*))?",
-    re.IGNORECASE,
-)
+from .description import HAS_MACRO, ONE_JOB, PREFIX, file_name, in_file, in_script, indices, split
+
 _COMMAND = "say what is to run, after psij-run's own options"
+_TAG = "psij-run knows the job by it"
 _SHARED = "a job starts in its directory, which its hosts share"
 _AS_IT_GOES = "output files are written as the job goes on"
-#: What macros are to us: those of all jobs of an array, of its elements by their place, and of a job alone.
-_OF_ARRAY = {"cluster": "{array}", "clusterid": "{array}"}
-_PLACE = {"process": "{index}", "procid": "{index}"}
-_ONE_JOB = ("", {"cluster": "{id}", "clusterid": "{id}", "process": "0", "procid": "0"})
-_MACRO = "has a macro, of which only HTCondor knows the value"
-
-
-# ---- lines ---------------------------------------------------------------------------------------------------------
-
-
-def first_block(lines: Iterable[tuple[int, str]]) -> Iterable[tuple[int, str]]:
-    """Those up to the first empty one, where the scheduler looks for a script's description."""
-    return takewhile(lambda numbered: numbered[1], lines)
-
-
-def split(line: str) -> list[str]:
-    """`name=value`, or a statement and its rest. `queue` alone makes one job."""
-    text = line.strip()
-    if not text or text.startswith("#"):
-        return []
-    if match := _STATEMENT.fullmatch(text):
-        rest = match[2] or ("1" if match[1].lower() == "queue" else "")
-        return [match[1], rest] if rest else [match[1]]
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError("must be name = value")
-    return [f"{name.strip()}={value.strip()}"]
-
-
-def read_description(text: str) -> Reading:
-    """What a file with a description asks: lines without prefix, which may go on after a backslash or in brackets.
-
-    Its `executable` and `arguments` are no options of ours; they stand among the reading's `directives`.
-    """
-    return TABLE.reading(_whole_lines(text))
-
-
-def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
-    first, begun = 0, ""
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if line.lstrip().startswith("#"):
-            continue
-        first, begun = first or number, begun + line.lstrip()
-        if begun.endswith("\\"):
-            begun = begun[:-1]
-        elif _OPEN_LIST.fullmatch(begun):
-            begun += " "
-        else:
-            yield first, begun
-            first, begun = 0, ""
-    if begun:
-        yield first, begun
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
@@ -102,6 +47,10 @@ def _number(text: str) -> int:
     if re.fullmatch(r"[-+]?[\d.]+", text) or not text:
         raise ValueError(f"must be a whole number above 0, not {text!r}")
     raise NoEquivalent("is an expression, which only HTCondor can work out")
+
+
+def _gpus(text: str) -> int:
+    return 0 if re.fullmatch("0+", text) else _number(text)
 
 
 def _size(bare: str) -> Callable[[str], int]:
@@ -135,8 +84,16 @@ def _yes(text: str) -> bool:
 
 def _plain(text: str) -> str:
     if "$" in text:
-        raise NoEquivalent(_MACRO)
+        raise NoEquivalent(HAS_MACRO)
     return text
+
+
+def _in_quotes(text: str) -> str:
+    """An attribute's text, `"word"`; the word may stand alone, as our parameter has it."""
+    match = re.fullmatch(r'"([^"]*)"|[\w.:@+/,-]+', text)
+    if match is None:
+        raise NoEquivalent("is an expression, which only HTCondor can work out")
+    return _plain(text if match[1] is None else match[1])
 
 
 def _universe(text: str) -> str:
@@ -145,7 +102,7 @@ def _universe(text: str) -> str:
     return text
 
 
-def _environment(text: str) -> dict[str, str]:
+def _environment(text: str) -> Mapping[str, Any]:
     """`"A=1 B='x y'"`, or `A=1;B=2` without quotes. A quote in quotes is doubled."""
     inner = re.fullmatch(r'"(.*)"', _plain(text))
     if text.count("'") % 2 and inner:
@@ -158,16 +115,17 @@ def _environment(text: str) -> dict[str, str]:
         pairs = [pair.strip() for pair in text.split(";") if pair.strip()]
     if not all(re.match(r"[^\s=]+=", pair) for pair in pairs):
         raise ValueError(f"must be variables with values, not {text!r}")
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    found = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    return {"environment": found, "_variables": [*found.items()]}
 
 
 def _getenv(text: str) -> Mapping[str, Any]:
     if text.lower() in ("true", "yes", "false", "no"):
-        return {"inherit_environment": _yes(text)}
+        return {"inherit_environment": _yes(text), "_getenv": _yes(text)}
     names = [name for name in re.split(r"[,\s]+", _plain(text)) if name]
     if not all(re.fullmatch(r"\w+", name) for name in names):
         raise NoEquivalent("names variables by a pattern")
-    return {"environment": dict.fromkeys(names)}
+    return {"environment": dict.fromkeys(names), "_getenv": names}
 
 
 def _names(text: str) -> str:
@@ -193,59 +151,54 @@ def _moment(text: str) -> str:
     return datetime.fromtimestamp(int(text)).isoformat()
 
 
-# ---- jobs of one description ---------------------------------------------------------------------------------------
+# ---- all of them together ----------------------------------------------------------------------------------------
 
 
-def _queue(text: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
-    """The indices of the jobs that a `queue` statement makes, '' for one job, and our placeholders for its macros."""
-    match = _QUEUE.fullmatch(text.strip())
-    if match is None:
-        raise NoEquivalent("counts its jobs by an expression")
-    if not match["how"]:
-        number = count(match["number"] or "1")
-        return (_ONE_JOB if number == 1 else (f"0-{number - 1}", {**_OF_ARRAY, **_PLACE}),)
-    if match["how"].lower() != "in":
-        raise NoEquivalent("makes a job of each file, or of each line of a file")
-    items = [item for item in re.split(r"[,\s]+", match["items"].strip(" ()\t")) if item]
-    if match["number"] not in (None, "1") or "," in (match["names"] or "") or not all(map(str.isdecimal, items)):
-        raise NoEquivalent("makes a job of each item, and these are no indices")
-    counted = items == [str(place) for place in range(len(items))]
-    macros = {**_OF_ARRAY, (match["names"] or "item").lower(): "{index}"}
-    return ((",".join(items), {**macros, **_PLACE} if counted else macros),)
-
-
-def _file(text: str, word: str, macros: Mapping[str, str]) -> str:
-    """A file's name with our placeholders."""
-
-    def ours(match: re.Match[str]) -> str:
-        if match[0] in "{}":
-            return match[0] * 2
-        if (match[1] or "").lower() not in macros:
-            raise NoEquivalent(_MACRO, word)
-        return macros[match[1].lower()]
-
-    return re.sub(r"\$\((\w+)\)|[${}]", ours, text)
+def _with_environment(
+    words: Mapping[str, Any], taken: bool | list[str] | None, said: list[tuple[str, str]]
+) -> dict[str, Any]:
+    """The last `getenv`, which takes all variables or some, and the last `environment`: each replaces those above it."""
+    found = {name: value for name, value in words.items() if name not in ("environment", "inherit_environment")}
+    if isinstance(taken, bool):
+        found["inherit_environment"] = taken
+    variables = {**dict.fromkeys(taken if isinstance(taken, list) else ()), **dict(said)}
+    return {**found, "environment": variables} if variables else found
 
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """A job is one process on one host. How many cores are for each of its ranks, a description does not say."""
     settled = {name: value for name, value in words.items() if not name.startswith("_")}
+    if not settled.get("gpus_per_node"):
+        settled.pop("gpus_per_node", None)
+    settled = _with_environment(settled, words.get("_getenv"), words.get("_variables", []))
     if settled.keys() & {"cpus_per_rank", "memory_per_node", "gpus_per_node"}:
         settled |= {"num_nodes": 1, "ranks_per_node": 1}
     if "_batch_name" in words:
         settled.setdefault("name", words["_batch_name"])
     if "_execute_min" in words:
         settled["wall_time_min"] = min(words["_execute_min"], settled.get("wall_time_min", words["_execute_min"]))
-    statements = words.get("_queue", (_ONE_JOB,))
+    statements = words.get("_queue", (ONE_JOB,))
     if len(statements) > 1:
         raise NoEquivalent("is one of several, and each makes jobs of its own", "_queue")
-    indices, macros = statements[0]
-    if indices:
-        settled["array"] = indices
+    array, macros = statements[0]
+    if array:
+        settled["array"] = array
     for word in ("stdin", "stdout", "stderr"):
         if f"_{word}" in words:
-            settled[word] = _file(words[f"_{word}"], f"_{word}", macros)
+            settled[word] = file_name(words[f"_{word}"], f"_{word}", macros)
     return settled
+
+
+# ---- lines, and attributes ----------------------------------------------------------------------------------------
+
+
+def _without_prefix(lines: Iterable[tuple[int, str]]) -> Iterable[tuple[int, str | WrongLine]]:
+    return in_file(lines, lambda name: TABLE.reading([(0, f"{name} = 1")]).directives[0].option is not None)
+
+
+def _in_ad(row: Callable[..., Option], names: str, *values: Any, **settings: Any) -> Option:
+    """The row of an attribute of the job's ad, in which a command's value can be said as well."""
+    return row(" ".join(f"+{name} my.{name}" for name in names.split()), *values, **settings)
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
@@ -272,11 +225,40 @@ _DROPPED = """
     max_transfer_output_mb
 """
 
+_ATTRIBUTES = (
+    _in_ad(means, "requestcpus", "cpus_per_rank", _number, instead="say -n and -c"),
+    _in_ad(means, "requestmemory", "memory_per_node", _size("M")),
+    _in_ad(means, "requestgpus", "gpus_per_node", _gpus, instead="say -g"),
+    _in_ad(dropped, "requestdisk", parameter="request_disk", for_parameter=_disk),
+    _in_ad(means, "allowedjobduration", "wall_time_min", _minutes),
+    _in_ad(means, "allowedexecuteduration", "_execute_min", _minutes, instead="say -t"),
+    _in_ad(means, "accountinggroup acctgroup", "project", _in_quotes),
+    _in_ad(means, "requirements", "constraint", parameter="requirements"),
+    _in_ad(
+        means, "concurrencylimits", "licenses", _in_quotes, parameter="concurrency_limits", for_parameter=_in_quotes
+    ),
+    _in_ad(means, "jobdescription", "name", _in_quotes),
+    _in_ad(dropped, "jobprio", parameter="priority"),
+    _in_ad(dropped, "jobmaxvacatetime", parameter="vacate_s"),
+    _in_ad(refused, "jobbatchname", _TAG),
+    _in_ad(refused, "jobuniverse", "a job of ours is in the vanilla universe"),
+    _in_ad(refused, "jobstatus", "say --hold"),
+    _in_ad(refused, "cmd args arguments", _COMMAND),
+    _in_ad(refused, "iwd", "say -D"),
+    _in_ad(refused, "env environment", "say --env"),
+    _in_ad(refused, "in", "say -i"),
+    _in_ad(refused, "out", "say -o"),
+    _in_ad(refused, "err", "say -e"),
+    _in_ad(refused, "userlog", "psij-run asks for a job's state itself"),
+    _in_ad(refused, "shouldtransferfiles", "say -X should_transfer_files=VALUE"),
+)
+
 TABLE = DirectiveTable(
     command="condor_submit",
-    prefix="#HTCONDOR ",
-    written="#HTCONDOR",
-    which=first_block,
+    prefix=PREFIX,
+    written=PREFIX.strip(),
+    which=in_script,
+    without_prefix=_without_prefix,
     split=split,
     settle=_settle,
     any_case=True,
@@ -284,8 +266,8 @@ TABLE = DirectiveTable(
         # ---- size
         means("requestcpus request_cpus", "cpus_per_rank", _number, instead="say -n and -c"),
         means("requestmemory request_memory", "memory_per_node", _size("M")),
-        means("requestgpus request_gpus", "gpus_per_node", _number, instead="say -g"),
-        only_here("requestdisk request_disk", parameter="request_disk", for_parameter=_disk),
+        means("requestgpus request_gpus", "gpus_per_node", _gpus, instead="say -g"),
+        dropped("requestdisk request_disk", parameter="request_disk", for_parameter=_disk),
         means("allowed_job_duration", "wall_time_min", _minutes),
         means("allowed_execute_duration", "_execute_min", _minutes, instead="say -t"),
         # ---- place
@@ -294,17 +276,18 @@ TABLE = DirectiveTable(
         means("concurrency_limits", "licenses", parameter="concurrency_limits"),
         only_here("concurrency_limits_expr"),
         means("universe", "_universe", _universe, instead="a job of ours is in the vanilla universe"),
+        *_ATTRIBUTES,
         only_here("+* my.*", parameter="attributes", for_parameter=_attribute),
         # ---- files, environment, order
         means("description", "name", _plain),
-        means("batch_name", "_batch_name", _plain, instead="psij-run knows the job by it"),
+        means("jobbatchname batch_name", "_batch_name", _plain, instead=_TAG),
         means("initial_dir job_iwd initialdir", "directory", _plain),
         means("stdin input", "_stdin", instead="say -i"),
         means("stdout output", "_stdout", instead="say -o"),
         means("stderr error", "_stderr", instead="say -e"),
-        means("env environment2 environment", "environment", _environment),
-        means("get_env getenv", "inherit_environment environment", _getenv, instead="say --env or --no-env"),
-        means("queue", "_queue", _queue, instead="say --array"),
+        means("env environment2 environment", "environment _variables", _environment),
+        means("get_env getenv", "inherit_environment environment _getenv", _getenv, instead="say --env or --no-env"),
+        means("queue", "_queue", indices, instead="say --array"),
         means("max_materialize", "array_limit", _number),
         means("hold", "hold", _yes),
         means("deferral_time", "begin", _moment),

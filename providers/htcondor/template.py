@@ -17,10 +17,17 @@ _EXPRESSION = r"[\w.()&|!<>=+*/?:, \"-]+"
 
 
 def attribute(value: object) -> str:
-    """An attribute of the job's ad, `Name=value`, as a line of a description has it: words are put into quotes."""
+    """An attribute of the job's ad, `Name=value`, as a line of a description has it: words are put into quotes.
+
+    One that a command sets is refused, for it would win over the command.
+    """
     match = re.fullmatch(r"([A-Za-z]\w*)=([\w.:@+/-]+)", str(value))
     if match is None:
         raise ValueError("must be name=value in plain characters, such as JobFlavour=longlunch")
+    from .directives import TABLE
+
+    if (row := TABLE.option(f"+{match[1]}")) and row.way:
+        raise ValueError(f"must not be {match[1]}: {row.way}")
     is_word = re.fullmatch(r"(?i)true|false|[+-]?\d+(\.\d+)?", match[2]) is None
     return f'MY.{match[1]} = "{match[2]}"' if is_word else f"MY.{match[1]} = {match[2]}"
 

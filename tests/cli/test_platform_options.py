@@ -42,6 +42,21 @@ def test_a_scripts_lines_are_told_one_by_one() -> None:
     assert rows["--switches=2@10:00"]["elsewhere"] == "has no equivalent"
 
 
+@pytest.mark.parametrize("name", WITH_TABLE)
+def test_a_script_without_option_lines_is_said_to_have_none(name: str, tmp_path: Path) -> None:
+    (tmp_path / "job.sh").write_text("#!/bin/sh\necho\n")
+    done = psij_here("platform", "options", name, "--script", str(tmp_path / "job.sh"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert "job.sh has no option lines of " in done.stderr
+
+
+def test_a_description_of_htcondor_is_read_as_it_is() -> None:
+    script = str(ROOT / "tests/scripts/htcondor/gpu.sub")
+    done = psij_here("platform", "options", "htcondor", "--script", script, "--json")
+    told = json.loads(done.stdout)
+    assert (told["words"]["memory_per_node"], told["words"]["project"], done.stderr) == (16384, "bio.train", "")
+
+
 def test_a_platform_without_option_lines_and_a_file_that_is_no_script_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\0ELF")
     for words, said in {

@@ -125,7 +125,7 @@ TABLE = DirectiveTable(
         dropped("--nice", optional=True),
         needless("--quiet", "it is"),
         refused("--quirk", "do without"),
-        means("queue", "queue"),
+        means("+queue my.queue queue", "queue"),
         only_here("+* my.*", parameter="attributes"),
     ),
 )
@@ -172,6 +172,8 @@ def test_another_manager_that_lacks_a_word_cannot_be_asked_for_its_options() -> 
 def test_parameters_that_pass_options_on_are_looked_into() -> None:
     assert TABLE.passed_on({"resources": ["time=5", "foo=1"], "other": "time=5"}) == {"wall_time_min": "-l time=5"}
     assert TABLE.passed_on({"directives": "--hold"}) == {"hold": "--hold"}
+    asked = TABLE.passed_on({"attributes": ["Kind=3", "Queue=a"]})
+    assert asked == TABLE.passed_on({"attributes": "Kind=3,Queue=a"}) == {"queue": "+Queue=a"}
 
 
 def test_what_follows_the_beginning_of_a_name_is_the_value() -> None:

@@ -165,7 +165,10 @@ def _options(out: Renderer, invocation: Invocation) -> int:
     table: DirectiveTable = platform.part("directives")
     record: dict[str, Any] = {"command": table.command, "lines": table.written}
     if "script" in invocation.texts:
-        reading = table.read(read_script(invocation.texts["script"]))
+        script = invocation.texts["script"]
+        reading = table.read(read_script(script))
+        if not reading.directives:
+            out.note(f"{script} has no option lines of {table.command}; they begin with {table.written}")
         refused = {id(one): reason for one, reason in reading.untranslatable()}
         rows = [
             {

@@ -114,6 +114,7 @@ class DirectiveTable:
     - `command` is that command's name, for messages.
     - `prefix` is a pattern of what an option line begins with; `written` the usual form of it.
     - `which` takes all lines and gives those that may be option lines, and for one that is wrong a `WrongLine`.
+    - `without_prefix` gives the option lines of a file in which none has the prefix, where people have such.
     - `split` makes the words of a line's rest; it raises `ValueError` for one that cannot be split.
     - `parts` are options whose value has parts with names, `-l walltime=…,mem=…`, with a function that gives each
       part's name and value. A part is looked up as "OPTION NAME", and as the option itself if it has no row. A value
@@ -134,6 +135,7 @@ class DirectiveTable:
     written: str
     options: tuple[Option, ...]
     which: Callable[[Lines], OptionLines] = before_first_command
+    without_prefix: Callable[[Lines], OptionLines] | None = None
     split: Callable[[str], Sequence[str]] = shlex.split
     parts: Mapping[str, Callable[[str], Iterable[tuple[str, str]]]] = field(default_factory=dict)
     settle: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
@@ -174,8 +176,11 @@ class DirectiveTable:
     def lines(self, text: str) -> list[tuple[int, str | WrongLine]]:
         """The option lines of a script, by number, without their prefix."""
         begins = re.compile(self.prefix)
+        numbered = [*enumerate(text.replace("\r\n", "\n").split("\n"), 1)]
+        if self.without_prefix and not any(begins.match(line) for _, line in numbered):
+            return [*self.without_prefix(numbered)]
         found: list[tuple[int, str | WrongLine]] = []
-        for number, line in self.which(enumerate(text.replace("\r\n", "\n").split("\n"), 1)):
+        for number, line in self.which(numbered):
             if isinstance(line, WrongLine):
                 found.append((number, line))
             elif match := begins.match(line):
@@ -206,15 +211,12 @@ class DirectiveTable:
         """What is asked by options that parameters pass on as they are: word, or parameter -> the option.
 
         Such are `directives`, with whole options, and the parameters that have the parts of an option without a row of
-        its own (`-l name=value`).
+        its own (`-l name=value`), or what follows the beginning of a name (`+name=value`).
         """
         asked: dict[str, str] = {}
         for name, value in parameters.items():
-            heads = [row.names[0] for row in self.options if row.parameter == name and row.names[0] in self.parts]
-            if name != "directives" and not heads:
-                continue
-            items = value if isinstance(value, list | tuple) else [value]
-            for one in self.reading([(0, " ".join([*heads, str(item)])) for item in items]).directives:
+            lines = _passed_lines(self, name, [*value] if isinstance(value, list | tuple) else [value])
+            for one in self.reading([(0, line) for line in lines]).directives:
                 words = {word for word in one.words if not word.startswith("_")}
                 if one.option and one.option.parameter != name:
                     words |= {one.option.parameter} - {""}
@@ -289,6 +291,16 @@ class DirectiveTable:
             return replace(one, words=one.option.words(one.value))
         except ValueError as error:
             return replace(one, fault=str(error))
+
+
+def _passed_lines(table: DirectiveTable, parameter: str, items: Sequence[Any]) -> list[str]:
+    """The option lines that the items of a parameter are, where it passes options on."""
+    heads = [row.names[0] for row in table.options if row.parameter == parameter]
+    if head := next((head for head in heads if head in table.parts), ""):
+        return [f"{head} {item}" for item in items]
+    if head := next((head for head in heads if head.endswith("*")), ""):
+        return [f"{head[:-1]}{each}" for item in items for each in str(item).split(",")]
+    return [*map(str, items)] if parameter == "directives" else []
 
 
 def _settled(found: list[Directive], table: DirectiveTable) -> Reading:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.directives.table import Reading
-from psij_parsl.providers.htcondor.directives import TABLE, read_description
+from psij_parsl.providers.htcondor.directives import TABLE
 from psij_parsl.providers.htcondor.provider import HTCondorProvider
+from psij_parsl.providers.htcondor.template import attribute
 from tests.providers.option_lines import Asked, OptionLines
 
 
@@ -83,13 +84,14 @@ class TestOptionLines(OptionLines):
                 "stderr": "err.{{{id}}}",
                 "wall_time_min": 240,
             },
-            untranslatable=(3, 4, 8, 10, 13, 14),
+            dropped=(8,),
+            untranslatable=(3, 4, 10, 13, 14),
         ),
         "sweep.sub": Asked(
             {
                 "directory": "/home/u/sweep",
                 "stdin": "in.{index}",
-                "stdout": "out.{array}.{index}",
+                "stdout": "out/out.{array}.{index}",
                 "array": "0-49",
                 "array_limit": 10,
                 "num_nodes": 1,
@@ -98,11 +100,11 @@ class TestOptionLines(OptionLines):
                 "hold": True,
             },
             dropped=(8, 9, 10, 12),
-            untranslatable=(1, 2, 7, 13, 14, 15, 16),
+            untranslatable=(2, 7, 13, 14, 15, 16),
         ),
         "items.sub": Asked(
             {"array": "3,5,9", "licenses": "matlab:2", "wall_time_min": 61, "stdout": "{index}/out.{index}"},
-            untranslatable=(1, 2, 4, 6, 8),
+            untranslatable=(2, 4, 6, 8),
         ),
         "relax.csh": Asked(
             {
@@ -121,14 +123,11 @@ class TestOptionLines(OptionLines):
         ),
     }
 
-    def read(self, name: str, text: str) -> Reading:
-        return read_description(text) if name.endswith(".sub") else super().read(name, text)
-
     @given(
         st.lists(st.sampled_from([*bits, "\\", "\n", "#", "(", ")", "environment", "output"]) | st.text(max_size=4))
     )
     def test_no_description_is_beyond_reading(self, pieces: list[str]) -> None:
-        assert isinstance(read_description("".join(pieces)), Reading)
+        assert isinstance(TABLE.read("".join(pieces)), Reading)
 
     def test_the_places_of_an_array_of_ours_are_its_indices(self) -> None:
         text = self.script(array=(0, 1, 2)).replace("(index)", "(Process)")
@@ -151,6 +150,15 @@ class TestOptionLines(OptionLines):
         ("environment = A=1; B=x y", {"environment": {"A": "1", "B": "x y"}}),
         ("environment = \"A= B='x  y'z\"", {"environment": {"A": "", "B": "x  yz"}}),
         ("environment = \"A=it'''s'\"", {"environment": {"A": "it's"}}),
+        ("request_gpus = 0", {}),
+        ("+RequestGPUs = 0", {}),
+        ("JobBatchName = x", {"name": "x"}),
+        ("+RequestCpus = 8", {"num_nodes": 1, "ranks_per_node": 1, "cpus_per_rank": 8}),
+        ("MY.requestmemory = 512", {"num_nodes": 1, "ranks_per_node": 1, "memory_per_node": 512}),
+        ('+AccountingGroup = "chem"', {"project": "chem"}),
+        ('my.AcctGroup = "chem.x"', {"project": "chem.x"}),
+        ("+AllowedJobDuration = 7200", {"wall_time_min": 120}),
+        ('+ConcurrencyLimits = "matlab:2"', {"licenses": "matlab:2"}),
         ("queue", {}),
         ("Queue 1", {}),
         ("queue 12", {"array": "0-11"}),
@@ -166,7 +174,7 @@ class TestOptionLines(OptionLines):
     ],
 )
 def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
-    for reading in (TABLE.read(f"#!/bin/sh\n#HTCONDOR {said}\n"), read_description(f"{said}\n")):
+    for reading in (TABLE.read(f"#!/bin/sh\n#HTCONDOR {said}\n"), TABLE.read(f"{said}\n")):
         assert (reading.words, reading.untranslatable()) == (words, [])
 
 
@@ -181,6 +189,9 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("request_foos = 3", "no equivalent"),
         ('+JobFlavour = "x"', "no equivalent"),
         ("My.Kind = 3", "no equivalent"),
+        ('+JobBatchName = "mine"', "knows the job by it"),
+        ('My.Cmd = "x"', "what is to run"),
+        ('+AccountingGroup = strcat("a", "b")', "expression"),
         ("universe = grid", "the universe grid"),
         ("container_image = x.sif", "start a container"),
         ("initialdir = run_$(Process)", "macro"),
@@ -216,12 +227,88 @@ def test_what_has_no_equivalent_is_named_with_its_line_and_the_reason(said: str,
 
 
 def test_jobs_after_others_of_one_description_have_no_equivalent() -> None:
-    found = read_description("output = $(Process)\nqueue 3\noutput = x\nqueue\n").untranslatable()
+    found = TABLE.read("output = $(Process)\nqueue 3\noutput = x\nqueue\n").untranslatable()
     assert [(one.line, one.said) for one, _ in found] == [(2, "queue 3"), (4, "queue 1")]
 
 
+@pytest.mark.parametrize("written", ["{}\n", "#!/bin/sh\n#HTCONDOR {}\n"])
+def test_what_stands_below_the_last_queue_counts_for_no_job(written: str) -> None:
+    prefix = written[:-3]
+    lines = ["request_cpus = 2", "queue", "request_cpus = 64", "# nothing"]
+    reading = TABLE.read("#\n" + prefix + f"\n{prefix.rpartition(chr(10))[2]}".join(lines) + "\n")
+    assert reading.words["cpus_per_rank"] == 2
+    ((one, why),) = reading.untranslatable()
+    assert (one.said, one.line) == ("request_cpus = 64", 4 if not prefix else 5)
+    assert "below the last queue" in why
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("environment = A=1\nenv = B=2", {"environment": {"B": "2"}}),
+        ("getenv = HOME\nenvironment = A=1", {"environment": {"HOME": None, "A": "1"}}),
+        ("environment = A=1\ngetenv = A\ngetenv = USER", {"environment": {"USER": None, "A": "1"}}),
+        ("getenv = HOME\ngetenv = True", {"inherit_environment": True}),
+        ("getenv = True\ngetenv = HOME", {"environment": {"HOME": None}}),
+    ],
+)
+def test_the_last_of_each_command_for_the_environment_counts(lines: str, words: dict[str, Any]) -> None:
+    reading = TABLE.read(f"{lines}\nqueue\n")
+    assert (reading.words, reading.untranslatable()) == (words, [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "wrong"),
+    [
+        ("N = 12\nqueue $(N)", {"array": "0-11"}, []),
+        ("n=2\nallowed_job_duration = $(N) * 60\nN = 5\nqueue", {"wall_time_min": 5}, []),
+        ("Where = /x\ninitialdir = $(where)/$(where)", {"directory": "/x//x"}, []),
+        ("executable = a\noutput = $(Executable).txt", {"stdout": "a.txt"}, [1]),
+        ("A = $(B)\nB = x\ndescription = $(A)", {}, [1, 3]),
+        ("x = 3\noutput = $(x)\nqueue x in 4, 5", {"stdout": "{index}", "array": "4,5"}, [1]),
+        ("requst_cpus = 8\nqueue", {}, [1]),
+    ],
+)
+def test_a_file_s_macros_have_their_values(lines: str, words: dict[str, Any], wrong: list[int]) -> None:
+    reading = TABLE.read(lines)
+    assert reading.words == words
+    assert [one.line for one, _ in reading.untranslatable()] == wrong
+
+
+def test_a_script_without_our_lines_is_no_description() -> None:
+    assert TABLE.read("#!/bin/sh\nrequest_cpus=3\n").directives == ()
+
+
+def test_scratch_space_can_be_left_out() -> None:
+    reading = TABLE.read("request_disk = 1048576\n+RequestDisk = 2048\n")
+    assert [one.line for one in reading.dropped()] == [1, 2]
+    assert reading.parameters() == {"request_disk": ("1024M", "2M")}
+
+
+def test_attributes_that_parameters_pass_on_are_seen() -> None:
+    given = ["AccountingGroup=x", "RequestCpus=8", "JobFlavour=y"]
+    assert TABLE.passed_on({"attributes": given}) == TABLE.passed_on({"attributes": ",".join(given)})
+    assert TABLE.passed_on({"attributes": given}) == {
+        "project": "+AccountingGroup=x",
+        "cpus_per_rank": "+RequestCpus=8",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("JobBatchName", "Cmd", "jobuniverse", "RequestCpus", "RequestMemory", "requestgpus", "RequestDisk", "Iwd"),
+        *("AccountingGroup", "AcctGroup", "Args", "Arguments", "Env", "Environment", "Out", "Err", "In", "UserLog"),
+        *("Requirements", "JobPrio", "AllowedJobDuration", "JobDescription", "ShouldTransferFiles", "JobStatus"),
+    ],
+)
+def test_an_attribute_that_a_command_sets_is_refused_with_the_way_to_say_it(name: str) -> None:
+    with pytest.raises(ValueError, match=f"must not be {name}: .+"):
+        attribute(f"{name}=3")
+
+
 def test_the_place_of_an_item_is_no_index() -> None:
-    reading = read_description("output = $(Process)\nqueue in 3,4\n")
+    reading = TABLE.read("output = $(Process)\nqueue in 3,4\n")
     assert [(one.line, "macro" in why) for one, why in reading.untranslatable()] == [(1, True)]
 
 
@@ -233,7 +320,7 @@ def test_an_attribute_is_the_parameter_of_a_word_as_it_has_it() -> None:
         '+Kind = "3"': 'Kind = "3"',
         "+Kind = Other": "Kind = Other",
     }.items():
-        assert read_description(f"{said}\n").parameters() == {"attributes": told}
+        assert TABLE.read(f"{said}\n").parameters() == {"attributes": told}
 
 
 def test_parsl_s_scheduler_options_are_parameters() -> None:
@@ -249,6 +336,8 @@ def test_parsl_s_scheduler_options_are_parameters() -> None:
         "+Kind = Other",
         "request_disk = $(x)",
         "request_cpus = 3",
+        "+RequestCpus = 64",
+        '+JobBatchName = "mine"',
     ):
         with pytest.raises(InvalidRequest):
             HTCondorProvider(scheduler_options=said)
