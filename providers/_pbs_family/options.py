@@ -6,14 +6,17 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
+from psij_parsl.platforms.directives.table import Lines, before_first_command
 from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, moment
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host
 
 SIZE = megabytes(bare="B")
+PREFIX = r"#PBS(?=\s|$)"
 _TIME = minutes(bare=1, pair=(60, 1))
 NO_TERMINAL = "a job has no terminal"
 SHAPE = "say -N, -n and -c"
@@ -37,6 +40,32 @@ class Chunks:
 
 _WIDE: Mapping[str, str] = {"_ncpus": "ncpus", "_mpiprocs": "mpiprocs", "_ngpus": "ngpus"}
 """Resources of the whole job, in the older form: one chunk has them all. Word -> field of `Chunks`."""
+
+
+# ---- lines ---------------------------------------------------------------------------------------------------------
+
+
+def option_lines(lines: Lines) -> Lines:
+    """Those before the first command; an option line that ends in a backslash goes on in the next line."""
+    return before_first_command(_joined(lines))
+
+
+def _joined(lines: Lines) -> Iterator[tuple[int, str]]:
+    begun: tuple[int, str] | None = None
+    for number, line in lines:
+        first, text = (begun[0], begun[1] + re.sub(rf"^{PREFIX}", "", line)) if begun else (number, line)
+        begun = (first, text.rstrip()[:-1]) if re.match(rf"{PREFIX}.*\\\s*$", text) else None
+        if not begun:
+            yield first, text
+    if begun:
+        yield begun
+
+
+def split(line: str) -> list[str]:
+    """As a shell does it; from a word that begins with `#` on, the rest is a comment."""
+    said = re.match(r"""(?:\\.|"(?:\\.|[^"\\])*"|'[^']*'|(?<=\S)#|[^"'\\#])*""", line)
+    end = said.end() if said else 0
+    return shlex.split(line[:end] if line[end:].startswith("#") else line)
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
@@ -63,11 +92,21 @@ def alike(kinds: Sequence[Chunks], what: str) -> Chunks:
     return replace(kinds[0], number=sum(kind.number for kind in kinds))
 
 
-def _nodes(text: str) -> Chunks:
-    return alike([_node(kind) for kind in text.split("+")], "nodes")
+def nodes(gpu_modes: Sequence[str] = ()) -> Callable[[str], Mapping[str, Any]]:
+    """A reader of `1:ppn=4+2:ppn=4#excl`. `gpu_modes`: what may be said after `gpus=` and makes no difference to us."""
+
+    def read(text: str) -> Mapping[str, Any]:
+        hosts, *of_all = text.split("#")
+        found: dict[str, Any] = {"_nodes": alike([_node(kind, gpu_modes) for kind in hosts.split("+")], "nodes")}
+        for word in of_all:
+            if word not in ("excl", "shared"):
+                raise NoEquivalent(f"asks for #{word}, a property of hosts")
+        return found | ({"exclusive": True} if "excl" in of_all else {})
+
+    return read
 
 
-def _node(text: str) -> Chunks:
+def _node(text: str, gpu_modes: Sequence[str]) -> Chunks:
     """`2:ppn=4:gpus=1`, the older form: hosts, with a rank on each of its cores."""
     number, *rest = text.split(":")
     if not number.isdecimal():
@@ -79,12 +118,13 @@ def _node(text: str) -> Chunks:
             found["ncpus"] = found["mpiprocs"] = count(value)
         elif name == "gpus":
             found["ngpus"] = count(value)
-        else:
+        elif "ngpus" not in found or pair.lower() not in gpu_modes:
             raise NoEquivalent(f"asks for {pair}, a property of hosts")
     return Chunks(**found, own_hosts=True)
 
 
-def _wall_time(text: str) -> int | None:
+def wall_time(text: str) -> int | None:
+    """Seconds, `M:S` or `H:M:S`."""
     if "-" in text:
         raise ValueError(f"must be seconds or H:M:S, not {text!r}")
     return _TIME(text)
@@ -143,8 +183,11 @@ def _join(text: str) -> Mapping[str, Any]:
     return {"join": text != "n", "_into_stderr": text == "eo"}
 
 
-def _variables(text: str) -> dict[str, str | None]:
-    """`A=1,B,C='1,2'`: quotes keep the commas of a value."""
+def _variables(text: str) -> Mapping[str, str | None]:
+    """`A=1,B,C='1,2'`: quotes keep the commas of a value.
+
+    It is no `dict`: those of several options would add up, and here the last one counts.
+    """
     words = shlex.shlex(text, posix=True)
     words.whitespace, words.whitespace_split, words.commenters = ",", True, ""
     found: dict[str, str | None] = {}
@@ -153,7 +196,7 @@ def _variables(text: str) -> dict[str, str | None]:
         if not name.isidentifier():
             raise ValueError(f"must be names of variables, not {name!r}; quotes keep a value's commas")
         found[name] = value if equals else None
-    return found
+    return MappingProxyType(found)
 
 
 def _shell(text: str) -> str:
@@ -179,15 +222,20 @@ def settle(words: dict[str, Any]) -> Mapping[str, Any]:
         if words.get("_into_stderr"):
             settled.pop("stdout", None)
             settled |= {"stdout": said} if said else {}
+    if "environment" in words:
+        settled["environment"] = dict(words["environment"])
     wide = [word for word in _WIDE if word in words]
-    if "_chunks" in words and wide:
+    parts = [word for word in ("_chunks", "_nodes") if word in words]
+    if len(parts) > 1:
+        raise NoEquivalent("stands beside select: a job has one of them", "_nodes")
+    if parts and wide:
         raise NoEquivalent("stands beside select or nodes, which say it for each node", wide[0])
-    if "_chunks" in words or wide:
-        asked: Chunks = words.get("_chunks") or Chunks(**{_WIDE[word]: words[word] for word in wide})
+    if parts or wide:
+        asked: Chunks = words[parts[0]] if parts else Chunks(**{_WIDE[word]: words[word] for word in wide})
         if asked.ncpus % asked.mpiprocs:
             raise NoEquivalent(
                 f"has {asked.ncpus} cores for {asked.mpiprocs} ranks, which is no whole number for each",
-                next(word for word in ("_chunks", "_mpiprocs") if word in words),
+                next(word for word in (*parts, "_mpiprocs") if word in words),
             )
         settled |= _shape(asked, words.get("_arrangement", "free"), words.get("_whole_hosts", False))
         if asked.ompthreads:
@@ -213,18 +261,11 @@ def _shape(asked: Chunks, arrangement: str, whole_hosts: bool) -> dict[str, Any]
     return found | {name: amount for name, amount in amounts.items() if amount}
 
 
-def split(line: str) -> list[str]:
-    """From `#` on the rest is a comment."""
-    return shlex.split(line, comments=True)
-
-
 COMMON: tuple[Option, ...] = (
     # ---- size
-    means("-l nodes", "_chunks", _nodes, instead=SHAPE),
     means("-l ncpus", "_ncpus", count, instead=SHAPE),
     means("-l mem", "memory", SIZE, instead="say --mem"),
     means("-l pmem", "memory_per_rank", SIZE, parameter="resources", for_parameter="pmem={}".format),
-    means("-l walltime", "wall_time_min", _wall_time),
     dropped("-l nice", parameter="resources", for_parameter="nice={}".format),
     only_here("-l", parameter="resources"),
     # ---- place

@@ -13,6 +13,7 @@ from psij_parsl.providers._pbs_family.options import (
     AFTER,
     COMMON,
     NO_TERMINAL,
+    PREFIX,
     SHAPE,
     SIZE,
     Chunks,
@@ -21,9 +22,12 @@ from psij_parsl.providers._pbs_family.options import (
     attributes,
     dependencies,
     file,
+    nodes,
+    option_lines,
     resources,
     settle,
     split,
+    wall_time,
 )
 
 
@@ -73,15 +77,19 @@ _FILES = {r"\^array_index\^": "{index}"}
 
 TABLE = DirectiveTable(
     command="qsub",
-    prefix=r"#PBS(?=\s|$)",
+    prefix=PREFIX,
     written="#PBS",
+    which=option_lines,
     split=split,
     parts={"-l": resources, "-W": attributes},
+    first=("-l",),  # qsub adds a resource to its list only if that is not there yet
     settle=settle,
     any_case=True,
     options=(
         *COMMON,
         means("-l select", "_chunks", _select, instead=f"{SHAPE}, or -X chunk=name=value for what a node must have"),
+        means("-l nodes", "_nodes exclusive", nodes(), instead=SHAPE),
+        means("-l walltime", "wall_time_min", wall_time),
         means("-l place", "_arrangement _whole_hosts exclusive", _place, parameter="place"),
         means("-l mpiprocs", "_mpiprocs", count, instead=SHAPE),
         means("-l ngpus", "_ngpus", count, instead="say -g"),

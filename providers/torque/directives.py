@@ -5,6 +5,7 @@ https://docs.adaptivecomputing.com/torque/6-1-2/adminGuide, "qsub" and "Requesti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,12 +16,17 @@ from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.providers._pbs_family.options import (
     AFTER,
     COMMON,
+    PREFIX,
+    SHAPE,
     array,
     attributes,
     dependencies,
     file,
+    nodes,
+    option_lines,
     resources,
     split,
+    wall_time,
 )
 from psij_parsl.providers._pbs_family.options import settle as settle_common
 
@@ -32,6 +38,11 @@ OF_ARRAYS = {
 }
 """The kinds of dependencies on a whole array: ours -> Torque's."""
 
+#: Modes of the GPUs after `gpus=`. `prohibited` is none of them: Torque refuses it.
+_GPU_MODES = ("exclusive", "exclusive_thread", "exclusive_process", "default", "shared", "reseterr")
+_HOST = r"^(?:[\w.-]+:)?"
+_SUBMITTED = re.compile(_HOST + r"\$(?:PBS_O_WORKDIR|\{PBS_O_WORKDIR\})/+")
+_HOME = re.compile(_HOST + r"\$(?:HOME|\{HOME\})(?=/)")
 _FILES = {
     r"\$(PBS_JOBID|\{PBS_JOBID\})": "{id}",
     r"\$(PBS_ARRAYID|\{PBS_ARRAYID\})": "{index}",
@@ -40,16 +51,23 @@ _FILES = {
 
 
 def _file(suffix: str) -> Callable[[str], str]:
-    """The node's daemon expands variables in the name."""
+    """The node's daemon expands variables in the name; a relative one is in the submit directory in any case."""
     placed = file(suffix, _FILES)
 
     def read(text: str) -> str:
-        path = placed(text)
+        path = placed(_HOME.sub("~", _SUBMITTED.sub("", text) or "./"))
         if "$" in path:
             raise NoEquivalent("has a variable in a file's name")
         return path
 
     return read
+
+
+def _wall_time(text: str) -> int | None:
+    """As the family's, and with days: `D:H:M:S`."""
+    if match := re.fullmatch(r"(\d+):(\d+)(:\d+:\d+(?:\.\d+)?)", text):
+        text = f"{int(match[1]) * 24 + int(match[2])}{match[3]}"
+    return wall_time(text)
 
 
 def _access(text: str) -> bool:
@@ -63,7 +81,7 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """As the family's; `procs` are ranks of one core each, on whatever nodes."""
     settled = dict(settle_common(words))
     if "_procs" in words:
-        if {"_chunks", "_ncpus"} & words.keys():
+        if {"_nodes", "_ncpus"} & words.keys():
             raise NoEquivalent("stands beside nodes or ncpus", "_procs")
         settled |= {"ranks": words["_procs"], "cpus_per_rank": 1}
     return settled
@@ -71,8 +89,9 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
 
 TABLE = DirectiveTable(
     command="qsub",
-    prefix=r"#PBS(?=\s|$)",
+    prefix=PREFIX,
     written="#PBS",
+    which=option_lines,
     split=split,
     parts={"-l": resources, "-W": attributes},
     settle=_settle,
@@ -80,7 +99,9 @@ TABLE = DirectiveTable(
     options=(
         *COMMON,
         # ---- size and place
-        means("-l procs", "_procs", count, instead="say -N, -n and -c"),
+        means("-l nodes", "_nodes exclusive", nodes(_GPU_MODES), instead=SHAPE),
+        means("-l procs", "_procs", count, instead=SHAPE),
+        means("-l walltime", "wall_time_min", _wall_time),
         only_here("-l gpus", instead="say -g"),
         means(
             "-l naccesspolicy", "exclusive", _access, parameter="resources", for_parameter="naccesspolicy={}".format

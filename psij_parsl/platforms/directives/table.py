@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from .option import Elsewhere, Option
+from .option import Elsewhere, Option, needless
 from .words import WORDS, NoEquivalent
 
 # ---- which lines of a script are option lines ----------------------------------------------------------------------
@@ -122,6 +122,7 @@ class DirectiveTable:
     - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
       `NoEquivalent` with a word whose options have no equivalent.
     - `last` are options that count as if they stood below all others, wherever they do.
+    - `first` are options with parts, of which one that is said again counts no more.
     - `one_dash`: names of several letters have one dash, too (`-pe`). `joined`: a value may follow a name of one letter
       at once (`-N2`). `abbreviated`: a long name may be cut short. `any_case`: names without a dash, such as those of
       parts, mean the same in any case.
@@ -140,6 +141,7 @@ class DirectiveTable:
     parts: Mapping[str, Callable[[str], Iterable[tuple[str, str]]]] = field(default_factory=dict)
     settle: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
     last: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
     one_dash: bool = False
     joined: bool = True
     abbreviated: bool = False
@@ -205,7 +207,7 @@ class DirectiveTable:
                 continue
             for one in self._options(words):
                 found += map(self._understood, (replace(part, line=number) for part in self._parts_of(one)))
-        return _settled(found, self)
+        return _settled([*_first_parts(found, self.first)], self)
 
     def passed_on(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is asked by options that parameters pass on as they are: word, or parameter -> the option.
@@ -319,6 +321,20 @@ def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
             found = [
                 replace(one, fault=str(error)) if error.word in one.words and not one.fault else one for one in found
             ]
+
+
+def _first_parts(found: Iterable[Directive], options: tuple[str, ...]) -> Iterator[Directive]:
+    """A part of these options that is said again means nothing."""
+    seen: set[str] = set()
+    for one in found:
+        name = one.option.name if one.option else ""
+        option, _, part = name.partition(" ")
+        if name in seen:
+            yield replace(one, option=needless(name, f"the first {name} counts", arguments=1), words={}, fault="")
+            continue
+        if part and option in options:
+            seen.add(name)
+        yield one
 
 
 def _joined(before: Any, value: Any) -> Any:

@@ -27,7 +27,21 @@ class TestOptionLines(OptionLines):
     }
     bits = (
         *("select=", "nodes=", "place=", "ncpus=", "mpiprocs=", ":ppn=", ":mem=", "+", "scatter", "pack", "exclhost"),
-        *("depend=", "afterok:", "^array_index^", "1:00:00", "4gb", "oe", "eo", "[]", "0"),
+        *(
+            "-l select=2:",
+            "-v A=1",
+            "\\",
+            "#",
+            "depend=",
+            "afterok:",
+            "^array_index^",
+            "1:00:00",
+            "4gb",
+            "oe",
+            "eo",
+            "[]",
+            "0",
+        ),
     )
     scripts = {
         "machine.sh": Asked(
@@ -140,6 +154,8 @@ def shape(**words: int) -> dict[str, int]:
         ("-l nodes=3", shape(num_nodes=3, ranks_per_node=1)),
         ("-l nodes=1:ppn=4+1:ppn=4", shape(num_nodes=2, ranks_per_node=4)),
         ("-l nodes=2:ppn=4:gpus=2", shape(num_nodes=2, ranks_per_node=4, gpus_per_node=2)),
+        ("-l nodes=2:ppn=4#excl", shape(num_nodes=2, ranks_per_node=4, exclusive=True)),
+        ("-l nodes=2#shared", shape(num_nodes=2, ranks_per_node=1)),
         ("-l ncpus=8,mem=4gb", shape(num_nodes=1, ranks_per_node=1, cpus_per_rank=8, memory=4096)),
         ("-l ncpus=8,mpiprocs=4,ngpus=1", shape(num_nodes=1, ranks_per_node=4, cpus_per_rank=2, gpus_per_node=1)),
         ("-l mem=1048576", {"memory": 1}),
@@ -148,6 +164,9 @@ def shape(**words: int) -> dict[str, int]:
         ("-l walltime=90", {"wall_time_min": 2}),
         ("-l walltime=2:30", {"wall_time_min": 3}),
         ("-l Walltime=1:00:01", {"wall_time_min": 61}),
+        ("-l walltime=60,walltime=120 -l walltime=180", {"wall_time_min": 1}),
+        ("-l select=2 -l select=1:ncpus=4+1:ncpus=8", shape(ranks=2)),
+        ("-l mem=1gb -l mem=lots", {"memory": 1024}),
         ("-l walltime=UNLIMITED", {"wall_time_min": None}),
         ("-a 2330", {"begin": "23:30:00"}),
         ("-a 202812312330.15", {"begin": "2028-12-31T23:30:15"}),
@@ -169,8 +188,11 @@ def shape(**words: int) -> dict[str, int]:
             "-v OMP_NUM_THREADS=3 -l select=1:ompthreads=2",
             shape(num_nodes=1, ranks_per_node=1) | {"environment": {"OMP_NUM_THREADS": "3"}},
         ),
-        ("-P chem", {"project": "chem"}),
+        ("-v A=1,B -v C=2", {"environment": {"C": "2"}}),
+        ("-P chem -P phys", {"project": "phys"}),
         ("-N x # -N y", {"name": "x"}),
+        ("-N run#7 -h # it's", {"name": "run#7", "hold": True}),
+        ("-N 'a #b' #-h", {"name": "a #b"}),
         ("-zh -k oe", {"hold": True}),
     ],
 )
@@ -195,6 +217,10 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("-l mpiprocs=4", "no whole number"),
         ("-l ncpus=8,mpiprocs=3", "no whole number"),
         ("-l select=1:ncpus=8 -l ncpus=8", "beside select"),
+        ("-l select=1:ncpus=8 -l nodes=2", "beside select"),
+        ("-l nodes=2#bigmem", "#bigmem"),
+        ("-l walltime=1:00:00:00", "length of time"),
+        ("-l select=1:ncpus=4+1:ncpus=8 -l select=2", "chunks that differ"),
         ("-l nodes=node01+node02", "names a host"),
         ("-l nodes=bigmem:ppn=4", "a property"),
         ("-l nodes=2:ppn=4:bigmem", "bigmem"),
@@ -236,7 +262,7 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("--version", "ask qsub"),
         ("-- /bin/true", "no option"),
         ("-N 'x", "cannot be split"),
-        ("-N x\\", "cannot be split"),
+        ("-N x\\ y 'z", "cannot be split"),
         ("word", "no option"),
     ],
 )
@@ -256,6 +282,22 @@ def test_a_line_may_end_as_in_windows() -> None:
         "name": "a",
         **shape(num_nodes=1, ranks_per_node=1),
     }
+
+
+@pytest.mark.parametrize("end", ["\\\n", "\\  \n", "\\\r\n", "\\\n#PBS ", "\\\n \\\n"])
+def test_a_backslash_joins_a_line_with_the_next(end: str) -> None:
+    text = f"#!/bin/sh\n#PBS -N x {end}-l select=2:\\\nncpus=4\n#PBS -h\n  true \\\n#PBS -q no\n"
+    said = [(one.line, one.said) for one in TABLE.read(text).directives]
+    assert said == [(2, "-N x"), (2, "-l select=2:ncpus=4"), (2 + text.partition("#PBS -h")[0].count("\n") - 1, "-h")]
+
+
+def test_the_last_line_may_end_in_a_backslash() -> None:
+    assert TABLE.read("#PBS -N x\\").words == {"name": "x"}
+
+
+def test_of_parameters_too_the_first_counts() -> None:
+    text = "#PBS -l place=pack -l pmem=1gb -l software=a\n#PBS -l place=scatter,pmem=2gb -l software=b\n"
+    assert TABLE.read(text).parameters() == {"place": "pack", "resources": ("pmem=1gb", "software=a", "software=b")}
 
 
 def test_a_refused_option_takes_no_other_with_it() -> None:

@@ -29,7 +29,7 @@ class TestOptionLines(OptionLines):
     }
     bits = (
         *("nodes=", "procs=", "ncpus=", ":ppn=", ":gpus=", "+", "naccesspolicy=", "depend=", "afterokarray:", "x="),
-        *("$PBS_JOBID", "1:00:00", "4gb", "oe", "eo", "[]", "0"),
+        *("$PBS_JOBID", "$PBS_O_WORKDIR/", "-l nodes=1#", "#", "\\", "1:00:00", "4gb", "oe", "eo", "[]", "0"),
     )
     scripts = {
         "dynamics.sh": Asked(
@@ -44,9 +44,10 @@ class TestOptionLines(OptionLines):
                 "queue": "batch",
                 "project": "chem",
                 "join": True,
+                "stdout": "dynamics.log",
             },
             dropped=(9, 10),
-            untranslatable=(8, 11),
+            untranslatable=(11,),
         ),
         "gpus.sh": Asked(
             {
@@ -90,7 +91,21 @@ class TestOptionLines(OptionLines):
     [
         ("-l nodes=3", {"num_nodes": 3, "ranks_per_node": 1, "cpus_per_rank": 1}),
         ("-l nodes=1:ppn=2+1:ppn=2", {"num_nodes": 2, "ranks_per_node": 2, "cpus_per_rank": 1}),
+        ("-l nodes=3#shared", {"num_nodes": 3, "ranks_per_node": 1, "cpus_per_rank": 1}),
+        ("-l nodes=1#excl", {"num_nodes": 1, "ranks_per_node": 1, "cpus_per_rank": 1, "exclusive": True}),
+        *(
+            (
+                f"-l nodes=1:ppn=4:gpus=2:{mode}",
+                {"num_nodes": 1, "ranks_per_node": 4, "cpus_per_rank": 1, "gpus_per_node": 2},
+            )
+            for mode in ("exclusive_process", "Exclusive_Thread:reseterr", "default", "shared", "exclusive")
+        ),
         ("-l procs=8", {"ranks": 8, "cpus_per_rank": 1}),
+        ("-l walltime=1:00:00:00", {"wall_time_min": 1440}),
+        ("-l walltime=2:03:04:05", {"wall_time_min": 3065}),
+        ("-l walltime=60 -l walltime=120", {"wall_time_min": 2}),
+        ("-v A=1 -v B=2", {"environment": {"B": "2"}}),
+        ("-N run#7 #8", {"name": "run#7"}),
         ("-l naccesspolicy=shared", {"exclusive": False}),
         ("-l naccesspolicy=SINGLEJOB", {"exclusive": True}),
         ("-l qos=high,advres=maint", {"qos": "high", "reservation": "maint"}),
@@ -103,6 +118,11 @@ class TestOptionLines(OptionLines):
         ("-W depend=afteranyarray:1[],after:2", {"after": ("afterany:1[]", "after:2")}),
         ("-o head:/home/u/$PBS_JOBID", {"stdout": "/home/u/{id}"}),
         ("-e ${PBS_JOBNAME}.e${PBS_ARRAYID}", {"stderr": "{name}.e{index}"}),
+        ("-o $PBS_O_WORKDIR/a/x.log", {"stdout": "a/x.log"}),
+        ("-o ${PBS_O_WORKDIR}/x.$PBS_JOBID", {"stdout": "x.{id}"}),
+        ("-o localhost:${PBS_O_WORKDIR}/x", {"stdout": "x"}),
+        ("-o $PBS_O_WORKDIR/", {"stdout": "./{id}.OU"}),
+        ("-e head:$HOME/x -o ${HOME}/y", {"stderr": "~/x", "stdout": "~/y"}),
         ("-b 30 -i", {}),
     ],
 )
@@ -115,7 +135,9 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
     ("said", "why"),
     [
         ("-l nodes=2:ppn=4:bigmem", "bigmem"),
-        ("-l nodes=2:ppn=4:gpus=1:exclusive_process", "exclusive_process"),
+        ("-l nodes=2:ppn=4:exclusive_process:gpus=1", "exclusive_process"),
+        ("-l nodes=2:ppn=4:gpus=1:prohibited", "prohibited"),
+        ("-l nodes=2#bigmem", "#bigmem"),
         ("-l nodes=node01:ppn=4", "names a host"),
         ("-l nodes=1:ppn=4+2:ppn=8", "nodes that differ"),
         ("-l procs=8,nodes=2", "beside nodes"),
@@ -126,7 +148,7 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("-l naccesspolicy=singleuser", "some jobs alone"),
         ("-l select=2", "no equivalent"),
         ("-l vmem=4gb", "no equivalent"),
-        ("-l walltime=1:00:00:00", "length of time"),
+        ("-l walltime=1:1:00:00:00", "length of time"),
         ("-t all", "indices"),
         ("-W depend=afterokarray:1[][3]", "some elements"),
         ("-W depend=synccount:2", "synccount"),
@@ -134,7 +156,9 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("-W x=QOS:high", "no equivalent"),
         ("-W PARTITION:west", "no equivalent"),
         ("-q batch@other", "another server"),
-        ("-o $HOME/out", "variable"),
+        ("-o $SCRATCH/out", "variable"),
+        ("-o $HOMES/out", "variable"),
+        ("-o $PBS_O_WORKDIR", "variable"),
         ("-F 'a b'", "after the script's name"),
         ("-L tasks=2", "no equivalent"),
         ("-f", "no equivalent"),
@@ -148,3 +172,13 @@ def test_what_has_no_equivalent_is_named_with_its_line_and_the_reason(said: str,
     found = TABLE.read(f"#!/bin/sh\n\n#PBS {said}\n").untranslatable()
     assert {one.line for one, _ in found} == {3}
     assert any(why in reason for _, reason in found), found
+
+
+def test_a_backslash_joins_a_line_with_the_next() -> None:
+    text = "#!/bin/sh\n#PBS -l nodes=2:ppn=4 \\\n#PBS -l walltime=60 \\\n -N x\n#PBS -h\ntrue \\\n#PBS -q no\n"
+    assert [(one.line, one.said) for one in TABLE.read(text).directives] == [
+        (2, "-l nodes=2:ppn=4"),
+        (2, "-l walltime=60"),
+        (2, "-N x"),
+        (5, "-h"),
+    ]
