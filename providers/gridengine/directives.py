@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -31,17 +32,8 @@ _WAITS = "`psij-run run` and `psij-run wait` wait for a job's end"
 _MEMORY = ("-l mf -l mem_free", "-l vf -l virtual_free", "-l mfree -l m_mem_free", "-l h_vmem", "-l h_rss")
 _SITES_MEMORY = ("-l mem", "-l memory")
 _GPUS = ("-l gpu", "-l gpus", "-l ngpu", "-l ngpus", "-l GPU")
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "K": 1 << 10,
-    "m": 10**6,
-    "M": 1 << 20,
-    "g": 10**9,
-    "G": 1 << 30,
-    "t": 10**12,
-    "T": 1 << 40,
-}
+_THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS = {**_THOUSANDS, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 #: Names of parallel environments whose slots are on one host. `openmpi` is none of them.
 _ONE_HOST = re.compile(r"smp|(?:openmp|threaded|pthread)(?!i)(?!.*mpi)[^*?\[]*", re.IGNORECASE)
 _NAMES = {r"^\$HOME": "~", r"\$JOB_NAME": "{name}", r"\$USER": "{user}", r"\$HOSTNAME": "{host}"}
@@ -130,14 +122,21 @@ def _host(text: str) -> str:
     return text
 
 
-def _slots(text: str) -> Mapping[str, tuple[str, int]]:
-    """The environment and how many slots; 0 for a range of numbers."""
+@dataclass(frozen=True)
+class _Slots:
+    """Of which parallel environment, '' without one, and how many; 0 for a range of numbers."""
+
+    environment: str = ""
+    number: int = 1
+
+
+def _slots(text: str) -> Mapping[str, _Slots]:
     name, _, number = text.partition(" ")
     if match := re.fullmatch(r"(\d+)-(\d+)", number):
-        return {"_pe": (name, count(match[1]) if match[1] == match[2] else 0)}
+        return {"_pe": _Slots(name, count(match[1]) if match[1] == match[2] else 0)}
     if re.search(r"\d", number) and re.fullmatch(r"[\d,-]+", number) and not number.isdecimal():
-        return {"_pe": (name, 0)}
-    return {"_pe": (name, count(number))}
+        return {"_pe": _Slots(name, 0)}
+    return {"_pe": _Slots(name, count(number))}
 
 
 def _array(text: str) -> str:
@@ -202,7 +201,8 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
 
 def _size(words: Mapping[str, Any]) -> Mapping[str, Any]:
     settled: dict[str, Any] = {}
-    name, slots = words.get("_pe", ("", 1))
+    asked: _Slots = words.get("_pe", _Slots())
+    name, slots = asked.environment, asked.number
     on_one_host = not name or _ONE_HOST.fullmatch(name)
     if words.get("_gpus"):
         if not (on_one_host and slots):
@@ -212,7 +212,9 @@ def _size(words: Mapping[str, Any]) -> Mapping[str, Any]:
         raise NoEquivalent("asks for a range of numbers of slots", "_pe")
     if not on_one_host:
         raise NoEquivalent(
-            f"asks for slots in the parallel environment {name}: how they are placed, only its cluster knows", "_pe"
+            f"asks for slots in the parallel environment {name}: how they are placed, only its cluster knows;"
+            " say -N, or -n, which decides",
+            "_pe",
         )
     if name:
         settled |= {"num_nodes": 1, "ranks_per_node": 1, "cpus_per_rank": slots}

@@ -17,12 +17,25 @@ _RESOURCE = matching(r"[A-Za-z]\w*", "the name of a resource; `qconf -sc` lists 
 
 def resource(value: object) -> str:
     """A resource of each slot, `name=value` or `name`, as `-l` takes it."""
+    from .directives import TABLE
+
     text = str(value)
     if not re.fullmatch(r"[A-Za-z]\w*(=[A-Za-z0-9_.:+@%/*?!|&-]+)?", text):
         raise ValueError("must be name=value in plain characters, such as arch=lx-amd64")
-    if text.partition("=")[0] == "h_rt":
-        raise ValueError("must not say h_rt, which is the wall time")
+    name = text.partition("=")[0]
+    option = TABLE.option(f"-l {name}")
+    if option is not None and option.parameter != "resources":
+        raise ValueError(f"must not say {name}: {option.way}")
     return text
+
+
+def _says(asked: Mapping[str, Any], name: str) -> bool:
+    """Whether one of `resources` is this one, by any of its names."""
+    from .directives import TABLE
+
+    option = TABLE.option(f"-l {name}")
+    names = [f"-l {name}"] if option is None else option.names
+    return any(f"-l {said.partition('=')[0]}" in names for said in asked["resources"])
 
 
 def _slots(asked: Mapping[str, Any]) -> int:
@@ -67,6 +80,21 @@ class GridEngineTemplate(JobTemplate):
             _gpus_do_not_divide,
             "asks for GPUs by the slot, and the GPUs of a node are no multiple of its slots",
             "-X gpus_counted_by=job or node, where the site counts them so (`qconf -sc`: consumable JOB or HOST)",
+        ),
+        Refuse(
+            lambda asked: asked.get("memory_per_node") and _says(asked, asked["memory_resource"]),
+            "is asked for {memory_resource} by --mem, and must not be a second time by resources",
+            "leave out one of them",
+        ),
+        Refuse(
+            lambda asked: _gpus(asked) and _says(asked, asked["gpu_resource"]),
+            "is asked for {gpu_resource} by the number of GPUs, and must not be a second time by resources",
+            "leave out one of them",
+        ),
+        Refuse(
+            lambda asked: asked.get("queue") and _says(asked, "qname"),
+            "is asked for the queue {queue}, and must not be for a second one by resources",
+            "leave out one of them",
         ),
     )
     optional_params = (

@@ -82,7 +82,16 @@ def test_a_request_becomes_options_by_the_slot(
         ({"gpus_per_rank": 1}, {}, "no resource for GPUs"),
         ({"cpus_per_rank": 8, "gpus_per_rank": 1}, {"pe": "smp", "gpu_resource": "gpu"}, "no multiple of its slots"),
         ({"project": "a,b"}, {}, "must not hold"),
-        ({}, {"resources": ["h_rt=1:0:0"]}, "must not say h_rt"),
+        ({}, {"resources": ["h_rt=1:0:0"]}, "must not say h_rt: say -t"),
+        ({"memory_per_node": 900}, {"resources": ["arch=x", "h_vmem=4G"]}, "asked for h_vmem by --mem"),
+        (
+            {"memory_per_node": 900},
+            {"resources": ["mf=4G"], "memory_resource": "mem_free"},
+            "asked for mem_free by --mem",
+        ),
+        ({"gpus_per_rank": 1}, {"resources": ["gpu=2"], "gpu_resource": "gpu"}, "asked for gpu by the number"),
+        ({"gpus_per_rank": 1}, {"resources": ["k80=2"], "gpu_resource": "k80"}, "asked for k80 by the number"),
+        ({"queue": "a.q"}, {"resources": ["q=b.q"]}, "asked for the queue a.q"),
         ({}, {"resources": ["a b=1"]}, "plain characters"),
         ({"queue": "a b"}, {}, "plain word"),
     ],
@@ -93,6 +102,21 @@ def test_what_grid_engine_cannot_be_asked_for_is_refused_with_a_way(
     with pytest.raises(InvalidRequest, match=says) as caught:
         executor.render(Job(command=["true"], job_mode="script", parameters=dict(parameters), **fields))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("fields", "parameters", "resources"),
+    [
+        ({}, {"gpu_resource": "gpu"}, ["h_vmem=4G", "gpu=2", "q=b.q"]),
+        ({"memory_per_node": 900}, {}, ["mem_free=4G"]),
+        ({"gpus_per_rank": 1, "queue": "a.q"}, {"gpu_resource": "gpu"}, ["gpu_type=k80", "hostname=n1"]),
+    ],
+)
+def test_a_resource_that_no_other_line_asks_for_is_asked_for(
+    executor: BatchSchedulerExecutor, fields: Mapping[str, Any], parameters: Mapping[str, Any], resources: list[str]
+) -> None:
+    found = options(executor, parameters={**parameters, "resources": resources}, **fields)
+    assert [line for line in found if line.removeprefix("-l ") in resources] == [f"-l {said}" for said in resources]
 
 
 def test_the_name_ends_with_the_tag_and_is_a_plain_word(executor: BatchSchedulerExecutor) -> None:

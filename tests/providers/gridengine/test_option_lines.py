@@ -62,6 +62,8 @@ class TestOptionLines(OptionLines):
     }
     bits = (
         "smp ",
+        "-pe smp 2 ",
+        "-pe mpi 4-8 ",
         "openmp*",
         " 4-8",
         "TRUE",
@@ -179,6 +181,7 @@ ONE = {"num_nodes": 1, "ranks_per_node": 1}
         ("-pe OpenMP_node 4", {**ONE, "cpus_per_rank": 4}),
         ("-pe threaded 16-16", {**ONE, "cpus_per_rank": 16}),
         ("-pe pthreads 2", {**ONE, "cpus_per_rank": 2}),
+        ("-pe mpi 16 -pe smp 4", {**ONE, "cpus_per_rank": 4}),
         ("-l gpu=2", {"gpus_per_node": 2}),
         ("-l gpu=0", {}),
         ("-pe smp 4 -l ngpus=1", {**ONE, "cpus_per_rank": 4, "gpus_per_node": 4}),
@@ -223,6 +226,8 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
     [
         ("-pe mpi 16", "parallel environment mpi"),
         ("-pe openmpi 16", "parallel environment openmpi"),
+        ("-pe openmpi 32", "say -N, or -n"),
+        ("-pe smp 2 -pe mpi 4", "parallel environment mpi"),
         ("-pe openmp-mpi 16", "parallel environment openmp-mpi"),
         ("-pe openmp* 16", "parallel environment openmp*"),
         ("-pe smp 4-8", "range"),
@@ -297,8 +302,9 @@ class TestParsl:
         from psij_parsl.providers import GridEngineProvider
 
         text = "#$ -l mem_free=4G,exclusive -l gpu=1\n#$ -pe mpi 16\n-R y -r n -m b,e\n#$ -l q=x,s_rt=600"
-        given = GridEngineProvider(scheduler_options=f"{text}\n#$ -q long.q -P chem")
-        assert (given.queue, given.project) == ("long.q", "chem")
+        given = GridEngineProvider(scheduler_options=f"{text}\n#$ -P chem")
+        assert (given.queue, given.project) == (None, "chem")
+        assert GridEngineProvider(scheduler_options="#$ -q long.q").queue == "long.q"
         assert {
             name: given.parameters[name] for name in ("resources", "pe", "reserve", "rerunnable", "mail_events")
         } == {
@@ -308,6 +314,12 @@ class TestParsl:
             "rerunnable": "no",
             "mail_events": "be",
         }
+
+    def test_a_second_queue_is_refused(self) -> None:
+        from psij_parsl.providers import GridEngineProvider
+
+        with pytest.raises(InvalidRequest, match=r"the queue long\.q, and must not be for a second one"):
+            GridEngineProvider(scheduler_options="#$ -q long.q -l q=x")
 
     @pytest.mark.parametrize("said", ["#$ -pe mpi", ["-pe=mpi"], "-pe mpi 4"])
     def test_the_number_of_slots_is_the_blocks_own(self, said: Any) -> None:
@@ -328,7 +340,7 @@ class TestParsl:
             ("-j y", "block's folder"),
             ("-cwd", "starts where"),
             ("-wd /x", "starts where"),
-            ("-hold_jid 7", "no other job"),
+            ("-hold_jid 7", "waits for nothing"),
             ("-l h_rt=60", "wall_time_min"),
             ("-sync y", "psij-run wait"),
             ("-b y", "what runs"),
