@@ -173,7 +173,7 @@ def shape(words: Mapping[str, Any]) -> dict[str, Any]:
         found[_WORDS[name][(whose or "host") if not single else "host"]] = amount
     if "_limit" in words:
         if not single:
-            raise NoEquivalent("is for each process or for the whole job, as that site has it", "_limit")
+            raise NoEquivalent("is for each process or for the whole job, as that site has it; say --mem", "_limit")
         found["memory_per_node"] = max(words["_limit"], found.get("memory_per_node", 0))
     if "_gpus" in words and words.keys().isdisjoint(("gpus_per_node", "gpus_per_rank")):
         found.setdefault("gpus_per_node", 1)

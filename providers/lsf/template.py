@@ -24,6 +24,29 @@ _PLAIN = re.compile(r"[\w.:=+,/@%-]+", re.ASCII)
 _REQUIREMENT = r"[a-z]+\[[\w.:=<>!&|()*+,/ -]+\](:\d+)?"
 _GPU_OPTIONS = r"[a-z_]+=[\w,./!-]+(:[a-z_]+=[\w,./!-]+)*"
 _CONDITIONS: Mapping[str, str] = {"afterok": "done", "afterany": "ended", "afternotok": "exit", "after": "started"}
+_SECTION = matching(_REQUIREMENT, "a section such as select[type==any]")
+
+
+def requirement(value: object) -> str:
+    """A section of `-R`. That of hosts has no blanks, for it is compared with ours."""
+    text = str(_SECTION(value))
+    return text.replace(" ", "") if text.startswith("span[") else text
+
+
+def _in_slots(asked: Mapping[str, Any]) -> bool:
+    return bool(asked["nodes_option"] == "slots")
+
+
+def _other_span(asked: Mapping[str, Any]) -> bool:
+    """Whether one of the requirements spreads the job over hosts in another way than its nodes and ranks do."""
+    slots = asked["slots_per_node"] or asked["ranks_per_node"] * asked["cpus_per_rank"] * asked["threads_per_core"]
+    same = {f"span[ptile={slots}]", *(["span[hosts=1]"] if asked["num_nodes"] == 1 else [])}
+    return any(one.startswith("span[") and one not in same for one in asked["requirements"])
+
+
+def _reserves(asked: Mapping[str, Any], resource: str) -> bool:
+    """Whether one of the requirements reserves what this pattern is the name of."""
+    return any(re.match(rf"rusage\[(.*[^\w.])?{resource}=", one) for one in asked["requirements"])
 
 
 class LSFTemplate(JobTemplate):
@@ -40,12 +63,7 @@ class LSFTemplate(JobTemplate):
         ),
         Parameter("slots_per_node", None, [positive_int], "slots on each node (default: the cores of the ranks)"),
         Parameter("exclusive", False, [str2bool], "hosts for this job alone"),
-        Parameter(
-            "requirements",
-            (),
-            [list_of(matching(_REQUIREMENT, "a section such as select[type==any]"))],
-            "further resource requirements, each a line -R",
-        ),
+        Parameter("requirements", (), [list_of(requirement)], "further resource requirements, each a line -R"),
         Parameter(
             "memory_for",
             "host",
@@ -90,6 +108,25 @@ class LSFTemplate(JobTemplate):
             lambda asked: asked["nodes_option"] == "nnodes" and (asked["exclusive"] or asked["slots_per_node"]),
             "gives whole nodes here",
             "leave exclusive and slots_per_node out",
+        ),
+        Refuse(
+            lambda asked: _in_slots(asked) and _other_span(asked),
+            "has the hosts that nodes and ranks ask for, and must not be asked for others by requirements",
+            "leave span[...] out: -N and --ntasks-per-node say it",
+        ),
+        Refuse(
+            lambda asked: _in_slots(asked) and asked.get("memory_per_node") and _reserves(asked, "mem"),
+            "is asked for memory by --mem, and must not be a second time by requirements",
+            "leave out one of them",
+        ),
+        Refuse(
+            lambda asked: (
+                _in_slots(asked)
+                and (asked["gpus_per_node"] or asked["gpus_per_rank"])
+                and _reserves(asked, r"ngpus_\w+")
+            ),
+            "is asked for GPUs by their number, and must not be a second time by requirements",
+            "leave out one of them",
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.providers.lsf.directives import TABLE
 from psij_parsl.providers.lsf.provider import LSFProvider
@@ -46,6 +47,8 @@ class TestOptionLines(OptionLines):
     }
     bits = (
         "span[",
+        "-n 2 -R span[ptile=1] ",
+        "-w done(1) ",
         "hosts=1",
         "ptile=",
         "rusage[mem=4GB",
@@ -272,6 +275,59 @@ def test_an_amount_that_a_site_gives_its_meaning_is_refused_for_more_than_one_sl
     assert not refused or "memory_per_node" not in reading.words
 
 
+def test_a_limit_of_memory_that_is_refused_names_the_flag() -> None:
+    [(_, why)] = TABLE.read("#BSUB -n 4 -M 5GB").untranslatable()
+    assert "--mem" in why
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "why"),
+    [
+        ({"num_nodes": 2}, "span[hosts=1]", "must not be asked for others"),
+        ({"ranks_per_node": 4}, "span[ptile=2]", "must not be asked for others"),
+        ({"ranks_per_node": 4}, "span[block=4]", "must not be asked for others"),
+        ({"memory_per_node": 900}, "rusage[mem=4GB]", "asked for memory by --mem"),
+        ({"memory_per_node": 900}, "rusage[lic=1:mem=4GB]", "asked for memory by --mem"),
+        ({"gpus_per_rank": 1}, "rusage[ngpus_physical=1]", "asked for GPUs"),
+        ({"parameters": {"gpus_per_node": 1}}, "rusage[mem=1GB, ngpus_excl_p=1]", "asked for GPUs"),
+    ],
+)
+def test_a_requirement_that_a_line_of_ours_says_otherwise_is_refused(
+    fields: dict[str, Any], said: str, why: str
+) -> None:
+    job = Job(command=["true"], **{**fields, "parameters": {**fields.get("parameters", {}), "requirements": [said]}})
+    with pytest.raises(InvalidRequest, match=why) as caught:
+        BatchSchedulerExecutor("lsf").render(job)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("fields", "parameters", "said", "written"),
+    [
+        ({"ranks_per_node": 4}, {}, "span[ ptile = 4 ]", ["span[ptile=4]"]),
+        ({"num_nodes": 2}, {"slots_per_node": 8}, "span[ptile=8]", ["span[ptile=8]"]),
+        ({"ranks_per_node": 4}, {}, "span[hosts=1]", ["span[ptile=4]"]),
+        ({"num_nodes": 2}, {"nodes_option": "nnodes"}, "span[ptile=1]", ["span[ptile=1]"]),
+        ({"num_nodes": 2}, {"nodes_option": "nnodes"}, "span[hosts=1]", ["span[hosts=1]"]),
+        ({}, {}, "rusage[mem=4GB]", ["span[ptile=1]", "rusage[mem=4GB]"]),
+        ({}, {}, "rusage[ngpus_physical=1]", ["span[ptile=1]", "rusage[ngpus_physical=1]"]),
+        (
+            {"memory_per_node": 9},
+            {"gpus_per_node": 1},
+            "rusage[mems=4,swp=1]",
+            ["span[ptile=1]", "rusage[mem=9MB]", "rusage[mems=4,swp=1]"],
+        ),
+        ({"memory_per_node": 9}, {}, "select[mem>4000]", ["span[ptile=1]", "rusage[mem=9MB]", "select[mem>4000]"]),
+    ],
+)
+def test_a_requirement_without_such_a_line_is_written_and_no_span_twice(
+    fields: dict[str, Any], parameters: dict[str, Any], said: str, written: list[str]
+) -> None:
+    job = Job(command=["true"], parameters={**parameters, "requirements": [said]}, **fields)
+    script = BatchSchedulerExecutor("lsf").render(job)
+    assert re.findall(r'^#BSUB -R "?([^"\n]*)', script, re.MULTILINE) == written
+
+
 def test_lines_of_the_whole_script_count_and_a_backslash_joins_them() -> None:
     text = "#!/bin/sh\n#BSUB -n \\\n4 -H\nsleep 1\n\t#BSUB-J x\n# BSUB -n 9\n#bsub -n 8\n#BSUB -q a\\"
     assert [(one.line, one.said) for one in TABLE.read(text).directives] == [
@@ -317,7 +373,7 @@ def test_a_block_takes_what_it_took_and_what_has_a_parameter() -> None:
         ("-M 4GB", "--mem"),
         ("-H", "never start"),
         ("-J x[1-4]", "Parsl names"),
-        ("-w done(1)", "no other job"),
+        ("-w done(1)", "waits for nothing"),
         ("-env none", "worker_init"),
         ("-G chem", "charge_to=group"),
         ("-Is", "no terminal"),
