@@ -76,6 +76,7 @@ def minutes(name: str, value: Any) -> int:
         raise InvalidRequest(f"{name}={value!r} is refused: it {error}") from error
 
 
+_SHAPE = "the block's shape says it: num_nodes, cores_per_node, mem_per_node, gpus_per_node, wall_time_min"
 _OUTPUT = "its output is in the block's folder"
 _ENVIRONMENT = "the block has the workflow's environment; worker_init sets more"
 _BLOCKS: Mapping[str, str] = {
@@ -99,7 +100,7 @@ _BLOCKS: Mapping[str, str] = {
             *("gpus", "gpus_per_node", "gpus_per_rank"),
             *("memory", "memory_per_node", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"),
         ),
-        "the block's shape says it: num_nodes, cores_per_node, mem_per_node, gpus_per_node, wall_time_min",
+        _SHAPE,
     ),
 }
 """Words of option lines that a block must not be asked for, and why, or what to say instead."""
@@ -124,15 +125,22 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
             arguments["directives"] = (*arguments.get("directives", ()), _long(one))
         else:
             raise InvalidRequest(
-                f"scheduler_options says {one.said}, which a block cannot be asked for", hint=_instead(platform, one)
+                f"scheduler_options says {one.said}, which a block cannot be asked for",
+                hint=f"{_instead(table, one)}: see `psij-run platform options {platform.name}`",
             )
     return arguments
 
 
-def _instead(platform: Platform, one: Directive) -> str:
-    way = next((_BLOCKS[word] for word in one.words if word in _BLOCKS), one.option.instead if one.option else "")
-    shown = f"`psij-run platform show {platform.name}` lists the parameters"
-    return way or (f"it {one.fault}; {shown}" if one.fault else shown)
+def _instead(table: DirectiveTable, one: Directive) -> str:
+    """What to do instead: as a block is asked, for a provider does not have the flags of psij-run."""
+    asked = {*one.words, *table.reading([(0, one.said)]).words, *(one.option.sets if one.option else ())}
+    way = next((text for word, text in _BLOCKS.items() if word in asked), "")
+    if not way and any(word.startswith("_") for word in asked):
+        way = _SHAPE
+    if not way and one.option and not re.search(r"(^|\s)-{1,2}\w", one.option.instead):
+        way = one.option.instead
+    fault = f"it {one.fault}" if one.fault else ""
+    return "; ".join(filter(None, (fault, way))) or "the provider's own parameters say the rest"
 
 
 def _long(one: Directive) -> str:
@@ -146,7 +154,19 @@ def _items(value: Any) -> tuple[Any, ...]:
 
 
 def _lines(table: DirectiveTable, text: Any) -> list[tuple[int, str]]:
-    """Option lines, with or without their prefix; a list has one option in each item."""
-    lines = text.splitlines() if isinstance(text, str) else [*map(str, text or ())]
+    """Option lines, with or without their prefix; items of a list may have several.
+
+    Raises `InvalidRequest` for a line of another manager, or one that this manager would not read.
+    """
+    texts = [text] if isinstance(text, str) else [*map(str, text or ())]
     prefix = re.compile(rf"\s*(?:{table.prefix})")
-    return [(number, prefix.sub("", line, count=1)) for number, line in enumerate(lines, 1)]
+    found = []
+    for number, line in enumerate((line for each in texts for line in each.splitlines()), 1):
+        rest = prefix.sub("", line, count=1)
+        if re.match(r"\s*#+\s*(\$|[A-Za-z]+:?)\s*-", rest):
+            raise InvalidRequest(
+                f"scheduler_options has the line {line.strip()!r}, which {table.command} would not read",
+                hint=f"its option lines begin with {table.written} and a blank",
+            )
+        found.append((number, rest))
+    return found

@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl import BatchSchedulerExecutor, Job
-from psij_parsl.platforms.directives.option import Elsewhere
 from psij_parsl.platforms.directives.table import DirectiveTable, Reading
 from psij_parsl.platforms.directives.words import WORDS
 from psij_parsl.platforms.registry import platform as registered
@@ -101,11 +100,6 @@ class OptionLines:
     def test_each_parameter_is_some_options(self) -> None:
         own = {parameter.name for parameter in registered(self.platform).template_class.optional_params}
         assert own - {option.parameter for option in self.table.options} == self.no_option
-
-    def test_an_option_that_is_refused_says_what_to_do(self) -> None:
-        for option in self.table.options:
-            if option.elsewhere is Elsewhere.NEEDLESS:
-                assert option.instead, option
 
     def test_a_job_of_ours_is_read_back_from_its_script(self) -> None:
         reading = self.table.read(self.script(**self.fields))

@@ -115,6 +115,7 @@ class ServerFaults(OnSimulatedManager):
         server.control(server="down")
         with pytest.raises(Unavailable, match=self.down) as caught:
             executor.submit(Job(command=["true"]))
+        assert caught.value.hint
         assert self.down_hint in caught.value.hint
         assert set(executor.journal.entries()) == {job.id, held.id}
         assert job.status().state is JobState.ACTIVE

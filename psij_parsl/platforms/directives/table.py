@@ -84,7 +84,7 @@ class Reading:
             elif one.option.elsewhere is Elsewhere.REFUSED:
                 found.append((one, one.option.instead or "has no equivalent"))
             elif one.fault:
-                found.append((one, one.fault))
+                found.append((one, f"{one.fault}; {one.option.way}" if one.option.way else one.fault))
             elif one.option.elsewhere is Elsewhere.TRANSLATED:
                 meant = {word for word in one.words if not word.startswith("_")}
                 if meant != one.words.keys():
@@ -165,15 +165,16 @@ class DirectiveTable:
         if name in self._rows:
             return self._rows[name]
         if self.abbreviated and name.startswith("--"):
-            found = {option.names: option for full, option in self._rows.items() if full.startswith(name)}
-            return next(iter(found.values())) if len(found) == 1 else None
+            found = self.beginning_with(name)
+            return found[0] if len(found) == 1 else None
         return None
 
     def beginning_with(self, name: str) -> list[Option]:
         """The rows that this beginning of a long name may stand for; the command itself may know others."""
         if name in self._rows:
             return [self._rows[name]]
-        return list(dict.fromkeys(option for full, option in self._rows.items() if full.startswith(name)))
+        whole = {full: option for full, option in self._rows.items() if " " not in full}  # no part has a dash
+        return list(dict.fromkeys(option for full, option in whole.items() if full.startswith(name)))
 
     def lines(self, text: str) -> list[tuple[int, str | WrongLine]]:
         """The option lines of a script, by number, without their prefix."""
