@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
+import signal
 from collections.abc import Callable, Mapping
+from datetime import datetime, time
 from typing import Any
 
 from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
@@ -17,50 +18,61 @@ _ANSWER = "psij-run reads what sbatch prints"
 _ASK = "ask sbatch itself"
 _SIZE = megabytes(bare="M", all_at_0=True)
 _TIME = minutes(bare=60, pair=(60, 1))
-_FILE = file_name(
+_PLACEHOLDERS = file_name(
     {
         "%%": "%",
-        r"%0*(\d+)j": "{id}",
-        "%j": "{id}",
+        r"%\d*[jJ]": "{id}",
         r"%\d*A": "{array}",
         r"%0*(\d+)a": r"{index:\1}",
         "%a": "{index}",
         "%x": "{name}",
         "%u": "{user}",
         "%N": "{host}",
+        r"%\d*[nt]": "0",
+        "%s": "batch",
     }
 )
+_SIGNALS = {str(each.value): each.name.removeprefix("SIG") for each in signal.Signals}
+_ID = re.compile(r"[0-9]+(_([0-9]+|\*))?")
+
+
+def _file(text: str) -> str:
+    if text == "none":
+        return "/dev/null"
+    if unknown := re.search(r"%\d*[^\d%jJAaxuNnts]", text.replace("%%", "")):
+        raise NoEquivalent(f"has {unknown[0]} in a file's name")
+    return _PLACEHOLDERS(text)
 
 
 def _nodes(text: str) -> int:
-    if re.search(r"[-,:]|^/", text):
+    least, _, most = text.partition("-")
+    if re.search(r"[,:]|^/", text) or (most and least != most):
         raise NoEquivalent("asks for a range or a list of numbers of nodes")
-    return count(text)
+    return count(least)
 
 
 def _gpus(per: str) -> Callable[[str], Mapping[str, Any]]:
-    """A reader of `4`, `a100:4` and, with `gpu:` before it, of a gres: how many GPUs, and of which model."""
+    """A reader of `4`, `a100:4`, `a100` and, with `gpu:` before it, of a gres: how many GPUs, and of which model."""
 
     def read(text: str) -> Mapping[str, Any]:
-        kind, _, number = text.rpartition(":")
+        kind, _, number = text.rpartition(":") if re.search(r"(^|:)[0-9]+$", text) else (text, "", "1")
         if "," in text or ":" in kind:
             raise NoEquivalent("asks for GPUs of several kinds")
-        return {per: count(number), **({"gpu_kind": kind} if kind else {})}
+        if kind and not re.fullmatch(r"[A-Za-z][\w.-]*", kind, re.ASCII):
+            raise ValueError(f"must be a number of GPUs, or a model and a number, not {text!r}")
+        return {per: count(number), **({"gpu_kind": kind} if kind else {})} if int(number) else {}
 
     return read
 
 
 def _gres(text: str) -> Mapping[str, Any]:
-    asked = [item for item in text.split(",") if item]
-    gpus = [item.removeprefix("gres/") for item in asked if re.match(r"(gres/)?gpu\b", item)]
+    asked = [item for item in text.split(",") if item and item != "none"]
+    gpus = [item.removeprefix("gres/") for item in asked if re.match(r"(gres/)?gpu(:|$)", item)]
     if len(asked) != len(gpus):
         raise NoEquivalent("asks for resources of nodes that other managers do not have")
-    if len(gpus) != 1:
+    if len(gpus) > 1:
         raise NoEquivalent("asks for GPUs of several kinds")
-    _, _, rest = gpus[0].partition(":")
-    if rest and not re.search(r"(^|:)\d+$", rest):  # a model alone: one of it
-        rest += ":1"
-    return _gpus("gpus_per_node")(rest or "1")
+    return _gpus("gpus_per_node")(gpus[0].partition(":")[2] or "1") if gpus else {}
 
 
 def _array(text: str) -> Mapping[str, Any]:
@@ -77,9 +89,13 @@ def _after(text: str) -> tuple[str, ...]:
         kind, *ids = part.split(":")
         if kind not in ("after", "afterok", "afterany", "afternotok"):
             raise NoEquivalent(f"has the dependency {kind}, which other managers do not have")
+        if not ids:
+            raise ValueError(f"must name a job after {kind}:")
         for job_id in ids:
             if "+" in job_id:
                 raise NoEquivalent("waits some minutes after another job's start")
+            if not _ID.fullmatch(job_id):
+                raise ValueError(f"must have ids of jobs, not {job_id!r}")
             found.append(f"{kind}:{job_id}")
     return tuple(found)
 
@@ -87,40 +103,51 @@ def _after(text: str) -> tuple[str, ...]:
 def _begin(text: str) -> str:
     """`now+1hour`, `16:00`, `2026-12-01T08:00`. Words for times of the day are Slurm's alone."""
     units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
-    if match := re.fullmatch(r"now(?:\+(\d+)([a-z]*?)s?)?", text):
+    if match := re.fullmatch(r"now(?:\s*\+\s*([0-9]{1,9})\s*([a-z]*?)s?)?", text, re.IGNORECASE):
         if not match[1]:
             return "+0"
-        if (match[2] or "second") in units:
-            return f"+{int(match[1]) * units[match[2] or 'second']}"
-    if match := re.fullmatch(r"(\d{1,2}):(\d\d)(?::(\d\d))?", text):
-        return f"{int(match[1]):02}:{match[2]}:{match[3] or '00'}"
-    if match := re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?)?", text):
-        return f"{match[1]}T{match[2] or '00:00'}{match[3] or ':00'}"
+        if (unit := match[2].lower() or "second") in units:
+            return f"+{int(match[1]) * units[unit]}"
+    try:
+        if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
+            return time.fromisoformat(text.zfill(5 if text.count(":") == 1 else 8)).isoformat()
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", text):
+            return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError(f"must be a time that there is, not {text!r}") from None
     raise NoEquivalent("names a time in words that only Slurm knows")
 
 
 def _signal(text: str) -> Mapping[str, Any]:
-    match = re.fullmatch(r"(?:([RB]{1,2}):)?(?:SIG)?(\w+)(?:@(\d+))?", text)
-    if match is None:
+    match = re.fullmatch(r"(?:([RB]{1,2}):)?(?:SIG)?([A-Z0-9]+)(?:@([0-9]{1,5}))?", text.upper())
+    if match is None or (name := _SIGNALS.get(match[2], match[2])) not in _SIGNALS.values():
         raise ValueError(f"must be [B:]SIGNAL[@SECONDS], not {text!r}")
     if "R" in (match[1] or ""):
         raise NoEquivalent("has to do with a reservation")
     word = "signal_script_before_end" if match[1] else "signal_before_end"
-    return {word: f"{match[2]}@{match[3] or 60}"}
+    return {word: f"{name}@{match[3] or 60}"}
+
+
+def _own_signal(text: str) -> str:
+    """As the parameter has it, which signals the script alone."""
+    words = _signal(text)
+    if "signal_script_before_end" not in words:
+        raise ValueError("must begin with B:")
+    return str(words["signal_script_before_end"])
 
 
 def _export(text: str) -> Mapping[str, Any]:
     found = variables(text)
-    if found.keys() == {"NONE"} or found.keys() == {"NIL"}:
+    if {name.upper() for name in found} <= {"NONE", "NIL"}:
         return {"inherit_environment": False}
-    inherits = "ALL" in found
-    return {"inherit_environment": inherits, "environment": {n: v for n, v in found.items() if n != "ALL"}}
+    named = {name: value for name, value in found.items() if name.upper() != "ALL"}
+    return {"inherit_environment": len(named) < len(found), **({"environment": named} if named else {})}
 
 
 def _append(text: str) -> bool:
-    if text not in ("append", "truncate"):
+    if text not in ("append", "truncate", "a", "t"):
         raise ValueError(f"must be append or truncate, not {text!r}")
-    return text == "append"
+    return text in ("append", "a")
 
 
 def _hint(text: str) -> int:
@@ -152,33 +179,60 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _split(line: str) -> list[str]:
-    """As sbatch: from `#` on the rest is a comment; a part of a heterogeneous job has no options of its own."""
-    return shlex.split(line, comments=True)
+    """As sbatch: a backslash takes the next character as it is, in quotes too, and from `#` on the rest is a comment."""
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    characters = iter(line)
+    for character in characters:
+        if character == "\\":
+            if following := next(characters, ""):
+                word = (word or "") + following
+        elif quote and character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
+            quote, word = character, word or ""
+        elif not quote and (character.isspace() or character == "#"):
+            words += [word] if word is not None else []
+            word = None
+            if character == "#":
+                return words
+        else:
+            word = (word or "") + character
+    if quote:
+        raise ValueError(f"the quote {quote} is not closed")
+    return words + ([word] if word is not None else [])
 
 
 TABLE = DirectiveTable(
     command="sbatch",
-    prefix=r"#SBATCH(?=\s|$)",
+    prefix=r"#SBATCH",
     written="#SBATCH",
     split=_split,
     settle=_settle,
     abbreviated=True,
+    last_counts=True,
     options=(
         # ---- size
         means("-N --nodes", "num_nodes", _nodes),
         means("-n --ntasks", "ranks", count, instead="say -n"),
         means("--tasks-per-node --ntasks-per-node", "ranks_per_node", count),
         means("-c --cpus-per-task", "cpus_per_rank", count),
-        means("--threads-per-core", "threads_per_core", count),
-        means("--hint", "threads_per_core", _hint),
+        means("--threads-per-core", "threads_per_core", count, unsaid=("1",)),
+        means(
+            "--hint",
+            "threads_per_core",
+            _hint,
+            unsaid=("nomultithread", "multithread", "compute_bound", "memory_bound"),
+        ),
         means("-G --gpus", "gpus gpu_kind", _gpus("gpus")),
         means("--gpus-per-node", "gpus_per_node gpu_kind", _gpus("gpus_per_node"), parameter="gpus_per_node"),
         means("--gpus-per-task", "gpus_per_rank gpu_kind", _gpus("gpus_per_rank")),
         means("--gres", "gpus_per_node gpu_kind", _gres, parameter="gres"),
-        means("--mem", "memory_per_node", _SIZE),
+        means("--mem", "memory_per_node", _SIZE, unsaid=("0",)),
         means("--mem-per-cpu", "memory_per_cpu", _SIZE),
         means("--mem-per-gpu", "memory_per_gpu", _SIZE),
-        means("--exclusive", "exclusive", _exclusive, arguments=0, parameter="exclusive"),
+        means("--exclusive", "exclusive", _exclusive, optional=True, parameter="exclusive"),
         means("-t --time", "wall_time_min", _TIME),
         # ---- place
         means("-p --partition", "queue"),
@@ -194,9 +248,9 @@ TABLE = DirectiveTable(
         # ---- files, environment, order
         means("-J --job-name", "name"),
         means("-D --workdir --chdir", "directory"),
-        means("-i --input", "stdin", _FILE),
-        means("-o --output", "stdout", _FILE),
-        means("-e --error", "stderr", _FILE),
+        means("-i --input", "stdin", _file),
+        means("-o --output", "stdout", _file),
+        means("-e --error", "stderr", _file),
         means("--open-mode", "append", _append, instead=_JOB),
         means("--export", "inherit_environment environment", _export, instead="say --env or --no-env"),
         refused("--export-file", "say --env"),
@@ -210,10 +264,11 @@ TABLE = DirectiveTable(
             "--signal",
             "signal_before_end signal_script_before_end",
             _signal,
-            instead="say -X signal_before_end=SIGNAL@SECONDS",
+            parameter="signal_before_end",
+            for_parameter=_own_signal,
         ),
         # ---- what a job can do without elsewhere
-        dropped("--mail-type", parameter="mail_type"),
+        dropped("--mail-type", parameter="mail_type", adds=True),
         dropped("--mail-user", parameter="mail_user"),
         dropped("--nice", optional=True, parameter="nice"),
         dropped("--priority"),

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.templates.validators import list_of, matching, non_negative_int, one_of, str2bool, word
+
+if TYPE_CHECKING:
+    from psij_parsl.platforms.directives.option import Option
+    from psij_parsl.platforms.directives.table import Directive
 
 
 def directive(value: object) -> str:
@@ -21,11 +28,26 @@ def directive(value: object) -> str:
     text = str(value).removeprefix("#SBATCH").strip()
     match = re.match(r"--[A-Za-z][A-Za-z0-9-]*|-[A-Za-z]", text)
     for option in TABLE.beginning_with(match[0]) if match else ():
-        if option.way:
+        if option.way and not _can_only_be_said_so(TABLE.reading([(0, text)]).directives, option):
             raise ValueError(f"must not say {option.name}: {option.way}")
     if re.fullmatch(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_.,:;@%+/&|*\[\]()=-]+)?", text) is None:
         raise ValueError("must be one long option of sbatch in plain characters, such as --switches=2")
     return text
+
+
+def _can_only_be_said_so(said: Sequence[Directive], option: Option) -> bool:
+    """Whether neither a flag of ours nor the parameter for this option takes its value, such as `--mem=0`."""
+    if len(said) != 1 or said[0].option is not option or option.instead:
+        return False
+    if bool(said[0].value) != bool(option.arguments) and not option.optional:
+        return False
+    if not option.parameter:
+        return not said[0].way
+    try:
+        SlurmTemplate.params[option.parameter].convert(option.for_parameter(said[0].value) or True)
+    except (InvalidRequest, ValueError):
+        return True
+    return False
 
 
 class SlurmTemplate(JobTemplate):

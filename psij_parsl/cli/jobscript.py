@@ -53,8 +53,8 @@ def recognize(path: str) -> JobScript | None:
 def read_script(path: str) -> str:
     """The text of a script. Raises `InvalidRequest` for a file that cannot be read, or is no script."""
     try:
-        if not os.path.isfile(path):  # a pipe would be waited for
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is no regular file")
         with open(path, "rb") as file:
             data = file.read(_LONGEST + 1)
     except OSError as error:

@@ -43,6 +43,9 @@ def submit_once(channel: Channel, entry: JobRecord, script: Path, waiting: Runni
         if isinstance(error, Rejected) and error.answered:
             channel.snapshot.answered()
         raise
+    except BaseException:  # such as Ctrl-C: it may have arrived
+        channel.journal.left(entry)
+        raise
     channel.snapshot.answered()
     return _commit(channel, entry, script, answer, deadline)
 

@@ -12,6 +12,7 @@ from ..platforms.templates.validators import wall_time
 if TYPE_CHECKING:
     from ..platforms.directives.table import Directive, DirectiveTable
     from ..platforms.platform import Platform
+    from ..platforms.templates.parameters import Parameter
 
 SAME: Mapping[str, str] = {
     "nodes_per_block": "num_nodes",
@@ -113,15 +114,18 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
     carried as it is where the platform has the parameter `directives`. Raises `InvalidRequest` for any other.
     """
     table: DirectiveTable = platform.part("directives")
+    declared = platform.template_class.params
     arguments: dict[str, Any] = {}
     for one in table.reading(_lines(table, text)).directives:
-        lacking = one.option and one.option.arguments and not one.option.optional and not one.value
-        if (name := one.option.parameter if one.option else "") and one.option and not lacking:
-            value = one.option.for_parameter(one.value) if one.value else True
+        option = one.option
+        if one.superseded:
+            continue
+        if option and option.parameter and (value := _for_parameter(declared, one)) is not None:
+            name = option.parameter
             arguments[name] = (*_items(arguments[name]), *_items(value)) if name in arguments else value
-        elif one.option and not one.option.instead and one.words and one.words.keys() <= {"queue", "project"}:
+        elif option and not option.instead and one.words and one.words.keys() <= {"queue", "project"}:
             arguments |= one.words
-        elif "directives" in platform.template_class.params and (one.option is None or not one.option.way):
+        elif "directives" in declared and (option is None or not option.way or (not option.instead and not one.way)):
             arguments["directives"] = (*arguments.get("directives", ()), _long(one))
         else:
             raise InvalidRequest(
@@ -129,6 +133,20 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
                 hint=f"{_instead(table, one)}: see `psij-run platform options {platform.name}`",
             )
     return arguments
+
+
+def _for_parameter(declared: Mapping[str, Parameter], one: Directive) -> Any:
+    """The value of the option for its parameter; None if that does not take it, and the option can go as it is."""
+    option = one.option
+    if option is None or (option.arguments and not option.optional and not one.value):
+        return None
+    try:
+        value = option.for_parameter(one.value) if one.value else True
+        if "directives" in declared and not option.instead:
+            declared[option.parameter].convert(value)
+    except (InvalidRequest, ValueError):
+        return None
+    return value
 
 
 def _instead(table: DirectiveTable, one: Directive) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _JOB = frozenset(item.name for item in fields(Job))
 _BUILTIN = "built in"
+#: Who must not ask for GPUs must not in any form.
+_GPUS = frozenset(("gpus_per_rank", "gpus_per_node", "gpus"))
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
 
@@ -129,6 +131,7 @@ class Site:
         passed = {name: value for name, value in asked.get("parameters", {}).items() if value}
         if passed and (described := platform(self.platform)).directives:
             options = described.part("directives").passed_on(passed)
+            options |= {one: said for word, said in options.items() for one in _GPUS if word in _GPUS}
             wrong |= {name: options[name] for name in self.forbidden if name in options and name not in wrong}
         if wrong:
             raise InvalidRequest(

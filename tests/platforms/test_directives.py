@@ -59,7 +59,7 @@ REFUSED = {
     "--hold": "--hold",
     "--mail-type=END": "-X mail_type=VALUE",
     "--mem=4G": "--mem",
-    "--threads-per-core=1": "--threads-per-core",
+    "--threads-per-core=2": "--threads-per-core",
     "--exclude=a": "-X exclude=VALUE",
     "--exclusive": "-X exclusive=yes",
     "--qos=x": "-X qos=VALUE",
@@ -67,10 +67,12 @@ REFUSED = {
     "--reservation=x": "-X reservation=VALUE",
     "--requeue": "-X requeue=yes",
     "--no-requeue": "-X requeue=no",
-    "--signal=B:USR1@90": "-X signal_before_end=",
+    "--signal=B:USR1@90": "-X signal_before_end=VALUE",
     "#SBATCH --clusters=two": "-X cluster=NAME",
     "#SBATCH -M two": "-X cluster=NAME",
 }
+#: What options may be followed by that a parameter takes, where that is no word.
+VALUES = {"--exclusive": ("",), "--requeue": ("", "=x"), "--nice": ("=5",), "--signal": ("=B:USR1@90",), "--hint": ()}
 ALLOWED = (
     "--switches=2",
     "--mem-per-cpu=1G",
@@ -106,9 +108,29 @@ def test_any_beginning_that_sbatch_would_take_for_such_an_option_is_refused(name
     for length in range(3, len(name) + 1) if name.startswith("--") else [len(name)]:
         if (other := TABLE.option(name[:length])) and not other.way:  # another option's whole name
             continue
-        for value in ("", "=x"):
+        for value in VALUES.get(name, ("", "=x")):
             with pytest.raises(InvalidRequest):
                 rendered("slurm", parameters={"directives": [f"{name[:length]}{value}"]})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("--mem=0", "--hint=multithread", "--hint=nomultithread", "--threads-per-core=1", "--exclusive=user"),
+        *("--signal=TERM@60", "--signal=USR1@60", "--nice=-5", "--nice"),
+    ],
+)
+def test_what_neither_a_flag_nor_a_parameter_can_say_is_said_so(said: str) -> None:
+    assert f"\n#SBATCH {said}\n" in rendered("slurm", parameters={"directives": [said]})
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["--output=%b", "--dependency=singleton", "--clusters=a,b", "--time=soon", "--mem", "--qos", "--array=1-x"],
+)
+def test_what_a_job_of_ours_owns_is_refused_whatever_its_value(said: str) -> None:
+    with pytest.raises(InvalidRequest, match="must not say"):
+        rendered("slurm", parameters={"directives": [said]})
 
 
 @pytest.mark.parametrize("field", ["constraint", "licenses", "reservation", "qos", "gres", "nodelist", "mail_user"])

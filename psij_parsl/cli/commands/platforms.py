@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import Error, InvalidRequest, PluginError
 from ...platforms.command_owners import ask, foreign
-from ...platforms.directives.words import WORDS
+from ...platforms.directives.option import Elsewhere
+from ...platforms.directives.words import PLACES, WORDS
 from ...platforms.platform import Platform
 from ...platforms.queries import Queue
 from ...platforms.registry import platform as find_platform
@@ -21,7 +22,7 @@ from ..jobscript import read_script
 from ..output import Column, Renderer
 
 if TYPE_CHECKING:
-    from ...platforms.directives.table import DirectiveTable
+    from ...platforms.directives.table import Directive, DirectiveTable
 
 _QUERY_S = 10.0  # seconds for a query that is not needed for the rest of the answer
 _IN_TEMPLATE = {
@@ -175,8 +176,8 @@ def _options(out: Renderer, invocation: Invocation) -> int:
                 "line": one.line,
                 "option": one.said,
                 "means": ", ".join(f"{word}={value}" for word, value in one.words.items() if word in WORDS),
-                "say": one.option.way.removeprefix("say ") if one.option else "",
-                "elsewhere": refused.get(id(one)) or (one.option.elsewhere.value if one.option else ""),
+                "say": one.way.removeprefix("say "),
+                "elsewhere": _elsewhere(one, refused.get(id(one), "")),
             }
             for one in reading.directives
         ]
@@ -197,6 +198,15 @@ def _options(out: Renderer, invocation: Invocation) -> int:
     else:
         out.table(_OPTIONS if "script" not in invocation.texts else (Column("line", "LINE"), *_OPTIONS), rows)
     return 0
+
+
+def _elsewhere(one: Directive, refused: str) -> str:
+    """What a line's option is on another manager."""
+    if one.superseded or refused or one.option is None:
+        return "is said again below" if one.superseded else refused
+    if one.option.elsewhere is Elsewhere.TRANSLATED and not PLACES.isdisjoint(one.words):
+        return f"{one.option.elsewhere.value}, if that machine has it"
+    return one.option.elsewhere.value
 
 
 def _queues(platform: Platform) -> list[Queue]:

@@ -26,7 +26,9 @@ class Option:
     `names` are its spellings, the clearest last. `arguments`: how many it takes; `optional`: its one argument may be
     left out, and is otherwise joined by `=`. `sets` is the word that `read` makes of its value, or several: then `read`
     gives a mapping. `read` raises `ValueError` for a value that is wrong, and `NoEquivalent`. `parameter` is the
-    platform's own parameter that has this value, as `for_parameter` converts it. `instead` is how psij-run is told that; an option without words and
+    platform's own parameter that has this value, as `for_parameter` converts it, which raises `ValueError` for a value
+    that the parameter cannot have. `unsaid` are values that our own flags cannot say. With `adds` an option that is said
+    again adds to itself also where the last one counts (`DirectiveTable.last_counts`). `instead` is how psij-run is told that; an option without words and
     parameter that has it must not be in a job of ours at all.
     """
 
@@ -35,6 +37,8 @@ class Option:
     read: Callable[[str], Any] = str
     parameter: str = ""
     for_parameter: Callable[[str], Any] = str
+    unsaid: tuple[str, ...] = ()
+    adds: bool = False
     arguments: int = 1
     optional: bool = False
     elsewhere: Elsewhere = Elsewhere.TRANSLATED
@@ -51,7 +55,8 @@ class Option:
         if self.instead:
             return self.instead
         if self.parameter:
-            return f"say -X {self.parameter}={'yes' if not self.arguments else 'VALUE'}"
+            is_switch = not self.arguments or (self.optional and self.sets)
+            return f"say -X {self.parameter}={'yes' if is_switch else 'VALUE'}"
         flags = [FLAGS[word].partition("/")[0] for word in self.sets if word in FLAGS]
         return f"say {flags[0]}" if flags else ""
 

@@ -51,7 +51,7 @@ class Directive:
     """One option of an option line: what was said, and what it means to us.
 
     `said` is the option as written, `option` its row in the table, None if it has none. `fault` is why it has no
-    meaning for us, or why its value is wrong.
+    meaning for us, or why its value is wrong. `superseded`: it is said again below, and that counts.
     """
 
     line: int
@@ -60,6 +60,18 @@ class Directive:
     option: Option | None
     words: Mapping[str, Any] = field(default_factory=dict)
     fault: str = ""
+    superseded: bool = False
+
+    @property
+    def way(self) -> str:
+        """How psij-run is told what this option says with this value; '' where it has no other way than the option."""
+        if self.option is None or self.value in self.option.unsaid:
+            return ""
+        try:
+            self.option.for_parameter(self.value)
+        except ValueError:
+            return ""
+        return self.option.way
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,8 @@ class Reading:
         said = {word for one in self.directives for word in one.words}
         derived = self.words.keys() - said  # from words that the table has for its own use
         for one in self.directives:
+            if one.superseded:
+                continue
             if one.option is None:
                 found.append((one, one.fault))
             elif one.option.elsewhere is Elsewhere.REFUSED:
@@ -89,7 +103,9 @@ class Reading:
                 meant = {word for word in one.words if not word.startswith("_")}
                 if meant != one.words.keys():
                     meant |= derived
-                if not one.option.sets or not known.issuperset(meant):
+                if "after" in meant:
+                    found.append((one, f"waits for jobs that {one.option.name} knows by their ids there"))
+                elif not one.option.sets or not known.issuperset(meant):
                     found.append((one, "has no equivalent"))
         return found
 
@@ -97,10 +113,16 @@ class Reading:
         """The values of the platform's own parameters; where a parameter is said several times, a tuple of them."""
         found: dict[str, Any] = {}
         for one in self.directives:
-            if one.option and (name := one.option.parameter):
-                value = one.option.for_parameter(one.value) if one.value else True
+            if one.option and (name := one.option.parameter) and not one.superseded:
+                try:
+                    value = one.option.for_parameter(one.value) if one.value else True
+                except ValueError:
+                    continue
                 found[name] = value if name not in found else (*_as_tuple(found[name]), *_as_tuple(value))
         return found
+
+
+_LONGEST = 65536  # characters of an option line
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -127,7 +149,8 @@ class DirectiveTable:
       at once (`-N2`). `abbreviated`: a long name may be cut short. `any_case`: names without a dash, such as those of
       parts, mean the same in any case.
 
-    A row's name that ends in `*` stands for all that begin so. What follows is then the value: of `+Kind=3` and `+*`
+    With `last_counts` an option that is said again replaces all that it said before; else lists and variables add up. A
+    row's name that ends in `*` stands for all that begin so. What follows is then the value: of `+Kind=3` and `+*`
     it is `Kind=3`.
     """
 
@@ -146,6 +169,7 @@ class DirectiveTable:
     joined: bool = True
     abbreviated: bool = False
     any_case: bool = False
+    last_counts: bool = False
 
     @cached_property
     def _rows(self) -> Mapping[str, Option]:
@@ -179,7 +203,7 @@ class DirectiveTable:
     def lines(self, text: str) -> list[tuple[int, str | WrongLine]]:
         """The option lines of a script, by number, without their prefix."""
         begins = re.compile(self.prefix)
-        numbered = [*enumerate(text.replace("\r\n", "\n").split("\n"), 1)]
+        numbered = [*enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), 1)]
         if self.without_prefix and not any(begins.match(line) for _, line in numbered):
             return [*self.without_prefix(numbered)]
         found: list[tuple[int, str | WrongLine]] = []
@@ -202,6 +226,8 @@ class DirectiveTable:
                 found.append(Directive(number, line.said, "", None, fault=line.why))
                 continue
             try:
+                if len(line) > _LONGEST:
+                    raise ValueError(f"it has {len(line)} characters")
                 words = self.split(line)
             except ValueError as error:
                 found.append(Directive(number, line.strip(), "", None, fault=f"cannot be split ({error})"))
@@ -211,10 +237,10 @@ class DirectiveTable:
         return _settled([*_first_parts(found, self.first)], self)
 
     def passed_on(self, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """What is asked by options that parameters pass on as they are: word, or parameter -> the option.
+        """What is asked by options that parameters say or pass on as they are: word, or parameter -> the option.
 
-        Such are `directives`, with whole options, and the parameters that have the parts of an option without a row of
-        its own (`-l name=value`), or what follows the beginning of a name (`+name=value`).
+        Whole options are in `directives`. A parameter may have the value of one option, of the parts of an option that
+        have no row of their own (`-l name=value`), or what follows the beginning of a name (`+name=value`).
         """
         asked: dict[str, str] = {}
         for name, value in parameters.items():
@@ -297,21 +323,31 @@ class DirectiveTable:
 
 
 def _passed_lines(table: DirectiveTable, parameter: str, items: Sequence[Any]) -> list[str]:
-    """The option lines that the items of a parameter are, where it passes options on."""
-    heads = [row.names[0] for row in table.options if row.parameter == parameter]
+    """The option lines that the items of a parameter are, or stand for."""
+    if parameter == "directives":
+        return [re.sub(rf"^\s*(?:{table.prefix})", "", str(item)) for item in items]
+    rows = [row for row in table.options if row.parameter == parameter and row.arguments]
+    heads = [row.names[0] for row in rows]
     if head := next((head for head in heads if head in table.parts), ""):
         return [f"{head} {item}" for item in items]
     if head := next((head for head in heads if head.endswith("*")), ""):
         return [f"{head[:-1]}{each}" for item in items for each in str(item).split(",")]
-    return [*map(str, items)] if parameter == "directives" else []
+    names = [row.name for row in rows if " " not in row.name]
+    return [f"{name}{'=' if name.startswith('--') else ' '}{item}" for name in names for item in items]
 
 
 def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
     """The words of all options together; those that `table.settle` refuses get the reason as their fault."""
+    if table.last_counts:
+        last = {one.option: place for place, one in enumerate(found) if one.option}
+        found = [
+            replace(one, superseded=True) if one.option and not one.option.adds and last[one.option] > place else one
+            for place, one in enumerate(found)
+        ]
     while True:
         words: dict[str, Any] = {}
         for one in sorted(found, key=lambda one: bool(one.option and one.option.names[0].split()[0] in table.last)):
-            if not one.fault:
+            if not one.fault and not one.superseded:
                 for name, value in one.words.items():
                     words[name] = _joined(words.get(name), value)
         try:

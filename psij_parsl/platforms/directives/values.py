@@ -11,7 +11,7 @@ from itertools import product
 
 def count(text: str) -> int:
     """A whole number above 0."""
-    if not re.fullmatch(r"\d+", text) or int(text) < 1:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise ValueError(f"must be a whole number above 0, not {text!r}")
     return int(text)
 
@@ -24,7 +24,7 @@ def minutes(*, bare: int, pair: tuple[int, int], none: str = "0|UNLIMITED|INFINI
     """
 
     def read(text: str) -> int | None:
-        match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?(?:\.\d+)?", text.strip())
+        match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?(?:\.\d+)?", text.strip(), re.ASCII)
         if re.fullmatch(none, text.strip(), re.IGNORECASE):
             return None
         if match is None:
@@ -36,6 +36,8 @@ def minutes(*, bare: int, pair: tuple[int, int], none: str = "0|UNLIMITED|INFINI
         else:
             counts = (bare,) if len(given) == 1 else pair if len(given) == 2 else (3600, 60, 1)
         seconds = (days or 0) * 86400 + sum(figure * each for figure, each in zip(given, counts, strict=False))
+        if not seconds and re.fullmatch(none, "0", re.IGNORECASE):
+            return None
         return max(1, -(-seconds // 60))
 
     return read
@@ -49,7 +51,7 @@ def megabytes(*, bare: str, all_at_0: bool = False) -> Callable[[str], int]:
     units = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
     def read(text: str) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTB])?(?:i?B)?", text.strip(), re.IGNORECASE)
+        match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)([KMGTB])?(?:i?B)?", text.strip(), re.IGNORECASE)
         if match is None:
             raise ValueError(f"must be an amount of memory, not {text!r}")
         size = -int(-float(match[1]) * units[(match[2] or bare).upper()] // (1 << 20))
@@ -87,7 +89,7 @@ def file_name(placeholders: Mapping[str, str]) -> Callable[[str], str]:
 
 def moment(text: str) -> str:
     """`[[[[CC]YY]MM]DD]hhmm[.SS]` as the word `begin`. What is left out is that of the next such time."""
-    match = re.fullmatch(r"(?:(?:(?:(\d\d)?(\d\d))?(\d\d))?(\d\d))?(\d\d)(\d\d)(?:\.(\d\d))?", text)
+    match = re.fullmatch(r"(?:(?:(?:(\d\d)?(\d\d))?(\d\d))?(\d\d))?(\d\d)(\d\d)(?:\.(\d\d))?", text, re.ASCII)
     if match is None:
         raise ValueError(f"must be [[[[CC]YY]MM]DD]hhmm[.SS], not {text!r}")
     century, year, *rest = match.groups()

@@ -12,7 +12,7 @@ from tests.providers.option_lines import Asked, OptionLines
 
 class TestOptionLines(OptionLines):
     platform = "slurm"
-    no_option = frozenset(("queue_as", "signal_before_end", "directives"))
+    no_option = frozenset(("queue_as", "directives"))
     beside = frozenset(("cluster",))
     samples = {
         "gpus_per_node": "a100:2",
@@ -27,6 +27,7 @@ class TestOptionLines(OptionLines):
         "mail_type": "END,FAIL",
         "mail_user": "me@lab.org",
         "nice": (5, "5"),
+        "signal_before_end": "USR1@90",
         "requeue": (True, True),
     }
     bits = ("gpu:a100:", "now+", "afterok:", "B:USR1@", "ALL,", "NONE", "UNLIMITED", "1-12", "4G", "hetjob")
@@ -79,7 +80,7 @@ class TestOptionLines(OptionLines):
                 "wall_time_min": None,
                 "directory": "/scratch/u/run 7",
             },
-            untranslatable=(8, 9),
+            untranslatable=(2, 8, 9),
         ),
         "windows.sh": Asked({"num_nodes": 1, "ranks_per_node": 4, "wall_time_min": 30, "gpus_per_rank": 1}),
     }
@@ -116,6 +117,26 @@ class TestOptionLines(OptionLines):
         ("--job-n='two words'", {"name": "two words"}),
         ("--jo=x", {"name": "x"}),
         ("-J x # -J y", {"name": "x"}),
+        ("--nodes=2-2", {"num_nodes": 2}),
+        ("--gpus-per-node=a100", {"gpus_per_node": 1, "gpu_kind": "a100"}),
+        ("--gres=none", {}),
+        ("--gres=gpu:0", {}),
+        ("-t 00:00:00", {"wall_time_min": None}),
+        ("-t 0-0", {"wall_time_min": None}),
+        ("--export=all", {"inherit_environment": True}),
+        ("--export=none", {"inherit_environment": False}),
+        ("--export=all,A=1", {"inherit_environment": True, "environment": {"A": "1"}}),
+        ("--export=A=1 --export=ALL", {"inherit_environment": True}),
+        ("--gres=gpu:a100:2 --gres=gpu:4", {"gpus_per_node": 4}),
+        ("-a 0-9%2 -a 0-5", {"array": "0-5"}),
+        ("-o job.%J.out", {"stdout": "job.{id}.out"}),
+        ("-o %x.%N.%t -e none", {"stdout": "{name}.{host}.0", "stderr": "/dev/null"}),
+        ("--signal=b:usr1@90", {"signal_script_before_end": "USR1@90"}),
+        ("--signal=10@90", {"signal_before_end": "USR1@90"}),
+        ("-b 'now + 1hour'", {"begin": "+3600"}),
+        ("--open-mode=a", {"append": True}),
+        ("-N 2 \\", {"num_nodes": 2}),
+        (r"-J 'a\'b'", {"name": "a'b"}),
     ],
 )
 def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
@@ -137,6 +158,16 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("-d after:3+5", "minutes"),
         ("-b teatime", "words"),
         ("--exclusive=user", "same user"),
+        ("--gres=gpu=2", "other managers"),
+        ("--gres=gpu-a100:1", "other managers"),
+        ("-d afterok", "must name a job"),
+        ("-d afterok:$JOBID", "ids of jobs"),
+        ("-d afterok:12", "by their ids there"),
+        ("--signal=foo@90", "SIGNAL"),
+        ("-b 99:99", "a time that there is"),
+        ("-o %b.txt", "%b"),
+        ("-N " + "9" * 5000, "whole number"),
+        ("--mem=" + "9" * 400, "amount of memory"),
         ("-c 3 --threads-per-core=2", "multiple"),
         ("--switches=2", "no equivalent"),
         ("-M other", "cluster"),
@@ -158,4 +189,20 @@ def test_what_has_no_equivalent_is_named_with_its_line_and_the_reason(said: str,
 
 def test_only_the_lines_before_the_first_command_count() -> None:
     text = "#!/bin/sh\n  #SBATCH -N 9\n##SBATCH -N 8\n#SBATCHX\n\n# hello\n#SBATCH -N 2\nset -e\n#SBATCH -N 7\n"
-    assert [(one.line, one.said) for one in TABLE.read(text).directives] == [(7, "-N 2")]
+    assert [(one.line, one.said) for one in TABLE.read(text).directives] == [(4, "X"), (7, "-N 2")]
+
+
+def test_lines_are_found_without_a_blank_behind_a_byte_order_mark_and_with_any_line_ends() -> None:
+    text = "\ufeff#!/bin/sh\r#SBATCH--nodes=2\r#SBATCH-n8\rtrue\r"
+    assert TABLE.read(text).words == {"num_nodes": 2, "ranks": 8}
+
+
+def test_an_option_that_is_said_again_is_known_as_such() -> None:
+    reading = TABLE.read("#SBATCH -d singleton -t 5\n#SBATCH -d afterok:7 --qos=a\n#SBATCH --qos=b\n")
+    assert [one.said for one in reading.directives if one.superseded] == ["-d singleton", "--qos=a"]
+    assert (reading.words["after"], reading.parameters()) == (("afterok:7",), {"qos": "b"})
+
+
+def test_a_line_of_a_megabyte_is_named_and_costs_no_time() -> None:
+    ((one, why),) = TABLE.read(f"#SBATCH -J x {'-N 2 ' * 200_000}").untranslatable()
+    assert (one.line, "characters" in why) == (1, True)
