@@ -88,7 +88,8 @@ _BLOCKS: Mapping[str, str] = {
     "stdin": "a block has no input",
     "shell": "a block's script is bash",
     **dict.fromkeys(("array", "array_limit"), "say max_blocks"),
-    **dict.fromkeys(("after", "begin"), "a block waits for nothing"),
+    "after": "a block waits for no other job",
+    "begin": "a block begins as soon as it can",
     "hold": "a block that is held would never start",
     "exclusive": "a block has whole nodes if cores_per_node is not given",
     **dict.fromkeys(
@@ -130,7 +131,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
         else:
             raise InvalidRequest(
                 f"scheduler_options says {one.said}, which a block cannot be asked for",
-                hint=f"{_instead(table, one)}: see `psij-run platform options {platform.name}`",
+                hint=_instead(platform, table, one),
             )
     return arguments
 
@@ -149,16 +150,16 @@ def _for_parameter(declared: Mapping[str, Parameter], one: Directive) -> Any:
     return value
 
 
-def _instead(table: DirectiveTable, one: Directive) -> str:
+def _instead(platform: Platform, table: DirectiveTable, one: Directive) -> str:
     """What to do instead: as a block is asked, for a provider does not have the flags of psij-run."""
     asked = {*one.words, *table.reading([(0, one.said)]).words, *(one.option.sets if one.option else ())}
     way = next((text for word, text in _BLOCKS.items() if word in asked), "")
-    if not way and any(word.startswith("_") for word in asked):
-        way = _SHAPE
-    if not way and one.option and not re.search(r"(^|\s)-{1,2}\w", one.option.instead):
-        way = one.option.instead
-    fault = f"it {one.fault}" if one.fault else ""
-    return "; ".join(filter(None, (fault, way))) or "the provider's own parameters say the rest"
+    if not way and one.option:
+        way = one.option.instead.replace("-X ", "")
+    if not way or re.search(r"(^|\s)-{1,2}\w", way):
+        shown = f"`psij-run platform show {platform.name}` lists the parameters"
+        way = _SHAPE if any(word.startswith("_") for word in asked) else shown
+    return f"it {one.fault}; {way}" if one.fault else way
 
 
 def _long(one: Directive) -> str:

@@ -9,7 +9,7 @@ import pytest
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.providers.oar.directives import TABLE
 from psij_parsl.providers.oar.provider import OARProvider
-from tests.providers.option_lines import Asked, OptionLines
+from tests.providers.option_lines import Asked, OptionLines, meaning
 
 
 class TestOptionLines(OptionLines):
@@ -119,7 +119,7 @@ class TestOptionLines(OptionLines):
 )
 def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
     reading = TABLE.read(f"#!/bin/sh\n#OAR {said}\n")
-    assert (reading.words, reading.untranslatable()) == (words, [])
+    assert meaning(reading) == words
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,12 @@ def test_parsl_s_scheduler_options_are_parameters() -> None:
     )
     assert provider.parameters["properties"] == "cluster='a'"
     assert [*provider.parameters["types"]] == ["besteffort", "inner=3"]
-    for said, instead in {"-l nodes=2": "-N", "-O x": "folder", "-r now": "turn", "-t idempotent": ""}.items():
+    for said, instead in {
+        "-l nodes=2": "a block has",
+        "-O x": "folder",
+        "-r now": "turn",
+        "-t idempotent": "-t",
+    }.items():
         with pytest.raises(InvalidRequest) as caught:
             OARProvider(scheduler_options=f"#OAR {said}")
         assert instead in caught.value.hint

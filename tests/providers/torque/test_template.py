@@ -114,7 +114,7 @@ def test_a_blocks_scheduler_options_set_parameters_queue_and_project() -> None:
         ("-o x", "block's folder"),
         ("-joe", "block's folder"),
         ("-k oe", "as the job goes on"),
-        ("-l nodes=2:ppn=4", "-N"),
+        ("-l nodes=2:ppn=4", "num_nodes"),
         ("-l walltime=60", "wall_time_min"),
         ("-l mem=4gb", "mem_per_node"),
     ],
