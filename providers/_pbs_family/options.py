@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.table import Lines, before_first_command
+from psij_parsl.platforms.directives.reading import Lines, before_first_command
 from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, moment
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.table import DirectiveTable, Lines
+from psij_parsl.platforms.directives.reading import Lines
+from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, minutes
 from psij_parsl.platforms.directives.words import NoEquivalent
 

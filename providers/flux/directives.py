@@ -15,7 +15,8 @@ from signal import Signals
 from typing import Any
 
 from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.table import DirectiveTable, Lines, OptionLines, WrongLine
+from psij_parsl.platforms.directives.reading import Lines, OptionLines, WrongLine
+from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name
 from psij_parsl.platforms.directives.words import NoEquivalent
 

@@ -22,7 +22,8 @@ from psij_parsl.platforms.directives.option import (
     refused,
     switch,
 )
-from psij_parsl.platforms.directives.table import DirectiveTable, all_lines
+from psij_parsl.platforms.directives.reading import all_lines
+from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, moment, variables
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.table import DirectiveTable, Lines
+from psij_parsl.platforms.directives.reading import Lines
+from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, next_time
 from psij_parsl.platforms.directives.words import NoEquivalent
 

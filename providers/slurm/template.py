@@ -14,7 +14,7 @@ from psij_parsl.platforms.templates.validators import list_of, matching, non_neg
 
 if TYPE_CHECKING:
     from psij_parsl.platforms.directives.option import Option
-    from psij_parsl.platforms.directives.table import Directive
+    from psij_parsl.platforms.directives.reading import Directive
 
 
 def directive(value: object) -> str:

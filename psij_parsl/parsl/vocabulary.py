@@ -10,7 +10,8 @@ from ..errors import InvalidRequest
 from ..platforms.templates.validators import wall_time
 
 if TYPE_CHECKING:
-    from ..platforms.directives.table import Directive, DirectiveTable
+    from ..platforms.directives.reading import Directive
+    from ..platforms.directives.table import DirectiveTable
     from ..platforms.platform import Platform
     from ..platforms.templates.parameters import Parameter
 

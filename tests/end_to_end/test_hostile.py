@@ -263,16 +263,14 @@ class TestSlurm(Places):
         self, executor: BatchSchedulerExecutor, value: str
     ) -> None:
         plain = executor.render(Job(command=["true"])).splitlines()
-        job = Job(command=["true"], parameters={"directives": [f"--mail-user={value}"]})
+        job = Job(command=["true"], parameters={"directives": [f"--wckey={value}"]})
         text = attempt(lambda: executor.render(job))
         if isinstance(text, InvalidRequest):
             assert "directives" in str(text)
             assert "plain characters" in str(text)
         else:
             fresh = [line for line in text.splitlines() if line not in plain]
-            assert [shlex.split(line.removeprefix("#SBATCH ")) for line in fresh] == [
-                [f"--mail-user={value.strip()}"]
-            ]
+            assert [shlex.split(line.removeprefix("#SBATCH ")) for line in fresh] == [[f"--wckey={value.strip()}"]]
 
     @pytest.mark.parametrize("value", CELLS)
     def test_the_manager_gets_a_plain_name(self, executor: BatchSchedulerExecutor, value: str) -> None:

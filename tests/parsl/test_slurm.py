@@ -142,7 +142,7 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
     shims = Shims(tmp_path / "shims")
     shims.count("sbatch", "squeue")
     monkeypatch.setenv("PATH", shims.path)
-    held = SlurmProvider(scheduler_options="#SBATCH --hold", cores_per_node=1)
+    held = SlurmProvider(scheduler_options="#SBATCH --begin=now+1hour", cores_per_node=1)
     short = SlurmProvider(wall_time_min=1, cores_per_node=1)
     executors = []
     for name, provider in (("held", held), ("short", short)):

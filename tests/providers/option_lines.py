@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl import BatchSchedulerExecutor, Job
-from psij_parsl.platforms.directives.table import DirectiveTable, Reading
+from psij_parsl.platforms.directives.reading import Reading
+from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.words import WORDS
 from psij_parsl.platforms.registry import platform as registered
 

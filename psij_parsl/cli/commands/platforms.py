@@ -22,7 +22,8 @@ from ..jobscript import read_script
 from ..output import Column, Renderer
 
 if TYPE_CHECKING:
-    from ...platforms.directives.table import Directive, DirectiveTable
+    from ...platforms.directives.reading import Directive
+    from ...platforms.directives.table import DirectiveTable
 
 _QUERY_S = 10.0  # seconds for a query that is not needed for the rest of the answer
 _IN_TEMPLATE = {
@@ -203,7 +204,7 @@ def _options(out: Renderer, invocation: Invocation) -> int:
 def _elsewhere(one: Directive, refused: str) -> str:
     """What a line's option is on another manager."""
     if one.superseded or refused or one.option is None:
-        return "is said again below" if one.superseded else refused
+        return "is said twice: another line counts" if one.superseded else refused
     if one.option.elsewhere is Elsewhere.TRANSLATED and not PLACES.isdisjoint(one.words):
         return f"{one.option.elsewhere.value}, if that machine has it"
     return one.option.elsewhere.value

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from .option import only_here as only_here
     from .option import refused as refused
     from .option import switch as switch
-    from .table import Directive as Directive
+    from .reading import Directive as Directive
+    from .reading import Reading as Reading
+    from .reading import WrongLine as WrongLine
+    from .reading import all_lines as all_lines
+    from .reading import before_first_command as before_first_command
     from .table import DirectiveTable as DirectiveTable
-    from .table import Reading as Reading
-    from .table import WrongLine as WrongLine
-    from .table import all_lines as all_lines
-    from .table import before_first_command as before_first_command
     from .values import count as count
     from .values import file_name as file_name
     from .values import megabytes as megabytes
@@ -44,18 +44,18 @@ if TYPE_CHECKING:
     from .words import NoEquivalent as NoEquivalent
 
 _WHERE = {
-    "Directive": ".table",
+    "Directive": ".reading",
     "DirectiveTable": ".table",
     "Elsewhere": ".option",
     "NoEquivalent": ".words",
     "Option": ".option",
     "PLACEHOLDERS": ".words",
     "PLACES": ".words",
-    "Reading": ".table",
+    "Reading": ".reading",
     "WORDS": ".words",
-    "WrongLine": ".table",
-    "all_lines": ".table",
-    "before_first_command": ".table",
+    "WrongLine": ".reading",
+    "all_lines": ".reading",
+    "before_first_command": ".reading",
     "count": ".values",
     "dropped": ".option",
     "file_name": ".values",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.platforms.directives.table import Reading
+from psij_parsl.platforms.directives.reading import Reading
 from psij_parsl.providers.htcondor.directives import TABLE
 from psij_parsl.providers.htcondor.provider import HTCondorProvider
 from psij_parsl.providers.htcondor.template import attribute

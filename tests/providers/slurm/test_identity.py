@@ -551,8 +551,7 @@ def test_a_block_of_parsl_goes_to_a_named_cluster(
     assert state_in_slurm(number, "-M", "two") == "RUNNING"
     assert provider.cancel([block]) == [True]
     comes_true(lambda: provider.status([block])[0].state.name == "CANCELLED")
-    with pytest.raises(InvalidRequest, match="clusters"):
-        SlurmProvider(scheduler_options="#SBATCH --clusters=two")
+    assert SlurmProvider(scheduler_options="#SBATCH --clusters=two").parameters["cluster"] == "two"
 
 
 def test_a_cluster_whose_controller_forgot_is_told_apart_too(

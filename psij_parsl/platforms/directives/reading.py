@@ -1,0 +1,123 @@
+"""What a script's option lines ask: the lines that count, each option, and the words of all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .option import Elsewhere, Option
+from .words import WORDS
+
+# ---- which lines of a script are option lines ----------------------------------------------------------------------
+
+Lines = Iterable[tuple[int, str]]
+"""Lines with their numbers, from 1."""
+
+
+@dataclass(frozen=True)
+class WrongLine:
+    """An option line that a script must not have, or not where it stands; `why` says so."""
+
+    said: str
+    why: str
+
+
+OptionLines = Iterable[tuple[int, str | WrongLine]]
+"""Lines with their numbers, and in place of those that are wrong in a script what is wrong."""
+
+
+def before_first_command(lines: Lines) -> Lines:
+    """Those up to the first one that is neither blank nor a comment."""
+    for number, line in lines:
+        if line.strip() and not line.lstrip().startswith("#"):
+            return
+        yield number, line
+
+
+def all_lines(lines: Lines) -> Lines:
+    """All of them."""
+    return lines
+
+
+# ---- what they ask --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One option of an option line: what was said, and what it means to us.
+
+    `said` is the option as written, `option` its row in the table, None if it has none. `fault` is why it has no
+    meaning for us, or why its value is wrong. `superseded`: it is said twice, and another line counts.
+    """
+
+    line: int
+    said: str
+    value: str
+    option: Option | None
+    words: Mapping[str, Any] = field(default_factory=dict)
+    fault: str = ""
+    superseded: bool = False
+
+    @property
+    def way(self) -> str:
+        """How psij-run is told what this option says with this value; '' where it has no other way than the option."""
+        if self.option is None or self.value in self.option.unsaid:
+            return ""
+        try:
+            self.option.for_parameter(self.value)
+        except ValueError:
+            return ""
+        return self.option.way
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a script's option lines ask: each option, and the words of all of them together."""
+
+    directives: tuple[Directive, ...]
+    words: Mapping[str, Any]
+
+    def dropped(self) -> list[Directive]:
+        """The options that would be left out on another manager."""
+        return [one for one in self.directives if one.option and one.option.elsewhere is Elsewhere.DROPPED]
+
+    def untranslatable(self, words: Iterable[str] = tuple(WORDS)) -> list[tuple[Directive, str]]:
+        """The options that another manager, which has these words, cannot be asked for; each with the reason."""
+        known, found = {*words}, []
+        said = {word for one in self.directives for word in one.words}
+        derived = self.words.keys() - said  # from words that the table has for its own use
+        for one in self.directives:
+            if one.superseded:
+                continue
+            if one.option is None:
+                found.append((one, one.fault))
+            elif one.option.elsewhere is Elsewhere.REFUSED:
+                found.append((one, one.option.instead or "has no equivalent"))
+            elif one.fault:
+                found.append((one, f"{one.fault}; {one.option.way}" if one.option.way else one.fault))
+            elif one.option.elsewhere is Elsewhere.TRANSLATED:
+                meant = {word for word in one.words if not word.startswith("_")}
+                if meant != one.words.keys():
+                    meant |= derived
+                if "after" in meant:
+                    found.append((one, f"waits for jobs that {one.option.name} knows by their ids there"))
+                elif not one.option.sets or not known.issuperset(meant):
+                    found.append((one, "has no equivalent"))
+        return found
+
+    def parameters(self) -> dict[str, Any]:
+        """The values of the platform's own parameters; where a parameter is said several times, a tuple of them."""
+        found: dict[str, Any] = {}
+        for one in self.directives:
+            if one.option and (name := one.option.parameter) and not one.superseded:
+                try:
+                    value = one.option.for_parameter(one.value) if one.value else True
+                except ValueError:
+                    continue
+                found[name] = value if name not in found else (*_as_tuple(found[name]), *_as_tuple(value))
+        return found
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
