@@ -92,7 +92,6 @@ _BLOCKS: Mapping[str, str] = {
     "after": "a block waits for no other job",
     "begin": "a block begins as soon as it can",
     "hold": "a block that is held would never start",
-    "exclusive": "a block has whole nodes if cores_per_node is not given",
     **dict.fromkeys(
         ("signal_before_end", "signal_script_before_end"),
         "Parsl's drain_period ends its workers before the wall time",
@@ -105,6 +104,7 @@ _BLOCKS: Mapping[str, str] = {
         ),
         _SHAPE,
     ),
+    "exclusive": "a block has whole nodes if cores_per_node is not given",
 }
 """Words of option lines that a block must not be asked for, and why, or what to say instead."""
 

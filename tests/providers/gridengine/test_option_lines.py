@@ -340,7 +340,7 @@ class TestParsl:
             ("-j y", "block's folder"),
             ("-cwd", "starts where"),
             ("-wd /x", "starts where"),
-            ("-hold_jid 7", "waits for nothing"),
+            ("-hold_jid 7", "waits for no other job"),
             ("-l h_rt=60", "wall_time_min"),
             ("-sync y", "psij-run wait"),
             ("-b y", "what runs"),

@@ -373,7 +373,7 @@ def test_a_block_takes_what_it_took_and_what_has_a_parameter() -> None:
         ("-M 4GB", "mem_per_node"),
         ("-H", "never start"),
         ("-J x[1-4]", "Parsl names"),
-        ("-w done(1)", "waits for nothing"),
+        ("-w done(1)", "waits for no other job"),
         ("-env none", "worker_init"),
         ("-G chem", "charge_to=group"),
         ("-Is", "no terminal"),

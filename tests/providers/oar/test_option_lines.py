@@ -211,7 +211,7 @@ def test_parsl_s_scheduler_options_are_parameters() -> None:
     assert provider.parameters["properties"] == "cluster='a'"
     assert [*provider.parameters["types"]] == ["besteffort", "inner=3"]
     for said, instead in {
-        "-l nodes=2": "a block has",
+        "-l nodes=2": "num_nodes",
         "-O x": "folder",
         "-r now": "turn",
         "-t idempotent": "-t",

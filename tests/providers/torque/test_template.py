@@ -102,7 +102,7 @@ def test_a_blocks_scheduler_options_set_parameters_queue_and_project() -> None:
     ("said", "hint"),
     [
         ("-q batch@other", "another server"),
-        ("-W depend=afterok:1", "waits for nothing"),
+        ("-W depend=afterok:1", "waits for no other job"),
         ("-W block=true", "platform show torque"),
         ("-t 0-3", "max_blocks"),
         ("-h", "never start"),
