@@ -142,7 +142,7 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
     shims = Shims(tmp_path / "shims")
     shims.count("sbatch", "squeue")
     monkeypatch.setenv("PATH", shims.path)
-    held = SlurmProvider(scheduler_options="#SBATCH --begin=now+1hour", cores_per_node=1)
+    held = SlurmProvider(scheduler_options="#SBATCH --begin=now+40", cores_per_node=1)
     short = SlurmProvider(wall_time_min=1, cores_per_node=1)
     executors = []
     for name, provider in (("held", held), ("short", short)):
@@ -156,6 +156,8 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
 
         nothing = by_value("def nothing():\n    pass\n")["nothing"]
         waiting = parsl.python_app(nothing, executors=["held"])()
+        until(lambda: len(held.blocks.records) == 1)
+        held.blocks.executor.hold(list(held.blocks.records))
         started = time.monotonic()
         assert parsl.python_app(nothing, executors=["short"])().result(PATIENCE_S) is None
         (job_id,) = short.blocks.records
