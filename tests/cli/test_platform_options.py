@@ -95,3 +95,11 @@ def test_the_pages_list_of_flags_says_what_the_tables_say() -> None:
                 assert ours.split()[0] in " ".join([*flags, one.option.way]).replace("/", " "), text
             checked += 1
     assert checked > 20
+
+
+def test_lines_that_stand_where_none_counts_are_named(tmp_path: Path) -> None:
+    script = tmp_path / "late.sh"
+    script.write_text("#!/bin/bash\n#SBATCH -N 2\nset -e\n#SBATCH -n 3\necho\n#SBATCH -t 5\n")
+    done = psij_here("platform", "options", "slurm", "--script", str(script))
+    assert "-N 2" in done.stdout
+    assert done.stderr == f"psij-run: {script}: lines 4, 6 stand where sbatch reads no options\n"

@@ -168,8 +168,12 @@ def _options(out: Renderer, invocation: Invocation) -> int:
     record: dict[str, Any] = {"command": table.command, "lines": table.written}
     if "script" in invocation.texts:
         script = invocation.texts["script"]
-        reading = table.read(read_script(script))
-        if not reading.directives:
+        text = read_script(script)
+        reading = table.read(text)
+        if late := table.unread(text):
+            lines = f"line {late[0]} stands" if len(late) == 1 else f"lines {', '.join(map(str, late))} stand"
+            out.note(f"{script}: {lines} where {table.command} reads no options")
+        elif not reading.directives:
             out.note(f"{script} has no option lines of {table.command}; they begin with {table.written}")
         refused = {id(one): reason for one, reason in reading.untranslatable()}
         rows = [

@@ -89,8 +89,7 @@ class DirectiveTable:
 
     def lines(self, text: str) -> list[tuple[int, str | WrongLine]]:
         """The option lines of a script, by number, without their prefix."""
-        begins = re.compile(self.prefix)
-        numbered = [*enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), 1)]
+        begins, numbered = re.compile(self.prefix), _numbered(text)
         if self.without_prefix and not any(begins.match(line) for _, line in numbered):
             return [*self.without_prefix(numbered)]
         found: list[tuple[int, str | WrongLine]] = []
@@ -100,6 +99,12 @@ class DirectiveTable:
             elif match := begins.match(line):
                 found.append((number, line[match.end() :]))
         return found
+
+    def unread(self, text: str) -> list[int]:
+        """The numbers of lines that look like option lines and stand where none counts."""
+        looks = re.compile(rf"(?:{self.prefix})\s*-")
+        counting = {number for number, _ in self.lines(text)}
+        return [number for number, line in _numbered(text) if looks.match(line) and number not in counting]
 
     def read(self, text: str) -> Reading:
         """What a script asks by its option lines."""
@@ -207,6 +212,11 @@ class DirectiveTable:
             return replace(one, words=one.option.words(one.value))
         except ValueError as error:
             return replace(one, fault=str(error))
+
+
+def _numbered(text: str) -> list[tuple[int, str]]:
+    """The lines of a file, whichever line ends it has."""
+    return [*enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), 1)]
 
 
 def _passed_lines(table: DirectiveTable, parameter: str, items: Sequence[Any]) -> list[str]:
