@@ -32,6 +32,7 @@ class Sample:
     file: str  #: where an answer with the job is; '' where `unit` is the job itself
     unit: str  #: a pattern of the job in the answer
     number: str  #: the job's number in it, or a pattern of it
+    tag: tuple[str, str]  #: what stands in it, and what makes the job ours; `{ours}` is our id
     owner: str = ""  #: its owner, who becomes us
     head: str = ""
     between: str = ""
@@ -46,11 +47,12 @@ def _flux_id(number: int) -> str:
 
 
 SAMPLES: Mapping[str, Sample] = {
-    "cobalt": Sample("", _COBALT, r"(?<=JobID: )7"),
+    "cobalt": Sample("", _COBALT, r"(?<=JobID: )7", ("0abc", "{ours}")),
     "flux": Sample(
         "recorded/flux/running.jobs-json.txt",
         r"\{.*\}",
         r"1042737528832",
+        ('"name": "sleep"', '"name": "sleep.psij:{ours}"'),
         head='{"jobs": [',
         between=", ",
         tail="]}\n",
@@ -60,6 +62,7 @@ SAMPLES: Mapping[str, Sample] = {
         "recorded/gridengine/running.qstat-xml.txt",
         r" *<job_list state=\"running\">.*?</job_list>\n",
         r"56(?=<)",
+        ("<JB_name>sleep", "<JB_name>sleep.psij.{ours}"),
         "alice",
         "<?xml version='1.0'?>\n<job_info>\n  <queue_info>\n",
         "",
@@ -69,6 +72,7 @@ SAMPLES: Mapping[str, Sample] = {
         "recorded/htcondor/queue-json.txt",
         r"\{\n.*?\n\}\n",
         r"(?<=\"ClusterId\": )1",
+        ("psij:ok", "psij:{ours}"),
         "alice",
         "[\n",
         ",\n",
@@ -79,16 +83,25 @@ SAMPLES: Mapping[str, Sample] = {
         "documented/lsf/bjobs/running.txt",
         r"205\^[^\n]*\n",
         r"^205",
+        ("0g5z3kw1ab", "{ours}"),
         head="JOBID^JOBINDEX^STAT^EXIT_CODE^EXIT_REASON^SUBMIT_TIME^START_TIME^FINISH_TIME^EXEC_HOST^OUTPUT_FILE"
         "^JOB_DESCRIPTION^QUEUE\n",
     ),
     "oar": Sample(
-        "recorded/oar/running-json.txt", r'   "8" : \{.*?\n   \}', r'(?<=")8(?=")', "broar", "{\n", ",\n", "\n}\n"
+        "recorded/oar/running-json.txt",
+        r'   "8" : \{.*?\n   \}',
+        r'(?<=")8(?=")|(?<="Job_Id" : )8|(?<="array_id" : )8',
+        ('"name" : "long"', '"name" : "long.psij:{ours}"'),
+        "broar",
+        "{\n",
+        ",\n",
+        "\n}\n",
     ),
     "torque": Sample(
         "recorded/torque/running-xml.txt",
         r"<Job><Job_Id>5\.tq1.*?</Job>",
         r"5(?=\.tq1<)",
+        ("PBS_O_QUEUE=batch", "PBS_O_QUEUE=batch,PSIJ_JOB_TAG=psij:{ours}"),
         "torq",
         '<?xml version="1.0"?>\n<Data>',
         "",
@@ -98,8 +111,8 @@ SAMPLES: Mapping[str, Sample] = {
 }
 
 
-def answer(platform: str, numbers: range) -> str:
-    """What the manager would print of jobs with those numbers, all of them ours."""
+def answer(platform: str, ids: Mapping[int, str]) -> str:
+    """What the manager would print of jobs with those numbers, all of them ours: number -> our id."""
     sample = SAMPLES[platform]
     unit = sample.unit
     if sample.file:
@@ -109,5 +122,8 @@ def answer(platform: str, numbers: range) -> str:
         unit = found[0]
     if sample.owner:
         unit = re.sub(rf"\b{sample.owner}\b", user_name(), unit)
-    before, after = re.split(sample.number, unit, maxsplit=1)
-    return sample.head + sample.between.join(f"{before}{number}{after}" for number in numbers) + sample.tail
+    before, after = sample.tag
+    assert before in unit, f"{sample.file} has no {before}"
+    template = re.sub(sample.number, "\0", unit).replace(before, after)
+    jobs = (template.replace("\0", str(number)).replace("{ours}", ours) for number, ours in ids.items())
+    return sample.head + sample.between.join(jobs) + sample.tail

@@ -9,6 +9,7 @@ managers see `bench/answers.py`.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -135,6 +136,7 @@ def contestants(
         return reconcile(channel, view)
 
     view = update()  # the first look, which writes the ends down; what follows is the steady state
+    assert not {*view.strangers, *view.unproved}, f"{platform}: these are other jobs than those in the journal"
     return {f"{platform}: parse": lambda: scheduler.qstat(lambda seen: ()), f"{platform}: parse and update": update}
 
 
@@ -146,7 +148,7 @@ def main() -> None:
         json_text = pbs()
         runners |= contestants(Path(place) / "pbs", "pbspro", PBSProScheduler, json_text, "{}.head".format)
         for name, sample in SAMPLES.items():
-            answered = answer(name, range(1000, 1000 + JOBS))
+            answered = answer(name, {1000 + number: f"abc{number:07d}" for number in range(JOBS)})
             kind = platforms.platform(name).scheduler_class
             runners |= contestants(Path(place) / name, name, kind, answered, sample.native)
         runners["json.loads of PBS's answer alone"] = lambda: json.loads(json_text)
@@ -154,6 +156,8 @@ def main() -> None:
             runners["psij-python: parse Slurm's"] = theirs(text)
         except ImportError:
             print("psij-python is not installed: left out (pip install '.[bench]')")
+        gc.collect()
+        gc.freeze()  # a process has one manager's jobs, and not those of all of them
         medians = interleaved(runners, 15)
         report(
             "status",
