@@ -103,3 +103,10 @@ def test_lines_that_stand_where_none_counts_are_named(tmp_path: Path) -> None:
     done = psij_here("platform", "options", "slurm", "--script", str(script))
     assert "-N 2" in done.stdout
     assert done.stderr == f"psij-run: {script}: lines 4, 6 stand where sbatch reads no options\n"
+
+
+def test_what_a_chunk_comes_to_is_told() -> None:
+    script = str(ROOT / "tests/scripts/torque/gpus.sh")
+    told = json.loads(psij_here("platform", "options", "torque", "--script", script, "--json").stdout)
+    (nodes,) = [row for row in told["options"] if row["option"].startswith("-l nodes")]
+    assert {*nodes["means"].split(", ")} == {"num_nodes=1", "ranks_per_node=8", "gpus_per_node=2", "cpus_per_rank=1"}

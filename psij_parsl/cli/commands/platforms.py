@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Error, InvalidRequest, PluginError
@@ -22,7 +23,7 @@ from ..jobscript import read_script
 from ..output import Column, Renderer
 
 if TYPE_CHECKING:
-    from ...platforms.directives.reading import Directive
+    from ...platforms.directives.reading import Directive, Reading
     from ...platforms.directives.table import DirectiveTable
 
 _QUERY_S = 10.0  # seconds for a query that is not needed for the rest of the answer
@@ -180,7 +181,7 @@ def _options(out: Renderer, invocation: Invocation) -> int:
             {
                 "line": one.line,
                 "option": one.said,
-                "means": ", ".join(f"{word}={value}" for word, value in one.words.items() if word in WORDS),
+                "means": ", ".join(f"{word}={value}" for word, value in _meant(table, reading, one).items()),
                 "say": one.way.removeprefix("say "),
                 "elsewhere": _elsewhere(one, refused.get(id(one), "")),
             }
@@ -203,6 +204,14 @@ def _options(out: Renderer, invocation: Invocation) -> int:
     else:
         out.table(_OPTIONS if "script" not in invocation.texts else (Column("line", "LINE"), *_OPTIONS), rows)
     return 0
+
+
+def _meant(table: DirectiveTable, reading: Reading, one: Directive) -> Mapping[str, Any]:
+    """What a line's option asks; of words that the table has for its own use, what they come to here."""
+    if one.words and not any(word in WORDS for word in one.words) and " " not in one.value:
+        alone = table.reading([(0, one.said)]).words
+        return {word: value for word, value in alone.items() if reading.words.get(word) == value}
+    return {word: value for word, value in one.words.items() if word in WORDS}
 
 
 def _elsewhere(one: Directive, refused: str) -> str:
