@@ -11,6 +11,7 @@ from typing import Any
 
 from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.reading import Lines, before_first_command
+from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, moment
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host
@@ -128,14 +129,6 @@ def wall_time(text: str) -> int | None:
     if "-" in text:
         raise ValueError(f"must be seconds or H:M:S, not {text!r}")
     return _TIME(text)
-
-
-def array(text: str) -> Mapping[str, Any]:
-    """`0-9`, `0-20:5`, `0-99%4` with a limit; lists for some managers."""
-    indices, percent, limit = text.partition("%")
-    if re.fullmatch(r"\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*", indices) is None:
-        raise ValueError(f"must be indices such as 0-9, not {indices!r}")
-    return {"array": indices, **({"array_limit": count(limit)} if percent else {})}
 
 
 def dependencies(kinds: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
@@ -301,3 +294,21 @@ COMMON: tuple[Option, ...] = (
     refused("--version", "ask qsub itself", arguments=0),
 )
 """The rows of their tables that are the same for all."""
+
+
+def table(
+    *own: Option, settle: Callable[[dict[str, Any]], Mapping[str, Any]] = settle, first: tuple[str, ...] = ()
+) -> DirectiveTable:
+    """The table of a `qsub` that has `own` options beside those of both."""
+    return DirectiveTable(
+        command="qsub",
+        prefix=PREFIX,
+        written="#PBS",
+        options=(*COMMON, *own),
+        which=option_lines,
+        split=split,
+        parts={"-l": resources, "-W": attributes},
+        settle=settle,
+        first=first,
+        any_case=True,
+    )

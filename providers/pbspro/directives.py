@@ -6,27 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from psij_parsl.platforms.directives.option import means, needless, only_here, refused
-from psij_parsl.platforms.directives.table import DirectiveTable
-from psij_parsl.platforms.directives.values import count
+from psij_parsl.platforms.directives.values import array, count
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.providers._pbs_family.options import (
     AFTER,
-    COMMON,
     NO_TERMINAL,
-    PREFIX,
     SHAPE,
     SIZE,
     Chunks,
     alike,
-    array,
-    attributes,
     dependencies,
     file,
     nodes,
-    option_lines,
-    resources,
-    settle,
-    split,
+    table,
     wall_time,
 )
 
@@ -75,37 +67,26 @@ def _place(text: str) -> Mapping[str, Any]:
 
 _FILES = {r"\^array_index\^": "{index}"}
 
-TABLE = DirectiveTable(
-    command="qsub",
-    prefix=PREFIX,
-    written="#PBS",
-    which=option_lines,
-    split=split,
-    parts={"-l": resources, "-W": attributes},
+TABLE = table(
+    means("-l select", "_chunks", _select, instead=f"{SHAPE}, or -X chunk=name=value for what a node must have"),
+    means("-l nodes", "_nodes exclusive", nodes(), instead=SHAPE),
+    means("-l walltime", "wall_time_min", wall_time),
+    means("-l place", "_arrangement _whole_hosts exclusive", _place, parameter="place"),
+    means("-l mpiprocs", "_mpiprocs", count, instead=SHAPE),
+    means("-l ngpus", "_ngpus", count, instead="say -g"),
+    only_here("-l filesystems", parameter="filesystems"),
+    means("-P", "project", instead="say the project, and the parameter charge_to=project"),
+    means("-o", "stdout", file(".OU", _FILES)),
+    means("-e", "stderr", file(".ER", _FILES)),
+    means("-J", "array array_limit", array),
+    means("-W max_run_subjobs", "array_limit", count),
+    means("-W depend", "after", dependencies(AFTER)),
+    only_here("-W sandbox"),
+    only_here("-W run_count"),
+    only_here("-W release_nodes_on_stageout"),
+    refused("-W block", "`psij-run run` and `psij-run wait` wait for a job's end"),
+    needless("-R", "output files stay until `psij-run clean`", arguments=1),
+    refused("-G", NO_TERMINAL, arguments=0),
+    needless("-f", "psij-run waits for qsub's answer"),
     first=("-l",),  # qsub adds a resource to its list only if that is not there yet
-    settle=settle,
-    any_case=True,
-    options=(
-        *COMMON,
-        means("-l select", "_chunks", _select, instead=f"{SHAPE}, or -X chunk=name=value for what a node must have"),
-        means("-l nodes", "_nodes exclusive", nodes(), instead=SHAPE),
-        means("-l walltime", "wall_time_min", wall_time),
-        means("-l place", "_arrangement _whole_hosts exclusive", _place, parameter="place"),
-        means("-l mpiprocs", "_mpiprocs", count, instead=SHAPE),
-        means("-l ngpus", "_ngpus", count, instead="say -g"),
-        only_here("-l filesystems", parameter="filesystems"),
-        means("-P", "project", instead="say the project, and the parameter charge_to=project"),
-        means("-o", "stdout", file(".OU", _FILES)),
-        means("-e", "stderr", file(".ER", _FILES)),
-        means("-J", "array array_limit", array),
-        means("-W max_run_subjobs", "array_limit", count),
-        means("-W depend", "after", dependencies(AFTER)),
-        only_here("-W sandbox"),
-        only_here("-W run_count"),
-        only_here("-W release_nodes_on_stageout"),
-        refused("-W block", "`psij-run run` and `psij-run wait` wait for a job's end"),
-        needless("-R", "output files stay until `psij-run clean`", arguments=1),
-        refused("-G", NO_TERMINAL, arguments=0),
-        needless("-f", "psij-run waits for qsub's answer"),
-    ),
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.table import DirectiveTable
-from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, variables
+from psij_parsl.platforms.directives.values import array, count, file_name, megabytes, minutes, variables
 from psij_parsl.platforms.directives.words import NoEquivalent
 
 _JOB = "it is said by the job itself"
@@ -73,11 +73,6 @@ def _gres(text: str) -> Mapping[str, Any]:
     if len(gpus) > 1:
         raise NoEquivalent("asks for GPUs of several kinds")
     return _gpus("gpus_per_node")(gpus[0].partition(":")[2] or "1") if gpus else {}
-
-
-def _array(text: str) -> Mapping[str, Any]:
-    indices, percent, limit = text.partition("%")
-    return {"array": indices, **({"array_limit": count(limit)} if percent else {})}
 
 
 def _after(text: str) -> tuple[str, ...]:
@@ -256,7 +251,7 @@ TABLE = DirectiveTable(
         refused("--export-file", "say --env"),
         refused("--get-user-env", "a line in --setup can source a profile", optional=True),
         refused("--propagate", "a line in --setup can set limits, with ulimit", optional=True),
-        means("-a --array", "array array_limit", _array),
+        means("-a --array", "array array_limit", array),
         means("-d --dependency", "after", _after),
         switch("-H --hold", "hold"),
         means("-b --begin", "begin", _begin),

@@ -25,7 +25,7 @@ def directive(value: object) -> str:
     """
     from .directives import TABLE
 
-    text = str(value).removeprefix("#SBATCH").strip()
+    text = TABLE.bare(str(value)).strip()
     match = re.match(r"--[A-Za-z][A-Za-z0-9-]*|-[A-Za-z]", text)
     for option in TABLE.beginning_with(match[0]) if match else ():
         if option.way and not _can_only_be_said_so(TABLE.reading([(0, text)]).directives, option):
@@ -44,7 +44,7 @@ def _can_only_be_said_so(said: Sequence[Directive], option: Option) -> bool:
     if not option.parameter:
         return not said[0].way
     try:
-        SlurmTemplate.params[option.parameter].convert(option.for_parameter(said[0].value) or True)
+        SlurmTemplate.params[option.parameter].convert(said[0].for_parameter())
     except (InvalidRequest, ValueError):
         return True
     return False

@@ -10,24 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from psij_parsl.platforms.directives.option import means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.table import DirectiveTable
-from psij_parsl.platforms.directives.values import count
+from psij_parsl.platforms.directives.values import array, count
 from psij_parsl.platforms.directives.words import NoEquivalent
-from psij_parsl.providers._pbs_family.options import (
-    AFTER,
-    COMMON,
-    PREFIX,
-    SHAPE,
-    array,
-    attributes,
-    dependencies,
-    file,
-    nodes,
-    option_lines,
-    resources,
-    split,
-    wall_time,
-)
+from psij_parsl.providers._pbs_family.options import AFTER, SHAPE, dependencies, file, nodes, table, wall_time
 from psij_parsl.providers._pbs_family.options import settle as settle_common
 
 OF_ARRAYS = {
@@ -87,48 +72,36 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     return settled
 
 
-TABLE = DirectiveTable(
-    command="qsub",
-    prefix=PREFIX,
-    written="#PBS",
-    which=option_lines,
-    split=split,
-    parts={"-l": resources, "-W": attributes},
+TABLE = table(
+    # ---- size and place
+    means("-l nodes", "_nodes exclusive", nodes(_GPU_MODES), instead=SHAPE),
+    means("-l procs", "_procs", count, instead=SHAPE),
+    means("-l walltime", "wall_time_min", _wall_time),
+    only_here("-l gpus", instead="say -g"),
+    means("-l naccesspolicy", "exclusive", _access, parameter="resources", for_parameter="naccesspolicy={}".format),
+    means("-l qos", "qos", parameter="resources", for_parameter="qos={}".format),
+    means("-l advres", "reservation", parameter="resources", for_parameter="advres={}".format),
+    switch("-E -n", "exclusive"),
+    only_here("-L"),
+    # ---- files, environment, order
+    means("-w -d", "directory"),
+    means("-o", "stdout", _file(".OU")),
+    means("-e", "stderr", _file(".ER")),
+    means("-t", "array array_limit", array),
+    means("-W depend", "after", dependencies({**AFTER, **{theirs: ours for ours, theirs in OF_ARRAYS.items()}})),
+    only_here("-W x"),
+    only_here("-W job_radix"),
+    only_here("-W fault_tolerant"),
+    only_here("-D"),
+    only_here("-J"),
+    only_here("-K"),
+    only_here("-T"),
+    only_here("-f", arguments=0),
+    refused("-F", "say the arguments after the script's name"),
+    # ---- of qsub itself
+    needless("-b", "a submission that was not answered is looked for, and made again", arguments=1),
+    needless("-i", "a submission that was not answered is looked for"),
+    refused("-P", "it would be another's job"),
+    refused("-x", "a job has no terminal", arguments=0),
     settle=_settle,
-    any_case=True,
-    options=(
-        *COMMON,
-        # ---- size and place
-        means("-l nodes", "_nodes exclusive", nodes(_GPU_MODES), instead=SHAPE),
-        means("-l procs", "_procs", count, instead=SHAPE),
-        means("-l walltime", "wall_time_min", _wall_time),
-        only_here("-l gpus", instead="say -g"),
-        means(
-            "-l naccesspolicy", "exclusive", _access, parameter="resources", for_parameter="naccesspolicy={}".format
-        ),
-        means("-l qos", "qos", parameter="resources", for_parameter="qos={}".format),
-        means("-l advres", "reservation", parameter="resources", for_parameter="advres={}".format),
-        switch("-E -n", "exclusive"),
-        only_here("-L"),
-        # ---- files, environment, order
-        means("-w -d", "directory"),
-        means("-o", "stdout", _file(".OU")),
-        means("-e", "stderr", _file(".ER")),
-        means("-t", "array array_limit", array),
-        means("-W depend", "after", dependencies({**AFTER, **{theirs: ours for ours, theirs in OF_ARRAYS.items()}})),
-        only_here("-W x"),
-        only_here("-W job_radix"),
-        only_here("-W fault_tolerant"),
-        only_here("-D"),
-        only_here("-J"),
-        only_here("-K"),
-        only_here("-T"),
-        only_here("-f", arguments=0),
-        refused("-F", "say the arguments after the script's name"),
-        # ---- of qsub itself
-        needless("-b", "a submission that was not answered is looked for, and made again", arguments=1),
-        needless("-i", "a submission that was not answered is looked for"),
-        refused("-P", "it would be another's job"),
-        refused("-x", "a job has no terminal", arguments=0),
-    ),
 )

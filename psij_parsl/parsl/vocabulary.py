@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
+from ..platforms.directives.reading import add
 from ..platforms.templates.validators import wall_time
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
         if one.superseded:
             continue
         if option and option.parameter and (value := _for_parameter(declared, one)) is not None:
-            name = option.parameter
-            arguments[name] = (*_items(arguments[name]), *_items(value)) if name in arguments else value
+            add(arguments, option.parameter, value)
         elif option and not option.instead and one.words and one.words.keys() <= {"queue", "project"}:
             arguments |= one.words
         elif "directives" in declared and (option is None or not option.way or (not option.instead and not one.way)):
@@ -143,7 +143,7 @@ def _for_parameter(declared: Mapping[str, Parameter], one: Directive) -> Any:
     if option is None or (option.arguments and not option.optional and not one.value):
         return None
     try:
-        value = option.for_parameter(one.value) if one.value else True
+        value = one.for_parameter()
         if "directives" in declared and not option.instead:
             declared[option.parameter].convert(value)
     except (InvalidRequest, ValueError):
@@ -169,20 +169,15 @@ def _long(one: Directive) -> str:
     return f"{name.partition('=')[0]}={one.value}" if one.value else name
 
 
-def _items(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
 def _lines(table: DirectiveTable, text: Any) -> list[tuple[int, str]]:
     """Option lines, with or without their prefix; items of a list may have several.
 
     Raises `InvalidRequest` for a line of another manager, or one that this manager would not read.
     """
     texts = [text] if isinstance(text, str) else [*map(str, text or ())]
-    prefix = re.compile(rf"\s*(?:{table.prefix})")
     found = []
     for number, line in enumerate((line for each in texts for line in each.splitlines()), 1):
-        rest = prefix.sub("", line, count=1)
+        rest = table.bare(line)
         if re.match(r"\s*#+\s*(\$|[A-Za-z]+:?)\s*-", rest):
             raise InvalidRequest(
                 f"scheduler_options has the line {line.strip()!r}, which {table.command} would not read",

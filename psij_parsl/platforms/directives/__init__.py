@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .reading import all_lines as all_lines
     from .reading import before_first_command as before_first_command
     from .table import DirectiveTable as DirectiveTable
+    from .values import array as array
     from .values import count as count
     from .values import file_name as file_name
     from .values import megabytes as megabytes
@@ -55,6 +56,7 @@ _WHERE = {
     "WORDS": ".words",
     "WrongLine": ".reading",
     "all_lines": ".reading",
+    "array": ".values",
     "before_first_command": ".reading",
     "count": ".values",
     "dropped": ".option",

@@ -65,10 +65,17 @@ class Directive:
         if self.option is None or self.value in self.option.unsaid:
             return ""
         try:
-            self.option.for_parameter(self.value)
+            self.for_parameter()
         except ValueError:
             return ""
         return self.option.way
+
+    def for_parameter(self) -> Any:
+        """The value for the parameter that stands for this option; True for a switch.
+
+        Raises `ValueError` for one that the parameter cannot have.
+        """
+        return self.option.for_parameter(self.value) if self.option and self.value else True
 
 
 @dataclass(frozen=True)
@@ -112,11 +119,15 @@ class Reading:
         for one in self.directives:
             if one.option and (name := one.option.parameter) and not one.superseded:
                 try:
-                    value = one.option.for_parameter(one.value) if one.value else True
+                    add(found, name, one.for_parameter())
                 except ValueError:
                     continue
-                found[name] = value if name not in found else (*_as_tuple(found[name]), *_as_tuple(value))
         return found
+
+
+def add(parameters: dict[str, Any], name: str, value: Any) -> None:
+    """Set a parameter; one that has a value already gets a tuple of both."""
+    parameters[name] = (*_as_tuple(parameters[name]), *_as_tuple(value)) if name in parameters else value
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

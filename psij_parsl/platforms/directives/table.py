@@ -100,6 +100,10 @@ class DirectiveTable:
                 found.append((number, line[match.end() :]))
         return found
 
+    def bare(self, line: str) -> str:
+        """An option line without its prefix, which may be missing."""
+        return re.sub(rf"^\s*(?:{self.prefix})", "", line)
+
     def unread(self, text: str) -> list[int]:
         """The numbers of lines that look like option lines and stand where none counts."""
         looks = re.compile(rf"(?:{self.prefix})\s*-")
@@ -126,7 +130,7 @@ class DirectiveTable:
                 continue
             for one in self._options(words):
                 found += map(self._understood, (replace(part, line=number) for part in self._parts_of(one)))
-        return _settled([*_first_parts(found, self.first)], self)
+        return _settled(_said_once(found, self), self)
 
     def passed_on(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is asked by options that parameters say or pass on as they are: word, or parameter -> the option.
@@ -222,7 +226,7 @@ def _numbered(text: str) -> list[tuple[int, str]]:
 def _passed_lines(table: DirectiveTable, parameter: str, items: Sequence[Any]) -> list[str]:
     """The option lines that the items of a parameter are, or stand for."""
     if parameter == "directives":
-        return [re.sub(rf"^\s*(?:{table.prefix})", "", str(item)) for item in items]
+        return [table.bare(str(item)) for item in items]
     rows = [row for row in table.options if row.parameter == parameter and row.arguments]
     heads = [row.names[0] for row in rows]
     if head := next((head for head in heads if head in table.parts), ""):
@@ -235,12 +239,6 @@ def _passed_lines(table: DirectiveTable, parameter: str, items: Sequence[Any]) -
 
 def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
     """The words of all options together; those that `table.settle` refuses get the reason as their fault."""
-    if table.last_counts:
-        last = {one.option: place for place, one in enumerate(found) if one.option}
-        found = [
-            replace(one, superseded=True) if one.option and not one.option.adds and last[one.option] > place else one
-            for place, one in enumerate(found)
-        ]
     while True:
         words: dict[str, Any] = {}
         for one in sorted(found, key=lambda one: bool(one.option and one.option.names[0].split()[0] in table.last)):
@@ -257,18 +255,25 @@ def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
             ]
 
 
-def _first_parts(found: Iterable[Directive], options: tuple[str, ...]) -> Iterator[Directive]:
-    """A part of these options that is said again means nothing."""
-    seen: set[str] = set()
-    for one in found:
-        name = one.option.name if one.option else ""
-        option, _, part = name.partition(" ")
-        if name in seen:
-            yield replace(one, superseded=True)
-            continue
-        if part and option in options:
-            seen.add(name)
-        yield one
+def _said_once(found: Sequence[Directive], table: DirectiveTable) -> list[Directive]:
+    """Of an option that is said again, and does not add to itself, all but the one that counts are superseded."""
+
+    def first_counts(option: Option) -> bool:
+        head, _, part = option.name.partition(" ")
+        return bool(part) and head in table.first
+
+    counting: dict[Option, int] = {}
+    for place, one in enumerate(found):
+        if one.option and not (one.option in counting and first_counts(one.option)):
+            counting[one.option] = place
+    return [
+        replace(one, superseded=True)
+        if one.option
+        and counting[one.option] != place
+        and (first_counts(one.option) or (table.last_counts and not one.option.adds))
+        else one
+        for place, one in enumerate(found)
+    ]
 
 
 def _joined(before: Any, value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, time
 from itertools import product
+from typing import Any
 
 
 def count(text: str) -> int:
@@ -60,6 +61,15 @@ def megabytes(*, bare: str, all_at_0: bool = False) -> Callable[[str], int]:
         return size
 
     return read
+
+
+def array(text: str) -> Mapping[str, Any]:
+    """`0-9`, `0-20:5,30`, `0-99%4` as the words `array` and, with a limit, `array_limit`."""
+    indices, percent, limit = text.partition("%")
+    span = r"[0-9]+(-[0-9]+(:[0-9]+)?)?"
+    if re.fullmatch(rf"{span}(,{span})*", indices) is None:
+        raise ValueError(f"must be indices such as 0-9, not {indices!r}")
+    return {"array": indices, **({"array_limit": count(limit)} if percent else {})}
 
 
 def variables(text: str) -> dict[str, str | None]:
