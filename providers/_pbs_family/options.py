@@ -257,7 +257,7 @@ def _shape(asked: Chunks, arrangement: str, whole_hosts: bool) -> dict[str, Any]
 COMMON: tuple[Option, ...] = (
     # ---- size
     means("-l ncpus", "_ncpus", count, instead=SHAPE),
-    means("-l mem", "memory", SIZE, instead="say --mem"),
+    means("-l mem", "memory", SIZE, instead="say --mem, which is for each node"),
     means("-l pmem", "memory_per_rank", SIZE, parameter="resources", for_parameter="pmem={}".format),
     dropped("-l nice", parameter="resources", for_parameter="nice={}".format),
     only_here("-l", parameter="resources"),

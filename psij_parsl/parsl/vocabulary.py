@@ -128,7 +128,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
         elif option and not option.instead and one.words and one.words.keys() <= {"queue", "project"}:
             arguments |= one.words
         elif "directives" in declared and (option is None or not option.way or (not option.instead and not one.way)):
-            arguments["directives"] = (*arguments.get("directives", ()), _long(one))
+            arguments["directives"] = (*arguments.get("directives", ()), one.joined)
         else:
             raise InvalidRequest(
                 f"scheduler_options says {one.said}, which a block cannot be asked for",
@@ -161,12 +161,6 @@ def _instead(platform: Platform, table: DirectiveTable, one: Directive) -> str:
         shown = f"`psij-run platform show {platform.name}` lists the parameters"
         way = _SHAPE if any(word.startswith("_") for word in asked) else shown
     return f"it {one.fault}; {way}" if one.fault else way
-
-
-def _long(one: Directive) -> str:
-    """The option in one word: the joined form."""
-    name = one.option.name if one.option and one.said.startswith(one.option.names) else one.said.partition(" ")[0]
-    return f"{name.partition('=')[0]}={one.value}" if one.value else name
 
 
 def _lines(table: DirectiveTable, text: Any) -> list[tuple[int, str]]:

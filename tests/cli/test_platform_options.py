@@ -110,3 +110,30 @@ def test_what_a_chunk_comes_to_is_told() -> None:
     told = json.loads(psij_here("platform", "options", "torque", "--script", script, "--json").stdout)
     (nodes,) = [row for row in told["options"] if row["option"].startswith("-l nodes")]
     assert {*nodes["means"].split(", ")} == {"num_nodes=1", "ranks_per_node=8", "gpus_per_node=2", "cpus_per_rank=1"}
+
+
+def test_what_is_told_to_be_said_here_is_taken(tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text(
+        "#!/bin/bash\n#SBATCH --signal=B:USR1@300 --mem-per-cpu=200M --mem=0 --array=0-9%3 --requeue\n"
+        "#SBATCH --hint=nomultithread --nice=-5 --qos=high -G 4 --mail-type=END,FAIL\n"
+    )
+    told = json.loads(psij_here("platform", "options", "slurm", "--script", str(script), "--json").stdout)
+    said = {row["option"]: row["say"] for row in told["options"]}
+    assert said == {
+        "--signal=B:USR1@300": "-X signal_before_end=USR1@300",
+        "--mem-per-cpu=200M": "-X directives=--mem-per-cpu=200M",
+        "--mem=0": "-X directives=--mem=0",
+        "--array=0-9%3": "",
+        "--requeue": "-X requeue=yes",
+        "--hint=nomultithread": "-X directives=--hint=nomultithread",
+        "--nice=-5": "-X directives=--nice=-5",
+        "--qos=high": "-X qos=high",
+        "-G 4": "-X directives=--gpus=4",
+        "--mail-type=END,FAIL": "-X mail_type=END,FAIL",
+    }
+    for option, text in said.items():
+        if text:
+            done = psij_here("render", "--platform", "slurm", *text.split(" ", 1), "--", "true")
+            line = option if option.startswith("--") else text.removeprefix("-X directives=")
+            assert f"#SBATCH {line}\n" in done.stdout, done.stderr

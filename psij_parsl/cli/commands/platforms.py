@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Error, InvalidRequest, PluginError
+from ...job import FLAGS
 from ...platforms.command_owners import ask, foreign
 from ...platforms.directives.option import Elsewhere
 from ...platforms.directives.words import PLACES, WORDS
@@ -25,6 +27,7 @@ from ..output import Column, Renderer
 if TYPE_CHECKING:
     from ...platforms.directives.reading import Directive, Reading
     from ...platforms.directives.table import DirectiveTable
+    from ...platforms.templates.parameters import Parameter
 
 _QUERY_S = 10.0  # seconds for a query that is not needed for the rest of the answer
 _IN_TEMPLATE = {
@@ -116,7 +119,6 @@ def can(platform: Platform) -> list[str]:
 
 
 def _show(out: Renderer, invocation: Invocation) -> int:
-    from ...job import FLAGS
     from ...platforms.templates.template import FIXED
 
     platform = find_platform(invocation.arguments[0])
@@ -181,8 +183,8 @@ def _options(out: Renderer, invocation: Invocation) -> int:
             {
                 "line": one.line,
                 "option": one.said,
-                "means": ", ".join(f"{word}={value}" for word, value in _meant(table, reading, one).items()),
-                "say": one.way.removeprefix("say "),
+                "means": ", ".join(f"{word}={value}" for word, value in _meant(reading, one).items()),
+                "say": _here(one, platform.template_class.params),
                 "elsewhere": _elsewhere(one, refused.get(id(one), "")),
             }
             for one in reading.directives
@@ -206,12 +208,31 @@ def _options(out: Renderer, invocation: Invocation) -> int:
     return 0
 
 
-def _meant(table: DirectiveTable, reading: Reading, one: Directive) -> Mapping[str, Any]:
-    """What a line's option asks; of words that the table has for its own use, what they come to here."""
-    if one.words and not any(word in WORDS for word in one.words) and " " not in one.value:
-        alone = table.reading([(0, one.said)]).words
-        return {word: value for word, value in alone.items() if reading.words.get(word) == value}
+def _meant(reading: Reading, one: Directive) -> Mapping[str, Any]:
+    """What a line's option asks; of words that the table has for its own use, what they come to in this script."""
+    if one.words and not one.fault and not any(word in WORDS for word in one.words):
+        return reading.derived
     return {word: value for word, value in one.words.items() if word in WORDS}
+
+
+def _here(one: Directive, declared: Mapping[str, Parameter]) -> str:
+    """How psij-run is told what a line's option says, with its value where a parameter takes that."""
+    option = one.option
+    if option is None or one.superseded:
+        return ""
+    if option.parameter and not option.instead:
+        with suppress(InvalidRequest, ValueError):
+            value = one.for_parameter()
+            declared[option.parameter].convert(value)
+            items = value if isinstance(value, tuple) else ("yes" if value is True else value,)
+            return f"-X {option.parameter}={','.join(map(str, items))}"
+    elif one.way and (option.instead or one.words.keys() <= FLAGS.keys()):
+        return one.way.removeprefix("say ")
+    if "directives" in declared:
+        with suppress(InvalidRequest):
+            declared["directives"].convert([one.joined])
+            return f"-X directives={one.joined}"
+    return ""
 
 
 def _elsewhere(one: Directive, refused: str) -> str:

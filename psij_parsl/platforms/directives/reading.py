@@ -70,6 +70,13 @@ class Directive:
             return ""
         return self.option.way
 
+    @property
+    def joined(self) -> str:
+        """The option in one word, by its clearest name: `--nodes=2`."""
+        known = self.option is not None and self.said.startswith(self.option.names)
+        name = self.option.name if self.option and known else self.said.partition(" ")[0]
+        return f"{name.partition('=')[0]}={self.value}" if self.value else name
+
     def for_parameter(self) -> Any:
         """The value for the parameter that stands for this option; True for a switch.
 
@@ -85,6 +92,12 @@ class Reading:
     directives: tuple[Directive, ...]
     words: Mapping[str, Any]
 
+    @property
+    def derived(self) -> Mapping[str, Any]:
+        """The words that no option sets by itself: what those for the table's own use come to."""
+        said = {word for one in self.directives for word in one.words}
+        return {word: value for word, value in self.words.items() if word not in said}
+
     def dropped(self) -> list[Directive]:
         """The options that would be left out on another manager."""
         return [one for one in self.directives if one.option and one.option.elsewhere is Elsewhere.DROPPED]
@@ -92,8 +105,6 @@ class Reading:
     def untranslatable(self, words: Iterable[str] = tuple(WORDS)) -> list[tuple[Directive, str]]:
         """The options that another manager, which has these words, cannot be asked for; each with the reason."""
         known, found = {*words}, []
-        said = {word for one in self.directives for word in one.words}
-        derived = self.words.keys() - said  # from words that the table has for its own use
         for one in self.directives:
             if one.superseded:
                 continue
@@ -106,7 +117,7 @@ class Reading:
             elif one.option.elsewhere is Elsewhere.TRANSLATED:
                 meant = {word for word in one.words if not word.startswith("_")}
                 if meant != one.words.keys():
-                    meant |= derived
+                    meant |= self.derived.keys()
                 if "after" in meant:
                     found.append((one, f"waits for jobs that {one.option.name} knows by their ids there"))
                 elif not one.option.sets or not known.issuperset(meant):
