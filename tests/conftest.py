@@ -11,6 +11,7 @@ from time import monotonic, sleep
 import pytest
 from hypothesis import HealthCheck, settings
 
+from psij_parsl.testing.tools import PATIENCE_S
 from tests import unseen
 from tests.clusters.managed import MANAGERS
 from tests.clusters.packages import ManagerUnavailable
@@ -87,7 +88,7 @@ def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 def comes_true() -> Callable[..., None]:
     """Wait for a condition, with a deadline."""
 
-    def wait(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
+    def wait(condition: Callable[[], object], seconds: float = PATIENCE_S, what: str = "") -> None:
         deadline = monotonic() + seconds
         while not condition():
             assert monotonic() < deadline, f"not within {seconds} s: {what or condition}"

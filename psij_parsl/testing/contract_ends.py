@@ -11,7 +11,7 @@ import pytest
 from .. import BatchSchedulerExecutor, EndReason, Job, JobState
 from ..errors import InvalidRequest, JobFailed, Rejected
 from .templates import sentinel_check
-from .tools import PATIENCE_S, shell
+from .tools import PATIENCE_S, comes_true, shell
 
 
 class Ends:
@@ -46,10 +46,16 @@ class Ends:
     def test_the_manager_sees_the_exit_code_too(self, executor: BatchSchedulerExecutor) -> None:
         job = executor.submit(shell("exit 4"))
         job.wait(PATIENCE_S)
-        answer = executor.scheduler.qstat(lambda seen: [job.native_id])
-        record = answer.of(job.native_id)
-        assert record is not None
-        assert record.status.exit_code == 4
+        codes: list[int | None] = []
+
+        def told() -> bool:
+            """Its books may be behind the exit file, by which we know of the end."""
+            record = executor.scheduler.qstat(lambda seen: [job.native_id]).of(job.native_id)
+            codes[:] = [record.status.exit_code] if record is not None and record.status.final else []
+            return bool(codes)
+
+        comes_true(told)
+        assert codes == [4]
 
     def test_a_missing_directory_is_a_launch_failure(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         status = executor.submit(Job(command=["true"], directory=tmp_path / "none")).wait(PATIENCE_S)

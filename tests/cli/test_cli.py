@@ -56,7 +56,7 @@ def test_a_job_that_has_ended_since_the_last_look_is_shown_once(
     command: str, comes_true: Callable[..., None]
 ) -> None:
     job = psij("submit", "--", "true").stdout.strip()
-    comes_true(lambda: "COMPLETED" in psij_here(command).stdout, seconds=30)
+    comes_true(lambda: "COMPLETED" in psij_here(command).stdout)
     assert job not in psij_here(command).stdout
     assert "is shown one more time" in " ".join(psij_here(command, "--help").stdout.split())
 

@@ -53,7 +53,7 @@ def test_nodes_that_are_alike_share_a_line(job: NodeResources) -> None:
 def test_show_as_json_has_every_id(job: NodeResources, comes_true: Callable[..., None]) -> None:
     held = job.assign(Resources(num_nodes=3, ranks_per_node=4))
     assert held is not None
-    waiter = threading.Thread(target=lambda: NodeResources.discover().wait_for(Resources(num_nodes=3), timeout=30))
+    waiter = threading.Thread(target=lambda: NodeResources.discover().wait_for(Resources(num_nodes=3), timeout=300))
     waiter.start()
     comes_true(lambda: len(job.holders()) == 2)
     data = json.loads(psij_here("resources", "show", "--json").stdout)

@@ -175,7 +175,7 @@ def test_sigterm_cancels_the_job() -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == b"up\n"
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=30)
+        running.communicate(timeout=300)
     assert running.returncode == 143
     assert json.loads(psij("list", "-a", "--json").stdout)[0]["state"] == "CANCELED"
 
@@ -232,7 +232,7 @@ def test_logs_follow_a_job_from_before_its_start_to_its_end() -> None:
     job = psij("submit", "--hold", "--", "sh", "-c", "echo one; sleep 0.2; echo two").stdout.strip()
     with subprocess.Popen([*COMMAND, "logs", "-f", job], stdout=subprocess.PIPE) as following:
         psij("release", job)
-        assert following.communicate(timeout=30)[0] == b"one\ntwo\n"
+        assert following.communicate(timeout=300)[0] == b"one\ntwo\n"
     assert following.returncode == 0
 
 
@@ -243,7 +243,7 @@ def test_logs_that_follow_a_job_which_never_starts_say_so() -> None:
     ) as following:
         sleep(1)  # it follows by now; where it does not yet, it finds the job cancelled, and says the same
         assert psij("cancel", job).returncode == 0
-        out, err = following.communicate(timeout=60)
+        out, err = following.communicate(timeout=300)
     assert (following.returncode, out, err) == (1, "", psij("logs", job).stderr)
     assert f"job {job} was cancelled before it wrote anything" in err
 

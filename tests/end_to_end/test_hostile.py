@@ -23,9 +23,8 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState, Submission
 from psij_parsl.errors import Error, InvalidRequest, Rejected
+from psij_parsl.testing.tools import PATIENCE_S
 from tests.clusters.slurm import SlurmCluster
-
-PATIENCE_S = 90.0
 
 VALUES: Mapping[str, str] = {
     "blank": "a b",

@@ -112,4 +112,4 @@ def test_a_campaign_without_harm_finds_nothing(tmp_path: Path, quick: None) -> N
     assert found.faults == []
     assert found.jobs == 3
     assert os.listdir(campaign.runs)
-    assert campaign.executor.submit(Job(command=["true"])).wait(60).state is JobState.COMPLETED
+    assert campaign.executor.submit(Job(command=["true"])).wait(300).state is JobState.COMPLETED

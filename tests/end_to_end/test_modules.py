@@ -82,7 +82,7 @@ def test_what_was_loaded_at_the_prompt_stays_loaded(
     init: Path, at_prompt: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = '. "$0" && module load one && env -0'
-    done = subprocess.run(["bash", "-c", text, str(init)], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(["bash", "-c", text, str(init)], capture_output=True, text=True, check=True, timeout=300)
     for pair in done.stdout.rstrip("\0").split("\0"):
         monkeypatch.setenv(*pair.split("=", 1))
     script = "tool-of-one; module list 2>&1 | grep -c one; module unload one; echo left=$LOADED_ONE"

@@ -43,7 +43,7 @@ files = [m.__file__ for m in list(sys.modules.values()) if (getattr(m, "__file__
 from psij_parsl import BatchSchedulerExecutor, Job
 with tempfile.TemporaryDirectory() as home:
     from pathlib import Path
-    said = BatchSchedulerExecutor("local", home=Path(home)).submit(Job(command=["echo", "it", "works"])).result(60)
+    said = BatchSchedulerExecutor("local", home=Path(home)).submit(Job(command=["echo", "it", "works"])).result(300)
 json.dump({
     "where": os.path.dirname(psij_parsl.__file__),
     "one": first is second is third,

@@ -10,10 +10,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobFailed, JobState, JobStatus, Submission
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.testing.tools import PATIENCE_S
 
 ComesTrue = Callable[..., None]
-PATIENCE_S = 60.0
-
 
 # ---- callbacks -----------------------------------------------------------------------------------------------
 

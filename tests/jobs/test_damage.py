@@ -114,7 +114,7 @@ def executor(home: Path) -> BatchSchedulerExecutor:
 def jobs(executor: BatchSchedulerExecutor) -> list[str]:
     """One that has ended, one that waits, and an array of which nothing is known yet."""
     done = executor.submit(Job(command=["echo", "here"]))
-    assert done.wait(60).state is JobState.COMPLETED
+    assert done.wait(300).state is JobState.COMPLETED
     held = executor.submit(Job(command=["true"], hold=True))
     array = executor.submit(Job(command=["true"], array=(0, 2), hold=True))
     return [done.id, held.id, array.id]

@@ -133,7 +133,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(home: Path, tmp_path: P
 def test_output_that_cannot_be_shown_again_is_one_sentence(home: Path, tmp_path: Path, kind: str) -> None:
     path = Path("/dev/null") if kind == "device" else tmp_path / "out"
     job = BatchSchedulerExecutor("local", poll_s=0.2).submit(Job(command=["true"], stdout=path))
-    assert job.wait(60).state is JobState.COMPLETED
+    assert job.wait(300).state is JobState.COMPLETED
     if kind != "device":
         path.unlink()
     if kind == "pipe":
@@ -156,7 +156,7 @@ def test_output_that_cannot_be_shown_again_is_one_sentence(home: Path, tmp_path:
 
 def test_logs_of_a_job_whose_folder_is_gone_says_so(home: Path) -> None:
     job = BatchSchedulerExecutor("local", poll_s=0.2).submit(Job(command=["true"]))
-    assert job.wait(60).state is JobState.COMPLETED
+    assert job.wait(300).state is JobState.COMPLETED
     (job.folder / "job.json").write_text("{")
     assert f"{job.folder}/job.json cannot be read" in psij("logs", job.id).stderr
     shutil.rmtree(job.folder)

@@ -347,7 +347,7 @@ def test_a_killed_writer_loses_only_what_it_had_not_finished(home: Path, comes_t
         first = writer.stdout.readline()
         time.sleep(random.uniform(0, 0.15))
         writer.send_signal(signal.SIGKILL)
-        rest, _ = writer.communicate(timeout=60)
+        rest, _ = writer.communicate(timeout=300)
         told |= dict(line.split() for line in (first + rest).splitlines() if len(line.split()) == 2)
     found = Journal(home).entries()
     assert {job_id: found[job_id].native for job_id in told} == told

@@ -271,7 +271,7 @@ def test_a_mover_that_is_killed_loses_and_doubles_nothing(home: Path) -> None:
         first = mover.stdout.readline()
         time.sleep(random.uniform(0, 0.2))
         mover.send_signal(signal.SIGKILL)
-        rest, _ = mover.communicate(timeout=60)
+        rest, _ = mover.communicate(timeout=300)
         told |= dict(line.split() for line in (first + rest).splitlines() if len(line.split()) == 2)
     found = [(entry.id, entry.native) for entry in Journal(home).entries().values()]
     assert len(found) == len(dict(found))
@@ -372,11 +372,11 @@ def test_list_shows_the_same_with_and_without_segments(home: Path) -> None:
 def test_a_job_comes_after_one_that_ended_long_ago(home: Path, small: None) -> None:
     executor = BatchSchedulerExecutor("local", poll_s=0.2)
     first = executor.submit(Job(command=["true"]))
-    assert first.wait(60).state is JobState.COMPLETED
+    assert first.wait(300).state is JobState.COMPLETED
     closed(executor.journal, 60)
     assert first.id in {name for segment in segments(home) for name in segment.ids()}
     second = executor.submit(Job(command=["true"], after=[f"afterok:{first.id}"]))
-    assert second.wait(60).state is JobState.COMPLETED
+    assert second.wait(300).state is JobState.COMPLETED
     assert executor.status([first.id])[0].state is JobState.COMPLETED
     with pytest.raises(InvalidRequest, match="could never start"):
         executor.submit(Job(command=["true"], after=[f"afternotok:{first.id}"]))

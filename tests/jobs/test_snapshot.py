@@ -108,7 +108,7 @@ print(QueueSnapshot(Path(sys.argv[1]), "slurm", "", 1000).read(ask).status("1").
 """
     argv = [sys.executable, "-c", code, str(home), str(tmp_path / "log")]
     crowd = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(8)]
-    assert [process.communicate(timeout=60)[0] for process in crowd] == ["R\n"] * 8
+    assert [process.communicate(timeout=300)[0] for process in crowd] == ["R\n"] * 8
     assert (tmp_path / "log").read_text() == "asked\n"
 
 
@@ -120,17 +120,17 @@ def test_while_one_refreshes_the_others_read_what_was_there(home: Path, manager:
 
     def slow(old: View) -> View:
         started.set()
-        go_on.wait(20)
+        go_on.wait(300)
         return View(asked=time.time(), rows={"7": pack(JobStatus(JobState.ACTIVE, "new"))})
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(lambda: snapshot(home, 0.01).read(slow))
-        assert started.wait(20)
+        assert started.wait(300)
         began = time.monotonic()
         seen = snapshot(home, 0.01).read(manager).status("7")
         assert time.monotonic() - began < 5
         go_on.set()
-        assert first.result(20).status("7") == JobStatus(JobState.ACTIVE, "new")
+        assert first.result(300).status("7") == JobStatus(JobState.ACTIVE, "new")
     assert seen == JobStatus(JobState.QUEUED, "old")
     assert manager.asked == 1
 

@@ -20,10 +20,11 @@ from psij_parsl.errors import JournalError
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.signals import fresh
 from psij_parsl.system.locks import hold_lock, holder, lock
+from psij_parsl.testing.tools import PATIENCE_S
 from tests.cli.helpers import COMMAND, psij
 from tests.clusters.slurm import SlurmCluster
 from tests.jobs.test_journal import add, in_small_disk, output, python
-from tests.providers.slurm.helpers import PATIENCE_S, Shims
+from tests.providers.slurm.helpers import Shims
 
 pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.slow]
 
@@ -97,7 +98,7 @@ def test_a_submit_says_for_whom_it_waits_and_heeds_the_first_interrupt(home: Pat
         assert "waiting for the lock" in said
         assert f"process {process.pid} of this host holds it and is stopped: `kill -CONT {process.pid}`" in said
         submit.send_signal(signal.SIGINT)
-        out, _ = submit.communicate(timeout=60)
+        out, _ = submit.communicate(timeout=300)
         assert submit.returncode == 130
         assert out == ""
     assert not Journal(home).entries()
@@ -125,7 +126,7 @@ def test_who_only_looks_is_answered_while_the_local_managers_lock_is_held_by_a_s
             assert asked.stderr
             assert f"kill -CONT {process.pid}" in asked.stderr.readline()
             asked.send_signal(signal.SIGINT)
-            assert asked.wait(20) == 130
+            assert asked.wait(300) == 130
             asked.communicate()
         assert journal.read_bytes() == before
         process.send_signal(signal.SIGKILL)
@@ -145,7 +146,7 @@ def test_a_submit_goes_on_when_the_holder_does(home: Path) -> None:
         assert submit.stderr
         assert "waiting for the lock" in submit.stderr.readline()
         process.kill()
-        out, _ = submit.communicate(timeout=60)
+        out, _ = submit.communicate(timeout=300)
         assert submit.returncode == 0
         assert out.strip() in Journal(home).entries()
 
@@ -167,7 +168,7 @@ with registered():
         assert process.stdout.readline() == "asked\n"
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=300)
     assert out == "had\n", errors
 
 

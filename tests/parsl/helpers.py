@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.cli.app import run as psij_run
-
-PATIENCE_S = 120.0  # on a busy machine; it costs nothing where all goes well
+from psij_parsl.testing.tools import PATIENCE_S
 
 #: Parsl leaves files and sockets to the garbage collector.
 PARSL_IS_UNTIDY = (

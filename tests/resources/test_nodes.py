@@ -247,7 +247,7 @@ def test_waiting_ends_when_there_is_room() -> None:
     held = nodes.assign(Resources(ranks_per_node=2))
     assert held is not None
     threading.Timer(0.1, held.free).start()
-    assert got(nodes.wait_for(Resources(ranks_per_node=2), timeout=60))[0].cpus == (0, 1)
+    assert got(nodes.wait_for(Resources(ranks_per_node=2), timeout=300))[0].cpus == (0, 1)
 
 
 def test_waiting_ends_at_its_deadline_and_leaves_no_trace() -> None:
@@ -273,7 +273,7 @@ def test_who_came_first_is_served_first(comes_true: ComesTrue) -> None:
     order: list[str] = []
 
     def wait(name: str, ranks: int) -> None:
-        assignment = nodes.wait_for(Resources(ranks_per_node=ranks), timeout=30)
+        assignment = nodes.wait_for(Resources(ranks_per_node=ranks), timeout=300)
         assert assignment is not None
         order.append(name)
         assignment.free()
@@ -298,7 +298,7 @@ def test_no_core_is_held_by_two_threads() -> None:
     def work(seed: int) -> None:
         for turn in range(60):
             request = Resources(ranks_per_node=1 + (seed + turn) % 3, num_nodes=1 + (seed * turn) % 2)
-            assignment = nodes.wait_for(request, timeout=30)
+            assignment = nodes.wait_for(request, timeout=300)
             if assignment is None:
                 faults.append("waited in vain")
                 return

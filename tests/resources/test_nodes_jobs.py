@@ -15,9 +15,9 @@ from psij_parsl.errors import Rejected, Unavailable
 from psij_parsl.platforms import registry
 from psij_parsl.resources import Allocation, Node, NodeResources
 from psij_parsl.system.commands import Output
+from psij_parsl.testing.tools import PATIENCE_S
 from tests.clusters.slurm import SlurmCluster
 
-PATIENCE_S = 60.0
 LOOK = """
 import json, sys
 from psij_parsl import Resources

@@ -296,7 +296,7 @@ def test_a_signal_that_comes_while_it_starts_is_handed_on_too(here: Path) -> Non
     (here / "rank").write_text("trap 'exit 0' USR1\nkill -USR1 $(<launch)\nwhile :; do sleep 0.05; done\n")
     slow = ["strace", "-D", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:delay_enter=500000"]
     words = [*slow, *LAUNCH, "--", "bash", "rank"]
-    done = subprocess.run(["bash", "-c", 'echo $$ >launch; exec "$@"', "-", *words], check=False, timeout=60)
+    done = subprocess.run(["bash", "-c", 'echo $$ >launch; exec "$@"', "-", *words], check=False, timeout=300)
     assert done.returncode == 0
 
 
@@ -310,10 +310,10 @@ from psij_parsl.resources import NodeResources
 job = Job(command=["sh", "-c", "echo rank $PSIJ_RANK"], stdout=Path("out"))
 resources = NodeResources.discover()
 with resources.assign(job) as nodes, MPIRun.for_site(launcher="fork")(job, nodes) as run:
-    assert run.wait(60) == 0
+    assert run.wait(300) == 0
 assert not any(node.cpus for node in resources.busy())
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
     assert (here / "out").read_text() == "rank 0\n"
 
 

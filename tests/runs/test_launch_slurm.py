@@ -134,7 +134,7 @@ def test_mpiexec_starts_its_daemons_by_steps_that_share_the_nodes(
     comes_true(lambda: len(list(tmp_path.glob("on.*"))) == 4, 60)
     done = job(*LAUNCH, "-N", "2", "-n", "4", "--launcher", launcher, "--", str(programs[launcher]))
     other.terminate()
-    other.communicate(timeout=60)
+    other.communicate(timeout=300)
     assert done.returncode == 0, done.stderr
     found = said(done.stdout)
     assert [line["host"] for line in found] == ["node01"] * 2 + ["node02"] * 2
@@ -202,7 +202,7 @@ def test_killed_runs_leave_no_step_and_no_process(
     assert len(srun) == 1
     for pid in {"command": [process.pid], "launcher": srun, "both": [process.pid, *srun], "rank": ranks[:1]}[victim]:
         os.kill(pid, 9)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == (-9 if victim in ("command", "both") else 137)
     comes_true(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks), 30, "the end of the ranks")
     comes_true(lambda: "psij-" not in slurm.run("squeue", "--steps", "--format=%i %j"), 30, "the end of the step")

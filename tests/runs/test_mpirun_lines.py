@@ -463,7 +463,7 @@ def test_open_mpis_refusal_to_run_as_root_is_explained(put: PutProgram, tmp_path
         job = Job(command=["/bin/sh"], ranks_per_node=2, job_mode=mode, stdout=tmp_path / "out")
         with launcher("openmpi")()(job) as run:
             with pytest.raises(LaunchError, match="Open MPI refuses to run as root.*say --launcher fork"):
-                run.wait(60)
+                run.wait(300)
             assert run.wait() == 125
         allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
         for method, environment, code in (
@@ -472,7 +472,7 @@ def test_open_mpis_refusal_to_run_as_root_is_explained(put: PutProgram, tmp_path
             (launcher("openmpi")(options=["--allow-run-as-root"]), {}, 1),
         ):
             with method(job.with_(environment=environment)) as run:
-                assert run.wait(60) == code
+                assert run.wait(300) == code
 
 
 def test_a_managers_method_is_taken_where_the_site_says_none(put: PutProgram) -> None:

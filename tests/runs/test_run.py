@@ -63,7 +63,7 @@ def test_both_streams_go_to_one_file_unless_they_are_kept_apart(tmp_path: Path) 
     job = shell("echo out; echo err >&2")
     for io in (RankIO(stdout=tmp_path / "both"), RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err")):
         with fork(job, io=io) as run:
-            assert run.wait(20) == 0
+            assert run.wait(300) == 0
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {"both": "out\nerr\n", "out": "out\n", "err": "err\n"}
 
@@ -71,7 +71,7 @@ def test_both_streams_go_to_one_file_unless_they_are_kept_apart(tmp_path: Path) 
 def test_files_are_replaced_or_added_to(tmp_path: Path) -> None:
     for append, expected in ((False, "new\n"), (False, "new\n"), (True, "new\nnew\n")):
         with fork(shell("echo new"), io=RankIO(stdout=tmp_path / "out", append=append)) as run:
-            run.wait(20)
+            run.wait(300)
         assert (tmp_path / "out").read_text() == expected
 
 
@@ -79,7 +79,7 @@ def test_a_job_says_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("words\n")
     job = shell("cat; echo err >&2", directory=tmp_path, stdin=Path("in"), stdout=Path("out"), stderr=Path("err"))
     with fork(job) as run:
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
     assert ((tmp_path / "out").read_text(), (tmp_path / "err").read_text()) == ("words\n", "err\n")
 
 
@@ -87,21 +87,21 @@ def test_input_is_the_first_ranks_alone_and_empty_by_default(tmp_path: Path, out
     (tmp_path / "in").write_text("words\n")
     for stdin, expected in ((tmp_path / "in", ["0 words", "1 ", "2 "]), (None, ["0 ", "1 ", "2 "])):
         with fork(shell('echo "$PSIJ_RANK $(cat)"', 3), io=RankIO(stdin=stdin, stdout=out.stdout)) as run:
-            assert run.wait(20) == 0
+            assert run.wait(300) == 0
         assert output(run) == expected
 
 
 def test_each_rank_has_files_of_its_own_and_their_tails_are_at_hand(tmp_path: Path) -> None:
     io = RankIO(stdout=tmp_path / "out.%r", stderr=tmp_path / "err.%r")
     with fork(shell('for i in 1 2 3; do echo "$PSIJ_RANK $i"; done; echo e >&2', 3), io=io) as run:
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
     assert [run.tail(2, rank=rank) for rank in range(3)] == [f"{rank} 2\n{rank} 3\n" for rank in range(3)]
     assert run.tail(stderr=True, rank=2) == "e\n"
 
 
 def test_lines_are_labelled_by_rank(out: RankIO) -> None:
     with fork(shell('echo "a  b"; echo err >&2', 2), io=RankIO(stdout=out.stdout, label=True)) as run:
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
     assert output(run) == ["[0] a  b", "[0] err", "[1] a  b", "[1] err"]
 
 
@@ -126,7 +126,7 @@ def test_labelled_lines_are_all_there_at_the_end_however_slowly_they_are_labelle
     (slow.parent / "sh").symlink_to(str(shutil.which(sh)))
     job = shell(script, environment={"PATH": f"{slow.parent}:{os.environ['PATH']}"})
     with fork(job, io=RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err", label=True)) as run:
-        assert run.wait(20) == code
+        assert run.wait(300) == code
         assert sorted((tmp_path / "out").read_text(errors="surrogateescape").splitlines()) == lines
         assert not left(run)
 
@@ -134,7 +134,7 @@ def test_labelled_lines_are_all_there_at_the_end_however_slowly_they_are_labelle
 def test_without_a_folder_for_temporary_files_lines_are_not_labelled_and_that_is_said(tmp_path: Path) -> None:
     job = shell("echo hi", environment={"TMPDIR": str(tmp_path / "none")})
     with fork(job, io=RankIO(stdout=tmp_path / "out", stderr=tmp_path / "err", label=True)) as run:
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
     assert (tmp_path / "out").read_text() == "hi\n"
     assert "its lines are not labelled: TMPDIR must be" in (tmp_path / "err").read_text()
 
@@ -144,7 +144,7 @@ def test_without_a_folder_for_temporary_files_lines_are_not_labelled_and_that_is
 def test_labelled_output_that_nobody_takes_is_no_success(script: str, code: int, job_mode: str) -> None:
     io = RankIO(stdout=Path("/dev/full"), label=True)
     with fork(shell(script, 2, job_mode=job_mode), io=io) as run:
-        assert run.wait(20) == code
+        assert run.wait(300) == code
 
 
 def test_the_tail_of_a_long_file_is_read_from_its_end(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_launcher_that_dies_itself_hides_no_failure_that_led_to_it(
         exit_codes=ExitCodesFile(codes),
     )
     with Run(command) as run:
-        assert run.wait(20) == code
+        assert run.wait(300) == code
     assert not codes.exists()
 
 
@@ -201,7 +201,7 @@ def test_the_environment_is_set_in_the_child_alone(out: RankIO, monkeypatch: pyt
     before = dict(os.environ)
     script = 'echo "$KEPT $GIVEN ${PMI_RANK-none} ${OMPI_COMM_WORLD_SIZE-none} $OMP_NUM_THREADS"'
     with fork(shell(script, environment={"GIVEN": "a $b"}, cpus_per_rank=3), io=out) as run:
-        run.wait(20)
+        run.wait(300)
     assert output(run) == ["here a $b none none 3"]
     assert dict(os.environ) == before
 
@@ -211,27 +211,27 @@ def test_a_job_may_inherit_nothing(out: RankIO, monkeypatch: pytest.MonkeyPatch)
     with fork(
         shell('echo "${KEPT-none} $GIVEN"', environment={"GIVEN": "x"}, inherit_environment=False), io=out
     ) as run:
-        run.wait(20)
+        run.wait(300)
     assert output(run) == ["none x"]
 
 
 def test_the_users_threads_are_the_users(out: RankIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     with fork(shell("echo $OMP_NUM_THREADS $MKL_NUM_THREADS", cpus_per_rank=3), io=out) as run:
-        run.wait(20)
+        run.wait(300)
     assert output(run) == ["7"]
 
 
 def test_a_run_is_a_session_of_its_own(out: RankIO) -> None:
     with fork(shell("ps -o sid= -p $$", 2), io=out) as run:
-        run.wait(20)
+        run.wait(300)
         assert {int(line) for line in output(run)} == {run.pid}
     assert run.pid != os.getsid(0)
 
 
 def test_setup_runs_before_the_command(out: RankIO) -> None:
     with fork(shell('echo "$LOADED"', 2, setup="export LOADED='a module'"), io=out) as run:
-        run.wait(20)
+        run.wait(300)
     assert output(run) == ["a module"] * 2
 
 
@@ -241,7 +241,7 @@ def test_ranks_have_the_cores_and_gpus_that_were_assigned(out: RankIO) -> None:
     script = 'echo "$PSIJ_RANK $(taskset -cp $$ | sed "s/.*: //") $CUDA_VISIBLE_DEVICES"'
     job = shell(script, len(cores), gpus_per_rank=1, environment={"CUDA_VISIBLE_DEVICES": "4,7"})
     with fork(job, nodes=(node,), io=out) as run:
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
     assert output(run) == [f"{at} {core} {gpu}" for at, (core, gpu) in enumerate(zip(node.cpus, "47", strict=False))]
 
 
@@ -250,7 +250,7 @@ def test_binding_can_be_left_to_the_user(out: RankIO) -> None:
     with fork(
         shell("nproc; echo ${CUDA_VISIBLE_DEVICES-unset} ${OMP_NUM_THREADS-unset}"), nodes=(node,), io=out, bind=False
     ) as run:
-        run.wait(20)
+        run.wait(300)
     assert output(run) == [str(len(os.sched_getaffinity(0))), "unset unset"]
 
 
@@ -294,7 +294,7 @@ def test_a_signal_reaches_the_ranks(number: int, ranks: int, out: RankIO, comes_
     with fork(shell(script, ranks), io=out) as run:
         comes_true(lambda: output(run).count("ready") == ranks)
         run.signal(number)
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
     assert output(run).count("got") == ranks
 
 
@@ -320,7 +320,7 @@ def test_a_rank_that_leaves_something_behind_leaves_nothing(out: RankIO) -> None
     """Not even in a session of its own, and deaf to TERM."""
     script = "setsid bash -c 'trap \"\" TERM; sleep 600' >/dev/null 2>&1 & echo started"
     with fork(shell(script), io=out) as run:
-        assert run.wait(20) == 0
+        assert run.wait(300) == 0
         assert left(run) == []
 
 
@@ -331,7 +331,7 @@ def test_a_run_started_in_a_thread_outlives_the_thread(out: RankIO, comes_true: 
         thread.start()
         thread.join()
         with run:
-            assert run.wait(20) == 3
+            assert run.wait(300) == 3
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_when_the_launcher_is_killed_no_rank_remains(ranks: int, out: RankIO, co
     with fork(shell("trap '' TERM HUP; echo ready; sleep 600", ranks), io=out) as run:
         comes_true(lambda: output(run).count("ready") == ranks)
         os.kill(run.pid, signal.SIGKILL)
-        assert run.wait(20) == 137
+        assert run.wait(300) == 137
         assert left(run) == []
 
 
@@ -372,7 +372,7 @@ def test_when_a_rank_is_killed_the_run_ends_with_its_signal(out: RankIO, comes_t
     with fork(shell("echo $$; exec sleep 600", 3), io=out) as run:
         comes_true(lambda: len(output(run)) == 3)
         os.kill(int(output(run)[1]), signal.SIGKILL)
-        assert run.wait(20) == 137
+        assert run.wait(300) == 137
         assert left(run) == []
 
 

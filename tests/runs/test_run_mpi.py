@@ -111,7 +111,7 @@ def test_each_rank_is_where_it_was_put(mpi: MPI, out: Path) -> None:
     gpus = tuple(str(number) for number in range(7, 7 + ranks))
     job = two_hosts([str(mpi.program)], gpus_per_rank=1, environment={"TEST_WORD": "it's a $word; so"})
     with mpi.run(job, nodes("node03", "node02", gpus=gpus), out) as started:
-        assert started.wait(60) == 0, out.read_text()
+        assert started.wait(300) == 0, out.read_text()
     found = said(out.read_text())
     assert [line["size"] for line in found] == [2 * ranks] * 2 * ranks
     assert [line["host"] for line in found] == ["node03"] * ranks + ["node02"] * ranks
@@ -127,7 +127,7 @@ def test_nodes_may_give_their_ranks_different_cores(mpi: MPI, out: Path) -> None
     first, last = CORES[0], CORES[-1]
     job = Job(command=[str(mpi.program)], num_nodes=2, job_mode="mpi")
     with mpi.run(job, (Node("node01", (last,)), Node("node02", (first,))), out) as started:
-        assert started.wait(60) == 0, out.read_text()
+        assert started.wait(300) == 0, out.read_text()
     assert [(line["host"], line["cores"]) for line in said(out.read_text())] == [
         ("node01", [last]),
         ("node02", [first]),
@@ -137,7 +137,7 @@ def test_nodes_may_give_their_ranks_different_cores(mpi: MPI, out: Path) -> None
 def test_a_rank_may_have_several_cores_and_as_many_threads(mpi: MPI, out: Path) -> None:
     job = Job(command=[str(mpi.program)], num_nodes=2, cpus_per_rank=len(CORES), job_mode="mpi")
     with mpi.run(job, nodes("node01", "node02"), out) as started:
-        assert started.wait(60) == 0, out.read_text()
+        assert started.wait(300) == 0, out.read_text()
     assert [(line["cores"], line["OMP_NUM_THREADS"]) for line in said(out.read_text())] == [
         (CORES, str(len(CORES)))
     ] * 2
@@ -159,7 +159,7 @@ def test_a_python_program_is_placed_just_so(
     words = {"MPI4PY_MPIABI": name, "LD_LIBRARY_PATH": str(folder)}
     job = two_hosts([str(python), str(PROGRAMS / "ranks.py"), "0.6"], environment=words)
     with mpi.run(job, nodes("node01", "node02"), out) as started:
-        assert started.wait(60) == 0, out.read_text()
+        assert started.wait(300) == 0, out.read_text()
     found = said(out.read_text())
     assert [(line["host"], line["cores"]) for line in found] == [
         (host, [core]) for host in ("node01", "node02") for core in reversed(CORES)
@@ -176,7 +176,7 @@ def test_a_python_program_of_another_mpi_is_told_that_it_is_alone(
     words = {"MPI4PY_MPIABI": "mpich", "LD_LIBRARY_PATH": str(folder)}
     job = Job(command=[str(python), str(PROGRAMS / "ranks.py"), "0.6"], ranks_per_node=2, environment=words)
     with mpis["openmpi"].run(job, nodes("node01"), out) as started:
-        started.wait(60)
+        started.wait(300)
     assert [line["size"] for line in said(out.read_text())] == [1, 1]
     assert (
         "has loaded MPICH, which this launch does not serve: each of the 2 ranks is a run of one" in out.read_text()
@@ -202,11 +202,11 @@ def test_input_labels_and_files_of_each_rank(mpi: MPI, tmp_path: Path) -> None:
     job = Job(command=["sh", "-c", 'echo "$PSIJ_RANK $(cat)"'], num_nodes=2, job_mode="mpi")
     io = RankIO(stdin=tmp_path / "in", stdout=tmp_path / "out", label=True)
     with mpi.run(job, nodes("node01", "node02"), tmp_path, io=io) as started:
-        assert started.wait(60) == 0
+        assert started.wait(300) == 0
     lines = [line for line in (tmp_path / "out").read_text().splitlines() if line[1:2].isdigit()]
     assert sorted(lines) == ["[0] 0 words", "[1] 1 "]  # beside them Open MPI 5 sometimes has words of its own
     with mpi.run(job, nodes("node01", "node02"), tmp_path, io=RankIO(stdout=tmp_path / "rank.%r")) as started:
-        assert started.wait(60) == 0
+        assert started.wait(300) == 0
     assert [started.tail(rank=rank) for rank in (0, 1)] == ["0 \n", "1 \n"]
 
 
@@ -219,7 +219,7 @@ def test_one_ranks_failure_ends_the_run_with_its_code(mpi: MPI, script: str, cod
         command=["sh", "-c", f"if [ $PSIJ_RANK = 1 ]; then {script}; fi; exec sleep 600"], num_nodes=2, job_mode="mpi"
     )
     with mpi.run(job, nodes("node01", "node02"), out) as started:
-        assert started.wait(60) == code, out.read_text()
+        assert started.wait(300) == code, out.read_text()
 
 
 def test_in_serial_mode_one_copys_failure_leaves_the_others_running(mpi: MPI, out: Path) -> None:
@@ -227,7 +227,7 @@ def test_in_serial_mode_one_copys_failure_leaves_the_others_running(mpi: MPI, ou
         script = f"if [ $PSIJ_RANK = 1 ]; then {failure}; fi; sleep 0.5; echo survived"
         job = Job(command=["sh", "-c", script], num_nodes=2, job_mode="serial")
         with mpi.run(job, nodes("node01", "node02"), out) as started:
-            assert started.wait(60) == code, out.read_text()
+            assert started.wait(300) == code, out.read_text()
         assert out.read_text().count("survived") == 1
 
 
@@ -254,7 +254,7 @@ def test_killed_launchers_and_ranks_leave_nothing(mpi: MPI, out: Path, comes_tru
             comes_true(lambda: len(pids(out)) >= chance.choice([0, 0, 1, 2 * len(CORES)]), 30)
             victims = pids(out) if turn % 3 == 2 and pids(out) else [started.pid]
             os.kill(chance.choice(victims), signal.SIGKILL)
-            code = started.wait(60)
+            code = started.wait(300)
             assert code == 137 or (code and victims != [started.pid]), (code, out.read_text())
             assert remaining(started) == []
 
@@ -269,7 +269,7 @@ def test_ranks_on_other_hosts_end_by_the_launchers_own_means(
     with mpi.run(job, nodes("node01", "node02"), out) as started:
         comes_true(lambda: len(pids(out)) == 2 * len(CORES), 30)
         os.kill(started.pid, signal.SIGKILL)
-        assert started.wait(60) == 137
+        assert started.wait(300) == 137
         comes_true(lambda: not list(sighted(started.command.mark, started.pid)), 30)
 
 
@@ -286,7 +286,7 @@ def test_usr1_reaches_every_rank(mpi: MPI, out: Path, comes_true: Until) -> None
     with mpi.run(two_hosts(["bash", "-c", script]), nodes("node01", "node02"), out) as started:
         comes_true(lambda: len(pids(out)) == 2 * len(CORES), 30)
         started.signal(signal.SIGUSR1)
-        assert started.wait(60) == 0, out.read_text()
+        assert started.wait(300) == 0, out.read_text()
     assert out.read_text().count("got") == 2 * len(CORES)
 
 
@@ -317,7 +317,7 @@ def test_ranks_on_every_node_have_the_callers_path_and_libraries(
     job = Job(command=command, num_nodes=2, job_mode=mode)
     err = tmp_path / "err"
     with mpi.method(job, nodes("node02", "node03"), io=RankIO(stdout=out, stderr=err), environ=environ) as started:
-        assert started.wait(60) == 0, (out.read_text(), err.read_text())
+        assert started.wait(300) == 0, (out.read_text(), err.read_text())
     told = {line.split("|")[0]: line.split("|")[1:] for line in out.read_text().splitlines()}
     assert told.keys() == {"node02", "node03"}
     for name, (path, found) in told.items():

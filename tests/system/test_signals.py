@@ -38,7 +38,7 @@ class Child:
         return self.process.stdout.readline()
 
     def end(self) -> tuple[int, str]:
-        out, errors = self.process.communicate(timeout=60)
+        out, errors = self.process.communicate(timeout=300)
         assert "Traceback" not in errors, errors
         return self.process.returncode, out
 
@@ -85,7 +85,7 @@ def test_a_last_word_that_fails_does_not_keep_the_process() -> None:
     child.send(signal.SIGINT)
     assert child.line() == "asked\n"
     child.send(signal.SIGINT)
-    child.process.communicate(timeout=60)
+    child.process.communicate(timeout=300)
     assert child.process.returncode == -signal.SIGINT
 
 

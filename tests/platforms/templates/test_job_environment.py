@@ -224,7 +224,7 @@ def test_a_term_for_the_script_alone_can_be_handed_on_to_the_command(tmp_path: P
     )
     comes_true((tmp_path / "ready").exists)
     process.terminate()
-    assert process.wait(30) == 143
+    assert process.wait(300) == 143
     end = ExitFile.read(script.parent, "7")
     assert end is not None
     assert (end.code, end.stage) == (143, "command")

@@ -60,7 +60,7 @@ def template(body: str, *names: str, **classes: Any) -> Any:
 
 
 def run(script: str) -> bytes:
-    done = subprocess.run(["bash"], input=script.encode(), capture_output=True, check=True, timeout=60)
+    done = subprocess.run(["bash"], input=script.encode(), capture_output=True, check=True, timeout=300)
     assert done.stderr == b""
     return done.stdout
 

@@ -19,12 +19,13 @@ import pytest
 from psij_parsl.job import DEPENDENCY_KINDS
 from psij_parsl.providers.local.manager import main
 from psij_parsl.providers.local.records import AFTER, parse_row
+from psij_parsl.testing.tools import PATIENCE_S
 
 FOLDER = Path(__file__).resolve().parents[3] / "providers" / "local"
 OVER = {"DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"}
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -432,7 +433,7 @@ def test_a_start_that_nobody_took_up_is_repeated(local: Manager) -> None:
 def test_a_supervisor_that_comes_too_late_leaves(local: Manager) -> None:
     job = local.submit("echo ran >> ran", "--hold")
     words = [sys.executable, "-I", "-S", str(FOLDER / "__main__.py"), "--psij-local-supervisor", job, "x"]
-    assert subprocess.run(words, env=local.environ, check=False, timeout=60).returncode == 0
+    assert subprocess.run(words, env=local.environ, check=False, timeout=300).returncode == 0
     assert local.state(job) == "HELD"
     assert not local.read("ran")
 

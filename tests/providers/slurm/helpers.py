@@ -9,17 +9,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from psij_parsl import BatchSchedulerExecutor, Job
+from psij_parsl import BatchSchedulerExecutor
 from tests.clusters.slurm import installed_version
-
-PATIENCE_S = 60.0
-
-
-def shell(text: str, **fields: Any) -> Job:
-    """A job that is a line of bash."""
-    return Job(command=["bash", "-c", text], **fields)
 
 
 class Shims:

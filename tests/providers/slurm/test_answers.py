@@ -12,8 +12,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from psij_parsl.errors import InvalidRequest, Unavailable
+from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.clusters.slurm import SlurmCluster
-from tests.providers.slurm.helpers import PATIENCE_S, Shims, finish, impatient, program, ran, shell
+from tests.providers.slurm.helpers import Shims, finish, impatient, program, ran
 
 pytestmark = [pytest.mark.every_slurm, pytest.mark.slow]
 

@@ -14,8 +14,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.jobs.snapshot import CAPACITY
+from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.clusters.slurm import SlurmCluster
-from tests.providers.slurm.helpers import PATIENCE_S, Shims, crowd, finish, shell
+from tests.providers.slurm.helpers import Shims, crowd, finish
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,10 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
 from psij_parsl.errors import JobFailed, Rejected
 from psij_parsl.providers.slurm.scheduler import SlurmScheduler
+from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.cli.helpers import psij
 from tests.clusters.slurm import SlurmCluster, installed_version
-from tests.providers.slurm.helpers import PATIENCE_S, Shims, finish, impatient, program, ran, shell
+from tests.providers.slurm.helpers import Shims, finish, impatient, program, ran
 
 pytestmark = [pytest.mark.every_slurm, pytest.mark.slow]
 
@@ -112,12 +113,12 @@ def test_a_job_in_a_closed_partition_stays_queued_and_says_why(executor: BatchSc
 IN_HIDDEN = """
 executor = BatchSchedulerExecutor("slurm", poll_s=0.4, grace_s=1.0)
 job = executor.submit(Job(command=["sleep", "6"], queue="small", directory="/"))
-job.wait(60)
+job.wait(300)
 held = executor.submit(Job(command=["true"], queue="small", directory="/", hold=True))
 time.sleep(1.0)
 told = executor.status([held.id], urgent=True)[0]
 executor.cancel([held.id])
-print(json.dumps([job.status().state.name, told.held, held.wait(60).state.name]))
+print(json.dumps([job.status().state.name, told.held, held.wait(300).state.name]))
 """
 
 

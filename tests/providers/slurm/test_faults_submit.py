@@ -13,18 +13,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
 from psij_parsl.jobs.record import JobRecord
+from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.clusters.slurm import SlurmCluster
-from tests.providers.slurm.helpers import (
-    PATIENCE_S,
-    Shims,
-    finish,
-    impatient,
-    jobs_in_slurm,
-    program,
-    ran,
-    settled,
-    shell,
-)
+from tests.providers.slurm.helpers import Shims, finish, impatient, jobs_in_slurm, program, ran, settled
 
 pytestmark = pytest.mark.slow
 

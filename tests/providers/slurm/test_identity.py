@@ -15,9 +15,10 @@ from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStat
 from psij_parsl.errors import InvalidRequest, Rejected, UnknownJob
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.providers.slurm.provider import SlurmProvider
+from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.cli.helpers import psij
 from tests.clusters.slurm import SlurmCluster
-from tests.providers.slurm.helpers import PATIENCE_S, Shims, jobs_in_slurm, ran, shell
+from tests.providers.slurm.helpers import Shims, jobs_in_slurm, ran
 
 pytestmark = pytest.mark.slow
 

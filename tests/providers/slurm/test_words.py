@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
+from psij_parsl.testing.tools import PATIENCE_S, shell
 from tests.clusters.slurm import SlurmCluster
-from tests.providers.slurm.helpers import PATIENCE_S, shell
 
 ODD = [
     "with blank",
