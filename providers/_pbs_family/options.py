@@ -209,7 +209,7 @@ def _queue(text: str) -> str:
 
 def settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """Chunks become nodes where each is on a host of its own; else their ranks alone are known."""
-    settled = {name: value for name, value in words.items() if not name.startswith("_")}
+    settled = dict(words)
     if words.get("join"):
         said = settled.pop("stderr", None)
         if words.get("_into_stderr"):

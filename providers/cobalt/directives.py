@@ -72,11 +72,9 @@ def _mode(text: str) -> Iterator[tuple[str, str]]:
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """The prefix of the output files counts where they have no names of their own."""
-    settled = {name: value for name, value in words.items() if not name.startswith("_")}
-    if "_prefix" in words:
-        named = {"stdout": f"{words['_prefix']}.output", "stderr": f"{words['_prefix']}.error"}
-        settled = {**named, **settled}
-    return settled
+    if "_prefix" not in words:
+        return words
+    return {"stdout": f"{words['_prefix']}.output", "stderr": f"{words['_prefix']}.error", **words}
 
 
 TABLE = DirectiveTable(

@@ -250,7 +250,7 @@ def _urgency(text: str) -> Iterator[tuple[str, str]]:
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """Nodes without slots are whole nodes."""
-    settled = {name: value for name, value in words.items() if not name.startswith("_")}
+    settled = dict(words)
     if "num_nodes" in words and "ranks" not in words:
         settled["exclusive"] = True
     if words.get("_held") is False:

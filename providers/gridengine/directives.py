@@ -184,7 +184,7 @@ def _idle(name: str, values: str, why: str, instead: str) -> Option:
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """Of slots ranks and cores are made where they are on one host; a slot is a core, and memory is asked for each."""
-    settled = {name: value for name, value in words.items() if not name.startswith("_")}
+    settled = dict(words)
     settled |= _size(words)
     if words.get("_soft_s") is not None:
         settled |= _signal(words)

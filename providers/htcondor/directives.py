@@ -167,7 +167,7 @@ def _with_environment(
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """A job is one process on one host. How many cores are for each of its ranks, a description does not say."""
-    settled = {name: value for name, value in words.items() if not name.startswith("_")}
+    settled = dict(words)
     if not settled.get("gpus_per_node"):
         settled.pop("gpus_per_node", None)
     settled = _with_environment(settled, words.get("_getenv"), words.get("_variables", []))

@@ -159,7 +159,7 @@ def _signal(text: str) -> str:
 
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
-    settled = {name: value for name, value in words.items() if not name.startswith("_")} | shape(words)
+    settled = {**words, **shape(words)}
     for name in {"stdin", "stdout", "stderr"} & settled.keys():
         settled[name] = _of_element(settled[name], "array" in words)
     if {"stdout", "stderr"} & settled.keys():

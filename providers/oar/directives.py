@@ -203,7 +203,7 @@ def _array(text: str) -> str:
 
 
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
-    settled = {name: value for name, value in words.items() if not name.startswith("_")}
+    settled = dict(words)
     shapes = words.get("_shapes", ({},))
     if len(shapes) > 1:
         raise NoEquivalent("is one of several sizes, of which OAR chooses", "_shapes")

@@ -28,8 +28,8 @@ class DirectiveTable:
     - `parts` are options whose value has parts with names, `-l walltime=…,mem=…`, with a function that gives each
       part's name and value. A part is looked up as "OPTION NAME", and as the option itself if it has no row. A value
       may begin with the name, where it is written so: `span[ptile=4]`.
-    - `settle` makes our words of the words of all options. Words for its own use begin with `_`. It raises
-      `NoEquivalent` with a word whose options have no equivalent.
+    - `settle` makes our words of the words of all options. Words for its own use begin with `_`, and are left out of what
+      it gives. It raises `NoEquivalent` with a word whose options have no equivalent.
     - `last` are options that count as if they stood below all others, wherever they do.
     - `first` are options with parts, of which one that is said again counts no more.
     - `one_dash`: names of several letters have one dash, too (`-pe`). `joined`: a value may follow a name of one letter
@@ -246,7 +246,8 @@ def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
                 for name, value in one.words.items():
                     words[name] = _joined(words.get(name), value)
         try:
-            return Reading(tuple(found), table.settle(words))
+            settled = table.settle(words)
+            return Reading(tuple(found), {name: value for name, value in settled.items() if not name.startswith("_")})
         except NoEquivalent as error:
             if not any(error.word in one.words for one in found if not one.fault):
                 raise
