@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate
 from psij_parsl.platforms.templates.validators import list_of, matching, non_negative_int, one_of, str2bool, word
@@ -43,11 +42,7 @@ def _can_only_be_said_so(said: Sequence[Directive], option: Option) -> bool:
         return False
     if not option.parameter:
         return not said[0].way
-    try:
-        SlurmTemplate.params[option.parameter].convert(said[0].for_parameter())
-    except (InvalidRequest, ValueError):
-        return True
-    return False
+    return said[0].taken_by(SlurmTemplate.params) is None
 
 
 class SlurmTemplate(JobTemplate):

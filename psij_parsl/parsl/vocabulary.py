@@ -116,7 +116,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
     An option sets the parameter that the platform's table has for it, or queue or project. One that has neither is
     carried as it is where the platform has the parameter `directives`. Raises `InvalidRequest` for any other.
     """
-    table: DirectiveTable = platform.part("directives")
+    table = platform.directive_table
     declared = platform.template_class.params
     arguments: dict[str, Any] = {}
     for one in table.reading(_lines(table, text)).directives:
@@ -127,7 +127,7 @@ def scheduler_options(platform: Platform, text: Any) -> dict[str, Any]:
             add(arguments, option.parameter, value)
         elif option and not option.instead and one.words and one.words.keys() <= {"queue", "project"}:
             arguments |= one.words
-        elif "directives" in declared and (option is None or not option.way or (not option.instead and not one.way)):
+        elif "directives" in declared and not one.way and not (option and option.instead):
             arguments["directives"] = (*arguments.get("directives", ()), one.joined)
         else:
             raise InvalidRequest(
@@ -142,13 +142,12 @@ def _for_parameter(declared: Mapping[str, Parameter], one: Directive) -> Any:
     option = one.option
     if option is None or (option.arguments and not option.optional and not one.value):
         return None
+    if "directives" in declared and not option.instead:
+        return one.taken_by(declared)
     try:
-        value = one.for_parameter()
-        if "directives" in declared and not option.instead:
-            declared[option.parameter].convert(value)
-    except (InvalidRequest, ValueError):
+        return one.for_parameter()
+    except ValueError:
         return None
-    return value
 
 
 def _instead(platform: Platform, table: DirectiveTable, one: Directive) -> str:

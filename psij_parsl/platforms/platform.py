@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Error, PluginError
 
 if TYPE_CHECKING:
+    from .directives.table import DirectiveTable
     from .scheduler import Scheduler
     from .templates.template import JobTemplate
 
@@ -84,6 +85,11 @@ class Platform:
     def template_class(self) -> type[JobTemplate]:
         template: type[JobTemplate] = self.part("template")
         return template
+
+    @property
+    def directive_table(self) -> DirectiveTable:
+        table: DirectiveTable = self.part("directives")
+        return table
 
 
 def _message(error: BaseException) -> str:

@@ -130,7 +130,7 @@ class Site:
         wrong = {name: _flag(name) for name in self.forbidden if asked.get(name)}
         passed = {name: value for name, value in asked.get("parameters", {}).items() if value}
         if passed and (described := platform(self.platform)).directives:
-            options = described.part("directives").passed_on(passed)
+            options = described.directive_table.passed_on(passed)
             options |= {one: said for word, said in options.items() for one in _GPUS if word in _GPUS}
             wrong |= {name: options[name] for name in self.forbidden if name in options and name not in wrong}
         if wrong:

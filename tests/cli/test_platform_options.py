@@ -85,7 +85,7 @@ def test_the_pages_list_of_flags_says_what_the_tables_say() -> None:
             match = re.fullmatch(r"`(-[^`]*)`", text)
             if not match or ours.startswith("$"):
                 continue
-            table = platform(name).part("directives")
+            table = platform(name).directive_table
             (one,) = table.reading([(1, match[1])]).directives
             parameter = re.match(r"-X (\w+)=", ours)
             if parameter:

@@ -85,8 +85,7 @@ class OptionLines:
 
     @property
     def table(self) -> DirectiveTable:
-        table: DirectiveTable = registered(self.platform).part("directives")
-        return table
+        return registered(self.platform).directive_table
 
     def read(self, name: str, text: str) -> Reading:
         """What a file of this name asks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -167,45 +167,60 @@ def _options(out: Renderer, invocation: Invocation) -> int:
             f"the {platform.name} platform reads no option lines in scripts",
             hint=f"`psij-run platform show {platform.name}` lists what a job can ask it for",
         )
-    table: DirectiveTable = platform.part("directives")
+    table = platform.directive_table
     record: dict[str, Any] = {"command": table.command, "lines": table.written}
+    columns: Sequence[Column] = _OPTIONS
     if "script" in invocation.texts:
         script = invocation.texts["script"]
+        columns = (Column("line", "LINE"), *_OPTIONS)
         text = read_script(script)
         reading = table.read(text)
-        if late := table.unread(text):
-            lines = f"line {late[0]} stands" if len(late) == 1 else f"lines {', '.join(map(str, late))} stand"
-            out.note(f"{script}: {lines} where {table.command} reads no options")
-        elif not reading.directives:
-            out.note(f"{script} has no option lines of {table.command}; they begin with {table.written}")
-        refused = {id(one): reason for one, reason in reading.untranslatable()}
-        rows = [
-            {
-                "line": one.line,
-                "option": one.said,
-                "means": ", ".join(f"{word}={value}" for word, value in _meant(reading, one).items()),
-                "say": _here(one, platform.template_class.params),
-                "elsewhere": _elsewhere(one, refused.get(id(one), "")),
-            }
-            for one in reading.directives
-        ]
-        record |= {"words": reading.words, "options": rows}
+        _note_lines(out, table, script, reading, table.unread(text))
+        record |= {"words": reading.words, "options": _of_script(reading, platform.template_class.params)}
     else:
-        rows = [
-            {
-                "option": ", ".join(option.names),
-                "means": ", ".join(word for word in option.sets if word in WORDS),
-                "say": option.way.removeprefix("say "),
-                "elsewhere": option.elsewhere.value,
-            }
-            for option in table.options
-        ]
-        record["options"] = rows
+        record["options"] = _of_table(table)
     if out.json:
         out.record(record, ())
     else:
-        out.table(_OPTIONS if "script" not in invocation.texts else (Column("line", "LINE"), *_OPTIONS), rows)
+        out.table(columns, record["options"])
     return 0
+
+
+def _of_table(table: DirectiveTable) -> list[dict[str, Any]]:
+    """Each option of the submit command."""
+    return [
+        {
+            "option": ", ".join(option.names),
+            "means": ", ".join(word for word in option.sets if word in WORDS),
+            "say": option.way.removeprefix("say "),
+            "elsewhere": option.elsewhere.value,
+        }
+        for option in table.options
+    ]
+
+
+def _of_script(reading: Reading, declared: Mapping[str, Parameter]) -> list[dict[str, Any]]:
+    """Each option that a script says."""
+    refused = {id(one): reason for one, reason in reading.untranslatable()}
+    return [
+        {
+            "line": one.line,
+            "option": one.said,
+            "means": ", ".join(f"{word}={value}" for word, value in _meant(reading, one).items()),
+            "say": _here(one, declared),
+            "elsewhere": _elsewhere(one, refused.get(id(one), "")),
+        }
+        for one in reading.directives
+    ]
+
+
+def _note_lines(out: Renderer, table: DirectiveTable, script: str, reading: Reading, late: Sequence[int]) -> None:
+    """Note lines of a script that count for nothing, and that it has none."""
+    if late:
+        lines = f"line {late[0]} stands" if len(late) == 1 else f"lines {', '.join(map(str, late))} stand"
+        out.note(f"{script}: {lines} where {table.command} reads no options")
+    elif not reading.directives:
+        out.note(f"{script} has no option lines of {table.command}; they begin with {table.written}")
 
 
 def _meant(reading: Reading, one: Directive) -> Mapping[str, Any]:
@@ -221,9 +236,7 @@ def _here(one: Directive, declared: Mapping[str, Parameter]) -> str:
     if option is None or one.superseded:
         return ""
     if option.parameter and not option.instead:
-        with suppress(InvalidRequest, ValueError):
-            value = one.for_parameter()
-            declared[option.parameter].convert(value)
+        if (value := one.taken_by(declared)) is not None:
             items = value if isinstance(value, tuple) else ("yes" if value is True else value,)
             return f"-X {option.parameter}={','.join(map(str, items))}"
     elif one.way and (option.instead or one.words.keys() <= FLAGS.keys()):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ...errors import InvalidRequest
 from .option import Elsewhere, Option
 from .words import WORDS
+
+if TYPE_CHECKING:
+    from ..templates.parameters import Parameter
 
 # ---- which lines of a script are option lines ----------------------------------------------------------------------
 
@@ -83,6 +87,16 @@ class Directive:
         Raises `ValueError` for one that the parameter cannot have.
         """
         return self.option.for_parameter(self.value) if self.option and self.value else True
+
+    def taken_by(self, declared: Mapping[str, Parameter]) -> Any:
+        """The value for the parameter that stands for this option; None where that, as declared, does not take it."""
+        try:
+            value = self.for_parameter()
+            if self.option is not None:
+                declared[self.option.parameter].convert(value)
+        except (InvalidRequest, ValueError):
+            return None
+        return value
 
 
 @dataclass(frozen=True)
