@@ -9,8 +9,18 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.reading import Lines, before_first_command
+from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.platforms.directives.option import (
+    NO_TERMINAL,
+    Option,
+    dropped,
+    means,
+    needless,
+    only_here,
+    refused,
+    switch,
+)
+from psij_parsl.platforms.directives.reading import Lines, before_first_command, joined_lines
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, megabytes, minutes, moment
 from psij_parsl.platforms.directives.words import NoEquivalent
@@ -19,7 +29,6 @@ from psij_parsl.platforms.tools import without_host
 SIZE = megabytes(bare="B")
 PREFIX = r"#PBS(?=\s|$)"
 _TIME = minutes(bare=1, pair=(60, 1))
-NO_TERMINAL = "a job has no terminal"
 SHAPE = "say -N, -n and -c"
 
 
@@ -48,18 +57,7 @@ _WIDE: Mapping[str, str] = {"_ncpus": "ncpus", "_mpiprocs": "mpiprocs", "_ngpus"
 
 def option_lines(lines: Lines) -> Lines:
     """Those before the first command; an option line that ends in a backslash goes on in the next line."""
-    return before_first_command(_joined(lines))
-
-
-def _joined(lines: Lines) -> Iterator[tuple[int, str]]:
-    begun: tuple[int, str] | None = None
-    for number, line in lines:
-        first, text = (begun[0], begun[1] + re.sub(rf"^{PREFIX}", "", line)) if begun else (number, line)
-        begun = (first, text.rstrip()[:-1]) if re.match(rf"{PREFIX}.*\\\s*$", text) else None
-        if not begun:
-            yield first, text
-    if begun:
-        yield begun
+    return before_first_command(joined_lines(lines, rf"({PREFIX}.*)\\\s*", PREFIX))
 
 
 def split(line: str) -> list[str]:
@@ -150,7 +148,7 @@ def dependencies(kinds: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
-AFTER: Mapping[str, str] = {kind: kind for kind in ("after", "afterok", "afterany", "afternotok")}
+AFTER: Mapping[str, str] = {kind: kind for kind in DEPENDENCY_KINDS}
 """The kinds of dependencies that all of them have, and we."""
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
+from psij_parsl.platforms.directives.option import NO_TERMINAL, dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.reading import Lines
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, minutes
@@ -14,7 +14,6 @@ from psij_parsl.platforms.directives.words import NoEquivalent
 
 _ASK = "ask qsub itself"
 _ANSWER = "psij-run reads what qsub prints"
-_NO_TERMINAL = "a job has no terminal"
 _ID = r"\$(?:jobid|COBALT_JOBID|\{jobid\})"
 _FILE = file_name({_ID: "{id}"})
 _CLOCK = minutes(bare=60, pair=(3600, 60))
@@ -125,7 +124,7 @@ TABLE = DirectiveTable(
         refused("--mode", "qsub takes no other mode than script from a script; say -N, --ntasks-per-node and -c"),
         needless("-d --debug", _ANSWER),
         needless("-v --verbose", _ANSWER),
-        refused("-I --interactive", _NO_TERMINAL, arguments=0),
+        refused("-I --interactive", NO_TERMINAL, arguments=0),
         refused("--help", _ASK, arguments=0),
         refused("--version", _ASK, arguments=0),
     ),

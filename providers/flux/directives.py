@@ -14,7 +14,8 @@ from math import ceil
 from signal import Signals
 from typing import Any
 
-from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
+from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.platforms.directives.option import WAITS, dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.reading import Lines, OptionLines, WrongLine
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name
@@ -22,7 +23,6 @@ from psij_parsl.platforms.directives.words import NoEquivalent
 
 _ASK = "ask flux batch itself"
 _ANSWER = "psij-run reads what flux batch prints"
-_WAIT = "`psij-run run` and `psij-run wait` wait for a job's end"
 
 # ---- the lines -----------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ def _output(text: str) -> str:
 
 def _after(text: str) -> tuple[str, ...]:
     kind, _, job_id = text.partition(":")
-    if kind not in ("after", "afterok", "afterany", "afternotok"):
+    if kind not in DEPENDENCY_KINDS:
         raise NoEquivalent(f"has the dependency {kind}, which other managers do not have")
     if not re.fullmatch(r"[\w.ƒ]+", job_id):
         raise ValueError(f"must be {kind}:ID, not {text!r}")
@@ -329,11 +329,11 @@ TABLE = DirectiveTable(
         needless("-u --unbuffered", "output files are written as the job goes on"),
         needless("--quiet", _ANSWER),
         needless("-v --verbose", _ANSWER),
-        needless("--wait", _WAIT),
-        needless("--wait-event", _WAIT, arguments=1),
-        needless("--watch", _WAIT),
-        needless("--progress", _WAIT),
-        needless("--jps", _WAIT),
+        needless("--wait", WAITS),
+        needless("--wait-event", WAITS, arguments=1),
+        needless("--watch", WAITS),
+        needless("--progress", WAITS),
+        needless("--jps", WAITS),
         needless("--log", _ANSWER, arguments=1),
         needless("--log-stderr", _ANSWER, arguments=1),
         refused("--cc", "say --array"),

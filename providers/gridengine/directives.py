@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from psij_parsl.platforms.directives.option import (
+    WAITS,
     Elsewhere,
     Option,
     dropped,
@@ -29,7 +30,6 @@ from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host
 
 _ASK = "ask qsub itself"
-_WAITS = "`psij-run run` and `psij-run wait` wait for a job's end"
 _MEMORY = ("-l mf -l mem_free", "-l vf -l virtual_free", "-l mfree -l m_mem_free", "-l h_vmem", "-l h_rss")
 _SITES_MEMORY = ("-l mem", "-l memory")
 _GPUS = ("-l gpu", "-l gpus", "-l ngpu", "-l ngpus", "-l GPU")
@@ -334,7 +334,7 @@ TABLE = DirectiveTable(
         _idle("-b", "n no", "runs a program in place of the script", "the job says what runs"),
         _idle("-shell", "y yes", "runs a program without a shell", "the job says what runs"),
         _idle("-w", "e w n", "submits nothing", "`psij-run render` shows what is submitted"),
-        needless("-sync", _WAITS, arguments=1),
+        needless("-sync", WAITS, arguments=1),
         needless("-terse", "psij-run reads what qsub prints"),
         refused("-verify", "`psij-run render` shows what is submitted", arguments=0),
         refused("-C", "option lines begin with #$"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 
-from psij_parsl.platforms.directives import NoEquivalent, WrongLine, count
+from psij_parsl.platforms.directives import Lines, NoEquivalent, OptionLines, WrongLine, count
 
 PREFIX = "#HTCONDOR "
 _QUEUE = re.compile(
@@ -25,10 +25,8 @@ _PLACE = {"process": "{index}", "procid": "{index}"}
 ONE_JOB = ("", {"cluster": "{id}", "clusterid": "{id}", "process": "0", "procid": "0"})
 HAS_MACRO = "has a macro, of which only HTCondor knows the value"
 
-Lines = Iterable[tuple[int, str]]
 
-
-def in_script(lines: Lines) -> Iterator[tuple[int, str | WrongLine]]:
+def in_script(lines: Lines) -> OptionLines:
     """Those up to the first empty one, where the scheduler looks for a script's description."""
     block = [*takewhile(lambda numbered: numbered[1], lines)]
     commands = [(number, line.removeprefix(PREFIX)) for number, line in block if line.startswith(PREFIX)]
@@ -38,7 +36,7 @@ def in_script(lines: Lines) -> Iterator[tuple[int, str | WrongLine]]:
         yield number, command if isinstance(command, WrongLine) else line
 
 
-def in_file(lines: Lines, known: Callable[[str], bool]) -> Iterator[tuple[int, str | WrongLine]]:
+def in_file(lines: Lines, known: Callable[[str], bool]) -> OptionLines:
     """Those of a description without prefix, with the values of its macros; none of a script, which begins with `#!`.
 
     A macro is any name whose value is used as `$(name)`; the line of one that is no command, as `known` says, is none.
@@ -86,7 +84,7 @@ def _after_queue(line: str) -> str | None:
     return match[2] if match and match[1].lower() == "queue" else None
 
 
-def _to_the_last_queue(lines: Lines) -> Iterator[tuple[int, str | WrongLine]]:
+def _to_the_last_queue(lines: Lines) -> OptionLines:
     numbered = [*lines]
     last = max((number for number, line in numbered if _after_queue(line) is not None), default=None)
     for number, line in numbered:

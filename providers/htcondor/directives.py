@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from psij_parsl.platforms.directives import (
+    NO_TERMINAL,
     DirectiveTable,
+    Lines,
     NoEquivalent,
     Option,
-    WrongLine,
+    OptionLines,
     count,
     dropped,
     means,
@@ -192,7 +194,7 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
 # ---- lines, and attributes ----------------------------------------------------------------------------------------
 
 
-def _without_prefix(lines: Iterable[tuple[int, str]]) -> Iterable[tuple[int, str | WrongLine]]:
+def _without_prefix(lines: Lines) -> OptionLines:
     return in_file(lines, lambda name: TABLE.reading([(0, f"{name} = 1")]).directives[0].option is not None)
 
 
@@ -302,7 +304,7 @@ TABLE = DirectiveTable(
         needless("skip_filechecks", "psij-run looks at a job's files itself", arguments=1),
         refused("executable shell", _COMMAND),
         refused("arguments arguments2", _COMMAND),
-        refused("interactive_executable interactive_args", "a job has no terminal"),
+        refused("interactive_executable interactive_args", NO_TERMINAL),
         refused("container_image docker_image", "the command itself can start a container"),
         refused("core_size coresize", "a line in --setup can set limits, with ulimit"),
         # ---- what a job can do without elsewhere

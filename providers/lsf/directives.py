@@ -9,8 +9,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from psij_parsl.platforms.directives.option import Option, dropped, means, needless, only_here, refused, switch
-from psij_parsl.platforms.directives.reading import Lines
+from psij_parsl.platforms.directives.option import (
+    NO_TERMINAL,
+    WAITS,
+    Option,
+    dropped,
+    means,
+    needless,
+    only_here,
+    refused,
+    switch,
+)
+from psij_parsl.platforms.directives.reading import Lines, joined_lines
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, next_time
 from psij_parsl.platforms.directives.words import NoEquivalent
@@ -28,11 +38,11 @@ from .requirements import (
     span,
     usage,
 )
+from .template import CONDITIONS
 
-_NO_TERMINAL = "a job has no terminal"
 _ASK = "ask bsub itself"
 _ONE_SCRIPT = "a job's options stand in its script"
-_KINDS: Mapping[str, str] = {"done": "afterok", "ended": "afterany", "exit": "afternotok", "started": "after"}
+_KINDS: Mapping[str, str] = {theirs: ours for ours, theirs in CONDITIONS.items()}
 _ID = r"\d+(?:\[\d+\])?"
 _CONDITION = re.compile(rf"(?:({'|'.join(_KINDS)})\s*\(\s*({_ID})\s*\)|({_ID}))")
 _INDICES = re.compile(r"\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*")
@@ -44,14 +54,7 @@ _FILE = file_name({"%J": "{id}", "%I": "{index}"})
 
 def _whole_script(lines: Lines) -> Iterator[tuple[int, str]]:
     """All lines; one with options that ends with a backslash goes on in the next one."""
-    begun: tuple[int, str] | None = None
-    for number, line in lines:
-        first, text = (begun[0], begun[1] + line) if begun else (number, line)
-        begun = (first, text[:-1]) if re.match(r"\s*#BSUB\b.*\\$", text) else None
-        if not begun:
-            yield first, text
-    if begun:
-        yield begun
+    return joined_lines(lines, r"(\s*#BSUB\b.*)\\")
 
 
 def _split(line: str) -> list[str]:
@@ -320,17 +323,17 @@ TABLE = DirectiveTable(
         only_here("-stage"),
         only_here("-step_cgroup"),
         # ---- of bsub itself
-        needless("-K", "`psij-run run` and `psij-run wait` wait for a job's end"),
+        needless("-K", WAITS),
         needless("-Zs", "psij-run gives bsub the script itself"),
-        refused("-I", _NO_TERMINAL, arguments=0),
-        refused("-Ip", _NO_TERMINAL, arguments=0),
-        refused("-Is", _NO_TERMINAL, arguments=0),
-        refused("-IS", _NO_TERMINAL, arguments=0),
-        refused("-ISp", _NO_TERMINAL, arguments=0),
-        refused("-ISs", _NO_TERMINAL, arguments=0),
-        refused("-IX", _NO_TERMINAL, arguments=0),
-        refused("-XF", _NO_TERMINAL, arguments=0),
-        refused("-tty", _NO_TERMINAL, arguments=0),
+        refused("-I", NO_TERMINAL, arguments=0),
+        refused("-Ip", NO_TERMINAL, arguments=0),
+        refused("-Is", NO_TERMINAL, arguments=0),
+        refused("-IS", NO_TERMINAL, arguments=0),
+        refused("-ISp", NO_TERMINAL, arguments=0),
+        refused("-ISs", NO_TERMINAL, arguments=0),
+        refused("-IX", NO_TERMINAL, arguments=0),
+        refused("-XF", NO_TERMINAL, arguments=0),
+        refused("-tty", NO_TERMINAL, arguments=0),
         refused("-pack", _ONE_SCRIPT),
         refused("-json", _ONE_SCRIPT),
         refused("-jsdl", _ONE_SCRIPT),

@@ -23,7 +23,8 @@ _EXPRESSION = re.compile(r"[\w.:=<>!&|()\[\]*+,/@% -]+", re.ASCII)
 _PLAIN = re.compile(r"[\w.:=+,/@%-]+", re.ASCII)
 _REQUIREMENT = r"[a-z]+\[[\w.:=<>!&|()*+,/ -]+\](:\d+)?"
 _GPU_OPTIONS = r"[a-z_]+=[\w,./!-]+(:[a-z_]+=[\w,./!-]+)*"
-_CONDITIONS: Mapping[str, str] = {"afterok": "done", "afterany": "ended", "afternotok": "exit", "after": "started"}
+#: The kinds of dependencies: ours -> LSF's.
+CONDITIONS: Mapping[str, str] = {"afterok": "done", "afterany": "ended", "afternotok": "exit", "after": "started"}
 _SECTION = matching(_REQUIREMENT, "a section such as select[type==any]")
 
 
@@ -159,4 +160,4 @@ def condition(after: str) -> str:
             f"after={job_id!r} is refused: it must be the id of a job of LSF, such as 123 or 123[4]",
             hint="several dependencies are given one by one",
         )
-    return f"{_CONDITIONS[kind or 'afterok']}({job_id})"
+    return f"{CONDITIONS[kind or 'afterok']}({job_id})"

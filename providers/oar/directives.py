@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from psij_parsl.platforms.directives import (
+    NO_TERMINAL,
     DirectiveTable,
+    Lines,
     NoEquivalent,
+    OptionLines,
     WrongLine,
     count,
     dropped,
@@ -29,7 +32,6 @@ from psij_parsl.platforms.directives import (
 )
 
 _ANSWER = "psij-run reads the id that oarsub prints"
-_NO_TERMINAL = "a job has no terminal"
 _ASK = "ask oarsub itself"
 _TIME = minutes(bare=3600, pair=(3600, 60))
 _FILE = file_name({"%jobid%": "{id}", "%jobname%": "{name}"})
@@ -52,40 +54,36 @@ _TYPES = {
 _WRITTEN = re.compile(r"#OAR\s+(.*)")
 #: What oarsub takes on its command line alone.
 _TYPED = frozenset(
-    (
-        *(
-            "--after",
-            "-r",
-            "--reservation",
-            "-S",
-            "--scanscript",
-            "-v",
-            "-X",
-            "--xml",
-            "-Y",
-            "--yaml",
-            "-J",
-            "--json",
-        ),
-        *(
-            "-D",
-            "--dumper",
-            "-I",
-            "--interactive",
-            "-C",
-            "--connect",
-            "--resubmit",
-            "-h",
-            "--help",
-            "-V",
-            "--version",
-        ),
+    [
+        "--after",
+        "-r",
+        "--reservation",
+        "-S",
+        "--scanscript",
+        "-v",
+        "-X",
+        "--xml",
+        "-Y",
+        "--yaml",
+        "-J",
+        "--json",
+        "-D",
+        "--dumper",
+        "-I",
+        "--interactive",
+        "-C",
+        "--connect",
+        "--resubmit",
+        "-h",
+        "--help",
+        "-V",
+        "--version",
         "--import-job-key-inline",
-    )
+    ]
 )
 
 
-def in_script(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str | WrongLine]]:
+def in_script(lines: Lines) -> OptionLines:
     """The lines that oarsub looks at; what it does not take there is wrong, such as `=` after a name."""
     for number, line in lines:
         if number == 1:
@@ -257,8 +255,8 @@ TABLE = DirectiveTable(
         needless("-Y --yaml", _ANSWER),
         needless("-J --json", _ANSWER),
         needless("-D --dumper", _ANSWER),
-        refused("-I --interactive", _NO_TERMINAL, arguments=0),
-        refused("-C --connect", _NO_TERMINAL, optional=True),
+        refused("-I --interactive", NO_TERMINAL, arguments=0),
+        refused("-C --connect", NO_TERMINAL, optional=True),
         refused("--resubmit", "submit the script again"),
         refused("-h --help", _ASK, arguments=0),
         refused("-V --version", _ASK, arguments=0),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from psij_parsl.platforms.directives.option import means, needless, only_here, refused
+from psij_parsl.platforms.directives.option import NO_TERMINAL, WAITS, means, needless, only_here, refused
 from psij_parsl.platforms.directives.values import array, count
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.providers._pbs_family.options import (
     AFTER,
-    NO_TERMINAL,
     SHAPE,
     SIZE,
     Chunks,
@@ -84,7 +83,7 @@ TABLE = table(
     only_here("-W sandbox"),
     only_here("-W run_count"),
     only_here("-W release_nodes_on_stageout"),
-    refused("-W block", "`psij-run run` and `psij-run wait` wait for a job's end"),
+    refused("-W block", WAITS),
     needless("-R", "output files stay until `psij-run clean`", arguments=1),
     refused("-G", NO_TERMINAL, arguments=0),
     needless("-f", "psij-run waits for qsub's answer"),

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from typing import Any
 
-from psij_parsl.platforms.directives.option import dropped, means, needless, only_here, refused, switch
+from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.platforms.directives.option import WAITS, dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import array, count, file_name, megabytes, minutes, variables
 from psij_parsl.platforms.directives.words import NoEquivalent
@@ -82,7 +83,7 @@ def _after(text: str) -> tuple[str, ...]:
     found = []
     for part in filter(None, text.split(",")):
         kind, *ids = part.split(":")
-        if kind not in ("after", "afterok", "afterany", "afternotok"):
+        if kind not in DEPENDENCY_KINDS:
             raise NoEquivalent(f"has the dependency {kind}, which other managers do not have")
         if not ids:
             raise ValueError(f"must name a job after {kind}:")
@@ -330,7 +331,7 @@ TABLE = DirectiveTable(
         needless("--parsable", _ANSWER),
         needless("-Q --quiet", _ANSWER),
         needless("-v --verbose", _ANSWER),
-        needless("-W --wait", "`psij-run run` and `psij-run wait` wait for a job's end"),
+        needless("-W --wait", WAITS),
         refused("--test-only", "`psij-run render` shows what would be submitted", arguments=0),
         refused("--wrap", _JOB),
         refused("--uid", "it would be another's job"),

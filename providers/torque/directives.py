@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from psij_parsl.platforms.directives.option import means, needless, only_here, refused, switch
+from psij_parsl.platforms.directives.option import NO_TERMINAL, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.values import array, count
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.providers._pbs_family.options import AFTER, SHAPE, dependencies, file, nodes, table, wall_time
@@ -102,6 +102,6 @@ TABLE = table(
     needless("-b", "a submission that was not answered is looked for, and made again", arguments=1),
     needless("-i", "a submission that was not answered is looked for"),
     refused("-P", "it would be another's job"),
-    refused("-x", "a job has no terminal", arguments=0),
+    refused("-x", NO_TERMINAL, arguments=0),
     settle=_settle,
 )

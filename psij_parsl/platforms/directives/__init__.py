@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from ...system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from .option import NO_TERMINAL as NO_TERMINAL
+    from .option import WAITS as WAITS
     from .option import Elsewhere as Elsewhere
     from .option import Option as Option
     from .option import dropped as dropped
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
     from .option import refused as refused
     from .option import switch as switch
     from .reading import Directive as Directive
+    from .reading import Lines as Lines
+    from .reading import OptionLines as OptionLines
     from .reading import Reading as Reading
     from .reading import WrongLine as WrongLine
     from .reading import all_lines as all_lines
     from .reading import before_first_command as before_first_command
+    from .reading import joined_lines as joined_lines
     from .table import DirectiveTable as DirectiveTable
     from .values import array as array
     from .values import count as count
@@ -48,11 +53,15 @@ _WHERE = {
     "Directive": ".reading",
     "DirectiveTable": ".table",
     "Elsewhere": ".option",
+    "Lines": ".reading",
+    "NO_TERMINAL": ".option",
     "NoEquivalent": ".words",
     "Option": ".option",
+    "OptionLines": ".reading",
     "PLACEHOLDERS": ".words",
     "PLACES": ".words",
     "Reading": ".reading",
+    "WAITS": ".option",
     "WORDS": ".words",
     "WrongLine": ".reading",
     "all_lines": ".reading",
@@ -61,6 +70,7 @@ _WHERE = {
     "count": ".values",
     "dropped": ".option",
     "file_name": ".values",
+    "joined_lines": ".reading",
     "means": ".option",
     "megabytes": ".values",
     "minutes": ".values",

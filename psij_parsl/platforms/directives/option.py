@@ -9,6 +9,10 @@ from typing import Any
 
 from ...job import FLAGS
 
+# What `instead` says in several tables.
+NO_TERMINAL = "a job has no terminal"
+WAITS = "`psij-run run` and `psij-run wait` wait for a job's end"
+
 
 class Elsewhere(Enum):
     """What becomes of an option on another manager."""

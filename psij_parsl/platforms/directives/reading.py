@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,23 @@ def before_first_command(lines: Lines) -> Lines:
 def all_lines(lines: Lines) -> Lines:
     """All of them."""
     return lines
+
+
+def joined_lines(lines: Lines, goes_on: str, prefix: str = "") -> Iterator[tuple[int, str]]:
+    """The lines, those joined that go on in the next one, which has the number of the first.
+
+    The pattern `goes_on` is that of such a line, its group 1 what counts of it; a line that goes on another one counts
+    without `prefix`, a pattern too.
+    """
+    begun: tuple[int, str] | None = None
+    for number, line in lines:
+        first, text = (begun[0], begun[1] + re.sub(f"^{prefix}", "", line)) if begun else (number, line)
+        match = re.fullmatch(goes_on, text)
+        begun = (first, match[1]) if match else None
+        if not begun:
+            yield first, text
+    if begun:
+        yield begun
 
 
 # ---- what they ask --------------------------------------------------------------------------------------------------
