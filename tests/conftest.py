@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from psij_parsl.testing.tools import PATIENCE_S
+from psij_parsl.testing import tools
 from tests import unseen
 from tests.clusters.managed import MANAGERS
 from tests.clusters.packages import ManagerUnavailable
@@ -85,16 +85,9 @@ def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 
 
 @pytest.fixture
-def comes_true() -> Callable[..., None]:
+def comes_true() -> Callable[..., Any]:
     """Wait for a condition, with a deadline."""
-
-    def wait(condition: Callable[[], object], seconds: float = PATIENCE_S, what: str = "") -> None:
-        deadline = monotonic() + seconds
-        while not condition():
-            assert monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-            sleep(0.05)
-
-    return wait
+    return tools.comes_true
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from .. import BatchSchedulerExecutor, EndReason, Job, JobState
+from .. import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
 from ..errors import InvalidRequest, JobFailed, Rejected
 from .templates import sentinel_check
 from .tools import PATIENCE_S, comes_true, shell
@@ -46,16 +46,13 @@ class Ends:
     def test_the_manager_sees_the_exit_code_too(self, executor: BatchSchedulerExecutor) -> None:
         job = executor.submit(shell("exit 4"))
         job.wait(PATIENCE_S)
-        codes: list[int | None] = []
 
-        def told() -> bool:
+        def ended() -> JobStatus | None:
             """Its books may be behind the exit file, by which we know of the end."""
             record = executor.scheduler.qstat(lambda seen: [job.native_id]).of(job.native_id)
-            codes[:] = [record.status.exit_code] if record is not None and record.status.final else []
-            return bool(codes)
+            return record.status if record is not None and record.status.final else None
 
-        comes_true(told)
-        assert codes == [4]
+        assert comes_true(ended).exit_code == 4
 
     def test_a_missing_directory_is_a_launch_failure(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         status = executor.submit(Job(command=["true"], directory=tmp_path / "none")).wait(PATIENCE_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,13 @@ def ended(submission: Submission) -> JobState:
     return status.state
 
 
-def comes_true(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
-    """Wait for a condition, with a deadline."""
+def comes_true(condition: Callable[[], Any], seconds: float = PATIENCE_S, what: str = "") -> Any:
+    """The first true answer of a condition, or an AssertionError when time is up; `what` says what was waited for."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
         time.sleep(0.05)
+    return answer
 
 
 def needs(executor: BatchSchedulerExecutor, *fields: str) -> None:

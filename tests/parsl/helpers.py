@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.cli.app import run as psij_run
-from psij_parsl.testing.tools import PATIENCE_S
+from psij_parsl.testing.tools import PATIENCE_S, comes_true
 
 #: Parsl leaves files and sockets to the garbage collector.
 PARSL_IS_UNTIDY = (
@@ -72,11 +71,11 @@ def scales_out_and_in(provider: Any, run_dir: Path, tasks: int) -> None:
     with loaded(config(provider, run_dir, max_idletime=0.5)) as kernel:
         app = parsl.python_app(by_value(text)["stay"])
         waiting = [app(str(run_dir / "go"), number) for number in range(tasks)]
-        until(lambda: len(kernel.executors["htex"].connected_managers()) == 3, what="three blocks")
+        comes_true(lambda: len(kernel.executors["htex"].connected_managers()) == 3, what="three blocks")
         assert len(provider.blocks.live()) == 3
         (run_dir / "go").touch()
         assert [task.result(PATIENCE_S) for task in waiting] == [*range(tasks)]
-        until(lambda: all_ended(provider), what="no block")
+        comes_true(lambda: all_ended(provider), what="no block")
         assert {one.state.name for one in provider.status(list(provider.blocks.records))} == {"CANCELLED"}
         assert len(provider.blocks.records) == 3
 
@@ -125,15 +124,6 @@ def loaded(made: Any) -> Iterator[Any]:
         gc.collect()
 
 
-def until(condition: Callable[[], Any], seconds: float = PATIENCE_S, what: str = "") -> Any:
-    """The first true answer, or an AssertionError when time is up."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.1)
-    return answer
-
-
 def blocks(folder: Path) -> list[Path]:
     """The blocks' folders of a run directory."""
     return sorted(path.parent for path in folder.glob("*/submit_scripts/*/script.sh"))
@@ -141,7 +131,7 @@ def blocks(folder: Path) -> list[Path]:
 
 def ended(provider: Any, job_id: str, seconds: float = PATIENCE_S) -> Any:
     """Parsl's status of a block at its end."""
-    return until(lambda: (one := provider.status([job_id])[0]).terminal and one, seconds, f"the end of {job_id}")
+    return comes_true(lambda: (one := provider.status([job_id])[0]).terminal and one, seconds, f"the end of {job_id}")
 
 
 def all_ended(provider: Any) -> bool:
@@ -244,7 +234,7 @@ def orphans_are_cancelled(start: Callable[..., Any], capsys: pytest.CaptureFixtu
 
     (folder, process), (other, _) = (start(name, _BY_HAND.format(provider=provider)) for name in ("killed", "alive"))
     ours, theirs = (
-        until(lambda f=f: (f / "first").exists() and (f / "first").read_text(), what="a first task")
+        comes_true(lambda f=f: (f / "first").exists() and (f / "first").read_text(), what="a first task")
         for f in (folder, other)
     )
     process.kill()
@@ -253,7 +243,7 @@ def orphans_are_cancelled(start: Callable[..., Any], capsys: pytest.CaptureFixtu
     assert "its workflow is gone" in rows[ours]
     assert "its workflow is gone" not in rows[theirs]
     assert [row["id"] for row in told("cancel", "--orphans")] == [ours]
-    until(lambda: {row["state"] for row in told("status", ours)} == {"CANCELED"})
+    comes_true(lambda: {row["state"] for row in told("status", ours)} == {"CANCELED"})
     assert told("cancel", "--orphans") == []
     assert [row["state"] for row in told("status", theirs)] == ["ACTIVE"]
     (other / "stop").touch()

@@ -13,8 +13,9 @@ import pytest
 from psij_parsl.errors import InvalidRequest, PluginError
 from psij_parsl.job import Resources
 from psij_parsl.runs.registry import launcher as find
+from psij_parsl.testing.tools import comes_true
 from tests.clusters.slurm import SlurmCluster
-from tests.parsl.helpers import ON_SLURM, PARSL_IS_UNTIDY, ended, until
+from tests.parsl.helpers import ON_SLURM, PARSL_IS_UNTIDY, ended
 
 pytestmark = [*PARSL_IS_UNTIDY]
 
@@ -227,7 +228,7 @@ def test_our_launchers_work_with_parsls_slurm_provider(slurm: SlurmCluster, tmp_
     provider = SlurmProvider(launcher=SrunLauncher(), nodes_per_block=2, exclusive=False, walltime="00:01:00")
     provider.script_dir = str(tmp_path)
     provider.submit("hostname; echo $((1 + 1))", 1)  # it would say COMPLETED before accounting knows the job (B3)
-    told = until(lambda: [p for p in tmp_path.glob("*.stdout") if p.read_text().count("\n") == 4])
+    told = comes_true(lambda: [p for p in tmp_path.glob("*.stdout") if p.read_text().count("\n") == 4])
     assert sorted(told[0].read_text().split()) == ["2", "2", "node01", "node02"]
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from psij_parsl.jobs.journal import Journal
+from psij_parsl.testing.tools import PATIENCE_S, comes_true
 from tests.parsl.helpers import (
     PARSL_IS_UNTIDY,
-    PATIENCE_S,
     all_ended,
     apps,
     blocks,
@@ -23,7 +23,6 @@ from tests.parsl.helpers import (
     loaded,
     orphans_are_cancelled,
     scales_out_and_in,
-    until,
     workflows,
 )
 
@@ -50,7 +49,7 @@ def test_a_thousand_tasks_and_everything_in_a_run_directory_with_blanks(
         assert [entry.name for entry in open_] == ["parsl.htex.block-0"]
     assert [path.name for path in blocks(tmp_path / "run dir")] == [open_[0].id]
     assert os.listdir(tmp_path / "cwd") == []
-    until(lambda: all_ended(provider))
+    comes_true(lambda: all_ended(provider))
 
 
 def test_it_scales_out_to_several_blocks_and_in_again(tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_block_at_its_wall_times_end_is_a_timeout_and_the_next_one_goes_on(tmp
         (job_id,) = provider.blocks.records
         executor = provider.blocks.executor
         executor.scheduler.run(["psij-local", "extend", executor.journal.get(job_id).native, "1"])  # seconds
-        until(lambda: provider.status([job_id])[0].terminal)
+        comes_true(lambda: provider.status([job_id])[0].terminal)
         status = provider.status([job_id])[0]
         assert status.state.name == "TIMEOUT"
         assert "wall time" in status.message
@@ -145,15 +144,15 @@ def test_a_killed_workflow_with_our_configuration_takes_everything_along(start: 
         "made = psij_parsl.site('laptop').parsl_config(watchdog_s=2, workers_per_node=1, run_dir=str(folder / 'r'))"
     )
     folder, process = start("ours", make)
-    job_id = until(lambda: (folder / "first").exists() and (folder / "first").read_text())
+    job_id = comes_true(lambda: (folder / "first").exists() and (folder / "first").read_text())
     assert interchanges(folder)
     process.kill()
     process.wait()
-    until(lambda: not interchanges(folder), what="the interchange to end")
+    comes_true(lambda: not interchanges(folder), what="the interchange to end")
     from psij_parsl import BatchSchedulerExecutor
 
     executor = BatchSchedulerExecutor("local", poll_s=0.3)
-    until(lambda: executor.status([job_id])[0].final, what="the block to end by itself")
+    comes_true(lambda: executor.status([job_id])[0].final, what="the block to end by itself")
 
 
 def test_a_quiet_workflow_asks_rarely(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import Rejected
-from tests.parsl.helpers import PARSL_IS_UNTIDY, PATIENCE_S, all_ended, apps, config, ended, loaded, until
+from psij_parsl.testing.tools import PATIENCE_S, comes_true
+from tests.parsl.helpers import PARSL_IS_UNTIDY, all_ended, apps, config, ended, loaded
 from tests.simulated.server import Simulated
 
 pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.slow]
@@ -34,7 +35,7 @@ def state(provider: Any, job_id: str) -> str:
 
 def running(provider: Any, text: str = "sleep 300") -> str:
     job_id = provider.submit(text, 1, "parsl.htex.block-0")
-    until(lambda: state(provider, job_id) == "RUNNING")
+    comes_true(lambda: state(provider, job_id) == "RUNNING")
     return str(job_id)
 
 
@@ -99,7 +100,7 @@ def test_b23_b27_a_workflow_over_nodes_has_each_once_and_knows_its_share(
     provider = PBSProProvider(nodes_per_block=2, cpus_per_node=4, launcher="mpich", walltime="00:10:00")
     with loaded(config(provider, tmp_path / "run dir", max_idletime=PATIENCE_S)) as kernel:
         where, nap = apps()
-        until(lambda: len(kernel.executors["htex"].connected_managers()) == 2, what="two pools")
+        comes_true(lambda: len(kernel.executors["htex"].connected_managers()) == 2, what="two pools")
         found: dict[str, dict[str, str]] = {}
 
         def both() -> bool:
@@ -108,11 +109,11 @@ def test_b23_b27_a_workflow_over_nodes_has_each_once_and_knows_its_share(
                 found[env["HOST"]] = env
             return len(found) == 2
 
-        until(both)
+        comes_true(both)
         assert {*found} == {"node01", "node02"}
         for env in found.values():
             assert env["PARSL_CORES"] == "4"
             assert Path(env["PBS_NODEFILE"]).read_text().split() == ["node01", "node02"]
         assert nap(0).result(PATIENCE_S)
-    until(lambda: all_ended(provider))
+    comes_true(lambda: all_ended(provider))
     assert {job["state"] for job in pbs.jobs().values()} == {"F"}

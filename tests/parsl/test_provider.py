@@ -19,8 +19,9 @@ import pytest
 from psij_parsl.errors import Ambiguous, InvalidRequest, Rejected, Unavailable
 from psij_parsl.jobs.job_folder import ABANDONED, claimed_by
 from psij_parsl.states import EndReason, JobState, JobStatus
+from psij_parsl.testing.tools import comes_true
 from tests import unseen
-from tests.parsl.helpers import PARSL_IS_UNTIDY, ended, until
+from tests.parsl.helpers import PARSL_IS_UNTIDY, ended
 
 pytestmark = [*PARSL_IS_UNTIDY]
 
@@ -383,7 +384,7 @@ def test_status_never_raises_and_keeps_what_was_known(local: Any, monkeypatch: p
     from parsl.jobs.states import JobState as Theirs
 
     job_id = local.submit("sleep 60", 1)
-    until(lambda: local.status([job_id])[0].state is Theirs.RUNNING)
+    comes_true(lambda: local.status([job_id])[0].state is Theirs.RUNNING)
 
     def broken(*words: Any, **settings: Any) -> None:
         raise OSError("no journal today")
@@ -406,7 +407,7 @@ def test_a_manager_that_gives_no_answer_changes_no_state(
     from psij_parsl.system.commands import Output
 
     job_id = local.submit("sleep 60", 1)
-    until(lambda: local.status([job_id])[0].state is Theirs.RUNNING)
+    comes_true(lambda: local.status([job_id])[0].state is Theirs.RUNNING)
     with monkeypatch.context() as patch:
         patch.setattr(local.blocks.executor.scheduler, "run", lambda argv, **k: Output(tuple(argv), *answer))
         patch.setattr(local.blocks.executor.snapshot, "interval_s", 0.01)
@@ -423,7 +424,7 @@ def test_the_polling_interval_is_short_while_blocks_start_and_long_when_all_is_q
     monkeypatch.setattr(type(local), "is_here", False)
     job_id = local.submit("sleep 60", 1)
     assert local.status_polling_interval == 1
-    until(lambda: local.status([job_id])[0].state.name == "RUNNING")
+    comes_true(lambda: local.status([job_id])[0].state.name == "RUNNING")
     assert local.status_polling_interval == 1
     monkeypatch.setattr(local.blocks, "_changed", time.monotonic() - 60)
     assert local.status_polling_interval == 2
@@ -435,7 +436,7 @@ def test_while_all_blocks_run_the_manager_is_left_alone_and_an_end_is_seen_all_t
     local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = local.submit(f"while [ ! -e {tmp_path}/stop ]; do sleep 0.1; done; exit 6", 1)
-    until(lambda: local.status([job_id])[0].state.name == "RUNNING")
+    comes_true(lambda: local.status([job_id])[0].state.name == "RUNNING")
     asked: list[Any] = []
     real = local.blocks.executor.scheduler.run
     monkeypatch.setattr(
@@ -654,14 +655,14 @@ def test_the_watchdog_ends_a_block_whose_workflow_is_unreachable(tmp_path: Path)
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             job_id = provider.submit(f"sleep 300 & echo $!; : pool.py -a 127.0.0.1 -p 0 --port={port}; wait", 1)
-            until(lambda: provider.status([job_id])[0].state.name == "RUNNING")
+            comes_true(lambda: provider.status([job_id])[0].state.name == "RUNNING")
             time.sleep(5)  # in which it has looked once
             assert provider.status([job_id])[0].state.name == "RUNNING"
         status = ended(provider, job_id)
         assert status.state.name == "FAILED"
         assert f"there has been no answer at 127.0.0.1 port {port} for 4 s" in status.stderr
         pid = int(status.stdout)
-        until(lambda: not Path(f"/proc/{pid}/stat").exists())
+        comes_true(lambda: not Path(f"/proc/{pid}/stat").exists())
 
 
 def test_the_watchdog_leaves_the_exit_code_alone(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from psij_parsl.testing.tools import PATIENCE_S, comes_true
 from tests.clusters.slurm import SlurmCluster
 from tests.parsl.helpers import (
     ON_SLURM,
     PARSL_IS_UNTIDY,
-    PATIENCE_S,
     all_ended,
     ancestors,
     apps,
@@ -26,7 +26,6 @@ from tests.parsl.helpers import (
     loaded,
     orphans_are_cancelled,
     scales_out_and_in,
-    until,
     workflows,
 )
 from tests.providers.slurm.helpers import Shims
@@ -44,7 +43,7 @@ def newest(provider: Any) -> Any:
         entry = list(provider.blocks.executor.journal.entries().values())[-1]
         return provider.status([entry.id])[0].state.name == "RUNNING" and entry
 
-    return until(running)
+    return comes_true(running)
 
 
 @ON_SLURM
@@ -73,8 +72,8 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
         provider = executor.provider
         tasks = [nap(0.2) for _ in range(10)]
         assert where().result(PATIENCE_S)["env"]["PARSL_CORES"] == "8"
-        until(lambda: len(executor.connected_managers()) == 2, what="two pools")
-        until(lambda: {one.result(PATIENCE_S) for one in [nap(0.2) for _ in range(4)]} == {"node01", "node02"})
+        comes_true(lambda: len(executor.connected_managers()) == 2, what="two pools")
+        comes_true(lambda: {one.result(PATIENCE_S) for one in [nap(0.2) for _ in range(4)]} == {"node01", "node02"})
         assert len([task.result(PATIENCE_S) for task in tasks]) == 10
         first = newest(provider)
 
@@ -87,7 +86,7 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
 
         # Killed by hand: seen, told, and replaced.
         slurm.run("scancel", first.native)
-        until(lambda: provider.status([first.id])[0].terminal)
+        comes_true(lambda: provider.status([first.id])[0].terminal)
         assert provider.status([first.id])[0].state.name == "CANCELLED"
         assert nap(0).result(PATIENCE_S)
         second = newest(provider)
@@ -104,14 +103,14 @@ def test_each_node_has_one_pool_whatever_the_sites_rank_shape_and_blocks_that_di
 
         # A node dies under it: that is a failure, and no completion.
         slurm.kill_node((Path(second.folder) / "nodes").read_text().split()[-1])
-        until(lambda: provider.status([second.id])[0].terminal)
+        comes_true(lambda: provider.status([second.id])[0].terminal)
         status = provider.status([second.id])[0]
         assert status.state.name in ("FAILED", "MISSING")
         assert "NODE_FAILURE" in status.message
         slurm.heal()
         assert nap(0).result(PATIENCE_S)
         assert len(provider.blocks.records) == 3
-    until(lambda: all_ended(provider))
+    comes_true(lambda: all_ended(provider))
 
 
 @ON_SLURM
@@ -156,7 +155,7 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
 
         nothing = by_value("def nothing():\n    pass\n")["nothing"]
         waiting = parsl.python_app(nothing, executors=["held"])()
-        until(lambda: len(held.blocks.records) == 1)
+        comes_true(lambda: len(held.blocks.records) == 1)
         held.blocks.executor.hold(list(held.blocks.records))
         started = time.monotonic()
         assert parsl.python_app(nothing, executors=["short"])().result(PATIENCE_S) is None
@@ -248,7 +247,7 @@ def test_b3_accounting_that_lags_or_is_down_makes_no_block_complete(slurm: Slurm
         seen.add((status := provider.status([job_id])[0]).state.name)
         return bool(status.terminal)
 
-    until(over)
+    comes_true(over)
     del os.environ["MARKS"]
     assert seen - {"PENDING", "RUNNING"} == {"FAILED"}
     assert provider.status([job_id])[0].exit_code == 4

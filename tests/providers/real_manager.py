@@ -37,7 +37,7 @@ from psij_parsl.errors import Error
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, shell
 from tests.clusters.managed import Remote
 from tests.end_to_end.test_hostile import Places
-from tests.parsl.helpers import PARSL_IS_UNTIDY, all_ended, apps, config, loaded, until
+from tests.parsl.helpers import PARSL_IS_UNTIDY, all_ended, apps, config, loaded
 from tests.runs import real_mpis
 from tests.runs.real_mpis import said
 
@@ -264,7 +264,7 @@ class Blocks(OnRealManager):
             assert [one["number"] for one in found] == [*range(200)]
             (block,) = provider.blocks.records
             assert {one["env"]["PSIJ_JOB_ID"] for one in found} == {block}
-        until(lambda: all_ended(provider), what="no block")
+        comes_true(lambda: all_ended(provider), what="no block")
 
 
 class OddTexts(Places):

@@ -1,8 +1,8 @@
-"""Test classes that each simulated manager's tests subclass: servers that are down, hang or forget, odd answers.
+"""A test class that each simulated manager's tests subclass: servers that are down, hang or forget, odd answers.
 
 A subclass names the platform, what differs between the managers, and the fixture by which it gets the server:
 
-    class Here:
+    class TestFaults(SimulatedFaults):
         platform = "lsf"
         submits, cancels = ("bsub",), ("bkill",)
         ...
@@ -10,10 +10,6 @@ A subclass names the platform, what differs between the managers, and the fixtur
         @pytest.fixture
         def server(self, lsf: Simulated) -> Simulated:
             return lsf
-
-    class TestServer(Here, ServerFaults): ...
-    class TestAnswers(Here, OddAnswers): ...
-    class TestRecords(Here, LostRecords): ...
 """
 
 from __future__ import annotations
@@ -364,3 +360,7 @@ def answering(executor: BatchSchedulerExecutor, text: str, monkeypatch: pytest.M
 def _calls(server: Simulated, words: Sequence[str], *, since: int = 0) -> list[list[str]]:
     """The command lines so far, or from that one on, that begin with those words."""
     return [line for line in server.calls()[since:] if line[: len(words)] == [*words]]
+
+
+class SimulatedFaults(ServerFaults, OddAnswers, LostRecords):
+    """All that can go wrong with a manager."""

@@ -14,7 +14,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
 from psij_parsl.errors import Rejected
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
-from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
+from tests.providers.simulated_manager import SimulatedFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def executor(on_cobalt: Executor) -> BatchSchedulerExecutor:
     return on_cobalt(grace_s=0.5, settle_s=0.5)
 
 
-class Here:
+class TestFaults(SimulatedFaults):
     platform = "cobalt"
     script_options = "#COBALT -n 1 -t 10\n"
     down = "Failed to connect to queue-manager"
@@ -46,18 +46,6 @@ class Here:
     @pytest.fixture
     def server(self, cobalt: Simulated) -> Simulated:
         return cobalt
-
-
-class TestServer(Here, ServerFaults):
-    pass
-
-
-class TestAnswers(Here, OddAnswers):
-    pass
-
-
-class TestRecords(Here, LostRecords):
-    pass
 
 
 def running(job: Submission) -> Submission:

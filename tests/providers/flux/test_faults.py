@@ -10,7 +10,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
 from psij_parsl.errors import InvalidRequest, Rejected, UnknownJob
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
-from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
+from tests.providers.simulated_manager import SimulatedFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ def executor(flux_executor: Executor, tmp_path: Path, monkeypatch: pytest.Monkey
     return flux_executor(grace_s=0.5, settle_s=0.5)
 
 
-class Here:
+class TestFaults(SimulatedFaults):
     platform = "flux"
     submits, cancels = ("flux", "batch"), ("flux", "cancel")
     down = "Unable to connect to Flux"
@@ -38,18 +38,6 @@ class Here:
     @pytest.fixture
     def server(self, flux: Simulated) -> Simulated:
         return flux
-
-
-class TestServer(Here, ServerFaults):
-    pass
-
-
-class TestAnswers(Here, OddAnswers):
-    pass
-
-
-class TestRecords(Here, LostRecords):
-    pass
 
 
 # ---- what it has forgotten ---------------------------------------------------------------------------------------

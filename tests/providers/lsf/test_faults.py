@@ -12,7 +12,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
-from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
+from tests.providers.simulated_manager import SimulatedFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def executor(lsf: Simulated) -> BatchSchedulerExecutor:
     return BatchSchedulerExecutor("lsf", poll_s=0.1, grace_s=0.5, settle_s=0.5)
 
 
-class Here:
+class TestFaults(SimulatedFaults):
     platform = "lsf"
     submits, cancels = ("bsub",), ("bkill",)
     down, down_hint = "LSF is down", "lsid"
@@ -37,18 +37,6 @@ class Here:
     @pytest.fixture
     def server(self, lsf: Simulated) -> Simulated:
         return lsf
-
-
-class TestServer(Here, ServerFaults):
-    pass
-
-
-class TestAnswers(Here, OddAnswers):
-    pass
-
-
-class TestRecords(Here, LostRecords):
-    pass
 
 
 def running(executor: BatchSchedulerExecutor, job_id: str) -> bool:

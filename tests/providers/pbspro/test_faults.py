@@ -9,7 +9,7 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
 from psij_parsl.providers.pbspro.records import jobs, read_job, recovered
-from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults, answering
+from tests.providers.simulated_manager import SimulatedFaults, answering
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ def executor(pbspro: Executor) -> BatchSchedulerExecutor:
     return pbspro(grace_s=0.5, settle_s=0.5)
 
 
-class Here:
+class TestFaults(SimulatedFaults):
     platform = "pbspro"
     down = "cannot connect to server head"
     errors_after_taking = (
@@ -44,18 +44,6 @@ class Here:
     @pytest.fixture
     def server(self, pbs: Simulated) -> Simulated:
         return pbs
-
-
-class TestServer(Here, ServerFaults):
-    pass
-
-
-class TestAnswers(Here, OddAnswers):
-    pass
-
-
-class TestRecords(Here, LostRecords):
-    pass
 
 
 @pytest.mark.parametrize("junk", ["007", '"say "x" to"', "\\'", "0x1F", '"a\nb\\q"'])

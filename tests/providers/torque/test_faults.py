@@ -13,7 +13,7 @@ from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState
 from psij_parsl.errors import InvalidRequest, Rejected
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, ended, shell
 from tests.cli.helpers import psij
-from tests.providers.simulated_manager import LostRecords, OddAnswers, ServerFaults
+from tests.providers.simulated_manager import SimulatedFaults
 from tests.simulated.server import Simulated
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def executor(torque_executor: Executor) -> BatchSchedulerExecutor:
     return torque_executor(grace_s=0.5, settle_s=0.5)
 
 
-class Here:
+class TestFaults(SimulatedFaults):
     platform = "torque"
     down = "cannot connect to server tq1"
     errors_after_taking = ("submit error (Time out)", "submit error (The moon is full)")
@@ -39,18 +39,6 @@ class Here:
     @pytest.fixture
     def server(self, torque: Simulated) -> Simulated:
         return torque
-
-
-class TestServer(Here, ServerFaults):
-    pass
-
-
-class TestAnswers(Here, OddAnswers):
-    pass
-
-
-class TestRecords(Here, LostRecords):
-    pass
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------
