@@ -152,6 +152,12 @@ class Job(Resources):
     setup_may_fail: bool = False
     launcher: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: What people call the queue, where the manager calls it something else: given by a site, as the next two.
+    queue_name: str = ""
+    #: The type of its nodes, by the site's name for it.
+    node_type: str = ""
+    #: Fields for which the manager is not asked, because they come with the queue.
+    implied: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:  # how a frozen dataclass is made
@@ -234,6 +240,7 @@ class Job(Resources):
                 hint="e.g. range(10), or --array 0-9",
             )
         put("array", tuple(self.array))
+        put("implied", tuple(self.implied))
         put("after", tuple(after))
         put("parameters", dict(self.parameters))
 

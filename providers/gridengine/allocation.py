@@ -33,4 +33,5 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
         for node, total in zip(nodes, totals, strict=True)
     )
     native_id = job_id if task == "undefined" else f"{job_id}.{task}"
-    return Allocation("gridengine", native_id, nodes, cluster=environ.get("SGE_CELL", ""), siblings=siblings)
+    queue, cluster = environ.get("QUEUE", ""), environ.get("SGE_CELL", "")
+    return Allocation("gridengine", native_id, nodes, cluster=cluster, siblings=siblings, queue=queue)

@@ -32,5 +32,10 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
         job_id = f"{job_id}[{index}]"
     nodes, siblings = counted(slots_of_host, list(slots_of_host.values()), gpus.visible(environ) or ())
     return Allocation(
-        "lsf", job_id, not_empty(nodes, "LSF"), cluster=environ.get("LSF_CLUSTER", ""), siblings=siblings
+        "lsf",
+        job_id,
+        not_empty(nodes, "LSF"),
+        cluster=environ.get("LSF_CLUSTER", ""),
+        siblings=siblings,
+        queue=environ.get("LSB_QUEUE", ""),
     )

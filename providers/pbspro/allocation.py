@@ -19,4 +19,5 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
         return None
     job_id = environ["PBS_JOBID"]
     nodes, siblings = nodes_of_file(environ, "PBS_NODEFILE", num_cpus=("NCPUS",), gpu_file="PBS_GPUFILE")
-    return Allocation("pbspro", job_id, nodes, cluster=job_id.partition(".")[2], siblings=siblings)
+    queue, cluster = environ.get("PBS_QUEUE", ""), job_id.partition(".")[2]
+    return Allocation("pbspro", job_id, nodes, cluster=cluster, siblings=siblings, queue=queue)

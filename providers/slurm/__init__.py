@@ -23,6 +23,7 @@ platform = Platform(
             "/run/slurm/conf/slurm.conf",  # the last is the copy of a "configless" node
         ),
         command_files=("../etc/slurm.conf", "../etc/slurm/slurm.conf", "slurm.conf"),
+        cluster=r"^\s*ClusterName\s*=\s*([^\s#]+)",
     ),
     job_variable="SLURM_JOB_ID",
     variables=("SLURM_*",),

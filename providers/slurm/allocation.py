@@ -47,6 +47,7 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
         siblings=siblings,
         attempt=environ.get("SLURM_RESTART_COUNT", ""),
         gpus_told=True,
+        queue=environ.get("SLURM_JOB_PARTITION", ""),
     )
 
 

@@ -20,4 +20,5 @@ def allocation(environ: Mapping[str, str]) -> Allocation | None:
     nodes, siblings = nodes_of_file(
         environ, "PBS_NODEFILE", num_cpus=("NCPUS", "PBS_NUM_PPN"), gpu_file="PBS_GPUFILE"
     )
-    return Allocation("torque", job_id, nodes, cluster=job_id.partition(".")[2], siblings=siblings)
+    queue, cluster = environ.get("PBS_QUEUE", ""), job_id.partition(".")[2]
+    return Allocation("torque", job_id, nodes, cluster=cluster, siblings=siblings, queue=queue)

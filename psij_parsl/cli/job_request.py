@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job
 from ..jobs.executor import Submission
+from ..jobs.job_places import spool_of
+from ..sites.findings import settle
 from .command import Invocation
 from .flags import FlagValues
 from .job_from_flags import FlagLayer, check_parameters, fields, from_environment, from_manager, merge
@@ -20,9 +21,6 @@ from .job_table import JobTable, Target
 from .job_warnings import warnings
 from .jobscript import JobScript, copy_of, flags, recognize, write_copy
 from .output import Renderer
-
-if TYPE_CHECKING:
-    from ..sites import LimitViolation
 
 
 @dataclass(frozen=True)
@@ -87,16 +85,19 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         check_parameters(job_fields["parameters"], platform.name, platform.template_class)
     script_copy = None
     if script is not None:
-        path = copy_of(script, target.executor.spool or target.executor.journal.home)
+        project = job_fields.get("project") or defaults.get("project")
+        path = copy_of(script, spool_of(target.executor.spool, project) or target.executor.journal.home)
         script_copy = script, path
         argv = [*script.interpreter, str(path), *argv[1:]]
         job_fields.setdefault("name", os.path.basename(script.path))
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
     job_fields["command"] = argv
-    job = Job(**(target.site.complete(job_fields) if target.site else job_fields))
+    completion = target.site.completion(job_fields) if target.site else None
+    job = Job(**(completion.fields if completion else job_fields))
     _check(out, job, script, invocation, submitted_here=submitted_here)
-    if target.site:
-        _check_limits(target.site.check(job), out)
+    if target.site and completion:
+        for finding in settle([*completion.findings, *target.site.check(job)]):
+            out.note(str(finding))
     return JobRequest(job, target, script_copy)
 
 
@@ -135,14 +136,6 @@ def _check(
         program = invocation.arguments[0] if script is None else script.path
         for warning in warnings(job, program, script=not invocation.after_dashes):
             out.note(warning)
-
-
-def _check_limits(violations: Sequence[LimitViolation], out: Renderer) -> None:
-    """Strict limits of the site refuse the job, the others are a note."""
-    for violation in violations:
-        if violation.level == "refuse":
-            raise InvalidRequest(violation.text, hint=violation.hint)
-        out.note(f"{violation.text}{f' ({violation.hint})' if violation.hint else ''}")
 
 
 def _check_program(job: Job, out: Renderer) -> None:

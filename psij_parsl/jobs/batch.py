@@ -18,6 +18,7 @@ from ..platforms.registry import platform as find_platform
 from ..system.commands import RunningCommand
 from .channel import Channel
 from .executor import Submission, a_job
+from .job_places import spool_of
 from .journal import Journal
 from .record import JobRecord
 from .snapshot import QueueSnapshot
@@ -59,7 +60,7 @@ class BatchSchedulerExecutor(JobTracker):
     elements; then come its folder, the request's files, the record in the journal, and the manager.
 
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
-    `home`). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
+    `home`), with `{project}` for the job's project. `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
     before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
     memory that one query may take, in MB (default: the platform's). `launch` is how a site's launcher starts runs,
@@ -168,7 +169,7 @@ class BatchSchedulerExecutor(JobTracker):
         from .job_files import render
 
         executor, job = self._split_cluster(a_job(job))
-        folder = (self.spool or self.journal.home / "jobs") / "JOB"
+        folder = (spool_of(self.spool, job.project) or self.journal.home / "jobs") / "JOB"
         place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder)
         return render(executor._file_settings, job, place, executor._dependencies(job))
 
@@ -176,10 +177,11 @@ class BatchSchedulerExecutor(JobTracker):
         """Submit a job; `elements` are the jobs of an array whose elements have different commands."""
         executor, job = self._split_cluster(job)
         refuse_foreign(executor.scheduler, executor.journal.home)
+        spool = spool_of(self.spool, job.project)
         elements = [executor._split_cluster(element)[1] for element in elements]
         dependencies = executor._dependencies(job)
         while True:
-            job_id, folder = executor.journal.prepare(executor.spool)
+            job_id, folder = executor.journal.prepare(spool)
             waiting = executor.scheduler.waiting(executor.scheduler.tag(job_id))
             try:
                 submission = executor._submit_as(job_id, folder, waiting, job, elements, dependencies)

@@ -34,6 +34,8 @@ NEVER_INHERITED = (
     "GPU_DEVICE_ORDINAL",
     "PSIJ_SITE",
     "PSIJ_SITE_FILE",
+    "PSIJ_QUEUE",
+    "PSIJ_NODE_TYPE",
 )
 #: Variables of which a node's value never wins over the user's: what the user has set at the prompt; what a
 #: module system has its state in, which would be wrong then; OMP_NUM_THREADS, for managers set one for all CPUs.
@@ -78,12 +80,17 @@ def environment_text(
 ) -> str:
     """The shell text that gives a job its environment; `environ` is the submitting one.
 
-    It also sets the cluster and the site, so that jobs which this job submits use the same ones, and so that `launch`
+    It also sets the cluster, the site, the queue and the node type, so that jobs which this job submits use the same ones, and so that `launch`
     in the job knows its nodes. `client` is the environment that the manager's client gets from us. With
     `node_settings`, the script finds out from it which variables the node has set, and these win.
     """
     client = client or {}
-    own = {"PSIJ_SITE": settings.site, "PSIJ_SITE_FILE": settings.site_file}
+    own = {
+        "PSIJ_SITE": settings.site,
+        "PSIJ_SITE_FILE": settings.site_file,
+        "PSIJ_QUEUE": (job.queue_name or job.queue or "") if settings.site else "",
+        "PSIJ_NODE_TYPE": job.node_type,
+    }
     if settings.site and not job.inherit_environment:
         own["PSIJ_PARSL_SITE_PATH"] = environ.get("PSIJ_PARSL_SITE_PATH", "")  # where it may be described
     unset = [name for name, value in own.items() if not value and name not in job.environment]

@@ -100,14 +100,21 @@ def _script(
 ) -> tuple[str, LaunchLines]:
     """The script, and the lines that start its command, of which some have a file of their own."""
     template = settings.template
-    _refuse(settings, job)
     launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
+    job = _told(job)
+    _refuse(settings, job)
     core_values = _template_values(
         settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
     )
     core_values["log"] = template.log_path(str(place.folder))
     given = {name: value for name, value in core_values.items() if name not in template.params}
     return template.render(**values(job), given=given), launch
+
+
+def _told(job: Job) -> Job:
+    """The job as the manager is told of it: without the fields that come with its queue."""
+    plain = Resources()
+    return job.with_(**{name: getattr(plain, name) for name in job.implied}, implied=()) if job.implied else job
 
 
 def _refuse(settings: FileSettings, job: Job) -> None:

@@ -8,12 +8,34 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..errors import InvalidRequest
 from ..system.files import guard_spool, private_folder, translate_os_errors
 from .fault_points import fault_point
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 EPOCH = 1_577_836_800  # 2020-01-01
+_PROJECT = "{project}"
 _OWNER = "owner"  # the link in a job's folder that names the identity of its state directory
+
+
+def spool_of(spool: Path | None, project: str | None) -> Path | None:
+    """The directory for the folder of a job that is charged to that project: `{project}` in `spool` stands for it.
+
+    Raises `InvalidRequest` for a job without a project where one is needed.
+    """
+    if spool is None or _PROJECT not in str(spool):
+        return spool
+    if not project or "/" in project or project.startswith("."):
+        what = f"{project!r} cannot be one" if project else "the job names none"
+        raise InvalidRequest(
+            f"jobs' folders lie below a folder of the project, {spool}, and {what}", hint="give -A/--account"
+        )
+    return Path(str(spool).replace(_PROJECT, project))
+
+
+def spool_without_project(spool: Path | None) -> Path | None:
+    """The directory for folders that no compute node sees: None where that depends on a project."""
+    return None if spool is not None and _PROJECT in str(spool) else spool
 
 
 class JobPlaces:

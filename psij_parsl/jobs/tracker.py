@@ -16,6 +16,7 @@ from .asking import find_part, statuses
 from .channel import Channel
 from .executor import Callback, JobExecutor, JobName, Submission, named, named_one
 from .job_folder import outputs
+from .job_places import spool_without_project
 from .native_ids import native_id
 from .proof import meant
 from .record import JobPart, JobRecord, element_id
@@ -93,7 +94,9 @@ class JobTracker(JobExecutor):
             if part is None:
                 from .attaching import attach
 
-                part, is_new = attach(self.channel, native_id, site=self.site, spool=self.spool)
+                part, is_new = attach(
+                    self.channel, native_id, site=self.site, spool=spool_without_project(self.spool)
+                )
                 if is_new:
                     self._watcher.add(part[0].id)
             entry, key = part

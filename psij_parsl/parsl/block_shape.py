@@ -14,6 +14,8 @@ from ..errors import InvalidRequest, nearest
 from ..job import JOB_MODES, Job
 from ..platforms.platform import Platform
 from ..platforms.templates.template import FIXED
+from ..sites.findings import settle
+from ..sites.job_checks import gpu_count
 from . import checked
 from .vocabulary import Translation, minutes, scheduler_options, translated
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
+_SITES_OWN = ("environment", "setup", "setup_may_fail", "queue_name", "node_type", "implied")
 _FIXED = ("num_nodes", "wall_time_min", "queue", "project")
 
 
@@ -29,7 +32,8 @@ _FIXED = ("num_nodes", "wall_time_min", "queue", "project")
 class BlockShape:
     """Resources of a block. `mem_per_node` is GB; `parameters` are the platform's own.
 
-    `node_parameters` maps `cores_per_node` and `gpus_per_node` to the platform's parameters for them.
+    `node_parameters` maps `cores_per_node` and `gpus_per_node` to the platform's parameters for them. `of_site` are
+    fields of a job that only its site gives.
     """
 
     platform: Platform
@@ -44,6 +48,7 @@ class BlockShape:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     site: Site | None = None
     node_parameters: Mapping[str, str] = field(default_factory=dict)
+    of_site: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -60,10 +65,20 @@ class BlockShape:
         """
         if job_mode not in JOB_MODES:
             raise InvalidRequest(f"unknown job mode {job_mode!r}", hint=nearest(job_mode, JOB_MODES))
-        values = _completed(arguments, platform, site, node_parameters)
+        job = {} if site is None else _from_site(site, arguments, platform.template_class.params)
+        of_site = {name: job[name] for name in _SITES_OWN if name in job}
+        values = _completed(arguments, platform, job, node_parameters)
         fields = {name: values.pop(name) for name in list(values) if name in cls.__dataclass_fields__}
         fields = checked.node(fields, kinds="gpus_per_node" in platform.template_class.params)
-        shape = cls(platform, job_mode, parameters=values, site=site, node_parameters=node_parameters, **fields)
+        shape = cls(
+            platform,
+            job_mode,
+            parameters=values,
+            site=site,
+            node_parameters=node_parameters,
+            of_site=of_site,
+            **fields,
+        )
         shape._check()
         return shape
 
@@ -76,9 +91,10 @@ class BlockShape:
         ranks: dict[str, Any] = {"ranks_per_node": 1, "cpus_per_rank": cores}
         if self.job_mode == "mpi":
             ranks = {"ranks_per_node": cores, "cpus_per_rank": 1}
+        implied = self.of_site.get("implied", ())
         if self.gpus_per_node is not None:
             parameter = self.node_parameters.get("gpus_per_node", "gpus_per_node")
-            if parameter in self.platform.template_class.params:
+            if parameter in self.platform.template_class.params and "gpus_per_rank" not in implied:
                 parameters[parameter] = self.gpus_per_node
             else:
                 ranks["gpus_per_rank"] = math.ceil(int(self.gpus_per_node) / ranks["ranks_per_node"])
@@ -93,15 +109,9 @@ class BlockShape:
             job_mode="script",
             name=name,
             parameters=parameters,
-            **self._of_site(),
+            **self.of_site,
             **ranks,
         )
-
-    def _of_site(self) -> dict[str, Any]:
-        if self.site is None:
-            return {}
-        may_fail = self.site.defaults.get("setup_may_fail", False)
-        return {"environment": dict(self.site.environment), "setup": self.site.setup, "setup_may_fail": may_fail}
 
     @property
     def method(self) -> str:
@@ -122,10 +132,8 @@ class BlockShape:
         job = self.job("true", "parsl")
         settings = FileSettings(template=self.platform.template_class, platform=self.platform.name)
         render(settings, job, JobPlace("JOB", "psij:JOB", Path("/JOB")))
-        for finding in self.site.check(job) if self.site is not None else ():
-            if finding.level == "refuse":
-                raise InvalidRequest(finding.text, hint=finding.hint)
-            log.warning("%s (%s)", finding.text, finding.hint)
+        for finding in settle(self.site.check(job)) if self.site is not None else ():
+            log.warning("%s", finding)
 
 
 def merged_arguments(
@@ -166,12 +174,14 @@ def find_site(site: str | Site | None, platform: Platform) -> Site | None:
 
 
 def _completed(
-    arguments: Mapping[str, Any], platform: Platform, site: Site | None, node_parameters: Mapping[str, str]
+    arguments: Mapping[str, Any], platform: Platform, job: Mapping[str, Any], node_parameters: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The arguments, completed from the site; without a number of cores, nodes are exclusive."""
+    """The arguments, completed from the site's `job`, if there is one; without a number of cores, nodes are exclusive."""
     declared = platform.template_class.params
-    site_values = {} if site is None else _from_site(site, arguments, declared)
-    values = {**{name: value for name, value in site_values.items() if value is not None}, **arguments}
+    site_values = {**{name: job.get(name) for name in _FIXED}, **node(job), **job["parameters"]} if job else {}
+    of_job = {*declared, "queue", "project"} - {"gpus_per_node"}
+    own = {name: value for name, value in arguments.items() if not job or name not in of_job}
+    values = {**{name: value for name, value in site_values.items() if value is not None}, **own}
     for name, parameter in node_parameters.items():
         if values.get(parameter) is not None:
             values.setdefault(name, declared[parameter].convert(values[parameter]))
@@ -183,13 +193,18 @@ def _completed(
 
 
 def _from_site(site: Site, arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
-    job = site.complete(
+    """The fields of a job that a site makes of a block's arguments. Raises `InvalidRequest` for what it refuses."""
+    gpus = gpu_count(arguments.get("gpus_per_node"))
+    ranks = site.defaults.get("ranks_per_node", 1)
+    return site.complete(
         {
             **{name: arguments[name] for name in _FIXED if name in arguments},
-            "parameters": {name: value for name, value in arguments.items() if name in declared},
+            **({"gpus_per_rank": math.ceil(gpus / ranks)} if gpus else {}),
+            "parameters": {
+                name: value for name, value in arguments.items() if name in declared and name != "gpus_per_node"
+            },
         }
     )
-    return {**{name: job.get(name) for name in _FIXED}, **node(job), **job["parameters"]}
 
 
 def node(job: Mapping[str, Any]) -> dict[str, Any]:

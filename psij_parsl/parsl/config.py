@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
 from ..platforms.templates.validators import non_negative_int, positive_int
+from ..sites.job_checks import gpu_count, usable_cores
 from . import checked
 from .block_shape import node
 from .interchange import command as interchange_command
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from ..resources.node import Hardware
     from ..sites import Site
+
+log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
 _PARSL_MPI = ("srun", "aprun", "mpiexec")  # the launchers that Parsl's MPIExecutor supports
 
@@ -74,6 +78,8 @@ def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
     machine = find(site) if site is None or isinstance(site, str) else site
     provider = provider_class(machine.platform)
     arguments = _provider_arguments(options, block, machine, provider)
+    shape = provider(**arguments)  # raises the errors of a block's arguments
+    arguments |= _of_queue(options, arguments, machine, shape)
     config = {
         "strategy": checked.strategy(options.strategy),
         "strategy_period": options.strategy_period,
@@ -81,10 +87,9 @@ def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
         "retries": options.retries,
         "run_dir": options.run_dir,
     }
-    hardware = None if "cores_per_node" in block else machine.hardware  # of whole nodes
-    executor = _executor_arguments(
-        options, provider(**arguments), hardware
-    )  # raises the errors of a block's arguments
+    node_type = machine.node_type(shape.queue_name, shape.node_type)
+    hardware = node_type.hardware if node_type is not None and "cores_per_node" not in block else None
+    executor = _executor_arguments(options, provider(**arguments), machine, hardware)
     kind = "MPIExecutor" if options.job_mode == "mpi" else "HighThroughputExecutor"
     return ConfigPlan(provider, arguments, kind, executor, config)
 
@@ -116,7 +121,34 @@ def _provider_arguments(
     }
 
 
-def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: Hardware | None) -> dict[str, Any]:
+def _of_queue(
+    options: ParslOptions, arguments: Mapping[str, Any], machine: Site, shape: BlockProvider
+) -> dict[str, Any]:
+    """What a block's queue and node type add: all GPUs of its nodes, and no more blocks than the queue takes."""
+    added: dict[str, Any] = {}
+    node_type = machine.node_type(shape.queue_name, shape.node_type)
+    gpus = node_type.hardware.gpus if node_type is not None and node_type.name else ()
+    said = options.accelerators is not None or shape.gpus_per_node is not None or "cores_per_node" in arguments
+    if gpus and not said:
+        added["gpus_per_node"] = len(gpus)
+    queue = machine.queues.get(shape.queue_name)
+    caps = [] if queue is None else [queue.jobs.queued, queue.project_jobs.queued]
+    cap = min((number for number in caps if number is not None), default=None)
+    if cap is not None and arguments["max_blocks"] > cap:
+        log.warning(
+            "max_blocks is %d, for the queue %s of %s takes no more than that of %d",
+            cap,
+            shape.queue_name,
+            machine.name,
+            arguments["max_blocks"],
+        )
+        added |= {name: min(arguments[name], cap) for name in ("init_blocks", "min_blocks", "max_blocks")}
+    return added
+
+
+def _executor_arguments(
+    options: ParslOptions, block: BlockProvider, machine: Site, hardware: Hardware | None
+) -> dict[str, Any]:
     """The arguments of Parsl's executor for such blocks."""
     workers_per_node = checked.checked("workers_per_node", options.workers_per_node, positive_int)
     cores_per_worker = checked.checked("cores_per_worker", options.cores_per_worker, checked.above_0)
@@ -124,7 +156,7 @@ def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: H
     arguments: dict[str, Any] = {
         "label": options.label,
         "encrypted": options.encrypted,
-        "address": _address(options.address, options.interface, local=block.is_here),
+        "address": _address(options, machine, local=block.is_here),
         "drain_period": _drain_period(block.wall_time_min, drain_min),
         **({"worker_port_range": options.worker_port_range} if options.worker_port_range else {}),
     }
@@ -136,7 +168,7 @@ def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: H
             "mpi_launcher": options.mpi_launcher or method,
         }
     devices = _devices(block.gpus_per_node, hardware) if options.accelerators is None else options.accelerators
-    cores = block.cores_per_node or _usable(hardware)
+    cores = block.cores_per_node or (usable_cores(hardware) if hardware else None)
     workers = workers_per_node or _workers(cores, cores_per_worker, devices)
     nearest_cores = _nearest_cpus(hardware, devices, workers or 0)
     bindable = workers is not None and workers <= _bindable(block, cores or 0)
@@ -149,12 +181,6 @@ def _executor_arguments(options: ParslOptions, block: BlockProvider, hardware: H
     }
 
 
-def _count(gpus: int | str | None) -> int:
-    """The number of GPUs in `4`, or in `a100:4` as some managers have it."""
-    last = str(gpus or 0).rpartition(":")[2]
-    return int(last) if last.isdigit() else 1
-
-
 def _workers(cores: int | None, cores_per_worker: float, devices: int | Sequence[str]) -> int | None:
     if devices:
         return devices if isinstance(devices, int) else len(devices)
@@ -164,17 +190,9 @@ def _workers(cores: int | None, cores_per_worker: float, devices: int | Sequence
 def _devices(gpus: int | str | None, hardware: Hardware | None) -> int | list[str]:
     """A block's GPUs of a node: their names if these are no plain numbers, else their number."""
     names = hardware.gpus if hardware is not None else ()
-    count = len(names) if gpus is None else _count(gpus)
+    count = len(names) if gpus is None else gpu_count(gpus)
     plain = all(name == str(at) for at, name in enumerate(names[:count]))
     return count if plain else list(names[:count])
-
-
-def _usable(hardware: Hardware | None) -> int | None:
-    """The number of a node's cores without a CPU that is blocked for jobs."""
-    if hardware is None or not hardware.cpus:
-        return None
-    cores = hardware.siblings or [(cpu,) for cpu in range(hardware.cpus)]
-    return sum(hardware.blocked.isdisjoint(core) for core in cores)
 
 
 def _nearest_cpus(hardware: Hardware | None, devices: int | Sequence[str], workers: int) -> str:
@@ -197,22 +215,39 @@ def _drain_period(wall_time_min: int, drain_min: int | None) -> int | None:
     return (wall_time_min - reserve) * 60 if 0 < reserve < wall_time_min else None
 
 
-def _address(name: str | None, interface: str | None, *, local: bool) -> str:
+def _address(options: ParslOptions, machine: Site, *, local: bool) -> str:
     """The IP address at which workers reach this host. It is determined when needed, never at import.
 
     Parsl's own default asks a server on the internet, and waits for it where there is no connection.
     """
-    if interface is not None:
-        return _of_interface(interface)
-    if name is not None:
+    if options.interface is not None:
+        return _of_interface(options.interface)
+    if (name := options.address) is not None:
         return _resolved(name, lambda: InvalidRequest(f"address={name!r} is no address that is known here"))
     if local:
         return "127.0.0.1"
+    if (known := _of_site(machine)) is not None:
+        return known
     try:
         own = _resolved(socket.gethostname(), LookupError)
         return own if not own.startswith("127.") else _by_route()
     except (LookupError, OSError):
         return "127.0.0.1"
+
+
+def _of_site(machine: Site) -> str | None:
+    """The address that the site says: of a compute node inside a job, else of a login node. None if it is not one here."""
+    network = machine.network
+    text = network.compute if os.environ.get("PSIJ_JOB_ID") or not network.login else network.login
+    if not text:
+        return None
+    try:
+        if "{host}" in text:
+            return _resolved(text.replace("{host}", socket.gethostname().partition(".")[0]), LookupError)
+        return _of_interface(text)
+    except (LookupError, InvalidRequest):
+        log.info("%s is no address of this host, which %s names", text, machine.line_of(("network",)))
+        return None
 
 
 def _resolved(name: str, error: Callable[[], Exception]) -> str:

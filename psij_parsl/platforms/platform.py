@@ -20,12 +20,14 @@ class Signs:
     """How a host of this manager is recognized without running anything.
 
     `variables` are set there in the environment, `files` are absolute paths that exist, `command_files` paths that
-    exist when taken from the directory of its submit command.
+    exist when taken from the directory of its submit command. `cluster` is a pattern whose first group is the
+    cluster's name in the first of the files that is there; a variable may have the path of one.
     """
 
     variables: Sequence[str] = ()
     files: Sequence[str] = ()
     command_files: Sequence[str] = ()
+    cluster: str = ""
 
 
 @dataclass(frozen=True)

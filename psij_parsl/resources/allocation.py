@@ -20,6 +20,7 @@ class Allocation:
     job ids of several clusters apart, and `attempt` a requeued job from its earlier self. `siblings` are the CPU
     ids that are threads of one core, where known. A node whose `cpus` are empty was named without a number of CPUs.
     `gpus_told`: the manager reports GPUs, so nodes without any have none; otherwise that is unknown.
+    `queue` is the manager's name for the job's queue, '' where it does not say.
     """
 
     platform: str
@@ -30,6 +31,7 @@ class Allocation:
     siblings: tuple[tuple[int, ...], ...] = ()
     attempt: str = ""
     gpus_told: bool = False
+    queue: str = ""
 
     @property
     def num_cpus(self) -> int:

@@ -18,7 +18,12 @@ Reader = Callable[[Mapping[str, str]], Allocation | None]
 
 
 def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None = None) -> Allocation:
-    """The allocation that the environment describes; without one, this host.
+    """The allocation that the environment describes, completed; without one, this host. See `described`."""
+    return described(environ).complete(hardware or Hardware(), environ)
+
+
+def described(environ: Mapping[str, str] = os.environ) -> Allocation:
+    """The allocation that the environment describes, with what that says and no more; without one, this host.
 
     One job may run inside another (Flux in a Slurm job, a local job in either), and the inner one inherits the
     outer one's variables. The job that our own script names in PSIJ_NATIVE_ID counts first, else the smallest,
@@ -43,8 +48,7 @@ def discover(environ: Mapping[str, str] = os.environ, hardware: Hardware | None 
             break
     if not allocations and errors:
         raise errors[0]
-    current = _innermost(allocations, environ.get("PSIJ_NATIVE_ID", "")) if allocations else plain_host(environ)
-    return current.complete(hardware or Hardware(), environ)
+    return _innermost(allocations, environ.get("PSIJ_NATIVE_ID", "")) if allocations else plain_host(environ)
 
 
 def _innermost(allocations: list[Allocation], native_id: str) -> Allocation:

@@ -24,7 +24,7 @@ from ..job import Resources
 from . import allocation_control as control
 from .allocation import Allocation
 from .capacity import how_often
-from .discover import discover
+from .discover import described
 from .inventory import Inventory
 from .memory_books import MemoryBooks
 from .node import Assignment, Hardware, Holder, Node, Owner
@@ -81,15 +81,23 @@ class NodeResources:
 
     @classmethod
     def discover(
-        cls, environ: Mapping[str, str] = os.environ, *, hardware: Hardware | None = None, shared: bool = True
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        hardware: Hardware | Callable[[Allocation], Hardware | None] | None = None,
+        shared: bool = True,
     ) -> NodeResources:
         """The allocation that the environment describes; without one, this host.
 
         `shared` counts what other processes of the allocation hold, through the ledger; without it the books
-        are this object's own. `hardware` is what the site says of its nodes. Raises `AllocationError` when the
+        are this object's own. `hardware` is what the site says of its nodes, or a callable that says it of those of an
+        allocation. Raises `AllocationError` when the
         environment cannot be read, `JournalError` when there is no place for the ledger.
         """
-        allocation = discover(environ, hardware)
+        allocation = described(environ)
+        if callable(hardware):
+            hardware = hardware(allocation)
+        allocation = allocation.complete(hardware or Hardware(), environ)
         if not shared:
             return NodeResources(allocation, hardware)
         from .ledger_books import LedgerBooks

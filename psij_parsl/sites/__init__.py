@@ -1,7 +1,7 @@
 """Site configuration: one TOML file per machine selects its platform, launcher and defaults.
 
 `find()` gives the site for this host. Files are searched in layers (`layers.py`), built on each other
-(`catalogue.py`), recognised (`detect.py`) and validated (`model.py`, `validation.py`); only the last step needs
+(`catalogue.py`), recognised (`detect.py`) and validated (`models/`, `validation.py`); only the last step needs
 pydantic, and a host that no file describes never comes to it.
 """
 
@@ -17,9 +17,10 @@ from ..errors import SiteError
 from .catalogue import Catalogue
 from .detect import Detected, Look
 from .detect import look as _look
+from .findings import Finding
 from .generic import plain_site
 from .layers import SiteFile
-from .limits import LimitViolation, QueueLimits
+from .queues import NodeType, Queue
 from .site import LAPTOP, SettingRow, Site
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,10 @@ log = logging.getLogger(__name__)
 __all__ = [
     "LAPTOP",
     "Detected",
-    "LimitViolation",
+    "Finding",
     "Look",
-    "QueueLimits",
+    "NodeType",
+    "Queue",
     "SettingRow",
     "Site",
     "detect",
@@ -115,6 +117,6 @@ def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | Si
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a site file, which ships as `schema.json` next to this module, for editors."""
-    from .model import json_schema as schema
+    from .models.schema import json_schema as schema
 
     return schema()

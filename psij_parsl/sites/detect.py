@@ -1,6 +1,8 @@
-"""Site detection: by environment variables first, then by host name, then by a file, then by resource manager.
+"""Site detection: by variables with a value first, then by the cluster's name, by host name, by variables that are
+merely set, by a file, and then by resource manager.
 
-Only the detection rules are read, without validation, so that detection is cheap on a host that has no site.
+Only the detection rules are read, without validation, so that detection is cheap on a host that has no site. Nothing is
+run but in the last step: a command that waits for a dead server would stall every call.
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..errors import SiteError
+from ..platforms import registry
 from .catalogue import Catalogue
 from .layers import PACKAGE, SiteFile, under_root
 
 log = logging.getLogger(__name__)
+
+_CONFIGURATION = 1 << 20  # characters of a manager's configuration that are read
 
 
 class Detected(NamedTuple):
@@ -39,12 +45,12 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
     A file of a higher layer wins over one of a lower layer. Raises `SiteError` where rules of the same
     kind match for two sites of one layer.
     """
-    host = socket.gethostname() if hostname is None else hostname
+    here = _Host(environ, socket.gethostname() if hostname is None else hostname)
     rules = [(file, rule) for file in _candidates(catalogue) for rule in _rules(catalogue, file)]
-    for kind in ("env", "hostname", "file"):
+    for sign_of in _KINDS:
         matches: dict[str, tuple[SiteFile, str]] = {}
         for file, rule in rules:
-            if sign := _sign(kind, rule.get(kind), environ, host):
+            if sign := sign_of(rule, here):
                 matches.setdefault(file.name, (file, sign))
         if matches:
             return Look(_highest(catalogue, matches))
@@ -97,20 +103,78 @@ def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:
     return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
 
 
-def _sign(kind: str, condition: Any, environ: Mapping[str, str], host: str) -> str:
-    """Says in words that a condition holds; '' where it does not, or where the rule is malformed."""
-    if kind == "env" and isinstance(condition, dict):
-        holds = condition and all(environ.get(name) == str(value) for name, value in condition.items())
-        return " ".join(f"${name} is {value}" for name, value in condition.items()) if holds else ""
-    if kind == "hostname" and isinstance(condition, str):
-        try:
-            return f"the host name {host} matches {condition}" if re.fullmatch(condition, host) else ""
-        except re.error:
-            return ""
-    if kind == "file" and isinstance(condition, str):
-        holds = os.path.isabs(condition) and os.path.exists(under_root(condition, environ))
-        return f"{condition} exists" if holds else ""
-    return ""
+class _Host:
+    """What the rules look at on this host."""
+
+    def __init__(self, environ: Mapping[str, str], name: str) -> None:
+        self.environ, self.name = environ, name
+
+    @cached_property
+    def clusters(self) -> list[tuple[str, str]]:
+        """The names of clusters in managers' configurations on this host, each with the path."""
+        found = []
+        for signs in (manager.signs for manager in registry.managers() if manager.signs.cluster):
+            named = [path for name in signs.variables if os.path.isabs(path := self.environ.get(name, ""))]
+            for path in (*named, *(under_root(path, self.environ) for path in signs.files)):
+                try:
+                    with open(path, encoding="utf-8", errors="replace") as file:
+                        text = file.read(_CONFIGURATION)
+                except OSError:
+                    continue
+                if match := re.search(signs.cluster, text, re.MULTILINE | re.IGNORECASE):
+                    found.append((match[1], path))
+                    break
+        return found
+
+
+def _by_values(rule: Mapping[str, Any], host: _Host) -> str:
+    """Says in words that variables have these values; '' where they have not, or where the rule is malformed."""
+    signs = rule.get("env")
+    if not isinstance(signs, dict) or all(value is True for value in signs.values()):
+        return ""
+    holds = all(
+        name in host.environ if value is True else host.environ.get(name) == str(value)
+        for name, value in signs.items()
+    )
+    return " ".join(f"${name} is {host.environ[name]}" for name in signs) if holds else ""
+
+
+def _by_cluster(rule: Mapping[str, Any], host: _Host) -> str:
+    """The same of the cluster's name in a manager's configuration."""
+    name = rule.get("cluster")
+    if not isinstance(name, str):
+        return ""
+    return next(
+        (f"{path} names the cluster {found}" for found, path in host.clusters if found.lower() == name.lower()), ""
+    )
+
+
+def _by_host(rule: Mapping[str, Any], host: _Host) -> str:
+    """The same of the host name."""
+    pattern = rule.get("hostname")
+    try:
+        matches = isinstance(pattern, str) and re.fullmatch(pattern, host.name)
+    except re.error:
+        return ""
+    return f"the host name {host.name} matches {pattern}" if matches else ""
+
+
+def _by_variables(rule: Mapping[str, Any], host: _Host) -> str:
+    """The same of variables that are set, whatever their values."""
+    signs = rule.get("env")
+    if not isinstance(signs, dict) or not signs or any(value is not True for value in signs.values()):
+        return ""
+    return " ".join(f"${name} is set" for name in signs) if all(name in host.environ for name in signs) else ""
+
+
+def _by_file(rule: Mapping[str, Any], host: _Host) -> str:
+    """The same of a file that exists."""
+    path = rule.get("file")
+    holds = isinstance(path, str) and os.path.isabs(path) and os.path.exists(under_root(path, host.environ))
+    return f"{path} exists" if holds else ""
+
+
+_KINDS = (_by_values, _by_cluster, _by_host, _by_variables, _by_file)
 
 
 def _highest(catalogue: Catalogue, matches: Mapping[str, tuple[SiteFile, str]]) -> Detected:

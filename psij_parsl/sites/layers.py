@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
+from ..system.files import private_group
 from ..system.plugins import any_plugin
 from .toml_positions import Key, lines
 
@@ -177,11 +178,34 @@ def _check_trust(path: Path, status: os.stat_result) -> None:
             f"the site file {path} is refused: it belongs to {_user(status.st_uid)}, neither to you nor to root",
             hint="its shell lines would run as you: read it, and make a copy of your own",
         )
-    folder = Path(os.path.realpath(path)).parent
-    mode = folder.stat().st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    code = os.stat(__file__)
+    as_code = code.st_mode & stat.S_IWGRP and code.st_gid == status.st_gid
+    if status.st_mode & stat.S_IWGRP and not as_code and not private_group(status.st_gid, status.st_uid):
+        raise SiteError(f"the site file {path} is refused: its group can write to it", hint=f"chmod g-w {path}")
+    folders_of_code = Path(os.path.realpath(__file__)).parents
+    for folder in Path(os.path.realpath(path)).parents:
+        if folder not in folders_of_code:
+            _check_folder(path, folder)
+
+
+def _check_folder(path: Path, folder: Path) -> None:
+    """Raise `SiteError` if others than root, the user and this package's owner can put other files into a folder."""
+    status = folder.stat()
+    if status.st_mode & stat.S_ISVTX:  # there they cannot replace what is not theirs
+        return
+    who = ""
+    if status.st_mode & stat.S_IWOTH:
+        who = "everybody"
+    elif status.st_mode & stat.S_IWGRP and not private_group(status.st_gid, status.st_uid):
+        who = "its group"
+    elif status.st_uid not in (0, os.geteuid(), os.stat(__file__).st_uid):
         raise SiteError(
-            f"the site file {path} is refused: everybody can replace files in {folder}", hint=f"chmod o-w {folder}"
+            f"the site file {path} is refused: {folder} belongs to {_user(status.st_uid)}, who can replace it",
+            hint="its shell lines would run as you: read it, and make a copy of your own",
+        )
+    if who:
+        raise SiteError(
+            f"the site file {path} is refused: {who} can replace files in {folder}", hint=f"chmod go-w {folder}"
         )
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import InvalidRequest, SiteError, nearest
-from ..job import FLAGS, Job
-from .limits import LimitViolation, QueueLimits, violations
+from ..job import Job
+from .findings import Finding, settle
+from .queues import NodeType, Queue, Settings
+from .spool import expanded
 
 if TYPE_CHECKING:
+    from ..resources.allocation import Allocation
     from ..resources.node import Hardware
+    from .completion import Completion
     from .launch_options import LaunchOptions
 
-_JOB = frozenset(item.name for item in fields(Job))
 _BUILTIN = "built in"
-#: Who must not ask for GPUs must not in any form.
-_GPUS = frozenset(("gpus_per_rank", "gpus_per_node", "gpus"))
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
 
 class SettingRow(NamedTuple):
@@ -32,36 +30,47 @@ class SettingRow(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True)
-class Site:
+class Network(NamedTuple):
+    """How nodes are reached: interfaces or a template of names, and the proxy to the internet; '' where unknown."""
+
+    compute: str = ""
+    login: str = ""
+    proxy: str = ""
+
+
+_NO_NETWORK = Network()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site(Settings):
     """One machine: which platform and launcher, and what jobs there need. See `docs/how-to/sites.md` for the values.
 
-    `defaults` are the fields of a job that the site fills in where the user says nothing. `hardware` is what it says of
-    its nodes, for runs inside a job; None if it says nothing. `poll_min` is in seconds, `query_memory` in MB. `rows`
-    are the values that a file sets, in the order of the file, and `origins` where: "path:line". `file` is the path
-    of the site file, if it was named by a person and is in none of the layers; else ''.
+    `defaults` are the fields of a job that the site fills in where the user says nothing. `node_types` are what it
+    says of its nodes; one that has no types of them has one with the name ''. `poll_min` is in seconds, `query_memory`
+    in MB. `rows` are the values that a file sets, in the order of the file, and `origins` where: "path:line";
+    `sources` are where they come from, by the dotted key of a table. `file` is the path of the site file, if it was named by a
+    person and is in none of the layers; else ''.
     """
 
     name: str
     platform: str
     description: str = ""
     url: str = ""
+    contact: str = ""
+    verified: str = ""
     launcher: str | None = None
     launch: LaunchOptions | None = None
     poll_min: float | None = None
     query_memory: int | None = None
     spool: str | None = None
+    network: Network = _NO_NETWORK
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    setup: tuple[str, ...] = ()
     node_environment: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # values may be secret
-    required: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-    queues: Mapping[str, QueueLimits] = field(default_factory=dict)
-    hardware: Hardware | None = None
+    node_types: Mapping[str, NodeType] = field(default_factory=dict)
+    queues: Mapping[str, Queue] = field(default_factory=dict)
     rows: Sequence[SettingRow] = field(default=(), repr=False, compare=False)
     origins: Mapping[tuple[str | int, ...], str] = field(default_factory=dict, repr=False, compare=False)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     file: str = ""
 
     @property
@@ -80,94 +89,76 @@ class Site:
         """
         return self.origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")
 
+    def line_of(self, *keys: Sequence[str | int]) -> str:
+        """The origin of the first of these values that a file sets, or else of the innermost table around the last."""
+        for key in keys:
+            if (origin := self.origin(key)) != "default":
+                return origin
+        key = tuple(keys[-1])
+        return next((self.origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origins), "default")
+
     def spool_path(self) -> Path | None:
         """The directory for jobs' folders, with its variables expanded; None if the site names none.
 
-        Raises `SiteError` where it is unknown on this host.
+        In it `{project}` stands for a job's project. Raises `SiteError` where it is unknown on this host.
         """
-        if not self.spool:
-            return None
-        missing = [one or other for one, other in _VARIABLE.findall(self.spool) if (one or other) not in os.environ]
-        if missing:
-            raise SiteError(
-                f"{self.origin('spool')}: spool is {self.spool}, and {' and '.join(missing)} is not set here",
-                hint=f"set {missing[0]}, or name another directory in a site file of your own",
-            )
-        path = os.path.expanduser(_VARIABLE.sub(lambda match: os.environ[match[1] or match[2]], self.spool))
-        if not os.path.isabs(path):
-            raise SiteError(
-                f"{self.origin('spool')}: spool is {path!r}, which is no absolute path",
-                hint="jobs run in other directories: begin it with / or ~ or a variable",
-            )
-        return Path(path)
+        return Path(expanded(self.spool, self.origin("spool"))) if self.spool else None
+
+    def node_type(self, queue: str = "", name: str = "") -> NodeType | None:
+        """The node type of that name, else that of the queue (default: of the default queue) if all its nodes are alike.
+
+        None where the site does not say.
+        """
+        if name in self.node_types:
+            return self.node_types[name]
+        known = self.queues.get(queue) or next((one for one in self.queues.values() if one.default), None)
+        names = known.node_types if known is not None else tuple(self.node_types)
+        return self.node_types[names[0]] if len(names) == 1 else None
+
+    def hardware(self, queue: str = "", node_type: str = "") -> Hardware | None:
+        """The hardware of a node of that type, or of that queue's; None where the site does not say."""
+        found = self.node_type(queue, node_type)
+        return None if found is None else found.hardware
+
+    def hardware_of(self, allocation: Allocation, environ: Mapping[str, str] = os.environ) -> Hardware | None:
+        """The hardware of the nodes of an allocation: a job of ours says its node type, every manager its queue."""
+        queue, node_type = environ.get("PSIJ_QUEUE", ""), environ.get("PSIJ_NODE_TYPE", "")
+        return self.hardware(queue or self._queue_rendering(allocation.queue), node_type)
+
+    def _queue_rendering(self, rendered: str) -> str:
+        """The name that people say for a queue of the manager's; '' if it stands for none, or for several."""
+        if not rendered or rendered in self.queues:
+            return rendered
+        names = [queue.name for queue in self.queues.values() if queue.rendered == rendered]
+        return names[0] if len(names) == 1 else ""
+
+    def completion(self, values: Mapping[str, Any]) -> Completion:
+        """The fields of a `Job`: `values`, filled up from the site, and all that is wrong with what is asked.
+
+        None in `values` stands for "not set", and an empty text or list in its parameters takes the site's away. A queue
+        `auto` becomes the best one for the job.
+        """
+        from .completion import completed
+        from .matching import with_best_queue
+
+        return completed(self, with_best_queue(self, values))
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a `Job`: `values`, filled up from the site. None stands for "not set".
+        """The fields of a `Job`, as `completion` gives them.
 
-        A parameter or environment variable in `values` wins over the site's; the site's setup comes before the job's.
-        Raises `InvalidRequest` for a required field that is missing, or a forbidden one that is given.
+        A field or environment variable in `values` wins over the site's; parameters that are lists join; the site's
+        setup comes before the job's. Raises `InvalidRequest`, with everything at once, for what the site refuses in
+        what is asked: see `check` for the limits of the queue.
         """
-        job_fields = {name: value for name, value in values.items() if value is not None}
-        job = {**self.defaults, **job_fields}
-        job["parameters"] = {**self.parameters, **job_fields.get("parameters", {})}
-        job["environment"] = {**self.environment, **job_fields.get("environment", {})}
-        setup = job_fields.get("setup", ())
-        job["setup"] = (*self.setup, *((setup,) if isinstance(setup, str) else setup))
-        filled = {**job["parameters"], **{name: value for name, value in job.items() if name in _JOB}}
-        if lacking := [name for name in self.required if filled.get(name) in (None, "", (), [])]:
-            raise InvalidRequest(
-                f"a job on {self.name} must say its {_and(lacking)}",
-                hint=f"give {_and(map(_flag, lacking))}; {self.origin('required')} asks for it",
-            )
-        if self.forbidden:
-            self._refuse_forbidden({**job_fields.get("parameters", {}), **job_fields})
-        return job
+        completion = self.completion(values)
+        settle(finding for finding in completion.findings if finding.level == "refuse")
+        return completion.fields
 
-    def _refuse_forbidden(self, asked: Mapping[str, Any]) -> None:
-        """Raise `InvalidRequest` if what is asked, or an option that is passed on as it is, is forbidden here."""
-        from ..platforms.registry import platform
+    def check(self, job: Job) -> list[Finding]:
+        """What the limits of the job's queues and nodes say to it, all of it; nothing where the site knows none."""
+        from .matching import limits
 
-        wrong = {name: _flag(name) for name in self.forbidden if asked.get(name)}
-        passed = {name: value for name, value in asked.get("parameters", {}).items() if value}
-        if passed and (described := platform(self.platform)).directives:
-            options = described.directive_table.passed_on(passed)
-            options |= {one: said for word, said in options.items() for one in _GPUS if word in _GPUS}
-            wrong |= {name: options[name] for name in self.forbidden if name in options and name not in wrong}
-        if wrong:
-            raise InvalidRequest(
-                f"a job on {self.name} must not ask for {_and(wrong)}",
-                hint=f"leave out {_and(wrong.values())}; {self.origin('forbidden')} forbids it",
-            )
-
-    def check(self, job: Job) -> list[LimitViolation]:
-        """What the limits of the job's queue say to it; nothing where the site knows no queues."""
-        name = job.queue or next((name for name, queue in self.queues.items() if queue.default), None)
-        if name is None or not self.queues:
-            return []
-        if name not in self.queues:
-            level: Literal["refuse", "warn"] = "refuse" if all(q.strict for q in self.queues.values()) else "warn"
-            return [
-                LimitViolation(level, f"{self.name} has no queue {name!r} that we know", nearest(name, self.queues))
-            ]
-        queue = self.queues[name]
-        others = [other for other, limits in self.queues.items() if not any(violations(limits, job))]
-        results = []
-        for key, text in violations(queue, job):
-            hint = f"{_and(others, 'or')} would take it; " if others else ""
-            where = self.origin(("queues", name, key))
-            results.append(
-                LimitViolation("refuse" if queue.strict else "warn", f"queue {name} {text}", f"{hint}see {where}")
-            )
-        return results
-
-
-def _flag(name: str) -> str:
-    return FLAGS.get(name, name if name in _JOB else f"-X {name}=VALUE")
-
-
-def _and(names: Iterable[str], last: str = "and") -> str:
-    *first, final = names
-    return f"{', '.join(first)} {last} {final}" if first else final
+        return list(limits(self, job))
 
 
 _BUILT_IN: dict[str, Any] = {

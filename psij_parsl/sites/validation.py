@@ -13,10 +13,26 @@ from ..job import JOB_MODES
 from ..platforms.registry import LAUNCHERS, PLATFORMS
 from .content import Content, Fault
 from .layers import SiteFile
-from .model import Defaults, QueueModel, Rule, SiteModel
+from .models.node_model import GpuModel, NodeModel
+from .models.queue_model import JobCapModel, QueueModel, TierModel
+from .models.site_model import Defaults, LaunchModel, NetworkModel, Rule, SiteModel
 from .site import Site
 from .toml_positions import Key
 
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "defaults": Defaults,
+    "detect": Rule,
+    "launch": LaunchModel,
+    "network": NetworkModel,
+    "node": NodeModel,
+    "nodes": NodeModel,
+    "gpus": GpuModel,
+    "queues": QueueModel,
+    "tiers": TierModel,
+    "jobs": JobCapModel,
+    "project_jobs": JobCapModel,
+}
+"""The model of a table, by its name or that of the table that it is in."""
 _MUST: Mapping[str, str] = {
     "missing": "is missing",
     "string_type": "must be text",
@@ -99,8 +115,11 @@ def _nearest_key(where: Key) -> str:
 
 
 def _model(table: Key) -> type[BaseModel]:
-    inner: dict[str | int, type[BaseModel]] = {"defaults": Defaults, "detect": Rule, "queues": QueueModel}
-    return inner.get(table[0], SiteModel) if table else SiteModel
+    names = tuple(part for part in table if isinstance(part, str))
+    for end in (names[-1:], names[:1]):
+        if end and (model := _TABLES.get(end[0])) is not None:
+            return model
+    return SiteModel
 
 
 def _shown(value: Any) -> str:

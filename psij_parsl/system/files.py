@@ -170,7 +170,7 @@ def guard(path: Path) -> bool:
             f"the state directory {path} belongs to another user (uid {status.st_uid})",
             hint="set PSIJ_PARSL_HOME to a directory of your own",
         )
-    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not _private(status.st_gid)):
+    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not private_group(status.st_gid, os.geteuid())):
         who = "others" if status.st_mode & 0o002 else "your group"
         raise JournalError(f"{who} can write to the state directory {path}", hint=f"chmod go-w {path}")
     for above in Path(os.path.realpath(path)).parents:
@@ -194,20 +194,23 @@ def guard_spool(path: Path) -> None:
             f"{path}, where job folders are to lie, belongs to another user (uid {status.st_uid})",
             hint="name another `spool` in the site's file, or have that one made sticky (chmod +t)",
         )
-    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not _private(status.st_gid)):
+    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not private_group(status.st_gid, os.geteuid())):
         who = "others" if status.st_mode & 0o002 else "its group"
         raise JournalError(
             f"{who} can write to {path}, where job folders are to lie", hint=f"chmod go-w {path}, or chmod +t {path}"
         )
 
 
-def _private(gid: int) -> bool:
-    """Whether that is our own private group: our primary one, of our name or number, with no other user in it."""
+def private_group(gid: int, uid: int) -> bool:
+    """Whether that is a user's own private group: the primary one, of the user's name or number, with no other in it.
+
+    Root's own group is root's alone.
+    """
     import grp
     import pwd
 
     try:
-        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:
         return False
     return (

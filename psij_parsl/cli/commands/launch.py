@@ -53,7 +53,7 @@ class _Launch:
 
         self.out, self.values = out, values
         self.site = _site(values)
-        self.resources: NodeResources = NodeResources.discover(hardware=self.site.hardware)
+        self.resources: NodeResources = NodeResources.discover(hardware=self.site.hardware_of)
         if "site" not in values and "config" not in values:
             self.site = fitting(self.site, self.resources.allocation.platform)
         self.job = self._job(argv)

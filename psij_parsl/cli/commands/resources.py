@@ -17,7 +17,7 @@ from ..job_from_flags import shape
 from ..output import Column, Renderer, length
 
 if TYPE_CHECKING:
-    from ...resources import Hardware, Holder, Node, NodeResources
+    from ...resources import Holder, Node, NodeResources
 
 _BAR = 12  # characters of a full bar
 _ABOUT = (
@@ -71,9 +71,10 @@ def _show(out: Renderer, invocation: Invocation) -> int:
 
 
 def _detect(out: Renderer, invocation: Invocation) -> int:
-    from ...resources.discover import discover
+    from ...resources import NodeResources
+    from ...sites import find
 
-    allocation = discover(hardware=_hardware())
+    allocation = NodeResources.discover(hardware=find(placing=False).hardware_of, shared=False).allocation
     nodes = allocation.nodes
     data = {
         "platform": allocation.platform,
@@ -127,15 +128,9 @@ def _fit(out: Renderer, invocation: Invocation) -> int:
 
 def _nodes() -> NodeResources:
     from ...resources import NodeResources
-
-    return NodeResources.discover(hardware=_hardware())
-
-
-def _hardware() -> Hardware | None:
-    """What the site of this host says about its nodes, if it says anything."""
     from ...sites import find
 
-    return find(placing=False).hardware
+    return NodeResources.discover(hardware=find(placing=False).hardware_of)
 
 
 def _about(resources: NodeResources, nodes: Sequence[Node]) -> dict[str, Any]:

@@ -53,7 +53,8 @@ class Parameter:
     `name`: as templates, command line, TOML and Python spell it. `default`: a value that passes the
     validators, or None for "not set". `validators`: callables that convert the value in turn, or raise
     ValueError with the rule. `help`: one line for people. `raw`: the text is script and is printed as it
-    stands, never quoted. Raises TemplateError for a name that is no identifier, or validators that cannot be
+    stands, never quoted. `joins`: what stands between the texts of a site and of a user where both count; '' where
+    the user's replaces the site's. Lists join anyhow. Raises TemplateError for a name that is no identifier, or validators that cannot be
     called.
     """
 
@@ -62,6 +63,7 @@ class Parameter:
     validators: Sequence[Validator] = ()
     help: str = ""
     raw: bool = False
+    joins: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():

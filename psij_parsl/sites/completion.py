@@ -1,0 +1,245 @@
+"""From what a user asks for to the fields of a job, by a site's node types and queues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import nearest
+from ..job import FLAGS, Job, Resources
+from ..platforms.registry import platform
+from .findings import Finding
+from .job_checks import GPU_PARAMETERS, Shape, node_problems
+from .joining import is_unset, joined, parts
+from .queues import NodeType, Queue, Settings
+
+if TYPE_CHECKING:
+    from .site import Site
+    from .toml_positions import Key
+
+_JOB = frozenset(item.name for item in fields(Job))
+_SHAPE = tuple(item.name for item in fields(Resources))
+#: Who must not ask for GPUs must not in any form.
+_GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The fields of a `Job`, and what the site finds wrong with them. `queues` are those of the job, if known."""
+
+    fields: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    node_type: NodeType | None = None
+
+
+class _Layer:
+    """Settings, and where in the site's file they are."""
+
+    def __init__(self, key: Key, settings: Settings | Site) -> None:
+        self.key, self.settings = key, settings
+
+
+def completed(site: Site, values: Mapping[str, Any]) -> Completion:
+    """The job that the values describe, filled up from the site; None stands for "not set"."""
+    asked = {name: value for name, value in values.items() if value is not None}
+    typed = dict(asked.get("parameters", {}))
+    job = {**site.defaults, **asked}
+    queues, findings = find_queues(site, job.get("queue"), typed)
+    node_type = choose_node_type(site, queues, job, typed)
+    layers = list(_layers(site, queues, node_type))
+    declared = platform(site.platform).template_class.params
+    below = [dict(layer.settings.parameters) for layer in layers[: len(layers) - len(queues)]]
+    of_queues, disagreements = _parameters_of(site, queues)
+    job["parameters"] = joined([*below, of_queues, typed], declared)
+    job["environment"] = {
+        **{name: value for layer in layers for name, value in layer.settings.environment.items()},
+        **asked.get("environment", {}),
+    }
+    setup = asked.get("setup", ())
+    above = (setup,) if isinstance(setup, str) else tuple(setup)
+    job["setup"] = (*dict.fromkeys(text for layer in layers for text in layer.settings.setup), *above)
+    filled = {**job["parameters"], **{name: value for name, value in job.items() if name in _JOB}}
+    findings += [
+        *disagreements,
+        *_missing(site, layers, filled),
+        *_forbidden(site, layers, asked, typed),
+        *_not_to_choose(site, layers, filled),
+    ]
+    _name_queue(job, queues, node_type, named="queue" in asked or "queue" in site.defaults)
+    return Completion(job, tuple(findings), tuple(queues), node_type)
+
+
+def _layers(site: Site, queues: Sequence[Queue], node_type: NodeType | None) -> Iterator[_Layer]:
+    yield _Layer((), site)
+    if node_type is not None:
+        yield _Layer(("nodes", node_type.name) if node_type.name else ("node",), node_type)
+    for queue in queues:
+        yield _Layer(("queues", queue.name), queue)
+
+
+def _name_queue(job: dict[str, Any], queues: Sequence[Queue], node_type: NodeType | None, *, named: bool) -> None:
+    """Put what the manager is told of the queue, and what a run inside the job has to know of it."""
+    if node_type is not None and node_type.name:
+        job["node_type"] = node_type.name
+    if not queues:
+        return
+    job["queue_name"] = ",".join(queue.name for queue in queues)
+    found = queues[0].name != job.get("queue") and len(queues) == 1
+    rendered = ",".join(dict.fromkeys(queue.rendered for queue in queues if queue.rendered))
+    if named or (found and queues[0].own_parameters):
+        job["queue"] = rendered or None
+    if any(queue.gpus_implied for queue in queues):
+        job["implied"] = ("gpus_per_rank",)
+    if queues[0].account and job.get("project"):
+        job["project"] = account(queues[0].account, job["project"])
+
+
+def account(rule: str, project: str) -> str:
+    """What is charged for a project by the rule of a queue; a name that has the rule's form already stays."""
+    before, _, after = rule.partition("{project}")
+    if (before or after) and re.fullmatch(f"{re.escape(before)}.+{re.escape(after)}", project):
+        return project
+    return f"{before}{project}{after}"
+
+
+# ---- the queue -----------------------------------------------------------------------------------------------
+
+
+def find_queues(site: Site, name: str | None, typed: Mapping[str, Any]) -> tuple[list[Queue], list[Finding]]:
+    """The queues that a job asks for, by name or by the parameters that are one's own, and what is wrong with that."""
+    if not site.queues:
+        return [], []
+    if name is None:
+        base = next((queue for queue in site.queues.values() if queue.default), None)
+        found = _by_parameters(site, base, typed)
+        return ([found], []) if found is not None else ([], [])
+    names = [name] if name in site.queues else [part for part in name.split(",") if part]
+    queues, findings = [], []
+    for part in names:
+        if part in site.queues:
+            queues.append(_by_parameters(site, site.queues[part], typed) or site.queues[part])
+        else:
+            strict = all(queue.strict for queue in site.queues.values())
+            text = f"{site.name} has no queue {part!r} that we know"
+            findings.append(Finding("refuse" if strict else "warn", "queue", text, nearest(part, site.queues)))
+    return queues, findings
+
+
+def _by_parameters(site: Site, base: Queue | None, typed: Mapping[str, Any]) -> Queue | None:
+    """The queue for a job in `base` that gives these parameters: another one, if they are that one's own."""
+    told = {name: str(value) for name, value in typed.items() if not is_unset(value)}
+
+    def agreement(queue: Queue) -> int:
+        own = {name: str(value) for name, value in queue.own_parameters.items() if name in told}
+        return -1 if any(told[name] != value for name, value in own.items()) else len(own)
+
+    if base is not None and agreement(base) == len(base.own_parameters) > 0:
+        return base
+    others = [
+        queue
+        for queue in site.queues.values()
+        if queue.own_parameters
+        and agreement(queue) > 0
+        and (base is None or queue.rendered == base.rendered)
+        and all(
+            name in told or (base is not None and base.own_parameters.get(name) == value)
+            for name, value in queue.own_parameters.items()
+        )
+    ]
+    return max(others, key=agreement) if others else base
+
+
+def _parameters_of(site: Site, queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Finding]]:
+    """The own parameters of the queues, which must be the same for all of them."""
+    if not queues:
+        return {}, []
+    first = queues[0].own_parameters
+    for other in queues[1:]:
+        if other.own_parameters != first:
+            text = f"the queues {queues[0].name} and {other.name} need different parameters"
+            return first, [Finding("refuse", "queue", text, "name one of them")]
+    return first, []
+
+
+def choose_node_type(
+    site: Site, queues: Sequence[Queue], job: Mapping[str, Any], typed: Mapping[str, Any]
+) -> NodeType | None:
+    """The node type for a job: the first of its queue's that agrees with its parameters and can hold its ranks."""
+    names = queues[0].node_types if queues else tuple(site.node_types)
+    types = [site.node_types[name] for name in names]
+    if len(types) < 2:
+        return types[0] if types else None
+    declared = platform(site.platform).template_class.params
+
+    def asked_for(node_type: NodeType) -> bool:
+        return any(
+            set(parts(declared.get(name), value)) & set(parts(declared.get(name), typed[name]))
+            for name, value in node_type.parameters.items()
+            if not is_unset(typed.get(name))
+        )
+
+    types = [node_type for node_type in types if asked_for(node_type)] or types
+    shape = Shape.of(Resources(**{name: job[name] for name in _SHAPE if job.get(name) is not None}), typed)
+    fitting = [node_type for node_type in types if not any(node_problems(node_type, shape))]
+    if fitting:
+        return fitting[0]
+    return max(types, key=lambda node_type: (len(node_type.hardware.gpus), node_type.hardware.cpus or 0))
+
+
+# ---- what must, must not and may be said ---------------------------------------------------------------------
+
+
+def _missing(site: Site, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
+    for layer in layers:
+        for name in layer.settings.required:
+            if is_unset(filled.get(name)):
+                key = "project" if name == "project" else "required"
+                where = site.origin((*layer.key, "required"))
+                hint = f"give {flag(name)}; {where} asks for it"
+                yield Finding("refuse", key, f"a job on {site.name} must say its {name}", hint)
+
+
+def _forbidden(
+    site: Site, layers: Sequence[_Layer], asked: Mapping[str, Any], typed: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """What is asked for, or said by an option that is passed on as it is, and is forbidden here."""
+    if not any(layer.settings.forbidden for layer in layers):
+        return
+    told = {**typed, **asked}
+    passed = {name: value for name, value in typed.items() if value}
+    options: dict[str, str] = {}
+    if passed and (described := platform(site.platform)).directives:
+        options = described.directive_table.passed_on(passed)
+        options |= {one: said for word, said in options.items() for one in _GPUS if word in _GPUS}
+    for layer in layers:
+        for name in layer.settings.forbidden:
+            said = flag(name) if told.get(name) else options.get(name)
+            if said:
+                where = site.origin((*layer.key, "forbidden"))
+                hint = f"leave out {said}; {where} forbids it"
+                yield Finding("refuse", "forbidden", f"a job on {site.name} must not ask for {name}", hint)
+
+
+def _not_to_choose(site: Site, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
+    """Values that are none of those that may be chosen; a queue's choices count before the site's."""
+    choices = {name: (layer, allowed) for layer in layers for name, allowed in layer.settings.choices.items()}
+    declared = platform(site.platform).template_class.params
+    for name, (layer, allowed) in choices.items():
+        value = filled.get(name)
+        texts = [str(one) for one in allowed]
+        if is_unset(value) or str(value) in texts:
+            continue
+        known = {part for text in texts for part in parts(declared.get(name), text)}
+        wrong = [part for part in parts(declared.get(name), value) if part not in known]
+        if wrong:
+            where = site.origin((*layer.key, "choices", name))
+            text = f"{wrong[0]!r} is no {name} on {site.name}"
+            yield Finding("refuse", "choices", text, f"{nearest(wrong[0], texts)}; see {where}")
+
+
+def flag(name: str) -> str:
+    """How a person says that field or parameter on the command line."""
+    return FLAGS.get(name, name if name in _JOB else f"-X {name}=VALUE")

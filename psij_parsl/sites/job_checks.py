@@ -1,0 +1,160 @@
+"""Checks of a job against a queue's limits and its nodes, before it is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..job import Job, Resources
+from .queues import NodeType, Queue, Tier
+
+if TYPE_CHECKING:
+    from ..resources.node import Hardware
+
+#: Parameters of several platforms that say the GPUs of a node.
+GPU_PARAMETERS = ("gpus_per_node", "ngpus", "gpus")
+
+
+class Problem(NamedTuple):
+    """A limit that a job is beyond: its key among findings, a sentence to follow "queue NAME" or "it", the keys of
+    the file that may say it, and what to change."""
+
+    key: str
+    text: str
+    settings: tuple[str, ...] = ()
+    hint: str = ""
+
+
+class Shape(NamedTuple):
+    """What a job asks of each of its nodes. Cores, GPUs, and MB (None if it says nothing)."""
+
+    cores: int
+    threads_per_core: int
+    gpus: int
+    memory: int | None
+
+    @classmethod
+    def of(cls, job: Resources, parameters: Mapping[str, Any]) -> Shape:
+        """The shape of a job; a parameter for GPUs counts where its ranks ask for none."""
+        said = next((value for name in GPU_PARAMETERS if (value := parameters.get(name))), 0)
+        gpus = job.gpus_per_node or gpu_count(said)
+        return cls(job.cores_per_node, job.threads_per_core, gpus, job.memory_per_node)
+
+
+def gpu_count(said: Any) -> int:
+    """The number of GPUs in `4`, or in `a100:4` as some managers have it; 0 for None."""
+    last = str(said or 0).rpartition(":")[2]
+    return int(last) if last.isdigit() else 1
+
+
+def usable_cores(hardware: Hardware) -> int | None:
+    """The number of a node's cores without a CPU that is blocked for jobs; None where it is unknown."""
+    if not hardware.cpus:
+        return None
+    cores = hardware.siblings or [(cpu,) for cpu in range(hardware.cpus)]
+    return sum(hardware.blocked.isdisjoint(core) for core in cores)
+
+
+def node_problems(node_type: NodeType, shape: Shape) -> Iterator[Problem]:
+    """What a node of that type has not."""
+    hardware = node_type.hardware
+    name = f"{node_type.name} nodes have" if node_type.name else "its nodes have"
+    cores = usable_cores(hardware)
+    if cores is not None and shape.cores > cores:
+        threads = len(hardware.siblings[0]) if hardware.siblings else 1
+        blocked = f", and {len(hardware.blocked)} CPUs are blocked" if hardware.blocked else ""
+        each = f" with {threads} hardware threads" if threads > 1 else ""
+        text = f"{name} {cores} cores{each} for jobs{blocked}, and the job asks for {shape.cores} on each"
+        yield Problem("cpus", text, ("cpus", "blocked"), f"at most {cores} ranks times cores per rank")
+    if shape.gpus > len(hardware.gpus) and (hardware.gpus or node_type.name):
+        has = f"{len(hardware.gpus)} GPUs" if hardware.gpus else "no GPUs"
+        hint = f"at most {len(hardware.gpus)} on each node" if hardware.gpus else "leave out -g"
+        yield Problem("gpus", f"{name} {has}, and the job asks for {shape.gpus} on each", ("gpus",), hint)
+    if hardware.memory is not None and shape.memory is not None and shape.memory > hardware.memory:
+        text = f"{name} {hardware.memory} MB for jobs, and the job asks for {shape.memory} MB on each"
+        yield Problem("memory", text, ("memory",), f"--mem {hardware.memory}M at most")
+
+
+def tier_of(queue: Queue, job: Resources) -> Tier | None:
+    """The tier of the queue that lets such a job run longest; None if it takes no jobs of that many nodes."""
+    tiers = [tier for tier in queue.tiers if tier.holds(job.num_nodes)]
+    no_limit = float("inf")
+
+    def longest(tier: Tier) -> float:
+        return no_limit if (most := tier.longest(job.num_nodes)) is None else most
+
+    return max(tiers, key=longest, default=None)
+
+
+def queue_problems(queue: Queue, node_type: NodeType | None, job: Job) -> Iterator[Problem]:
+    """Each limit of the queue that the job is beyond."""
+    nodes, minutes = job.num_nodes, job.wall_time_min
+    tier = tier_of(queue, job)
+    if tier is None:
+        yield _wrong_nodes(queue, nodes)
+        if queue.max_time_min is not None and minutes > queue.max_time_min:
+            text = f"lets no job run longer than {time_text(queue.max_time_min)}, and the job asks for {time_text(minutes)}"
+            yield Problem("time", text, ("max_time", "max_wall_time_min", "tiers"), f"-t {queue.max_time_min}")
+    elif (most := tier.longest(nodes)) is not None and minutes > most:
+        yield _too_long(queue, tier, nodes, minutes, int(most))
+    if queue.min_time_min is not None and minutes < queue.min_time_min:
+        least = time_text(queue.min_time_min)
+        text = f"takes jobs from {least} on, and the job asks for {time_text(minutes)}"
+        yield Problem("min_time", text, ("min_time",), f"-t {queue.min_time_min}")
+    shape = Shape.of(job, job.parameters)
+    hardware = node_type.hardware if node_type is not None else None
+    if queue.max_cpus is not None:
+        of_node = hardware.cpus if queue.whole_nodes and hardware is not None and hardware.cpus else 0
+        cpus = nodes * (of_node or shape.cores * shape.threads_per_core)
+        if cpus > queue.max_cpus:
+            yield Problem(
+                "max_cpus", f"gives a job {queue.max_cpus} CPUs at most, and it asks for {cpus}", ("max_cpus",)
+            )
+    if queue.max_gpus is not None and (gpus := nodes * shape.gpus) > queue.max_gpus:
+        yield Problem("max_gpus", f"gives a job {queue.max_gpus} GPUs at most, and it asks for {gpus}", ("max_gpus",))
+    if queue.max_memory is not None and shape.memory is not None and shape.memory > queue.max_memory:
+        text = f"gives a job {queue.max_memory} MB at most on a node, and it asks for {shape.memory} MB"
+        yield Problem("memory", text, ("max_memory",), f"--mem {queue.max_memory}M at most")
+    if queue.array_max is not None and len(job.array) > queue.array_max:
+        text = f"takes job arrays of {queue.array_max} elements at most, and this one has {len(job.array)}"
+        yield Problem("array", text, ("array_max",), "submit several smaller ones")
+
+
+def _wrong_nodes(queue: Queue, nodes: int) -> Problem:
+    least, most = queue.min_nodes, queue.max_nodes
+    if nodes < least:
+        text = f"takes jobs from {_nodes(least)} on, and the job asks for {nodes}"
+        return Problem("nodes", text, ("min_nodes", "tiers"), f"-N {least}")
+    if most is not None and nodes > most:
+        text = f"takes at most {_nodes(most)}, and the job asks for {nodes}"
+        return Problem("nodes", text, ("max_nodes", "tiers"), f"-N {most}")
+    ranges = ", ".join(f"{tier.min_nodes} to {tier.max_nodes or 'more'}" for tier in queue.tiers)
+    return Problem("nodes", f"takes jobs of {ranges} nodes, and the job asks for {nodes}", ("tiers",))
+
+
+def _too_long(queue: Queue, tier: Tier, nodes: int, minutes: int, most: int) -> Problem:
+    """The job is longer than its tier allows; larger jobs may be let run so long."""
+    where = f" with {_nodes(nodes)}" if len(queue.tiers) > 1 or tier.node_hours is not None else ""
+    text = f"lets jobs{where} run {time_text(most)} at most, and the job asks for {time_text(minutes)}"
+    longer = [
+        other.min_nodes
+        for other in queue.tiers
+        if other.min_nodes > nodes
+        and other.longest(other.min_nodes) is not None
+        and minutes <= (other.longest(other.min_nodes) or 0)
+    ]
+    hint = f"-t {most}" + (f", or {_nodes(min(longer))} and more" if longer else "")
+    return Problem("time", text, ("max_time", "max_wall_time_min", "tiers"), hint)
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def time_text(minutes: float) -> str:
+    """A wall time for people: `2 h`, `1 h 30 min`, `3 days`."""
+    whole = int(minutes)
+    if whole >= 2880 and whole % 1440 == 0:
+        return f"{whole // 1440} days"
+    hours, rest = divmod(whole, 60)
+    return " ".join(f"{number} {unit}" for number, unit in ((hours, "h"), (rest, "min")) if number) or "0 min"

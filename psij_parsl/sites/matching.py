@@ -1,0 +1,154 @@
+"""Which queues fit a job, and a job's findings against those that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidRequest
+from ..job import Job
+from .completion import completed
+from .findings import Finding
+from .job_checks import Problem, Shape, node_problems, queue_problems, tier_of
+from .queues import AUTO, NodeType, Queue
+
+if TYPE_CHECKING:
+    from .site import Site
+
+_JOB = frozenset(item.name for item in fields(Job))
+_ANY_COMMAND = ("true",)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A queue, and all that it finds wrong with a job: nothing, if it fits.
+
+    `longest_min` is the longest wall time that it gives a job of that many nodes, in minutes; None for no limit.
+    `wastes_gpus`: its nodes have GPUs, and the job asks for none.
+    """
+
+    queue: Queue
+    findings: tuple[Finding, ...]
+    node_type: NodeType | None = None
+    longest_min: float | None = None
+    wastes_gpus: bool = False
+
+    @property
+    def fits(self) -> bool:
+        return not self.findings
+
+    @property
+    def rank(self) -> tuple[bool, bool, float, float]:
+        """Those that may be chosen unasked come first, then those that waste no GPUs, the cheapest, and the shortest
+        that suffices."""
+        longest = float("inf") if self.longest_min is None else self.longest_min
+        charge = 1.0 if self.queue.charge is None else self.queue.charge
+        return not self.queue.can_be_chosen, self.wastes_gpus, charge, longest
+
+
+def matches(site: Site, values: Mapping[str, Any]) -> list[Match]:
+    """Every queue of the site for a job that these values describe: those that fit, best first, then the others."""
+    found = [_match(site, values, queue) for queue in site.queues.values()]
+    fitting = sorted((match for match in found if match.fits), key=lambda match: match.rank)
+    return [*fitting, *(match for match in found if not match.fits)]
+
+
+def _match(site: Site, values: Mapping[str, Any], queue: Queue) -> Match:
+    completion = completed(site, {**values, "queue": queue.name})
+    job = Job(**{"command": _ANY_COMMAND, **completion.fields})
+    findings = (*completion.findings, *_limits_of(site, queue, completion.node_type, job))
+    tier = tier_of(queue, job)
+    node_type = completion.node_type
+    wastes_gpus = (
+        node_type is not None
+        and bool(node_type.hardware.gpus)
+        and not Shape.of(job, values.get("parameters") or {}).gpus
+    )
+    return Match(queue, findings, node_type, tier.longest(job.num_nodes) if tier else None, wastes_gpus)
+
+
+def with_best_queue(site: Site, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, with the name of the best queue in place of `auto`.
+
+    Raises `InvalidRequest`, with the reason of each queue, if none fits that may be chosen unasked.
+    """
+    if (values.get("queue") or site.defaults.get("queue")) != AUTO:
+        return values
+    if not site.queues:
+        return {**values, "queue": None}
+    found = matches(site, values)
+    best = next((match for match in found if match.fits and match.queue.can_be_chosen), None)
+    if best is not None:
+        return {**values, "queue": best.queue.name}
+    asked = [match.queue.name for match in found if match.fits]
+    reasons = "\n".join(f"  {match.queue.name}: {match.findings[0].text}" for match in found if not match.fits)
+    raise InvalidRequest(
+        f"no queue of {site.name} takes this job unasked:\n{reasons}".removesuffix(":\n"),
+        hint=f"{' or '.join(asked)} would take it if named with -q" if asked else "`psij-run site match` says more",
+    )
+
+
+def limits(site: Site, job: Job) -> Iterator[Finding]:
+    """What the limits of the job's queues and nodes say to it; nothing where the site knows none."""
+    queues = _queues_of(site, job)
+    if not queues:
+        if (node_type := site.node_types.get(job.node_type)) is not None or not site.queues:
+            node_type = node_type or site.node_type()
+            if node_type is not None:
+                yield from _node_findings(site, None, node_type, job)
+        return
+    for queue in queues:
+        types = [site.node_types[name] for name in queue.node_types]
+        node_type = next((one for one in types if one.name == job.node_type), types[0] if len(types) == 1 else None)
+        found = list(_limits_of(site, queue, node_type, job))
+        if found:
+            others = " or ".join(_others(site, queue, job))
+            for finding in found:
+                hints = (finding.hint, f"{others} would take it" if others else "")
+                yield finding._replace(hint="; ".join(filter(None, hints)))
+
+
+def _queues_of(site: Site, job: Job) -> list[Queue]:
+    """The queues of a job: of one that was completed by the site, or of one that names them itself."""
+    name = job.queue_name or job.queue or ""
+    if not name:
+        return [queue for queue in site.queues.values() if queue.default]
+    names = [name] if name in site.queues else name.split(",")
+    return [site.queues[part] for part in names if part in site.queues]
+
+
+def _others(site: Site, queue: Queue, job: Job) -> Iterator[str]:
+    """The other queues that would take the job as it is, those that may be chosen unasked before the others."""
+    fitting = []
+    for other in site.queues.values():
+        types: list[NodeType | None] = [site.node_types[name] for name in other.node_types] or [None]
+        shape = Shape.of(job, job.parameters)
+        suited = [one for one in types if one is None or not any(node_problems(one, shape))]
+        if other is not queue and suited and not any(queue_problems(other, suited[0], job)):
+            fitting.append(other)
+    fitting.sort(key=lambda one: not one.can_be_chosen)
+    yield from (one.name for one in fitting[:4])
+
+
+def _limits_of(site: Site, queue: Queue, node_type: NodeType | None, job: Job) -> Iterator[Finding]:
+    level = "refuse" if queue.strict else "warn"
+    for problem in queue_problems(queue, node_type, job):
+        key = ("queues", queue.name)
+        yield _finding(site, level, f"queue {queue.name} {problem.text}", problem, key)
+    if node_type is not None:
+        yield from _node_findings(site, queue, node_type, job)
+
+
+def _node_findings(site: Site, queue: Queue | None, node_type: NodeType, job: Job) -> Iterator[Finding]:
+    level = "refuse" if queue is not None and queue.strict else "warn"
+    key = ("nodes", node_type.name) if node_type.name else ("node",)
+    where = f"in queue {queue.name} " if queue is not None else f"on {site.name} "
+    for problem in node_problems(node_type, Shape.of(job, job.parameters)):
+        yield _finding(site, level, f"{where}{problem.text}", problem, key)
+
+
+def _finding(site: Site, level: str, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:
+    origin = site.line_of(*((*key, name) for name in problem.settings), key)
+    hint = "; ".join(filter(None, (problem.hint, f"see {origin}")))
+    return Finding("refuse" if level == "refuse" else "warn", problem.key, text, hint)

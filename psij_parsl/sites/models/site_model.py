@@ -1,0 +1,261 @@
+"""The pydantic model of a site file, from which `schema.json` is made.
+
+Text with a unit becomes a number here, by the validators that the command line uses: memory MB, wall times minutes,
+the poll interval seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, model_validator
+
+from ...job import JobMode
+from ..launch_options import LaunchOptions
+from ..queues import AUTO
+from ..site import Network, SettingRow, Site
+from ..toml_positions import Key
+from .field_types import (
+    AbsolutePath,
+    Count,
+    Memory,
+    Minutes,
+    PlatformName,
+    RegularExpression,
+    Seconds,
+    Signs,
+    SiteName,
+    VariablePattern,
+    Word,
+)
+from .node_model import NodeModel
+from .queue_model import QueueModel
+from .tables import SettingsTable, Table, disagreement
+
+
+class Defaults(Table):
+    """What a job gets where the user says nothing."""
+
+    num_nodes: Count | None = Field(default=None, description="compute nodes")
+    ranks_per_node: Count | None = Field(default=None, description="ranks on each node")
+    cpus_per_rank: Count | None = Field(default=None, description="cores of each rank")
+    threads_per_core: Count | None = Field(default=None, description="hardware threads used of each core")
+    gpus_per_rank: Annotated[int, Field(ge=0, strict=True)] | None = Field(
+        default=None, description="GPUs of each rank"
+    )
+    memory_per_node: Memory | None = Field(
+        default=None, description="memory on each node: '4 GB'; a bare number is MB"
+    )
+    wall_time_min: Minutes | None = Field(
+        default=None, description="wall time: '1h30m', '1:30:00'; a bare number is minutes"
+    )
+    queue: Word | None = Field(default=None, description="queue or partition")
+    project: Word | None = Field(default=None, description="project or allocation that is charged")
+    job_mode: JobMode | None = Field(default=None, description="how the script starts the command")
+    setup_may_fail: StrictBool | None = Field(
+        default=None, description="start the command even if a text of the setup has failed"
+    )
+
+
+class Rule(Table):
+    """One detection rule of a site, with exactly one of the five keys."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 2})
+
+    env: Signs | None = Field(
+        default=None, description="environment variables that all have these values; true: that are set at all"
+    )
+    cluster: Word | None = Field(
+        default=None, description="name of the cluster in the resource manager's configuration file"
+    )
+    hostname: RegularExpression | None = Field(
+        default=None, description="regular expression that matches the whole host name, as `hostname` prints it"
+    )
+    file: AbsolutePath | None = Field(
+        default=None, description="absolute path of a file or directory that exists there and nowhere else"
+    )
+    manager: PlatformName | None = Field(
+        default=None, description="platform whose resource manager is at home there: for any machine of its kind"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Rule:
+        if len(self.model_fields_set - {"source"}) != 1:
+            raise ValueError("must have exactly one of env, cluster, hostname, file, manager")
+        return self
+
+
+def _day(value: Any) -> Any:
+    text = value.isoformat() if isinstance(value, date) else value
+    try:
+        date.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise ValueError("must be a day such as 2026-11-27") from error
+    return text
+
+
+class LaunchModel(Table):
+    """How runs are started inside a job, by the site's launcher."""
+
+    options: tuple[StrictStr, ...] = Field(
+        default=(), description="further options of the launcher, one word each, e.g. --mpi=pmix"
+    )
+    mpi: tuple[StrictStr, ...] | None = Field(
+        default=None,
+        description="the launch line of MPI runs, in place of ours: argv elements, each a jinja2 template",
+    )
+    serial: tuple[StrictStr, ...] | None = Field(default=None, description="the same for independent copies")
+    per_node: tuple[StrictStr, ...] | None = Field(default=None, description="the same for one helper per node")
+
+    def launch_options(self) -> LaunchOptions:
+        """The same as plain data."""
+        lines = {"mpi": self.mpi, "serial": self.serial, "per_node": self.per_node}
+        return LaunchOptions(self.options, {mode: args for mode, args in lines.items() if args})
+
+
+class NetworkModel(Table):
+    """How its nodes are reached."""
+
+    compute: StrictStr | None = Field(
+        default=None, description="interface of compute nodes, or a template of their names: {host}.ib.example.org"
+    )
+    login: StrictStr | None = Field(default=None, description="interface at which workers reach a login node")
+    proxy: StrictStr | None = Field(default=None, description="proxy by which compute nodes reach the internet")
+
+
+class SiteModel(SettingsTable):
+    """One machine, as its file describes it."""
+
+    name: SiteName = Field(description="the site's name (default: the file's, without .toml)")
+    extends: SiteName | None = Field(
+        default=None, description="another site to build on, or its own name: the lower layer's"
+    )
+    description: StrictStr = Field(default="", description="the machine in one line")
+    url: StrictStr = Field(default="", description="where its documentation is")
+    contact: StrictStr = Field(default="", description="whom its users ask")
+    verified: Annotated[StrictStr, BeforeValidator(_day)] | None = Field(
+        default=None, description="the day on which somebody held this file against its sources: 2026-11-27"
+    )
+    sources: Mapping[str, StrictStr] = Field(
+        default_factory=dict, description="where facts come from, each with its date; tables name them by `source`"
+    )
+    platform: PlatformName = Field(description="its resource manager, e.g. slurm")
+    launcher: StrictStr | None = Field(
+        default=None, description="launch method of parallel jobs (default: the platform's)"
+    )
+    launch: LaunchModel | None = Field(default=None, description="how runs are started inside a job")
+    poll_min: Seconds | None = Field(
+        default=None, description="least time between two status queries: '30s', '1m'; a bare number is seconds"
+    )
+    query_memory: Memory | None = Field(
+        default=None, description="memory that one query of the manager may take: '2 GB'; a bare number is MB"
+    )
+    spool: StrictStr | None = Field(
+        default=None,
+        description=(
+            "directory for jobs' folders that compute nodes can write; ~, $VARIABLES and {project} are expanded"
+        ),
+    )
+    network: NetworkModel | None = Field(default=None, description="how its nodes are reached")
+    defaults: Defaults = Field(default_factory=Defaults, description="what a job gets where the user says nothing")
+    node_environment: tuple[VariablePattern, ...] = Field(
+        default=(),
+        description="variables that its nodes set for a job and that win over those of the submitting shell: SCRATCH*",
+    )
+    detect: tuple[Rule, ...] = Field(
+        default=(), description="detection rules of the machine; one that matches is enough"
+    )
+    node: NodeModel | None = Field(default=None, description="its nodes, if all are alike")
+    nodes: Mapping[Word, NodeModel] = Field(default_factory=dict, description="its node types by name")
+    queues: Mapping[str, QueueModel] = Field(default_factory=dict, description="its queues by name")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> SiteModel:
+        default_queues = [name for name, queue in self.queues.items() if queue.default]
+        if len(default_queues) > 1:
+            text = f"there can be one default queue, and {default_queues[0]} is one already"
+            raise disagreement(("queues", default_queues[1], "default"), text)
+        if AUTO in self.queues:
+            raise disagreement(
+                ("queues", AUTO), "the name stands for the best queue for a job, and can be no queue's"
+            )
+        if self.node is not None and self.nodes:
+            raise disagreement(("node",), "there are types of nodes in [nodes] besides; say all of them there")
+        for name, queue in self.queues.items():
+            for node_type in queue.node:
+                if node_type not in self.nodes:
+                    text = f"there are no nodes {node_type!r} in [nodes]: {', '.join(self.nodes) or 'it has none'}"
+                    raise disagreement(("queues", name, "node"), text)
+        for key, source in self._named_sources():
+            if source not in self.sources:
+                known = ", ".join(self.sources) or "it has none"
+                raise disagreement((*key, "source"), f"there is no source {source!r} in [sources]: {known}")
+        provided = {*self._defaults(), *self.parameters, *self.required}
+        if both := [name for name in self.forbidden if name in provided]:
+            text = f"{', '.join(both)} cannot be forbidden and given or required at once"
+            raise disagreement(("forbidden",), text)
+        return self
+
+    def _named_sources(self) -> Iterator[tuple[Key, str]]:
+        """Each `source` of a table, with the table's key."""
+
+        def named(table: Any, key: Key) -> Iterator[tuple[Key, str]]:
+            if isinstance(table, Table):
+                if table.source is not None:
+                    yield key, table.source
+                for name, value in table:
+                    yield from named(value, (*key, name))
+            elif isinstance(table, Mapping):
+                for name, value in table.items():
+                    yield from named(value, (*key, name))
+            elif isinstance(table, tuple):
+                for at, value in enumerate(table):
+                    yield from named(value, (*key, at))
+
+        yield from named(self, ())
+
+    def to_site(self, origins: Mapping[Key, str]) -> Site:
+        """The same as plain data; `origins` say where each value comes from."""
+        nodes = {"": self.node} if self.node is not None else self.nodes
+        network = self.network or NetworkModel()
+        return Site(
+            name=self.name,
+            platform=self.platform,
+            description=self.description,
+            url=self.url,
+            contact=self.contact,
+            verified=self.verified or "",
+            launcher=self.launcher,
+            launch=None if self.launch is None else self.launch.launch_options(),
+            poll_min=self.poll_min,
+            query_memory=self.query_memory,
+            spool=self.spool,
+            network=Network(network.compute or "", network.login or "", network.proxy or ""),
+            defaults=self._defaults(),
+            node_environment=self.node_environment,
+            queues={name: queue.to_queue(name, tuple(nodes)) for name, queue in self.queues.items()},
+            node_types={name: node.to_node_type(name) for name, node in nodes.items()},
+            rows=list(_rows(self.model_dump(mode="json", exclude_none=True), (), origins)),
+            origins=origins,
+            sources={".".join(map(str, key)): self.sources[name] for key, name in self._named_sources()},
+            **self.settings(),
+        )
+
+    def _defaults(self) -> dict[str, Any]:
+        return {name: value for name, value in self.defaults if value is not None and name != "source"}
+
+
+def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
+    """Every value that a file sets, with its origin."""
+    if isinstance(value, dict):
+        for part, inner in value.items():
+            yield from _rows(inner, (*key, part), origins)
+    elif key in origins:
+        yield SettingRow(".".join(map(_key_text, key)), value, origins[key])
+
+
+def _key_text(part: str | int) -> str:
+    return str(part) if re.fullmatch(r"[\w-]+", str(part), re.ASCII) else f'"{part}"'

@@ -1,0 +1,31 @@
+"""Where jobs' folders go, as a site says it: with variables, and with the job's project."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from ..errors import SiteError
+
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
+
+
+def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The directory with variables expanded, and `{project}` left as it is.
+
+    `origin` says where the site names it. Raises `SiteError` for what is unknown on this host.
+    """
+    missing = [one or other for one, other in _VARIABLE.findall(text) if (one or other) not in environ]
+    if missing:
+        raise SiteError(
+            f"{origin}: spool is {text}, and {' and '.join(missing)} is not set here",
+            hint=f"set {missing[0]}, or name another directory in a site file of your own",
+        )
+    path = os.path.expanduser(_VARIABLE.sub(lambda match: environ[match[1] or match[2]], text))
+    if not os.path.isabs(path):
+        raise SiteError(
+            f"{origin}: spool is {path!r}, which is no absolute path",
+            hint="jobs run in other directories: begin it with / or ~ or a variable",
+        )
+    return path
