@@ -14,7 +14,9 @@ platform = Platform(
     directives="directives:TABLE",
     command="qsub",
     # PBS_JOBDIR is set in jobs of PBS Pro and not in those of Torque, whose configuration is /var/spool/torque.
-    signs=Signs(variables=("PBS_CONF_FILE", "PBS_JOBDIR"), files=("/etc/pbs.conf",)),
+    signs=Signs(
+        variables=("PBS_CONF_FILE", "PBS_JOBDIR"), files=("/etc/pbs.conf",), cluster=r"^\s*PBS_SERVER\s*=\s*([^\s#]+)"
+    ),
     job_variable="PBS_JOBID",
     variables=("PBS_*",),
     host_list=('[ -r "${PBS_NODEFILE:-}" ]', 'cat -- "$PBS_NODEFILE"'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from ..errors import Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job
 from ..jobs.executor import Submission
 from ..jobs.job_places import spool_of
-from ..sites.findings import settle
+from ..sites.findings import Finding, settle
+from ..sites.queues import Queue
 from .command import Invocation
 from .flags import FlagValues
 from .job_from_flags import FlagLayer, check_parameters, fields, from_environment, from_manager, merge
@@ -96,9 +97,25 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     job = Job(**(completion.fields if completion else job_fields))
     _check(out, job, script, invocation, submitted_here=submitted_here)
     if target.site and completion:
-        for finding in settle([*completion.findings, *target.site.check(job)]):
+        found = [*completion.findings, *target.site.check(job), *_beyond_cap(target, completion.queues, job)]
+        for finding in settle(found):
             out.note(str(finding))
     return JobRequest(job, target, script_copy)
+
+
+def _beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[Finding]:
+    """Queues that have as many jobs of the user as they take. The manager is not asked."""
+    for queue in queues:
+        if (cap := queue.jobs.queued) is None:
+            continue
+        from ..jobs.queue_load import jobs_in_queue
+
+        present, new = jobs_in_queue(target.executor, queue.name), len(job.array) or 1
+        if present + new > cap:
+            jobs = "1 of yours is" if present == 1 else f"{present} of yours are"
+            text = f"queue {queue.name} takes {cap} jobs of a user at most, and {jobs} there already"
+            hint = "wait until some have ended: `psij-run list` shows them"
+            yield Finding("refuse" if queue.strict else "warn", "jobs", text, hint)
 
 
 def _script_layers(script: JobScript | None, invocation: Invocation) -> list[FlagLayer]:

@@ -294,6 +294,7 @@ def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> Job
         job.command_line[:200],
         tuple(sorted(job.array)),
         run=executor.run,
+        queue=job.queue_name or job.queue or "",
     )
 
 

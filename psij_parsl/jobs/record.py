@@ -22,7 +22,8 @@ class JobRecord:
     ('' for a job that is no array), `dropped` that of failed jobs that we then removed from the manager.
     `left` is when the process that submits gave up waiting for the manager's answer, 0 if it did not.
     `cancelled` holds when each element was asked to be cancelled; `unsent` are the keys in it for which no cancel
-    command was sent to the manager yet. `owner` is the process that submits, `run` that of the workflow.
+    command was sent to the manager yet. `owner` is the process that submits, `run` that of the workflow. `queue`
+    is what people call the job's queue, '' for the manager's own choice.
     """
 
     id: str
@@ -48,6 +49,7 @@ class JobRecord:
     born: float | None = None
     unsent: tuple[str, ...] = ()
     dropped: Mapping[str, JobStatus] = field(default_factory=dict)
+    queue: str = ""
 
     @property
     def folder(self) -> Path:

@@ -109,6 +109,7 @@ _PLAIN_FIELDS = (
     "attached",
     "sure",
     "born",
+    "queue",
 )
 _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 

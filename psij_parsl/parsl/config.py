@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from parsl.config import Config
 
     from ..resources.node import Hardware
-    from ..sites import Site
+    from ..sites import NodeType, Site
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
@@ -87,7 +87,7 @@ def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
         "retries": options.retries,
         "run_dir": options.run_dir,
     }
-    node_type = machine.node_type(shape.queue_name, shape.node_type)
+    node_type = _node_type(machine, shape)
     hardware = node_type.hardware if node_type is not None and "cores_per_node" not in block else None
     executor = _executor_arguments(options, provider(**arguments), machine, hardware)
     kind = "MPIExecutor" if options.job_mode == "mpi" else "HighThroughputExecutor"
@@ -126,24 +126,29 @@ def _of_queue(
 ) -> dict[str, Any]:
     """What a block's queue and node type add: all GPUs of its nodes, and no more blocks than the queue takes."""
     added: dict[str, Any] = {}
-    node_type = machine.node_type(shape.queue_name, shape.node_type)
+    queue_name = shape.of_site.get("queue_name", "")
+    node_type = _node_type(machine, shape)
     gpus = node_type.hardware.gpus if node_type is not None and node_type.name else ()
     said = options.accelerators is not None or shape.gpus_per_node is not None or "cores_per_node" in arguments
     if gpus and not said:
         added["gpus_per_node"] = len(gpus)
-    queue = machine.queues.get(shape.queue_name)
+    queue = machine.queues.get(queue_name)
     caps = [] if queue is None else [queue.jobs.queued, queue.project_jobs.queued]
     cap = min((number for number in caps if number is not None), default=None)
     if cap is not None and arguments["max_blocks"] > cap:
         log.warning(
             "max_blocks is %d, for the queue %s of %s takes no more than that of %d",
             cap,
-            shape.queue_name,
+            queue_name,
             machine.name,
             arguments["max_blocks"],
         )
         added |= {name: min(arguments[name], cap) for name in ("init_blocks", "min_blocks", "max_blocks")}
     return added
+
+
+def _node_type(machine: Site, shape: BlockProvider) -> NodeType | None:
+    return machine.node_type(shape.of_site.get("queue_name", ""), shape.of_site.get("node_type", ""))
 
 
 def _executor_arguments(

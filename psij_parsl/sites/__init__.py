@@ -21,7 +21,8 @@ from .findings import Finding
 from .generic import plain_site
 from .layers import SiteFile
 from .queues import NodeType, Queue
-from .site import LAPTOP, SettingRow, Site
+from .site import LAPTOP, Site
+from .site_data import SettingRow
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ __all__ = [
     "installed",
     "json_schema",
     "look",
+    "named",
 ]
 
 
@@ -91,6 +93,11 @@ def _site(catalogue: Catalogue, file: SiteFile) -> Site:
     from .validation import validated
 
     return validated(file, catalogue.content(file))
+
+
+def named(name: str | None) -> Site:
+    """The site of that name, or of that file if it looks like a path (default: this host's). Raises `SiteError`."""
+    return find(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else find(name, placing=False)
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import SiteError, nearest
 from .content import Content, Fault, drop, merged
-from .layers import Layer, SiteFile, files, layers, read
+from .layers import Layer, SiteFile, files_of, layers, read
 
 _OWN = ("name", "extends", "detect")  # they say which site a file is: one of another name does not take them over
 
@@ -36,13 +36,17 @@ class Catalogue:
     def _add(self, layer: Layer) -> None:
         self.layers.append(layer)
         try:
-            for file in files(layer):
+            for file in files_of(layer):
                 self._files.setdefault(file.name, []).append(file)
         except SiteError as error:
             self.places[str(layer.directory)] = error
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._files))
+
+    def files(self, layer: Layer) -> list[SiteFile]:
+        """The files of one layer."""
+        return [file for same_name in self._files.values() for file in same_name if file.layer == layer]
 
     def top(self, name: str) -> SiteFile | None:
         """The file that counts for a name: the one of the highest layer."""

@@ -16,7 +16,7 @@ from .joining import is_unset, joined, parts
 from .queues import NodeType, Queue, Settings
 
 if TYPE_CHECKING:
-    from .site import Site
+    from .site_data import SiteData
     from .toml_positions import Key
 
 _JOB = frozenset(item.name for item in fields(Job))
@@ -38,11 +38,11 @@ class Completion:
 class _Layer:
     """Settings, and where in the site's file they are."""
 
-    def __init__(self, key: Key, settings: Settings | Site) -> None:
+    def __init__(self, key: Key, settings: Settings) -> None:
         self.key, self.settings = key, settings
 
 
-def completed(site: Site, values: Mapping[str, Any]) -> Completion:
+def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
     """The job that the values describe, filled up from the site; None stands for "not set"."""
     asked = {name: value for name, value in values.items() if value is not None}
     typed = dict(asked.get("parameters", {}))
@@ -68,11 +68,11 @@ def completed(site: Site, values: Mapping[str, Any]) -> Completion:
         *_forbidden(site, layers, asked, typed),
         *_not_to_choose(site, layers, filled),
     ]
-    _name_queue(job, queues, node_type, named="queue" in asked or "queue" in site.defaults)
+    _name_queue(site, job, queues, node_type, named="queue" in asked or "queue" in site.defaults)
     return Completion(job, tuple(findings), tuple(queues), node_type)
 
 
-def _layers(site: Site, queues: Sequence[Queue], node_type: NodeType | None) -> Iterator[_Layer]:
+def _layers(site: SiteData, queues: Sequence[Queue], node_type: NodeType | None) -> Iterator[_Layer]:
     yield _Layer((), site)
     if node_type is not None:
         yield _Layer(("nodes", node_type.name) if node_type.name else ("node",), node_type)
@@ -80,7 +80,9 @@ def _layers(site: Site, queues: Sequence[Queue], node_type: NodeType | None) -> 
         yield _Layer(("queues", queue.name), queue)
 
 
-def _name_queue(job: dict[str, Any], queues: Sequence[Queue], node_type: NodeType | None, *, named: bool) -> None:
+def _name_queue(
+    site: SiteData, job: dict[str, Any], queues: Sequence[Queue], node_type: NodeType | None, *, named: bool
+) -> None:
     """Put what the manager is told of the queue, and what a run inside the job has to know of it."""
     if node_type is not None and node_type.name:
         job["node_type"] = node_type.name
@@ -94,21 +96,22 @@ def _name_queue(job: dict[str, Any], queues: Sequence[Queue], node_type: NodeTyp
     if any(queue.gpus_implied for queue in queues):
         job["implied"] = ("gpus_per_rank",)
     if queues[0].account and job.get("project"):
-        job["project"] = account(queues[0].account, job["project"])
+        rules = [queue.account for queue in site.queues.values() if queue.account]
+        job["project"] = account(queues[0].account, job["project"], rules)
 
 
-def account(rule: str, project: str) -> str:
-    """What is charged for a project by the rule of a queue; a name that has the rule's form already stays."""
-    before, _, after = rule.partition("{project}")
-    if (before or after) and re.fullmatch(f"{re.escape(before)}.+{re.escape(after)}", project):
-        return project
-    return f"{before}{project}{after}"
+def account(rule: str, project: str, rules: Iterable[str]) -> str:
+    """What is charged for a project by the rule of a queue; a name that has the form of one of the rules stays."""
+    for before, _, after in (other.partition("{project}") for other in rules):
+        if (before or after) and re.fullmatch(f"{re.escape(before)}.+{re.escape(after)}", project):
+            return project
+    return rule.replace("{project}", project)
 
 
 # ---- the queue -----------------------------------------------------------------------------------------------
 
 
-def find_queues(site: Site, name: str | None, typed: Mapping[str, Any]) -> tuple[list[Queue], list[Finding]]:
+def find_queues(site: SiteData, name: str | None, typed: Mapping[str, Any]) -> tuple[list[Queue], list[Finding]]:
     """The queues that a job asks for, by name or by the parameters that are one's own, and what is wrong with that."""
     if not site.queues:
         return [], []
@@ -128,7 +131,7 @@ def find_queues(site: Site, name: str | None, typed: Mapping[str, Any]) -> tuple
     return queues, findings
 
 
-def _by_parameters(site: Site, base: Queue | None, typed: Mapping[str, Any]) -> Queue | None:
+def _by_parameters(site: SiteData, base: Queue | None, typed: Mapping[str, Any]) -> Queue | None:
     """The queue for a job in `base` that gives these parameters: another one, if they are that one's own."""
     told = {name: str(value) for name, value in typed.items() if not is_unset(value)}
 
@@ -152,7 +155,7 @@ def _by_parameters(site: Site, base: Queue | None, typed: Mapping[str, Any]) -> 
     return max(others, key=agreement) if others else base
 
 
-def _parameters_of(site: Site, queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Finding]]:
+def _parameters_of(site: SiteData, queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Finding]]:
     """The own parameters of the queues, which must be the same for all of them."""
     if not queues:
         return {}, []
@@ -165,7 +168,7 @@ def _parameters_of(site: Site, queues: Sequence[Queue]) -> tuple[dict[str, Any],
 
 
 def choose_node_type(
-    site: Site, queues: Sequence[Queue], job: Mapping[str, Any], typed: Mapping[str, Any]
+    site: SiteData, queues: Sequence[Queue], job: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> NodeType | None:
     """The node type for a job: the first of its queue's that agrees with its parameters and can hold its ranks."""
     names = queues[0].node_types if queues else tuple(site.node_types)
@@ -183,16 +186,23 @@ def choose_node_type(
 
     types = [node_type for node_type in types if asked_for(node_type)] or types
     shape = Shape.of(Resources(**{name: job[name] for name in _SHAPE if job.get(name) is not None}), typed)
+    if not shape.gpus:  # nodes with GPUs are for those who need them
+        types = [node_type for node_type in types if not node_type.hardware.gpus] or types
     fitting = [node_type for node_type in types if not any(node_problems(node_type, shape))]
     if fitting:
         return fitting[0]
-    return max(types, key=lambda node_type: (len(node_type.hardware.gpus), node_type.hardware.cpus or 0))
+    return min(types, key=lambda one: (len([*node_problems(one, shape)]), *(-amount for amount in _size(one))))
+
+
+def _size(node_type: NodeType) -> tuple[int, int, int]:
+    hardware = node_type.hardware
+    return len(hardware.gpus), hardware.memory or 0, hardware.cpus or 0
 
 
 # ---- what must, must not and may be said ---------------------------------------------------------------------
 
 
-def _missing(site: Site, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
+def _missing(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
     for layer in layers:
         for name in layer.settings.required:
             if is_unset(filled.get(name)):
@@ -203,7 +213,7 @@ def _missing(site: Site, layers: Iterable[_Layer], filled: Mapping[str, Any]) ->
 
 
 def _forbidden(
-    site: Site, layers: Sequence[_Layer], asked: Mapping[str, Any], typed: Mapping[str, Any]
+    site: SiteData, layers: Sequence[_Layer], asked: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """What is asked for, or said by an option that is passed on as it is, and is forbidden here."""
     if not any(layer.settings.forbidden for layer in layers):
@@ -223,7 +233,7 @@ def _forbidden(
                 yield Finding("refuse", "forbidden", f"a job on {site.name} must not ask for {name}", hint)
 
 
-def _not_to_choose(site: Site, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
+def _not_to_choose(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
     """Values that are none of those that may be chosen; a queue's choices count before the site's."""
     choices = {name: (layer, allowed) for layer in layers for name, allowed in layer.settings.choices.items()}
     declared = platform(site.platform).template_class.params

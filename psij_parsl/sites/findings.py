@@ -12,7 +12,7 @@ class Finding(NamedTuple):
     """One thing that a site finds wrong with a job.
 
     `level`: the job is refused, or only warned of. `key` names the rule: queue, nodes, time, min_time, project, required,
-    forbidden, choices, cpus, gpus, memory, array, max_cpus, max_gpus, jobs.
+    forbidden, choices, cpus, gpus, memory, array, max_cores, max_gpus, jobs.
     """
 
     level: Literal["refuse", "warn"]

@@ -6,7 +6,8 @@ Made without pydantic, whose loading takes longer than all the rest of finding a
 from __future__ import annotations
 
 from .layers import PACKAGE, SiteFile
-from .site import LAPTOP, SettingRow, Site
+from .site import LAPTOP, Site
+from .site_data import SettingRow
 
 #: The keys that such a file may have.
 KEYS = ("name", "description", "url", "platform", "launcher", "detect")

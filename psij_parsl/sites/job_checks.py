@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Parameters of several platforms that say the GPUs of a node.
 GPU_PARAMETERS = ("gpus_per_node", "ngpus", "gpus")
+#: Parameters of several platforms that say the CPUs of a node, hardware threads where the manager counts those.
+CPU_PARAMETERS = ("ncpus", "ppn", "slots_per_node")
 
 
 class Problem(NamedTuple):
@@ -26,19 +28,23 @@ class Problem(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a job asks of each of its nodes. Cores, GPUs, and MB (None if it says nothing)."""
+    """What a job asks of each of its nodes. Cores, GPUs, and MB (None if it says nothing).
+
+    `by_cpus`: a parameter says the CPUs of a node, so that the manager's own count of them holds.
+    """
 
     cores: int
-    threads_per_core: int
     gpus: int
     memory: int | None
+    by_cpus: bool = False
 
     @classmethod
     def of(cls, job: Resources, parameters: Mapping[str, Any]) -> Shape:
         """The shape of a job; a parameter for GPUs counts where its ranks ask for none."""
         said = next((value for name in GPU_PARAMETERS if (value := parameters.get(name))), 0)
         gpus = job.gpus_per_node or gpu_count(said)
-        return cls(job.cores_per_node, job.threads_per_core, gpus, job.memory_per_node)
+        by_cpus = any(parameters.get(name) for name in CPU_PARAMETERS)
+        return cls(job.cores_per_node, gpus, job.memory_per_node, by_cpus)
 
 
 def gpu_count(said: Any) -> int:
@@ -60,7 +66,7 @@ def node_problems(node_type: NodeType, shape: Shape) -> Iterator[Problem]:
     hardware = node_type.hardware
     name = f"{node_type.name} nodes have" if node_type.name else "its nodes have"
     cores = usable_cores(hardware)
-    if cores is not None and shape.cores > cores:
+    if cores is not None and shape.cores > (hardware.cpus or 0 if shape.by_cpus else cores):
         threads = len(hardware.siblings[0]) if hardware.siblings else 1
         blocked = f", and {len(hardware.blocked)} CPUs are blocked" if hardware.blocked else ""
         each = f" with {threads} hardware threads" if threads > 1 else ""
@@ -103,12 +109,12 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job) -> Iterat
         yield Problem("min_time", text, ("min_time",), f"-t {queue.min_time_min}")
     shape = Shape.of(job, job.parameters)
     hardware = node_type.hardware if node_type is not None else None
-    if queue.max_cpus is not None:
-        of_node = hardware.cpus if queue.whole_nodes and hardware is not None and hardware.cpus else 0
-        cpus = nodes * (of_node or shape.cores * shape.threads_per_core)
-        if cpus > queue.max_cpus:
+    if queue.max_cores is not None:
+        of_node = usable_cores(hardware) if queue.whole_nodes and hardware is not None else None
+        cores = nodes * (of_node or shape.cores)
+        if cores > queue.max_cores:
             yield Problem(
-                "max_cpus", f"gives a job {queue.max_cpus} CPUs at most, and it asks for {cpus}", ("max_cpus",)
+                "max_cores", f"gives a job {queue.max_cores} cores at most, and it asks for {cores}", ("max_cores",)
             )
     if queue.max_gpus is not None and (gpus := nodes * shape.gpus) > queue.max_gpus:
         yield Problem("max_gpus", f"gives a job {queue.max_gpus} GPUs at most, and it asks for {gpus}", ("max_gpus",))

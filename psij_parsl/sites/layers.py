@@ -126,7 +126,7 @@ def _directory(loaded: Any) -> Path:
     return path
 
 
-def files(layer: Layer) -> list[SiteFile]:
+def files_of(layer: Layer) -> list[SiteFile]:
     """The site files of a layer by name. Raises `SiteError` where the directory is there and cannot be read."""
     try:
         names = sorted(os.listdir(layer.directory))

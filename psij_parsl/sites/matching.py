@@ -10,11 +10,11 @@ from ..errors import InvalidRequest
 from ..job import Job
 from .completion import completed
 from .findings import Finding
-from .job_checks import Problem, Shape, node_problems, queue_problems, tier_of
+from .job_checks import Problem, Shape, node_problems, queue_problems, tier_of, usable_cores
 from .queues import AUTO, NodeType, Queue
 
 if TYPE_CHECKING:
-    from .site import Site
+    from .site_data import SiteData
 
 _JOB = frozenset(item.name for item in fields(Job))
 _ANY_COMMAND = ("true",)
@@ -25,50 +25,56 @@ class Match:
     """A queue, and all that it finds wrong with a job: nothing, if it fits.
 
     `longest_min` is the longest wall time that it gives a job of that many nodes, in minutes; None for no limit.
-    `wastes_gpus`: its nodes have GPUs, and the job asks for none.
+    `waste`: 2 if its nodes have GPUs and the job asks for none, 1 if it gives whole nodes and the job uses parts.
     """
 
     queue: Queue
     findings: tuple[Finding, ...]
     node_type: NodeType | None = None
     longest_min: float | None = None
-    wastes_gpus: bool = False
+    waste: int = 0
 
     @property
     def fits(self) -> bool:
         return not self.findings
 
     @property
-    def rank(self) -> tuple[bool, bool, float, float]:
-        """Those that may be chosen unasked come first, then those that waste no GPUs, the cheapest, and the shortest
+    def rank(self) -> tuple[bool, int, float, float]:
+        """Those that may be chosen unasked come first, then those that waste least, the cheapest, and the shortest
         that suffices."""
         longest = float("inf") if self.longest_min is None else self.longest_min
         charge = 1.0 if self.queue.charge is None else self.queue.charge
-        return not self.queue.can_be_chosen, self.wastes_gpus, charge, longest
+        return not self.queue.can_be_chosen, self.waste, charge, longest
 
 
-def matches(site: Site, values: Mapping[str, Any]) -> list[Match]:
+def matches(site: SiteData, values: Mapping[str, Any]) -> list[Match]:
     """Every queue of the site for a job that these values describe: those that fit, best first, then the others."""
     found = [_match(site, values, queue) for queue in site.queues.values()]
     fitting = sorted((match for match in found if match.fits), key=lambda match: match.rank)
     return [*fitting, *(match for match in found if not match.fits)]
 
 
-def _match(site: Site, values: Mapping[str, Any], queue: Queue) -> Match:
+def _match(site: SiteData, values: Mapping[str, Any], queue: Queue) -> Match:
     completion = completed(site, {**values, "queue": queue.name})
     job = Job(**{"command": _ANY_COMMAND, **completion.fields})
     findings = (*completion.findings, *_limits_of(site, queue, completion.node_type, job))
     tier = tier_of(queue, job)
-    node_type = completion.node_type
-    wastes_gpus = (
-        node_type is not None
-        and bool(node_type.hardware.gpus)
-        and not Shape.of(job, values.get("parameters") or {}).gpus
-    )
-    return Match(queue, findings, node_type, tier.longest(job.num_nodes) if tier else None, wastes_gpus)
+    longest = tier.longest(job.num_nodes) if tier else None
+    waste = _waste(queue, completion.node_type, Shape.of(job, values.get("parameters") or {}))
+    return Match(queue, findings, completion.node_type, longest, waste)
 
 
-def with_best_queue(site: Site, values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _waste(queue: Queue, node_type: NodeType | None, shape: Shape) -> int:
+    """How much of a node a job leaves idle: see `Match`."""
+    if node_type is None:
+        return 0
+    gpus, cores = len(node_type.hardware.gpus), usable_cores(node_type.hardware) or 0
+    if gpus and not shape.gpus:
+        return 2
+    return int(queue.whole_nodes and (shape.gpus < gpus if gpus else shape.cores < cores))
+
+
+def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The values, with the name of the best queue in place of `auto`.
 
     Raises `InvalidRequest`, with the reason of each queue, if none fits that may be chosen unasked.
@@ -89,7 +95,7 @@ def with_best_queue(site: Site, values: Mapping[str, Any]) -> Mapping[str, Any]:
     )
 
 
-def limits(site: Site, job: Job) -> Iterator[Finding]:
+def limits(site: SiteData, job: Job) -> Iterator[Finding]:
     """What the limits of the job's queues and nodes say to it; nothing where the site knows none."""
     queues = _queues_of(site, job)
     if not queues:
@@ -109,7 +115,7 @@ def limits(site: Site, job: Job) -> Iterator[Finding]:
                 yield finding._replace(hint="; ".join(filter(None, hints)))
 
 
-def _queues_of(site: Site, job: Job) -> list[Queue]:
+def _queues_of(site: SiteData, job: Job) -> list[Queue]:
     """The queues of a job: of one that was completed by the site, or of one that names them itself."""
     name = job.queue_name or job.queue or ""
     if not name:
@@ -118,20 +124,23 @@ def _queues_of(site: Site, job: Job) -> list[Queue]:
     return [site.queues[part] for part in names if part in site.queues]
 
 
-def _others(site: Site, queue: Queue, job: Job) -> Iterator[str]:
-    """The other queues that would take the job as it is, those that may be chosen unasked before the others."""
+def _others(site: SiteData, queue: Queue, job: Job) -> list[str]:
+    """The other queues that would take the job as it is: those that may be chosen unasked, if there are any."""
+    shape = Shape.of(job, job.parameters)
     fitting = []
     for other in site.queues.values():
         types: list[NodeType | None] = [site.node_types[name] for name in other.node_types] or [None]
-        shape = Shape.of(job, job.parameters)
         suited = [one for one in types if one is None or not any(node_problems(one, shape))]
         if other is not queue and suited and not any(queue_problems(other, suited[0], job)):
-            fitting.append(other)
-    fitting.sort(key=lambda one: not one.can_be_chosen)
-    yield from (one.name for one in fitting[:4])
+            tier = tier_of(other, job)
+            longest = tier.longest(job.num_nodes) if tier else None
+            fitting.append(Match(other, (), suited[0], longest, _waste(other, suited[0], shape)))
+    fitting.sort(key=lambda match: match.rank)
+    best = [match for match in fitting if match.queue.can_be_chosen and match.waste < 2] or fitting
+    return [match.queue.name for match in best[:3]]
 
 
-def _limits_of(site: Site, queue: Queue, node_type: NodeType | None, job: Job) -> Iterator[Finding]:
+def _limits_of(site: SiteData, queue: Queue, node_type: NodeType | None, job: Job) -> Iterator[Finding]:
     level = "refuse" if queue.strict else "warn"
     for problem in queue_problems(queue, node_type, job):
         key = ("queues", queue.name)
@@ -140,7 +149,7 @@ def _limits_of(site: Site, queue: Queue, node_type: NodeType | None, job: Job) -
         yield from _node_findings(site, queue, node_type, job)
 
 
-def _node_findings(site: Site, queue: Queue | None, node_type: NodeType, job: Job) -> Iterator[Finding]:
+def _node_findings(site: SiteData, queue: Queue | None, node_type: NodeType, job: Job) -> Iterator[Finding]:
     level = "refuse" if queue is not None and queue.strict else "warn"
     key = ("nodes", node_type.name) if node_type.name else ("node",)
     where = f"in queue {queue.name} " if queue is not None else f"on {site.name} "
@@ -148,7 +157,7 @@ def _node_findings(site: Site, queue: Queue | None, node_type: NodeType, job: Jo
         yield _finding(site, level, f"{where}{problem.text}", problem, key)
 
 
-def _finding(site: Site, level: str, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:
+def _finding(site: SiteData, level: str, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:
     origin = site.line_of(*((*key, name) for name in problem.settings), key)
     hint = "; ".join(filter(None, (problem.hint, f"see {origin}")))
     return Finding("refuse" if level == "refuse" else "warn", problem.key, text, hint)

@@ -2,135 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..job import Job
 from .findings import Finding, settle
-from .queues import NodeType, Queue, Settings
-from .spool import expanded
+from .site_data import BUILT_IN, SettingRow, SiteData
 
 if TYPE_CHECKING:
-    from ..resources.allocation import Allocation
-    from ..resources.node import Hardware
     from .completion import Completion
-    from .launch_options import LaunchOptions
-
-_BUILTIN = "built in"
-
-
-class SettingRow(NamedTuple):
-    """One value of a site, and its origin."""
-
-    key: str
-    value: Any
-    origin: str
-
-
-class Network(NamedTuple):
-    """How nodes are reached: interfaces or a template of names, and the proxy to the internet; '' where unknown."""
-
-    compute: str = ""
-    login: str = ""
-    proxy: str = ""
-
-
-_NO_NETWORK = Network()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site(Settings):
-    """One machine: which platform and launcher, and what jobs there need. See `docs/how-to/sites.md` for the values.
-
-    `defaults` are the fields of a job that the site fills in where the user says nothing. `node_types` are what it
-    says of its nodes; one that has no types of them has one with the name ''. `poll_min` is in seconds, `query_memory`
-    in MB. `rows` are the values that a file sets, in the order of the file, and `origins` where: "path:line";
-    `sources` are where they come from, by the dotted key of a table. `file` is the path of the site file, if it was named by a
-    person and is in none of the layers; else ''.
-    """
-
-    name: str
-    platform: str
-    description: str = ""
-    url: str = ""
-    contact: str = ""
-    verified: str = ""
-    launcher: str | None = None
-    launch: LaunchOptions | None = None
-    poll_min: float | None = None
-    query_memory: int | None = None
-    spool: str | None = None
-    network: Network = _NO_NETWORK
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    node_environment: tuple[str, ...] = ()
-    node_types: Mapping[str, NodeType] = field(default_factory=dict)
-    queues: Mapping[str, Queue] = field(default_factory=dict)
-    rows: Sequence[SettingRow] = field(default=(), repr=False, compare=False)
-    origins: Mapping[tuple[str | int, ...], str] = field(default_factory=dict, repr=False, compare=False)
-    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    file: str = ""
-
-    @property
-    def built_in(self) -> bool:
-        """Whether it is the site of a host that no file describes."""
-        return self.origin("platform") == _BUILTIN
-
-    def named_by(self, file: str) -> Site:
-        """The same site, which knows the path that it was read from."""
-        return replace(self, file=file)
-
-    def origin(self, key: str | Sequence[str | int]) -> str:
-        """The origin of a value: "path:line" for `defaults.queue`; "default" where no file sets it.
-
-        Pass a key that itself holds a dot as a sequence: `("queues", "gpu.large", "max_nodes")`.
-        """
-        return self.origins.get(tuple(key.split(".") if isinstance(key, str) else key), "default")
-
-    def line_of(self, *keys: Sequence[str | int]) -> str:
-        """The origin of the first of these values that a file sets, or else of the innermost table around the last."""
-        for key in keys:
-            if (origin := self.origin(key)) != "default":
-                return origin
-        key = tuple(keys[-1])
-        return next((self.origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origins), "default")
-
-    def spool_path(self) -> Path | None:
-        """The directory for jobs' folders, with its variables expanded; None if the site names none.
-
-        In it `{project}` stands for a job's project. Raises `SiteError` where it is unknown on this host.
-        """
-        return Path(expanded(self.spool, self.origin("spool"))) if self.spool else None
-
-    def node_type(self, queue: str = "", name: str = "") -> NodeType | None:
-        """The node type of that name, else that of the queue (default: of the default queue) if all its nodes are alike.
-
-        None where the site does not say.
-        """
-        if name in self.node_types:
-            return self.node_types[name]
-        known = self.queues.get(queue) or next((one for one in self.queues.values() if one.default), None)
-        names = known.node_types if known is not None else tuple(self.node_types)
-        return self.node_types[names[0]] if len(names) == 1 else None
-
-    def hardware(self, queue: str = "", node_type: str = "") -> Hardware | None:
-        """The hardware of a node of that type, or of that queue's; None where the site does not say."""
-        found = self.node_type(queue, node_type)
-        return None if found is None else found.hardware
-
-    def hardware_of(self, allocation: Allocation, environ: Mapping[str, str] = os.environ) -> Hardware | None:
-        """The hardware of the nodes of an allocation: a job of ours says its node type, every manager its queue."""
-        queue, node_type = environ.get("PSIJ_QUEUE", ""), environ.get("PSIJ_NODE_TYPE", "")
-        return self.hardware(queue or self._queue_rendering(allocation.queue), node_type)
-
-    def _queue_rendering(self, rendered: str) -> str:
-        """The name that people say for a queue of the manager's; '' if it stands for none, or for several."""
-        if not rendered or rendered in self.queues:
-            return rendered
-        names = [queue.name for queue in self.queues.values() if queue.rendered == rendered]
-        return names[0] if len(names) == 1 else ""
+class Site(SiteData):
+    """One machine: which platform and launcher, and what jobs there need. See `docs/how-to/sites.md` for the values."""
 
     def completion(self, values: Mapping[str, Any]) -> Completion:
         """The fields of a `Job`: `values`, filled up from the site, and all that is wrong with what is asked.
@@ -169,6 +55,6 @@ _BUILT_IN: dict[str, Any] = {
 #: The site of a host that no file describes: the same as `configs/laptop.toml`, without reading it.
 LAPTOP = Site(
     **_BUILT_IN,
-    rows=[SettingRow(key, value, _BUILTIN) for key, value in _BUILT_IN.items()],
-    origins={(key,): _BUILTIN for key in _BUILT_IN},
+    rows=[SettingRow(key, value, BUILT_IN) for key, value in _BUILT_IN.items()],
+    origins={(key,): BUILT_IN for key in _BUILT_IN},
 )

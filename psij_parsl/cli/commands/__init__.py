@@ -33,7 +33,16 @@ COMMANDS: Mapping[str, str | Group] = {
     ),
     "site": Group(
         "Show the known machines, and their settings.",
-        {"list": "sites:LIST", "show": "sites:SHOW", "detect": "sites:DETECT", "check": "sites:CHECK"},
+        {
+            "list": "sites:LIST",
+            "show": "sites:SHOW",
+            "detect": "sites:DETECT",
+            "path": "sites:PATH",
+            "queues": "site_queues:QUEUES",
+            "match": "site_queues:MATCH",
+            "check": "site_check:CHECK",
+            "schema": "sites:SCHEMA",
+        },
     ),
     "parsl": Group("Make a configuration of Parsl for a machine.", {"show": "parsl:SHOW", "write": "parsl:WRITE"}),
     "doctor": "doctor:DOCTOR",

@@ -1,13 +1,13 @@
-"""`site list`, `show`, `detect` and `check`: the known machines, and where each of their settings comes from."""
+"""`site list`, `show`, `detect`, `path` and `schema`: the known machines, and where their settings come from."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import os
 from pathlib import Path
-from typing import Any
 
-from ...errors import InvalidRequest, SiteError, TemplateError, nearest
-from ...sites import Site, detect, find, installed, look
+from ...errors import SiteError
+from ...sites import detect, find, installed, json_schema, look, named
+from ...sites.catalogue import Catalogue
 from ..command import Command, Invocation
 from ..flags import JSON, Argument, Flag
 from ..output import Column, Renderer
@@ -19,7 +19,8 @@ _LIST = (
     Column("description", "DESCRIPTION"),
     Column("error", "ERROR"),
 )
-_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS"))
+_PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY"), Column("sites", "SITES"))
+_FILES = (Column("layer", "LAYER"), Column("files", "FILES"))
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "FROM"))
 
 
@@ -44,7 +45,7 @@ def _list(out: Renderer, invocation: Invocation) -> int:
 
 def _show(out: Renderer, invocation: Invocation) -> int:
     config = invocation.texts.get("config")
-    site = find(None, Path(config)) if config else _named(invocation.argument)
+    site = find(None, Path(config)) if config else named(invocation.argument)
     rows = [{"key": row.key, "value": row.value, "origin": row.origin} for row in site.rows]
     if out.json:
         out.record({"name": site.name, "platform": site.platform, "settings": rows}, ())
@@ -66,83 +67,31 @@ def _detect(out: Renderer, invocation: Invocation) -> int:
     return 0
 
 
-def _check(out: Renderer, invocation: Invocation) -> int:
-    if names := invocation.arguments:
-        errors = {name: _errors_of(name) for name in names}
-    else:
-        errors = {name: _errors(site) for name, site in installed().items()}
-    rows = [{"name": name, "state": "broken" if lines else "ok", "faults": lines} for name, lines in errors.items()]
-    out.table(_CHECKS, rows if out.json else [line for row in rows for line in _one_error_a_line(row)])
-    return 3 if any(errors.values()) else 0
+def _path(out: Renderer, invocation: Invocation) -> int:
+    """Where site files are looked for, or those of one site, the one that counts first."""
+    catalogue = Catalogue(os.environ)
+    if (name := invocation.argument) is not None:
+        catalogue.file(name)
+    rows = []
+    for layer in reversed(catalogue.layers):
+        files = [file for file in catalogue.files(layer) if name in (None, file.name)]
+        if files or name is None:
+            paths = [str(file.path) for file in files] if name else []
+            row = {"layer": layer.label, "directory": str(layer.directory), "sites": len(files), "files": paths}
+            rows.append(row if layer.directory.is_dir() else {**row, "sites": "none: it is not there"})
+    out.table(_FILES if name else _PATH, rows)
+    return 0
 
 
-def _named(name: str | None) -> Site:
-    """The site of that name, or of that file."""
-    return find(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else find(name, placing=False)
+def _schema(out: Renderer, invocation: Invocation) -> int:
+    import json
+
+    schema = json_schema()
+    out.answer(json.dumps(schema, indent=2), schema)
+    return 0
 
 
-def _one_error_a_line(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A site's row with each of its errors on its own line."""
-    first, *others = row["faults"] or [""]
-    return [{**row, "faults": first}, *({"name": "", "state": "", "faults": error} for error in others)]
-
-
-def _errors_of(name: str) -> list[str]:
-    """What is wrong with the site of that name, or with that file."""
-    try:
-        return _errors(_named(name))
-    except SiteError as error:
-        return _lines(error)
-
-
-def _errors(site: Site | SiteError) -> list[str]:
-    """Errors of the file, and parameters and fields that its platform does not know."""
-    if isinstance(site, SiteError):
-        return _lines(site)
-    from ...job import FLAGS
-    from ...platforms.registry import platform
-
-    template = platform(site.platform).template_class
-    field_names = {*template.params, *FLAGS}
-    uses: list[tuple[tuple[str, ...], str, Collection[str]]]
-    uses = [(("parameters", name), name, template.params) for name in site.parameters]
-    uses += [((key,), name, field_names) for key in ("required", "forbidden") for name in getattr(site, key)]
-    errors = [
-        f"{site.origin(key)}: {key[0]}: the {site.platform} platform has no parameter {name!r} ({nearest(name, names)})"
-        for key, name, names in uses
-        if name not in names
-    ]
-    for name, value in site.parameters.items():
-        if name in template.params:
-            try:
-                template.params[name].convert(value)
-            except InvalidRequest as error:
-                errors.append(f"{site.origin(('parameters', name))}: {error.message}")
-    return [*errors, *_contradictions(site)]
-
-
-def _contradictions(site: Site) -> Iterator[str]:
-    """Values that are possible one by one, but not together."""
-    from ...job import Job
-    from ...runs.registry import launcher
-
-    try:
-        for violation in site.check(Job(command=["true"], **site.defaults)):
-            if violation.level == "refuse":
-                yield f"{site.origin('defaults.queue')}: a job with the defaults alone is refused: {violation.text}"
-        if site.launch is not None and site.launcher is not None:
-            launcher(site.launcher)(options=site.launch.options, lines=site.launch.lines)
-    except TemplateError as error:
-        yield f"{site.origin('launch.mpi')}: {error.message}{f' ({error.hint})' if error.hint else ''}"
-    except InvalidRequest as error:
-        yield f"{site.origin('defaults.num_nodes')}: {error.message}"
-
-
-def _lines(error: SiteError) -> list[str]:
-    return [line.strip() for line in str(error).splitlines()]
-
-
-_SITE_HELP = "Name of a site, or a site file"
+SITE_HELP = "Name of a site, or a site file"
 LIST = Command(
     "list",
     "List the known sites.",
@@ -155,15 +104,24 @@ SHOW = Command(
     "Show the settings of a site, each with its file and line.",
     _show,
     (Flag("config", ("--config",), "FILE", "Site file to show instead of a known site."), JSON),
-    Argument("name", "[NAME|FILE]", f"{_SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
+    Argument("name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
     examples=("psij-run site show polaris",),
 )
 DETECT = Command("detect", "Show which site this host belongs to, and how it was recognized.", _detect, (JSON,))
-CHECK = Command(
-    "check",
-    "Check all site files that are found, or the named ones; exit with 3 if one has errors.",
-    _check,
+PATH = Command(
+    "path",
+    "Show the directories in which site files are looked for, or the files that make up a site.",
+    _path,
     (JSON,),
-    Argument("names", "[NAME|FILE]...", f"{_SITE_HELP} (default: all known sites).", complete="sites"),
-    examples=("psij-run site check", "psij-run site check ./cluster.toml"),
+    Argument("name", "[NAME]", "Name of a site: show its files.", many=False, complete="sites"),
+    details="The first one counts before the others.",
+    examples=("psij-run site path", "psij-run site path polaris"),
+)
+SCHEMA = Command(
+    "schema",
+    "Print the JSON Schema of a site file, for editors.",
+    _schema,
+    (JSON,),
+    details="An editor that knows Taplo finds it by the first line of a file: #:schema PATH-OR-URL",
+    examples=("psij-run site schema > site.schema.json",),
 )

@@ -69,7 +69,7 @@ class QueueModel(SettingsTable):
     max_time: Minutes | None = Field(default=None, description="longest wall time: '24h'; a bare number is minutes")
     max_wall_time_min: Minutes | None = Field(default=None, description="the same as max_time")
     tiers: tuple[TierModel, ...] = Field(default=(), description="the wall time by the number of nodes")
-    max_cpus: Count | None = Field(default=None, description="greatest number of CPUs (hardware threads) of a job")
+    max_cores: Count | None = Field(default=None, description="greatest number of cores of a job")
     max_gpus: Count | None = Field(default=None, description="greatest number of GPUs of a job")
     max_memory: Memory | None = Field(
         default=None, description="greatest memory on a node: '235 GB'; a bare number is MB"
@@ -132,7 +132,7 @@ class QueueModel(SettingsTable):
             whole_nodes=self.whole_nodes,
             tiers=tuple(self._tiers()),
             min_time_min=self.min_time,
-            max_cpus=self.max_cpus,
+            max_cores=self.max_cores,
             max_gpus=self.max_gpus,
             max_memory=self.max_memory,
             array_max=self.array_max,

@@ -16,7 +16,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, 
 from ...job import JobMode
 from ..launch_options import LaunchOptions
 from ..queues import AUTO
-from ..site import Network, SettingRow, Site
+from ..site import Site
+from ..site_data import Network, SettingRow
 from ..toml_positions import Key
 from .field_types import (
     AbsolutePath,

@@ -1,0 +1,202 @@
+"""What is wrong with a site, beyond the types of its values: all of it, each with its line."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Collection, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..errors import Error, InvalidRequest, TemplateError, nearest
+from ..job import FLAGS, Job
+from ..platforms.platform import Platform
+from ..platforms.registry import platform as find_platform
+from ..sites.completion import completed
+from ..sites.content import Fault
+from ..sites.matching import limits
+from ..sites.queues import AUTO, RENDERED_NAMES, Queue, Settings
+from ..sites.site import Site
+from ..sites.toml_positions import Key
+
+_BASH_S = 10.0
+_PLAIN = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+_BASH_LINE = re.compile(r"^.*?: line (\d+): (.*)$", re.MULTILINE)
+
+
+def faults(site: Site) -> list[Fault]:
+    """Everything that is wrong, in the order of the file. Nothing is submitted, and no manager asked."""
+    try:
+        platform = find_platform(site.platform)
+    except Error as error:
+        return [Fault(site.origin("platform"), "platform", error.message, error.hint)]
+    found = [
+        *chain.from_iterable(_of_settings(site, platform, key, settings) for key, settings in _tables(site)),
+        *_launch_lines(site),
+        *_defaults(site),
+    ]
+    if not found:  # what is wrong with a parameter would be wrong with each queue's script again
+        found += chain.from_iterable(_smallest_job(site, platform, queue) for queue in _queues(site))
+    return sorted(dict.fromkeys(found), key=_place)
+
+
+def _place(fault: Fault) -> tuple[str, int]:
+    path, _, line = fault.origin.rpartition(":")
+    return (path, int(line)) if line.isdigit() else (fault.origin, 0)
+
+
+def _tables(site: Site) -> Iterator[tuple[Key, Settings]]:
+    yield (), site
+    for name, node_type in site.node_types.items():
+        yield (("nodes", name) if name else ("node",)), node_type
+    for name, queue in site.queues.items():
+        yield ("queues", name), queue
+
+
+def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings) -> Iterator[Fault]:
+    """Parameters that the platform does not have or refuses, names that mean nothing, shell texts that are none."""
+    declared = platform.template_class.params
+    for name, value in settings.parameters.items():
+        key = (*table, "parameters", name)
+        if name in declared:
+            try:
+                declared[name].convert(value if value != "" else None)
+            except InvalidRequest as error:
+                yield Fault(site.line_of(key), _text(key), error.message, error.hint)
+        elif not (name in RENDERED_NAMES and table[:1] == ("queues",)):
+            yield _unknown(site, platform, key, name, declared)
+    known = {*declared, *FLAGS}
+    for list_name in ("required", "forbidden", "choices"):
+        for at, name in enumerate(getattr(settings, list_name)):
+            if name not in known:
+                key = (*table, list_name, name if list_name == "choices" else at)
+                yield _unknown(site, platform, key, name, known)
+    for at, text in enumerate(settings.setup):
+        if (wrong := bash_error(text)) is not None:
+            key = (*table, "setup", at)
+            yield Fault(site.line_of(key), _text(key), f"bash cannot read it: {wrong[1]}")
+
+
+def _unknown(site: Site, platform: Platform, key: Key, name: str, names: Collection[str]) -> Fault:
+    text = f"the {platform.name} platform has no parameter {name!r}"
+    return Fault(site.line_of(key), _text(key), text, nearest(name, names))
+
+
+def _text(key: Key) -> str:
+    return ".".join(map(str, key))
+
+
+def _launch_lines(site: Site) -> Iterator[Fault]:
+    from ..runs.registry import launcher
+
+    if site.launch is None:
+        return
+    name = site.launcher or find_platform(site.platform).launcher
+    try:
+        launcher(name)(options=site.launch.options, lines={})
+    except Error as error:
+        yield Fault(site.line_of(("launch", "options")), "launch.options", error.message, error.hint)
+        return
+    for mode, line in site.launch.lines.items():
+        try:
+            launcher(name)(options=site.launch.options, lines={mode: line})
+        except TemplateError as error:
+            yield Fault(site.line_of(("launch", mode)), f"launch.{mode}", error.message, error.hint)
+
+
+def _defaults(site: Site) -> Iterator[Fault]:
+    """Defaults that are impossible together."""
+    name = site.defaults.get("queue")
+    known = {*site.queues, AUTO}
+    if name is not None and site.queues and not {*str(name).split(",")} <= known:
+        hint = nearest(str(name), known)
+        yield Fault(site.origin("defaults.queue"), "defaults.queue", f"{site.name} has no queue {name!r}", hint)
+        return
+    if not site.defaults:
+        return
+    try:
+        job = Job(command=["true"], **{**site.defaults, "queue": None if name == AUTO else name})
+    except InvalidRequest as error:
+        yield Fault(site.line_of(("defaults", "num_nodes"), ("defaults",)), "defaults", error.message, error.hint)
+        return
+    for finding in limits(site, job) if name is not None and name != AUTO else ():
+        if finding.level == "refuse":
+            text = f"a job with the defaults alone is refused: {finding.text}"
+            yield Fault(site.line_of(("defaults", "queue"), ("defaults",)), "defaults", text)
+
+
+def _queues(site: Site) -> list[Queue | None]:
+    return list(site.queues.values()) or [None]
+
+
+def _smallest_job(site: Site, platform: Platform, queue: Queue | None) -> Iterator[Fault]:
+    """What is wrong with the script of the smallest job that a queue takes."""
+    key: Key = ("queues", queue.name) if queue is not None else ("platform",)
+    try:
+        job, refused = _job(site, platform, queue)
+    except Error as error:
+        yield Fault(site.line_of(key), _text(key), f"no job can be made for it: {error.message}", error.hint)
+        return
+    for text in refused:
+        yield Fault(site.line_of(key), _text(key), f"its smallest job is refused: {text}")
+    try:
+        script = _script(site, platform, job)
+    except Error as error:
+        yield Fault(site.line_of(key), _text(key), f"its script cannot be made: {error.message}", error.hint)
+        return
+    if (wrong := bash_error(script)) is not None:
+        line = script.splitlines()[wrong[0] - 1] if wrong[0] <= script.count("\n") else ""
+        yield Fault(site.line_of(key), _text(key), f"bash cannot read its script: {wrong[1]}, at {line!r}")
+
+
+def _job(site: Site, platform: Platform, queue: Queue | None) -> tuple[Job, list[str]]:
+    """The smallest job of a queue, with something for whatever the user must say; and why it would be refused."""
+    values: dict[str, Any] = {"parameters": {}}
+    forbidden = {*site.forbidden, *(queue.forbidden if queue is not None else ())}
+    if "project" not in forbidden:
+        values["project"] = site.defaults.get("project") or "project"
+    if queue is not None:
+        tier = min(queue.tiers, key=lambda one: one.min_nodes)
+        longest = tier.longest(tier.min_nodes)
+        minutes = max(queue.min_time_min or 1, min(10, int(longest or 10)))
+        values |= {"queue": queue.name, "num_nodes": tier.min_nodes, "wall_time_min": minutes}
+    needed = {name for _, table in _tables(site) for name in table.required}
+    for name in needed & {"memory_per_node"}:
+        values[name] = 1024
+    choices = {name: allowed for _, table in _tables(site) for name, allowed in table.choices.items()}
+    for name in needed & platform.template_class.params.keys() & choices.keys():
+        values["parameters"][name] = choices[name][0]
+    completion = completed(site, values)
+    job = Job(**{"command": ("true",), **completion.fields})
+    found = [*completion.findings, *limits(site, job)]
+    return job, [finding.text for finding in found if finding.level == "refuse" and finding.key != "required"]
+
+
+def _script(site: Site, platform: Platform, job: Job) -> str:
+    from ..jobs.file_settings import FileSettings, JobPlace
+    from ..jobs.job_files import render
+
+    settings = FileSettings(
+        template=platform.template_class,
+        platform=platform.name,
+        launcher=site.launcher or platform.launcher,
+        launch=site.launch,
+        site=site.name,
+    )
+    return render(settings, job, JobPlace("JOB", "psij:JOB", Path("/JOB")))
+
+
+def bash_error(text: str) -> tuple[int, str] | None:
+    """The line and the message of the first syntax error that bash finds in a text; None if it finds none."""
+    try:
+        done = subprocess.run(
+            ["bash", "-n"], input=text, capture_output=True, text=True, timeout=_BASH_S, env=_PLAIN, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode == 0 and not done.stderr:
+        return None
+    found = _BASH_LINE.search(done.stderr)
+    return (int(found[1]), found[2]) if found else (1, done.stderr.strip() or "syntax error")
