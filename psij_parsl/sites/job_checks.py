@@ -118,6 +118,10 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job) -> Iterat
             )
     if queue.max_gpus is not None and (gpus := nodes * shape.gpus) > queue.max_gpus:
         yield Problem("max_gpus", f"gives a job {queue.max_gpus} GPUs at most, and it asks for {gpus}", ("max_gpus",))
+    if queue.min_memory is not None and (shape.memory or 0) < queue.min_memory:
+        asks = f"{shape.memory} MB" if shape.memory is not None else "none"
+        text = f"is for jobs that ask for {queue.min_memory} MB on a node and more, and the job asks for {asks}"
+        yield Problem("memory", text, ("min_memory",), f"--mem {queue.min_memory}M")
     if queue.max_memory is not None and shape.memory is not None and shape.memory > queue.max_memory:
         text = f"gives a job {queue.max_memory} MB at most on a node, and it asks for {shape.memory} MB"
         yield Problem("memory", text, ("max_memory",), f"--mem {queue.max_memory}M at most")

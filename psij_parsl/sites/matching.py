@@ -25,26 +25,28 @@ class Match:
     """A queue, and all that it finds wrong with a job: nothing, if it fits.
 
     `longest_min` is the longest wall time that it gives a job of that many nodes, in minutes; None for no limit.
-    `waste`: 2 if its nodes have GPUs and the job asks for none, 1 if it gives whole nodes and the job uses parts.
+    `idle_gpus`: its nodes have GPUs, and the job asks for none. `idle_parts`: it gives whole nodes, and the job uses
+    parts of them.
     """
 
     queue: Queue
     findings: tuple[Finding, ...]
     node_type: NodeType | None = None
     longest_min: float | None = None
-    waste: int = 0
+    idle_gpus: bool = False
+    idle_parts: bool = False
 
     @property
     def fits(self) -> bool:
         return not self.findings
 
     @property
-    def rank(self) -> tuple[bool, int, float, float]:
-        """Those that may be chosen unasked come first, then those that waste least, the cheapest, and the shortest
+    def rank(self) -> tuple[bool, bool, float, bool, float]:
+        """Those that may be chosen unasked come first, then those that leave no GPUs idle, the cheapest, and the shortest
         that suffices."""
         longest = float("inf") if self.longest_min is None else self.longest_min
         charge = 1.0 if self.queue.charge is None else self.queue.charge
-        return not self.queue.can_be_chosen, self.waste, charge, longest
+        return not self.queue.can_be_chosen, self.idle_gpus, charge, self.idle_parts, longest
 
 
 def matches(site: SiteData, values: Mapping[str, Any]) -> list[Match]:
@@ -60,18 +62,17 @@ def _match(site: SiteData, values: Mapping[str, Any], queue: Queue) -> Match:
     findings = (*completion.findings, *_limits_of(site, queue, completion.node_type, job))
     tier = tier_of(queue, job)
     longest = tier.longest(job.num_nodes) if tier else None
-    waste = _waste(queue, completion.node_type, Shape.of(job, values.get("parameters") or {}))
-    return Match(queue, findings, completion.node_type, longest, waste)
+    idle = _idle(queue, completion.node_type, Shape.of(job, values.get("parameters") or {}))
+    return Match(queue, findings, completion.node_type, longest, *idle)
 
 
-def _waste(queue: Queue, node_type: NodeType | None, shape: Shape) -> int:
-    """How much of a node a job leaves idle: see `Match`."""
+def _idle(queue: Queue, node_type: NodeType | None, shape: Shape) -> tuple[bool, bool]:
+    """Whether a job leaves the GPUs of its nodes idle, and whether other parts of whole nodes: see `Match`."""
     if node_type is None:
-        return 0
+        return False, False
     gpus, cores = len(node_type.hardware.gpus), usable_cores(node_type.hardware) or 0
-    if gpus and not shape.gpus:
-        return 2
-    return int(queue.whole_nodes and (shape.gpus < gpus if gpus else shape.cores < cores))
+    parts = queue.whole_nodes and (shape.gpus < gpus if gpus else shape.cores < cores)
+    return bool(gpus) and not shape.gpus, parts
 
 
 def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,9 +135,9 @@ def _others(site: SiteData, queue: Queue, job: Job) -> list[str]:
         if other is not queue and suited and not any(queue_problems(other, suited[0], job)):
             tier = tier_of(other, job)
             longest = tier.longest(job.num_nodes) if tier else None
-            fitting.append(Match(other, (), suited[0], longest, _waste(other, suited[0], shape)))
+            fitting.append(Match(other, (), suited[0], longest, *_idle(other, suited[0], shape)))
     fitting.sort(key=lambda match: match.rank)
-    best = [match for match in fitting if match.queue.can_be_chosen and match.waste < 2] or fitting
+    best = [match for match in fitting if match.queue.can_be_chosen and not match.idle_gpus] or fitting
     return [match.queue.name for match in best[:3]]
 
 

@@ -79,7 +79,8 @@ class Queue(Settings):
 
     `node_types` are the names of the types of its nodes. `default`: the manager puts jobs here that name no queue.
     `strict`: a job beyond the limits is refused, and not only warned of. `auto`: may be chosen for a job whose
-    queue is `auto`. `min_time_min` is in minutes, `max_memory` MB on a node, `preempt_grace_s` the seconds that a
+    queue is `auto`. `min_time_min` is in minutes, `min_memory` and `max_memory` MB on a
+    node, `preempt_grace_s` the seconds that a
     preempted job has, None if jobs are not preempted; `max_cores` and `max_gpus` are of a whole job. `account` is what
     is rendered for a project, with `{project}`. `gpus_implied`: GPUs come with the queue and are not asked for.
     `charge` is the charge of a node-hour, in the machine's own units.
@@ -96,6 +97,7 @@ class Queue(Settings):
     min_time_min: int | None = None
     max_cores: int | None = None
     max_gpus: int | None = None
+    min_memory: int | None = None
     max_memory: int | None = None
     array_max: int | None = None
     jobs: JobCap = JobCap()

@@ -29,7 +29,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     path.stem: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*.toml"))
 }
 CASES = [(name, case) for name, file in REQUESTS.items() for case in file.get("cases", {})]
-MATCHES = [(name, match["ask"], match["queues"]) for name, file in REQUESTS.items() for match in file.get("match", ())]
+MATCHES = [
+    (name, match["ask"], match["queues"]) for name, file in REQUESTS.items() for match in file.get("match", ())
+]
 
 
 def asked(command: Any, machine: Machine, ask: str) -> tuple[Invocation, dict[str, Any]]:

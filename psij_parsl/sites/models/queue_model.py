@@ -71,6 +71,9 @@ class QueueModel(SettingsTable):
     tiers: tuple[TierModel, ...] = Field(default=(), description="the wall time by the number of nodes")
     max_cores: Count | None = Field(default=None, description="greatest number of cores of a job")
     max_gpus: Count | None = Field(default=None, description="greatest number of GPUs of a job")
+    min_memory: Memory | None = Field(
+        default=None, description="least memory on a node that a job must ask for: '256 GB'; a bare number is MB"
+    )
     max_memory: Memory | None = Field(
         default=None, description="greatest memory on a node: '235 GB'; a bare number is MB"
     )
@@ -134,6 +137,7 @@ class QueueModel(SettingsTable):
             min_time_min=self.min_time,
             max_cores=self.max_cores,
             max_gpus=self.max_gpus,
+            min_memory=self.min_memory,
             max_memory=self.max_memory,
             array_max=self.array_max,
             jobs=self.jobs.to_cap() if self.jobs else JobCap(),
