@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from psij_parsl.sites.model import json_schema
+from psij_parsl.sites import json_schema
 
 from psij_parsl import errors
 from psij_parsl.cli.app import build

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
-from psij_parsl.sites.model import json_schema
+from psij_parsl.sites import json_schema
 
 import psij_parsl
 import psij_parsl.platforms
