@@ -162,6 +162,7 @@ def _job(site: Site, platform: Platform, queue: Queue | None) -> tuple[Job, list
         longest = tier.longest(tier.min_nodes)
         minutes = max(queue.min_time_min or 1, min(10, int(longest or 10)))
         values |= {"queue": queue.name, "num_nodes": tier.min_nodes, "wall_time_min": minutes}
+        values["memory_per_node"] = queue.min_memory
     needed = {name for _, table in _tables(site) for name in table.required}
     for name in needed & {"memory_per_node"}:
         values[name] = 1024

@@ -100,9 +100,9 @@ def _script(
 ) -> tuple[str, LaunchLines]:
     """The script, and the lines that start its command, of which some have a file of their own."""
     template = settings.template
+    _refuse(settings, _told(job))
     launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
     job = _told(job)
-    _refuse(settings, job)
     core_values = _template_values(
         settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
     )

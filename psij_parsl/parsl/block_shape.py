@@ -194,17 +194,23 @@ def _completed(
 
 def _from_site(site: Site, arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a job that a site makes of a block's arguments. Raises `InvalidRequest` for what it refuses."""
-    gpus = gpu_count(arguments.get("gpus_per_node"))
+    gpus, memory = gpu_count(arguments.get("gpus_per_node")), arguments.get("mem_per_node")
     ranks = site.defaults.get("ranks_per_node", 1)
-    return site.complete(
-        {
-            **{name: arguments[name] for name in _FIXED if name in arguments},
-            **({"gpus_per_rank": math.ceil(gpus / ranks)} if gpus else {}),
-            "parameters": {
-                name: value for name, value in arguments.items() if name in declared and name != "gpus_per_node"
-            },
-        }
-    )
+    values = {
+        **{name: arguments[name] for name in _FIXED if name in arguments},
+        **({"gpus_per_rank": math.ceil(gpus / ranks)} if gpus else {}),
+        **({"memory_per_node": math.ceil(memory * 1024)} if isinstance(memory, int | float) else {}),
+        "parameters": {
+            name: value for name, value in arguments.items() if name in declared and name != "gpus_per_node"
+        },
+    }
+    if memory is None:  # a block has all of a node: all of its memory where it must say how much
+        completion = site.completion(values)
+        tables = (site, *completion.queues)
+        node_type = completion.node_type
+        if node_type is not None and any("memory_per_node" in table.required for table in tables):
+            values["memory_per_node"] = node_type.hardware.memory
+    return site.complete(values)
 
 
 def node(job: Mapping[str, Any]) -> dict[str, Any]:

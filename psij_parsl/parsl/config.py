@@ -249,7 +249,9 @@ def _of_site(machine: Site) -> str | None:
     try:
         if "{host}" in text:
             return _resolved(text.replace("{host}", socket.gethostname().partition(".")[0]), LookupError)
-        return _of_interface(text)
+        if text in (name for _, name in socket.if_nameindex()):
+            return _of_interface(text)
+        raise LookupError(text)
     except (LookupError, InvalidRequest):
         log.info("%s is no address of this host, which %s names", text, machine.line_of(("network",)))
         return None

@@ -109,8 +109,7 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
         self.num_nodes = self.nodes_per_block = shape.num_nodes
         self.wall_time_min, self.queue, self.project = shape.wall_time_min, shape.queue, shape.project
         self.cores_per_node, self.mem_per_node = shape.cores_per_node, shape.mem_per_node
-        self.gpus_per_node = shape.gpus_per_node
-        self.of_site = shape.of_site
+        self.gpus_per_node, self.of_site = shape.gpus_per_node, shape.of_site
         self.init_blocks, self.min_blocks, self.max_blocks = checked.blocks(init_blocks, min_blocks, max_blocks)
         self.parallelism = checked.checked("parallelism", parallelism, checked.not_below_0)
         self.worker_init = checked.checked("worker_init", worker_init, checked.text) or ""

@@ -16,6 +16,7 @@ from .joining import is_unset, joined, parts
 from .queues import NodeType, Queue, Settings
 
 if TYPE_CHECKING:
+    from ..platforms.templates.parameters import Parameter
     from .site_data import SiteData
     from .toml_positions import Key
 
@@ -50,10 +51,9 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
     queues, findings = find_queues(site, job.get("queue"), typed)
     node_type = choose_node_type(site, queues, job, typed)
     layers = list(_layers(site, queues, node_type))
-    declared = platform(site.platform).template_class.params
     below = [dict(layer.settings.parameters) for layer in layers[: len(layers) - len(queues)]]
     of_queues, disagreements = _parameters_of(site, queues)
-    job["parameters"] = joined([*below, of_queues, typed], declared)
+    job["parameters"] = joined([*below, of_queues, typed], lambda: _declared(site))
     job["environment"] = {
         **{name: value for layer in layers for name, value in layer.settings.environment.items()},
         **asked.get("environment", {}),
@@ -70,6 +70,11 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
     ]
     _name_queue(site, job, queues, node_type, named="queue" in asked or "queue" in site.defaults)
     return Completion(job, tuple(findings), tuple(queues), node_type)
+
+
+def _declared(site: SiteData) -> Mapping[str, Parameter]:
+    """The parameters of the site's platform. Loading them takes a while, so they are asked for where they matter."""
+    return platform(site.platform).template_class.params
 
 
 def _layers(site: SiteData, queues: Sequence[Queue], node_type: NodeType | None) -> Iterator[_Layer]:
@@ -175,7 +180,7 @@ def choose_node_type(
     types = [site.node_types[name] for name in names]
     if len(types) < 2:
         return types[0] if types else None
-    declared = platform(site.platform).template_class.params
+    declared = _declared(site)
 
     def asked_for(node_type: NodeType) -> bool:
         return any(
@@ -236,7 +241,7 @@ def _forbidden(
 def _not_to_choose(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
     """Values that are none of those that may be chosen; a queue's choices count before the site's."""
     choices = {name: (layer, allowed) for layer in layers for name, allowed in layer.settings.choices.items()}
-    declared = platform(site.platform).template_class.params
+    declared = _declared(site) if choices else {}
     for name, (layer, allowed) in choices.items():
         value = filled.get(name)
         texts = [str(one) for one in allowed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ def is_unset(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, list | tuple) and not value)
 
 
-def joined(layers: Iterable[Mapping[str, Any]], declared: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The parameters of all layers, low to high.
+def joined(layers: Iterable[Mapping[str, Any]], declared: Callable[[], Mapping[str, Parameter]]) -> dict[str, Any]:
+    """The parameters of all layers, low to high. `declared` gives those of the platform, and is asked where it matters.
 
     Lists join, and so do texts that the parameter says how to join; else the higher layer's value replaces the lower
     one's, and one that `is_unset` removes it.
@@ -28,8 +28,8 @@ def joined(layers: Iterable[Mapping[str, Any]], declared: Mapping[str, Parameter
         for name, value in layer.items():
             if is_unset(value):
                 result.pop(name, None)
-            elif name in result and name in declared:
-                result[name] = _join(declared[name], result[name], value)
+            elif name in result and (parameter := declared().get(name)) is not None:
+                result[name] = _join(parameter, result[name], value)
             else:
                 result[name] = value
     return result

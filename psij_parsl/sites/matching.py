@@ -100,20 +100,16 @@ def limits(site: SiteData, job: Job) -> Iterator[Finding]:
     """What the limits of the job's queues and nodes say to it; nothing where the site knows none."""
     queues = _queues_of(site, job)
     if not queues:
-        if (node_type := site.node_types.get(job.node_type)) is not None or not site.queues:
-            node_type = node_type or site.node_type()
-            if node_type is not None:
-                yield from _node_findings(site, None, node_type, job)
-        return
+        node_type = site.node_types.get(job.node_type) or (site.node_type() if not site.queues else None)
+        yield from _limits_of(site, None, node_type, job)
     for queue in queues:
         types = [site.node_types[name] for name in queue.node_types]
         node_type = next((one for one in types if one.name == job.node_type), types[0] if len(types) == 1 else None)
-        found = list(_limits_of(site, queue, node_type, job))
-        if found:
-            others = " or ".join(_others(site, queue, job))
-            for finding in found:
-                hints = (finding.hint, f"{others} would take it" if others else "")
-                yield finding._replace(hint="; ".join(filter(None, hints)))
+        found = _limits_of(site, queue, node_type, job)
+        if found and (others := _others(site, queue, job)):
+            first, *rest = found
+            found = [first._replace(hint=f"{' or '.join(others)} would take it; {first.hint}"), *rest]
+        yield from found
 
 
 def _queues_of(site: SiteData, job: Job) -> list[Queue]:
@@ -141,24 +137,21 @@ def _others(site: SiteData, queue: Queue, job: Job) -> list[str]:
     return [match.queue.name for match in best[:3]]
 
 
-def _limits_of(site: SiteData, queue: Queue, node_type: NodeType | None, job: Job) -> Iterator[Finding]:
-    level = "refuse" if queue.strict else "warn"
-    for problem in queue_problems(queue, node_type, job):
-        key = ("queues", queue.name)
-        yield _finding(site, level, f"queue {queue.name} {problem.text}", problem, key)
+def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, job: Job) -> list[Finding]:
+    """The findings of one queue, None for the manager's own choice, and of the nodes of that type."""
+    found = []
+    if queue is not None:
+        for problem in queue_problems(queue, node_type, job):
+            found.append(_finding(site, queue, f"queue {queue.name} {problem.text}", problem, ("queues", queue.name)))
     if node_type is not None:
-        yield from _node_findings(site, queue, node_type, job)
+        key = ("nodes", node_type.name) if node_type.name else ("node",)
+        where = f"in queue {queue.name}" if queue is not None else f"on {site.name}"
+        for problem in node_problems(node_type, Shape.of(job, job.parameters)):
+            found.append(_finding(site, queue, f"{where} {problem.text}", problem, key))
+    return found
 
 
-def _node_findings(site: SiteData, queue: Queue | None, node_type: NodeType, job: Job) -> Iterator[Finding]:
-    level = "refuse" if queue is not None and queue.strict else "warn"
-    key = ("nodes", node_type.name) if node_type.name else ("node",)
-    where = f"in queue {queue.name} " if queue is not None else f"on {site.name} "
-    for problem in node_problems(node_type, Shape.of(job, job.parameters)):
-        yield _finding(site, level, f"{where}{problem.text}", problem, key)
-
-
-def _finding(site: SiteData, level: str, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:
+def _finding(site: SiteData, queue: Queue | None, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:
     origin = site.line_of(*((*key, name) for name in problem.settings), key)
     hint = "; ".join(filter(None, (problem.hint, f"see {origin}")))
-    return Finding("refuse" if level == "refuse" else "warn", problem.key, text, hint)
+    return Finding("refuse" if queue is not None and queue.strict else "warn", problem.key, text, hint)

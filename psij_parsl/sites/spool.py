@@ -16,6 +16,7 @@ def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) ->
 
     `origin` says where the site names it. Raises `SiteError` for what is unknown on this host.
     """
+    environ = {**_user(environ), **environ}
     missing = [one or other for one, other in _VARIABLE.findall(text) if (one or other) not in environ]
     if missing:
         raise SiteError(
@@ -29,3 +30,13 @@ def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) ->
             hint="jobs run in other directories: begin it with / or ~ or a variable",
         )
     return path
+
+
+def _user(environ: Mapping[str, str]) -> dict[str, str]:
+    """USER where it is not set, as under cron and in some containers."""
+    import pwd
+
+    try:
+        return {} if "USER" in environ else {"USER": pwd.getpwuid(os.geteuid()).pw_name}
+    except KeyError:
+        return {}

@@ -312,5 +312,5 @@ def test_a_look_at_jobs_imports_nothing_heavy() -> None:
         "parsl",
         "filelock",
         "psij_parsl.platforms.templates.template",
-        "psij_parsl.sites.model",
+        "psij_parsl.sites.models.site_model",
     }

@@ -7,18 +7,22 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from psij_parsl.cli.app import run as psij_run
+from psij_parsl.cli.commands.submit import SUBMIT
+from psij_parsl.cli.quick_parser import parse
 from psij_parsl.errors import InvalidRequest
 from tests.parsl.helpers import PARSL_IS_UNTIDY, apps, loaded
 
 pytestmark = [*PARSL_IS_UNTIDY, pytest.mark.usefixtures("many_cores")]
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+REQUESTS = Path(__file__).parents[1] / "sites" / "requests"
 
 #: How a user of each shipped machine asks for blocks, on the command line and in Python.
 MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,19 +54,32 @@ MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
         {"queue": "debug", "project": "chem", "constraint": "gpu", "exclusive": True, "worker_init": "module load x"},
     ),
     "polaris": (
-        "-q debug -A chem --workers-per-node 2",
-        {"queue": "debug", "project": "chem", "workers_per_node": 2},
+        "-q debug -t 30 -A chem --workers-per-node 2",
+        {"queue": "debug", "wall_time_min": 30, "project": "chem", "workers_per_node": 2},
     ),
     "slurm": ("-N 2 --launcher mpich --max-blocks 3", {"num_nodes": 2, "launcher": "mpich", "max_blocks": 3}),
     "torque": ("-N 2 -q batch -A chem -X ppn=8", {"num_nodes": 2, "queue": "batch", "project": "chem", "ppn": 8}),
 }
 
 
-def test_every_shipped_machine_is_asked() -> None:
-    assert {*MACHINES} == {path.stem for path in CONFIGS.glob("*.toml")}
+def _good_request(name: str) -> tuple[str, dict[str, Any]]:
+    """The same of a machine that has requests of users: the first one that is right."""
+    cases = tomllib.loads((REQUESTS / f"{name}.toml").read_text())["cases"]
+    words = next(case["ask"] for case in cases.values() if "lines" in case and "--array" not in case["ask"])
+    asked = parse(SUBMIT, shlex.split(words)).values()  # type: ignore[union-attr]
+    names = {"nodes": "num_nodes", "time": "wall_time_min", "queue": "queue", "account": "project"}
+    wishes = {field: asked[flag] for flag, field in names.items() if flag in asked}
+    flags = {"num_nodes": "-N", "wall_time_min": "-t", "queue": "-q", "project": "-A"}
+    parameters = asked.get("parameters", {})
+    said = [f"{flags[field]} {value}" for field, value in wishes.items()]
+    said += [f"-X {shlex.quote(f'{key}={value}')}" for key, value in parameters.items()]
+    return " ".join(said), {**wishes, **parameters}
 
 
-@pytest.mark.parametrize("name", MACHINES)
+SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_printed_for_a_machine_is_its_configuration(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +89,7 @@ def test_what_is_printed_for_a_machine_is_its_configuration(
     from psij_parsl.parsl import register
 
     monkeypatch.setattr("parsl.executors.high_throughput.executor.get_all_addresses", None)  # nobody is to be asked
-    flags, wishes = MACHINES[name]
+    flags, wishes = MACHINES[name] if name in MACHINES else _good_request(name)
     direct = psij_parsl.site(name).parsl_config(**wishes)
     provider = direct.executors[0].provider
 
@@ -96,7 +113,7 @@ def test_what_is_printed_for_a_machine_is_its_configuration(
 def test_a_platforms_parameter_that_is_unknown_or_wrong_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     show = ["parsl", "show", "--site", "perlmutter", "-A", "chem", "-q", "debug"]
     for words, said in (
-        ([], "must say its constraint"),
+        (["-X", "constraint=gqu"], "'gqu' is no constraint on perlmutter\nhint: did you mean 'gpu'?"),
         (["-X", "constrain=gpu"], "did you mean 'constraint'"),
         (["-X", "num_nodes=2"], "use -N"),
         (["-X", "constraint=gpu", "-X", "exclusive=maybe"], "exclusive='maybe' is refused"),
@@ -111,12 +128,13 @@ def test_a_site_that_says_its_nodes_in_its_platforms_words_has_all_of_them_used(
     from psij_parsl.parsl.config import plan
     from psij_parsl.providers import PBSProProvider
 
-    made = plan("polaris", project="chem", queue="debug")
+    made = plan("polaris", project="chem", queue="debug", wall_time_min=30)
     assert (made.executor["max_workers_per_node"], made.executor["available_accelerators"]) == (4, 4)
     provider = made.provider_class(**made.provider)
     assert (provider.cores_per_node, provider.gpus_per_node) == (64, 4)
     assert "export PARSL_CORES=64\n" in provider.script("pool", 1, "n")
-    assert plan("polaris", project="chem", queue="debug", gpus_per_node=2).executor["available_accelerators"] == 2
+    two = plan("polaris", project="chem", queue="debug", wall_time_min=30, gpus_per_node=2)
+    assert two.executor["available_accelerators"] == 2
     assert PBSProProvider(cores_per_node=8, gpus_per_node=2, job_mode="mpi").parameters.get("ngpus") is None
     job = PBSProProvider(cores_per_node=8, gpus_per_node=2, job_mode="mpi")._shape.job("true", "n")
     assert (job.parameters["ngpus"], job.ranks_per_node) == (2, 8)
@@ -125,7 +143,7 @@ def test_a_site_that_says_its_nodes_in_its_platforms_words_has_all_of_them_used(
 def test_what_a_site_says_of_its_nodes_gives_each_worker_its_gpu_and_the_cores_near_to_it() -> None:
     from psij_parsl.parsl.config import plan
 
-    aurora = plan("aurora", project="chem", queue="debug").executor
+    aurora = plan("aurora", project="chem", queue="debug", wall_time_min=30).executor
     assert (aurora["max_workers_per_node"], len(aurora["available_accelerators"])) == (12, 12)
     assert aurora["available_accelerators"][:2] == ["0.0", "0.1"]
     near = aurora["cpu_affinity"].removeprefix("list:").split(":")

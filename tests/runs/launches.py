@@ -28,7 +28,7 @@ RECORD = [
 _CROWD = """
 import json, os, sys
 import filelock, jinja2, psij_parsl.cli.commands.launch, psij_parsl.cli.app, psij_parsl.runs.selection, psij_parsl.runs.planning
-import psij_parsl.resources.ledger_books, psij_parsl.sites.model, psij_parsl.launchers.srun, psij_parsl.launchers.mpich
+import psij_parsl.resources.ledger_books, psij_parsl.sites.models.site_model, psij_parsl.launchers.srun, psij_parsl.launchers.mpich
 children = []
 for words, out in json.load(sys.stdin):
     child = os.fork()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.job import Job
 from psij_parsl.jobs.site_executor import executor_of
 from psij_parsl.resources import Hardware
-from psij_parsl.sites import LAPTOP, LimitViolation, Site
+from psij_parsl.sites import LAPTOP, Finding, Site
 from psij_parsl.sites.catalogue import Catalogue
 from psij_parsl.sites.generic import plain_site
 from psij_parsl.sites.layers import PACKAGE
@@ -251,7 +252,7 @@ def test_all_faults_are_told_at_once_with_line_key_and_nearest_name(host: Host) 
         "  X:20: detect.0.hostname: must be a regular expression: missing ), unterminated subpattern at position 0,"
         " not '('",
         "  X:22: detect.1.file: must be an absolute path, not 'relative'",
-        "  X:23: detect.2: must have exactly one of env, hostname, file, manager",
+        "  X:23: detect.2: must have exactly one of env, cluster, hostname, file, manager",
     ]
 
 
@@ -264,7 +265,10 @@ def test_all_faults_are_told_at_once_with_line_key_and_nearest_name(host: Host) 
         ('platform = "slurm"\nparameters.a-b = 3', ":2: parameters.a-b: cannot be a parameter's name"),
         ('platform = "slurm"\nname = 3', ":2: name: must be text, not 3"),
         ('platform = "slurm"\nextends = ["x"]', ":2: extends: must be text, not a list"),
-        ('platform = "slurm"\ndetect = [{}]', ":2: detect.0: must have exactly one of env, hostname, file, manager"),
+        (
+            'platform = "slurm"\ndetect = [{}]',
+            ":2: detect.0: must have exactly one of env, cluster, hostname, file, manager",
+        ),
         (
             'platform = "slurm"\n[queues.q]\nmin_nodes = 3\nmax_nodes = 2',
             ":2: queues.q: has min_nodes 3 above max_nodes 2",
@@ -546,18 +550,18 @@ def test_the_documented_example_shows_as_it_was_written(cluster: Site, host: Hos
         "url = 'https://example.org/cluster'  # F:3\n"
         "platform = 'slurm'  # F:4\n"
         "launcher = 'srun'  # F:5\n"
-        "launch.options = ['--mpi=pmix']  # F:27\n"
         "poll_min = 30.0  # F:6\n"
         "spool = '$HOME/.psij'  # F:7\n"
-        "defaults.wall_time_min = 30  # F:18\n"
-        "defaults.queue = 'short'  # F:17\n"
-        "parameters.constraint = 'rome'  # F:21\n"
         "setup = ['module load python']  # F:8\n"
-        "environment.OMP_PLACES = 'cores'  # F:24\n"
-        "detect = [{'env': {'CLUSTER_NAME': 'example'}}, "
-        "{'hostname': 'login\\\\d+\\\\.cluster\\\\.example\\\\.org'}]  # F:11\n"
         "required = ['project']  # F:9\n"
         "forbidden = ['memory_per_node']  # F:10\n"
+        "detect = [{'env': {'CLUSTER_NAME': 'example'}}, "
+        "{'hostname': 'login\\\\d+\\\\.cluster\\\\.example\\\\.org'}]  # F:11\n"
+        "defaults.queue = 'short'  # F:17\n"
+        "defaults.wall_time_min = 30  # F:18\n"
+        "parameters.constraint = 'rome'  # F:21\n"
+        "environment.OMP_PLACES = 'cores'  # F:24\n"
+        "launch.options = ['--mpi=pmix']  # F:27\n"
         "queues.short.max_nodes = 4  # F:30\n"
         "queues.short.max_wall_time_min = 60  # F:31\n"
         "queues.short.strict = True  # F:32\n"
@@ -591,7 +595,7 @@ def test_a_job_is_filled_up_where_the_user_said_nothing(cluster: Site) -> None:
         parameters={"constraint": "gpu", "qos": "q"},
         environment={"OMP_PLACES": "n"},
     )
-    assert (job.queue, job.parameters) == ("long", {"constraint": "gpu", "qos": "q"})
+    assert (job.queue, job.parameters) == ("long", {"constraint": "rome&gpu", "qos": "q"})
     assert (job.environment, job.setup) == ({"OMP_PLACES": "n"}, ("module load python", "mine"))
 
 
@@ -622,11 +626,14 @@ def test_what_is_required_and_what_is_forbidden_is_said_with_its_flag(cluster: S
 
 def test_parameters_can_be_required_and_forbidden(host: Host) -> None:
     host.write("user", "x", 'platform = "slurm"\nrequired = ["qos", "project"]\nforbidden = ["array", "gres"]')
-    with pytest.raises(InvalidRequest, match="must say its qos and project .give -X qos=VALUE and -A/--account;"):
+    with pytest.raises(InvalidRequest, match="refused for 2 reasons:") as caught:
         host.find("x").complete({"command": ["x"]})
+    assert re.search(
+        r"must say its qos \(give -X qos=VALUE; .*must say its project \(give -A", str(caught.value), re.S
+    )
     fine = {"command": ["x"], "project": "p", "parameters": {"qos": "q"}, "array": ()}
     assert host.find("x").complete(fine)["parameters"] == {"qos": "q"}
-    with pytest.raises(InvalidRequest, match="must not ask for array and gres "):
+    with pytest.raises(InvalidRequest, match=r"(?s)2 reasons:.*must not ask for array .*must not ask for gres "):
         host.find("x").complete({**fine, "array": (1,), "parameters": {"qos": "q", "gres": "g"}})
 
 
@@ -663,23 +670,29 @@ def test_limits_refuse_or_warn_and_say_what_would_do(cluster: Site, host: Host) 
     path = host.layers["user"] / "cluster.toml"
     assert cluster.check(complete(cluster)) == []
     assert cluster.check(complete(cluster, num_nodes=5, wall_time_min=61)) == [
-        LimitViolation(
+        Finding(
             "refuse",
+            "nodes",
             "queue short takes at most 4 nodes, and the job asks for 5",
-            f"long would take it; see {path}:30",
+            f"long would take it; -N 4; see {path}:30",
         ),
-        LimitViolation(
+        Finding(
             "refuse",
-            "queue short lets jobs run 60 minutes at most, and the job asks for 61",
-            f"long would take it; see {path}:31",
+            "time",
+            "queue short lets no job run longer than 1 h, and the job asks for 1 h 1 min",
+            f"-t 60; see {path}:31",
         ),
     ]
     assert cluster.check(complete(cluster, queue="long", num_nodes=65)) == [
-        LimitViolation("warn", "queue long takes at most 64 nodes, and the job asks for 65", f"see {path}:35")
+        Finding(
+            "warn", "nodes", "queue long takes at most 64 nodes, and the job asks for 65", f"-N 64; see {path}:35"
+        )
     ]
-    assert cluster.check(complete(cluster, queue="lon")) == [
-        LimitViolation("warn", "cluster has no queue 'lon' that we know", "did you mean 'long'?")
-    ]
+    unknown = cluster.completion({"command": ["x"], "project": "p", "queue": "lon"})
+    assert unknown.findings == (
+        Finding("warn", "queue", "cluster has no queue 'lon' that we know", "did you mean 'long'?"),
+    )
+    assert unknown.fields["queue"] == "lon"
 
 
 def test_the_limits_of_the_manager_s_default_queue_are_known(host: Host) -> None:
@@ -705,7 +718,7 @@ def test_the_hardware_of_the_nodes(host: Host) -> None:
         node = { cpus = 8, threads_per_core = 2, gpus = 2, memory = "4 GB", blocked = "0,4", gpu_cpus = { 1 = "1,5" } }
     """
     host.write("user", "x", text)
-    assert host.find("x").hardware == Hardware(
+    assert host.find("x").hardware() == Hardware(
         cpus=8,
         gpus=("0", "1"),
         memory=4096,
@@ -713,13 +726,13 @@ def test_the_hardware_of_the_nodes(host: Host) -> None:
         gpu_cpus={"1": (1, 5)},
         siblings=((0, 4), (1, 5), (2, 6), (3, 7)),
     )
-    assert host.find("slurm").hardware is None
-    assert host.find().hardware is None
+    assert host.find("slurm").hardware() is None
+    assert host.find().hardware() is None
 
 
 @pytest.mark.parametrize(("name", "cores", "gpus"), [("polaris", 32, 4), ("aurora", 102, 12), ("frontier", 56, 8)])
 def test_each_gpu_of_a_machine_has_cores_of_its_own(name: str, cores: int, gpus: int, host: Host) -> None:
-    hardware = host.find(name).hardware
+    hardware = host.find(name).hardware()
     assert hardware is not None
     near = [cpu for cpus in hardware.gpu_cpus.values() for cpu in cpus]
     assert (len(hardware.gpus), len(near)) == (gpus, len(set(near)))
@@ -750,7 +763,7 @@ def test_memory_and_times_are_one_type_each(host: Host) -> None:
     )
     site = host.find("x")
     assert site.defaults == {"memory_per_node": 4096, "wall_time_min": 90}
-    assert (site.poll_min, site.queues["q"].max_wall_time_min) == (45.0, 90)
+    assert (site.poll_min, site.queues["q"].max_time_min) == (45.0, 90)
     assert site.environment == {"OMP_NUM_THREADS": "1"}
     assert "OMP_NUM_THREADS" not in repr(site)  # values may be secret
 

@@ -44,7 +44,7 @@ def _gpu_table(value: Any) -> Any:
     """The table that a number or a list of ids stands for."""
     if isinstance(value, dict | GpuModel):
         return value
-    if not isinstance(value, bool) and isinstance(value, int | list | tuple):
+    if not isinstance(value, bool) and (isinstance(value, list | tuple) or (isinstance(value, int) and value >= 0)):
         return {"ids": value}
     raise ValueError("must be a number of GPUs, a list of their ids, or a table")
 

@@ -239,11 +239,17 @@ class SiteModel(SettingsTable):
             node_environment=self.node_environment,
             queues={name: queue.to_queue(name, tuple(nodes)) for name, queue in self.queues.items()},
             node_types={name: node.to_node_type(name) for name, node in nodes.items()},
-            rows=list(_rows(self.model_dump(mode="json", exclude_none=True), (), origins)),
+            rows=self._rows(origins),
             origins=origins,
             sources={".".join(map(str, key)): self.sources[name] for key, name in self._named_sources()},
             **self.settings(),
         )
+
+    def _rows(self, origins: Mapping[Key, str]) -> list[SettingRow]:
+        """Every value that a file sets, in the order of the files."""
+        rows = list(_rows(self.model_dump(mode="json", exclude_none=True), (), origins))
+        paths = list(dict.fromkeys(_place(row.origin)[0] for row in rows))
+        return sorted(rows, key=lambda row: (paths.index(_place(row.origin)[0]), _place(row.origin)[1]))
 
     def _defaults(self) -> dict[str, Any]:
         return {name: value for name, value in self.defaults if value is not None and name != "source"}
@@ -251,11 +257,20 @@ class SiteModel(SettingsTable):
 
 def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
     """Every value that a file sets, with its origin."""
-    if isinstance(value, dict):
+    inner = isinstance(value, dict) and any(other[: len(key)] == key and len(other) > len(key) for other in origins)
+    if isinstance(value, dict) and (inner or key not in origins):
         for part, inner in value.items():
             yield from _rows(inner, (*key, part), origins)
     elif key in origins:
+        if isinstance(value, dict):  # the short form of a table: what it has set
+            value = next((part for part in value.values() if part), "")
         yield SettingRow(".".join(map(_key_text, key)), value, origins[key])
+
+
+def _place(origin: str) -> tuple[str, int]:
+    """The path and the line of an origin; 0 where it names no line."""
+    path, _, line = origin.rpartition(":")
+    return (path, int(line)) if line.isdigit() else (origin, 0)
 
 
 def _key_text(part: str | int) -> str:
