@@ -15,14 +15,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from psij_parsl.sites import json_schema
-
 from psij_parsl import errors
 from psij_parsl.cli.app import build
 from psij_parsl.platforms.directives.words import WORDS
 from psij_parsl.platforms.registry import platforms as installed
 from psij_parsl.runs.mpirun import RunShape
 from psij_parsl.runs.registry import launchers
+from psij_parsl.sites import json_schema
 from psij_parsl.states import EndReason, JobState
 
 _PLACE = re.compile(r"^<!-- from the code: ([a-z ]+) -->$", re.MULTILINE)

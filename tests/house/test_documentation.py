@@ -14,13 +14,13 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
-from psij_parsl.sites import json_schema
 
 import psij_parsl
 import psij_parsl.platforms
 from psij_parsl.cli.app import build
 from psij_parsl.platforms.registry import platforms
 from psij_parsl.runs.registry import launchers
+from psij_parsl.sites import json_schema
 from psij_parsl.states import EndReason
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
