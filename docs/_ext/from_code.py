@@ -217,38 +217,65 @@ def site_file() -> Iterator[str]:
     """Every key of a site file, table by table, from the schema by which editors check it."""
     schema = json_schema()
     tables = schema["$defs"]
+    top = {name: key for name, key in schema["properties"].items() if name not in _settings(schema)}
+    places = {table: [*_places(schema["properties"], tables, table)] for table in tables}
+    headings = {table: _heading(found) for table, found in places.items()}
     yield from ("## The file itself", "")
-    yield from _keys(schema["properties"], tables)
-    for name, each in schema["properties"].items():
-        table = _table(each)
-        if table:
-            yield from (f"## {_heading(name, each)}", "", _plain(tables[table].get("description", "")), "")
-            yield from _keys(tables[table]["properties"], tables)
+    yield from _keys(top, headings)
+    yield from ("## Settings of jobs", "")
+    yield from ("In the file itself, and in each table of a node type or a queue. `source` may stand in any table.", "")
+    yield from _keys({name: schema["properties"][name] for name in _settings(schema)}, headings)
+    order = {name: number for number, name in enumerate(schema["properties"])}
+    for table in sorted(tables, key=lambda one: (order[places[one][-1].partition(".")[0]], places[one][0].count("."))):
+        own = {name: key for name, key in tables[table]["properties"].items() if name not in _settings(schema)}
+        yield from (f"## {headings[table]}", "", _plain(tables[table].get("description", "")), "")
+        if len(own) < len(tables[table]["properties"]) - 1:
+            yield from ("It has the [settings of jobs](#settings-of-jobs), too.", "")
+        yield from _keys(own, headings)
+
+
+def _settings(schema: Mapping[str, Any]) -> list[str]:
+    """The keys that the file, a node type and a queue have alike."""
+    of_queue = schema["$defs"]["QueueModel"]["properties"]
+    return [name for name, key in schema["properties"].items() if of_queue.get(name) == key]
+
+
+def _places(keys: Mapping[str, Any], tables: Mapping[str, Any], wanted: str, before: str = "") -> Iterator[str]:
+    """Where a table may stand, in dots from the file itself."""
+    for name, key in keys.items():
+        if table := _table(key):
+            place = f"{before}{name}{'.NAME' if isinstance(key.get('additionalProperties'), dict) else ''}"
+            if table == wanted:
+                yield place
+            yield from _places(tables[table]["properties"], tables, wanted, f"{place}.")
 
 
 def _table(key: Mapping[str, Any]) -> str:
+    """The name of the table that a key holds, by itself, in a list or by name; '' if none."""
     inner = key.get("additionalProperties")
-    for part in (key, key.get("items", {}), inner if isinstance(inner, dict) else {}):
+    for part in (key, key.get("items", {}), inner if isinstance(inner, dict) else {}, *key.get("anyOf", ())):
         if "$ref" in part:
             return str(part["$ref"]).rsplit("/", 1)[-1]
     return ""
 
 
-def _heading(name: str, key: Mapping[str, Any]) -> str:
-    if "items" in key:
-        return f"Each of {name}"
-    return f"The table {name}.NAME" if "additionalProperties" in key else f"The table {name}"
+def _heading(places: Iterable[str]) -> str:
+    named = [*places]
+    return f"The table {named[0]}" if len(named) == 1 else f"The tables {' and '.join(named)}"
 
 
-def _keys(keys: Mapping[str, Any], tables: Mapping[str, Any]) -> Iterator[str]:
+def _keys(keys: Mapping[str, Any], headings: Mapping[str, str]) -> Iterator[str]:
+    """Rows of a table: the key, what it takes, and what it means."""
+    yield from ("```{list-table}", ":header-rows: 1", ":widths: 20 25 55", "", "* - key", "  - takes", "  - means")
     for name, key in keys.items():
-        text = key.get("description") or tables.get(_table(key), {}).get("description", "")
         default = key.get("default")
-        told = "" if default in (None, [], "", {}) else f" Default: `{json.dumps(default)}`."
-        text = _begun(text.rstrip("."))
+        plain = default not in (None, [], "", {}) and not isinstance(default, dict)
+        told = f" Default: `{json.dumps(default)}`." if plain else ""
+        text = _begun(key.get("description", ""))
         table = _table(key)
-        more = f" Its keys are [below](#{_slug(_heading(name, key))})." if table else ""
-        yield from _entry(f"`{name}`, {_kind(key)}", f"{text}.{told}{more}")
+        more = f" See [below](#{_slug(headings[table])})." if table else ""
+        yield from (f"* - `{name}`", f"  - {_kind(key)}", f"  - {text}{'' if text.endswith('.') else '.'}{told}{more}")
+    yield from ("```", "")
 
 
 def _slug(heading: str) -> str:
@@ -260,11 +287,13 @@ def _kind(key: Mapping[str, Any]) -> str:
     """What a value has to be, in words."""
     if "enum" in key:
         return "one of " + ", ".join(f"`{each}`" for each in key["enum"])
+    if "const" in key:
+        return f"`{key['const']}`"
+    if "anyOf" in key:
+        return " or ".join(_kind(each) for each in key["anyOf"])
     if _table(key):
         many = {"array": "a list of tables", "object": "tables by name"}
         return many.get(key.get("type", ""), "a table")
-    if "anyOf" in key:
-        return " or ".join(_kind(each) for each in key["anyOf"])
     if key.get("type") == "array":
         return "a list of texts"
     words = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "`true` or `false`"}

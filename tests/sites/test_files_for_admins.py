@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from psij_parsl import sites
 from psij_parsl.sites.layers import PACKAGE
+from psij_parsl.sites.models.site_model import SiteModel
+from psij_parsl.sites.models.tables import SettingsTable, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Taplo's directive: https://taplo.tamasfe.dev/configuration/directives.html
@@ -25,3 +31,61 @@ def test_a_first_line_points_editors_to_the_schema(file: Path) -> None:
 def test_the_schema_is_where_that_line_says() -> None:
     place = SCHEMA_LINE.partition("/main/")[2]
     assert (ROOT / place).samefile(Path(sites.__file__).parent / "schema.json")
+
+
+# ---- the pages -------------------------------------------------------------------------------------------------
+
+
+def tables_of(model: type[Table]) -> Iterator[type[Table]]:
+    """A model, and those of the tables in it."""
+    yield model
+    for field in model.model_fields.values():
+        for part in parts_of(field.annotation):
+            yield from tables_of(part)
+
+
+def parts_of(annotation: Any) -> Iterator[type[Table]]:
+    """The models in an annotation such as `Mapping[str, NodeModel] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        yield annotation
+    for part in get_args(annotation):
+        yield from parts_of(part)
+
+
+TABLES = list(dict.fromkeys(tables_of(SiteModel)))
+KEYS = {name for table in TABLES for name in table.model_fields}
+
+
+def test_the_reference_has_a_row_for_each_key_of_each_table() -> None:
+    """In the order of the schema: the file, the settings that three tables share, and each table without those."""
+    page = from_code()
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    rows = {section.partition("\n")[0]: re.findall(r"^\* - `(\w+)`$", section, re.MULTILINE) for section in sections}
+    assert len(rows) == len(sections) == len(TABLES) + 1
+    shared = [*SettingsTable.model_fields]
+    assert sorted(rows.pop("Settings of jobs")) == sorted(shared)
+    of_models = [sorted({*table.model_fields} - {*shared}) for table in TABLES]
+    assert sorted(map(sorted, rows.values())) == sorted(of_models)
+    for heading in rows:
+        assert heading == "The file itself" or f"](#{anchor(heading)})" in page, heading
+
+
+def from_code() -> str:
+    """What stands on docs/reference/site-file.md where it says so."""
+    path = ROOT / "docs" / "_ext" / "from_code.py"
+    spec = importlib.util.spec_from_file_location("psij_docs_from_code", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return "\n".join(module.TEXTS["site file"]())
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_page_on_site_files_tells_of_each_key() -> None:
+    page = (ROOT / "docs" / "how-to" / "sites.md").read_text()
+    code = " ".join(re.findall(r"^```toml\n.*?^```|`[^`]+`", page, re.MULTILINE | re.DOTALL))
+    assert not KEYS - set(re.findall(r"\w+", code))
