@@ -160,7 +160,7 @@ def test_a_file_can_build_on_the_lower_layers_file_of_its_own_name(host: Host) -
     host.write("user", "slurm", 'extends = "slurm"\n[defaults]\nproject = "astro"')
     site = host.find("slurm")
     assert (site.launcher, site.setup, site.defaults) == ("srun", ("system",), {"project": "astro"})
-    assert site.origin("launcher") == f"{PACKAGE / 'slurm.toml'}:6"
+    assert site.origin("launcher") == f"{PACKAGE / 'slurm.toml'}:7"
     named = host.write("elsewhere", "slurm", 'extends = "slurm"\ndescription = "by hand"')
     assert host.find(file=named).defaults == {"project": "astro"}
 
