@@ -112,8 +112,8 @@ def _beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[F
 
         present, new = jobs_in_queue(target.executor, queue.name), len(job.array) or 1
         if present + new > cap:
-            jobs = "1 of yours is" if present == 1 else f"{present} of yours are"
-            text = f"queue {queue.name} takes {cap} jobs of a user at most, and {jobs} there already"
+            more = f"this array has {new}" if new > 1 else "this would be one more"
+            text = f"queue {queue.name} takes {cap} jobs of a user at most: {present} of yours there, and {more}"
             hint = "wait until some have ended: `psij-run list` shows them"
             yield Finding("refuse" if queue.strict else "warn", "jobs", text, hint)
 

@@ -94,6 +94,18 @@ class SiteData(Settings):
         key = tuple(keys[-1])
         return next((self.origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origins), "default")
 
+    def source(self, key: str) -> str:
+        """Where the fact under a dotted key comes from, by the innermost table around it that says so; '' for unknown."""
+        parts = key.split(".")
+        return next(
+            (
+                self.sources[table]
+                for n in range(len(parts), -1, -1)
+                if (table := ".".join(parts[:n])) in self.sources
+            ),
+            "",
+        )
+
     def spool_path(self) -> Path | None:
         """The directory for jobs' folders, with its variables expanded; None if the site names none.
 

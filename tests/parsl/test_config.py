@@ -157,6 +157,87 @@ def test_what_a_site_says_of_its_nodes_gives_each_worker_its_gpu_and_the_cores_n
     assert "available_accelerators" not in plan("frontier", project="chem", cores_per_node=4).executor
 
 
+QUEUES = """
+platform = "slurm"
+network = { login = "lo", compute = "{host}" }
+[nodes.cpu]
+cpus = 64
+[nodes.gpu]
+cpus = 32
+gpus = { ids = 4, cpus = ["0-7", "8-15", "16-23", "24-31"] }
+memory = "400 GB"
+[queues.cpu]
+node = "cpu"
+jobs = { queued = 3 }
+[queues.gpu]
+node = "gpu"
+required = ["memory_per_node"]
+[queues.come]
+node = "gpu"
+gpus = "implied"
+forbidden = ["gpus_per_node"]
+parameters = { partition = "gpu", qos = "come" }
+setup = ["come setup"]
+"""
+
+
+@pytest.fixture
+def queues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "many.toml").write_text(QUEUES)
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("queues")
+def test_workers_are_those_of_the_queues_nodes() -> None:
+    from psij_parsl.parsl.config import plan
+
+    cpu = plan("many", queue="cpu").executor
+    assert (cpu["max_workers_per_node"], "available_accelerators" in cpu) == (64, False)
+    made = plan("many", queue="gpu")
+    gpu = made.executor
+    assert (gpu["max_workers_per_node"], gpu["available_accelerators"]) == (4, 4)
+    assert (
+        gpu["cpu_affinity"]
+        == "list:0,1,2,3,4,5,6,7:8,9,10,11,12,13,14,15:16,17,18,19,20,21,22,23:24,25,26,27,28,29,30,31"
+    )
+    provider = made.provider_class(**made.provider)
+    assert (provider.gpus_per_node, provider.mem_per_node) == (4, 400)  # a block has whole nodes
+    assert provider._shape.job("true", "n").parameters["gpus_per_node"] == 4
+    assert plan("many", queue="gpu", gpus_per_node=2).executor["max_workers_per_node"] == 2
+
+
+@pytest.mark.usefixtures("queues")
+def test_a_block_has_what_its_queue_adds_and_is_not_asked_for_gpus_that_come_with_it() -> None:
+    from psij_parsl.parsl.config import plan
+
+    made = plan("many", queue="come")
+    assert made.executor["available_accelerators"] == 4
+    job = made.provider_class(**made.provider)._shape.job("true", "n")
+    assert (job.queue, job.queue_name, job.parameters["qos"], job.setup) == ("gpu", "come", "come", ("come setup",))
+    assert (job.gpus_per_node, job.implied, "gpus_per_node" in job.parameters) == (4, ("gpus_per_rank",), False)
+
+
+@pytest.mark.usefixtures("queues")
+def test_there_are_no_more_blocks_than_the_queue_takes(caplog: pytest.LogCaptureFixture) -> None:
+    from psij_parsl.parsl.config import plan
+
+    assert plan("many", queue="cpu", max_blocks=3).provider["max_blocks"] == 3
+    assert not caplog.records
+    assert plan("many", queue="cpu", init_blocks=4, max_blocks=9).provider["max_blocks"] == 3
+    assert "max_blocks is 3, for the queue cpu of many takes no more than that of 9" in caplog.text
+
+
+@pytest.mark.usefixtures("queues")
+def test_workers_call_back_at_the_sites_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    from psij_parsl.parsl.config import plan
+
+    assert plan("many", queue="cpu").executor["address"] == "127.0.0.1"
+    assert plan("many", queue="cpu", address="127.0.0.7").executor["address"] == "127.0.0.7"
+    monkeypatch.setenv("PSIJ_JOB_ID", "j")  # inside a job it is a compute node
+    monkeypatch.setattr("socket.gethostname", lambda: "localhost.example.org")
+    assert plan("many", queue="cpu").executor["address"] == "127.0.0.1"
+
+
 def test_the_cores_of_a_site_without_gpus_are_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from psij_parsl.parsl.config import plan
 

@@ -22,6 +22,7 @@ _LIST = (
 _PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY"), Column("sites", "SITES"))
 _FILES = (Column("layer", "LAYER"), Column("files", "FILES"))
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "FROM"))
+_ORIGINS = (*_ROWS, Column("source", "SOURCE"))
 
 
 def _list(out: Renderer, invocation: Invocation) -> int:
@@ -46,11 +47,14 @@ def _list(out: Renderer, invocation: Invocation) -> int:
 def _show(out: Renderer, invocation: Invocation) -> int:
     config = invocation.texts.get("config")
     site = find(None, Path(config)) if config else named(invocation.argument)
-    rows = [{"key": row.key, "value": row.value, "origin": row.origin} for row in site.rows]
+    rows = [
+        {"key": row.key, "value": row.value, "origin": row.origin, "source": site.source(row.key)}
+        for row in site.rows
+    ]
     if out.json:
         out.record({"name": site.name, "platform": site.platform, "settings": rows}, ())
     else:
-        out.table(_ROWS, rows)
+        out.table(_ORIGINS if "origin" in invocation.texts else _ROWS, rows)
     return 0
 
 
@@ -103,9 +107,13 @@ SHOW = Command(
     "show",
     "Show the settings of a site, each with its file and line.",
     _show,
-    (Flag("config", ("--config",), "FILE", "Site file to show instead of a known site."), JSON),
+    (
+        Flag("config", ("--config",), "FILE", "Site file to show instead of a known site."),
+        Flag("origin", ("--origin",), "", "Show also the source that the file names for each setting.", switch=True),
+        JSON,
+    ),
     Argument("name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
-    examples=("psij-run site show polaris",),
+    examples=("psij-run site show polaris", "psij-run site show frontier --origin"),
 )
 DETECT = Command("detect", "Show which site this host belongs to, and how it was recognized.", _detect, (JSON,))
 PATH = Command(

@@ -124,7 +124,9 @@ class NetworkModel(Table):
         default=None, description="interface of compute nodes, or a template of their names: {host}.ib.example.org"
     )
     login: StrictStr | None = Field(default=None, description="interface at which workers reach a login node")
-    proxy: StrictStr | None = Field(default=None, description="proxy by which compute nodes reach the internet")
+    proxy: StrictStr | None = Field(
+        default=None, description="proxy by which compute nodes reach the internet, for people: jobs are not given it"
+    )
 
 
 class SiteModel(SettingsTable):
