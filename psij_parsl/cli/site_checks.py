@@ -164,8 +164,8 @@ def _job(site: Site, platform: Platform, queue: Queue | None) -> tuple[Job, list
         values |= {"queue": queue.name, "num_nodes": tier.min_nodes, "wall_time_min": minutes}
         values["memory_per_node"] = queue.min_memory
     needed = {name for _, table in _tables(site) for name in table.required}
-    for name in needed & {"memory_per_node"}:
-        values[name] = 1024
+    if "memory_per_node" in needed:
+        values["memory_per_node"] = values.get("memory_per_node") or 1024
     choices = {name: allowed for _, table in _tables(site) for name, allowed in table.choices.items()}
     for name in needed & platform.template_class.params.keys() & choices.keys():
         values["parameters"][name] = choices[name][0]

@@ -6,23 +6,20 @@ keys of all findings; `lines` are lines that the script has. A `match` names the
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from psij_parsl.api import Machine, site
-from psij_parsl.cli.command import Invocation
+from psij_parsl.api import Machine
 from psij_parsl.cli.commands.site_queues import MATCH
-from psij_parsl.cli.commands.submit import SUBMIT
-from psij_parsl.cli.job_from_flags import fields
-from psij_parsl.cli.quick_parser import parse
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.job import Job
 from psij_parsl.sites.findings import Finding
 from psij_parsl.sites.matching import matches
+from tests.sites.typical_jobs import asked, completed_job, machine
+
+__all__ = ["machine"]
 
 FOLDER = Path(__file__).parent / "requests"
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -34,32 +31,13 @@ MATCHES = [
 ]
 
 
-def asked(command: Any, machine: Machine, ask: str) -> tuple[Invocation, dict[str, Any]]:
-    """The fields of a job that these words ask for."""
-    words = shlex.split(ask)
-    invocation = parse(command, words)
-    assert invocation is not None, f"psij-run does not understand {ask}"
-    return invocation, fields(invocation.values(), site_ranks_per_node=machine.defaults.get("ranks_per_node"))
-
-
-@pytest.fixture
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    for variable in ("SCRATCH", "WORK", "HOME", "PROJECT"):
-        monkeypatch.setenv(variable, f"/{variable.lower()}")
-    monkeypatch.setenv("USER", "anna")
-    return site(request.param)
-
-
 @pytest.mark.parametrize(("machine", "case"), CASES, indirect=["machine"], ids=[f"{n}-{c}" for n, c in CASES])
 def test_a_request_has_the_right_answer_before_it_is_submitted(machine: Machine, case: str) -> None:
     expected = REQUESTS[machine.name]["cases"][case]
-    invocation, values = asked(SUBMIT, machine, expected["ask"])
     findings: list[Finding] = []
     script = ""
     try:
-        completion = machine.completion({**values, "command": invocation.arguments})
-        job = Job(**completion.fields)
-        findings = [*completion.findings, *machine.check(job)]
+        job, findings = completed_job(machine, expected["ask"])
         if not any(finding.level == "refuse" for finding in findings):
             script = machine.executor().render(job)
     except InvalidRequest as error:

@@ -1,15 +1,11 @@
 #!/bin/bash
-#SBATCH --job-name=app
-#SBATCH --nodes=92
-#SBATCH --ntasks-per-node=8
-#SBATCH --cpus-per-task=7
-#SBATCH --time=01:30:00
-#SBATCH --account=X
-#SBATCH --gpus-per-node=8
+#OAR -n app.psij:JOB
+#OAR -l /nodes=2/resource_id=8,walltime=1:30:00
+#OAR -q default
+#OAR --project X
 # psij-parsl's own:
-#SBATCH --comment=psij:JOB
-#SBATCH --output=/home/me/state/jobs/JOB/manager.log
-#SBATCH --open-mode=append
+#OAR -O /home/me/state/jobs/JOB/manager.log
+#OAR -E /home/me/state/jobs/JOB/manager.log
 
 # ---- your job ----
 psij_directory=/home/me
@@ -18,29 +14,35 @@ psij_stdout=  # the file "stdout" in the job's folder
 psij_stderr=  # the file "stderr" in the job's folder
 psij_command=(./app)
 # Environment: that of the shell which submitted it
-psij_launch() {  # "$@" is the command, 736 times in mode mpi
-  # $psij_rank: starts each rank, with rank.sh in the job's folder
-  exec -- srun --kill-on-bad-exit=1 --nodes=92 --ntasks=736 --ntasks-per-node=8 --cpus-per-task=7 --gpus-per-node=8 "${psij_rank[@]}" "$@"
+psij_launch() {  # "$@" is the command, 8 times in mode mpi
+  # $psij_launch_args: the mpiexec that is found on the node, by launcher.sh in the job's folder
+  exec -- "${psij_launch_args[@]}" "$@"
 }
 
 # ---- psij-parsl: nothing below is yours; the node needs bash and nothing else ----
 set +Ceu +o pipefail  # what a profile or BASH_ENV may have left on
 psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
-psij_native="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
-psij_attempt="${SLURM_RESTART_COUNT:-0}"
-psij_index="$SLURM_ARRAY_TASK_ID"
-psij_whole="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
+psij_native="$OAR_JOB_ID"
+psij_attempt=0
+psij_index=
+psij_whole="$psij_native"
 psij_environment=/home/me/state/jobs/JOB/environment
 psij_elements=''
 psij_launcher_file=/home/me/state/jobs/JOB/launcher.sh
 psij_functions='' psij_setup_may_fail=
 psij_own_codes='' psij_exit_lag_s=60
 psij_setup=()
-psij_same_id() { [ "$1" = "$2" ] || [ "${1%%;*}" = "${2%%;*}" ]; }
+psij_same_id() { [ "$1" = "$2" ]; }
 psij_nodes() {
   :
-  scontrol show hostnames "$SLURM_JOB_NODELIST" >"$PSIJ_NODEFILE"
+  psij_seen=" "
+  while read -r psij_host; do  # it names a host once for each resource
+    case $psij_seen in *" $psij_host "*) continue ;; esac
+    psij_seen="$psij_seen$psij_host "
+    echo "$psij_host"
+  done <"$OAR_NODEFILE" >"$PSIJ_NODEFILE"
+  unset psij_seen psij_host
 }
 psij_after() { :; }
 if [ ! -r "$psij_root/functions.sh" ]; then
