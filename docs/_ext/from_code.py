@@ -223,10 +223,15 @@ def site_file() -> Iterator[str]:
     yield from ("## The file itself", "")
     yield from _keys(top, headings)
     yield from ("## Settings of jobs", "")
-    yield from ("In the file itself, and in each table of a node type or a queue. `source` may stand in any table.", "")
+    yield from (
+        "In the file itself, and in each table of a node type or a queue. `source` may stand in any table.",
+        "",
+    )
     yield from _keys({name: schema["properties"][name] for name in _settings(schema)}, headings)
     order = {name: number for number, name in enumerate(schema["properties"])}
-    for table in sorted(tables, key=lambda one: (order[places[one][-1].partition(".")[0]], places[one][0].count("."))):
+    for table in sorted(
+        tables, key=lambda one: (order[places[one][-1].partition(".")[0]], places[one][0].count("."))
+    ):
         own = {name: key for name, key in tables[table]["properties"].items() if name not in _settings(schema)}
         yield from (f"## {headings[table]}", "", _plain(tables[table].get("description", "")), "")
         if len(own) < len(tables[table]["properties"]) - 1:
@@ -274,7 +279,11 @@ def _keys(keys: Mapping[str, Any], headings: Mapping[str, str]) -> Iterator[str]
         text = _begun(key.get("description", ""))
         table = _table(key)
         more = f" See [below](#{_slug(headings[table])})." if table else ""
-        yield from (f"* - `{name}`", f"  - {_kind(key)}", f"  - {text}{'' if text.endswith('.') else '.'}{told}{more}")
+        yield from (
+            f"* - `{name}`",
+            f"  - {_kind(key)}",
+            f"  - {text}{'' if text.endswith('.') else '.'}{told}{more}",
+        )
     yield from ("```", "")
 
 

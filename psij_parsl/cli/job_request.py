@@ -87,9 +87,11 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     script_copy = None
     if script is not None:
         project = job_fields.get("project") or defaults.get("project")
-        path = copy_of(script, spool_of(target.executor.spool, project) or target.executor.journal.home)
+        executor = target.executor
+        path = copy_of(script, spool_of(executor.spool, project) or executor.journal.home)
+        on_nodes = copy_of(script, spool_of(executor.spool_on_nodes, project) or path.parents[1])
         script_copy = script, path
-        argv = [*script.interpreter, str(path), *argv[1:]]
+        argv = [*script.interpreter, str(on_nodes), *argv[1:]]
         job_fields.setdefault("name", os.path.basename(script.path))
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
     job_fields["command"] = argv

@@ -37,6 +37,7 @@ class _Settings:
     """The arguments of `BatchSchedulerExecutor` that are the same for all clusters of its manager."""
 
     spool: Path | None
+    spool_on_nodes: Path | None
     site: str
     launcher: str
     poll_s: float | None
@@ -60,7 +61,7 @@ class BatchSchedulerExecutor(JobTracker):
     elements; then come its folder, the request's files, the record in the journal, and the manager.
 
     `home` is the state directory; `spool` where jobs' folders lie, which compute nodes must see (default: below
-    `home`), with `{project}` for the job's project. `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
+    `home`), with `{project}` for the job's project, and `spool_on_nodes` what these call it (default: the same). `poll_s` is the least time between two status queries, `grace_s` how long the manager may not know a
     job before that is LOST (default: the platform's), `settle_s` how long an ambiguous submission is looked for
     before it is sent again, `patience_s` how long a submit may take in all. All in seconds. `query_memory_mb` is the
     memory that one query may take, in MB (default: the platform's). `launch` is how a site's launcher starts runs,
@@ -75,6 +76,7 @@ class BatchSchedulerExecutor(JobTracker):
         *,
         home: Path | None = None,
         spool: Path | None = None,
+        spool_on_nodes: Path | None = None,
         site: str = "",
         launcher: str = "",
         poll_s: float | None = None,
@@ -93,6 +95,7 @@ class BatchSchedulerExecutor(JobTracker):
         journal = journal or Journal(home)
         self._settings = _Settings(
             spool,
+            spool_on_nodes,
             site,
             launcher,
             poll_s,
@@ -107,7 +110,7 @@ class BatchSchedulerExecutor(JobTracker):
         )
         channel = _channel(self.platform, self._settings, journal, cluster, lambda name: self.at(name).cluster)
         super().__init__(channel, site=site, spool=spool)
-        self.run = run
+        self.run, self.spool_on_nodes = run, spool_on_nodes
         self.launcher = launcher or self.platform.launcher
         self._others: dict[str, BatchSchedulerExecutor] = {}  # for other clusters, by their names
 
@@ -170,7 +173,7 @@ class BatchSchedulerExecutor(JobTracker):
 
         executor, job = self._split_cluster(a_job(job))
         folder = (spool_of(self.spool, job.project) or self.journal.home / "jobs") / "JOB"
-        place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder)
+        place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, executor._on_nodes(job, "JOB"))
         return render(executor._file_settings, job, place, executor._dependencies(job))
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
@@ -205,7 +208,7 @@ class BatchSchedulerExecutor(JobTracker):
         from .job_files import SubmissionRequest
         from .submission import submit_once
 
-        place = JobPlace(job_id, self.scheduler.tag(job_id), folder)
+        place = JobPlace(job_id, self.scheduler.tag(job_id), folder, self._on_nodes(job, job_id))
         client = self.scheduler.given(os.environ)
         # This raises all errors of the request, before anything is written.
         request = SubmissionRequest.make(
@@ -228,6 +231,11 @@ class BatchSchedulerExecutor(JobTracker):
         from .dependency_resolution import resolve_dependencies
 
         return resolve_dependencies(self.channel, job.after)
+
+    def _on_nodes(self, job: Job, job_id: str) -> Path | None:
+        """The path of a job's folder on compute nodes; None if it is the same there."""
+        spool = spool_of(self.spool_on_nodes, job.project)
+        return spool / job_id if spool is not None else None
 
     @cached_property
     def _file_settings(self) -> FileSettings:

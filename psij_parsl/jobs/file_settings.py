@@ -39,8 +39,21 @@ class FileSettings:
 
 @dataclass(frozen=True)
 class JobPlace:
-    """The id of a new job, the tag that identifies it at the manager, and its folder."""
+    """The id of a new job, the tag that identifies it at the manager, and its folder.
+
+    `on_nodes` is the folder's path on compute nodes, None for the same.
+    """
 
     id: str
     tag: str
     folder: Path
+    on_nodes: Path | None = None
+
+    @property
+    def node_folder(self) -> Path:
+        return self.on_nodes or self.folder
+
+    def node_path(self, path: str) -> str:
+        """What compute nodes call a path, if that is in the same spool directory as the job's folder."""
+        here = f"{self.folder.parent}/"
+        return f"{self.node_folder.parent}/{path.removeprefix(here)}" if path.startswith(here) else path

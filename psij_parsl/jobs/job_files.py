@@ -101,12 +101,12 @@ def _script(
     """The script, and the lines that start its command, of which some have a file of their own."""
     template = settings.template
     _refuse(settings, _told(job))
-    launch = launch_lines(job, settings.launcher, place.folder, settings.launch)
+    launch = launch_lines(job, settings.launcher, place.node_folder, settings.launch)
     job = _told(job)
     core_values = _template_values(
         settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
     )
-    core_values["log"] = template.log_path(str(place.folder))
+    core_values["log"] = template.log_path(str(place.node_folder))
     given = {name: value for name, value in core_values.items() if name not in template.params}
     return template.render(**values(job), given=given), launch
 
@@ -187,10 +187,10 @@ def _template_values(
         **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
         "id": place.id,
         "tag": place.tag,
-        "folder": str(place.folder),
+        "folder": str(place.node_folder),
         "job_name": slug(job.display_name),
         "after": list(dependencies.ids),
-        "guards": Raw(_guard_lines(dependencies.guards), "guards") if dependencies.guards else "",
+        "guards": Raw(_guard_lines(dependencies.guards, place), "guards") if dependencies.guards else "",
         "exit_lag_s": round(settings.exit_lag_s),
         "own_codes": f" {' '.join(map(str, sorted(settings.own_codes)))} " if settings.own_codes else "",
         "array": format_ranges(sorted(job.array)),
@@ -202,8 +202,8 @@ def _template_values(
         "stdout": str(job.stdout or ""),
         "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
-        "environment_file": str(place.folder / "environment"),
-        "elements": str(place.folder / "elements") if elements else "",
+        "environment_file": str(place.node_folder / "environment"),
+        "elements": str(place.node_folder / "elements") if elements else "",
         "setup": [text.rstrip("\n") for text in job.setup],
         "setup_may_fail": job.setup_may_fail,
         "environment_names": list(job.environment),
@@ -211,7 +211,7 @@ def _template_values(
         "umask": f"{umask():04o}",
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch.start, "launch"),
-        "launcher_file": str(place.folder / LAUNCHER) if launch.before else "",
+        "launcher_file": str(place.node_folder / LAUNCHER) if launch.before else "",
     }
 
 
@@ -222,9 +222,9 @@ def _functions(job: Job, *, elements: bool) -> str:
     return "yes" if job.setup or elements or calls_a_shell(job) else ""
 
 
-def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]]) -> str:
+def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]], place: JobPlace) -> str:
     """Shell lines that end the job unless those that it comes after ended as it asks."""
-    return "\n".join(f"psij_require {shlex.join([kind, *folders])}" for kind, folders in guards)
+    return "\n".join(f"psij_require {shlex.join([kind, *map(place.node_path, folders)])}" for kind, folders in guards)
 
 
 def element_text(jobs: Sequence[Job]) -> str:

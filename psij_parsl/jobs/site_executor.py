@@ -21,6 +21,7 @@ def executor_of(site: Site, **overrides: Any) -> BatchSchedulerExecutor:
         "site": site.name,
         "poll_s": site.poll_min,
         "spool": site.spool_path(),
+        "spool_on_nodes": site.spool_path_on_nodes(),
         "query_memory_mb": site.query_memory,
         "site_file": site.file,
         "node_environment": site.node_environment,

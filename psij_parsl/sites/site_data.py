@@ -44,7 +44,7 @@ class SiteData(Settings):
 
     `defaults` are the fields of a job that the site fills in where the user says nothing. `node_types` are what it
     says of its nodes; one that has no types of them has one with the name ''. `poll_min` is in seconds, `query_memory`
-    in MB. `rows` are the values that a file sets, in the order of the file, and `origins` where: "path:line";
+    in MB. `spool_on_nodes` is what compute nodes call the spool directory, '' for the same. `rows` are the values that a file sets, in the order of the file, and `origins` where: "path:line";
     `sources` are where they come from, by the dotted key of a table. `file` is the path of the site file, if it was named by a
     person and is in none of the layers; else ''.
     """
@@ -60,6 +60,7 @@ class SiteData(Settings):
     poll_min: float | None = None
     query_memory: int | None = None
     spool: str | None = None
+    spool_on_nodes: str = ""
     network: Network = _NO_NETWORK
     defaults: Mapping[str, Any] = field(default_factory=dict)
     node_environment: tuple[str, ...] = ()
@@ -111,7 +112,12 @@ class SiteData(Settings):
 
         In it `{project}` stands for a job's project. Raises `SiteError` where it is unknown on this host.
         """
-        return Path(expanded(self.spool, self.origin("spool"))) if self.spool else None
+        return Path(expanded(self.spool, self.line_of(("spool", "path"), ("spool",)))) if self.spool else None
+
+    def spool_path_on_nodes(self) -> Path | None:
+        """The same directory as compute nodes know it; None if that is the same path."""
+        text = self.spool_on_nodes
+        return Path(expanded(text, self.origin(("spool", "on_nodes")))) if text else None
 
     def node_type(self, queue: str = "", name: str = "") -> NodeType | None:
         """The node type of that name, else that of the queue (default: of the default queue) if all its nodes are alike.

@@ -15,7 +15,7 @@ from .content import Content, Fault
 from .layers import SiteFile
 from .models.node_model import GpuModel, NodeModel
 from .models.queue_model import JobCapModel, QueueModel, TierModel
-from .models.site_model import Defaults, LaunchModel, NetworkModel, Rule, SiteModel
+from .models.site_model import Defaults, LaunchModel, NetworkModel, Rule, SiteModel, SpoolModel
 from .site import Site
 from .toml_positions import Key
 
@@ -28,6 +28,7 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "nodes": NodeModel,
     "gpus": GpuModel,
     "queues": QueueModel,
+    "spool": SpoolModel,
     "tiers": TierModel,
     "jobs": JobCapModel,
     "project_jobs": JobCapModel,

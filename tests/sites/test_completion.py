@@ -344,3 +344,26 @@ def test_a_queue_that_is_full_is_told_before_submission(machine: Machine, home: 
     done = psij_here(*words)
     assert done.returncode == 0
     assert "queue soft takes 3 jobs of a user at most: 0 of yours there, and this array has 4" in done.stderr
+
+
+def test_compute_nodes_may_know_the_spool_by_another_path(tmp_path: Path) -> None:
+    (tmp_path / "login").mkdir()
+    (tmp_path / "node").symlink_to(tmp_path / "login")
+    spool = f'{{ path = "{tmp_path}/login/{{project}}", on_nodes = "{tmp_path}/node/{{project}}" }}'
+    other = made(tmp_path, f'platform = "local"\nspool = {spool}')
+    executor = other.executor()
+    told = Job(
+        **other.complete({"command": ["bash", "-c", "echo $PSIJ_JOB_FOLDER"], "project": "p", "job_mode": "serial"})
+    )
+    submitted = executor.submit(told)
+    folder = executor.journal.get(submitted.id).folder
+    assert folder == tmp_path / "login" / "p" / submitted.id
+    assert submitted.result() == f"{tmp_path}/node/p/{submitted.id}\n"
+    after = Job(**other.complete({"command": ["true"], "project": "p", "after": [submitted.id]}))
+    assert executor.submit(after).wait().state is JobState.COMPLETED
+    (tmp_path / "script.sh").write_text("#!/bin/bash\n#PSIJ -t 5\nenv | grep ^PSIJ_JOB_FOLDER; echo $0")
+    words = ("run", "--config", str(tmp_path / "machine.toml"), "-A", "p", "--", str(tmp_path / "script.sh"))
+    (tmp_path / "script.sh").chmod(0o755)
+    assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 1
+    words = (*words[:-2], str(tmp_path / "script.sh"))  # its lines are read, so a copy of it runs
+    assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 2

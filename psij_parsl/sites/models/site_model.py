@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, StrictBool, StrictStr, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from ...job import JobMode
 from ..launch_options import LaunchOptions
@@ -129,6 +131,27 @@ class NetworkModel(Table):
     )
 
 
+class SpoolModel(Table):
+    """Where jobs' folders go."""
+
+    path: StrictStr = Field(
+        description="directory that compute nodes can write; ~, $VARIABLES and {project} are expanded"
+    )
+    on_nodes: StrictStr = Field(default="", description="what compute nodes call it, if that is another path")
+
+
+class _SpoolShortForm:
+    """Adds the plain text to the JSON Schema."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(core_schema), {"type": "string"}]}
+
+
+def _spool_table(value: Any) -> Any:
+    """The table that a plain text stands for."""
+    return {"path": value} if isinstance(value, str) else value
+
+
 class SiteModel(SettingsTable):
     """One machine, as its file describes it."""
 
@@ -156,10 +179,11 @@ class SiteModel(SettingsTable):
     query_memory: Memory | None = Field(
         default=None, description="memory that one query of the manager may take: '2 GB'; a bare number is MB"
     )
-    spool: StrictStr | None = Field(
+    spool: Annotated[SpoolModel, BeforeValidator(_spool_table), _SpoolShortForm()] | None = Field(
         default=None,
         description=(
-            "directory for jobs' folders that compute nodes can write; ~, $VARIABLES and {project} are expanded"
+            "directory for jobs' folders that compute nodes can write; ~, $VARIABLES and {project} are expanded; a table"
+            " if they know it by another path"
         ),
     )
     network: NetworkModel | None = Field(default=None, description="how its nodes are reached")
@@ -235,7 +259,8 @@ class SiteModel(SettingsTable):
             launch=None if self.launch is None else self.launch.launch_options(),
             poll_min=self.poll_min,
             query_memory=self.query_memory,
-            spool=self.spool,
+            spool=self.spool.path if self.spool else None,
+            spool_on_nodes=self.spool.on_nodes if self.spool else "",
             network=Network(network.compute or "", network.login or "", network.proxy or ""),
             defaults=self._defaults(),
             node_environment=self.node_environment,
