@@ -16,6 +16,8 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Those that are run here.
 TESTED = {"one_job.py", "job_array.py", "job_array.sh", "many_tasks.sh", "parsl_on_a_site.py", "my_cluster.toml"}
+#: Folders: the first has its tests in `test_for_site_admins.py`.
+FOLDERS = {"site-package", "drop-in"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +50,10 @@ def python(name: str) -> str:
 
 
 def test_every_example_has_a_test_and_a_line_in_the_readme() -> None:
-    names = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
-    assert names == {"README.md", *TESTED}
-    assert set(re.findall(r"\]\((\S+?)\)", (EXAMPLES / "README.md").read_text())) == TESTED
+    names = {path.name for path in EXAMPLES.iterdir()}
+    assert names == {"README.md", *TESTED, *FOLDERS}
+    linked = set(re.findall(r"\]\((\S+?)\)", (EXAMPLES / "README.md").read_text()))
+    assert linked == {*TESTED, *(f"{name}/README.md" for name in FOLDERS)}
 
 
 def test_one_job_prints_its_result_and_tells_of_the_one_that_failed() -> None:
@@ -112,3 +115,21 @@ def test_a_job_gets_what_the_site_file_says() -> None:
 def test_what_the_site_file_forbids_is_refused(flags: tuple[str, ...], reason: str) -> None:
     said = refusal_of("psij-run", "render", "--config", "./my_cluster.toml", *flags, "--", "date")
     assert re.search(reason, said, re.DOTALL)
+
+
+def test_a_drop_in_is_checked_and_then_there_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSIJ_PARSL_SYSROOT", str(tmp_path / "host"))
+    monkeypatch.setenv("DESTDIR", str(tmp_path / "host"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text('platform = "slurm"\nlaunch = 3\n')
+    done = subprocess.run(["drop-in/install.sh", broken], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "broken.toml:2: launch" in done.stdout) == (3, True)
+    assert not (tmp_path / "host").exists()
+    old_mask = os.umask(0o007)
+    try:
+        output_of("drop-in/install.sh", "site-package/granite_sites/granite.toml")
+    finally:
+        os.umask(old_mask)
+    installed = tmp_path / "host" / "etc" / "psij_parsl" / "sites" / "granite.toml"
+    assert (installed.stat().st_mode & 0o777, installed.parent.stat().st_mode & 0o777) == (0o644, 0o755)
+    assert str(installed) in output_of("psij-run", "site", "path", "granite")

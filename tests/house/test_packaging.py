@@ -9,21 +9,17 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import shutil
-import subprocess
 import sys
-import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.house.environments import checkout_in, environment, run
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
 
 VERSION = importlib.metadata.version("psij-parsl")  # which the test of the project compares with the others
 
@@ -59,25 +55,10 @@ json.dump({
 """
 
 
-def run(argv: Sequence[object], **options: Any) -> str:
-    done = subprocess.run(
-        [str(word) for word in argv], capture_output=True, text=True, check=False, timeout=300, **options
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout, as git has it or would have it, so that a build writes nothing into ours."""
-    copy = tmp_path_factory.mktemp("checkout") / "psij-parsl"
-    names = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT).split("\0")
-    for name in filter(None, names):
-        source, target = ROOT / name, copy / name
-        if os.path.lexists(source):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
-    return copy
+    return checkout_in(tmp_path_factory.mktemp("checkout") / "psij-parsl")
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +68,6 @@ def built(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     run([sys.executable, "-m", "build", "--outdir", out, checkout])
     (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
     return sdist, wheel
-
-
-def environment(folder: Path, what: Sequence[object]) -> Path:
-    """A virtual environment with our package alone; whatever else it needs is that of this interpreter."""
-    run([sys.executable, "-m", "venv", "--without-pip", folder])
-    python = folder / "bin" / "python"
-    run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", *what])
-    site = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).strip())
-    (site / "zz-dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return python
 
 
 @pytest.fixture(scope="module")
