@@ -18,6 +18,8 @@ _COLOURS = {
     "FAILED": "31",
     "CANCELED": "33",
     "ACTIVE": "36",
+    "PASSED": "32",
+    "SKIPPED": "33",
     "ok": "32",
     "broken": "31",
     "warning": "33",

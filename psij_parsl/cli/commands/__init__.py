@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "queues": "site_queues:QUEUES",
             "match": "site_queues:MATCH",
             "check": "site_check:CHECK",
+            "test": "site_test:TEST",
             "schema": "sites:SCHEMA",
         },
     ),
