@@ -15,7 +15,8 @@ from ..job import FLAGS, Job
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
 from ..sites.completion import completed
-from ..sites.content import Fault
+from ..sites.content import Fault, key_text
+from ..sites.joining import not_among
 from ..sites.matching import limits
 from ..sites.queues import AUTO, RENDERED_NAMES, Queue, Settings
 from ..sites.site import Site
@@ -28,6 +29,16 @@ _BASH_LINE = re.compile(r"^.*?: line (\d+): (.*)$", re.MULTILINE)
 
 def faults(site: Site) -> list[Fault]:
     """Everything that is wrong, in the order of the file. Nothing is submitted, and no manager asked."""
+    found = faults_of_values(site)
+    found += () if any(fault.key == "platform" for fault in found) else _defaults(site)
+    if not found:  # what is wrong with a parameter would be wrong with each queue's script again
+        platform = find_platform(site.platform)
+        found += chain.from_iterable(_smallest_job(site, platform, queue) for queue in _queues(site))
+    return sorted(dict.fromkeys(found), key=lambda fault: fault.place)
+
+
+def faults_of_values(site: Site) -> list[Fault]:
+    """What is wrong with single values of a site, of which others may be lacking because they are wrong, too."""
     try:
         platform = find_platform(site.platform)
     except Error as error:
@@ -35,16 +46,9 @@ def faults(site: Site) -> list[Fault]:
     found = [
         *chain.from_iterable(_of_settings(site, platform, key, settings) for key, settings in _tables(site)),
         *_launch_lines(site),
-        *_defaults(site),
+        *_managers(site),
     ]
-    if not found:  # what is wrong with a parameter would be wrong with each queue's script again
-        found += chain.from_iterable(_smallest_job(site, platform, queue) for queue in _queues(site))
-    return sorted(dict.fromkeys(found), key=_place)
-
-
-def _place(fault: Fault) -> tuple[str, int]:
-    path, _, line = fault.origin.rpartition(":")
-    return (path, int(line)) if line.isdigit() else (fault.origin, 0)
+    return sorted(dict.fromkeys(found), key=lambda fault: fault.place)
 
 
 def _tables(site: Site) -> Iterator[tuple[Key, Settings]]:
@@ -64,7 +68,7 @@ def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings)
             try:
                 declared[name].convert(value if value != "" else None)
             except InvalidRequest as error:
-                yield Fault(site.line_of(key), _text(key), error.message, error.hint)
+                yield Fault(site.line_of(key), key_text(key), error.message, error.hint)
         elif not (name in RENDERED_NAMES and table[:1] == ("queues",)):
             yield _unknown(site, platform, key, name, declared)
     known = {*declared, *FLAGS}
@@ -73,19 +77,34 @@ def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings)
             if name not in known:
                 key = (*table, list_name, name if list_name == "choices" else at)
                 yield _unknown(site, platform, key, name, known)
-    for at, text in enumerate(settings.setup):
-        if (wrong := bash_error(text)) is not None:
+    given = {**(site.defaults if settings is site else {}), **settings.parameters}
+    for name, allowed in settings.choices.items():
+        if wrong := not_among(declared.get(name), given.get(name), allowed):
+            key = (*table, "choices", name)
+            yield Fault(site.line_of(key), key_text(key), f"lacks {wrong!r}, which a job has without asking")
+    modules = sum(key[:-1] == (*table, "modules") for key in site.origins)
+    for at, text in enumerate(settings.setup[modules:]):
+        if (wrong_line := bash_error(text)) is not None:
             key = (*table, "setup", at)
-            yield Fault(site.line_of(key), _text(key), f"bash cannot read it: {wrong[1]}")
+            where = f"in its line {wrong_line[0]}, " if "\n" in text.strip() else ""
+            yield Fault(site.line_of(key), key_text(key), f"bash cannot read it: {where}{wrong_line[1]}")
 
 
 def _unknown(site: Site, platform: Platform, key: Key, name: str, names: Collection[str]) -> Fault:
     text = f"the {platform.name} platform has no parameter {name!r}"
-    return Fault(site.line_of(key), _text(key), text, nearest(name, names))
+    return Fault(site.line_of(key), key_text(key), text, nearest(name, names))
 
 
-def _text(key: Key) -> str:
-    return ".".join(map(str, key))
+def _managers(site: Site) -> Iterator[Fault]:
+    """Detection rules by a manager that there is no platform for."""
+    for row in site.rows:
+        if row.key == "detect":
+            for at, rule in enumerate(row.value):
+                try:
+                    find_platform(rule.get("manager") or site.platform)
+                except Error as error:
+                    key = ("detect", at, "manager")
+                    yield Fault(site.line_of(key), key_text(key), error.message, error.hint)
 
 
 def _launch_lines(site: Site) -> Iterator[Fault]:
@@ -137,18 +156,18 @@ def _smallest_job(site: Site, platform: Platform, queue: Queue | None) -> Iterat
     try:
         job, refused = _job(site, platform, queue)
     except Error as error:
-        yield Fault(site.line_of(key), _text(key), f"no job can be made for it: {error.message}", error.hint)
+        yield Fault(site.line_of(key), key_text(key), f"no job can be made for it: {error.message}", error.hint)
         return
     for text in refused:
-        yield Fault(site.line_of(key), _text(key), f"its smallest job is refused: {text}")
+        yield Fault(site.line_of(key), key_text(key), f"its smallest job is refused: {text}")
     try:
         script = _script(site, platform, job)
     except Error as error:
-        yield Fault(site.line_of(key), _text(key), f"its script cannot be made: {error.message}", error.hint)
+        yield Fault(site.line_of(key), key_text(key), f"its script cannot be made: {error.message}", error.hint)
         return
     if (wrong := bash_error(script)) is not None:
         line = script.splitlines()[wrong[0] - 1] if wrong[0] <= script.count("\n") else ""
-        yield Fault(site.line_of(key), _text(key), f"bash cannot read its script: {wrong[1]}, at {line!r}")
+        yield Fault(site.line_of(key), key_text(key), f"bash cannot read its script: {wrong[1]}, at {line!r}")
 
 
 def _job(site: Site, platform: Platform, queue: Queue | None) -> tuple[Job, list[str]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
 from .catalogue import Catalogue
+from .content import Fault
 from .detect import Detected, Look
 from .detect import look as _look
 from .findings import Finding
@@ -36,9 +37,11 @@ __all__ = [
     "SettingRow",
     "Site",
     "detect",
+    "examine",
     "find",
     "installed",
     "json_schema",
+    "known",
     "look",
     "named",
 ]
@@ -97,7 +100,26 @@ def _site(catalogue: Catalogue, file: SiteFile) -> Site:
 
 def named(name: str | None) -> Site:
     """The site of that name, or of that file if it looks like a path (default: this host's). Raises `SiteError`."""
-    return find(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else find(name, placing=False)
+    return find(None, Path(name)) if name and _is_path(name) else find(name, placing=False)
+
+
+def examine(name: str, *, environ: Mapping[str, str] = os.environ) -> tuple[Site | None, Sequence[Fault]]:
+    """As `named`, with all faults in place of an error: the site as far as it is right, None where nothing can be used.
+
+    Raises `SiteError` for a file that cannot be read at all, or is no TOML.
+    """
+    catalogue = Catalogue(environ)
+    path = os.path.abspath(os.path.expanduser(name))
+    file = catalogue.add(Path(path)) if _is_path(name) else catalogue.file(name)
+    if (plain := plain_site(file)) is not None:
+        return plain, ()
+    from .validation import examined
+
+    return examined(file, catalogue.content(file))
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".toml") or "/" in name
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:
@@ -108,6 +130,12 @@ def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = No
 def look(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Look:
     """As `detect`; where no site is recognised, also which resource managers are here all the same."""
     return _look(Catalogue(environ), environ, hostname)
+
+
+def known(*, environ: Mapping[str, str] = os.environ) -> tuple[list[str], dict[str, SiteError]]:
+    """The names of all sites, and the directories and plug-ins that cannot be read, which are among the names."""
+    catalogue = Catalogue(environ)
+    return sorted({*catalogue, *catalogue.places}), catalogue.places
 
 
 def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | SiteError]:

@@ -109,8 +109,7 @@ class Catalogue:
         below = self._content(base, chain)
         if base.name != file.name:
             for key in _OWN:
-                drop(below, (key,))
-                below.data.pop(key, None)
+                drop(below, key)
         return Content(*merged(below, own), below.faults)
 
     def _no_base(self, file: SiteFile, where: str) -> Fault:

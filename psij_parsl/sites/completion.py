@@ -12,7 +12,7 @@ from ..job import FLAGS, Job, Resources
 from ..platforms.registry import platform
 from .findings import Finding
 from .job_checks import GPU_PARAMETERS, Shape, node_problems
-from .joining import is_unset, joined, parts
+from .joining import is_unset, joined, not_among, parts
 from .queues import NodeType, Queue, Settings
 
 if TYPE_CHECKING:
@@ -243,16 +243,10 @@ def _not_to_choose(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str
     choices = {name: (layer, allowed) for layer in layers for name, allowed in layer.settings.choices.items()}
     declared = _declared(site) if choices else {}
     for name, (layer, allowed) in choices.items():
-        value = filled.get(name)
-        texts = [str(one) for one in allowed]
-        if is_unset(value) or str(value) in texts:
-            continue
-        known = {part for text in texts for part in parts(declared.get(name), text)}
-        wrong = [part for part in parts(declared.get(name), value) if part not in known]
-        if wrong:
+        if wrong := not_among(declared.get(name), filled.get(name), allowed):
             where = site.origin((*layer.key, "choices", name))
-            text = f"{wrong[0]!r} is no {name} on {site.name}"
-            yield Finding("refuse", "choices", text, f"{nearest(wrong[0], texts)}; see {where}")
+            text = f"{wrong!r} is no {name} on {site.name}"
+            yield Finding("refuse", "choices", text, f"{nearest(wrong, map(str, allowed))}; see {where}")
 
 
 def flag(name: str) -> str:

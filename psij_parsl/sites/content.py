@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .toml_positions import Key
+
+
+def key_text(key: Key) -> str:
+    """A key for people: `queues.short.max_nodes`, with quotes around what needs them."""
+    return ".".join(
+        str(part) if re.fullmatch(r"[\w@%:/+-]+", str(part), re.ASCII) else json.dumps(str(part)) for part in key
+    )
 
 
 class Fault(NamedTuple):
@@ -20,6 +29,12 @@ class Fault(NamedTuple):
         message = f"{self.origin}: {self.key}: {self.text}" if self.key else f"{self.origin}: {self.text}"
         return f"{message} ({self.hint})" if self.hint else message
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """The file and the line, to sort by."""
+        path, _, line = self.origin.rpartition(":")
+        return (path, int(line)) if line.isdigit() else (self.origin, 0)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -32,7 +47,7 @@ class Content:
 
 def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]:
     """Tables merge by key; every other value, lists among them, replaces the lower one."""
-    whole = Content(low.data, dict(low.origins))
+    replaced: set[Key] = set()
 
     def lay(under: dict[str, Any], over: dict[str, Any], table: Key) -> dict[str, Any]:
         result = dict(under)
@@ -41,16 +56,22 @@ def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]
             if isinstance(value, dict) and isinstance(under.get(name), dict):
                 result[name] = lay(under[name], value, key)
             else:
-                drop(whole, key)
+                if name in under:
+                    replaced.add(key)
                 result[name] = value
         return result
 
     data = lay(low.data, high.data, ())
-    whole.origins.update(high.origins)
-    return data, whole.origins
+    kept = {
+        key: origin
+        for key, origin in low.origins.items()
+        if replaced.isdisjoint(key[:length] for length in range(1, len(key) + 1))
+    }
+    return data, {**kept, **high.origins}
 
 
-def drop(content: Content, key: Key) -> None:
-    """Remove the origins of a table's values."""
-    for other in [other for other in content.origins if other[: len(key)] == key]:
-        del content.origins[other]
+def drop(content: Content, name: str) -> None:
+    """Remove a value, and the origins of all that is in it."""
+    content.data.pop(name, None)
+    for key in [key for key in content.origins if key[0] == name]:
+        del content.origins[key]

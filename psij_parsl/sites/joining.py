@@ -45,6 +45,15 @@ def parts(parameter: Parameter | None, value: Any) -> list[str]:
     return [text]
 
 
+def not_among(parameter: Parameter | None, value: Any, allowed: Iterable[Any]) -> str:
+    """The part of a value that none of the allowed ones has; '' if it may be given."""
+    texts = [str(one) for one in allowed]
+    if is_unset(value) or str(value) in texts:
+        return ""
+    known = {part for text in texts for part in parts(parameter, text)}
+    return next((str(part) for part in parts(parameter, value) if part not in known), "")
+
+
 def _join(parameter: Parameter, low: Any, high: Any) -> Any:
     if isinstance(parameter.default, tuple):
         return _join_lists(_items(low), _items(high))

@@ -6,6 +6,7 @@ of this package has written is trusted as the package's own code is.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -24,9 +25,15 @@ GROUP = "psij_parsl.sites"
 SYSTEM = Path("/etc/psij_parsl/sites")
 PACKAGE = Path(__file__).parent.parent / "configs"
 
+_MOST_BYTES = 1 << 20  # of a file
+_MOST_LEVELS = 20  # of tables and lists within each other
 #: A line that may name the site, extend another, or hold detection rules. Where there is none, we need not parse.
 _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
+_DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){30}")
+_YAML = re.compile(r"---|- |[\w-]+[ \t]*:( |$)")
+_BARE = re.compile(r"=[ \t]*[A-Za-z]")
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -51,7 +58,7 @@ class SiteFile:
     @property
     def name(self) -> str:
         name = self.head.get("name")
-        return name if isinstance(name, str) and name else self.path.stem
+        return name if isinstance(name, str) and _NAME.fullmatch(name) else self.path.stem
 
     @property
     def extends(self) -> str | None:
@@ -154,15 +161,23 @@ def _trusted_text(path: Path) -> str:
         try:
             _check_trust(path, os.fstat(handle))
             with os.fdopen(handle, "rb", closefd=False) as file:
-                content = file.read()
+                content = file.read(_MOST_BYTES + 1)
         finally:
             os.close(handle)
     except OSError as error:
         raise SiteError(
             f"the site file {path} cannot be read: {error.strerror}", hint="look at its path and its permissions"
         ) from error
+    if len(content) > _MOST_BYTES:
+        raise SiteError(f"the site file {path} is larger than 1 MB", hint="no site needs that: is it another file?")
+    return _decoded(content, path)
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SiteError(f"{path}:1: this is UTF-16, and TOML is UTF-8", hint="save it as UTF-8")
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SiteError(f"{path}:{line}: this is not UTF-8, as TOML must be", hint="save it as UTF-8") from error
@@ -183,7 +198,7 @@ def _check_trust(path: Path, status: os.stat_result) -> None:
     if status.st_mode & stat.S_IWGRP and not as_code and not private_group(status.st_gid, status.st_uid):
         raise SiteError(f"the site file {path} is refused: its group can write to it", hint=f"chmod g-w {path}")
     folders_of_code = Path(os.path.realpath(__file__)).parents
-    for folder in Path(os.path.realpath(path)).parents:
+    for folder in dict.fromkeys((*path.absolute().parents, *Path(os.path.realpath(path)).parents)):
         if folder not in folders_of_code:
             _check_folder(path, folder)
 
@@ -234,14 +249,48 @@ def _head(text: str, path: Path) -> dict[str, Any]:
 def _parse(text: str, path: Path) -> dict[str, Any]:
     import tomllib
 
+    if dotted := _DOTTED.search(text):
+        raise _too_deep(path, text.count("\n", 0, dotted.start()) + 1)
     try:
-        return tomllib.loads(text)
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         line, column = (place[1], place[2]) if place else (None, None)
         where = f"{path}:{line}:{column}" if line else f"{path}:{text.count(chr(10)) + 1}"
         message = str(error)[: place.start()] if place else str(error)
         tail = " at the end of the file" if place and not line else ""
-        raise SiteError(f"{where}: {message}{tail}", hint="this is not TOML: https://toml.io") from error
+        raise SiteError(f"{where}: {message}{tail}", hint=_what_it_is(text, line)) from error
     except RecursionError as error:
-        raise SiteError(f"{path}: lists or tables are nested too deeply", hint="no site needs that") from error
+        raise _too_deep(path) from error
+    if _levels(data) > _MOST_LEVELS:
+        raise _too_deep(path)
+    return data
+
+
+def _too_deep(path: Path, line: int | None = None) -> SiteError:
+    where = f"{path}:{line}" if line else path
+    return SiteError(f"{where}: lists or tables are nested too deeply", hint="no site needs that")
+
+
+def _levels(data: Any) -> int:
+    """How many tables and lists are within each other, counted up to one more than we take."""
+    level, values = 0, [data]
+    while values and level <= _MOST_LEVELS:
+        level += 1
+        inner: list[Any] = []
+        for value in values:
+            inner += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        values = inner
+    return level
+
+
+def _what_it_is(text: str, line: str | None) -> str:
+    """A hint for what is no TOML."""
+    if text.lstrip()[:1] == "{":
+        return "this looks like JSON, and a site file is TOML: https://toml.io"
+    wrong = text.split("\n")[int(line) - 1].strip() if line else ""
+    if _YAML.match(wrong):
+        return "this looks like YAML, and a site file is TOML: https://toml.io"
+    if _BARE.search(wrong):
+        return "text stands in quotes, and it is true and false in lower case: https://toml.io"
+    return "this is not TOML: https://toml.io"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import SiteError
-from ...sites import Site, installed, named
+from ...sites import examine, known
 from ..command import Command, Invocation
 from ..flags import JSON, Argument
 from ..output import Column, Renderer
@@ -16,10 +16,8 @@ _CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "E
 
 
 def _check(out: Renderer, invocation: Invocation) -> int:
-    if names := invocation.arguments:
-        errors = {name: _errors_of(name) for name in names}
-    else:
-        errors = {name: _errors(site) for name, site in installed().items()}
+    names, places = (invocation.arguments, {}) if invocation.arguments else known()
+    errors = {name: _lines(places[name]) if name in places else _errors_of(name) for name in names}
     rows = [{"name": name, "state": "broken" if lines else "ok", "faults": lines} for name, lines in errors.items()]
     out.table(_CHECKS, rows if out.json else [line for row in rows for line in _one_error_a_line(row)])
     return 3 if any(errors.values()) else 0
@@ -33,18 +31,15 @@ def _one_error_a_line(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _errors_of(name: str) -> list[str]:
     """What is wrong with the site of that name, or with that file."""
+    from ..site_checks import faults, faults_of_values
+
     try:
-        return _errors(named(name))
+        site, found = examine(name)
     except SiteError as error:
         return _lines(error)
-
-
-def _errors(site: Site | SiteError) -> list[str]:
-    if isinstance(site, SiteError):
-        return _lines(site)
-    from ..site_checks import faults
-
-    return [str(fault) for fault in faults(site)]
+    if site is not None:
+        found = sorted([*found, *faults_of_values(site)], key=lambda fault: fault.place) if found else faults(site)
+    return [str(fault) for fault in found]
 
 
 def _lines(error: SiteError) -> list[str]:

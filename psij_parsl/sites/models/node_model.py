@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, StrictStr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from ...resources.hostlist import numbers
 from ...resources.node import Hardware
 from ..queues import NodeType
-from .field_types import Count, CpuIds, GpuIds, Memory
+from .field_types import GPU_NUMBERS, GPU_TEXTS, Count, CpuIds, Cpus, GpuIds, Line, Memory
 from .tables import SettingsTable, Table
 
 
@@ -25,26 +25,19 @@ class GpuModel(Table):
         default=(), description="for each of them, in that order, the CPU ids nearest to it: '24-31,56-63'"
     )
 
-    @model_validator(mode="after")
-    def _agrees(self) -> GpuModel:
-        if self.cpus and len(self.cpus) != len(self.ids):
-            raise ValueError(f"has {len(self.ids)} ids and {len(self.cpus)} lists of CPUs")
-        return self
-
 
 class _ShortForms:
     """Adds the short forms of a table of GPUs to the JSON Schema."""
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        texts = {"type": "array", "items": {"type": "string"}}
-        return {"anyOf": [handler(core_schema), texts, {"type": "integer", "minimum": 0}]}
+        return {"anyOf": [handler(core_schema), GPU_TEXTS, GPU_NUMBERS]}
 
 
 def _gpu_table(value: Any) -> Any:
     """The table that a number or a list of ids stands for."""
     if isinstance(value, dict | GpuModel):
         return value
-    if not isinstance(value, bool) and (isinstance(value, list | tuple) or (isinstance(value, int) and value >= 0)):
+    if not isinstance(value, bool) and isinstance(value, int | list | tuple):
         return {"ids": value}
     raise ValueError("must be a number of GPUs, a list of their ids, or a table")
 
@@ -55,8 +48,17 @@ Gpus = Annotated[GpuModel, BeforeValidator(_gpu_table), _ShortForms()]
 class NodeModel(SettingsTable):
     """Nodes that are alike: their hardware, and what jobs on them need."""
 
-    description: StrictStr = Field(default="", description="what they are, in one line")
-    cpus: Count | None = Field(default=None, description="CPUs (hardware threads) of a node, as lscpu counts them")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentRequired": {"threads_per_core": ["cpus"]},
+            "dependentSchemas": {
+                "gpu_cpus": {"properties": {"gpus": {"not": {"type": "object", "required": ["cpus"]}}}}
+            },
+        }
+    )
+
+    description: Line = Field(default="", description="what they are, in one line")
+    cpus: Cpus | None = Field(default=None, description="CPUs (hardware threads) of a node, as lscpu counts them")
     threads_per_core: Count = Field(
         default=1, description="hardware threads of a core: those of core 3 of 64 are the CPUs 3, 67, 131, ..."
     )
@@ -80,29 +82,8 @@ class NodeModel(SettingsTable):
     def near_gpus(self) -> Mapping[str, str]:
         """For each GPU id the CPU ids nearest to it."""
         if self.gpus.cpus:
-            return dict(zip(self.gpus.ids, self.gpus.cpus, strict=True))
+            return dict(zip(self.gpus.ids, self.gpus.cpus, strict=False))
         return self.gpu_cpus
-
-    @model_validator(mode="after")
-    def _agrees(self) -> NodeModel:
-        cpus = self.cpus
-        if cpus is not None and cpus % self.threads_per_core:
-            raise ValueError(f"has {cpus} CPUs, which are no whole cores of {self.threads_per_core} threads")
-        if self.threads_per_core > 1 and cpus is None:
-            raise ValueError("has threads_per_core and no cpus")
-        if self.gpus.cpus and self.gpu_cpus:
-            raise ValueError("says the CPUs near to its GPUs twice, in gpus and in gpu_cpus")
-        if strange := [gpu for gpu in self.near_gpus if gpu not in self.gpu_ids]:
-            raise ValueError(f"has CPUs near to GPU {strange[0]}, which is not among its gpus")
-        if cpus is not None:
-            for what, text in (
-                ("blocked", self.blocked),
-                *((f"GPU {g}", near) for g, near in self.near_gpus.items()),
-            ):
-                beyond = [cpu for cpu in numbers(text or "") if cpu >= cpus]
-                if beyond:
-                    raise ValueError(f"has {cpus} CPUs, from 0 to {cpus - 1}, and CPU {beyond[0]} for {what}")
-        return self
 
     def hardware(self) -> Hardware:
         cores = (self.cpus or 0) // self.threads_per_core

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema
 
 from ..queues import JobCap, Queue, Tier
-from .field_types import Amount, Count, Memory, Minutes, Names, Seconds
+from .field_types import Amount, Count, Line, Memory, Minutes, Names, Seconds, Some
 from .tables import SettingsTable, Table
 
 
@@ -21,14 +21,8 @@ class TierModel(Table):
     )
     max_nodes: Count | None = Field(default=None, description="greatest number of nodes")
     max_time: Minutes | None = Field(default=None, description="longest wall time: '24h'; a bare number is minutes")
-    node_hours: Amount | None = Field(default=None, description="greatest product of nodes and hours")
-    leads_to: StrictStr = Field(default="", description="the queue to which the manager hands such jobs on")
-
-    @model_validator(mode="after")
-    def _order(self) -> TierModel:
-        if self.min_nodes is not None and self.max_nodes is not None and self.min_nodes > self.max_nodes:
-            raise ValueError(f"has min_nodes {self.min_nodes} above max_nodes {self.max_nodes}")
-        return self
+    node_hours: Some | None = Field(default=None, description="greatest product of nodes and hours")
+    leads_to: Line = Field(default="", description="the queue to which the manager hands such jobs on")
 
 
 class JobCapModel(Table):
@@ -42,6 +36,8 @@ class JobCapModel(Table):
 
 
 def account_rule(text: str) -> str:
+    if re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("must be one word")
     if "{project}" not in text:
         raise ValueError("must have {project} in it, e.g. {project}-gpu")
     if re.search(r"[{}]", text.replace("{project}", "", 1)):
@@ -49,10 +45,27 @@ def account_rule(text: str) -> str:
     return text
 
 
+AccountRule = Annotated[
+    StrictStr,
+    AfterValidator(account_rule),
+    WithJsonSchema({"type": "string", "pattern": r"^[!-z|~]*\{project\}[!-z|~]*$"}),
+]
+_OF_TIERS = ("min_nodes", "max_nodes", "max_time", "max_wall_time_min")
+
+
 class QueueModel(SettingsTable):
     """A queue as people name it: what it renders, and its limits."""
 
-    description: StrictStr = Field(default="", description="what it is for, in one line")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentSchemas": {
+                "tiers": {"properties": dict.fromkeys(_OF_TIERS, False)},
+                "max_wall_time_min": {"properties": {"max_time": False}},
+            }
+        }
+    )
+
+    description: Line = Field(default="", description="what it is for, in one line")
     node: Names = Field(default=(), description="the type of its nodes, of [nodes]; a list if there are several")
     default: StrictBool = Field(default=False, description="the manager puts jobs here that name no queue")
     strict: StrictBool = Field(
@@ -80,9 +93,7 @@ class QueueModel(SettingsTable):
     array_max: Count | None = Field(default=None, description="greatest number of elements of a job array")
     jobs: JobCapModel | None = Field(default=None, description="how many jobs a user may have there")
     project_jobs: JobCapModel | None = Field(default=None, description="how many jobs a project may have there")
-    account: Annotated[StrictStr, AfterValidator(account_rule)] | None = Field(
-        default=None, description="what is charged for a project: '{project}-gpu'"
-    )
+    account: AccountRule | None = Field(default=None, description="what is charged for a project: '{project}-gpu'")
     gpus: Literal["implied"] | None = Field(
         default=None, description="GPUs come with the queue: -g is checked and bound, and the manager is not asked"
     )
@@ -91,24 +102,7 @@ class QueueModel(SettingsTable):
         default=None, description="jobs may be preempted, and then have this time: '10m'"
     )
 
-    @model_validator(mode="after")
-    def _agrees(self) -> QueueModel:
-        if self.min_nodes is not None and self.max_nodes is not None and self.min_nodes > self.max_nodes:
-            raise ValueError(f"has min_nodes {self.min_nodes} above max_nodes {self.max_nodes}")
-        if self.max_time is not None and self.max_wall_time_min is not None:
-            raise ValueError("has max_time and max_wall_time_min, which are the same")
-        longest = self.max_time or self.max_wall_time_min
-        if self.tiers and (short := [name for name in ("min_nodes", "max_nodes") if getattr(self, name)]):
-            raise ValueError(f"has tiers and {short[0]}, which belongs in them")
-        if self.tiers and longest:
-            raise ValueError("has tiers and a longest wall time, which belongs in them")
-        if self.min_time is not None and any(
-            limit is not None and limit < self.min_time for limit in (longest, *(t.max_time for t in self.tiers))
-        ):
-            raise ValueError("has a least wall time above the longest")
-        return self
-
-    def _tiers(self) -> Iterator[Tier]:
+    def to_tiers(self) -> Iterator[Tier]:
         """The tiers, each with the least number of nodes that it is for."""
         tiers: Sequence[TierModel] = self.tiers or (
             TierModel(
@@ -133,7 +127,7 @@ class QueueModel(SettingsTable):
             strict=self.strict,
             auto=self.auto,
             whole_nodes=self.whole_nodes,
-            tiers=tuple(self._tiers()),
+            tiers=tuple(self.to_tiers()),
             min_time_min=self.min_time,
             max_cores=self.max_cores,
             max_gpus=self.max_gpus,

@@ -6,37 +6,50 @@ the poll interval seconds.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, StrictBool, StrictStr, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from ...job import JobMode
+from ..content import key_text
 from ..launch_options import LaunchOptions
-from ..queues import AUTO
 from ..site import Site
 from ..site_data import Network, SettingRow
 from ..toml_positions import Key
 from .field_types import (
+    SPOOL_TEXT,
     AbsolutePath,
     Count,
+    Line,
     Memory,
     Minutes,
     PlatformName,
+    QueueName,
     RegularExpression,
     Seconds,
+    ShellText,
     Signs,
     SiteName,
+    SpoolPath,
     VariablePattern,
     Word,
 )
 from .node_model import NodeModel
 from .queue_model import QueueModel
-from .tables import SettingsTable, Table, disagreement
+from .tables import SettingsTable, Table
 
 
 class Defaults(Table):
@@ -66,7 +79,11 @@ class Defaults(Table):
 class Rule(Table):
     """One detection rule of a site, with exactly one of the five keys."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 2})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [name]} for name in ("env", "cluster", "hostname", "file", "manager")]
+        }
+    )
 
     env: Signs | None = Field(
         default=None, description="environment variables that all have these values; true: that are set at all"
@@ -100,18 +117,23 @@ def _day(value: Any) -> Any:
     return text
 
 
+Day = Annotated[
+    StrictStr, BeforeValidator(_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-[01]\d-[0-3]\d$"})
+]
+
+
 class LaunchModel(Table):
     """How runs are started inside a job, by the site's launcher."""
 
-    options: tuple[StrictStr, ...] = Field(
+    options: tuple[ShellText, ...] = Field(
         default=(), description="further options of the launcher, one word each, e.g. --mpi=pmix"
     )
-    mpi: tuple[StrictStr, ...] | None = Field(
+    mpi: tuple[ShellText, ...] | None = Field(
         default=None,
         description="the launch line of MPI runs, in place of ours: argv elements, each a jinja2 template",
     )
-    serial: tuple[StrictStr, ...] | None = Field(default=None, description="the same for independent copies")
-    per_node: tuple[StrictStr, ...] | None = Field(default=None, description="the same for one helper per node")
+    serial: tuple[ShellText, ...] | None = Field(default=None, description="the same for independent copies")
+    per_node: tuple[ShellText, ...] | None = Field(default=None, description="the same for one helper per node")
 
     def launch_options(self) -> LaunchOptions:
         """The same as plain data."""
@@ -122,11 +144,11 @@ class LaunchModel(Table):
 class NetworkModel(Table):
     """How its nodes are reached."""
 
-    compute: StrictStr | None = Field(
+    compute: Line | None = Field(
         default=None, description="interface of compute nodes, or a template of their names: {host}.ib.example.org"
     )
-    login: StrictStr | None = Field(default=None, description="interface at which workers reach a login node")
-    proxy: StrictStr | None = Field(
+    login: Line | None = Field(default=None, description="interface at which workers reach a login node")
+    proxy: Line | None = Field(
         default=None, description="proxy by which compute nodes reach the internet, for people: jobs are not given it"
     )
 
@@ -134,17 +156,19 @@ class NetworkModel(Table):
 class SpoolModel(Table):
     """Where jobs' folders go."""
 
-    path: StrictStr = Field(
+    path: SpoolPath = Field(
         description="directory that compute nodes can write; ~, $VARIABLES and {project} are expanded"
     )
-    on_nodes: StrictStr = Field(default="", description="what compute nodes call it, if that is another path")
+    on_nodes: SpoolPath | None = Field(
+        default=None, description="what compute nodes call it, if that is another path"
+    )
 
 
 class _SpoolShortForm:
     """Adds the plain text to the JSON Schema."""
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [handler(core_schema), {"type": "string"}]}
+        return {"anyOf": [handler(core_schema), {"type": "string", "pattern": SPOOL_TEXT}]}
 
 
 def _spool_table(value: Any) -> Any:
@@ -155,21 +179,23 @@ def _spool_table(value: Any) -> Any:
 class SiteModel(SettingsTable):
     """One machine, as its file describes it."""
 
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["node", "nodes"]}})
+
     name: SiteName = Field(description="the site's name (default: the file's, without .toml)")
     extends: SiteName | None = Field(
         default=None, description="another site to build on, or its own name: the lower layer's"
     )
-    description: StrictStr = Field(default="", description="the machine in one line")
-    url: StrictStr = Field(default="", description="where its documentation is")
-    contact: StrictStr = Field(default="", description="whom its users ask")
-    verified: Annotated[StrictStr, BeforeValidator(_day)] | None = Field(
+    description: Line = Field(default="", description="the machine in one line")
+    url: Line = Field(default="", description="where its documentation is")
+    contact: Line = Field(default="", description="whom its users ask")
+    verified: Day | None = Field(
         default=None, description="the day on which somebody held this file against its sources: 2026-11-27"
     )
-    sources: Mapping[str, StrictStr] = Field(
+    sources: Mapping[Line, Line] = Field(
         default_factory=dict, description="where facts come from, each with its date; tables name them by `source`"
     )
     platform: PlatformName = Field(description="its resource manager, e.g. slurm")
-    launcher: StrictStr | None = Field(
+    launcher: Line | None = Field(
         default=None, description="launch method of parallel jobs (default: the platform's)"
     )
     launch: LaunchModel | None = Field(default=None, description="how runs are started inside a job")
@@ -197,36 +223,9 @@ class SiteModel(SettingsTable):
     )
     node: NodeModel | None = Field(default=None, description="its nodes, if all are alike")
     nodes: Mapping[Word, NodeModel] = Field(default_factory=dict, description="its node types by name")
-    queues: Mapping[str, QueueModel] = Field(default_factory=dict, description="its queues by name")
+    queues: Mapping[QueueName, QueueModel] = Field(default_factory=dict, description="its queues by name")
 
-    @model_validator(mode="after")
-    def _agrees(self) -> SiteModel:
-        default_queues = [name for name, queue in self.queues.items() if queue.default]
-        if len(default_queues) > 1:
-            text = f"there can be one default queue, and {default_queues[0]} is one already"
-            raise disagreement(("queues", default_queues[1], "default"), text)
-        if AUTO in self.queues:
-            raise disagreement(
-                ("queues", AUTO), "the name stands for the best queue for a job, and can be no queue's"
-            )
-        if self.node is not None and self.nodes:
-            raise disagreement(("node",), "there are types of nodes in [nodes] besides; say all of them there")
-        for name, queue in self.queues.items():
-            for node_type in queue.node:
-                if node_type not in self.nodes:
-                    text = f"there are no nodes {node_type!r} in [nodes]: {', '.join(self.nodes) or 'it has none'}"
-                    raise disagreement(("queues", name, "node"), text)
-        for key, source in self._named_sources():
-            if source not in self.sources:
-                known = ", ".join(self.sources) or "it has none"
-                raise disagreement((*key, "source"), f"there is no source {source!r} in [sources]: {known}")
-        provided = {*self._defaults(), *self.parameters, *self.required}
-        if both := [name for name in self.forbidden if name in provided]:
-            text = f"{', '.join(both)} cannot be forbidden and given or required at once"
-            raise disagreement(("forbidden",), text)
-        return self
-
-    def _named_sources(self) -> Iterator[tuple[Key, str]]:
+    def named_sources(self) -> Iterator[tuple[Key, str]]:
         """Each `source` of a table, with the table's key."""
 
         def named(table: Any, key: Key) -> Iterator[tuple[Key, str]]:
@@ -260,45 +259,42 @@ class SiteModel(SettingsTable):
             poll_min=self.poll_min,
             query_memory=self.query_memory,
             spool=self.spool.path if self.spool else None,
-            spool_on_nodes=self.spool.on_nodes if self.spool else "",
+            spool_on_nodes=(self.spool.on_nodes or "") if self.spool else "",
             network=Network(network.compute or "", network.login or "", network.proxy or ""),
-            defaults=self._defaults(),
+            defaults=self.given(),
             node_environment=self.node_environment,
             queues={name: queue.to_queue(name, tuple(nodes)) for name, queue in self.queues.items()},
             node_types={name: node.to_node_type(name) for name, node in nodes.items()},
             rows=self._rows(origins),
             origins=origins,
-            sources={".".join(map(str, key)): self.sources[name] for key, name in self._named_sources()},
+            sources={".".join(map(str, key)): self.sources.get(name, "") for key, name in self.named_sources()},
             **self.settings(),
         )
 
     def _rows(self, origins: Mapping[Key, str]) -> list[SettingRow]:
         """Every value that a file sets, in the order of the files."""
-        rows = list(_rows(self.model_dump(mode="json", exclude_none=True), (), origins))
+        tables = {key[:-1] for key in origins}
+        rows = list(_rows(self.model_dump(mode="json", exclude_none=True), (), origins, tables))
         paths = list(dict.fromkeys(_place(row.origin)[0] for row in rows))
         return sorted(rows, key=lambda row: (paths.index(_place(row.origin)[0]), _place(row.origin)[1]))
 
-    def _defaults(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
+        """The defaults that it has."""
         return {name: value for name, value in self.defaults if value is not None and name != "source"}
 
 
-def _rows(value: Any, key: Key, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
-    """Every value that a file sets, with its origin."""
-    inner = isinstance(value, dict) and any(other[: len(key)] == key and len(other) > len(key) for other in origins)
-    if isinstance(value, dict) and (inner or key not in origins):
+def _rows(value: Any, key: Key, origins: Mapping[Key, str], tables: Collection[Key]) -> Iterator[SettingRow]:
+    """Every value that a file sets, with its origin. `tables` are the keys that have others below them."""
+    if isinstance(value, dict) and (key in tables or key not in origins):
         for part, inner in value.items():
-            yield from _rows(inner, (*key, part), origins)
+            yield from _rows(inner, (*key, part), origins, tables)
     elif key in origins:
         if isinstance(value, dict):  # the short form of a table: what it has set
             value = next((part for part in value.values() if part), "")
-        yield SettingRow(".".join(map(_key_text, key)), value, origins[key])
+        yield SettingRow(key_text(key), value, origins[key])
 
 
 def _place(origin: str) -> tuple[str, int]:
     """The path and the line of an origin; 0 where it names no line."""
     path, _, line = origin.rpartition(":")
     return (path, int(line)) if line.isdigit() else (origin, 0)
-
-
-def _key_text(part: str | int) -> str:
-    return str(part) if re.fullmatch(r"[\w-]+", str(part), re.ASCII) else f'"{part}"'

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from ..toml_positions import Key
-from .field_types import Choices, ModuleName, Parameters, Variables, shell_text
+from .field_types import Choices, ModuleName, ParameterName, Parameters, ShellText, Variables
 
 
 class Table(BaseModel):
@@ -28,16 +26,16 @@ class SettingsTable(Table):
     modules: tuple[ModuleName, ...] = Field(
         default=(), description="modules that each job loads first; one may have several words"
     )
-    setup: tuple[Annotated[StrictStr, AfterValidator(shell_text)], ...] = Field(
+    setup: tuple[ShellText, ...] = Field(
         default=(), description="shell texts run in each job before its command, which is not started if one fails"
     )
     environment: Variables = Field(
         default_factory=dict, repr=False, description="environment variables of each job, taken as they stand"
     )
-    required: tuple[StrictStr, ...] = Field(
+    required: tuple[ParameterName, ...] = Field(
         default=(), description="job fields and parameters that the user must give, as -X parameters or by flag"
     )
-    forbidden: tuple[StrictStr, ...] = Field(
+    forbidden: tuple[ParameterName, ...] = Field(
         default=(), description="job fields and parameters that the user must not give, nor say by directives"
     )
     choices: Choices = Field(
@@ -54,8 +52,3 @@ class SettingsTable(Table):
             "forbidden": self.forbidden,
             "choices": self.choices,
         }
-
-
-def disagreement(key: Key, text: str) -> PydanticCustomError:
-    """A validation error between values, reported at the line of `key`, which is relative to the whole file."""
-    return PydanticCustomError("disagreement", "{text}", {"key": key, "text": text})
