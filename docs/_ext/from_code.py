@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,11 +18,14 @@ from typing import Any
 
 from psij_parsl import errors
 from psij_parsl.cli.app import build
+from psij_parsl.job import FLAGS
 from psij_parsl.platforms.directives.words import WORDS
 from psij_parsl.platforms.registry import platforms as installed
 from psij_parsl.runs.mpirun import RunShape
 from psij_parsl.runs.registry import launchers
+from psij_parsl.sites import installed as installed_sites
 from psij_parsl.sites import json_schema
+from psij_parsl.sites.layers import PACKAGE
 from psij_parsl.states import EndReason, JobState
 
 _PLACE = re.compile(r"^<!-- from the code: ([a-z ]+) -->$", re.MULTILINE)
@@ -239,6 +243,25 @@ def site_file() -> Iterator[str]:
         yield from _keys(own, headings)
 
 
+def shipped_sites() -> Iterator[str]:
+    """The machines that come with psij-parsl: what their users must say, and how sure their limits are."""
+    found = installed_sites(environ={"XDG_CONFIG_HOME": os.devnull})
+    yield from ("```{list-table}", ":header-rows: 1", ":widths: 15 40 12 18 15", "")
+    yield from ("* - site", "  - machine", "  - manager", "  - its users must say", "  - limits")
+    for name in sorted(path.stem for path in PACKAGE.glob("*.toml")):
+        site = found[name]
+        if isinstance(site, Exception):
+            raise site
+        strict = {queue.strict for queue in site.queues.values()}
+        limits = (
+            "none" if not strict else "strict" if strict == {True} else "soft" if strict == {False} else "some strict"
+        )
+        machine = f"[{_plain(site.description)}]({site.url})" if site.url else _plain(site.description)
+        yield from (f"* - `{name}`", f"  - {machine}", f"  - `{site.platform}`")
+        yield from ("  - " + ", ".join(f"`{FLAGS.get(one, f'-X {one}=')}`" for one in site.required), f"  - {limits}")
+    yield from ("```", "")
+
+
 def _settings(schema: Mapping[str, Any]) -> list[str]:
     """The keys that the file, a node type and a queue have alike."""
     of_queue = schema["$defs"]["QueueModel"]["properties"]
@@ -340,6 +363,7 @@ TEXTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "launch methods": launch_methods,
     "words of a launch line": launch_words,
     "site file": site_file,
+    "sites": shipped_sites,
     "end reasons": end_reasons,
     "states": states,
     "exit codes": exit_codes,

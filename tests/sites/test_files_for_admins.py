@@ -6,11 +6,15 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import pytest
 
 from psij_parsl import sites
+from psij_parsl.cli.command import Group
+from psij_parsl.cli.commands import COMMANDS
+from psij_parsl.cli.site_checks import faults
 from psij_parsl.sites.layers import PACKAGE
 from psij_parsl.sites.models.site_model import SiteModel
 from psij_parsl.sites.models.tables import SettingsTable, Table
@@ -18,6 +22,7 @@ from psij_parsl.sites.models.tables import SettingsTable, Table
 ROOT = Path(__file__).resolve().parents[2]
 #: Taplo's directive: https://taplo.tamasfe.dev/configuration/directives.html
 SCHEMA_LINE = "#:schema https://raw.githubusercontent.com/psij-parsl/psij-parsl/main/psij_parsl/sites/schema.json"
+SITES_PAGE = (ROOT / "docs" / "how-to" / "sites.md").read_text()
 FILES = (*sorted(PACKAGE.glob("*.toml")), *sorted((ROOT / "examples").rglob("*.toml")))
 
 
@@ -58,7 +63,7 @@ KEYS = {name for table in TABLES for name in table.model_fields}
 
 def test_the_reference_has_a_row_for_each_key_of_each_table() -> None:
     """In the order of the schema: the file, the settings that three tables share, and each table without those."""
-    page = from_code()
+    page = "\n".join(generator().TEXTS["site file"]())
     sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     rows = {section.partition("\n")[0]: re.findall(r"^\* - `(\w+)`$", section, re.MULTILINE) for section in sections}
     assert len(rows) == len(sections) == len(TABLES) + 1
@@ -70,15 +75,15 @@ def test_the_reference_has_a_row_for_each_key_of_each_table() -> None:
         assert heading == "The file itself" or f"](#{anchor(heading)})" in page, heading
 
 
-def from_code() -> str:
-    """What stands on docs/reference/site-file.md where it says so."""
+def generator() -> ModuleType:
+    """What fills the pages where they say so."""
     path = ROOT / "docs" / "_ext" / "from_code.py"
     spec = importlib.util.spec_from_file_location("psij_docs_from_code", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return "\n".join(module.TEXTS["site file"]())
+    return module
 
 
 def anchor(heading: str) -> str:
@@ -86,6 +91,27 @@ def anchor(heading: str) -> str:
 
 
 def test_the_page_on_site_files_tells_of_each_key() -> None:
-    page = (ROOT / "docs" / "how-to" / "sites.md").read_text()
-    code = " ".join(re.findall(r"^```toml\n.*?^```|`[^`]+`", page, re.MULTILINE | re.DOTALL))
+    tables = re.findall(r"^```toml\n(.*?)^```$", SITES_PAGE, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", SITES_PAGE, flags=re.MULTILINE | re.DOTALL)
+    code = " ".join([*tables, *re.findall(r"`[^`]+`", prose)])
     assert not KEYS - set(re.findall(r"\w+", code))
+
+
+def test_the_tables_on_the_page_on_site_files_are_in_order(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```$", SITES_PAGE, re.MULTILINE | re.DOTALL)
+    tables = [block for block in blocks if block.startswith("[")]
+    assert len(tables) == 3
+    file = tmp_path / "page.toml"
+    file.write_text('platform = "slurm"\n' + "\n".join(tables))
+    assert faults(sites.find(file=file)) == []
+
+
+def test_the_page_on_site_files_lists_each_command_of_site() -> None:
+    group = COMMANDS["site"]
+    assert isinstance(group, Group)
+    assert set(group.commands) == set(re.findall(r"^\| `site (\w+)\b", SITES_PAGE, re.MULTILINE))
+
+
+def test_the_list_of_machines_is_that_of_the_shipped_files() -> None:
+    listed = set(re.findall(r"^\* - `([\w-]+)`$", "\n".join(generator().TEXTS["sites"]()), re.MULTILINE))
+    assert listed == {path.stem for path in PACKAGE.glob("*.toml")}
