@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:SlurmProvider",
     directives="directives:TABLE",
+    site_facts="site_facts:site_facts",
     command="sbatch",
     signs=Signs(
         variables=("SLURM_CONF", "SLURM_JOB_ID"),

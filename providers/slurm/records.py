@@ -247,15 +247,16 @@ def read_partition(line: str) -> Queue | None:
         data.get("State") == "UP",
         data.get("Default") == "YES",
         number("MaxNodes"),
-        _minutes(data.get("MaxTime", "")),
+        minutes(data.get("MaxTime", "")),
         number("MinNodes"),
     )
 
 
-def _minutes(text: str) -> int | None:
+def minutes(text: str) -> int | None:
+    """The whole minutes of a limit such as `1-12:00:00`; None for UNLIMITED and the like."""
     days, dash, clock = text.rpartition("-")
     try:
-        hours, minutes, _ = (int(part) for part in clock.split(":"))
-        return (int(days) if dash else 0) * 1440 + hours * 60 + minutes
+        hours, rest, _ = (int(part) for part in clock.split(":"))
+        return (int(days) if dash else 0) * 1440 + hours * 60 + rest
     except ValueError:  # UNLIMITED, NONE
         return None

@@ -38,6 +38,7 @@ class Platform:
     - `launcher` is the launch method for jobs of more than one rank, where the site sets none.
     - `command` is the name of its submit command, '' for a manager that has none.
     - `directives` is the table of that command's options, for the option lines of scripts.
+    - `site_facts` asks the manager for its nodes and queues, for a first site file; '' if nothing does.
     - `signs` show whether a host has this manager; a site file uses them with `detect = [{ manager = NAME }]`.
     - `job_variable` is a variable that is set in each of its jobs, '' if the job script must find that out.
     - `variables` are patterns of the variables that a job's launchers need.
@@ -54,6 +55,7 @@ class Platform:
     allocation: str = ""
     provider: str = ""
     directives: str = ""
+    site_facts: str = ""
     command: str = ""
     signs: Signs = Signs()
     job_variable: str = ""

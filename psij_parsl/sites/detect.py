@@ -57,6 +57,11 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
     return _by_manager(catalogue, rules, environ)
 
 
+def clusters_here(environ: Mapping[str, str]) -> list[str]:
+    """The names of clusters in managers' configurations on this host, by which a rule can recognize it."""
+    return [name for name, _ in _Host(environ, "").clusters]
+
+
 def _by_manager(
     catalogue: Catalogue, rules: Sequence[tuple[SiteFile, dict[str, Any]]], environ: Mapping[str, str]
 ) -> Look:

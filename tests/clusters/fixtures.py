@@ -52,6 +52,19 @@ def forgetful() -> Iterator[SlurmCluster]:
 
 
 @pytest.fixture(scope="module")
+def _two_types() -> Iterator[SlurmCluster]:
+    yield from _running(SlurmSettings(name="twotypes", cpu_nodes=1))
+
+
+@pytest.fixture
+def slurm_two_types(_two_types: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """A Slurm with accounting whose last node has no GPUs, but twice the CPUs and memory, and a partition of its own."""
+    _talk_to(_two_types, monkeypatch)
+    yield _two_types
+    _leave_as_found(_two_types)
+
+
+@pytest.fixture(scope="module")
 def _pair_of_slurms() -> Iterator[tuple[SlurmCluster, SlurmCluster]]:
     for one in _running(SlurmSettings(name="one", nodes=2)):
         for two in _running(SlurmSettings(name="two", nodes=2), beside=one):

@@ -27,6 +27,9 @@ class SlurmSettings:
     cpus: int = field(default=8, metadata={"help": "CPUs that each node claims to have"})
     memory: int = field(default=16000, metadata={"help": "MB that each node claims to have"})
     gpus: int = field(default=2, metadata={"help": "GPUs that each node claims to have"})
+    cpu_nodes: int = field(
+        default=0, metadata={"help": "how many nodes, the last, have no GPUs but twice CPUs and memory"}
+    )
     min_job_age: int = field(default=300, metadata={"help": "seconds that squeue remembers a finished job"})
     message_timeout: int = field(default=15, metadata={"help": "seconds a client waits for a silent controller"})
     slurmd_timeout: int = field(default=60, metadata={"help": "seconds until a silent node is set down"})
@@ -40,6 +43,11 @@ class SlurmSettings:
     @property
     def node_names(self) -> tuple[str, ...]:
         return tuple(f"node{number:02d}" for number in range(1, self.nodes + 1))
+
+    @property
+    def gpu_node_names(self) -> tuple[str, ...]:
+        """The nodes that have GPUs, if any has."""
+        return self.node_names[: self.nodes - self.cpu_nodes]
 
 
 @dataclass(frozen=True)
@@ -140,12 +148,13 @@ def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses, 
         ]
     else:
         lines += ["AccountingStorageType=accounting_storage/none", "JobAcctGatherType=jobacct_gather/none"]
-    gres = f" Gres=gpu:a100:{settings.gpus}" if settings.gpus else ""
     for number, name in enumerate(settings.node_names, start=1):
         parity = "odd" if number % 2 else "even"
+        times = 1 if name in settings.gpu_node_names else 2
+        gres = f" Gres=gpu:a100:{settings.gpus}" if settings.gpus and times == 1 else ""
         lines.append(
-            f"NodeName={name} NodeAddr={addresses.node(number)} CPUs={settings.cpus}"
-            f" RealMemory={settings.memory}{gres} Feature=cpu,{parity} State=UNKNOWN"
+            f"NodeName={name} NodeAddr={addresses.node(number)} CPUs={settings.cpus * times}"
+            f" RealMemory={settings.memory * times}{gres} Feature=cpu,{parity} State=UNKNOWN"
         )
     lines += [
         f"PartitionName=debug Nodes={every_node} Default=YES MaxTime=00:30:00 DefaultTime=00:10:00 State=UP",
@@ -154,6 +163,9 @@ def _slurm_conf(directory: Path, settings: SlurmSettings, addresses: Addresses, 
         f"PartitionName=small Nodes={every_node} MaxTime=02:00:00 MaxNodes=1 State=UP",
         f"PartitionName=closed Nodes={every_node} MaxTime=02:00:00 State=DOWN",
     ]
+    if settings.cpu_nodes:
+        of_cpus = ",".join(settings.node_names[-settings.cpu_nodes :])
+        lines.append(f"PartitionName=large Nodes={of_cpus} MaxTime=08:00:00 OverSubscribe=EXCLUSIVE State=UP")
     return _text(lines)
 
 
@@ -183,7 +195,7 @@ def _task_prolog(directory: Path) -> str:
 def _gres_conf(directory: Path, settings: SlurmSettings) -> str:
     return _text(
         f"NodeName={name} Name=gpu Type=a100 Flags=nvidia_gpu_env File={gpu_device(directory, number)}"
-        for name in settings.node_names
+        for name in settings.gpu_node_names
         for number in range(settings.gpus)
     )
 

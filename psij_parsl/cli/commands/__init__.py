@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "match": "site_queues:MATCH",
             "check": "site_check:CHECK",
             "test": "site_test:TEST",
+            "generate": "site_generate:GENERATE",
             "schema": "sites:SCHEMA",
         },
     ),

@@ -1,0 +1,95 @@
+"""What a resource manager says of its nodes and queues, as plain data that a platform fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+
+class Ask(Protocol):
+    """Runs one of the manager's commands, within bounds, and gives what it prints.
+
+    Raises `Unavailable` if that is no answer, unless it is `optional`: then the text is ''.
+    """
+
+    def __call__(self, *argv: str, optional: bool = False) -> str: ...
+
+
+class Suggestion(NamedTuple):
+    """A setting that a person may want: it is written as a comment, with the reason."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """One node: hardware threads, MB of memory, GPUs and their model in the manager's words; None if unknown.
+
+    `features` are names by which jobs can ask for it.
+    """
+
+    name: str
+    cpus: int | None = None
+    threads_per_core: int = 1
+    memory: int | None = None
+    gpus: int = 0
+    gpu_model: str = ""
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueFacts:
+    """One queue as people shall name it; None stands for no limit, or an unknown one.
+
+    `nodes` are its nodes' names, None for all of them. `parameters` are what it renders besides its name. `open`:
+    jobs that are put there will run. `running` and `queued` are the greatest numbers of a user's jobs. `remarks` are
+    for the person who goes on with the file.
+    """
+
+    name: str
+    default: bool = False
+    open: bool = True
+    auto: bool = True
+    strict: bool = False
+    whole_nodes: bool = False
+    nodes: frozenset[str] | None = None
+    min_nodes: int | None = None
+    max_nodes: int | None = None
+    min_time_min: int | None = None
+    max_time_min: int | None = None
+    max_cores: int | None = None
+    max_gpus: int | None = None
+    max_memory: int | None = None
+    array_max: int | None = None
+    running: int | None = None
+    queued: int | None = None
+    preempt_grace_s: int | None = None
+    required: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFacts:
+    """All that a manager says. `cluster` is its name in the manager's configuration, '' if it has none."""
+
+    cluster: str = ""
+    version: str = ""
+    nodes: Sequence[NodeFacts] = ()
+    queues: Sequence[QueueFacts] = ()
+    required: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+
+
+ReadFacts = Callable[[Ask], SiteFacts]
+
+
+def least(*limits: int | None) -> int | None:
+    """The strictest of some limits; None stands for no limit."""
+    return min((limit for limit in limits if limit is not None), default=None)

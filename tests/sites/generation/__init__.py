@@ -1,0 +1,1 @@
+"""`site generate`, by what managers were recorded to print, and on real ones."""

@@ -1,0 +1,76 @@
+"""`site generate` on a real Slurm with two node types: the file as it stands is right, and jobs run with it."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from psij_parsl import sites
+from tests.cli.helpers import psij
+from tests.clusters.slurm import SlurmCluster
+
+pytestmark = pytest.mark.every_slurm
+
+
+@pytest.fixture
+def file(slurm_two_types: SlurmCluster, here: Path) -> Iterator[Path]:
+    """The generated file; a user of that cluster has the QOS "quick" besides."""
+    for words in (
+        "add qos quick",
+        "modify qos quick set maxwall=00:10:00 maxtresperjob=node=2 maxjobsperuser=1",
+        "modify user root set qos+=quick",
+    ):
+        subprocess.run(["sacctmgr", "--immediate", *words.split()], capture_output=True, check=False)
+    done = psij("site", "generate", "-o", "two.toml")
+    assert (done.returncode, done.stdout) == (0, "two.toml\n"), done.stderr
+    yield here / "two.toml"
+    slurm_two_types.run("sacctmgr", "--immediate", "delete", "qos", "quick")
+
+
+def test_the_file_passes_the_check_and_says_what_the_cluster_is(file: Path) -> None:
+    done = psij("site", "check", str(file))
+    assert done.returncode == 0, done.stdout
+    document = tomllib.loads(file.read_text())
+    assert document["detect"] == [{"cluster": "twotypes"}]
+    assert {name: (node["cpus"], node["memory"], node.get("gpus")) for name, node in document["nodes"].items()} == {
+        "a100": (8, 16000, {"kind": "nvidia", "ids": 2}),
+        "cpu": (16, 32000, None),
+    }
+    queues = sites.find(None, file).queues
+    assert {name: (queue.node_types, queue.max_nodes, queue.max_time_min) for name, queue in queues.items()} == {
+        "debug": (("a100", "cpu"), 4, 30),
+        "batch": (("a100", "cpu"), 4, 1440),
+        "short": (("a100", "cpu"), 4, 1),
+        "small": (("a100", "cpu"), 1, 120),
+        "closed": (("a100", "cpu"), 4, 120),
+        "large": (("cpu",), 1, 480),
+        "high": (("a100", "cpu"), 4, 30),
+        "quick": (("a100", "cpu"), 2, 10),
+    }
+    assert queues["quick"].jobs.running == 1
+    assert [name for name, queue in queues.items() if queue.default] == ["debug"]
+
+
+def test_jobs_run_with_the_file_as_it_stands(file: Path) -> None:
+    in_types = {}
+    for queue, more in (("large", "-c16"), ("quick", "-c8"), ("batch", "-g2")):
+        done = psij(
+            "run", "--config", str(file), "-q", queue, "-t", "5", more, "--", "sh", "-c", "echo $SLURMD_NODENAME"
+        )
+        assert done.returncode == 0, done.stderr
+        in_types[queue] = done.stdout.strip()
+    assert in_types["large"] == "node04"
+    assert in_types["batch"] != "node04"
+
+
+def test_what_the_file_refuses_slurm_would_refuse(file: Path, slurm_two_types: SlurmCluster) -> None:
+    for queue, nodes, minutes in (("small", 2, 60), ("large", 2, 60), ("debug", 1, 60), ("batch", 5, 60)):
+        done = psij("submit", "--config", str(file), "-q", queue, "-N", str(nodes), "-t", str(minutes), "--", "true")
+        assert done.returncode == 2, f"{queue}: {done.stdout}{done.stderr}"
+        asked = ["sbatch", "-p", queue, "-N", str(nodes), "-t", str(minutes), "--wrap=true"]
+        assert subprocess.run(asked, capture_output=True, check=False).returncode != 0, queue
+    assert slurm_two_types.jobs() == []
