@@ -1,13 +1,13 @@
 """Site configuration: one TOML file per machine selects its platform, launcher and defaults.
 
 `find()` gives the site for this host. Files are searched in layers (`layers.py`), built on each other
-(`catalogue.py`), recognised (`detect.py`) and validated (`models/`, `validation.py`); only the last step needs
-pydantic, and a host that no file describes never comes to it.
+(`catalogue.py`), recognised (`detect.py`) and validated (`models/`, `validation.py`), which `search.py` puts together.
+Only the last step needs pydantic; a host that no file describes never comes to it, and another one only when a file was
+changed (`site_cache.py`).
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ from .detect import Detected, Look
 from .detect import look as _look
 from .findings import Finding
 from .generic import plain_site
-from .layers import SiteFile
+from .layers import Outdated
 from .queues import NodeType, Queue
+from .search import Search
 from .site import LAPTOP, Site
+from .site_cache import open_cache
 from .site_data import SettingRow
-
-log = logging.getLogger(__name__)
 
 __all__ = [
     "LAPTOP",
@@ -53,60 +53,34 @@ def find(
     *,
     environ: Mapping[str, str] = os.environ,
     placing: bool = True,
+    afresh: bool = False,
 ) -> Site:
     """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
 
     Inside a job $PSIJ_SITE is the job's own; where a file had been named for it, $PSIJ_SITE_FILE is its path, and it
     counts if it is to be read here. `placing`: jobs go there, so if it is `laptop` although a resource manager is
-    here, a warning is logged. Raises `SiteError`, with all validation errors, if it is unknown or invalid.
+    here, a warning is logged. `afresh`: all is read and validated, whatever is known from an earlier start. Raises
+    `SiteError`, with all validation errors, if it is unknown or invalid.
     """
-    catalogue = Catalogue(environ)
-    if file is not None:
-        return _from_file(catalogue, os.path.abspath(os.path.expanduser(file)))
-    if name:
-        return _site(catalogue, catalogue.file(name))
-    if named := environ.get("PSIJ_SITE"):
-        path = environ.get("PSIJ_SITE_FILE", "")
-        if path and os.access(path, os.R_OK):
-            site = _from_file(catalogue, path)
-            if site.name == named:
-                return site
-            catalogue = Catalogue(environ)
-        if not environ.get("PSIJ_JOB_ID") or catalogue.top(named) is not None:
-            return _site(catalogue, catalogue.file(named, asked_by="$PSIJ_SITE"))
-        where = f"its file {path}" if path else "its file"
-        log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
-    detected = _look(catalogue, environ)
-    if detected.site is not None:
-        return _site(catalogue, catalogue.file(detected.site.name))
-    if placing and detected.remark:
-        log.warning("%s", detected.remark)
-    laptop = catalogue.top(LAPTOP.name)
-    return _site(catalogue, laptop) if laptop else LAPTOP
+    if not afresh:
+        try:
+            return Search(environ, open_cache()).find(name, file, placing=placing)
+        except Outdated:
+            pass
+    return Search(environ).find(name, file, placing=placing)
 
 
-def _from_file(catalogue: Catalogue, path: str) -> Site:
-    return _site(catalogue, catalogue.add(Path(path))).named_by(path)
-
-
-def _site(catalogue: Catalogue, file: SiteFile) -> Site:
-    """The site of that file, validated. Raises `SiteError` with everything that is wrong with it."""
-    if (plain := plain_site(file)) is not None:
-        return plain
-    from .validation import validated
-
-    return validated(file, catalogue.content(file))
-
-
-def named(name: str | None) -> Site:
+def named(name: str | None, *, afresh: bool = False) -> Site:
     """The site of that name, or of that file if it looks like a path (default: this host's). Raises `SiteError`."""
-    return find(None, Path(name)) if name and _is_path(name) else find(name, placing=False)
+    if name and _is_path(name):
+        return find(None, Path(name), afresh=afresh)
+    return find(name, placing=False, afresh=afresh)
 
 
 def examine(name: str, *, environ: Mapping[str, str] = os.environ) -> tuple[Site | None, Sequence[Fault]]:
     """As `named`, with all faults in place of an error: the site as far as it is right, None where nothing can be used.
 
-    Raises `SiteError` for a file that cannot be read at all, or is no TOML.
+    All is validated afresh. Raises `SiteError` for a file that cannot be read at all, or is no TOML.
     """
     catalogue = Catalogue(environ)
     path = os.path.abspath(os.path.expanduser(name))
@@ -139,12 +113,15 @@ def known(*, environ: Mapping[str, str] = os.environ) -> tuple[list[str], dict[s
 
 
 def installed(*, environ: Mapping[str, str] = os.environ) -> dict[str, Site | SiteError]:
-    """Every site by name, or what is wrong with it; a directory or plug-in that cannot be read is in it too."""
-    catalogue = Catalogue(environ)
-    sites: dict[str, Site | SiteError] = dict(catalogue.places)
-    for name in catalogue:
+    """Every site by name, or what is wrong with it; a directory or plug-in that cannot be read is in it too.
+
+    All are validated afresh.
+    """
+    search = Search(environ)
+    sites: dict[str, Site | SiteError] = dict(search.catalogue.places)
+    for name in search.catalogue:
         try:
-            sites[name] = _site(catalogue, catalogue.file(name))
+            sites[name] = search.site(search.catalogue.file(name))
         except SiteError as error:
             sites[name] = error
     return dict(sorted(sites.items()))

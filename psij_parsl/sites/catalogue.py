@@ -6,19 +6,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import SiteError, nearest
+from ..system.cache import Cache
 from .content import Content, Fault, drop, merged
-from .layers import Layer, SiteFile, files_of, layers, read
+from .folder_index import FolderIndex
+from .layers import Layer, SiteFile, layers, read
+from .trust import Trust
 
 _OWN = ("name", "extends", "detect")  # they say which site a file is: one of another name does not take them over
 
 
 class Catalogue:
-    """The site files of all layers. Reads what tells them apart, and the rest of a file when it is used."""
+    """The site files of all layers. Knows what tells them apart, and reads the rest of a file when it is used."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], cache: Cache | None = None) -> None:
+        """Without a cache all files are read."""
         self.layers: list[Layer] = []  # low to high
         self.places: dict[str, SiteError] = {}  # directories and plug-ins that cannot be read
         self._files: dict[str, list[SiteFile]] = {}  # by name, low to high
+        self._indexes: list[FolderIndex] = []
+        self.cache, self._trust = cache, Trust()
         for layer in layers(environ):
             if isinstance(layer, Layer):
                 self._add(layer)
@@ -36,10 +42,18 @@ class Catalogue:
     def _add(self, layer: Layer) -> None:
         self.layers.append(layer)
         try:
-            for file in files_of(layer):
-                self._files.setdefault(file.name, []).append(file)
+            index = FolderIndex(layer, self.cache, self._trust)
         except SiteError as error:
             self.places[str(layer.directory)] = error
+            return
+        self._indexes.append(index)
+        for file in index.files:
+            self._files.setdefault(file.name, []).append(file)
+
+    def save(self) -> None:
+        """Keep what was found out about the files for the next start."""
+        for index in self._indexes:
+            index.save()
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._files))
@@ -75,6 +89,23 @@ class Catalogue:
             raise SiteError(f"there is no site {name!r}{by}", hint=nearest(name, self._files))
         return file
 
+    def chain(self, file: SiteFile) -> list[SiteFile]:
+        """A file and all that it builds on; nothing where one of them is lacking, or which it is cannot be told."""
+        found = [file]
+        while not self._twins(found[-1]):
+            if found[-1].extends is None:
+                return found
+            base = self.base(found[-1])
+            if base is None or base in found:
+                break
+            found.append(base)
+        return []
+
+    def _twins(self, file: SiteFile) -> list[Path]:
+        """All files of the same name in its layer, if there are several."""
+        paths = [other.path for other in self._files[file.name] if other.layer == file.layer]
+        return paths if len(paths) > 1 else []
+
     def content(self, file: SiteFile) -> Content:
         """The content of a file, merged with what it extends. Raises `SiteError` for what cannot be read."""
         return self._content(file, ())
@@ -82,8 +113,7 @@ class Catalogue:
     def _content(self, file: SiteFile, chain: tuple[SiteFile, ...]) -> Content:
         """The same; `chain` are the files that led here."""
         chain = (*chain, file)
-        twins = [other.path for other in self._files[file.name] if other.layer == file.layer]
-        if len(twins) > 1:
+        if twins := self._twins(file):
             raise SiteError(
                 f"the site {file.name!r} is described twice in {file.layer.directory}: "
                 + " and ".join(path.name for path in twins),

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ..errors import SiteError
 from ..platforms import registry
 from .catalogue import Catalogue
+from .host_name import HostName
 from .layers import PACKAGE, SiteFile, under_root
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
     A file of a higher layer wins over one of a lower layer. Raises `SiteError` where rules of the same
     kind match for two sites of one layer.
     """
-    here = _Host(environ, socket.gethostname() if hostname is None else hostname)
+    name = HostName(socket.gethostname() if hostname is None else hostname, catalogue.cache)
+    here = _Host(environ, name)
     rules = [(file, rule) for file in _candidates(catalogue) for rule in _rules(catalogue, file)]
     for sign_of in _KINDS:
         matches: dict[str, tuple[SiteFile, str]] = {}
@@ -53,7 +55,9 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
             if sign := sign_of(rule, here):
                 matches.setdefault(file.name, (file, sign))
         if matches:
+            name.save()
             return Look(_highest(catalogue, matches))
+    name.save()
     return _by_manager(catalogue, rules, environ)
 
 
@@ -93,7 +97,7 @@ def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
             if file.error is not None:
                 raise file.error
             if file.layer.directory != PACKAGE:
-                _ = file.data  # it may be broken where its head is not
+                file.check_toml()  # it may be broken where its head is not
             yield file
         except SiteError as error:
             log.warning("the site %s cannot be detected: %s", name, error)
@@ -111,7 +115,7 @@ def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:
 class _Host:
     """What the rules look at on this host."""
 
-    def __init__(self, environ: Mapping[str, str], name: str) -> None:
+    def __init__(self, environ: Mapping[str, str], name: HostName) -> None:
         self.environ, self.name = environ, name
 
     @cached_property
@@ -157,11 +161,8 @@ def _by_cluster(rule: Mapping[str, Any], host: _Host) -> str:
 def _by_host(rule: Mapping[str, Any], host: _Host) -> str:
     """The same of the host name."""
     pattern = rule.get("hostname")
-    try:
-        matches = isinstance(pattern, str) and re.fullmatch(pattern, host.name)
-    except re.error:
-        return ""
-    return f"the host name {host.name} matches {pattern}" if matches else ""
+    matches = isinstance(pattern, str) and host.name.matches(pattern)
+    return f"the host name {host.name.name} matches {pattern}" if matches else ""
 
 
 def _by_variables(rule: Mapping[str, Any], host: _Host) -> str:

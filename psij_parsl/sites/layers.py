@@ -1,15 +1,9 @@
-"""The search path of site files (layers), and reading a file with checks of its permissions.
-
-A site file holds shell text that runs as the user. So one that others could have written is refused; what the owner
-of this package has written is trusted as the package's own code is.
-"""
+"""The search path of site files (layers), and the files in it."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
-from ..system.files import private_group
 from ..system.plugins import any_plugin
 from .toml_positions import Key, lines
+from .trust import Trust, trusted_text
 
 GROUP = "psij_parsl.sites"
 SYSTEM = Path("/etc/psij_parsl/sites")
 PACKAGE = Path(__file__).parent.parent / "configs"
 
-_MOST_BYTES = 1 << 20  # of a file
 _MOST_LEVELS = 20  # of tables and lists within each other
 #: A line that may name the site, extend another, or hold detection rules. Where there is none, we need not parse.
 _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MULTILINE)
@@ -45,20 +38,36 @@ class Layer:
     directory: Path
 
 
+class Outdated(Exception):
+    """A file is not as the index of its folder has it."""
+
+
 @dataclass(frozen=True)
 class SiteFile:
-    """One site file, read and not yet understood. `error` says why it cannot be used."""
+    """One site file, not yet understood; `error` says why it cannot be used.
 
-    path: Path
+    `place` is its path. `head` has the keys that identify a site; it may be known from an index, as is whether the file
+    `is_toml` to its end; then the text is read when it is needed. `identity` tells this content from another one.
+    """
+
+    place: str
     layer: Layer
-    text: str = ""
-    head: Mapping[str, Any] = field(default_factory=dict)
-    error: SiteError | None = None
+    head: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    error: SiteError | None = field(default=None, compare=False)
+    known_text: str | None = field(default=None, compare=False, repr=False)
+    identity: tuple[int, ...] = field(default=(), compare=False)
+    is_toml: bool = field(default=False, compare=False)
 
-    @property
+    @cached_property
+    def path(self) -> Path:
+        return Path(self.place)
+
+    @cached_property
     def name(self) -> str:
         name = self.head.get("name")
-        return name if isinstance(name, str) and _NAME.fullmatch(name) else self.path.stem
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            return name
+        return os.path.splitext(os.path.basename(self.place))[0]
 
     @property
     def extends(self) -> str | None:
@@ -66,15 +75,37 @@ class SiteFile:
         return base if isinstance(base, str) else None
 
     @cached_property
-    def data(self) -> dict[str, Any]:
-        """The whole content. Raises `SiteError`, with line and column, where it is not TOML."""
+    def text(self) -> str:
+        """What it holds. Raises `SiteError` where that cannot be read, or may not be trusted."""
         if self.error is not None:
             raise self.error
-        return _parse(self.text, self.path)
+        return trusted_text(self.place)[0] if self.known_text is None else self.known_text
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The whole content. Raises `SiteError`, with line and column, where it is not TOML."""
+        data = _parse(self.text, self.path)
+        if self.known_text is None and identifying(data) != self.head:
+            raise Outdated(self.place)
+        return data
+
+    def check_toml(self) -> None:
+        """Raise `SiteError` where it is not TOML."""
+        if not self.is_toml:
+            _ = self.data
+
+    @property
+    def is_known_as_toml(self) -> bool:
+        return self.is_toml or "data" in vars(self)
 
     @cached_property
     def lines(self) -> dict[Key, int]:
         return lines(self.text)
+
+
+def identifying(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a file's content, or of its head, the keys that identify a site."""
+    return {key: data[key] for key in ("name", "extends", "detect") if key in data}
 
 
 def layers(environ: Mapping[str, str]) -> Iterator[Layer | tuple[str, SiteError]]:
@@ -133,104 +164,30 @@ def _directory(loaded: Any) -> Path:
     return path
 
 
-def files_of(layer: Layer) -> list[SiteFile]:
-    """The site files of a layer by name. Raises `SiteError` where the directory is there and cannot be read."""
+def names_in(layer: Layer) -> list[os.DirEntry[str]]:
+    """The entries of a layer's site files by name. Raises `SiteError` where the directory is there and cannot be read."""
     try:
-        names = sorted(os.listdir(layer.directory))
+        with os.scandir(layer.directory) as entries:
+            found = [one for one in entries if one.name.endswith(".toml") and not one.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise SiteError(f"the site files in {layer.directory} cannot be listed: {error.strerror}") from error
-    return [
-        read(layer.directory / name, layer) for name in names if name.endswith(".toml") and not name.startswith(".")
-    ]
+    return sorted(found, key=lambda one: one.name)
 
 
-def read(path: Path, layer: Layer) -> SiteFile:
+def read(path: Path, layer: Layer, trust: Trust | None = None) -> SiteFile:
     """Read one file; what is wrong with it is kept in it."""
     try:
-        text = _trusted_text(path)
-        return SiteFile(path, layer, text, _head(text, path))
+        text, status = trusted_text(str(path), trust)
+        return SiteFile(str(path), layer, _head(text, path), known_text=text, identity=identity(status))
     except SiteError as error:
-        return SiteFile(path, layer, error=error)
+        return SiteFile(str(path), layer, error=error)
 
 
-def _trusted_text(path: Path) -> str:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not keep us waiting
-        try:
-            _check_trust(path, os.fstat(handle))
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                content = file.read(_MOST_BYTES + 1)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise SiteError(
-            f"the site file {path} cannot be read: {error.strerror}", hint="look at its path and its permissions"
-        ) from error
-    if len(content) > _MOST_BYTES:
-        raise SiteError(f"the site file {path} is larger than 1 MB", hint="no site needs that: is it another file?")
-    return _decoded(content, path)
-
-
-def _decoded(content: bytes, path: Path) -> str:
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SiteError(f"{path}:1: this is UTF-16, and TOML is UTF-8", hint="save it as UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise SiteError(f"{path}:{line}: this is not UTF-8, as TOML must be", hint="save it as UTF-8") from error
-
-
-def _check_trust(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise SiteError(f"the site file {path} is no regular file", hint="name a file")
-    if status.st_mode & stat.S_IWOTH:
-        raise SiteError(f"the site file {path} is refused: everybody can write to it", hint=f"chmod o-w {path}")
-    if status.st_uid not in (0, os.geteuid(), os.stat(__file__).st_uid):
-        raise SiteError(
-            f"the site file {path} is refused: it belongs to {_user(status.st_uid)}, neither to you nor to root",
-            hint="its shell lines would run as you: read it, and make a copy of your own",
-        )
-    code = os.stat(__file__)
-    as_code = code.st_mode & stat.S_IWGRP and code.st_gid == status.st_gid
-    if status.st_mode & stat.S_IWGRP and not as_code and not private_group(status.st_gid, status.st_uid):
-        raise SiteError(f"the site file {path} is refused: its group can write to it", hint=f"chmod g-w {path}")
-    folders_of_code = Path(os.path.realpath(__file__)).parents
-    for folder in dict.fromkeys((*path.absolute().parents, *Path(os.path.realpath(path)).parents)):
-        if folder not in folders_of_code:
-            _check_folder(path, folder)
-
-
-def _check_folder(path: Path, folder: Path) -> None:
-    """Raise `SiteError` if others than root, the user and this package's owner can put other files into a folder."""
-    status = folder.stat()
-    if status.st_mode & stat.S_ISVTX:  # there they cannot replace what is not theirs
-        return
-    who = ""
-    if status.st_mode & stat.S_IWOTH:
-        who = "everybody"
-    elif status.st_mode & stat.S_IWGRP and not private_group(status.st_gid, status.st_uid):
-        who = "its group"
-    elif status.st_uid not in (0, os.geteuid(), os.stat(__file__).st_uid):
-        raise SiteError(
-            f"the site file {path} is refused: {folder} belongs to {_user(status.st_uid)}, who can replace it",
-            hint="its shell lines would run as you: read it, and make a copy of your own",
-        )
-    if who:
-        raise SiteError(
-            f"the site file {path} is refused: {who} can replace files in {folder}", hint=f"chmod go-w {folder}"
-        )
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"the user {uid}"
+def identity(status: os.stat_result) -> tuple[int, ...]:
+    """What is another one when a file was written to or replaced, even with its size and its time kept."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _head(text: str, path: Path) -> dict[str, Any]:

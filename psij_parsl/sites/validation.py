@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import PluginError, SiteError, nearest
+from ..errors import SiteError, nearest
 from ..job import JOB_MODES
-from ..platforms.registry import LAUNCHERS, PLATFORMS
 from .content import Content, Fault, key_text
 from .layers import SiteFile
 from .models.agreement import disagreements
 from .models.node_model import GpuModel, NodeModel
 from .models.queue_model import JobCapModel, QueueModel, TierModel
 from .models.site_model import Defaults, LaunchModel, NetworkModel, Rule, SiteModel, SpoolModel
+from .plugin_names import unknown_plugins
 from .site import Site
 from .toml_positions import Key
 
@@ -75,9 +74,8 @@ def examined(file: SiteFile, content: Content) -> Examined:
             faults.append(_fault(details, content, file))
     for key, text in disagreements(model, content.data) if model is not None else ():
         faults.append(Fault(_origin(key, content, file), key_text(key), text))
-    for kind in ("platform", "launcher"):
-        if fault := _unknown(kind, content):
-            faults.append(fault)
+    for name, lacking in unknown_plugins(content.data.get("platform"), content.data.get("launcher")):
+        faults.append(Fault(content.origins[name,], name, lacking.message, lacking.hint))
     faults.sort(key=lambda fault: fault.place)
     return Examined(model.to_site(content.origins) if model is not None and has_platform else None, tuple(faults))
 
@@ -194,18 +192,3 @@ def _shown(value: Any) -> str:
         return "true" if value else "false"
     text = repr(value) if isinstance(value, str | int | float) else str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
-
-
-def _unknown(kind: str, content: Content) -> Fault | None:
-    """A platform or launcher that is not installed. One of our own is not imported to know that it is there."""
-    name = content.data.get(kind)
-    if not isinstance(name, str):
-        return None
-    package = {"platform": "psij_parsl.providers", "launcher": "psij_parsl.launchers"}[kind]
-    if name.isidentifier() and not name.startswith("_") and find_spec(f"{package}.{name}"):
-        return None
-    try:
-        (PLATFORMS if kind == "platform" else LAUNCHERS).load(name)
-    except PluginError as error:
-        return Fault(content.origins[kind,], kind, error.message, error.hint)
-    return None

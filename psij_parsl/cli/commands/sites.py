@@ -46,7 +46,7 @@ def _list(out: Renderer, invocation: Invocation) -> int:
 
 def _show(out: Renderer, invocation: Invocation) -> int:
     config = invocation.texts.get("config")
-    site = find(None, Path(config)) if config else named(invocation.argument)
+    site = find(None, Path(config), afresh=True) if config else named(invocation.argument, afresh=True)
     rows = [
         {"key": row.key, "value": row.value, "origin": row.origin, "source": site.source(row.key)}
         for row in site.rows
