@@ -272,7 +272,7 @@ def _places(keys: Mapping[str, Any], tables: Mapping[str, Any], wanted: str, bef
     """Where a table may stand, in dots from the file itself."""
     for name, key in keys.items():
         if table := _table(key):
-            place = f"{before}{name}{'.NAME' if isinstance(key.get('additionalProperties'), dict) else ''}"
+            place = f"{before}{name}{'.NAME' if _by_name(key) else ''}"
             if table == wanted:
                 yield place
             yield from _places(tables[table]["properties"], tables, wanted, f"{place}.")
@@ -280,11 +280,16 @@ def _places(keys: Mapping[str, Any], tables: Mapping[str, Any], wanted: str, bef
 
 def _table(key: Mapping[str, Any]) -> str:
     """The name of the table that a key holds, by itself, in a list or by name; '' if none."""
-    inner = key.get("additionalProperties")
-    for part in (key, key.get("items", {}), inner if isinstance(inner, dict) else {}, *key.get("anyOf", ())):
+    for part in (key, key.get("items", {}), _by_name(key), *key.get("anyOf", ())):
         if "$ref" in part:
             return str(part["$ref"]).rsplit("/", 1)[-1]
     return ""
+
+
+def _by_name(key: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the values of a table are whose names the file gives; empty where it has names of its own."""
+    named = [key.get("additionalProperties"), *key.get("patternProperties", {}).values()]
+    return next((each for each in named if isinstance(each, dict)), {})
 
 
 def _heading(places: Iterable[str]) -> str:

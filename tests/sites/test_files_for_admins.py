@@ -15,13 +15,12 @@ from psij_parsl import sites
 from psij_parsl.cli.command import Group
 from psij_parsl.cli.commands import COMMANDS
 from psij_parsl.cli.site_checks import faults
+from psij_parsl.sites.generation.site_text import SCHEMA_LINE
 from psij_parsl.sites.layers import PACKAGE
 from psij_parsl.sites.models.site_model import SiteModel
 from psij_parsl.sites.models.tables import SettingsTable, Table
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Taplo's directive: https://taplo.tamasfe.dev/configuration/directives.html
-SCHEMA_LINE = "#:schema https://raw.githubusercontent.com/psij-parsl/psij-parsl/main/psij_parsl/sites/schema.json"
 SITES_PAGE = (ROOT / "docs" / "how-to" / "sites.md").read_text()
 FILES = (*sorted(PACKAGE.glob("*.toml")), *sorted((ROOT / "examples").rglob("*.toml")))
 

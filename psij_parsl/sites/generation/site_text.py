@@ -55,6 +55,8 @@ def _of_nodes(types: Sequence[TypeFacts]) -> Iterator[str]:
         yield "#                              # `psij-run site generate` finds on a node that has such"
 
 
+#: By this editors find the schema: https://taplo.tamasfe.dev/configuration/directives.html
+SCHEMA_LINE = "#:schema https://raw.githubusercontent.com/psij-parsl/psij-parsl/main/psij_parsl/sites/schema.json"
 _OF_QUEUES = [
     "# What the manager does not tell of its queues; add it where it holds:",
     '#   description = "what it is for, in one line"',
@@ -67,6 +69,7 @@ _OF_QUEUES = [
 def _head(heading: Heading, facts: SiteFacts) -> list[str]:
     version = f" {facts.version}" if facts.version else ""
     lines = [
+        SCHEMA_LINE,
         f"# From what {heading.product}{version} said of itself on {heading.day} (psij-run site generate). Lines such as",
         '# "# KEY = VALUE" are for a person to fill in, or to leave out. `psij-run site check FILE` checks it.',
     ]
