@@ -14,7 +14,7 @@ from ..job import Job
 from ..jobs.executor import Submission
 from ..jobs.job_places import spool_of
 from ..sites.findings import Finding, settle
-from ..sites.queues import Queue
+from ..sites.queues import AUTO, Queue
 from .command import Invocation
 from .flags import FlagValues
 from .job_from_flags import FlagLayer, check_parameters, fields, from_environment, from_manager, merge
@@ -96,6 +96,8 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
     job_fields["command"] = argv
     completion = target.site.completion(job_fields) if target.site else None
+    if completion and completion.queues and (job_fields.get("queue") or defaults.get("queue")) == AUTO:
+        out.note(f"the best queue for this job is {completion.queues[0].name}")
     job = Job(**(completion.fields if completion else job_fields))
     _check(out, job, script, invocation, submitted_here=submitted_here)
     if target.site and completion:

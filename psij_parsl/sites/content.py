@@ -46,8 +46,9 @@ class Content:
 
 
 def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]:
-    """Tables merge by key; every other value, lists among them, replaces the lower one."""
+    """Tables merge by key; every other value, lists among them, replaces the lower one; false takes a table away."""
     replaced: set[Key] = set()
+    removed: set[Key] = set()
 
     def lay(under: dict[str, Any], over: dict[str, Any], table: Key) -> dict[str, Any]:
         result = dict(under)
@@ -55,9 +56,13 @@ def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]
             key = (*table, name)
             if isinstance(value, dict) and isinstance(under.get(name), dict):
                 result[name] = lay(under[name], value, key)
+                continue
+            if name in under:
+                replaced.add(key)
+            if value is False and isinstance(under.get(name), dict):
+                removed.add(key)
+                del result[name]
             else:
-                if name in under:
-                    replaced.add(key)
                 result[name] = value
         return result
 
@@ -67,7 +72,7 @@ def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]
         for key, origin in low.origins.items()
         if replaced.isdisjoint(key[:length] for length in range(1, len(key) + 1))
     }
-    return data, {**kept, **high.origins}
+    return data, {**kept, **{key: origin for key, origin in high.origins.items() if key not in removed}}
 
 
 def drop(content: Content, name: str) -> None:

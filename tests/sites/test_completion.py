@@ -9,7 +9,7 @@ import pytest
 
 from psij_parsl import Job, site
 from psij_parsl.api import Machine
-from psij_parsl.errors import InvalidRequest
+from psij_parsl.errors import InvalidRequest, SiteError
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.queue_load import jobs_in_queue
 from psij_parsl.jobs.record import JobRecord
@@ -367,3 +367,14 @@ def test_compute_nodes_may_know_the_spool_by_another_path(tmp_path: Path) -> Non
     assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 1
     words = (*words[:-2], str(tmp_path / "script.sh"))  # its lines are read, so a copy of it runs
     assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 2
+
+
+def test_a_file_that_builds_on_another_takes_a_queue_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base.toml").write_text('platform = "slurm"\n[queues.a]\nstrict = true\n[queues.b]\nstrict = true\n')
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
+    less = made(tmp_path, 'extends = "base"\n[queues]\na = false\nb.max_nodes = 3\n')
+    assert ([*less.queues], less.queues["b"].max_nodes) == (["b"], 3)
+    assert keys(less, queue="a") == [("refuse", "queue")]
+    assert not any("queues.a" in row.key for row in less.rows)
+    with pytest.raises(SiteError, match=r"machine.toml:3: queues.a: must be a table, not false"):
+        made(tmp_path, 'extends = "slurm"\n[queues]\na = false\n')
