@@ -48,7 +48,8 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
     asked = {name: value for name, value in values.items() if value is not None}
     typed = dict(asked.get("parameters", {}))
     job = {**site.defaults, **asked}
-    queues, findings = find_queues(site, job.get("queue"), typed)
+    job["queue"] = job.get("queue") or None
+    queues, findings = find_queues(site, job["queue"], typed)
     node_type = choose_node_type(site, queues, job, typed)
     layers = list(_layers(site, queues, node_type))
     below = [dict(layer.settings.parameters) for layer in layers[: len(layers) - len(queues)]]
@@ -68,7 +69,7 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
         *_forbidden(site, layers, asked, typed),
         *_not_to_choose(site, layers, filled),
     ]
-    _name_queue(site, job, queues, node_type, named="queue" in asked or "queue" in site.defaults)
+    _name_queue(site, job, queues, node_type, named=job["queue"] is not None)
     return Completion(job, tuple(findings), tuple(queues), node_type)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidRequest
 from ..job import Job
 from .completion import completed
 from .findings import Finding
@@ -75,25 +74,20 @@ def _idle(queue: Queue, node_type: NodeType | None, shape: Shape) -> tuple[bool,
     return bool(gpus) and not shape.gpus, parts
 
 
-def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The values, with the name of the best queue in place of `auto`.
-
-    Raises `InvalidRequest`, with the reason of each queue, if none fits that may be chosen unasked.
-    """
+def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Finding]]:
+    """The values, with the name of the best queue in place of `auto`; and, if none fits that may be chosen unasked, the
+    reason of each queue."""
     if (values.get("queue") or site.defaults.get("queue")) != AUTO:
-        return values
-    if not site.queues:
-        return {**values, "queue": None}
+        return values, []
     found = matches(site, values)
     best = next((match for match in found if match.fits and match.queue.can_be_chosen), None)
-    if best is not None:
-        return {**values, "queue": best.queue.name}
+    if best is not None or not found:
+        return {**values, "queue": best.queue.name if best else ""}, []
     asked = [match.queue.name for match in found if match.fits]
-    reasons = "\n".join(f"  {match.queue.name}: {match.findings[0].text}" for match in found if not match.fits)
-    raise InvalidRequest(
-        f"no queue of {site.name} takes this job unasked:\n{reasons}".removesuffix(":\n"),
-        hint=f"{' or '.join(asked)} would take it if named with -q" if asked else "`psij-run site match` says more",
-    )
+    reasons = "".join(f"\n    {match.queue.name}: {match.findings[0].text}" for match in found if not match.fits)
+    text = f"no queue of {site.name} takes this job unasked{':' if reasons else ''}{reasons}"
+    hint = f"{' or '.join(asked)} would take it if named with -q" if asked else "`psij-run site match` says more"
+    return {**values, "queue": ""}, [Finding("refuse", "queue", text, hint)]
 
 
 def limits(site: SiteData, job: Job) -> Iterator[Finding]:

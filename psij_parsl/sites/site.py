@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..job import Job
@@ -27,7 +27,9 @@ class Site(SiteData):
         from .completion import completed
         from .matching import with_best_queue
 
-        return completed(self, with_best_queue(self, values))
+        chosen, findings = with_best_queue(self, values)
+        completion = completed(self, chosen)
+        return replace(completion, findings=(*findings, *completion.findings))
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a `Job`, as `completion` gives them.

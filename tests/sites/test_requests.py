@@ -41,7 +41,7 @@ def test_a_request_has_the_right_answer_before_it_is_submitted(machine: Machine,
         if not any(finding.level == "refuse" for finding in findings):
             script = machine.executor().render(job)
     except InvalidRequest as error:
-        findings.append(Finding("refuse", "parameter", error.message, error.hint))
+        findings.append(Finding("refuse", "other", error.message, error.hint))
     refused = {finding.key for finding in findings if finding.level == "refuse"}
     warned = {finding.key for finding in findings if finding.level == "warn"}
     shown = "\n".join(map(str, findings))
