@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..job import Job
 from .findings import Finding, settle
+from .queues import AUTO
 from .site_data import BUILT_IN, SettingRow, SiteData
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ class Site(SiteData):
 
         chosen, findings = with_best_queue(self, values)
         completion = completed(self, chosen)
-        return replace(completion, findings=(*findings, *completion.findings))
+        if findings:
+            fields = {**completion.fields, "queue_name": AUTO}
+            completion = replace(completion, fields=fields, findings=(*findings, *completion.findings), queues=())
+        return completion
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a `Job`, as `completion` gives them.
