@@ -65,18 +65,21 @@ def _state(results: Sequence[Result]) -> str:
 
 def _failures(results: Sequence[Result]) -> list[list[Result]]:
     """The failures, those together that say the same."""
-    groups: dict[tuple[str, str], list[Result]] = {}
+    groups: dict[str, list[Result]] = {}
     for result in results:
         if result.state == FAILED:
-            groups.setdefault((result.verdict.check, result.verdict.text), []).append(result)
+            groups.setdefault(result.verdict.text, []).append(result)
     return list(groups.values())
 
 
 def _explained(alike: Sequence[Result]) -> str:
     """All that is known of failures that say the same."""
     verdict, job = alike[0].verdict, alike[0].job
-    where = "; ".join(result.where for result in alike if result.where)
-    lines = [f"{verdict.check}{f' in {where}' if where else ''}: {verdict.text}"]
+    places: dict[str, list[str]] = {}
+    for result in alike:
+        places.setdefault(result.verdict.check, []).append(result.where)
+    named = [f"{check} in {' and '.join(where)}" if any(where) else check for check, where in places.items()]
+    lines = [f"{'; '.join(named)}: {verdict.text}"]
     if verdict.details:
         lines += [f"  {line}" for line in verdict.details.rstrip("\n").splitlines()]
     if verdict.hint:

@@ -32,7 +32,7 @@ class Session:
     ) -> None:
         self.out, self.table, self.executor = out, table, executor
         self.waiting, self.open = list(trials), list[Trial]()
-        self.results: list[Result] = []
+        self._results: dict[Trial, list[Result]] = {trial: [] for trial in trials}
         self.signal: int | None = None
         self._full: set[str] = set()  # queues that take no more of our jobs until one ends
         self._unknown: list[str] = []  # jobs that the manager may have
@@ -40,22 +40,29 @@ class Session:
 
     def run(self, timeout_s: float) -> None:
         """Until all trials have ended, the time is up, or a signal comes. Nothing is left over."""
-        deadline = time.monotonic() + timeout_s
-        with registered(on_second=self._leave):
-            try:
-                while (self.waiting or self.open) and not should_exit() and time.monotonic() < deadline:
-                    self._submit()
-                    self._cancel([trial for trial in self.open if trial.to_cancel and not trial.cancel_sent])
-                    if self.open:
-                        self._wait(self._news, max(0.0, deadline - time.monotonic()))
-                    self._collect()
-            finally:
-                self._spinner.clear()
+        try:
+            with registered(on_second=self._leave):
+                self._run(time.monotonic() + timeout_s)
                 self.signal = received_signal() if should_exit() else None
             why = "when it was interrupted" if self.signal else f"after {length(timeout_s)}"
             for trial in [*self.open, *self.waiting]:
                 self._keep(trial, trial.unfinished(why))
-        self._clear_up()
+        finally:
+            self._spinner.clear()
+            self._clear_up()
+
+    @property
+    def results(self) -> list[Result]:
+        """Those that are known, in the order of the trials."""
+        return [result for results in self._results.values() for result in results]
+
+    def _run(self, deadline: float) -> None:
+        while (self.waiting or self.open) and not should_exit() and time.monotonic() < deadline:
+            self._submit()
+            self._cancel([trial for trial in self.open if trial.to_cancel and not trial.cancel_sent])
+            if self.open:
+                self._wait(self._news, max(0.0, deadline - time.monotonic()))
+            self._collect()
 
     # ---- submitting ----------------------------------------------------------------------------------------
 
@@ -128,7 +135,7 @@ class Session:
         job = trial.submission
         ids = (job.id, job.native_id) if job is not None else ("", "")
         seconds = round(trial.seconds, 1)
-        self.results += [Result(verdict, trial.where, seconds, *ids) for verdict in verdicts]
+        self._results[trial] += [Result(verdict, trial.where, seconds, *ids) for verdict in verdicts]
 
     def _draw(self, text: str) -> None:
         self._spinner.draw(text)

@@ -100,7 +100,7 @@ def _plan(
         check_parameters(maker.parameters, site.platform, executor.platform.template_class)
     if missing := missing_commands(executor.platform):
         raise Unavailable(
-            f"{site.name} runs {site.platform}, and {', '.join(missing)} is not on PATH here",
+            f"{site.name} runs {site.platform}, and its commands are not on PATH here: {', '.join(missing)}",
             hint="test a site on one of its own login nodes",
         )
     planner = Planner(maker, executor, list(dict.fromkeys(queues)))
