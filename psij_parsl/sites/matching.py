@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..job import Job
@@ -50,7 +50,10 @@ class Match:
 
 def matches(site: SiteData, values: Mapping[str, Any]) -> list[Match]:
     """Every queue of the site for a job that these values describe: those that fit, best first, then the others."""
-    found = [_match(site, values, queue) for queue in site.queues.values()]
+    return _ordered([_match(site, values, queue) for queue in site.queues.values()])
+
+
+def _ordered(found: Sequence[Match]) -> list[Match]:
     fitting = sorted((match for match in found if match.fits), key=lambda match: match.rank)
     return [*fitting, *(match for match in found if not match.fits)]
 
@@ -79,7 +82,12 @@ def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[
     reason of each queue."""
     if (values.get("queue") or site.defaults.get("queue")) != AUTO:
         return values, []
-    found = matches(site, values)
+    found = [_match(site, values, queue) for queue in site.queues.values()]
+    everywhere = set[Finding]().union(*(match.findings for match in found))
+    everywhere.intersection_update(*(match.findings for match in found))  # what is wrong in any queue chooses none
+    found = _ordered(
+        [replace(match, findings=tuple(one for one in match.findings if one not in everywhere)) for match in found]
+    )
     best = next((match for match in found if match.fits and match.queue.can_be_chosen), None)
     if best is not None or not found:
         return {**values, "queue": best.queue.name if best else ""}, []
