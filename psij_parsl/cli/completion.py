@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from ..job import JOB_MODES
+from ..sites.queues import AUTO
 
 Offer = tuple[str, str]  # the text that completes the line, and its meaning
 
@@ -74,6 +75,17 @@ def sites(ctx: typer.Context) -> Iterator[Offer]:
 
     for name, site in installed().items():
         yield name, getattr(site, "description", "")
+
+
+@_silent
+def queues(ctx: typer.Context) -> Iterator[Offer]:
+    """The queues of the site that the flags before it select."""
+    from .job_table import JobTable
+
+    site = JobTable().target(ctx.params, placing=False).site
+    for name, queue in site.queues.items() if site else ():
+        yield name, queue.description
+    yield AUTO, "the best one for the job"
 
 
 @_silent

@@ -267,6 +267,7 @@ def test_the_shell_completes_commands_flags_and_values() -> None:
     assert completed("psij-run platform show slu") == ["slurm"]
     assert completed("psij-run submit --platform slurm -X qo") == ["qos="]
     assert completed("psij-run submit --mode m") == ["mpi"]
+    assert completed("psij-run submit --site frontier -q ") == ["batch", "extended", "debug", "auto"]
 
 
 def test_completion_works_in_a_real_bash(tmp_path: Path) -> None:
