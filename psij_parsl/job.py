@@ -152,10 +152,12 @@ class Job(Resources):
     setup_may_fail: bool = False
     launcher: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    #: What people call the queue, where the manager calls it something else: given by a site, as the next two.
+    #: What people call the queue, where the manager calls it something else: given by a site, as the next three are.
     queue_name: str = ""
     #: The type of its nodes, by the site's name for it.
     node_type: str = ""
+    #: The project as people name it, where its queue charges another account for it.
+    project_name: str = ""
     #: Fields for which the manager is not asked, because they come with the queue.
     implied: tuple[str, ...] = ()
 

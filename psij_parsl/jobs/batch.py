@@ -172,7 +172,7 @@ class BatchSchedulerExecutor(JobTracker):
         from .job_files import render
 
         executor, job = self._split_cluster(a_job(job))
-        folder = (spool_of(self.spool, job.project) or self.journal.home / "jobs") / "JOB"
+        folder = (spool_of(self.spool, job.project_name or job.project) or self.journal.home / "jobs") / "JOB"
         place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, executor._on_nodes(job, "JOB"))
         return render(executor._file_settings, job, place, executor._dependencies(job))
 
@@ -180,7 +180,7 @@ class BatchSchedulerExecutor(JobTracker):
         """Submit a job; `elements` are the jobs of an array whose elements have different commands."""
         executor, job = self._split_cluster(job)
         refuse_foreign(executor.scheduler, executor.journal.home)
-        spool = spool_of(self.spool, job.project)
+        spool = spool_of(self.spool, job.project_name or job.project)
         elements = [executor._split_cluster(element)[1] for element in elements]
         dependencies = executor._dependencies(job)
         while True:
@@ -234,7 +234,7 @@ class BatchSchedulerExecutor(JobTracker):
 
     def _on_nodes(self, job: Job, job_id: str) -> Path | None:
         """The path of a job's folder on compute nodes; None if it is the same there."""
-        spool = spool_of(self.spool_on_nodes, job.project)
+        spool = spool_of(self.spool_on_nodes, job.project_name or job.project)
         return spool / job_id if spool is not None else None
 
     @cached_property

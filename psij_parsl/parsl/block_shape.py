@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
-_SITES_OWN = ("environment", "setup", "setup_may_fail", "queue_name", "node_type", "implied")
+_SITES_OWN = ("environment", "setup", "setup_may_fail", "queue_name", "node_type", "project_name", "implied")
 _FIXED = ("num_nodes", "wall_time_min", "queue", "project")
 
 

@@ -103,6 +103,7 @@ def _name_queue(
         job["implied"] = ("gpus_per_rank",)
     if queues[0].account and job.get("project"):
         rules = [queue.account for queue in site.queues.values() if queue.account]
+        job["project_name"] = job["project"]
         job["project"] = account(queues[0].account, job["project"], rules)
 
 

@@ -245,6 +245,19 @@ def test_jobs_folders_go_below_a_folder_of_the_project(tmp_path: Path) -> None:
             executor.submit(job(shared, project=wrong))
 
 
+def test_jobs_folders_go_below_the_project_and_not_below_the_account(tmp_path: Path) -> None:
+    queue = '[queues.gpu]\ndefault = true\naccount = "{project}-gpu"\n'
+    charged = made(tmp_path, f'platform = "local"\nspool = "{tmp_path}/{{project}}/spool"\n{queue}')
+    (tmp_path / "abc").mkdir()
+    told = job(charged, project="abc")
+    assert (told.project, told.project_name) == ("abc-gpu", "abc")
+    executor = charged.executor()
+    submitted = executor.submit(told)
+    assert executor.journal.get(submitted.id).folder.parent == tmp_path / "abc" / "spool"
+    assert f"{tmp_path}/abc/spool/JOB" in executor.render(told)
+    submitted.wait()
+
+
 # ---- all at once ---------------------------------------------------------------------------------------------
 
 
