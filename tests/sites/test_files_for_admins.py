@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -114,3 +115,9 @@ def test_the_page_on_site_files_lists_each_command_of_site() -> None:
 def test_the_list_of_machines_is_that_of_the_shipped_files() -> None:
     listed = set(re.findall(r"^\* - `([\w-]+)`$", "\n".join(generator().TEXTS["sites"]()), re.MULTILINE))
     assert listed == {path.stem for path in PACKAGE.glob("*.toml")}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_number_of_machines_is_that_of_the_files_with_queues(page: str) -> None:
+    machines = [file for file in PACKAGE.glob("*.toml") if tomllib.loads(file.read_text()).get("queues")]
+    assert re.findall(r"(\d+) machines come with", (ROOT / page).read_text()) == [str(len(machines))]
