@@ -63,7 +63,7 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
 
 def clusters_here(environ: Mapping[str, str]) -> list[str]:
     """The names of clusters in managers' configurations on this host, by which a rule can recognize it."""
-    return [name for name, _ in _Host(environ, HostName("", None)).clusters]
+    return [name for name, _ in _Host(environ, HostName("")).clusters]
 
 
 def _by_manager(

@@ -11,7 +11,7 @@ from ..system.cache import Cache
 class HostName:
     """A host's name, and which of the patterns that were asked for match it."""
 
-    def __init__(self, name: str, cache: Cache | None) -> None:
+    def __init__(self, name: str, cache: Cache | None = None) -> None:
         self.name, self._cache = name, cache
         self._asked: dict[str, bool] = {}
         self._kept: dict[str, bool] | None = None

@@ -42,12 +42,11 @@ class Trust:
         as_code = self._code.st_mode & stat.S_IWGRP and self._code.st_gid == status.st_gid
         if status.st_mode & stat.S_IWGRP and not as_code and not self._group_is_private(status):
             raise SiteError(f"the site file {path} is refused: its group can write to it", hint=f"chmod g-w {path}")
-        folder = os.path.dirname(os.path.abspath(path))
+        folder = os.path.dirname(path)
         if link:
-            self._check_folders(path, folder)
             self._check_folders(path, os.path.dirname(os.path.realpath(path)))
-        elif folder not in self._seen:
-            self._check_folders(path, folder)
+        if folder not in self._seen:
+            self._check_folders(path, os.path.abspath(folder))
             self._check_folders(path, os.path.realpath(folder))
             self._seen.add(folder)
 

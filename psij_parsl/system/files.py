@@ -8,7 +8,6 @@ import logging
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +56,8 @@ def private_folder(path: Path) -> Path:
 
 def write_whole(path: Path, text: str, *, durable: bool = False, mode: int = 0o600) -> None:
     """Replace a file in one step, so that no reader ever sees half of it. `durable` also survives a power cut."""
+    import tempfile
+
     with translate_os_errors(path):
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
