@@ -27,7 +27,7 @@ class FolderIndex:
         """Without a cache, all files are read. Raises `SiteError` where the folder is there and cannot be read."""
         self._layer, self._cache = layer, cache
         self._folder = str(layer.directory)
-        self._name = f"folder-{zlib.crc32(self._folder.encode()):08x}"
+        self._name = f"folder-{zlib.crc32(os.fsencode(self._folder)):08x}"
         self._began_ns = time.time_ns()
         entries = names_in(layer)
         self._kept = self._read() if entries and cache is not None else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 
@@ -18,7 +19,7 @@ class HostName:
 
     @property
     def _file(self) -> str:
-        return f"host-{zlib.crc32(self.name.encode()):08x}"
+        return f"host-{zlib.crc32(os.fsencode(self.name)):08x}"
 
     def matches(self, pattern: str) -> bool:
         """Whether the whole name is as the pattern says; not if that is no regular expression."""

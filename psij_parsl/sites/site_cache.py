@@ -69,7 +69,7 @@ class SiteCache:
 
 def _name(file: SiteFile, texts: list[list[str]]) -> str:
     places = "\n".join([file.name, *(path for path, _ in texts)])
-    return f"site-{zlib.crc32(places.encode()):08x}"
+    return f"site-{zlib.crc32(os.fsencode(places)):08x}"
 
 
 @cache

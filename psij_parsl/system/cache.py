@@ -36,9 +36,8 @@ class Cache:
         if self._folder is None:
             return None
         try:
-            handle = os.open(self._path(self._folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with open(handle, "rb") as file:
-                status = os.fstat(handle)
+            with open(self._path(self._folder, name), "rb", opener=_no_link) as file:
+                status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or not _ours_alone(status):
                     return None
                 head, _, text = file.read(_MOST_BYTES).partition(b"\n")
@@ -84,6 +83,10 @@ class Cache:
         for _, path in sorted(files)[:-_MOST_FILES]:
             with suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not keep us waiting
 
 
 def _sum(text: bytes) -> str:
