@@ -20,7 +20,16 @@ from tests.clusters.slurm import installed_release
 pytest_plugins = ["tests.clusters.fixtures", "tests.simulated.fixtures", "tests.oddq.fixtures"]
 
 #: Whoever uses one of these, be it through another fixture, tests on a real Slurm or `module` command, and is marked so.
-_REAL = {"slurm_accounting", "slurm_plain", "slurm", "forgetful", "two_slurms", "slurm_two_types", "module_command"}
+_SLURMS = {
+    "slurm_accounting",
+    "slurm_plain",
+    "slurm",
+    "forgetful",
+    "two_slurms",
+    "slurm_two_types",
+    "slurm_controller",
+}
+_REAL = {*_SLURMS, "module_command"}
 _HIDDEN = pytest.StashKey[bool]()
 # No test fails of the machine's being busy: neither an example nor making one is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,9 @@ from tests.clusters.hosts import ClusterError
 from tests.clusters.managed import NAME, PLACE, Remote
 from tests.clusters.modules import ModuleSystem
 from tests.clusters.packages import ManagerUnavailable
-from tests.clusters.slurm import SlurmCluster, client_variables
+from tests.clusters.slurm import SlurmCluster, client_variables, install
 from tests.clusters.slurm_conf import SlurmSettings
+from tests.clusters.slurm_controller import LoneController, lone_controller
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,18 @@ def slurm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     _talk_to(cluster, monkeypatch)
     yield cluster
     _leave_as_found(cluster)
+
+
+@pytest.fixture
+def slurm_controller() -> Callable[..., AbstractContextManager[LoneController]]:
+    """Makes a slurmctld alone, of a cluster's name and its lines of nodes and partitions."""
+    try:
+        install(accounting=False)
+    except ManagerUnavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return lone_controller
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,8 @@ class SlurmDaemons:
         beside: the daemons of the cluster whose munged, MariaDB and slurmdbd this one uses; default: its own.
     """
 
+    controller_options = ("-R",)
+
     def __init__(self, hosts: HostGroup, settings: SlurmSettings, beside: SlurmDaemons | None = None) -> None:
         self.hosts = hosts
         self.settings = settings
@@ -119,7 +121,7 @@ class SlurmDaemons:
         Slurm 24.11.5 divides by zero now and then as it starts, if slurmdbd was started again before: tried again.
         """
         for _ in range(_CONTROLLER_STARTS):
-            self._start("slurmctld", HEAD, ["slurmctld", "-D", "-R"])
+            self._start("slurmctld", HEAD, ["slurmctld", "-D", *self.controller_options])
             self.hosts.wait(lambda: self._slurmctld_has_ended() or self._slurmctld_answers(), 30.0, "the controller")
             if not self._slurmctld_has_ended():
                 return
