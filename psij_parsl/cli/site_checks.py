@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Collection, Iterator
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings)
         if wrong := not_among(declared.get(name), given.get(name), allowed):
             key = (*table, "choices", name)
             yield Fault(site.line_of(key), key_text(key), f"lacks {wrong!r}, which a job has without asking")
-    modules = sum(key[:-1] == (*table, "modules") for key in site.origins)
+    modules = next(number for number in count() if (*table, "modules", number) not in site.origins)
     for at, text in enumerate(settings.setup[modules:]):
         if (wrong_line := bash_error(text)) is not None:
             key = (*table, "setup", at)

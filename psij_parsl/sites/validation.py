@@ -69,9 +69,13 @@ def examined(file: SiteFile, content: Content) -> Examined:
     """The site that the content says, and everything that is wrong with it, in the order of the file."""
     faults = list(content.faults)
     model, errors, has_platform = _model_of(content.data)
-    for details in errors:
-        if not (content.faults and details["type"] == "missing"):  # the base that is lacking may have it
-            faults.append(_fault(details, content, file))
+    if content.faults:  # the base that is lacking may have it
+        errors = [details for details in errors if details["type"] != "missing"]
+    if len(errors) > _MOST:
+        faults.append(
+            Fault(str(file.path), "", f"has {len(errors)} wrong keys and values, of which {_MOST} are told")
+        )
+    faults += [_fault(details, content, file) for details in errors[:_MOST]]
     for key, text in disagreements(model, content.data) if model is not None else ():
         faults.append(Fault(_origin(key, content, file), key_text(key), text))
     for name, lacking in unknown_plugins(content.data.get("platform"), content.data.get("launcher")):
@@ -117,10 +121,8 @@ def as_error(name: str, faults: Sequence[Fault]) -> SiteError:
     """All faults of a site in one error."""
     if len(faults) == 1:
         return SiteError(str(faults[0]._replace(hint="")), hint=faults[0].hint)
-    lines = [f"  {fault}" for fault in faults[:_MOST]]
-    if len(faults) > _MOST:
-        lines.append(f"  and {len(faults) - _MOST} more")
-    return SiteError(f"the site {name!r} has {len(faults)} faults:\n" + "\n".join(lines))
+    listed = "\n".join(f"  {fault}" for fault in faults)
+    return SiteError(f"the site {name!r} has {len(faults)} faults:\n{listed}")
 
 
 def _fault(details: Any, content: Content, file: SiteFile) -> Fault:
@@ -143,7 +145,7 @@ def _fault(details: Any, content: Content, file: SiteFile) -> Fault:
         text, hint = f"must be {context['expected']}{shown}", near if near.startswith("did you") else ""
     elif kind == "value_error":
         text = str(context["error"])
-        if text.startswith("must") and details["input"] != {}:
+        if text.startswith("must") and not isinstance(details["input"], BaseModel | dict):
             text += shown
     return Fault(_origin(key, content, file), key_text(key), text, hint)
 

@@ -38,7 +38,11 @@ def _errors_of(name: str) -> list[str]:
     except SiteError as error:
         return _lines(error)
     if site is not None:
-        found = sorted([*found, *faults_of_values(site)], key=lambda fault: fault.place) if found else faults(site)
+        found = (
+            sorted(dict.fromkeys([*found, *faults_of_values(site)]), key=lambda fault: fault.place)
+            if found
+            else faults(site)
+        )
     return [str(fault) for fault in found]
 
 

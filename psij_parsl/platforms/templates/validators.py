@@ -228,4 +228,5 @@ def matching(pattern: str, what: str) -> Validator:
         return str(value)
 
     check.__name__ = "matching"
+    check.pattern = pattern  # type: ignore[attr-defined]  # for the schema of site files
     return check

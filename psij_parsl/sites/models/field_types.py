@@ -14,11 +14,12 @@ from ...platforms.templates.parameters import duration, memory, wall_time, word
 from ...resources.hostlist import numbers
 from ..queues import AUTO
 
-_MEMORY_TEXT = r"^\s*(\d+(\.\d+)?|\.\d+)\s*([KMGTkmgt]([Ii]?[Bb])?)?\s*$"
-_TIME_TEXT = (
+MEMORY_TEXT = r"^\s*(\d+(\.\d+)?|\.\d+)\s*([KMGTkmgt]([Ii]?[Bb])?)?\s*$"
+TIME_TEXT = (
     r"^\s*(\d+(\.\d+)?|(?=.*\d)(\d+(\.\d+)?[dD])?(\d+(\.\d+)?[hH])?(\d+(\.\d+)?[mM])?(\d+(\.\d+)?[sS])?"
     r"|(\d+-)?\d+(:\d+){0,2})\s*$"
 )
+WORD_TEXT = r"^[A-Za-z0-9._+:=@%/,][A-Za-z0-9._+:=@%/,-]*$"
 _CPU_IDS_TEXT = r"^\s*\d+(-\d+)?(,\d+(-\d+)?)*\s*$"
 _GPU_ID_TEXT = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
 _LINE_TEXT = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -207,14 +208,14 @@ ShellText = Annotated[
     StrictStr, AfterValidator(shell_text), WithJsonSchema({"type": "string", "pattern": r"^[^\x00]*$"})
 ]
 SpoolPath = Annotated[StrictStr, AfterValidator(_spool), WithJsonSchema({"type": "string", "pattern": SPOOL_TEXT})]
-Memory = Annotated[int, BeforeValidator(memory), _quantity(_MEMORY_TEXT)]
-Minutes = Annotated[int, BeforeValidator(wall_time), _quantity(_TIME_TEXT)]
+Memory = Annotated[int, BeforeValidator(memory), _quantity(MEMORY_TEXT)]
+Minutes = Annotated[int, BeforeValidator(wall_time), _quantity(TIME_TEXT)]
 Seconds = Annotated[
     float,
     BeforeValidator(_poll),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _TIME_TEXT}, {"type": "number", "exclusiveMinimum": 0}]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": TIME_TEXT}, {"type": "number", "exclusiveMinimum": 0}]}),
 ]
-Word = Annotated[StrictStr, AfterValidator(word), Field(pattern=r"^[A-Za-z0-9._+:=@%/,][A-Za-z0-9._+:=@%/,-]*$")]
+Word = Annotated[StrictStr, AfterValidator(word), WithJsonSchema({"type": "string", "pattern": WORD_TEXT})]
 Names = Annotated[
     tuple[StrictStr, ...],
     BeforeValidator(_names),
@@ -234,11 +235,7 @@ GpuIds = Annotated[
     WithJsonSchema({"anyOf": [GPU_TEXTS, GPU_NUMBERS]}),
 ]
 SiteName = Annotated[StrictStr, AfterValidator(_site_name), WithJsonSchema({"type": "string", "pattern": _SITE_TEXT})]
-QueueName = Annotated[
-    str,
-    AfterValidator(_queue_name),
-    WithJsonSchema({"type": "string", "pattern": _QUEUE_TEXT, "not": {"const": AUTO}}),
-]
+QueueName = Annotated[str, AfterValidator(_queue_name), WithJsonSchema({"type": "string", "pattern": _QUEUE_TEXT})]
 _VariableName = Annotated[str, AfterValidator(_variable)]
 Variables = Annotated[
     Mapping[_VariableName, Annotated[StrictStr, BeforeValidator(_number_as_text), AfterValidator(shell_text)]],

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictStr, W
 
 from ..queues import JobCap, Queue, Tier
 from .field_types import Amount, Count, Line, Memory, Minutes, Names, Seconds, Some
-from .tables import SettingsTable, Table
+from .tables import NOT_BESIDE, SettingsTable, Table
 
 
 class TierModel(Table):
@@ -59,8 +59,8 @@ class QueueModel(SettingsTable):
     model_config = ConfigDict(
         json_schema_extra={
             "dependentSchemas": {
-                "tiers": {"properties": dict.fromkeys(_OF_TIERS, False)},
-                "max_wall_time_min": {"properties": {"max_time": False}},
+                "tiers": {"properties": dict.fromkeys(_OF_TIERS, NOT_BESIDE)},
+                "max_wall_time_min": {"properties": {"max_time": NOT_BESIDE}},
             }
         }
     )

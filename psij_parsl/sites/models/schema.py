@@ -6,19 +6,37 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from ...errors import PluginError
+from ...job import FLAGS
 from ...platforms.registry import platform as find_platform
 from ...platforms.registry import platforms
-from ...platforms.templates.parameters import Parameter, describe
-from ..queues import RENDERED_NAMES
+from ...platforms.templates.parameters import (
+    Parameter,
+    Validator,
+    describe,
+    duration,
+    memory,
+    non_negative_int,
+    positive_int,
+    str2bool,
+    wall_time,
+    word,
+)
+from ..queues import AUTO, RENDERED_NAMES
+from .field_types import MEMORY_TEXT, TIME_TEXT, WORD_TEXT
 from .site_model import SiteModel
 
-_TYPES: Mapping[str, Any] = {
-    "yes or no": {"anyOf": [{"type": "boolean"}, {"enum": ["yes", "no", "on", "off", "true", "false"]}]},
-    "a whole number above 0": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]},
-    "a whole number, 0 or more": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]},
-    "a plain word": {"type": ["string", "integer"]},
+_WHOLE = {"type": "string", "pattern": r"^\s*[+]?[0-9]+\s*$"}
+_TYPES: Mapping[Any, Any] = {
+    str2bool: {"anyOf": [{"type": "boolean"}, {"enum": ["yes", "no", "on", "off", "true", "false", "1", "0", 0, 1]}]},
+    positive_int: {"anyOf": [{"type": "integer", "minimum": 1}, _WHOLE]},
+    non_negative_int: {"anyOf": [{"type": "integer", "minimum": 0}, _WHOLE]},
+    memory: {"type": ["string", "number"], "pattern": MEMORY_TEXT, "exclusiveMinimum": 0},
+    duration: {"type": ["string", "number"], "pattern": TIME_TEXT, "exclusiveMinimum": 0},
+    wall_time: {"type": ["string", "number"], "pattern": TIME_TEXT, "exclusiveMinimum": 0},
+    word: {"type": ["string", "integer"], "pattern": WORD_TEXT},
 }
-"""The JSON Schema of a parameter, by the description of its first validator; others are not looked at."""
+"""The JSON Schema of a parameter, by its first validator; others are not looked at."""
+_UNSET = {"enum": ["", []]}  # takes away what a lower layer gives
 
 
 def json_schema() -> dict[str, Any]:
@@ -26,26 +44,40 @@ def json_schema() -> dict[str, Any]:
     schema = _as_toml(SiteModel.model_json_schema())
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "psij-parsl site file"
+    schema["properties"]["queues"]["propertyNames"]["not"] = {"const": AUTO}
     del schema["required"]  # the name is the file's own, and a file that builds on another has its platform
     schema["anyOf"] = [{"required": ["platform"]}, {"required": ["extends"]}]
-    schema["allOf"] = list(_platform_rules())
+    of_platforms = dict(_of_platforms())
+    schema["$defs"] |= of_platforms
+    schema["allOf"] = [_platform_rule(name) for name in of_platforms]
     return cast(dict[str, Any], schema)
 
 
-def _platform_rules() -> Iterator[dict[str, Any]]:
-    """For each platform of this package: what `parameters` may hold where a file names it."""
+def _of_platforms() -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each platform of this package: which parameters a table of settings may have, and name."""
     for name, _ in platforms(plugins=False):
         try:
             template = find_platform(name).template_class
         except PluginError:
             continue
-        parameters = _parameters(template.params.values())
-        table = {"properties": {"parameters": parameters}}
-        tables = {"additionalProperties": table}
-        yield {
-            "if": {"required": ["platform"], "properties": {"platform": {"const": name}}},
-            "then": {"properties": {"parameters": parameters, "node": table, "nodes": tables, "queues": tables}},
+        names = sorted({*template.params, *FLAGS})
+        settings = {
+            "parameters": _parameters(template.params.values()),
+            "required": {"items": {"enum": names}},
+            "forbidden": {"items": {"enum": names}},
+            "choices": {"propertyNames": {"enum": names}},
         }
+        yield name, {"properties": settings}
+
+
+def _platform_rule(name: str) -> dict[str, Any]:
+    """Where a file names the platform, what is said of it counts in each table that has settings."""
+    table = {"$ref": f"#/$defs/{name}"}
+    tables = {"additionalProperties": table}
+    return {
+        "if": {"required": ["platform"], "properties": {"platform": {"const": name}}},
+        "then": {"allOf": [table, {"properties": {"node": table, "nodes": tables, "queues": tables}}]},
+    }
 
 
 def _parameters(parameters: Iterable[Parameter]) -> dict[str, Any]:
@@ -56,9 +88,22 @@ def _parameters(parameters: Iterable[Parameter]) -> dict[str, Any]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     what = describe(parameter.validators[0]) if parameter.validators else "text"
-    choices = getattr(parameter.validators[0], "choices", None) if parameter.validators else None
-    shape = {"enum": list(choices)} if choices else _TYPES.get(what, {})
-    return {"description": f"{parameter.help} ({what})" if parameter.help else what, **shape}
+    shape = _shape(parameter.validators[0]) if parameter.validators else {}
+    return {
+        "description": f"{parameter.help} ({what})" if parameter.help else what,
+        **({"anyOf": [*shape.get("anyOf", [shape]), _UNSET]} if shape else {}),
+    }
+
+
+def _shape(validator: Validator) -> dict[str, Any]:
+    """The JSON Schema of what a validator takes; empty where it does not say."""
+    if choices := getattr(validator, "choices", None):
+        return {"enum": list(choices)}
+    if pattern := getattr(validator, "pattern", None):
+        return {"type": ["string", "integer"], "pattern": f"^(?:{pattern})$"}
+    if item := getattr(validator, "item", None):
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": _shape(item)}]}
+    return dict(_TYPES.get(validator, {}))
 
 
 def _as_toml(schema: Any) -> Any:
@@ -72,6 +117,8 @@ def _as_toml(schema: Any) -> Any:
         for key, part in schema.items()
         if not (key == "title" and isinstance(part, str)) and not (key == "default" and part is None)
     }
+    for pattern, values in plain.pop("patternProperties", {}).items():  # other names would pass
+        plain |= {"propertyNames": {"pattern": pattern}, "additionalProperties": values}
     if len(plain.get("anyOf", ())) == 1:
         plain |= plain.pop("anyOf")[0]
     return plain

@@ -49,7 +49,7 @@ from .field_types import (
 )
 from .node_model import NodeModel
 from .queue_model import QueueModel
-from .tables import SettingsTable, Table
+from .tables import NOT_BESIDE, SettingsTable, Table
 
 
 class Defaults(Table):
@@ -179,7 +179,7 @@ def _spool_table(value: Any) -> Any:
 class SiteModel(SettingsTable):
     """One machine, as its file describes it."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["node", "nodes"]}})
+    model_config = ConfigDict(json_schema_extra={"dependentSchemas": {"nodes": {"properties": {"node": NOT_BESIDE}}}})
 
     name: SiteName = Field(description="the site's name (default: the file's, without .toml)")
     extends: SiteName | None = Field(

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic.config import JsonDict
 
 from .field_types import Choices, ModuleName, ParameterName, Parameters, ShellText, Variables
+
+#: The JSON Schema of a value that must not be given beside another.
+NOT_BESIDE: JsonDict = {"not": {}}
 
 
 class Table(BaseModel):
