@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:FluxProvider",
     directives="directives:TABLE",
+    site_facts="site_facts:site_facts",
     command="flux",
     signs=Signs(variables=("FLUX_URI",), files=("/run/flux/local", "/etc/flux/system/conf.d")),
     job_variable="FLUX_URI",

@@ -14,6 +14,7 @@ platform = Platform(
     template="template:GridEngineTemplate",
     allocation="allocation:allocation",
     directives="directives:TABLE",
+    site_facts="site_facts:site_facts",
     provider="provider:GridEngineProvider",
     command="qsub",
     # Its commands are in $SGE_ROOT/bin/ARCHITECTURE; those of Debian's packages, which need no variable, in /usr/bin.

@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:HTCondorProvider",
     directives="directives:TABLE",
+    site_facts="site_facts:site_facts",
     command="condor_submit",
     signs=Signs(variables=("CONDOR_CONFIG", "_CONDOR_JOB_AD"), files=("/etc/condor/condor_config",)),
     job_variable="_CONDOR_JOB_AD",

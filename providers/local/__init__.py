@@ -11,5 +11,6 @@ platform = Platform(
     template="template:LocalTemplate",
     allocation="allocation:allocation",
     provider="provider:LocalProvider",
+    site_facts="site_facts:site_facts",
     job_variable="PSIJ_LOCAL_JOB_ID",
 )

@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:TorqueProvider",
     directives="directives:TABLE",
+    site_facts="site_facts:site_facts",
     command="qsub",
     # PBS_NUM_PPN is set in jobs of Torque and not in those of PBS Pro; packages have either of the two folders.
     signs=Signs(variables=("PBS_NUM_PPN",), files=("/var/spool/torque/server_name", "/var/lib/torque/server_name")),

@@ -32,7 +32,7 @@ def _generate(out: Renderer, invocation: Invocation) -> int:
     write_whole(path, made.text, mode=_MODE)
     out.answer(str(path), {**data, "text": made.text})
     out.note(
-        f"{made.queues} queues and {made.node_types} node types; next: read it, fill in what is marked, and"
+        f"queues: {made.queues}, node types: {made.node_types}; next: read it, fill in what is marked, and"
         f" `psij-run site check {path}`"
     )
     return 0

@@ -40,6 +40,15 @@ class NodeFacts:
     features: frozenset[str] = frozenset()
 
 
+class TierFacts(NamedTuple):
+    """The jobs of so many nodes, how long they may run, and the queue to which they are handed on."""
+
+    min_nodes: int
+    max_nodes: int | None
+    max_time_min: int | None
+    leads_to: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class QueueFacts:
     """One queue as people shall name it; None stands for no limit, or an unknown one.
@@ -63,6 +72,7 @@ class QueueFacts:
     max_cores: int | None = None
     max_gpus: int | None = None
     max_memory: int | None = None
+    tiers: tuple[TierFacts, ...] = ()
     array_max: int | None = None
     running: int | None = None
     queued: int | None = None
@@ -83,6 +93,7 @@ class SiteFacts:
     queues: Sequence[QueueFacts] = ()
     required: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
 

@@ -123,8 +123,9 @@ def _seen_here(one: TypeFacts) -> TypeFacts:
         return one
     siblings = host.siblings()
     threads = max(map(len, siblings), default=1)
-    if one.threads_per_core == 1 and threads > 1 and _numbered_by_rounds(siblings) and one.cpus == host.online():
-        one = replace(one, threads_per_core=threads)
+    online = host.online()
+    if one.threads_per_core == 1 < threads and _numbered_by_rounds(siblings) and one.cpus in (online, len(siblings)):
+        one = replace(one, cpus=online, threads_per_core=threads)
     near = gpu_topology.near_cpus() if one.gpus else None
     if near is None or len(near.cpus) != one.gpus:
         return one

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...resources.hostlist import compress
 from ..queues import AUTO
-from .facts import QueueFacts, SiteFacts, Suggestion
+from .facts import QueueFacts, SiteFacts, Suggestion, TierFacts
 from .node_grouping import TypeFacts
 
 _SHOWN = 60  # characters of a list of nodes
@@ -88,8 +88,9 @@ def _head(heading: Heading, facts: SiteFacts) -> list[str]:
         lines.append(_line("required", list(facts.required)))
     elif not any(suggestion.key == "required" for suggestion in facts.suggestions):
         lines.append('# required = ["project", "wall_time_min"]  # what users must say')
-    if facts.parameters:
-        lines.append(_line("parameters", facts.parameters))
+    lines += [f"parameters.{_line(name, value)}" for name, value in facts.parameters.items()]
+    if facts.environment:
+        lines.append(_line("environment", facts.environment))
     lines += map(_suggested, facts.suggestions)
     lines.append('# spool = "$SCRATCH/.psij"  # where jobs\' folders go, if the nodes do not have $HOME')
     rule = f"detect = [{_value(heading.rule)}]"
@@ -164,11 +165,15 @@ def _queue(queue: QueueFacts, types: Sequence[TypeFacts]) -> list[str]:
 
 def _limits(queue: QueueFacts) -> Iterator[str]:
     jobs = {key: value for key, value in (("running", queue.running), ("queued", queue.queued)) if value}
-    limits: Mapping[str, Any] = {
+    plain = {
         "min_nodes": queue.min_nodes if (queue.min_nodes or 0) > 1 else None,
         "max_nodes": queue.max_nodes,
-        "min_time": _time(queue.min_time_min),
         "max_time": _time(queue.max_time_min),
+    }
+    limits: Mapping[str, Any] = {
+        "min_time": _time(queue.min_time_min),
+        **({} if queue.tiers else plain),
+        "tiers": [_tier(tier) for tier in queue.tiers],
         "max_cores": queue.max_cores,
         "max_gpus": queue.max_gpus,
         "max_memory": queue.max_memory,
@@ -179,6 +184,16 @@ def _limits(queue: QueueFacts) -> Iterator[str]:
     for key, value in limits.items():
         if value:
             yield _line(key, value)
+
+
+def _tier(tier: TierFacts) -> dict[str, Any]:
+    values = {
+        "min_nodes": tier.min_nodes,
+        "max_nodes": tier.max_nodes,
+        "max_time": _time(tier.max_time_min),
+        "leads_to": tier.leads_to,
+    }
+    return {key: value for key, value in values.items() if value}
 
 
 def _time(minutes: int | None) -> str | None:
@@ -201,7 +216,9 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _suggested(suggestion: Suggestion) -> str:
-    return f"# {_line(suggestion.key, suggestion.value)}  # {_comment(suggestion.reason)}"
+    """As a comment; a key with dots is one of an inner table."""
+    key = ".".join(map(_key, suggestion.key.split(".")))
+    return f"# {key} = {_value(suggestion.value)}  # {_comment(suggestion.reason)}"
 
 
 def _line(key: str, value: Any) -> str:

@@ -23,11 +23,16 @@ class Answers:
         self._folder, self._log = folder / "bin", folder / "calls"
         self._folder.mkdir()
         self._scripts: dict[str, str] = {}
+        self._said: dict[tuple[str, ...], str] = {}
         monkeypatch.setenv("PATH", f"{self._folder}{os.pathsep}{os.environ['PATH']}")
 
     @property
     def calls(self) -> list[str]:
         return self._log.read_text().splitlines() if self._log.exists() else []
+
+    def answer(self, argv: Sequence[str]) -> str:
+        """What is printed for these words."""
+        return self._said[tuple(argv)]
 
     def recorded(self, *patterns: str) -> Answers:
         """Answers of files below tests/recorded."""
@@ -41,6 +46,7 @@ class Answers:
 
     def say(self, argv: Sequence[str], stdout: str, stderr: str = "", rc: int = 0) -> Answers:
         """One answer; a later one for the same words takes its place."""
+        self._said[tuple(argv)] = stdout
         number = len(list(self._folder.parent.glob("*.answer")))
         out, err = (self._folder.parent / f"{number}-{name}.answer" for name in ("out", "err"))
         out.write_text(stdout)

@@ -1,0 +1,108 @@
+"""Queues as `qstat -Qf` shows them, for a first site file. Names of attributes are flat: `resources_max.walltime`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from psij_parsl.errors import InvalidRequest
+from psij_parsl.platforms.templates.parameters import memory
+from psij_parsl.sites.generation.facts import QueueFacts, TierFacts, least
+
+Attributes = Mapping[str, str]
+_ROUTE = "Route"
+
+
+def queue_facts(
+    queues: Mapping[str, Attributes], server: Attributes, nodes: Mapping[str, frozenset[str]]
+) -> list[QueueFacts]:
+    """The queues that a job can name; `nodes` are those of each queue. A routing queue has a tier for each destination."""
+    found = {name: _queue(name, said, server, nodes.get(name)) for name, said in queues.items()}
+    for name, said in queues.items():
+        if said.get("queue_type", "").startswith(_ROUTE):
+            ends = [found[end] for end in _destinations(said) if end in found]
+            found[name] = _routing(found[name], ends)
+    return [found[name] for name, said in queues.items() if not _only_by_routing(said)]
+
+
+def in_seconds(clock: str) -> int | None:
+    """`01:30:00`, `1:00:00:00` with days, or a number of seconds; None for what is none of these."""
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts) or len(parts) > 4:
+        return None
+    return sum(int(part) * factor for part, factor in zip(reversed(parts), (1, 60, 3600, 86400), strict=False))
+
+
+def in_mb(size: str) -> int | None:
+    """`263742572kb` or `4gb` in MB, rounded down; None for what is no size."""
+    match = re.fullmatch(r"(\d+)(b|w|kb|kw)", size, re.IGNORECASE)
+    if match:
+        factor = 1024 if match[2].lower().startswith("k") else 1
+        return int(match[1]) * factor // 2**20 or None
+    try:
+        return memory(size) if size else None
+    except (InvalidRequest, ValueError):
+        return None
+
+
+def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str] | None) -> QueueFacts:
+    most, fewest = (_number(said.get(f"resources_{end}.nodect")) for end in ("max", "min"))
+    longest, shortest = (in_seconds(said.get(f"resources_{end}.walltime", "")) for end in ("max", "min"))
+    return QueueFacts(
+        name=name,
+        default=name == server.get("default_queue"),
+        open=said.get("enabled") == "True" and said.get("started") == "True",
+        nodes=nodes,
+        strict=True,
+        min_nodes=fewest,
+        max_nodes=least(most, len(nodes) if nodes else None),
+        min_time_min=-(-shortest // 60) if shortest else None,
+        max_time_min=longest // 60 if longest else None,
+        max_cores=_number(said.get("resources_max.ncpus")),
+        max_gpus=_number(said.get("resources_max.ngpus")),
+        array_max=least(_number(said.get("max_array_size")), _number(server.get("max_array_size"))),
+        running=least(_of_user(said.get("max_run", "")), _number(said.get("max_user_run"))),
+        queued=least(_of_user(said.get("max_queued", "")), _number(said.get("max_user_queuable"))),
+        remarks=tuple(_rules(said)),
+    )
+
+
+def _routing(queue: QueueFacts, ends: Sequence[QueueFacts]) -> QueueFacts:
+    """A queue that hands jobs on, the first destination that takes a job being its own."""
+    tiers = tuple(
+        TierFacts(end.min_nodes or 1, end.max_nodes, end.max_time_min, end.name)
+        for end in sorted(ends, key=lambda one: (one.max_nodes or 10**9, one.min_nodes or 1))
+    )
+    nodes = [end.nodes for end in ends]
+    known = [some for some in nodes if some is not None]
+    whole = frozenset[str]().union(*known) if known and len(known) == len(nodes) else None
+    if not tiers:
+        return queue
+    return replace(queue, nodes=whole, tiers=tiers, array_max=queue.array_max)
+
+
+def _destinations(said: Attributes) -> list[str]:
+    return [name.strip().partition("@")[0] for name in said.get("route_destinations", "").split(",") if name.strip()]
+
+
+def _only_by_routing(said: Attributes) -> bool:
+    return "True" in (said.get("from_route_only"), said.get("route_only"))
+
+
+def _rules(said: Attributes) -> Iterator[str]:
+    for key, what in (("user", "users"), ("group", "groups"), ("host", "hosts")):
+        if said.get(f"acl_{key}_enable") == "True":
+            listed = said.get(f"acl_{key}s", "") or said.get(f"acl_{key}", "")
+            names = listed.split(",")
+            yield f"only for {what} {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+
+
+def _of_user(limits: str) -> int | None:
+    """The limit of each user in `[u:PBS_GENERIC=10],[o:PBS_ALL=100]`."""
+    match = re.search(r"u:PBS_GENERIC=(\d+)", limits)
+    return int(match[1]) if match else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
