@@ -21,7 +21,7 @@ from tests.sites.typical_jobs import CONFIGS, MACHINES, completed_job, machine, 
 __all__ = ["machine"]
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sites"
-_DATED = re.compile(r"\b20\d\d\b|undated|date unknown")
+_DATED = re.compile(r"\b20\d\d\b|undated")
 
 
 @pytest.mark.parametrize("machine", MACHINES, indirect=True)
@@ -61,5 +61,7 @@ def test_each_file_says_where_its_values_come_from(site: str) -> None:
             assert "source" in table or "  # " in head, head
     named = {table["source"] for kind in tables.values() for table in kind.values() if "source" in table}
     assert named <= set(sources)
+    told = " ".join(line.rpartition("# ")[2] for line in lines if "# " in line)
     for name, text in sources.items():
+        assert name in named or re.search(rf"\b{name}\b", told), f"nothing comes from {name}"
         assert _DATED.search(text), f"{name}: no date, and not told undated"
