@@ -118,7 +118,9 @@ def _beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[F
         if present + new > cap:
             more = f"this array has {new}" if new > 1 else "this would be one more"
             text = f"queue {queue.name} takes {cap} jobs of a user at most: {present} of yours there, and {more}"
-            hint = "wait until some have ended: `psij-run list` shows them"
+            hint = (
+                "wait until some have ended: `psij-run list` shows them" if present else "submit smaller ones in turn"
+            )
             yield Finding("refuse" if queue.strict else "warn", "jobs", text, hint)
 
 

@@ -16,7 +16,7 @@ from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
 from ..sites.completion import completed
 from ..sites.content import Fault, key_text
-from ..sites.joining import not_among
+from ..sites.joining import not_among, plain
 from ..sites.matching import limits
 from ..sites.queues import AUTO, RENDERED_NAMES, Queue, Settings
 from ..sites.site import Site
@@ -66,7 +66,7 @@ def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings)
         key = (*table, "parameters", name)
         if name in declared:
             try:
-                declared[name].convert(value if value != "" else None)
+                declared[name].convert(plain(declared[name], value) if value != "" else None)
             except InvalidRequest as error:
                 yield Fault(site.line_of(key), key_text(key), error.message, error.hint)
         elif not (name in RENDERED_NAMES and table[:1] == ("queues",)):

@@ -28,11 +28,19 @@ def joined(layers: Iterable[Mapping[str, Any]], declared: Callable[[], Mapping[s
         for name, value in layer.items():
             if is_unset(value):
                 result.pop(name, None)
-            elif name in result and (parameter := declared().get(name)) is not None:
-                result[name] = _join(parameter, result[name], value)
+            elif (isinstance(value, list | tuple) or name in result) and (
+                parameter := declared().get(name)
+            ) is not None:
+                value = plain(parameter, value)
+                result[name] = _join(parameter, result[name], value) if name in result else value
             else:
                 result[name] = value
     return result
+
+
+def plain(parameter: Parameter, value: Any) -> Any:
+    """A value as the parameter takes it: a list is one text where texts join."""
+    return parameter.joins.join(map(str, value)) if parameter.joins and isinstance(value, list | tuple) else value
 
 
 def parts(parameter: Parameter | None, value: Any) -> list[str]:

@@ -147,9 +147,9 @@ def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, 
             found.append(_finding(site, queue, f"queue {queue.name} {problem.text}", problem, ("queues", queue.name)))
     if node_type is not None:
         key = ("nodes", node_type.name) if node_type.name else ("node",)
-        where = f"in queue {queue.name}" if queue is not None else f"on {site.name}"
+        where = f"queue {queue.name}" if queue is not None else site.name
         for problem in node_problems(node_type, Shape.of(job, job.parameters)):
-            found.append(_finding(site, queue, f"{where} {problem.text}", problem, key))
+            found.append(_finding(site, queue, f"{where}: {problem.text}", problem, key))
     return found
 
 

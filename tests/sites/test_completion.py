@@ -21,7 +21,7 @@ from tests.cli.helpers import psij_here
 
 MACHINE = """
 platform = "slurm"
-parameters = { constraint = "scratch", licenses = "lustre", directives = ["--switches=2"] }
+parameters = { constraint = "scratch", licenses = ["lustre"], directives = ["--switches=2"] }
 setup = ["site setup"]
 environment = { WHO = "site", SITE = "1" }
 choices = { constraint = ["scratch", "nvme", "gpu"] }
