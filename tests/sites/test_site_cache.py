@@ -287,6 +287,17 @@ def test_permissions_are_looked_at_each_time(folder: Path) -> None:
         sites.find("mine")
 
 
+def test_a_file_that_others_can_replace_by_now_is_not_recognized(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "head7")
+    write(folder / "mine.toml", "platform = 'slurm'\ndetect = [{ hostname = 'head\\d' }]")
+    assert [sites.find().name for _ in range(2)] == ["mine", "mine"]
+    folder.chmod(0o777)
+    assert sites.find().name == "laptop"
+    assert "the site mine cannot be detected" in caplog.text
+
+
 def test_a_platform_that_is_no_longer_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder / "mine.toml", 'platform = "slurm"\n[queues.a]')
     sites.find("mine")
@@ -325,7 +336,7 @@ def _cut(file: Path) -> None:
 
 def _turn(file: Path) -> None:
     text = file.read_bytes()
-    file.write_bytes(text.replace(b"slurm", b"local"))
+    file.write_bytes(text.replace(b"module load gcc", b"module load bad"))
 
 
 def _other(file: Path) -> None:
