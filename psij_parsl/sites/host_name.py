@@ -46,5 +46,5 @@ class HostName:
 def _matches(pattern: str, name: str) -> bool:
     try:
         return re.fullmatch(pattern, name) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False

@@ -84,5 +84,8 @@ def _stamp() -> str:
 
 def _code() -> Iterator[Path]:
     yield from sorted((_PACKAGE / "sites" / "models").glob("*.py"))
-    yield from (_PACKAGE / "sites" / f"{name}.py" for name in ("layers", "queues", "site_data", "site_records"))
+    yield from (
+        _PACKAGE / "sites" / f"{name}.py"
+        for name in ("content", "layers", "queues", "site_data", "site_records", "validation")
+    )
     yield _PACKAGE / "platforms" / "templates" / "parameters.py"
