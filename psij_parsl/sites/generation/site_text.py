@@ -67,7 +67,7 @@ _OF_QUEUES = [
 
 
 def _head(heading: Heading, facts: SiteFacts) -> list[str]:
-    version = f" {facts.version}" if facts.version else ""
+    version = f" {_comment(facts.version)}" if facts.version else ""
     lines = [
         SCHEMA_LINE,
         f"# From what {heading.product}{version} said of itself on {heading.day} (psij-run site generate). Lines such as",

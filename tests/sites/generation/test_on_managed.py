@@ -1,0 +1,45 @@
+"""`site generate` on real managers that an ordinary user asks: the file as it stands is right, and a job runs with it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.helpers import psij
+from tests.clusters.managed import Remote
+
+
+def generated(platform: str) -> dict[str, Any]:
+    """The document; the file passes the check, and a job with all cores of a node runs by it."""
+    done = psij("site", "generate", "--platform", platform, "-o", "mine.toml")
+    assert (done.returncode, done.stdout) == (0, "mine.toml\n"), done.stderr
+    done = psij("site", "check", "./mine.toml")
+    assert done.returncode == 0, done.stdout
+    document = tomllib.loads(Path("mine.toml").read_text())
+    (node,) = document["nodes"].values()
+    gpus = ("-g", "1") if node.get("gpus") else ()
+    done = psij("run", "--config", "./mine.toml", "-c", str(node["cpus"]), *gpus, "-t", "5", "--", "echo", "it ran")
+    assert (done.returncode, done.stdout) == (0, "it ran\n"), done.stderr
+    return document
+
+
+@pytest.mark.usefixtures("here")
+def test_grid_engine(gridengine: Remote) -> None:
+    document = generated("gridengine")
+    assert document["nodes"]["gpu"]["cpus"] == 8
+    assert document["nodes"]["gpu"]["gpus"] == 2
+    assert document["parameters"] == {"gpu_resource": "ngpus", "node_pe": "smp"}
+    assert list(document["queues"]) == ["all.q", "short.q"]
+
+
+@pytest.mark.usefixtures("here")
+def test_oar(oar: Remote) -> None:
+    assert generated("oar")["nodes"] == {"cpu": {"source": "manager", "cpus": 8}}
+
+
+@pytest.mark.usefixtures("here")
+def test_htcondor(htcondor: Remote) -> None:
+    assert generated("htcondor")["nodes"] == {"gpu": {"source": "manager", "cpus": 8, "memory": 16000, "gpus": 2}}
