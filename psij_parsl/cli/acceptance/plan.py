@@ -153,10 +153,10 @@ class Planner:
     def _one_node_only(self, target: Target) -> str | None:
         """Why there can be no job of two nodes, if one of one node can be."""
         try:
-            self.executor.render(self._rank_job(target, 2, 1))
+            self.executor.render(self._rank_job(target, 2, 2))
         except InvalidRequest as error:
             try:
-                self.executor.render(self._rank_job(target, 1, 1))
+                self.executor.render(self._rank_job(target, 1, 2))
             except InvalidRequest:
                 return None
             return error.message

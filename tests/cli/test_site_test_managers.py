@@ -1,0 +1,35 @@
+"""`psij-run site test` on a real Grid Engine, HTCondor and OAR, with the site files that are shipped for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.helpers import psij
+from tests.clusters.managed import Remote
+
+_CHECKS = "hold,node,spool,mpi,binding,cancel"
+
+
+def passed_and_skipped(*args: str) -> tuple[set[str], set[str]]:
+    """The names of the checks that passed, and of those that were skipped; none failed."""
+    done = psij("site", "test", *args, "--yes", "--json", "--only", _CHECKS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert psij("list", "--json").stdout.strip() == "[]"
+    passed = {check["check"] for check in checks if check["state"] == "PASSED"}
+    return passed, {check["check"] for check in checks} - passed
+
+
+def test_grid_engine_with_a_parallel_environment(gridengine: Remote) -> None:
+    assert passed_and_skipped("gridengine", "-X", "pe=two") == (set(_CHECKS.split(",")), set())
+
+
+def test_htcondor_runs_jobs_on_one_host(htcondor: Remote) -> None:
+    assert passed_and_skipped("htcondor") == (set(_CHECKS.split(",")) - {"mpi"}, {"mpi"})
+
+
+def test_oar_whose_nodes_are_reached_by_oarsh(oar: Remote, here: Path) -> None:
+    file = here / "mine.toml"
+    file.write_text('platform = "oar"\nlauncher = "openmpi"\nenvironment = { OMPI_MCA_plm_rsh_agent = "oarsh" }\n')
+    assert passed_and_skipped(str(file)) == (set(_CHECKS.split(",")), set())
