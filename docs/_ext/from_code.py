@@ -220,7 +220,9 @@ def launch_words() -> Iterator[str]:
 def site_file() -> Iterator[str]:
     """Every key of a site file, table by table, from the schema by which editors check it."""
     schema = json_schema()
-    tables = schema["$defs"]
+    tables = {
+        name: table for name, table in schema["$defs"].items() if "type" in table
+    }  # others are a platform's rules
     top = {name: key for name, key in schema["properties"].items() if name not in _settings(schema)}
     places = {table: [*_places(schema["properties"], tables, table)] for table in tables}
     headings = {table: _heading(found) for table, found in places.items()}
