@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .records import Fields
 
 _GPUS = re.compile(r"(?i)^(n|num_?)?gpus?$|gpu")  # names that sites give to the resource
+_COUNTED_BY = {"JOB": "job", "HOST": "node"}  # what a resource is an amount for, where it is not a slot
 _ASKED_ONE_BY_ONE = 100  # hosts; of more of them the free GPUs count, as `qhost` shows them
 _SHUT = set("dDEsSCu")  # letters of a queue's state on a host in which no job starts there
 
@@ -32,6 +33,10 @@ def site_facts(ask: Ask) -> SiteFacts:
         for name in ask("qconf", "-spl", optional=True).split()
     }
     parameters = {"gpu_resource": gpus} if gpus else {}
+    complexes = [line.split() for line in ask("qconf", "-sc", optional=True).splitlines()] if gpus else []
+    consumable = next((row[5] for row in complexes if len(row) > 5 and row[0] == gpus), "")
+    if consumable in _COUNTED_BY:
+        parameters["gpus_counted_by"] = _COUNTED_BY[consumable]
     everywhere = set.intersection(*(set(_words(one.get("pe_list", ""))) for one in of_queues)) if of_queues else set()
     if one_node := sorted(name for name, rule in rules.items() if rule == "$pe_slots" and name in everywhere):
         parameters["node_pe"] = one_node[0]

@@ -19,7 +19,7 @@ from tests.sites.generation.test_generate import generated
 #: The recorded answers of each manager.
 ANSWERS = {
     "flux": ("flux/info.resource-R.txt", "flux/info.queue-list-columns.txt", "flux/info.config.txt"),
-    "gridengine": ("gridengine/site/*.txt",),
+    "gridengine": ("gridengine/site/*.txt", "gridengine/info.qconf-sc.txt"),
     "htcondor": ("htcondor-23.9/site/*.txt",),
     "local": (),
     "lsf": ("../documented/lsf/site/*.txt",),
@@ -227,6 +227,20 @@ def test_gpus_that_jobs_of_grid_engine_have_taken_count_too(answers: Answers, fo
     assert taken != output.stdout
     answers.say(output.argv, taken)
     assert list(generated("gridengine", folder / "x.toml")[1]["nodes"]) == ["gpu"]
+
+
+@pytest.mark.parametrize(("consumable", "counted_by"), [("YES", None), ("JOB", "job"), ("HOST", "node")])
+def test_what_a_gpu_of_grid_engine_is_counted_for(
+    consumable: str, counted_by: str | None, answers: Answers, folder: Path
+) -> None:
+    answers.recorded(*ANSWERS["gridengine"])
+    output = Recorded.read(RECORDED / "gridengine/info.qconf-sc.txt").output
+    table = output.stdout.splitlines()
+    at = next(at for at, line in enumerate(table) if line.startswith("ngpus"))
+    table[at] = f"ngpus ngpus INT <= YES {consumable} 0 0"
+    answers.say(output.argv, "\n".join([*table, ""]))
+    parameters = generated("gridengine", folder / "x.toml")[1]["parameters"]
+    assert parameters.get("gpus_counted_by") == counted_by
 
 
 def test_oar(answers: Answers, folder: Path) -> None:

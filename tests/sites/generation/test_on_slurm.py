@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import sites
+from psij_parsl.testing.tools import comes_true
 from tests.cli.helpers import psij
 from tests.clusters.slurm import SlurmCluster
 
@@ -25,6 +26,8 @@ def file(slurm_two_types: SlurmCluster, here: Path) -> Iterator[Path]:
         "modify user root set qos+=quick",
     ):
         subprocess.run(["sacctmgr", "--immediate", *words.split()], capture_output=True, check=False)
+    trial = ["sbatch", "--test-only", "-p", "debug", "--qos=quick", "-t", "5", "--wrap=true"]
+    comes_true(lambda: subprocess.run(trial, capture_output=True, check=False).returncode == 0)
     done = psij("site", "generate", "-o", "two.toml")
     assert (done.returncode, done.stdout) == (0, "two.toml\n"), done.stderr
     yield here / "two.toml"
