@@ -224,7 +224,9 @@ def site_file() -> Iterator[str]:
         name: table for name, table in schema["$defs"].items() if "type" in table
     }  # others are a platform's rules
     top = {name: key for name, key in schema["properties"].items() if name not in _settings(schema)}
-    places = {table: [*_places(schema["properties"], tables, table)] for table in tables}
+    places = {
+        table: found for table in tables if (found := [*_places(schema["properties"], tables, table)])
+    }  # the others are the platforms' parameters
     headings = {table: _heading(found) for table, found in places.items()}
     yield from ("## The file itself", "")
     yield from _keys(top, headings)
@@ -236,7 +238,7 @@ def site_file() -> Iterator[str]:
     yield from _keys({name: schema["properties"][name] for name in _settings(schema)}, headings)
     order = {name: number for number, name in enumerate(schema["properties"])}
     for table in sorted(
-        tables, key=lambda one: (order[places[one][-1].partition(".")[0]], places[one][0].count("."))
+        places, key=lambda one: (order[places[one][-1].partition(".")[0]], places[one][0].count("."))
     ):
         own = {name: key for name, key in tables[table]["properties"].items() if name not in _settings(schema)}
         yield from (f"## {headings[table]}", "", _plain(tables[table].get("description", "")), "")
