@@ -96,9 +96,11 @@ def _name_queue(
         return
     job["queue_name"] = ",".join(queue.name for queue in queues)
     found = queues[0].name != job.get("queue") and len(queues) == 1
-    rendered = ",".join(dict.fromkeys(queue.rendered for queue in queues if queue.rendered))
     if named or (found and queues[0].own_parameters):
-        job["queue"] = rendered or None
+        names = [queue.rendered for queue in queues]
+        if job["queue"] not in site.queues:  # also those of a list that we do not know
+            names += [part for part in str(job["queue"] or "").split(",") if part not in site.queues]
+        job["queue"] = ",".join(dict.fromkeys(filter(None, names))) or None
     if any(queue.gpus_implied for queue in queues):
         job["implied"] = ("gpus_per_rank",)
     if queues[0].account and job.get("project"):

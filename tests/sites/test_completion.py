@@ -136,6 +136,7 @@ def test_several_queues_are_each_checked_and_go_out_together(tmp_path: Path) -> 
     both = made(tmp_path, text + '[queues.c]\nparameters = { qos = "x" }\n')
     assert job(both, queue="a,b", num_nodes=2).queue == "a,b"
     assert keys(both, queue="a,b", num_nodes=3) == [("refuse", "nodes")]
+    assert job(both, queue="a,z").queue == "a,z"
     assert keys(both, queue="a,z") == [("warn", "queue")]
     assert keys(both, queue="a,c") == [("refuse", "queue")]
 
