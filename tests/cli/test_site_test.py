@@ -158,8 +158,12 @@ def test_a_variable_that_a_setup_has_changed_is_named_without_its_value(site: Ca
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_a_module_that_is_not_loaded_is_seen(site: Callable[[str], str], put: Callable[[str, str], Path]) -> None:
-    put("module", "exit 0")  # as the oldest of them say nothing and return 0
+def test_a_module_that_is_not_loaded_is_seen(
+    site: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lmod" / "init").mkdir(parents=True)
+    (tmp_path / "lmod" / "init" / "bash").write_text("module() { :; }\n")  # as the oldest of them say nothing
+    monkeypatch.setenv("LMOD_PKG", str(tmp_path / "lmod"))
     checks = report(site('modules = ["tool/2"]\n'), "--only", "environment", code=1)
     assert checks["environment"]["text"] == "not loaded in a job, though no error was told: tool/2"
 
