@@ -293,7 +293,8 @@ def _table(key: Mapping[str, Any]) -> str:
 def _by_name(key: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the values of a table are whose names the file gives; empty where it has names of its own."""
     named = [key.get("additionalProperties"), *key.get("patternProperties", {}).values()]
-    return next((each for each in named if isinstance(each, dict)), {})
+    found = next((each for each in named if isinstance(each, dict)), {})
+    return found.get("else", found)
 
 
 def _heading(places: Iterable[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from psij_parsl import Job, site
@@ -15,6 +17,7 @@ from psij_parsl.jobs.queue_load import jobs_in_queue
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.resources.allocation import Allocation
 from psij_parsl.resources.node import Node
+from psij_parsl.sites import json_schema
 from psij_parsl.sites.matching import matches
 from psij_parsl.states import JobState, JobStatus
 from tests.cli.helpers import psij_here
@@ -386,7 +389,9 @@ def test_compute_nodes_may_know_the_spool_by_another_path(tmp_path: Path) -> Non
 def test_a_file_that_builds_on_another_takes_a_queue_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "base.toml").write_text('platform = "slurm"\n[queues.a]\nstrict = true\n[queues.b]\nstrict = true\n')
     monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(tmp_path))
-    less = made(tmp_path, 'extends = "base"\n[queues]\na = false\nb.max_nodes = 3\n')
+    text = 'extends = "base"\n[queues]\na = false\nb.max_nodes = 3\n'
+    less = made(tmp_path, text)
+    jsonschema.validate(tomllib.loads(text), json_schema())
     assert ([*less.queues], less.queues["b"].max_nodes) == (["b"], 3)
     assert keys(less, queue="a") == [("refuse", "queue")]
     assert not any("queues.a" in row.key for row in less.rows)

@@ -45,6 +45,9 @@ def json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "psij-parsl site file"
     schema["properties"]["queues"]["propertyNames"]["not"] = {"const": AUTO}
+    for name in ("queues", "nodes"):  # false takes one of the site away that this one extends
+        tables = schema["properties"][name]
+        tables["additionalProperties"] = {"if": {"const": False}, "else": tables["additionalProperties"]}
     del schema["required"]  # the name is the file's own, and a file that builds on another has its platform
     schema["anyOf"] = [{"required": ["platform"]}, {"required": ["extends"]}]
     of_platforms = dict(_of_platforms())
@@ -89,9 +92,10 @@ def _parameters(parameters: Iterable[Parameter]) -> dict[str, Any]:
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     what = describe(parameter.validators[0]) if parameter.validators else "text"
     shape = _shape(parameter.validators[0]) if parameter.validators else {}
+    several = [{"type": "array", "items": {"type": "string"}}] if parameter.joins else []
     return {
         "description": f"{parameter.help} ({what})" if parameter.help else what,
-        **({"anyOf": [*shape.get("anyOf", [shape]), _UNSET]} if shape else {}),
+        **({"anyOf": [*shape.get("anyOf", [shape]), *several, _UNSET]} if shape else {}),
     }
 
 
