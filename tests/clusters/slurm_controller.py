@@ -21,8 +21,6 @@ _PREFIX = "psij-slurmctld-"
 class LoneController(SlurmDaemons):
     """A slurmctld and its munged, on a host of their own. `lines` are those of slurm.conf with nodes and partitions."""
 
-    controller_options = ()  # with -R, nodes in the cloud would have no features
-
     def __init__(self, hosts: HostGroup, name: str, lines: Sequence[str]) -> None:
         super().__init__(hosts, SlurmSettings(accounting=False, nodes=0, name=name))
         self._lines = lines

@@ -43,8 +43,6 @@ class SlurmDaemons:
         beside: the daemons of the cluster whose munged, MariaDB and slurmdbd this one uses; default: its own.
     """
 
-    controller_options = ("-R",)
-
     def __init__(self, hosts: HostGroup, settings: SlurmSettings, beside: SlurmDaemons | None = None) -> None:
         self.hosts = hosts
         self.settings = settings
@@ -118,10 +116,13 @@ class SlurmDaemons:
     def start_slurmctld(self) -> None:
         """With all the state that it left (-R): else it would know nothing of its nodes for some seconds.
 
+        Where it left none, Slurm 24.11 with -R has nodes without features.
+
         Slurm 24.11.5 divides by zero now and then as it starts, if slurmdbd was started again before: tried again.
         """
         for _ in range(_CONTROLLER_STARTS):
-            self._start("slurmctld", HEAD, ["slurmctld", "-D", *self.controller_options])
+            recover = ["-R"] if (self.hosts.directory / "state" / "node_state").exists() else []
+            self._start("slurmctld", HEAD, ["slurmctld", "-D", *recover])
             self.hosts.wait(lambda: self._slurmctld_has_ended() or self._slurmctld_answers(), 30.0, "the controller")
             if not self._slurmctld_has_ended():
                 return
