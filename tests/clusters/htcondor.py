@@ -29,7 +29,8 @@ NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
-START = True
+# Without this the claim on what a large job had goes to a small one, which holds it all while others wait.
+START = PartitionableSlot =?= True || (RequestCpus == Cpus && RequestMemory + 128 >= Memory && (RequestGPUs ?: 0) == (GPUs ?: 0))
 SUSPEND = False
 PREEMPT = False
 KILL = False

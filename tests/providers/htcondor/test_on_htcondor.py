@@ -54,6 +54,16 @@ class TestLife(Here, Life):
         assert (status.state, status.attempt) == (JobState.COMPLETED, 1)
         assert log.read_text() == "ran\nran\n"
 
+    def test_what_a_large_job_had_is_shared_by_the_small_ones_after_it(
+        self, manager: Remote, executor: BatchSchedulerExecutor
+    ) -> None:
+        large = executor.submit(self.job("sleep 5", cpus_per_rank=8, gpus_per_rank=2))
+        comes_true(lambda: executor.status([large.id], urgent=True)[0].state is JobState.ACTIVE)
+        small = [executor.submit(self.job("sleep 300")) for _ in range(2)]
+        large.wait(PATIENCE_S)
+        comes_true(lambda: all(job.status().state is JobState.ACTIVE for job in small))
+        executor.cancel([job.id for job in small])
+
     def test_a_job_that_cannot_start_is_out_of_the_queue_when_its_end_is_told(
         self, manager: Remote, executor: BatchSchedulerExecutor
     ) -> None:
