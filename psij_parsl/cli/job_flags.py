@@ -149,7 +149,12 @@ JOB_FLAGS: tuple[Flag, ...] = (
     ),
     Flag("hold", ("--hold",), "", "Keep the job waiting until you run `psij-run release`.", switch=True),
     Flag(
-        "site", ("--site",), "NAME", "Site to use (default: the site of this host).", variable=True, complete="sites"
+        "site",
+        ("--site",),
+        "NAME",
+        "Site to use, or a site file (default: the site of this host).",
+        variable=True,
+        complete="sites",
     ),
     Flag(
         "platform",

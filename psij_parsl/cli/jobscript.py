@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidRequest
+from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
 from .command import Command, Invocation
 from .flags import FlagTexts
@@ -114,6 +115,10 @@ def flags(script: JobScript, command: Command) -> list[tuple[FlagTexts, str]]:
                 raise InvalidRequest(
                     f"{where}: {flag.spellings[-1]} cannot stand in a script", hint="use it on the command line"
                 )
+        if is_path(invocation.texts.get("site", "")):
+            raise InvalidRequest(
+                f"{where}: in a script --site takes a name, not a file", hint="name the file on the command line"
+            )
         lines.append((invocation.texts, where))
     return lines
 

@@ -22,7 +22,7 @@ from .findings import Finding
 from .generic import plain_site
 from .layers import Outdated
 from .queues import NodeType, Queue
-from .search import Search
+from .search import Search, is_path
 from .site import LAPTOP, Site
 from .site_cache import open_cache
 from .site_data import SettingRow
@@ -43,7 +43,6 @@ __all__ = [
     "json_schema",
     "known",
     "look",
-    "named",
 ]
 
 
@@ -57,6 +56,7 @@ def find(
 ) -> Site:
     """The site to use: that file, else that name, else $PSIJ_SITE, else the one detected, else `laptop`.
 
+    A name with a slash, or one that ends in .toml, is a file's path, also in $PSIJ_SITE outside of jobs.
     Inside a job $PSIJ_SITE is the job's own; where a file had been named for it, $PSIJ_SITE_FILE is its path, and it
     counts if it is to be read here. `placing`: jobs go there, so if it is `laptop` although a resource manager is
     here, a warning is logged. `afresh`: all is read and validated, whatever is known from an earlier start. Raises
@@ -70,30 +70,19 @@ def find(
     return Search(environ).find(name, file, placing=placing)
 
 
-def named(name: str | None, *, afresh: bool = False) -> Site:
-    """The site of that name, or of that file if it looks like a path (default: this host's). Raises `SiteError`."""
-    if name and _is_path(name):
-        return find(None, Path(name), afresh=afresh)
-    return find(name, placing=False, afresh=afresh)
-
-
 def examine(name: str, *, environ: Mapping[str, str] = os.environ) -> tuple[Site | None, Sequence[Fault]]:
-    """As `named`, with all faults in place of an error: the site as far as it is right, None where nothing can be used.
+    """The site of that name or path as far as it is right, None where nothing can be used, and all its faults.
 
     All is validated afresh. Raises `SiteError` for a file that cannot be read at all, or is no TOML.
     """
     catalogue = Catalogue(environ)
     path = os.path.abspath(os.path.expanduser(name))
-    file = catalogue.add(Path(path)) if _is_path(name) else catalogue.file(name)
+    file = catalogue.add(Path(path)) if is_path(name) else catalogue.file(name)
     if (plain := plain_site(file)) is not None:
         return plain, ()
     from .validation import examined
 
     return examined(file, catalogue.content(file))
-
-
-def _is_path(name: str) -> bool:
-    return name.endswith(".toml") or "/" in name
 
 
 def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Detected | None:

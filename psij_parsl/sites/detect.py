@@ -89,6 +89,7 @@ def _by_manager(
 
 
 def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
+    """The file of each site that counts. One that cannot be used is told of, and may still be that of this host."""
     for name in catalogue:
         file = catalogue.top(name)
         if file is None:
@@ -98,9 +99,10 @@ def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
                 raise file.error
             if file.layer.directory != PACKAGE:
                 file.check_toml()  # it may be broken where its head is not
-            yield file
         except SiteError as error:
-            log.warning("the site %s cannot be detected: %s", name, error)
+            if not file.head:
+                log.warning("the site %s cannot be detected: %s", name, error)
+        yield file
 
 
 def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import SiteError
 from ..system.plugins import any_plugin
 from .toml_positions import Key, lines
-from .trust import Trust, trusted_text
+from .trust import Trust, trusted_text, untrusted_text
 
 GROUP = "psij_parsl.sites"
 SYSTEM = Path("/etc/psij_parsl/sites")
@@ -182,7 +182,15 @@ def read(path: Path, layer: Layer, trust: Trust | None = None) -> SiteFile:
         text, status = trusted_text(str(path), trust)
         return SiteFile(str(path), layer, _head(text, path), known_text=text, identity=identity(status))
     except SiteError as error:
-        return SiteFile(str(path), layer, error=error)
+        return SiteFile(str(path), layer, _head_of_unusable(path), error)
+
+
+def _head_of_unusable(path: Path) -> dict[str, Any]:
+    """By what a file that cannot be used says that it is for a host, so that jobs do not go elsewhere there."""
+    try:
+        return _head(untrusted_text(str(path)), path)
+    except SiteError:
+        return {}
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:

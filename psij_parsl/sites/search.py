@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..errors import SiteError
 from ..system.cache import Cache
 from .catalogue import Catalogue
 from .detect import look
@@ -16,6 +17,11 @@ from .site import LAPTOP, Site
 from .site_cache import SiteCache
 
 log = logging.getLogger("psij_parsl.sites")
+
+
+def is_path(name: str) -> bool:
+    """Whether what a person gave for a site is a file's path."""
+    return name.endswith(".toml") or "/" in name
 
 
 class Search:
@@ -33,18 +39,18 @@ class Search:
 
     def _find(self, name: str | None, file: Path | None, placing: bool) -> Site:
         if file is not None:
-            return self._from_file(os.path.abspath(os.path.expanduser(file)))
+            return self._from_file(file)
         if name:
-            return self.site(self.catalogue.file(name))
+            return self._named(name)
         if named := self._environ.get("PSIJ_SITE"):
             path = self._environ.get("PSIJ_SITE_FILE", "")
             if path and os.access(path, os.R_OK):
-                site = self._from_file(path)
+                site = self._from_file(Path(path))
                 if site.name == named:
                     return site
                 self.catalogue = Catalogue(self._environ, self._cache)
             if not self._environ.get("PSIJ_JOB_ID") or self.catalogue.top(named) is not None:
-                return self.site(self.catalogue.file(named, asked_by="$PSIJ_SITE"))
+                return self._named(named, asked_by="$PSIJ_SITE")
             where = f"its file {path}" if path else "its file"
             log.warning("the site %s of this job is not known on this host: %s cannot be read here", named, where)
         return self._detected(placing)
@@ -52,13 +58,24 @@ class Search:
     def _detected(self, placing: bool) -> Site:
         detected = look(self.catalogue, self._environ)
         if detected.site is not None:
-            return self.site(self.catalogue.file(detected.site.name))
+            name, sign = detected.site
+            try:
+                return self.site(self.catalogue.file(name))
+            except SiteError as error:
+                other = f"this host is {name}, for {sign}; --site with another name goes on without its file"
+                raise SiteError(error.message, hint=f"{error.hint}; {other}" if error.hint else other) from error
         if placing and detected.remark:
             log.warning("%s", detected.remark)
         laptop = self.catalogue.top(LAPTOP.name)
         return self.site(laptop) if laptop else LAPTOP
 
-    def _from_file(self, path: str) -> Site:
+    def _named(self, name: str, *, asked_by: str = "") -> Site:
+        if is_path(name):
+            return self._from_file(Path(name))
+        return self.site(self.catalogue.file(name, asked_by=asked_by))
+
+    def _from_file(self, file: Path) -> Site:
+        path = os.path.abspath(os.path.expanduser(file))
         return self.site(self.catalogue.add(Path(path))).named_by(path)
 
     def site(self, file: SiteFile) -> Site:

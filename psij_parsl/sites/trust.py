@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import SiteError
@@ -30,8 +30,7 @@ class Trust:
 
     def check(self, path: str, status: os.stat_result, *, link: bool = True) -> None:
         """Raise `SiteError` if others can write to a file or replace it. `link`: the name may be a symbolic link."""
-        if not stat.S_ISREG(status.st_mode):
-            raise SiteError(f"the site file {path} is no regular file", hint="name a file")
+        _check_regular(path, status)
         if status.st_mode & stat.S_IWOTH:
             raise SiteError(f"the site file {path} is refused: everybody can write to it", hint=f"chmod o-w {path}")
         if not self._is_ours(status):
@@ -88,11 +87,25 @@ class Trust:
 
 def trusted_text(path: str, trust: Trust | None = None) -> tuple[str, os.stat_result]:
     """The text of a site file, and what the system said of it. Raises `SiteError`."""
+    return _text(path, (trust or Trust()).check)
+
+
+def untrusted_text(path: str) -> str:
+    """The text of a file that may be refused: only to see which machine it is for. Raises `SiteError`."""
+    return _text(path, _check_regular)[0]
+
+
+def _check_regular(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SiteError(f"the site file {path} is no regular file", hint="name a file")
+
+
+def _text(path: str, check: Callable[[str, os.stat_result], None]) -> tuple[str, os.stat_result]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not keep us waiting
         try:
             status = os.fstat(handle)
-            (trust or Trust()).check(path, status)
+            check(path, status)
             with os.fdopen(handle, "rb", closefd=False) as file:
                 content = file.read(_MOST_BYTES + 1)
         finally:

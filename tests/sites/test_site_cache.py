@@ -287,15 +287,13 @@ def test_permissions_are_looked_at_each_time(folder: Path) -> None:
         sites.find("mine")
 
 
-def test_a_file_that_others_can_replace_by_now_is_not_recognized(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_others_can_replace_by_now_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "head7")
     write(folder / "mine.toml", "platform = 'slurm'\ndetect = [{ hostname = 'head\\d' }]")
     assert [sites.find().name for _ in range(2)] == ["mine", "mine"]
     folder.chmod(0o777)
-    assert sites.find().name == "laptop"
-    assert "the site mine cannot be detected" in caplog.text
+    with pytest.raises(SiteError, match="everybody can replace files in"):
+        sites.find()
 
 
 def test_a_platform_that_is_no_longer_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

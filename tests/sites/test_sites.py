@@ -421,6 +421,30 @@ def test_a_site_that_is_detected_and_faulty_is_an_error_not_the_fallback(host: H
     assert "defaults.queu" in str(host.error())
 
 
+@pytest.mark.parametrize(
+    ("tail", "mode", "fault"),
+    [
+        ("[queues", 0o644, "mine.toml:3"),
+        ("", 0o666, "everybody can write to it"),
+        ("[queues]\nx = 1", 0o644, "queues.x"),
+    ],
+    ids=["no TOML", "others can write", "a value"],
+)
+def test_from_the_host_of_a_file_that_cannot_be_used_no_job_goes_elsewhere(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tail: str, mode: int, fault: str
+) -> None:
+    path = host.write("user", "mine", f"platform = 'slurm'\ndetect = [{{hostname = 'login.*'}}]\n{tail}")
+    path.chmod(mode)
+    error = host.error()
+    assert fault in error.message
+    assert (
+        "this host is mine, for the host name login1.example.org matches login.*; --site with another name"
+        in error.hint
+    )
+    monkeypatch.setattr(socket, "gethostname", lambda: "other")
+    assert host.find().name == "laptop"
+
+
 def test_a_file_that_cannot_be_read_is_passed_over_with_a_warning(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,13 +10,14 @@ from ...sites import examine, known
 from ..command import Command, Invocation
 from ..flags import JSON, Argument
 from ..output import Column, Renderer
-from .sites import SITE_HELP
+from .sites import CHOICE, SITE_HELP, choices
 
 _CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS"))
 
 
 def _check(out: Renderer, invocation: Invocation) -> int:
-    names, places = (invocation.arguments, {}) if invocation.arguments else known()
+    asked = [*invocation.arguments, *choices(invocation.texts)]
+    names, places = (asked, {}) if asked else known()
     errors = {name: _lines(places[name]) if name in places else _errors_of(name) for name in names}
     rows = [{"name": name, "state": "broken" if lines else "ok", "faults": lines} for name, lines in errors.items()]
     out.table(_CHECKS, rows if out.json else [line for row in rows for line in _one_error_a_line(row)])
@@ -54,7 +55,7 @@ CHECK = Command(
     "check",
     "Check all site files that are found, or the named ones; exit with 3 if one has errors.",
     _check,
-    (JSON,),
+    (*CHOICE, JSON),
     Argument("names", "[NAME|FILE]...", f"{SITE_HELP} (default: all known sites).", complete="sites"),
     details=(
         "Values, parameters of the platform, launch lines, shell texts, and for each queue the script of its smallest job."

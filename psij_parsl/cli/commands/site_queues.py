@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidRequest
-from ...sites import find, named
+from ...sites import find
 from ...sites.job_checks import time_text
 from ...sites.matching import Match, matches
 from ..command import Command, Invocation
-from ..flags import JSON, Argument
+from ..flags import JSON
 from ..job_flags import job_flags
-from ..job_from_flags import check_parameters, fields
+from ..job_from_flags import FlagLayer, check_parameters, fields, from_environment, merge
 from ..output import Column, Renderer
-from .sites import SITE_HELP
+from .sites import CHOICE, ONE_SITE, chosen
 
 if TYPE_CHECKING:
     from ...sites import Queue, Site
@@ -47,7 +46,7 @@ _MATCHES = (
 
 
 def _queues(out: Renderer, invocation: Invocation) -> int:
-    site = named(invocation.argument)
+    site = find(chosen(invocation), placing=False)
     if not site.queues:
         out.note(f"the file of {site.name} names no queues: the manager knows them")
     rows = [row for queue in site.queues.values() for row in _rows(queue)]
@@ -141,8 +140,8 @@ def _data(queue: Queue) -> dict[str, Any]:
 
 
 def _match(out: Renderer, invocation: Invocation) -> int:
-    values = invocation.values()
-    site = find(values.get("site"), Path(values["config"]) if "config" in values else None, placing=False)
+    values = merge([FlagLayer(invocation.texts), from_environment()])
+    site = find(chosen(invocation), placing=False)
     if not site.queues:
         raise InvalidRequest(
             f"the file of {site.name} names no queues", hint="`psij-run platform show` asks the manager for them"
@@ -177,8 +176,8 @@ QUEUES = Command(
     "queues",
     "Show the queues of a machine, with their limits, and its node types.",
     _queues,
-    (JSON,),
-    Argument("name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
+    (*CHOICE, JSON),
+    ONE_SITE,
     examples=("psij-run site queues", "psij-run site queues frontier"),
 )
 MATCH = Command(
@@ -201,10 +200,11 @@ MATCH = Command(
         "config",
         "json",
     ),
+    ONE_SITE,
     details=(
         "By charge, and then by the shortest wall time that suffices; queues for tests, preemptable ones and those by"
         " request come last, and so do those whose GPUs the job does not use. `submit -q auto` takes the first one"
         " that may be taken unasked. Exits with 2 if none fits."
     ),
-    examples=("psij-run site match -N 4 -g 4 -t 2h", "psij-run site match --site lumi -N 64 -t 1d"),
+    examples=("psij-run site match -N 4 -g 4 -t 2h", "psij-run site match lumi -N 64 -t 1d"),
 )

@@ -13,12 +13,12 @@ from ...platforms.templates.validators import duration
 from ..acceptance.results import CHECKS, FAILED, PASSED, SKIPPED, SLOW, Result, Verdict, in_order, without_echoes
 from ..command import Command, Invocation
 from ..flag_types import unambiguous
-from ..flags import JSON, Argument, Flag
+from ..flags import JSON, Flag
 from ..job_flags import job_flags
 from ..job_from_flags import check_parameters
 from ..job_table import JobTable
 from ..output import Renderer
-from .sites import SITE_HELP
+from .sites import ONE_SITE, chosen
 
 if TYPE_CHECKING:
     from ...api import Machine
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def _test(out: Renderer, invocation: Invocation) -> int:
+    from ...api import site as machine
     from ..acceptance import report
     from ..acceptance.plan import slow_ones_skipped
     from ..acceptance.session import Session
@@ -36,7 +37,7 @@ def _test(out: Renderer, invocation: Invocation) -> int:
     values = invocation.values()
     junit = report.check_path(values["junit"]) if "junit" in values else None
     checks = values.get("only") or CHECKS.keys() - SLOW
-    site = _site(invocation.argument)
+    site = machine(chosen(invocation))
     table = JobTable()
     maker = JobMaker(site, values.get("account"), values.get("parameters"))
     results = [_file(site)] if "file" in checks else []
@@ -65,13 +66,6 @@ def _test(out: Renderer, invocation: Invocation) -> int:
     if signal:
         return 128 + signal
     return 1 if any(result.state == FAILED for result in results) else 0
-
-
-def _site(name: str | None) -> Machine:
-    """The site of that name, or of that file if it looks like a path (default: this host's)."""
-    from ...api import site
-
-    return site(None, Path(name)) if name and (name.endswith(".toml") or "/" in name) else site(name)
 
 
 def _file(site: Machine) -> Result:
@@ -146,7 +140,7 @@ TEST = Command(
             list,
             many=True,
         ),
-        *job_flags("account", "parameters"),
+        *job_flags("account", "parameters", "site", "config"),
         Flag("yes", ("-y", "--yes"), "", "Submit without asking.", switch=True),
         Flag("junit", ("--junit",), "FILE", "Write the report as JUnit XML, too.", Path),
         Flag(
@@ -167,7 +161,7 @@ TEST = Command(
         ),
         JSON,
     ),
-    Argument("name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
+    ONE_SITE,
     details=(
         "It says first what it will submit, and asks. All jobs are submitted together; those left over at the end, at"
         " --timeout or at Ctrl-C are cancelled.\n\n\b\nChecks:\n" + _LISTED

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
 
-from ...errors import SiteError
-from ...sites import detect, find, installed, json_schema, look, named
+from ...errors import InvalidRequest, SiteError
+from ...sites import detect, find, installed, json_schema, look
 from ...sites.catalogue import Catalogue
+from ...sites.search import is_path
 from ..command import Command, Invocation
-from ..flags import JSON, Argument, Flag
+from ..flags import JSON, Argument, Flag, FlagTexts
+from ..job_flags import job_flags
+from ..job_from_flags import from_environment
 from ..output import Column, Renderer
 
 _LIST = (
@@ -23,6 +26,29 @@ _PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY"), Column("sit
 _FILES = (Column("layer", "LAYER"), Column("files", "FILES"))
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "FROM"))
 _ORIGINS = (*_ROWS, Column("source", "SOURCE"))
+SITE_HELP = "Name of a site, or a site file"
+ONE_SITE = Argument(
+    "name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"
+)
+#: The same as the commands for jobs have it.
+CHOICE = job_flags("site", "config")
+
+
+def chosen(invocation: Invocation) -> str | None:
+    """The name or the path by which a site was asked for, None for this host's. Raises `InvalidRequest` for several."""
+    said = [text for text in (invocation.argument, *choices(invocation.texts)) if text]
+    if len(said) > 1:
+        raise InvalidRequest("the site is given twice", hint=f"only {said[0]}, or only {said[1]}")
+    return said[0] if said else next(choices(from_environment().texts), None)
+
+
+def choices(texts: FlagTexts) -> Iterator[str]:
+    """The site that flags or variables name, and the file, as a path that cannot be taken for a name."""
+    if "site" in texts:
+        yield str(texts["site"])
+    if "config" in texts:
+        file = str(texts["config"])
+        yield file if is_path(file) else os.path.join(os.curdir, file)
 
 
 def _list(out: Renderer, invocation: Invocation) -> int:
@@ -45,8 +71,7 @@ def _list(out: Renderer, invocation: Invocation) -> int:
 
 
 def _show(out: Renderer, invocation: Invocation) -> int:
-    config = invocation.texts.get("config")
-    site = find(None, Path(config), afresh=True) if config else named(invocation.argument, afresh=True)
+    site = find(chosen(invocation), placing=False, afresh=True)
     rows = [
         {"key": row.key, "value": row.value, "origin": row.origin, "source": site.source(row.key)}
         for row in site.rows
@@ -95,7 +120,6 @@ def _schema(out: Renderer, invocation: Invocation) -> int:
     return 0
 
 
-SITE_HELP = "Name of a site, or a site file"
 LIST = Command(
     "list",
     "List the known sites.",
@@ -108,11 +132,11 @@ SHOW = Command(
     "Show the settings of a site, each with its file and line.",
     _show,
     (
-        Flag("config", ("--config",), "FILE", "Site file to show instead of a known site."),
+        *CHOICE,
         Flag("origin", ("--origin",), "", "Show also the source that the file names for each setting.", switch=True),
         JSON,
     ),
-    Argument("name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"),
+    ONE_SITE,
     examples=("psij-run site show polaris", "psij-run site show frontier --origin"),
 )
 DETECT = Command("detect", "Show which site this host belongs to, and how it was recognized.", _detect, (JSON,))
