@@ -18,7 +18,7 @@ from ..sites.completion import completed
 from ..sites.content import Fault, key_text
 from ..sites.joining import not_among, plain
 from ..sites.matching import limits
-from ..sites.queues import AUTO, RENDERED_NAMES, Queue, Settings
+from ..sites.queues import AUTO, RENDERED_NAMES, NodeType, Queue, Settings
 from ..sites.site import Site
 from ..sites.toml_positions import Key
 
@@ -49,6 +49,33 @@ def faults_of_values(site: Site) -> list[Fault]:
         *_managers(site),
     ]
     return sorted(dict.fromkeys(found), key=lambda fault: fault.place)
+
+
+def warnings(site: Site) -> list[Fault]:
+    """What is allowed, and most likely not meant, in a site without faults: in the order of the file."""
+    platform = find_platform(site.platform)
+    found = chain.from_iterable(_types_not_told_apart(site, platform, queue) for queue in site.queues.values())
+    return sorted(found, key=lambda fault: fault.place)
+
+
+def _types_not_told_apart(site: Site, platform: Platform, queue: Queue) -> Iterator[Fault]:
+    """The node types of a queue for which a job asks the manager for the same."""
+    by_request: dict[str, list[str]] = {}
+    for name in queue.node_types if len(queue.node_types) > 1 else ():
+        try:
+            job, _ = _job(site, platform, queue, site.node_types[name])
+            request = _script(site, platform, job.with_(node_type="", setup=(), environment={}))
+        except Error:
+            return
+        by_request.setdefault(request, []).append(name)
+    alike = [names for names in by_request.values() if len(names) > 1]
+    if alike:
+        listed = "; ".join(" and ".join(names) for names in alike)
+        text = f"nothing in a job's request tells these node types apart: {listed}"
+        hint = "give each the `parameters` that select it, such as a feature of its nodes"
+        yield Fault(
+            site.line_of(("queues", queue.name, "node")), f"{key_text(('queues', queue.name))}.node", text, hint
+        )
 
 
 def _tables(site: Site) -> Iterator[tuple[Key, Settings]]:
@@ -170,10 +197,21 @@ def _smallest_job(site: Site, platform: Platform, queue: Queue | None) -> Iterat
         yield Fault(site.line_of(key), key_text(key), f"bash cannot read its script: {wrong[1]}, at {line!r}")
 
 
-def _job(site: Site, platform: Platform, queue: Queue | None) -> tuple[Job, list[str]]:
-    """The smallest job of a queue, with something for whatever the user must say; and why it would be refused."""
-    values: dict[str, Any] = {"parameters": {}}
+def _job(
+    site: Site, platform: Platform, queue: Queue | None, node_type: NodeType | None = None
+) -> tuple[Job, list[str]]:
+    """The smallest job of a queue, with something for whatever the user must say; and why it would be refused.
+
+    With a node type it asks for that, and for a GPU where its nodes have any.
+    """
+    values: dict[str, Any] = {"parameters": dict(node_type.parameters) if node_type is not None else {}}
     forbidden = {*site.forbidden, *(queue.forbidden if queue is not None else ())}
+    if (
+        node_type is not None
+        and node_type.hardware.gpus
+        and "gpus_per_rank" not in {*forbidden, *node_type.forbidden}
+    ):
+        values["gpus_per_rank"] = 1
     if "project" not in forbidden:
         values["project"] = site.defaults.get("project") or "project"
     if queue is not None:
@@ -187,7 +225,7 @@ def _job(site: Site, platform: Platform, queue: Queue | None) -> tuple[Job, list
         values["memory_per_node"] = values.get("memory_per_node") or 1024
     choices = {name: allowed for _, table in _tables(site) for name, allowed in table.choices.items()}
     for name in needed & platform.template_class.params.keys() & choices.keys():
-        values["parameters"][name] = choices[name][0]
+        values["parameters"].setdefault(name, choices[name][0])
     completion = completed(site, values)
     job = Job(**{"command": ("true",), **completion.fields})
     found = [*completion.findings, *limits(site, job)]

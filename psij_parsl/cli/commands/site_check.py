@@ -12,39 +12,43 @@ from ..flags import JSON, Argument
 from ..output import Column, Renderer
 from .sites import CHOICE, SITE_HELP, choices
 
-_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS"))
+_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS AND WARNINGS"))
 
 
 def _check(out: Renderer, invocation: Invocation) -> int:
     asked = [*invocation.arguments, *choices(invocation.texts)]
     names, places = (asked, {}) if asked else known()
-    errors = {name: _lines(places[name]) if name in places else _errors_of(name) for name in names}
-    rows = [{"name": name, "state": "broken" if lines else "ok", "faults": lines} for name, lines in errors.items()]
-    out.table(_CHECKS, rows if out.json else [line for row in rows for line in _one_error_a_line(row)])
-    return 3 if any(errors.values()) else 0
+    found = {name: (_lines(places[name]), []) if name in places else _found_in(name) for name in names}
+    rows = [
+        {"name": name, "state": "broken" if errors else "ok", "faults": errors, "warnings": warned}
+        for name, (errors, warned) in found.items()
+    ]
+    out.table(_CHECKS, rows if out.json else [line for row in rows for line in _one_a_line(row)])
+    return 3 if any(errors for errors, _ in found.values()) else 0
 
 
-def _one_error_a_line(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A site's row with each of its errors on its own line."""
-    first, *others = row["faults"] or [""]
+def _one_a_line(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A site's row with each of its errors and warnings on its own line."""
+    first, *others = [*row["faults"], *(f"warning: {text}" for text in row["warnings"])] or [""]
     return [{**row, "faults": first}, *({"name": "", "state": "", "faults": error} for error in others)]
 
 
-def _errors_of(name: str) -> list[str]:
-    """What is wrong with the site of that name, or with that file."""
-    from ..site_checks import faults, faults_of_values
+def _found_in(name: str) -> tuple[list[str], list[str]]:
+    """What is wrong with the site of that name, or with that file; and, if nothing is, what to warn of."""
+    from ..site_checks import faults, faults_of_values, warnings
 
     try:
         site, found = examine(name)
     except SiteError as error:
-        return _lines(error)
+        return _lines(error), []
     if site is not None:
         found = (
             sorted(dict.fromkeys([*found, *faults_of_values(site)]), key=lambda fault: fault.place)
             if found
             else faults(site)
         )
-    return [str(fault) for fault in found]
+    warned = warnings(site) if site is not None and not found else []
+    return [str(fault) for fault in found], [str(fault) for fault in warned]
 
 
 def _lines(error: SiteError) -> list[str]:
@@ -58,7 +62,8 @@ CHECK = Command(
     (*CHOICE, JSON),
     Argument("names", "[NAME|FILE]...", f"{SITE_HELP} (default: all known sites).", complete="sites"),
     details=(
-        "Values, parameters of the platform, launch lines, shell texts, and for each queue the script of its smallest job."
+        "Values, parameters of the platform, launch lines, shell texts, and for each queue the script of its smallest"
+        " job. It warns of node types of a queue between which no job can choose."
     ),
     examples=("psij-run site check", "psij-run site check ./cluster.toml"),
 )

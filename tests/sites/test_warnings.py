@@ -1,0 +1,81 @@
+"""What `site check` warns of: node types of a queue between which no job can choose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.helpers import psij_here
+
+_SITE = """platform = "{platform}"
+[nodes.old]
+cpus = 8
+{old}
+[nodes.new]
+cpus = 16
+{new}
+[queues.both]
+max_nodes = 2
+node = ["old", "new"]
+{queue}
+[queues.one]
+node = "new"
+"""
+
+
+def warnings(here: Path, platform: str = "slurm", old: str = "", new: str = "", queue: str = "") -> list[str]:
+    """Those of a site without faults: the exit code does not count them."""
+    (here / "my.toml").write_text(_SITE.format(platform=platform, old=old, new=new, queue=queue))
+    done = psij_here("site", "check", "./my.toml", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    (row,) = rows
+    assert (row["state"], row["faults"]) == ("ok", [])
+    return list(row["warnings"])
+
+
+@pytest.mark.parametrize("platform", ["slurm", "pbspro", "oar"])
+def test_types_with_the_same_request(here: Path, platform: str) -> None:
+    (warning,) = warnings(here, platform)
+    assert (
+        "/my.toml:10: queues.both.node: nothing in a job's request tells these node types apart: old and new"
+        in warning
+    )
+    assert "`parameters`" in warning
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"old": 'parameters = { constraint = "a" }', "new": 'parameters = { constraint = "b" }'},
+        {"old": 'parameters = { constraint = "a" }', "new": "gpus = 4"},
+        {"old": "gpus = 4"},
+        {"platform": "pbspro", "old": 'parameters.resources = ["m=a"]', "new": 'parameters.resources = ["m=b"]'},
+    ],
+    ids=["feature", "feature-and-gpus", "gpus", "resource"],
+)
+def test_types_that_a_request_tells_apart(here: Path, settings: dict[str, str]) -> None:
+    assert warnings(here, **settings) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"old": "gpus = 2", "new": "gpus = 4"},
+        {"new": "gpus = 4", "queue": 'gpus = "implied"'},
+        {"old": 'parameters = { constraint = "a" }', "new": 'parameters = { constraint = "a" }'},
+        {"old": 'setup = ["export A=1"]', "new": 'environment = { B = "2" }'},
+    ],
+    ids=["gpus", "implied", "feature", "setup"],
+)
+def test_what_a_manager_is_not_told_tells_nothing_apart(here: Path, settings: dict[str, str]) -> None:
+    assert len(warnings(here, **settings)) == 1
+
+
+def test_people_see_them_beside_the_state(here: Path) -> None:
+    warnings(here)
+    done = psij_here("site", "check", "./my.toml")
+    assert done.stdout.splitlines()[1].split()[:3] == ["./my.toml", "ok", "warning:"]
