@@ -5,12 +5,17 @@ Made without pydantic, whose loading takes longer than all the rest of finding a
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .content import key_text
 from .layers import PACKAGE, SiteFile
 from .site import LAPTOP, Site
 from .site_data import SettingRow
+from .toml_positions import Key
 
 #: The keys that such a file may have.
-KEYS = ("name", "description", "url", "platform", "launcher", "detect")
+KEYS = ("name", "description", "url", "platform", "launcher", "environment", "detect")
 
 
 def plain_site(file: SiteFile) -> Site | None:
@@ -26,6 +31,15 @@ def plain_site(file: SiteFile) -> Site | None:
     origins.setdefault(("name",), str(file.path))
     return Site(
         **{key: values[key] for key in KEYS[:-1] if key in values},
-        rows=[SettingRow(key, values[key], origins.get((key,), "default")) for key in KEYS if key in values],
+        rows=[row for key in KEYS if key in values for row in _rows((key,), values[key], origins)],
         origins=origins,
     )
+
+
+def _rows(key: Key, value: Any, origins: Mapping[Key, str]) -> Iterator[SettingRow]:
+    """A value, or each value of a table."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _rows((*key, name), inner, origins)
+    else:
+        yield SettingRow(key_text(key), value, origins.get(key, "default"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from tests.cli.helpers import psij
 from tests.clusters.managed import Remote
@@ -35,7 +34,5 @@ def test_htcondor_runs_jobs_on_one_host(htcondor: Remote) -> None:
     assert passed_and_skipped("htcondor") == (set(_CHECKS) - {"mpi"}, {"mpi"})
 
 
-def test_oar_whose_nodes_are_reached_by_oarsh(oar: Remote, here: Path) -> None:
-    file = here / "mine.toml"
-    file.write_text('platform = "oar"\nlauncher = "openmpi"\nenvironment = { OMPI_MCA_plm_rsh_agent = "oarsh" }\n')
-    assert passed_and_skipped(str(file)) == (set(_CHECKS), set())
+def test_oar_whose_nodes_are_reached_by_oarsh(oar: Remote) -> None:
+    assert passed_and_skipped("oar") == (set(_CHECKS), set())

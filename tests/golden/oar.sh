@@ -14,6 +14,7 @@ psij_stdout=  # the file "stdout" in the job's folder
 psij_stderr=  # the file "stderr" in the job's folder
 psij_command=(./app)
 # Environment: that of the shell which submitted it
+# The job sets OMPI_MCA_plm_rsh_agent PRTE_MCA_plm_ssh_agent HYDRA_LAUNCHER HYDRA_LAUNCHER_EXEC
 psij_launch() {  # "$@" is the command, 8 times in mode mpi
   # $psij_launch_args: the mpiexec that is found on the node, by launcher.sh in the job's folder
   exec -- "${psij_launch_args[@]}" "$@"

@@ -461,7 +461,7 @@ def test_signs_in_an_odd_place_are_seen(host: Host) -> None:
     assert host.detected() == "mine"
 
 
-@pytest.mark.parametrize("name", ["slurm", "pbspro"])
+@pytest.mark.parametrize("name", ["slurm", "pbspro", "oar"])
 def test_a_site_made_without_pydantic_is_the_same(host: Host, name: str) -> None:
     from psij_parsl.sites.validation import validated
 
