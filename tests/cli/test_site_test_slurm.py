@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from itertools import pairwise
@@ -39,6 +40,9 @@ max_time = "2h"
 max_nodes = 1
 setup = ["export OF_SMALL=1"]
 """
+
+
+_SELECTS = 'parameters = {{ constraint = "{}" }}\n'
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +129,60 @@ def test_a_queue_that_slurm_does_not_have(site: Callable[..., str]) -> None:
     assert states(checks)[:2] == [("hold", "debug", "PASSED"), ("hold", "nosuch", "FAILED")]
     assert "Invalid partition" in checks[1]["text"]
     assert {check["state"] for check in checks[2:]} == {"PASSED"}
+
+
+_ALIKE = {"[nodes.odd]\n": "[nodes.odd]\ngpus = 2\n", _SELECTS.format("odd"): "", _SELECTS.format("even"): ""}
+
+
+def test_a_node_type_is_not_tested_by_a_job_that_came_to_another_one(site: Callable[..., str]) -> None:
+    file = site(changes={_SELECTS.format("odd"): ""})
+    checks = report(file, "-X", "nodelist=node02", "--only", "node,spool,environment,binding")
+    of_odd = [check for check in checks if "odd" in check["where"]]
+    assert [(check["check"], check["state"]) for check in of_odd] == [
+        (name, "SKIPPED") for name in ("node", "spool", "environment", "binding")
+    ]
+    for check in of_odd:
+        assert check["text"] == "the job came to a node of type even, node02: queue debug does not tell them apart"
+    assert {check["state"] for check in checks if check["check"] == "node" and check not in of_odd} == {"PASSED"}
+
+
+def test_types_that_are_equal_in_all_that_shows(site: Callable[..., str]) -> None:
+    checks = report(site(changes=_ALIKE), "-q", "debug", "--only", "node")
+    assert states(checks) == [("node", "debug, odd nodes", "PASSED"), ("node", "debug, even nodes", "PASSED")]
+    assert checks[0]["text"].endswith(" ran hostname; nothing that shows tells it from even nodes")
+
+
+def test_a_queue_that_has_only_the_one_type_is_preferred(site: Callable[..., str]) -> None:
+    checks = report(site(changes=_ALIKE), "--only", "node,mpi")
+    even = [(check["check"], check["where"]) for check in checks if "even" in check["where"]]
+    assert even == [("node", "small, even nodes"), ("mpi", "debug, even nodes")]
+
+
+@pytest.mark.parametrize(
+    ("said", "has"),
+    [
+        ('cpus = 64\nmemory = "16 GB"\ngpus = 2', "8 CPUs of 64"),
+        ('cpus = 8\nmemory = "16 GB"\ngpus = 4', "2 GPUs of 4"),
+        ('cpus = 8\nmemory = "64 GB"\ngpus = 2', "16000 MB of 65536"),
+    ],
+    ids=["cpus", "gpus", "memory"],
+)
+def test_a_node_that_is_of_no_type_of_the_file(site: Callable[..., str], said: str, has: str) -> None:
+    file = site(changes={'cpus = 8\nmemory = "16 GB"\ngpus = 2': said})
+    checks = report(file, "-q", "small", "--only", "node", code=1)
+    assert states(checks) == [("node", "small, even nodes", "FAILED")]
+    assert re.fullmatch(
+        rf"node0\d is no even node, and of no other type of the file: it has {has}", checks[0]["text"]
+    )
+    assert checks[0]["hint"]
+
+
+def test_a_node_of_a_type_that_the_queue_does_not_have(site: Callable[..., str]) -> None:
+    changes = {**_ALIKE, 'cpus = 8\nmemory = "16 GB"\ngpus = 2': 'cpus = 64\nmemory = "16 GB"\ngpus = 2'}
+    checks = report(site(changes=changes), "-q", "small", "--only", "node,spool", code=1)
+    assert [check["state"] for check in checks] == ["FAILED", "PASSED"]
+    text = r"node0\d is a node of type odd, which the file does not have in queue small"
+    assert re.fullmatch(text, checks[0]["text"])
 
 
 def test_a_setup_that_fails_in_one_queue(site: Callable[..., str]) -> None:

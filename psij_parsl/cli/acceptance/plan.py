@@ -13,10 +13,11 @@ from ...job import Job
 from ...jobs.job_places import spool_of
 from ...runs.registry import launcher as find_launcher
 from ...sites.findings import settle
+from .arrivals import Arrivals
 from .probes import ENVIRONMENT, node_command, rank_command
 from .rank_trials import MpiTrial, RanksTrial
 from .results import FAILED, SKIPPED, SLOW, Result, Verdict
-from .targets import JobMaker, Target, node_targets, queue_targets
+from .targets import MANAGERS, JobMaker, Target, node_targets, queue_targets
 from .trials import CancelTrial, EnvironmentTrial, HoldTrial, NodeTrial, Trial, WallTimeTrial
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _MOST_RANKS = 4
 _SLEEP_S = 3600
-_MANAGERS = "the manager's own choice of a queue"
 
 
 @dataclass
@@ -44,12 +44,12 @@ class Plan:
         """What will be submitted, for a person who is to agree to it."""
         charged = f", charged to {project}" if project else ""
         lines = [f"{_count(len(self.trials), 'job')} will be submitted to {site} ({platform}){charged}:"]
-        if held := [trial.where or _MANAGERS for trial in self.trials if trial.job.hold]:
+        if held := [trial.where or MANAGERS for trial in self.trials if trial.job.hold]:
             lines.append(f"  on hold, and cancelled at once: {', '.join(held)}")
         for (where, nodes, minutes), checks in self._groups().items():
             each = " each" if len(checks) > 1 else ""
             size = f"{_count(nodes, 'node')} for at most {minutes} min{each}"
-            lines.append(f"  {where or _MANAGERS}, {size}: {', '.join(checks)}")
+            lines.append(f"  {where or MANAGERS}, {size}: {', '.join(checks)}")
         lines.append(f"in all at most {_count(self.node_minutes, 'node-minute')}; what is left over is cancelled")
         return "\n".join(lines)
 
@@ -69,7 +69,11 @@ class Planner:
     def __init__(self, maker: JobMaker, executor: BatchSchedulerExecutor, queues: Sequence[str]) -> None:
         self.maker, self.executor, self.site = maker, executor, maker.site
         self.queues = queues
-        self.targets = node_targets(self.site, queues, maker)
+        self._arrivals = Arrivals(self.site, executor.platform)
+        choices = node_targets(self.site, queues, maker)
+        self.targets = [choice[0] for choice in choices]
+        #: Where jobs of two nodes go: to the same queue, unless only another takes such.
+        self._two_node_targets = [next((one for one in choice if one.takes(2)), choice[0]) for choice in choices]
         self._plan = Plan()
 
     def refuse_incomplete(self) -> None:
@@ -137,7 +141,7 @@ class Planner:
         return EnvironmentTrial(target, self._job(target, ["sh", "-c", ENVIRONMENT]))
 
     def _mpi(self) -> None:
-        for target in self.targets:
+        for target in self._two_node_targets:
             nodes = max(2, target.least_nodes)
             if not target.takes(nodes):
                 self._skip("mpi", "the queue takes no jobs of two nodes", target)
@@ -181,8 +185,8 @@ class Planner:
         return RanksTrial(target, self._rank_job(target, target.least_nodes, count), shown, binds=binds)
 
     def _ranks_per_node(self, target: Target, most: int) -> int:
-        """So many ranks that each has a core and, on nodes with GPUs, a GPU of its own."""
-        limits = [most, target.cores or 2, *([target.gpus] if target.gpus else [])]
+        """So many ranks that each has a core and, on nodes with GPUs, a GPU of its own; elsewhere two show enough."""
+        limits = [most if target.gpus else 2, target.cores or 2, *([target.gpus] if target.gpus else [])]
         return max(1, min(limits))
 
     def _rank_job(self, target: Target, nodes: int, ranks: int) -> Job:
@@ -223,6 +227,7 @@ class Planner:
                 verdict = Verdict(check, FAILED, f"no job can be made for it: {error.message}", hint=error.hint)
                 self._plan.results.append(Result(verdict, target.where))
         else:
+            trial.arrivals = self._arrivals
             self._plan.trials.append(trial)
 
     def _skip(self, check: str, text: str, target: Target | None = None) -> None:

@@ -13,12 +13,20 @@ FROM_NODE = "from-node"
 #: The file with the variables of a job, as `env -0` prints them.
 SEEN = "environment-seen"
 
+#: Begins what a node says of itself: its CPUs, kB of memory, and GPUs.
+_NODE_LINE = "psij-site-test-node"
+#: A variable that is not the job's own: the node's name.
+NODE_VARIABLE = "PSIJ_SITE_TEST_NODE"
 #: Arguments: a word that stands in the job's script, too, which this host has written.
 NODE = f"""hostname || exit
+read -r psij_cpus </sys/devices/system/cpu/online
+psij_memory=$(sed -n 's/^MemTotal:[[:space:]]*\\([0-9]*\\).*/\\1/p' /proc/meminfo)
+psij_gpus=$(ls -d /proc/driver/nvidia/gpus/* 2>/dev/null | wc -l)
+echo "{_NODE_LINE}|$psij_cpus|$psij_memory|$psij_gpus|"
 if grep -qF -e "$1" "$PSIJ_JOB_FOLDER/script.sh"; then echo "$1 $(uname -n)" >"$PSIJ_JOB_FOLDER/{FROM_NODE}"; fi
 """
 ENVIRONMENT = f"""umask 077
-exec env -0 >"$PSIJ_JOB_FOLDER/{SEEN}"
+{{ printf '{NODE_VARIABLE}=%s\\0' "$(uname -n)"; env -0; }} >"$PSIJ_JOB_FOLDER/{SEEN}"
 """
 _RANK_LINE = "psij-site-test"
 #: Arguments: the variables that may hold a rank's number, and those that may list its GPUs.
@@ -42,6 +50,24 @@ def node_command(word: str) -> list[str]:
 
 def rank_command(rank_variables: Iterable[str]) -> list[str]:
     return ["sh", "-c", RANK, "psij-site-test", " ".join(rank_variables), " ".join(GPU_VARIABLES)]
+
+
+class NodeWords(NamedTuple):
+    """What a node says of itself: its CPUs, MB of memory, None if unknown, and GPUs, None if none are seen."""
+
+    cpus: int | None
+    memory: int | None
+    gpus: int | None
+
+
+def node_words(output: str) -> NodeWords:
+    """What the node of a job has said of itself."""
+    line = next((line for line in output.splitlines() if line.startswith(f"{_NODE_LINE}|")), "")
+    cpus, memory, gpus = (line.split("|") + [""] * 4)[1:4]
+    kilobytes = int(memory) if memory.isdigit() else 0
+    return NodeWords(
+        len(_ids(cpus)) or None, kilobytes // 1024 or None, int(gpus) or None if gpus.isdigit() else None
+    )
 
 
 class Rank(NamedTuple):

@@ -14,7 +14,14 @@ from .targets import Target
 from .trials import Trial, printed
 
 
-class MpiTrial(Trial):
+class _OfRanks(Trial):
+    """A job whose ranks say where they are."""
+
+    def hosts(self, submission: Submission) -> Sequence[str]:
+        return list(dict.fromkeys(rank.host for rank in ranks(printed(submission.stdout))))
+
+
+class MpiTrial(_OfRanks):
     """Ranks on two nodes, each of which says its number."""
 
     checks = ("mpi",)
@@ -37,7 +44,7 @@ class MpiTrial(Trial):
         yield Verdict("mpi", PASSED, f"{self.launcher} started {len(found)} ranks on {' and '.join(hosts)}")
 
 
-class RanksTrial(Trial):
+class RanksTrial(_OfRanks):
     """Ranks on one node, each of which says its cores and its GPUs."""
 
     def __init__(self, target: Target, job: Job, checks: Sequence[str], *, binds: bool) -> None:
@@ -73,12 +80,12 @@ class RanksTrial(Trial):
 
     @property
     def _must_bind(self) -> bool:
-        """Whether ranks that are bound to nothing are a fault: the nodes are given whole, or the file says which cores."""
+        """Whether ranks that are bound to nothing are a fault: the file says which cores are for jobs, or for a GPU."""
         if not self.binds:
             return False
-        queue, node_type = self.target.queue, self.target.node_type
+        node_type = self.target.node_type
         hardware = node_type.hardware if node_type is not None else None
-        return bool((queue and queue.whole_nodes) or (hardware and (hardware.blocked or hardware.gpu_cpus)))
+        return hardware is not None and bool(hardware.blocked or hardware.gpu_cpus)
 
 
 def _gpus(found: Sequence[Rank]) -> tuple[str, str]:

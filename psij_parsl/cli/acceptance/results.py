@@ -57,13 +57,18 @@ def in_order(results: Iterable[Result]) -> list[Result]:
 
 
 def without_echoes(results: Sequence[Result]) -> list[Result]:
-    """The results, in which a setup that fails is told once: what needs it is skipped."""
+    """The results, in which a setup that fails, and what refuses several jobs, is told once: the rest is skipped."""
     setups = {
         result.verdict.text for result in results if (result.verdict.check, result.state) == ("environment", FAILED)
     }
-    return [
-        replace(result, verdict=Verdict(result.verdict.check, SKIPPED, "its job could not start: see environment"))
-        if result.state == FAILED and result.verdict.check != "environment" and result.verdict.text in setups
-        else result
-        for result in results
-    ]
+    found, refused = [], set[str]()
+    for result in results:
+        check, state, text = result.verdict[:3]
+        if state == FAILED and check != "environment" and text in setups:
+            result = replace(result, verdict=Verdict(check, SKIPPED, "its job could not start: see environment"))
+        elif state == FAILED and check != "file" and not result.job:
+            if text in refused:
+                result = replace(result, verdict=Verdict(check, SKIPPED, "no job: for the same reason as above"))
+            refused.add(text)
+        found.append(result)
+    return found

@@ -16,7 +16,7 @@ from ..job_table import JobTable, Selection
 from ..output import Renderer, length
 from ..output_stream import Spinner
 from .results import Result, Verdict
-from .trials import Trial
+from .trials import OF_QUEUE, Trial
 
 if TYPE_CHECKING:
     from ...jobs.batch import BatchSchedulerExecutor
@@ -35,6 +35,7 @@ class Session:
         self._results: dict[Trial, list[Result]] = {trial: [] for trial in trials}
         self.signal: int | None = None
         self._full: set[str] = set()  # queues that take no more of our jobs until one ends
+        self._closed: set[str] = set()  # queues, or node types in them, that were refused to the smallest job
         self._unknown: list[str] = []  # jobs that the manager may have
         self._spinner = Spinner(sys.stderr, quiet=out.json)
 
@@ -71,6 +72,9 @@ class Session:
         for trial in list(self.waiting):
             if should_exit():
                 return
+            if not self._closed.isdisjoint((trial.target.name, trial.target.where)):
+                self._end(trial, trial.not_asked_for())
+                continue
             if not self._has_room(trial):
                 continue
             self._draw(f"submitting {trial.job.name}")
@@ -81,6 +85,8 @@ class Session:
                 if error.limit == "account limits" and self._ours(trial.target.name):
                     self._full.add(trial.target.name)
                     continue
+                if trial.smallest:
+                    self._closed.add(trial.target.name if error.limit in OF_QUEUE else trial.target.where)
                 self._refused(trial, error)
             except Error as error:
                 if isinstance(error, Ambiguous) and error.job_id:
@@ -91,9 +97,13 @@ class Session:
                 self.open.append(trial)
 
     def _refused(self, trial: Trial, error: Error) -> None:
+        self._end(trial, trial.refused(error))
+
+    def _end(self, trial: Trial, verdicts: Iterator[Verdict]) -> None:
+        """A trial without a job."""
         self.waiting.remove(trial)
         trial.ended = time.monotonic()
-        self._keep(trial, trial.refused(error))
+        self._keep(trial, verdicts)
 
     def _has_room(self, trial: Trial) -> bool:
         """Whether the queue takes one more job; where none of ours is there, the manager is to say so."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MINUTES = 5
 _LEAST_MEMORY_MB = 1024
+#: What stands for a queue that has no name.
+MANAGERS = "the manager's own choice of a queue"
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,11 @@ def queue_targets(site: Site, names: Iterable[str]) -> list[Target]:
     return [_target(site, name) for name in chosen]
 
 
-def node_targets(site: Site, names: Sequence[str], maker: JobMaker) -> list[Target]:
-    """Queues to run jobs in: each node type once, in the queue that is best for a small job or was named first.
+def node_targets(site: Site, names: Sequence[str], maker: JobMaker) -> list[list[Target]]:
+    """For each node type the queues to run its jobs in, the best first.
 
-    A queue that is for tests, preemptable or by request is used only if it is named, or there is no other.
+    That is one in which jobs come to no other type of nodes; of such, the one that is best for a small job or was named
+    first. A queue that is for tests, preemptable or by request is used only if it is named, or there is no other.
     """
     if names or not site.queues:
         targets = queue_targets(site, names)
@@ -145,12 +148,23 @@ def node_targets(site: Site, names: Sequence[str], maker: JobMaker) -> list[Targ
         unasked = [match.queue.name for match in found if match.fits and match.queue.can_be_chosen]
         fitting = [match.queue.name for match in found if match.fits]
         targets = queue_targets(site, unasked or fitting[:1] or list(site.queues)[:1])
-    by_type: dict[str, Target] = {}
+    by_type: dict[str, list[Target]] = {}
     for target in targets:
         for node_type in _types(site, target):
             key = node_type.name if node_type is not None else ""
-            by_type.setdefault(key, Target(target.name, target.queue, node_type))
-    return list(by_type.values())
+            by_type.setdefault(key, []).append(Target(target.name, target.queue, node_type))
+    return [sorted(found, key=lambda one: not _selects(site, one)) for found in by_type.values()]
+
+
+def _selects(site: Site, target: Target) -> bool:
+    """Whether jobs for the target come to no other type of nodes: by its queue, its parameters or its GPUs."""
+    own = target.node_type
+    others = [one for one in _types(site, target) if one is not None and one is not own]
+    if own is None or not others:
+        return True
+    by_parameters = bool(own.parameters) and all(own.parameters != one.parameters for one in others)
+    by_gpus = bool(target.gpus) and not any(one.hardware.gpus for one in others)
+    return by_parameters or (by_gpus and target.queue is not None and not target.queue.gpus_implied)
 
 
 def _types(site: Site, target: Target) -> Sequence[NodeType | None]:

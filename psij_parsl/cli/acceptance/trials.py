@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...errors import Error
+from ...errors import Error, Rejected
 from ...job import Job
 from ...jobs.executor import Submission, failure
 from ...signals import should_exit
 from ...states import EndReason, JobState, JobStatus
-from .probes import FROM_NODE, SEEN, variables
+from .arrivals import Arrival, Arrivals, Seen
+from .probes import FROM_NODE, NODE_VARIABLE, SEEN, node_words, variables
 from .results import FAILED, PASSED, SKIPPED, Verdict
 from .targets import Target
 
 _FILE_LAG_S = 10.0  # that a shared file system may take to show a file
+#: What a refusal names that concerns each job of a queue, whatever nodes it asks for.
+OF_QUEUE = ("project", "queue", "qos", "account limits")
+_REFUSED = (
+    "likely causes are an account (-A) that is not yours or is not charged here, a queue (-q) that is not open to you or"
+    " to that account, and a limit of yours that is reached"
+)
+_OF_TYPE = "correct the node type in the file, or the node types of the queue"
 _SHARED = "`spool` must be a directory that nodes and this host share"
 
 
@@ -25,6 +33,8 @@ class Trial(ABC):
     """One job, and the checks that its end answers."""
 
     checks: tuple[str, ...] = ()
+    #: Whether its job is the least that can be asked for.
+    smallest = False
 
     def __init__(self, target: Target, job: Job) -> None:
         self.target = target
@@ -33,6 +43,7 @@ class Trial(ABC):
         self.status = JobStatus()
         self.began = self.ended = 0.0
         self.cancel_sent = False
+        self.arrivals: Arrivals | None = None
 
     @property
     def where(self) -> str:
@@ -52,9 +63,28 @@ class Trial(ABC):
     def verdicts(self, submission: Submission) -> Iterator[Verdict]:
         """What the end of the job says."""
         if self.status.state is JobState.COMPLETED:
-            yield from self.judged(submission)
+            yield from self._of_the_type(list(self.judged(submission)), submission)
         else:
             yield from self.not_completed(submission)
+
+    def _of_the_type(self, verdicts: Sequence[Verdict], submission: Submission) -> Iterator[Verdict]:
+        """The verdicts, of which none counts for the type of the target if the job came to a node of another one."""
+        arrival = (
+            self.arrivals.judged(self.target, self.hosts(submission)) if self.arrivals is not None else Arrival()
+        )
+        for verdict in verdicts:
+            if arrival.other:
+                yield Verdict(verdict.check, SKIPPED, arrival.other)
+            elif verdict.check != "node":
+                yield verdict
+            elif arrival.wrong:
+                yield Verdict("node", FAILED, arrival.wrong, hint=_OF_TYPE)
+            else:
+                yield verdict._replace(text="; ".join(filter(None, (verdict.text, arrival.remark))))
+
+    def hosts(self, submission: Submission) -> Sequence[str]:
+        """The nodes on which the job ran, as far as its output tells."""
+        return ()
 
     @abstractmethod
     def judged(self, submission: Submission) -> Iterator[Verdict]:
@@ -77,14 +107,23 @@ class Trial(ABC):
 
     def refused(self, error: Error) -> Iterator[Verdict]:
         """The verdicts on a job that could not be submitted."""
+        hint = error.hint
+        if isinstance(error, Rejected) and error.limit in ("", *OF_QUEUE):
+            hint = "; ".join(filter(None, (_REFUSED, hint)))
         for check in self.checks:
-            yield Verdict(check, FAILED, error.message, getattr(error, "output", ""), error.hint)
+            yield Verdict(check, FAILED, error.message, getattr(error, "output", ""), hint)
+
+    def not_asked_for(self) -> Iterator[Verdict]:
+        """The verdicts on a job that was not submitted, for even the smallest one was refused."""
+        for check in self.checks:
+            yield Verdict(check, SKIPPED, "not submitted: the smallest job was refused there, see above")
 
 
 class HoldTrial(Trial):
     """A job that waits on hold until it is cancelled: the queue, the project and the options are right."""
 
     checks = ("hold",)
+    smallest = True
 
     @property
     def where(self) -> str:
@@ -116,10 +155,18 @@ class NodeTrial(PlainTrial):
     """`hostname` on a node, in a folder that both this host and the node see."""
 
     checks = ("node", "spool")
+    smallest = True
 
     def __init__(self, target: Target, job: Job, word: str) -> None:
         super().__init__(target, job)
         self.word = word
+
+    def hosts(self, submission: Submission) -> Sequence[str]:
+        said = printed(submission.stdout)
+        names = said.split()[:1]
+        if self.arrivals is not None and names:
+            self.arrivals.tell(names[0], Seen(*node_words(said)))
+        return names
 
     def judged(self, submission: Submission) -> Iterator[Verdict]:
         said = printed(submission.stdout).strip()
@@ -152,10 +199,16 @@ class EnvironmentTrial(Trial):
 
     checks = ("environment",)
 
-    def judged(self, submission: Submission) -> Iterator[Verdict]:
+    def hosts(self, submission: Submission) -> Sequence[str]:
+        return [name] if (name := self._seen(submission).get(NODE_VARIABLE)) else []
+
+    def _seen(self, submission: Submission) -> dict[str, str]:
         path = submission.folder / SEEN
         wait_for_file(path)
-        seen = variables(path.read_bytes() if path.is_file() else b"")
+        return variables(path.read_bytes() if path.is_file() else b"")
+
+    def judged(self, submission: Submission) -> Iterator[Verdict]:
+        seen = self._seen(submission)
         wrong = [name for name, value in self.job.environment.items() if seen.get(name) != value]
         if wrong:
             text = f"a job does not have the value of the file for {', '.join(wrong)}"

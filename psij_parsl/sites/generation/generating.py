@@ -38,14 +38,8 @@ def generated(
 
     Raises `Unsupported` where the platform does not ask its manager, and `SchedulerError` where that does not answer.
     """
-    if not platform.site_facts:
-        raise Unsupported(
-            f"the platform {platform.name} does not ask its manager for what a site file says",
-            hint="write the file by hand; `psij-run site schema` and the shipped files help",
-        )
     scheduler = platform.scheduler_class()
-    _refuse_foreign(scheduler)
-    facts = _facts(platform.part("site_facts"), scheduler)
+    facts = asked_facts(platform, scheduler)
     if not facts.nodes and not facts.queues:
         raise Unavailable(f"{_product(scheduler, platform)} told of no nodes and no queues", hint="try again later")
     types = [_seen_here(one) for one in node_types(facts.nodes)]
@@ -59,6 +53,17 @@ def generated(
         day=date.today().isoformat(),
     )
     return Generated(name, site_text(heading, facts, types), len(types), len(facts.queues))
+
+
+def asked_facts(platform: Platform, scheduler: Scheduler) -> SiteFacts:
+    """What the manager says of its nodes and queues. Raises as `generated` does."""
+    if not platform.site_facts:
+        raise Unsupported(
+            f"the platform {platform.name} does not ask its manager for what a site file says",
+            hint="write the file by hand; `psij-run site schema` and the shipped files help",
+        )
+    _refuse_foreign(scheduler)
+    return _facts(platform.part("site_facts"), scheduler)
 
 
 def site_name(text: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -70,6 +74,41 @@ def test_jobs_run_with_the_file_as_it_stands(file: Path) -> None:
         in_types[queue] = done.stdout.strip()
     assert in_types["large"] == "node04"
     assert in_types["batch"] != "node04"
+
+
+def test_the_file_passes_its_test_as_it_stands(file: Path) -> None:
+    done = psij("site", "test", str(file), "--yes", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    states = {(check["check"], check["where"]): check["state"] for check in checks if check["where"]}
+    assert {states["hold", queue] for queue in sites.find(None, file).queues} == {"PASSED"}
+    # by its GPUs a job chooses the one type; for the other there is a queue of its own
+    for check in ("node", "spool"):
+        assert (states[check, "debug, a100 nodes"], states[check, "large, cpu nodes"]) == ("PASSED", "PASSED")
+    assert states["mpi", "debug, a100 nodes"] == states["gpu", "debug, a100 nodes"] == "PASSED"
+    skipped = {check["check"]: check["text"] for check in checks if check["where"] == "debug, cpu nodes"}
+    assert re.fullmatch(r"the job came to .* of type a100, .*: queue debug does not tell them apart", skipped["mpi"])
+
+
+def test_an_account_that_slurm_refuses_is_told_once(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").write_text(f'#!/bin/sh\necho >>"{asked}"\nexec {shutil.which("sbatch")} "$@"\n')
+    (tmp_path / "bin" / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    done = psij("site", "test", str(file), "--yes", "-A", "nosuch")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 passed, 1 failed," in done.stdout
+    assert re.search(r"^hold +debug +FAILED .*Invalid account", done.stdout, re.MULTILINE)
+    assert re.search(r"^hold +batch +SKIPPED .*for the same reason as above", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^node +large, cpu nodes +SKIPPED .*not submitted: the smallest job was refused", done.stdout, re.M
+    )
+    hint = next(line for line in done.stdout.splitlines() if line.startswith("hint: "))
+    assert all(cause in hint for cause in ("account (-A)", "queue (-q) that is not open to you", "limit"))
+    assert asked.read_text().count("\n") == len(sites.find(None, file).queues)
 
 
 def test_what_the_file_refuses_slurm_would_refuse(file: Path, slurm_two_types: SlurmCluster) -> None:
