@@ -12,6 +12,7 @@ from psij_parsl.sites.generation.facts import QueueFacts, TierFacts, least
 
 Attributes = Mapping[str, str]
 _ROUTE = "Route"
+_USER, _PROJECT, _ALL = "u:PBS_GENERIC", "p:PBS_GENERIC", "o:PBS_ALL"  # whose a limit is
 
 
 def queue_facts(
@@ -56,14 +57,16 @@ def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str
         nodes=nodes,
         strict=True,
         min_nodes=fewest,
-        max_nodes=least(most, len(nodes) if nodes else None),
+        max_nodes=least(most, len(nodes) if nodes else None, *_at_a_time(said, "nodect")),
         min_time_min=-(-shortest // 60) if shortest else None,
         max_time_min=longest // 60 if longest else None,
-        max_cores=_number(said.get("resources_max.ncpus")),
-        max_gpus=_number(said.get("resources_max.ngpus")),
+        max_cores=least(_number(said.get("resources_max.ncpus")), *_at_a_time(said, "ncpus")),
+        max_gpus=least(_number(said.get("resources_max.ngpus")), *_at_a_time(said, "ngpus")),
         array_max=least(_number(said.get("max_array_size")), _number(server.get("max_array_size"))),
-        running=least(_of_user(said.get("max_run", "")), _number(said.get("max_user_run"))),
-        queued=least(_of_user(said.get("max_queued", "")), _number(said.get("max_user_queuable"))),
+        running=least(_limit(said, "max_run", _USER), _number(said.get("max_user_run"))),
+        queued=least(_limit(said, "max_queued", _USER), _number(said.get("max_user_queuable"))),
+        project_running=_limit(said, "max_run", _PROJECT),
+        project_queued=_limit(said, "max_queued", _PROJECT),
         remarks=tuple(_rules(said)),
     )
 
@@ -98,9 +101,17 @@ def _rules(said: Attributes) -> Iterator[str]:
             yield f"only for {what} {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 
-def _of_user(limits: str) -> int | None:
-    """The limit of each user in `[u:PBS_GENERIC=10],[o:PBS_ALL=100]`."""
-    match = re.search(r"u:PBS_GENERIC=(\d+)", limits)
+def _at_a_time(said: Attributes, resource: str) -> Iterator[int | None]:
+    """What a user, a project and all of them may have of a resource at a time: no job can be larger."""
+    for kind in ("max_run_res", "max_queued_res"):
+        for whose in (_USER, _PROJECT, _ALL):
+            yield _limit(said, f"{kind}.{resource}", whose)
+    yield _number(said.get(f"max_user_res.{resource}"))
+
+
+def _limit(said: Attributes, key: str, whose: str) -> int | None:
+    """One of the limits in `[u:PBS_GENERIC=10],[o:PBS_ALL=100]`."""
+    match = re.search(rf"{whose}=(\d+)", said.get(key, ""))
     return int(match[1]) if match else None
 
 

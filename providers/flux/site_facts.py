@@ -25,6 +25,7 @@ def site_facts(ask: Ask) -> SiteFacts:
     found = [queue for line in lines if line.strip() and (queue := read_queue(line)) is not None]
     return SiteFacts(
         nodes=nodes,
+        feature_parameter="requires",
         queues=[
             QueueFacts(
                 name=queue.name,

@@ -12,7 +12,10 @@ from psij_parsl.sites.generation.facts import Ask, NodeFacts, QueueFacts, SiteFa
 
 from .records import fields, minutes
 
-_QOS_FIELDS = ("name", "maxwall", "maxtres", "mintres", "maxjobspu", "maxsubmitpu", "gracetime", "preempt", "flags")
+#: Resources of a job, and of all jobs that a user, an account or anybody has running: none of them can be larger.
+_MOST = ("maxtres", "maxtrespu", "maxtrespa", "grptres")
+_JOBS = ("maxjobspu", "maxsubmitpu", "maxjobspa", "maxsubmitpa")
+_QOS_FIELDS = ("name", "maxwall", *_MOST, "mintres", *_JOBS, "gracetime", "preempt", "flags")
 _USUAL_QOS = "normal"  # the one that Slurm makes by itself
 _NAMED = 12  # accounts, QOS or groups that a remark lists
 
@@ -29,6 +32,8 @@ class _Limits:
     min_nodes: int | None = None
     running: int | None = None
     queued: int | None = None
+    project_running: int | None = None
+    project_queued: int | None = None
     grace_s: int = 0
     preempts: tuple[str, ...] = ()
     flags: frozenset[str] = frozenset()
@@ -55,6 +60,7 @@ def site_facts(ask: Ask) -> SiteFacts:
         cluster=config.get("ClusterName", ""),
         version=config.get("SLURM_VERSION", ""),
         nodes=[_node(line) for line in node_lines],
+        feature_parameter="constraint",
         queues=[*of_partitions, *of_qos],
         suggestions=tuple(suggestions),
         remarks=tuple(_remarks(partitions)),
@@ -240,6 +246,8 @@ def _within(queue: QueueFacts, limits: _Limits) -> QueueFacts:
         max_gpus=least(queue.max_gpus, limits.gpus),
         running=least(queue.running, limits.running),
         queued=least(queue.queued, limits.queued),
+        project_running=least(queue.project_running, limits.project_running),
+        project_queued=least(queue.project_queued, limits.project_queued),
     )
 
 
@@ -254,18 +262,22 @@ def _all_qos(ask: Ask) -> dict[str, _Limits]:
 
 
 def _qos(row: Mapping[str, Any]) -> _Limits:
-    most, fewest = _tres(row["maxtres"]), _tres(row["mintres"])
+    most, fewest = [_tres(row[name]) for name in _MOST], _tres(row["mintres"])
+    nodes, cores, gpus = (least(*(limits.get(name) for limits in most)) for name in ("node", "cpu", "gres/gpu"))
+    running, queued, project_running, project_queued = (_number(row[name]) for name in _JOBS)
     grace = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", row["gracetime"])
     days, hours, mins, seconds = (int(part or 0) for part in grace.groups()) if grace else (0, 0, 0, 0)
     return _Limits(
         name=row["name"],
         minutes=minutes(row["maxwall"]),
-        nodes=most.get("node"),
-        cores=most.get("cpu"),
-        gpus=most.get("gres/gpu"),
+        nodes=nodes,
+        cores=cores,
+        gpus=gpus,
         min_nodes=fewest.get("node"),
-        running=_number(row["maxjobspu"]),
-        queued=_number(row["maxsubmitpu"]),
+        running=running,
+        queued=queued,
+        project_running=project_running,
+        project_queued=project_queued,
         grace_s=((days * 24 + hours) * 60 + mins) * 60 + seconds,
         preempts=tuple(_list(row["preempt"])),
         flags=frozenset(_list(row["flags"])),

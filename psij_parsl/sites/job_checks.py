@@ -117,7 +117,11 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job) -> Iterat
                 "max_cores", f"gives a job {queue.max_cores} cores at most, and it asks for {cores}", ("max_cores",)
             )
     if queue.max_gpus is not None and (gpus := nodes * shape.gpus) > queue.max_gpus:
-        yield Problem("max_gpus", f"gives a job {queue.max_gpus} GPUs at most, and it asks for {gpus}", ("max_gpus",))
+        yield Problem(
+            "max_gpus",
+            f"gives a job at most {queue.max_gpus} GPU{'s' * (queue.max_gpus != 1)}, and it asks for {gpus}",
+            ("max_gpus",),
+        )
     if queue.min_memory is not None and (shape.memory or 0) < queue.min_memory:
         asks = f"{shape.memory} MB" if shape.memory is not None else "none"
         text = f"is for jobs that ask for {queue.min_memory} MB on a node and more, and the job asks for {asks}"

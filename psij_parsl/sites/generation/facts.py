@@ -54,8 +54,10 @@ class QueueFacts:
     """One queue as people shall name it; None stands for no limit, or an unknown one.
 
     `nodes` are its nodes' names, None for all of them. `parameters` are what it renders besides its name. `open`:
-    jobs that are put there will run. `running` and `queued` are the greatest numbers of a user's jobs. `remarks` are
-    for the person who goes on with the file.
+    jobs that are put there will run. `max_nodes`, `max_cores` and `max_gpus` are of the largest job that can ever start,
+    also by what one user, project or all of them may have at a time. `running` and `queued` are the greatest numbers
+    of a user's jobs, `project_running` and `project_queued` of a project's. `remarks` are for the person who goes on
+    with the file.
     """
 
     name: str
@@ -76,6 +78,8 @@ class QueueFacts:
     array_max: int | None = None
     running: int | None = None
     queued: int | None = None
+    project_running: int | None = None
+    project_queued: int | None = None
     preempt_grace_s: int | None = None
     required: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -85,11 +89,15 @@ class QueueFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteFacts:
-    """All that a manager says. `cluster` is its name in the manager's configuration, '' if it has none."""
+    """All that a manager says. `cluster` is its name in the manager's configuration, '' if it has none.
+
+    `feature_parameter` is the parameter by which jobs ask for nodes with a feature, '' if there is none.
+    """
 
     cluster: str = ""
     version: str = ""
     nodes: Sequence[NodeFacts] = ()
+    feature_parameter: str = ""
     queues: Sequence[QueueFacts] = ()
     required: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,17 @@ from .node_grouping import TypeFacts
 
 _SHOWN = 60  # characters of a list of nodes
 _NAME = re.compile(r"[A-Za-z0-9._+:=@%/][A-Za-z0-9._+:=@%/-]*")  # a queue that a job can name
-_FOR_TESTS = re.compile(r"(?i)(^|[^a-z])(debug|dev|devel|test|tests|testing|interactive|inter)([^a-z]|$)")
+_SPECIAL = {  # queues that their names tell of
+    "for tests": re.compile(
+        r"(?i)(^|[^a-z])(debug|dev|devel|test|tests|testing|interactive|inter|express)([^a-z]|$)"
+    ),
+    "for jobs that may be preempted": re.compile(
+        r"(?i)(^|[^a-z])(preempt|preemptable|preemptible|scaven(ge|ger)|standby|spot|backfill|idle|besteffort)([^a-z]|$)"
+    ),
+    "by request": re.compile(
+        r"(?i)(^|[^a-z])(reserved|reservation|special|bench|benchmark|maintenance|admin)([^a-z]|$)"
+    ),
+}
 _SOURCE = "manager"
 
 
@@ -36,7 +46,7 @@ def site_text(heading: Heading, facts: SiteFacts, types: Sequence[TypeFacts]) ->
     parts = [_head(heading, facts)]
     if types:
         parts.append(list(_of_nodes(types)))
-    parts += [_node_type(one, alone=len(types) == 1) for one in types]
+    parts += [_node_type(one, facts.feature_parameter, alone=len(types) == 1) for one in types]
     queues, unnamed = _named(facts.queues)
     if queues:
         parts.append(_OF_QUEUES)
@@ -58,11 +68,12 @@ def _of_nodes(types: Sequence[TypeFacts]) -> Iterator[str]:
 #: By this editors find the schema: https://taplo.tamasfe.dev/configuration/directives.html
 SCHEMA_LINE = "#:schema https://raw.githubusercontent.com/psij-parsl/psij-parsl/main/psij_parsl/sites/schema.json"
 _OF_QUEUES = [
-    "# What the manager does not tell of its queues; add it where it holds:",
+    "# What the manager does not tell of its queues; add it where it holds. Decide on `auto` and `charge` before others use",
+    "# the file: of the queues that fit a job, `-q auto` takes the cheapest, and then the one with the shortest time.",
     '#   description = "what it is for, in one line"',
-    "#   auto = false               # -q auto never takes it: for tests, by request",
-    '#   account = "{project}-gpu"  # what is charged for a project, if it is not the project itself',
+    "#   auto = false               # -q auto never takes it: for tests, by request, preemptable",
     "#   charge = 1.0               # charge of a node-hour, in the machine's units",
+    '#   account = "{project}-gpu"  # what is charged for a project, if it is not the project itself',
 ]
 
 
@@ -103,7 +114,7 @@ def _head(heading: Heading, facts: SiteFacts) -> list[str]:
     return [*lines, "", "[sources]", _line(_SOURCE, told)]
 
 
-def _node_type(one: TypeFacts, *, alone: bool) -> list[str]:
+def _node_type(one: TypeFacts, feature_parameter: str, *, alone: bool) -> list[str]:
     number = len(one.nodes)
     lines = [
         f"[nodes.{_key(one.name)}]",
@@ -117,7 +128,11 @@ def _node_type(one: TypeFacts, *, alone: bool) -> list[str]:
         lines.append(_line("memory", one.memory) + f"  # MB: {one.memory / 1024:.0f} GB")
     lines += _gpus(one)
     if one.own_features and not alone:
-        lines.append(f"# features that these nodes alone have: {_comment(', '.join(sorted(one.own_features)))}")
+        own = sorted(one.own_features)
+        lines.append(f"# features that these nodes alone have: {_comment(', '.join(own))}")
+        if feature_parameter:
+            reason = "a job that asks for this type then comes to no other"
+            lines.append(_suggested(Suggestion(f"parameters.{feature_parameter}", own[0], reason)))
     elif one.features:
         lines.append(f"# features: {_comment(', '.join(sorted(one.features)))}")
     return lines
@@ -145,6 +160,7 @@ def _queue(queue: QueueFacts, types: Sequence[TypeFacts]) -> list[str]:
         names = [one.name for _, one in own]
         several = f"  # {', '.join(f'{number} {one.name}' for number, one in own)}" if len(names) > 1 else ""
         lines.append(_line("node", names if len(names) > 1 else names[0]) + several)
+        lines += _not_told_apart([one for _, one in own])
     if nodes is not None and types and not own:
         lines.append("# it has none of the nodes")
     if not queue.open:
@@ -153,8 +169,12 @@ def _queue(queue: QueueFacts, types: Sequence[TypeFacts]) -> list[str]:
     lines += [_line(key, True) for key, holds in switches.items() if holds]
     if not queue.auto or not queue.open or (nodes is not None and types and not own):
         lines.append(_line("auto", False))
-    elif _FOR_TESTS.search(queue.name):
-        lines.append("# auto = false  # by its name it is for tests")
+    else:
+        lines += [
+            f"# auto = false  # by its name it is {what}"
+            for what, name in _SPECIAL.items()
+            if name.search(queue.name)
+        ]
     lines += _limits(queue)
     if queue.required:
         lines.append(_line("required", list(queue.required)))
@@ -163,8 +183,15 @@ def _queue(queue: QueueFacts, types: Sequence[TypeFacts]) -> list[str]:
     return [*lines, *map(_suggested, queue.suggestions)]
 
 
+def _not_told_apart(types: Sequence[TypeFacts]) -> Iterator[str]:
+    """A remark on the node types of a queue between which only a feature can decide."""
+    for alike in ([one for one in types if bool(one.gpus) == with_gpus] for with_gpus in (True, False)):
+        if len(alike) > 1:
+            names = " and ".join(one.name for one in alike)
+            yield f"# nothing in a job's request tells {names} apart, unless they have `parameters` that select them"
+
+
 def _limits(queue: QueueFacts) -> Iterator[str]:
-    jobs = {key: value for key, value in (("running", queue.running), ("queued", queue.queued)) if value}
     plain = {
         "min_nodes": queue.min_nodes if (queue.min_nodes or 0) > 1 else None,
         "max_nodes": queue.max_nodes,
@@ -178,12 +205,17 @@ def _limits(queue: QueueFacts) -> Iterator[str]:
         "max_gpus": queue.max_gpus,
         "max_memory": queue.max_memory,
         "array_max": queue.array_max,
-        "jobs": jobs,
+        "jobs": _cap(queue.running, queue.queued),
+        "project_jobs": _cap(queue.project_running, queue.project_queued),
         "preempt_grace": f"{queue.preempt_grace_s}s" if queue.preempt_grace_s else None,
     }
     for key, value in limits.items():
         if value:
             yield _line(key, value)
+
+
+def _cap(running: int | None, queued: int | None) -> dict[str, int]:
+    return {key: value for key, value in (("running", running), ("queued", queued)) if value}
 
 
 def _tier(tier: TierFacts) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_slurm_has_node_types_partitions_and_qos(answers: Answers, folder: Path)
     assert nodes["a100"] == {"source": "manager", "cpus": 8, "memory": 16000, "gpus": {"kind": "nvidia", "ids": 2}}
     assert nodes["cpu"] == {"source": "manager", "cpus": 16, "memory": 32000}
     queues = document["queues"]
-    assert list(queues) == ["debug", "batch", "short", "small", "closed", "large", "high", "quick"]
+    assert list(queues) == ["debug", "batch", "short", "small", "closed", "large", "high", "quick", "team"]
     assert site.queues["debug"].default
     assert site.queues["debug"].node_types == ("a100", "cpu")
     assert (site.queues["small"].max_nodes, site.queues["small"].max_time_min) == (1, 120)
@@ -180,6 +180,52 @@ def test_a_qos_of_slurm_is_a_queue_within_its_partition(answers: Answers, folder
     assert quick["jobs"] == {"running": 1, "queued": 2}
     assert quick["auto"] is False  # the QOS high preempts it
     assert "auto" not in document["queues"]["high"]
+
+
+def test_what_a_user_an_account_or_all_may_have_at_a_time_bounds_a_job(answers: Answers, folder: Path) -> None:
+    slurm(answers)
+    _, document = generated("slurm", folder / "two.toml")
+    team = document["queues"]["team"]  # of a user 3 nodes, 12 CPUs and 4 GPUs, of an account 2 nodes, of all 3 GPUs
+    assert (team["max_nodes"], team["max_cores"], team["max_gpus"]) == (2, 12, 3)
+    assert team["project_jobs"] == {"running": 6, "queued": 9}
+    assert "jobs" not in team
+
+
+def test_node_types_that_only_a_feature_tells_apart_are_told_with_it(answers: Answers, folder: Path) -> None:
+    lines = [
+        f"NodeName={name} CPUTot={cpus} RealMemory=64000 AvailableFeatures={name[:-1]},ib Partitions=debug,batch"
+        for name, cpus in (("skx1", 48), ("skx2", 48), ("icx1", 80), ("old1", 16))
+    ]
+    slurm(answers).say(("scontrol", "-o", "show", "node"), "\n".join(lines) + "\n")
+    site, _ = generated("slurm", folder / "two.toml")
+    text = (folder / "two.toml").read_text()
+    assert site.queues["debug"].node_types == ("cpu_48cpus", "cpu_80cpus", "cpu_16cpus")
+    assert '\n# parameters.constraint = "icx"  # a job that asks for this type then comes to no other\n' in text
+    assert "\n# nothing in a job's request tells cpu_48cpus and cpu_80cpus and cpu_16cpus apart, unless" in text
+    chosen = text.replace("# parameters.constraint", "parameters.constraint")
+    (folder / "two.toml").write_text(chosen)
+    done = psij_here("render", "--site", "./two.toml", "-q", "debug", "-c", "80", "--", "true")
+    assert "#SBATCH --constraint=icx\n" in done.stdout
+
+
+def test_what_queues_are_for_by_their_names_is_for_a_person_to_decide(answers: Answers, folder: Path) -> None:
+    names = ("standby", "gpu-dev", "special", "batch", "devotion")
+    lines = [f"PartitionName={name} State=UP TotalNodes=4 MaxTime=60" for name in names]
+    node = f"NodeName=a1 CPUTot=4 RealMemory=8000 Partitions={','.join(names)}\n"
+    slurm(answers).say(("scontrol", "-o", "show", "partition"), "\n".join(lines) + "\n")
+    answers.say(("scontrol", "-o", "show", "node"), node)
+    generated("slurm", folder / "two.toml")
+    sections = (folder / "two.toml").read_text().split("\n[queues.")
+    said = {
+        part.partition("]")[0]: re.findall(r"^# auto = false  # (.*)$", part, re.MULTILINE) for part in sections[1:]
+    }
+    assert {name: said[name] for name in names} == {
+        "standby": ["by its name it is for jobs that may be preempted"],
+        "gpu-dev": ["by its name it is for tests"],
+        "special": ["by its name it is by request"],
+        "batch": [],
+        "devotion": [],
+    }
 
 
 def test_without_slurms_accounting_there_are_partitions_alone(answers: Answers, folder: Path) -> None:

@@ -133,6 +133,21 @@ def test_limits_of_pbs_for_each_user(answers: Answers, folder: Path) -> None:
     assert "\n# only for users anna, ben\n" in (folder / "x.toml").read_text()
 
 
+def test_what_a_user_or_a_project_of_pbs_may_have_at_a_time_bounds_a_job(answers: Answers, folder: Path) -> None:
+    limits = {
+        "max_run": "[p:PBS_GENERIC=6]",
+        "max_queued": "[o:PBS_ALL=500],[p:PBS_GENERIC=9]",
+        "max_run_res": {"nodect": "[u:PBS_GENERIC=2],[u:anna=3]", "ncpus": "[p:PBS_GENERIC=48]"},
+        "max_queued_res": {"ngpus": "[o:PBS_ALL=5]"},
+        "resources_max": {"ncpus": 64, "ngpus": 8},
+    }
+    pbs_queues(answers, {"workq": limits})
+    _, made = generated("pbspro", folder / "x.toml")
+    queue = made["queues"]["workq"]
+    assert (queue["max_nodes"], queue["max_cores"], queue["max_gpus"]) == (2, 48, 5)
+    assert queue["project_jobs"] == {"running": 6, "queued": 9}
+
+
 def test_another_managers_commands_are_not_asked(answers: Answers, folder: Path) -> None:
     answers.recorded(*ANSWERS["pbspro"]).say(("qsub", "--version"), "slurm-wlm 22.05.8\n")
     done = psij_here("site", "generate", "--platform", "pbspro", "-o", "x.toml")

@@ -24,12 +24,14 @@ _TRIAL = ("sbatch", "--test-only", "-p", "debug", "--qos=quick", "-t", "5", "--w
 
 @pytest.fixture
 def file(slurm_two_types: SlurmCluster, here: Path) -> Path:
-    """The generated file; a user of that cluster has the QOS "quick" besides."""
+    """The generated file; a user of that cluster has the QOS "quick" and "team" besides."""
     if subprocess.run(_TRIAL, capture_output=True, check=False).returncode != 0:
         for words in (
             "add qos quick",
-            "modify qos quick set maxwall=00:10:00 maxtresperjob=node=2 maxjobsperuser=1",
-            "modify user root set qos+=quick",
+            "modify qos quick set maxwall=00:10:00 maxtresperjob=node=3 maxtresperuser=node=2 maxjobsperuser=1",
+            "add qos team",
+            "modify qos team set maxtresperaccount=cpu=12 grptres=gres/gpu=3 maxsubmitjobsperaccount=9",
+            "modify user root set qos+=quick,team",
         ):
             slurm_two_types.run("sacctmgr", "--immediate", *words.split())
         slurm_two_types.stop_controller()  # slurmdbd does not reach it where it is, to tell it what is new
@@ -59,7 +61,10 @@ def test_the_file_passes_the_check_and_says_what_the_cluster_is(file: Path) -> N
         "large": (("cpu",), 1, 480),
         "high": (("a100", "cpu"), 4, 30),
         "quick": (("a100", "cpu"), 2, 10),
+        "team": (("a100", "cpu"), 4, 30),
     }
+    assert (queues["team"].max_cores, queues["team"].max_gpus) == (12, 3)
+    assert queues["team"].project_jobs.queued == 9
     assert queues["quick"].jobs.running == 1
     assert [name for name, queue in queues.items() if queue.default] == ["debug"]
 
