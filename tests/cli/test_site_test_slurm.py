@@ -203,6 +203,42 @@ def test_a_spool_that_nodes_do_not_see(site: Callable[..., str], tmp_path: Path)
     assert checks[1]["text"].startswith(f"nodes do not see {spool}")
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> tuple[Path, Path, tuple[str, ...]]:
+    """A directory under two paths, of which nodes see only the second; and what a command here is run by to see the first."""
+    here, on_nodes = tmp_path / "login" / "spool", tmp_path / "nodes" / "spool"
+    here.mkdir(parents=True)
+    on_nodes.mkdir(parents=True)
+    return here, on_nodes, ("unshare", "-m", "sh", "-c", f'mount --bind {on_nodes} {here} && exec "$@"', "sh")
+
+
+def test_a_spool_that_has_another_path_on_nodes(
+    site: Callable[..., str], shared: tuple[Path, Path, tuple[str, ...]]
+) -> None:
+    here, on_nodes, mounted = shared
+    file = site(f'spool = {{ path = "{here}", on_nodes = "{on_nodes}" }}\n')
+    checks = report(file, "--only", "node,spool,environment,mpi", before=mounted)
+    assert {check["state"] for check in checks} == {"PASSED"}
+    (text, _) = (check["text"] for check in checks if check["check"] == "spool")
+    assert re.fullmatch(rf"node0\d read and wrote in {here}, which is {on_nodes} on nodes", text)
+    assert not any(here.iterdir())  # without the mount, as on nodes
+    assert any(on_nodes.iterdir())
+
+
+@pytest.mark.parametrize("on_nodes", ["elsewhere", "nosuch"])
+def test_a_spool_whose_path_on_nodes_is_wrong(
+    site: Callable[..., str], shared: tuple[Path, Path, tuple[str, ...]], tmp_path: Path, on_nodes: str
+) -> None:
+    here, _, mounted = shared
+    (tmp_path / "elsewhere").mkdir()
+    file = site(f'spool = {{ path = "{here}", on_nodes = "{tmp_path / on_nodes}" }}\n')
+    checks = report(file, "-q", "small", "--only", "node,spool", code=1, before=mounted)
+    assert states(checks) == [("node", "small, even nodes", "FAILED"), ("spool", "small, even nodes", "FAILED")]
+    spool = f"{here}, which is {tmp_path / on_nodes} on nodes"
+    assert checks[1]["text"] == f"nodes do not see {spool}: none has written into the job's folder"
+    assert "`on_nodes`" in checks[1]["hint"]
+
+
 def test_a_launch_line_that_starts_too_few_ranks(site: Callable[..., str]) -> None:
     line = json.dumps(["srun", "--ntasks=2", "{{ '--exact' if num_ranks > 99 }}"])
     checks = report(site(f"launch = {{ mpi = {line} }}\n"), "--only", "mpi", code=1)

@@ -119,7 +119,8 @@ class Planner:
 
     def _node_trial(self, target: Target) -> Trial:
         word = secrets.token_hex(8)
-        return NodeTrial(target, self._job(target, node_command(word)), word)
+        job = self._job(target, node_command(word))
+        return NodeTrial(target, job, word, spool_of(self.executor.spool_on_nodes, job.project_name or job.project))
 
     def _environment(self) -> None:
         own = [one for one in queue_targets(self.site, self.queues) if self._has_own_setup(one)]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...system.gpu_variables import GPU_VARIABLES
 from ...system.id_ranges import parse_ranges
 
-#: The file that a node writes into the job's folder.
+#: The file that a node writes into the job's folder: the word, its name, and what it calls that folder.
 FROM_NODE = "from-node"
 #: The file with the variables of a job, as `env -0` prints them.
 SEEN = "environment-seen"
@@ -23,7 +23,7 @@ read -r psij_cpus </sys/devices/system/cpu/online
 psij_memory=$(sed -n 's/^MemTotal:[[:space:]]*\\([0-9]*\\).*/\\1/p' /proc/meminfo)
 psij_gpus=$(ls -d /proc/driver/nvidia/gpus/* 2>/dev/null | wc -l)
 echo "{_NODE_LINE}|$psij_cpus|$psij_memory|$psij_gpus|"
-if grep -qF -e "$1" "$PSIJ_JOB_FOLDER/script.sh"; then echo "$1 $(uname -n)" >"$PSIJ_JOB_FOLDER/{FROM_NODE}"; fi
+if grep -qF -e "$1" "$PSIJ_JOB_FOLDER/script.sh"; then printf '%s\\n' "$1" "$(uname -n)" "$PSIJ_JOB_FOLDER" >"$PSIJ_JOB_FOLDER/{FROM_NODE}"; fi
 """
 ENVIRONMENT = f"""umask 077
 {{ printf '{NODE_VARIABLE}=%s\\0' "$(uname -n)"; env -0; }} >"$PSIJ_JOB_FOLDER/{SEEN}"

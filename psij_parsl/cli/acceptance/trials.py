@@ -26,7 +26,9 @@ _REFUSED = (
     " to that account, and a limit of yours that is reached"
 )
 _OF_TYPE = "correct the node type in the file, or the node types of the queue"
-_SHARED = "`spool` must be a directory that nodes and this host share"
+_SHARED = (
+    "`spool` must be a directory that nodes and this host share; if nodes have another path to it, say `on_nodes`"
+)
 
 
 class Trial(ABC):
@@ -157,9 +159,14 @@ class NodeTrial(PlainTrial):
     checks = ("node", "spool")
     smallest = True
 
-    def __init__(self, target: Target, job: Job, word: str) -> None:
+    def __init__(self, target: Target, job: Job, word: str, on_nodes: Path | None) -> None:
         super().__init__(target, job)
-        self.word = word
+        self.word, self.on_nodes = word, on_nodes
+
+    def _spool(self, submission: Submission) -> str:
+        """Where jobs' folders lie, with what nodes call it if that is another path."""
+        here = submission.folder.parent
+        return f"{here}, which is {self.on_nodes} on nodes" if self.on_nodes not in (None, here) else str(here)
 
     def hosts(self, submission: Submission) -> Sequence[str]:
         said = printed(submission.stdout)
@@ -174,22 +181,24 @@ class NodeTrial(PlainTrial):
             yield Verdict("node", PASSED, f"{said.splitlines()[0]} ran hostname")
         else:
             yield Verdict("node", FAILED, f"the job ended well, and its output is not in {submission.stdout}")
-        path = submission.folder / FROM_NODE
-        written = text_of(path).split()
-        if written[:1] == [self.word]:
-            yield Verdict("spool", PASSED, f"{written[-1]} read and wrote in {submission.folder.parent}")
-        else:
-            text = f"the node saw another {submission.folder.parent}: what it wrote there is not seen here"
+        spool = self._spool(submission)
+        word, host, folder = (text_of(submission.folder / FROM_NODE).splitlines() + [""] * 3)[:3]
+        if word != self.word:
+            text = f"what a node wrote is not seen here, in {spool}"
             yield Verdict("spool", FAILED, text, hint=_SHARED)
+        elif Path(folder) != (self.on_nodes or submission.folder.parent) / submission.folder.name:
+            yield Verdict("spool", FAILED, f"{host} wrote in {folder}, and not in {spool}", hint=_SHARED)
+        else:
+            yield Verdict("spool", PASSED, f"{host} read and wrote in {spool}")
 
     def not_completed(self, submission: Submission) -> Iterator[Verdict]:
         node, _ = super().not_completed(submission)
         yield node
         if not os.path.lexists(submission.folder / "claim"):
-            text = f"nodes do not see {submission.folder.parent}: none has written into the job's folder"
+            text = f"nodes do not see {self._spool(submission)}: none has written into the job's folder"
             yield Verdict("spool", FAILED, text, hint=_SHARED)
         elif text_of(submission.folder / FROM_NODE).startswith(self.word):
-            yield Verdict("spool", PASSED, f"a node read and wrote in {submission.folder.parent}")
+            yield Verdict("spool", PASSED, f"a node read and wrote in {self._spool(submission)}")
         else:
             yield Verdict("spool", SKIPPED, "the job ended before it could tell")
 
