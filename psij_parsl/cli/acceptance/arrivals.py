@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,24 +64,29 @@ class Arrivals:
         seen = self._by_manager.get(_short(host)) or self.by_jobs.get(_short(host))
         if asked is None or seen is None:
             return Arrival()
-        lacks = [*self._lacks(asked, seen)]
-        fitting = [one for one in self.site.node_types.values() if not any(self._lacks(one, seen))]
-        nearest = [one for one in fitting if not any(_nearer(other, one) for other in fitting)]
+        if target.queue is not None and target.queue.gpus_implied:  # the manager need not know of them
+            seen = replace(seen, gpus=None)
+        here = target.queue.node_types if target.queue is not None else tuple(self.site.node_types)
+        nearest = self._nearest(seen, [self.site.node_types[name] for name in here])
         if asked in nearest:
             alike = [one.name for one in nearest if one is not asked]
             return Arrival(remark=f"nothing that shows tells it from {' or '.join(alike)} nodes" if alike else "")
-        here = target.queue.node_types if target.queue is not None else tuple(self.site.node_types)
         queue = f"queue {target.name}" if target.name else MANAGERS
-        if of_queue := [one.name for one in nearest if one.name in here]:
-            text = f"the job came to a node of type {' or '.join(of_queue)}, {host}: {queue} does not tell them apart"
-            return Arrival(other=text)
         if nearest:
             names = " or ".join(one.name for one in nearest)
+            return Arrival(other=f"the job came to a node of type {names}, {host}: {queue} does not tell them apart")
+        if elsewhere := self._nearest(seen, self.site.node_types.values()):
+            names = " or ".join(one.name for one in elsewhere)
             return Arrival(wrong=f"{host} is a node of type {names}, which the file does not have in {queue}")
         of_type = (
             f"is no {asked.name} node, and of no other type of the file" if asked.name else "is not as the file says"
         )
-        return Arrival(wrong=f"{host} {of_type}: it has {', '.join(lacks)}")
+        return Arrival(wrong=f"{host} {of_type}: it has {', '.join(self._lacks(asked, seen))}")
+
+    def _nearest(self, seen: Seen, types: Iterable[NodeType]) -> list[NodeType]:
+        """Those of the types that a node may be of: several if nothing that shows tells them apart."""
+        fitting = [one for one in types if not any(self._lacks(one, seen))]
+        return [one for one in fitting if not any(_nearer(seen, other, one) for other in fitting)]
 
     @cached_property
     def _by_manager(self) -> Mapping[str, Seen]:
@@ -89,8 +94,11 @@ class Arrivals:
             nodes = asked_facts(self.platform, self.platform.scheduler_class()).nodes
         except Error:
             return {}
+        knows_gpus = any(one.gpus for one in nodes)
         return {
-            _short(one.name): Seen(one.cpus, one.memory, one.gpus, one.features | _words(one.gpu_model))
+            _short(one.name): Seen(
+                one.cpus, one.memory, one.gpus if knows_gpus else None, one.features | _words(one.gpu_model)
+            )
             for one in nodes
         }
 
@@ -100,8 +108,8 @@ class Arrivals:
         cores = usable_cores(hardware)
         if cores is not None and seen.cpus is not None and seen.cpus < cores:
             yield f"{seen.cpus} CPUs of {hardware.cpus}"
-        if seen.gpus is not None and seen.gpus < len(hardware.gpus):
-            yield f"{seen.gpus or 'no'} GPUs of {len(hardware.gpus)}"
+        if seen.gpus is not None and seen.gpus < (gpus := _whole_gpus(node_type)):
+            yield f"{seen.gpus or 'no'} GPUs of {gpus}"
         if hardware.memory and seen.memory is not None and seen.memory * _ALIKE < hardware.memory:
             yield f"{seen.memory} MB of {hardware.memory}"
         for name in self._selecting(node_type):
@@ -121,10 +129,15 @@ class Arrivals:
         return frozenset[str]().union(*(seen.words for seen in self._by_manager.values()))
 
 
-def _nearer(other: NodeType, one: NodeType) -> bool:
+def _whole_gpus(node_type: NodeType) -> int:
+    """The number of GPUs, of which the file may count the tiles: `0.0`, `0.1`."""
+    return len({gpu.partition(".")[0] for gpu in node_type.hardware.gpus})
+
+
+def _nearer(seen: Seen, other: NodeType, one: NodeType) -> bool:
     """Whether a node that has what both types say is rather of the other one, which says more."""
-    if (gpus := len(other.hardware.gpus) - len(one.hardware.gpus)) != 0:
-        return gpus > 0
+    if (gpus := _whole_gpus(other) - _whole_gpus(one)) != 0:
+        return gpus > 0 and seen.gpus is not None
     cores = [usable_cores(each.hardware) or 0 for each in (other, one)]
     memory = [each.hardware.memory or 0 for each in (other, one)]
     at_least = cores[0] >= cores[1] and memory[0] * _ALIKE >= memory[1]
