@@ -15,7 +15,7 @@ from ..job import JOB_MODES, Job
 from ..platforms.platform import Platform
 from ..platforms.templates.template import FIXED
 from ..sites.findings import settle
-from ..sites.job_checks import gpu_count
+from ..sites.job_shape import gpu_count
 from . import checked
 from .vocabulary import Translation, minutes, scheduler_options, translated
 

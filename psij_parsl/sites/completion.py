@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ..errors import nearest
+from ..errors import InvalidRequest, nearest
 from ..job import FLAGS, Job, Resources
 from ..platforms.registry import platform
 from .findings import Finding
-from .job_checks import GPU_PARAMETERS, Shape, node_problems
+from .job_checks import node_problems
+from .job_shape import GPU_PARAMETERS, shape_of
 from .joining import is_unset, joined, not_among, parts
 from .queues import NodeType, Queue, Settings
 
@@ -24,6 +26,7 @@ _JOB = frozenset(item.name for item in fields(Job))
 _SHAPE = tuple(item.name for item in fields(Resources))
 #: Who must not ask for GPUs must not in any form.
 _GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
+_NO = ("no", "false", "off", "0")  # of a switch
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,29 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
     typed = dict(asked.get("parameters", {}))
     job = {**site.defaults, **asked}
     job["queue"] = job.get("queue") or None
+    if not isinstance(job["queue"], str | None):
+        raise InvalidRequest(f"queue must be a text, not {job['queue']!r}", hint="give the queue's name")
     queues, findings = find_queues(site, job["queue"], typed)
     node_type = choose_node_type(site, queues, job, typed)
     layers = list(_layers(site, queues, node_type))
-    below = [dict(layer.settings.parameters) for layer in layers[: len(layers) - len(queues)]]
-    of_queues, disagreements = _parameters_of(site, queues)
-    job["parameters"] = joined([*below, of_queues, typed], lambda: _declared(site))
+    below = [layer.settings for layer in layers[: len(layers) - len(queues)]]
+    of_queues, disagreements = _parameters_of(queues)
+    job["parameters"] = joined([*(one.parameters for one in below), of_queues, typed], lambda: _declared(site))
     job["environment"] = {
         **{name: value for layer in layers for name, value in layer.settings.environment.items()},
         **asked.get("environment", {}),
     }
     setup = asked.get("setup", ())
     above = (setup,) if isinstance(setup, str) else tuple(setup)
-    job["setup"] = (*dict.fromkeys(text for layer in layers for text in layer.settings.setup), *above)
+    setups = [*(one.setup for one in below), *dict.fromkeys(queue.setup for queue in queues)]
+    job["setup"] = (*chain.from_iterable(setups), *above)
     filled = {**job["parameters"], **{name: value for name, value in job.items() if name in _JOB}}
     findings += [
         *disagreements,
         *_missing(site, layers, filled),
         *_forbidden(site, layers, asked, typed),
         *_not_to_choose(site, layers, filled),
+        *_of_another_queue(site, queues, job.get("project")),
     ]
     _name_queue(site, job, queues, node_type, named=job["queue"] is not None)
     return Completion(job, tuple(findings), tuple(queues), node_type)
@@ -111,10 +118,25 @@ def _name_queue(
 
 def account(rule: str, project: str, rules: Iterable[str]) -> str:
     """What is charged for a project by the rule of a queue; a name that has the form of one of the rules stays."""
-    for before, _, after in (other.partition("{project}") for other in rules):
-        if (before or after) and re.fullmatch(f"{re.escape(before)}.+{re.escape(after)}", project):
-            return project
+    if any(_has_form(other, project) for other in rules):
+        return project
     return rule.replace("{project}", project)
+
+
+def _has_form(rule: str, project: str) -> bool:
+    before, _, after = rule.partition("{project}")
+    return bool(before or after) and re.fullmatch(f"{re.escape(before)}.+{re.escape(after)}", project) is not None
+
+
+def _of_another_queue(site: SiteData, queues: Sequence[Queue], project: Any) -> Iterator[Finding]:
+    """A project in the form in which another queue's jobs are charged, and not this one's."""
+    if not queues or not queues[0].account or not project or _has_form(queues[0].account, str(project)):
+        return
+    for other in site.queues.values():
+        if _has_form(other.account, str(project)):
+            text = f"project {project} is of the form for queue {other.name}, and queue {queues[0].name} charges"
+            yield Finding("warn", "project", f"{text} {queues[0].account}", "say the project without it")
+            return
 
 
 # ---- the queue -----------------------------------------------------------------------------------------------
@@ -130,9 +152,12 @@ def find_queues(site: SiteData, name: str | None, typed: Mapping[str, Any]) -> t
         return ([found], []) if found is not None else ([], [])
     names = [name] if name in site.queues else [part for part in name.split(",") if part]
     queues, findings = [], []
+    if not names:
+        findings.append(Finding("refuse", "queue", f"{name!r} names no queue", "name one, or several with commas"))
     for part in names:
-        if part in site.queues:
-            queues.append(_by_parameters(site, site.queues[part], typed) or site.queues[part])
+        base = site.queues.get(part) or _plain(site, part)
+        if base is not None:
+            queues.append(_by_parameters(site, base, typed) or base)
         else:
             strict = all(queue.strict for queue in site.queues.values())
             text = f"{site.name} has no queue {part!r} that we know"
@@ -140,8 +165,16 @@ def find_queues(site: SiteData, name: str | None, typed: Mapping[str, Any]) -> t
     return queues, findings
 
 
+def _plain(site: SiteData, rendered: str) -> Queue | None:
+    """The queue that the manager has by that name, if it is no more than that."""
+    found = (one for one in site.queues.values() if one.rendered == rendered and not one.own_parameters)
+    return next(found, None)
+
+
 def _by_parameters(site: SiteData, base: Queue | None, typed: Mapping[str, Any]) -> Queue | None:
     """The queue for a job in `base` that gives these parameters: another one, if they are that one's own."""
+    if base is not None and any(name in typed and is_unset(typed[name]) for name in base.own_parameters):
+        base = _plain(site, base.rendered) or Queue(name=base.rendered, node_types=base.node_types)
     told = {name: str(value) for name, value in typed.items() if not is_unset(value)}
 
     def agreement(queue: Queue) -> int:
@@ -164,23 +197,33 @@ def _by_parameters(site: SiteData, base: Queue | None, typed: Mapping[str, Any])
     return max(others, key=agreement) if others else base
 
 
-def _parameters_of(site: SiteData, queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Finding]]:
-    """The own parameters of the queues, which must be the same for all of them."""
+def _parameters_of(queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Finding]]:
+    """The own parameters of the queues, which must be the same for all of them, as all else that a job is told by them."""
     if not queues:
         return {}, []
-    first = queues[0].own_parameters
+    first = queues[0]
     for other in queues[1:]:
-        if other.own_parameters != first:
-            text = f"the queues {queues[0].name} and {other.name} need different parameters"
-            return first, [Finding("refuse", "queue", text, "name one of them")]
-    return first, []
+        differ = {
+            "parameters": other.own_parameters != first.own_parameters,
+            "accounts": other.account != first.account,
+            "requests for GPUs": other.gpus_implied != first.gpus_implied,
+        }
+        if what := next((what for what, holds in differ.items() if holds), ""):
+            text = f"the queues {first.name} and {other.name} need different {what}"
+            return first.own_parameters, [Finding("refuse", "queue", text, "name one of them")]
+    return first.own_parameters, []
 
 
 def choose_node_type(
     site: SiteData, queues: Sequence[Queue], job: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> NodeType | None:
-    """The node type for a job: the first of its queue's that agrees with its parameters and can hold its ranks."""
-    names = queues[0].node_types if queues else tuple(site.node_types)
+    """The node type for a job: the first of its queues' that agrees with its parameters and can hold its ranks.
+
+    None where the site does not know its queue, or where several queues have none in common.
+    """
+    names = tuple(site.node_types) if not site.queues or not job.get("queue") else ()
+    for at, queue in enumerate(queues):
+        names = tuple(name for name in queue.node_types if not at or name in names)
     types = [site.node_types[name] for name in names]
     if len(types) < 2:
         return types[0] if types else None
@@ -194,7 +237,8 @@ def choose_node_type(
         )
 
     types = [node_type for node_type in types if asked_for(node_type)] or types
-    shape = Shape.of(Resources(**{name: job[name] for name in _SHAPE if job.get(name) is not None}), typed)
+    resources = Resources(**{name: job[name] for name in _SHAPE if job.get(name) is not None})
+    shape = shape_of(site.platform, resources, typed)
     if not shape.gpus:  # nodes with GPUs are for those who need them
         types = [node_type for node_type in types if not node_type.hardware.gpus] or types
     fitting = [node_type for node_type in types if not any(node_problems(node_type, shape))]
@@ -214,7 +258,7 @@ def _size(node_type: NodeType) -> tuple[int, int, int]:
 def _missing(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
     for layer in layers:
         for name in layer.settings.required:
-            if is_unset(filled.get(name)):
+            if all(is_unset(filled.get(one)) for one in (_GPUS if name in _GPUS else (name,))):
                 key = "project" if name == "project" else "required"
                 where = site.origin((*layer.key, "required"))
                 hint = f"give {flag(name)}; {where} asks for it"
@@ -235,7 +279,7 @@ def _forbidden(
         options |= {one: said for word, said in options.items() for one in _GPUS if word in _GPUS}
     for layer in layers:
         for name in layer.settings.forbidden:
-            said = flag(name) if told.get(name) else options.get(name)
+            said = options.get(name) if str(told.get(name) or "no").lower() in _NO else flag(name)
             if said:
                 where = site.origin((*layer.key, "forbidden"))
                 hint = f"leave out {said}; {where} forbids it"

@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from ..job import Job, Resources
+from ..resources.node import Hardware
+from .job_shape import Shape, usable_cores
 from .queues import NodeType, Queue, Tier
-
-if TYPE_CHECKING:
-    from ..resources.node import Hardware
-
-#: Parameters of several platforms that say the GPUs of a node.
-GPU_PARAMETERS = ("gpus_per_node", "ngpus", "gpus")
-#: Parameters of several platforms that say the CPUs of a node, hardware threads where the manager counts those.
-CPU_PARAMETERS = ("ncpus", "ppn", "slots_per_node")
 
 
 class Problem(NamedTuple):
     """A limit that a job is beyond: its key among findings, a sentence to follow "queue NAME" or "it", the keys of
-    the file that may say it, and what to change."""
+    the file that may say it, and what to change. `soft`: managers differ in it, so that it never refuses a job."""
 
     key: str
     text: str
     settings: tuple[str, ...] = ()
     hint: str = ""
-
-
-class Shape(NamedTuple):
-    """What a job asks of each of its nodes. Cores, GPUs, and MB (None if it says nothing).
-
-    `by_cpus`: a parameter says the CPUs of a node, so that the manager's own count of them holds.
-    """
-
-    cores: int
-    gpus: int
-    memory: int | None
-    by_cpus: bool = False
-
-    @classmethod
-    def of(cls, job: Resources, parameters: Mapping[str, Any]) -> Shape:
-        """The shape of a job; a parameter for GPUs counts where its ranks ask for none."""
-        said = next((value for name in GPU_PARAMETERS if (value := parameters.get(name))), 0)
-        gpus = job.gpus_per_node or gpu_count(said)
-        by_cpus = any(parameters.get(name) for name in CPU_PARAMETERS)
-        return cls(job.cores_per_node, gpus, job.memory_per_node, by_cpus)
-
-
-def gpu_count(said: Any) -> int:
-    """The number of GPUs in `4`, or in `a100:4` as some managers have it; 0 for None."""
-    last = str(said or 0).rpartition(":")[2]
-    return int(last) if last.isdigit() else 1
-
-
-def usable_cores(hardware: Hardware) -> int | None:
-    """The number of a node's cores without a CPU that is blocked for jobs; None where it is unknown."""
-    if not hardware.cpus:
-        return None
-    cores = hardware.siblings or [(cpu,) for cpu in range(hardware.cpus)]
-    return sum(hardware.blocked.isdisjoint(core) for core in cores)
+    soft: bool = False
 
 
 def node_problems(node_type: NodeType, shape: Shape) -> Iterator[Problem]:
     """What a node of that type has not."""
     hardware = node_type.hardware
     name = f"{node_type.name} nodes have" if node_type.name else "its nodes have"
-    cores = usable_cores(hardware)
-    if cores is not None and shape.cores > (hardware.cpus or 0 if shape.by_cpus else cores):
-        threads = len(hardware.siblings[0]) if hardware.siblings else 1
-        blocked = f", and {len(hardware.blocked)} CPUs are blocked" if hardware.blocked else ""
-        each = f" with {threads} hardware threads" if threads > 1 else ""
-        text = f"{name} {cores} cores{each} for jobs{blocked}, and the job asks for {shape.cores} on each"
-        yield Problem("cpus", text, ("cpus", "blocked"), f"at most {cores} ranks times cores per rank")
+    yield from _too_many_cores(hardware, name, shape)
     if shape.gpus > len(hardware.gpus) and (hardware.gpus or node_type.name):
         has = f"{len(hardware.gpus)} GPUs" if hardware.gpus else "no GPUs"
         hint = f"at most {len(hardware.gpus)} on each node" if hardware.gpus else "leave out -g"
@@ -79,6 +34,24 @@ def node_problems(node_type: NodeType, shape: Shape) -> Iterator[Problem]:
     if hardware.memory is not None and shape.memory is not None and shape.memory > hardware.memory:
         text = f"{name} {hardware.memory} MB for jobs, and the job asks for {shape.memory} MB on each"
         yield Problem("memory", text, ("memory",), f"--mem {hardware.memory}M at most")
+
+
+def _too_many_cores(hardware: Hardware, name: str, shape: Shape) -> Iterator[Problem]:
+    cores, cpus = usable_cores(hardware), hardware.cpus
+    if cores is None or cpus is None:
+        return
+    if shape.cpus is not None and shape.cpus > cpus:
+        text = f"{name} {cpus} CPUs, and the job asks for {shape.cpus} on each"
+        yield Problem("cpus", text, ("cpus",), f"at most {cpus}")
+    if shape.cores > cores and (shape.cpus is None or shape.cores > cpus):
+        threads = len(hardware.siblings[0]) if hardware.siblings else 1
+        blocked = f", and {len(hardware.blocked)} CPUs are blocked" if hardware.blocked else ""
+        each = f" with {threads} hardware threads" if threads > 1 else ""
+        text = f"{name} {cores} cores{each} for jobs{blocked}, and the job asks for {shape.cores} on each"
+        hint = f"at most {cores} ranks times cores per rank"
+        yield Problem(
+            "cpus", text, ("cpus", "blocked"), hint, soft=shape.cores <= cores * min(threads, shape.threads)
+        )
 
 
 def tier_of(queue: Queue, job: Resources) -> Tier | None:
@@ -92,7 +65,7 @@ def tier_of(queue: Queue, job: Resources) -> Tier | None:
     return max(tiers, key=longest, default=None)
 
 
-def queue_problems(queue: Queue, node_type: NodeType | None, job: Job) -> Iterator[Problem]:
+def queue_problems(queue: Queue, node_type: NodeType | None, job: Job, shape: Shape) -> Iterator[Problem]:
     """Each limit of the queue that the job is beyond."""
     nodes, minutes = job.num_nodes, job.wall_time_min
     tier = tier_of(queue, job)
@@ -107,7 +80,6 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job) -> Iterat
         least = time_text(queue.min_time_min)
         text = f"takes jobs from {least} on, and the job asks for {time_text(minutes)}"
         yield Problem("min_time", text, ("min_time",), f"-t {queue.min_time_min}")
-    shape = Shape.of(job, job.parameters)
     hardware = node_type.hardware if node_type is not None else None
     if queue.max_cores is not None:
         of_node = usable_cores(hardware) if queue.whole_nodes and hardware is not None else None

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..job import Job
+from ..job import Job, Resources
 from .completion import completed
 from .findings import Finding
-from .job_checks import Problem, Shape, node_problems, queue_problems, tier_of, usable_cores
+from .job_checks import Problem, node_problems, queue_problems, tier_of
+from .job_shape import Shape, shape_of, usable_cores
 from .queues import AUTO, NodeType, Queue
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _JOB = frozenset(item.name for item in fields(Job))
 _ANY_COMMAND = ("true",)
+#: What a job asks for, whichever queue it is in.
+_ASKED = (*(item.name for item in fields(Resources)), "wall_time_min", "array")
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,12 @@ def _match(site: SiteData, values: Mapping[str, Any], queue: Queue) -> Match:
     completion = completed(site, {**values, "queue": queue.name})
     job = Job(**{"command": _ANY_COMMAND, **completion.fields})
     findings = (*completion.findings, *_limits_of(site, queue, completion.node_type, job))
+    if completion.queues and completion.queues != (queue,):
+        other = completion.queues[0].name
+        findings = (Finding("refuse", "queue", f"the parameters make it a job of queue {other}"), *findings)
     tier = tier_of(queue, job)
     longest = tier.longest(job.num_nodes) if tier else None
-    idle = _idle(queue, completion.node_type, Shape.of(job, values.get("parameters") or {}))
+    idle = _idle(queue, completion.node_type, shape_of(site.platform, job, values.get("parameters") or {}))
     return Match(queue, findings, completion.node_type, longest, *idle)
 
 
@@ -88,7 +94,11 @@ def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[
     found = _ordered(
         [replace(match, findings=tuple(one for one in match.findings if one not in everywhere)) for match in found]
     )
-    best = next((match for match in found if match.fits and match.queue.can_be_chosen), None)
+    unasked = [match for match in found if match.queue.can_be_chosen]
+    if all(finding.level == "warn" for match in unasked for finding in match.findings):
+        best = next(iter(unasked), None)  # limits that only warn are told later on
+    else:
+        best = next((match for match in unasked if match.fits), None)
     if best is not None or not found:
         return {**values, "queue": best.queue.name if best else ""}, []
     asked = [match.queue.name for match in found if match.fits]
@@ -124,31 +134,32 @@ def _queues_of(site: SiteData, job: Job) -> list[Queue]:
 
 
 def _others(site: SiteData, queue: Queue, job: Job) -> list[str]:
-    """The other queues that would take the job as it is: those that may be chosen unasked, if there are any."""
-    shape = Shape.of(job, job.parameters)
-    fitting = []
-    for other in site.queues.values():
-        types: list[NodeType | None] = [site.node_types[name] for name in other.node_types] or [None]
-        suited = [one for one in types if one is None or not any(node_problems(one, shape))]
-        if other is not queue and suited and not any(queue_problems(other, suited[0], job)):
-            tier = tier_of(other, job)
-            longest = tier.longest(job.num_nodes) if tier else None
-            fitting.append(Match(other, (), suited[0], longest, *_idle(other, suited[0], shape)))
-    fitting.sort(key=lambda match: match.rank)
-    best = [match for match in fitting if match.queue.can_be_chosen and not match.idle_gpus] or fitting
+    """The other queues that would take the job, of those that may be chosen unasked; the best three."""
+    values = {name: value for name in _ASKED if (value := getattr(job, name))}
+    given = {**site.parameters, **queue.parameters}
+    if job.node_type in site.node_types:
+        given |= site.node_types[job.node_type].parameters
+    values["parameters"] = {name: value for name, value in job.parameters.items() if given.get(name) != value}
+    values["project"] = job.project_name or job.project
+    everywhere = {*_match(site, values, queue).findings}  # of those, what another queue has, too
+    others = (one for one in site.queues.values() if one is not queue and one.can_be_chosen)
+    matches = [_match(site, values, other) for other in others]
+    fitting = sorted((match for match in matches if everywhere.issuperset(match.findings)), key=lambda one: one.rank)
+    best = [match for match in fitting if not match.idle_gpus] or fitting
     return [match.queue.name for match in best[:3]]
 
 
 def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, job: Job) -> list[Finding]:
     """The findings of one queue, None for the manager's own choice, and of the nodes of that type."""
     found = []
+    shape = shape_of(site.platform, job, job.parameters)
     if queue is not None:
-        for problem in queue_problems(queue, node_type, job):
+        for problem in queue_problems(queue, node_type, job, shape):
             found.append(_finding(site, queue, f"queue {queue.name} {problem.text}", problem, ("queues", queue.name)))
     if node_type is not None:
         key = ("nodes", node_type.name) if node_type.name else ("node",)
         where = f"queue {queue.name}" if queue is not None else site.name
-        for problem in node_problems(node_type, Shape.of(job, job.parameters)):
+        for problem in node_problems(node_type, shape):
             found.append(_finding(site, queue, f"{where}: {problem.text}", problem, key))
     return found
 
@@ -156,4 +167,5 @@ def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, 
 def _finding(site: SiteData, queue: Queue | None, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:
     origin = site.line_of(*((*key, name) for name in problem.settings), key)
     hint = "; ".join(filter(None, (problem.hint, f"see {origin}")))
-    return Finding("refuse" if queue is not None and queue.strict else "warn", problem.key, text, hint)
+    strict = queue is not None and queue.strict and not problem.soft
+    return Finding("refuse" if strict else "warn", problem.key, text, hint)

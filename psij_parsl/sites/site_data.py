@@ -126,7 +126,8 @@ class SiteData(Settings):
         """
         if name in self.node_types:
             return self.node_types[name]
-        known = self.queues.get(queue) or next((one for one in self.queues.values() if one.default), None)
+        default = next((one for one in self.queues.values() if one.default), None)
+        known = self.queues.get(queue) if queue else default
         names = known.node_types if known is not None else tuple(self.node_types)
         return self.node_types[names[0]] if len(names) == 1 else None
 
@@ -138,7 +139,9 @@ class SiteData(Settings):
     def hardware_of(self, allocation: Allocation, environ: Mapping[str, str] = os.environ) -> Hardware | None:
         """The hardware of the nodes of an allocation: a job of ours says its node type, every manager its queue."""
         queue, node_type = environ.get("PSIJ_QUEUE", ""), environ.get("PSIJ_NODE_TYPE", "")
-        return self.hardware(queue or self._queue_rendering(allocation.queue), node_type)
+        if queue not in self.queues:  # of several the manager has chosen one
+            queue = self._queue_rendering(allocation.queue) or queue
+        return self.hardware(queue, node_type)
 
     def _queue_rendering(self, rendered: str) -> str:
         """The name that people say for a queue of the manager's; '' if it stands for none, or for several."""

@@ -22,7 +22,7 @@ from psij_parsl.cli.job_from_flags import fields
 from psij_parsl.cli.quick_parser import parse
 from psij_parsl.job import Job
 from psij_parsl.sites.findings import Finding
-from psij_parsl.sites.job_checks import usable_cores
+from psij_parsl.sites.job_shape import usable_cores
 from psij_parsl.sites.queues import NodeType, Queue
 from psij_parsl.sites.site import Site
 

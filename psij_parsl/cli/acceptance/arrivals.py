@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import Error
 from ...sites.generation.generating import asked_facts
-from ...sites.job_checks import usable_cores
+from ...sites.job_shape import usable_cores
 from ...sites.joining import parts
 from .targets import MANAGERS, Target
 

@@ -10,7 +10,8 @@ from ...errors import InvalidRequest
 from ...job import Job
 from ...platforms.registry import platform
 from ...sites.findings import settle
-from ...sites.job_checks import tier_of, usable_cores
+from ...sites.job_checks import tier_of
+from ...sites.job_shape import usable_cores
 from ...sites.matching import matches
 
 if TYPE_CHECKING:

@@ -116,7 +116,7 @@ def _times(least_min: int | None, most_min: int | None) -> str:
 
 
 def _type_row(site: Site, name: str) -> dict[str, Any]:
-    from ...sites.job_checks import usable_cores
+    from ...sites.job_shape import usable_cores
 
     node_type = site.node_types[name]
     hardware = node_type.hardware

@@ -139,14 +139,22 @@ class DirectiveTable:
         have no row of their own (`-l name=value`), or what follows the beginning of a name (`+name=value`).
         """
         asked: dict[str, str] = {}
+        for name, one in self._passed(parameters):
+            words = {word for word in one.words if not word.startswith("_")}
+            if one.option and one.option.parameter != name:
+                words |= {one.option.parameter} - {""}
+            asked |= dict.fromkeys(words, one.said)
+        return asked
+
+    def words_passed_on(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The words of the same options, with their values."""
+        return {word: value for _, one in self._passed(parameters) for word, value in one.words.items()}
+
+    def _passed(self, parameters: Mapping[str, Any]) -> Iterator[tuple[str, Directive]]:
         for name, value in parameters.items():
             lines = _passed_lines(self, name, [*value] if isinstance(value, list | tuple) else [value])
             for one in self.reading([(0, line) for line in lines]).directives:
-                words = {word for word in one.words if not word.startswith("_")}
-                if one.option and one.option.parameter != name:
-                    words |= {one.option.parameter} - {""}
-                asked |= dict.fromkeys(words, one.said)
-        return asked
+                yield name, one
 
     def _options(self, words: Sequence[str]) -> Iterator[Directive]:
         """The options among the words of a line, with their arguments."""
