@@ -108,13 +108,15 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
 
 
 def _beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[Finding]:
-    """Queues that have as many jobs of the user as they take. The manager is not asked."""
+    """Queues that have as many jobs of the user as they take. The manager is asked only if that seems so, and not often."""
     for queue in queues:
         if (cap := queue.jobs.queued) is None:
             continue
-        from ..jobs.queue_load import jobs_in_queue
+        from ..jobs.queue_load import jobs_in_queue, jobs_still_in_queue
 
         present, new = jobs_in_queue(target.executor, queue.name), len(job.array) or 1
+        if present and present + new > cap:
+            present = jobs_still_in_queue(target.executor, queue.name)
         if present + new > cap:
             more = f"this array has {new}" if new > 1 else "this would be one more"
             text = f"queue {queue.name} takes {cap} jobs of a user at most: {present} of yours there, and {more}"

@@ -158,6 +158,7 @@ def find_queues(site: SiteData, name: str | None, typed: Mapping[str, Any]) -> t
         base = site.queues.get(part) or _plain(site, part)
         if base is not None:
             queues.append(_by_parameters(site, base, typed) or base)
+            findings += _foreign_parameters(site, queues[-1], typed)
         else:
             strict = all(queue.strict for queue in site.queues.values())
             text = f"{site.name} has no queue {part!r} that we know"
@@ -195,6 +196,19 @@ def _by_parameters(site: SiteData, base: Queue | None, typed: Mapping[str, Any])
         )
     ]
     return max(others, key=agreement) if others else base
+
+
+def _foreign_parameters(site: SiteData, queue: Queue, typed: Mapping[str, Any]) -> Iterator[Finding]:
+    """Parameters that are another queue's own, and so may bring limits that are not held against the job."""
+    for other in site.queues.values():
+        foreign = {
+            name: value for name, value in other.own_parameters.items() if queue.own_parameters.get(name) != value
+        }
+        if foreign and all(str(typed.get(name)) == str(value) for name, value in other.own_parameters.items()):
+            said = " and ".join(f"{name}={value}" for name, value in foreign.items())
+            text = f"{said} is what queue {other.name} gives: its limits are not looked at in queue {queue.name}"
+            yield Finding("warn", "queue", text, f"-q {other.name}")
+            return
 
 
 def _parameters_of(queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Finding]]:

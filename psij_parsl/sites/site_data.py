@@ -140,12 +140,16 @@ class SiteData(Settings):
         """The hardware of the nodes of an allocation: a job of ours says its node type, every manager its queue."""
         queue, node_type = environ.get("PSIJ_QUEUE", ""), environ.get("PSIJ_NODE_TYPE", "")
         if queue not in self.queues:  # of several the manager has chosen one
-            queue = self._queue_rendering(allocation.queue) or queue
+            asked = [one for part in queue.split(",") if (one := self.queues.get(part)) is not None]
+            queue = self._queue_rendering(allocation.queue, asked) or queue
         return self.hardware(queue, node_type)
 
-    def _queue_rendering(self, rendered: str) -> str:
-        """The name that people say for a queue of the manager's; '' if it stands for none, or for several."""
-        if not rendered or rendered in self.queues:
+    def _queue_rendering(self, rendered: str, asked: Sequence[Queue]) -> str:
+        """The name that people say for a queue of the manager's, of those asked for if there are any.
+
+        '' if it stands for none, or for several.
+        """
+        names = [queue.name for queue in asked or self.queues.values() if queue.rendered == rendered]
+        if rendered in names or not names:
             return rendered
-        names = [queue.name for queue in self.queues.values() if queue.rendered == rendered]
         return names[0] if len(names) == 1 else ""

@@ -10,6 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from unittest import mock
 
 from psij_parsl.cli import main
+from psij_parsl.testing.tools import PATIENCE_S
 
 COMMAND = [sys.executable, "-m", "psij_parsl.cli"]
 
@@ -21,7 +22,7 @@ def psij(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=180,  # it may run a job, on a machine with fifty processes that want to run
+        timeout=2 * PATIENCE_S,  # it may run jobs, on a machine with fifty processes that want to run
         stdin=subprocess.DEVNULL,
         check=False,
     )

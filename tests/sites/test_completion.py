@@ -20,6 +20,7 @@ from psij_parsl.resources.node import Node
 from psij_parsl.sites import json_schema
 from psij_parsl.sites.matching import matches
 from psij_parsl.states import JobState, JobStatus
+from psij_parsl.testing.tools import comes_true
 from tests.cli.helpers import psij_here
 
 MACHINE = """
@@ -354,6 +355,22 @@ def test_jobs_in_a_queue_are_counted_without_asking_the_manager(machine: Machine
     second.element_folder("2").mkdir()
     (second.element_folder("2") / "exit").write_text("")
     assert jobs_in_queue(executor, "soft") == 2
+    put("batch,soft")
+    assert jobs_in_queue(executor, "soft") == 3
+
+
+def test_jobs_that_somebody_cancelled_by_the_managers_own_command_keep_no_other_out(here: Path) -> None:
+    text = 'platform = "local"\n[queues.few]\ndefault = true\nstrict = true\njobs = { queued = 2 }\n'
+    machine = made(here, text)
+    words = ("submit", "--site", "./machine.toml", "--hold", "--", "true")
+    first, second = (psij_here(*words).stdout.strip() for _ in range(2))
+    refused = psij_here(*words)
+    assert (refused.returncode, "2 of yours there" in refused.stderr) == (2, True)
+    executor = machine.executor()
+    executor.scheduler.qdel([executor.submission(first).native_id])
+    comes_true(lambda: psij_here(*words).returncode == 0)
+    executor.cancel([job.id for job in executor.list()])
+    assert executor.submission(second).wait().state is JobState.CANCELED
 
 
 def test_a_queue_that_is_full_is_told_before_submission(machine: Machine, home: Path, tmp_path: Path) -> None:

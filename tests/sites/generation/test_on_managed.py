@@ -28,9 +28,9 @@ def generated(platform: str) -> dict[str, Any]:
     return document
 
 
-def tested() -> dict[str, str]:
+def acceptance() -> dict[str, str]:
     """The state of each check of the file, as it stands, in its test; checks that are the same in several places once."""
-    done = psij("site", "test", "./mine.toml", "--yes", "--json", "--timeout", "2m")
+    done = psij("site", "test", "./mine.toml", "--yes", "--json", "--timeout", "9m")
     assert done.returncode == 0, done.stdout + done.stderr
     assert psij("list", "--json").stdout.strip() == "[]"
     return {check["check"]: check["state"] for check in json.loads(done.stdout)["checks"]}
@@ -45,7 +45,7 @@ _USUAL = {
 @pytest.mark.usefixtures("here")
 def test_grid_engine(gridengine: Remote) -> None:
     document = generated("gridengine")
-    assert tested() == {
+    assert acceptance() == {
         **_USUAL,
         "environment": "SKIPPED",
         "mpi": "SKIPPED",
@@ -59,10 +59,10 @@ def test_grid_engine(gridengine: Remote) -> None:
 @pytest.mark.usefixtures("here")
 def test_oar(oar: Remote) -> None:
     assert generated("oar")["nodes"] == {"cpu": {"source": "manager", "cpus": 8}}
-    assert tested() == {**_USUAL, "gpu": "SKIPPED"}
+    assert acceptance() == {**_USUAL, "gpu": "SKIPPED"}
 
 
 @pytest.mark.usefixtures("here")
 def test_htcondor(htcondor: Remote) -> None:
     assert generated("htcondor")["nodes"] == {"gpu": {"source": "manager", "cpus": 8, "memory": 16000, "gpus": 2}}
-    assert tested() == {**_USUAL, "environment": "SKIPPED", "mpi": "SKIPPED"}  # it runs jobs on one host
+    assert acceptance() == {**_USUAL, "environment": "SKIPPED", "mpi": "SKIPPED"}  # it runs jobs on one host
