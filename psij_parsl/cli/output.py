@@ -39,11 +39,15 @@ def plain(value: Any) -> str:
 
 
 class Column(NamedTuple):
-    """One column of a table: the key in a row's data, its title, and how people read it."""
+    """One column of a table: the key in a row's data, its title, and how people read it.
+
+    `wraps`: on a terminal that is too narrow its texts go on in the next lines, for none of it may be lost.
+    """
 
     key: str
     title: str
     show: Callable[[Any], str] = plain
+    wraps: bool = False
 
 
 class Renderer(ABC):
@@ -100,13 +104,18 @@ class TextRenderer(Renderer):
             if empty:
                 self.note(empty)
             return
-        shown = [  # an empty column takes no space
-            [column.title, *texts]
+        width = self._columns()
+        used = [  # an empty column takes no space
+            (column, [column.title, *texts])
             for index, (column, texts) in enumerate(zip(columns, cells, strict=True))
             if index == 0 or any(texts)
         ]
+        shown = [texts for _, texts in used]
+        if width and any(column.wraps for column, _ in used):
+            from .wrapping import wrapped
+
+            shown = wrapped(shown, [column.wraps for column, _ in used], width)
         lines = zip(*map(_padded, shown), strict=True)
-        width = self._columns()
         for_terminal = width or self._coloured(self.out)
         for number, line in enumerate(lines):
             text = self._line(line, width, head=not number) if for_terminal else "  ".join(line).rstrip()
@@ -117,10 +126,10 @@ class TextRenderer(Renderer):
         line, used = "", 0
         for cell in cells:
             text = cell.rstrip()
-            if width and used + _width(text) > width:
+            if width and used + display_width(text) > width:
                 return line + text[: max(0, width - used - 1)] + "…"
             line += self.colour(text, "1" if head else _COLOURS.get(text, "")) + cell[len(text) :] + "  "
-            used += _width(cell) + 2
+            used += display_width(cell) + 2
         return line.rstrip()
 
     def record(self, data: Data, shown: Sequence[Column]) -> None:
@@ -198,12 +207,12 @@ def _padded(cells: Sequence[str]) -> Iterator[str]:
     if all(map(str.isascii, cells)):
         width = max(map(len, cells))
         return (cell.ljust(width) for cell in cells)
-    widths = list(map(_width, cells))
+    widths = list(map(display_width, cells))
     widest = max(widths)
     return (cell + " " * (widest - width) for cell, width in zip(cells, widths, strict=True))
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width

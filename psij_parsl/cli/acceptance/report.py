@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("where", "WHERE"),
     Column("state", "STATE"),
     Column("seconds", "SECONDS"),
-    Column("text", "RESULT"),
+    Column("text", "RESULT", wraps=True),
 )
 #: Characters that XML 1.0 cannot hold.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

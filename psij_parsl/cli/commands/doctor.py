@@ -22,7 +22,12 @@ from ..output import Column, Renderer
 if TYPE_CHECKING:
     from ...platforms.platform import Platform
 
-_COLUMNS = (Column("state", "STATE"), Column("what", "WHAT"), Column("text", "RESULT"), Column("hint", "HINT"))
+_COLUMNS = (
+    Column("state", "STATE"),
+    Column("what", "WHAT"),
+    Column("text", "RESULT", wraps=True),
+    Column("hint", "HINT", wraps=True),
+)
 _MOST_IDS = 5  # named in one line
 _LOW_SPACE = 100 * 1024 * 1024  # bytes
 _PACKAGES = ("psij-parsl", "typer", "jinja2", "pydantic", "filelock", "parsl")

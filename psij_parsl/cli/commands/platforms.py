@@ -50,7 +50,7 @@ _LIST = (
     Column("summary", "SUMMARY"),
     Column("missing", "MISSING COMMANDS"),
     Column("can", "CAN"),
-    Column("error", "ERROR"),
+    Column("error", "ERROR", wraps=True),
 )
 _PARAMETERS = (
     Column("name", "PARAMETER"),

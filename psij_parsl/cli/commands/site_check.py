@@ -12,7 +12,7 @@ from ..flags import JSON, Argument
 from ..output import Column, Renderer
 from .sites import CHOICE, SITE_HELP, choices
 
-_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS AND WARNINGS"))
+_CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "ERRORS AND WARNINGS", wraps=True))
 
 
 def _check(out: Renderer, invocation: Invocation) -> int:

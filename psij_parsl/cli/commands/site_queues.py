@@ -26,7 +26,7 @@ _QUEUES = (
     Column("node_types", "OF TYPE"),
     Column("jobs", "JOBS"),
     Column("charge", "CHARGE"),
-    Column("notes", "NOTES"),
+    Column("notes", "NOTES", wraps=True),
 )
 _TYPES = (
     Column("name", "NODES"),
@@ -34,14 +34,14 @@ _TYPES = (
     Column("cpus", "CPUS"),
     Column("gpus", "GPUS"),
     Column("memory", "MB"),
-    Column("description", "DESCRIPTION"),
+    Column("description", "DESCRIPTION", wraps=True),
 )
 _MATCHES = (
     Column("queue", "QUEUE"),
     Column("fits", "FITS"),
     Column("time", "UP TO"),
     Column("charge", "CHARGE"),
-    Column("why", "NOTES"),
+    Column("why", "NOTES", wraps=True),
 )
 
 

@@ -19,13 +19,13 @@ _LIST = (
     Column("name", "NAME"),
     Column("here", "HERE"),
     Column("platform", "PLATFORM"),
-    Column("description", "DESCRIPTION"),
-    Column("error", "ERROR"),
+    Column("description", "DESCRIPTION", wraps=True),
+    Column("error", "ERROR", wraps=True),
 )
-_PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY"), Column("sites", "SITES"))
-_FILES = (Column("layer", "LAYER"), Column("files", "FILES"))
-_ROWS = (Column("key", "SETTING"), Column("value", "VALUE"), Column("origin", "FROM"))
-_ORIGINS = (*_ROWS, Column("source", "SOURCE"))
+_PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY", wraps=True), Column("sites", "SITES"))
+_FILES = (Column("layer", "LAYER"), Column("files", "FILES", wraps=True))
+_ROWS = (Column("key", "SETTING"), Column("value", "VALUE", wraps=True), Column("origin", "FROM", wraps=True))
+_ORIGINS = (*_ROWS, Column("source", "SOURCE", wraps=True))
 SITE_HELP = "Name of a site, or a site file"
 ONE_SITE = Argument(
     "name", "[NAME|FILE]", f"{SITE_HELP} (default: the site of this host).", many=False, complete="sites"

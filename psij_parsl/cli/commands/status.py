@@ -23,7 +23,7 @@ COLUMNS = (
     Column("native_id", "NATIVE ID"),
     Column("queue_s", "WAIT", length),
     Column("run_s", "RUN", length),
-    Column("why", "REASON"),
+    Column("why", "REASON", wraps=True),
 )
 _WATCH_S = 1.0
 

@@ -1,0 +1,38 @@
+"""Tables on a narrow terminal: texts that explain something go on in the next lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import TextWrapper
+
+from .output import display_width
+
+_GAP = 2  # characters between columns
+_LEAST = 16  # characters of a column that wraps, however narrow the terminal is
+
+
+def wrapped(columns: Sequence[Sequence[str]], wraps: Sequence[bool], width: int) -> list[list[str]]:
+    """The columns of a table with a cell for each line: those of a row that has several are '' where nothing stands."""
+    limits = _limits([max(map(display_width, texts)) for texts in columns], wraps, width)
+    wrappers = [TextWrapper(limit, break_on_hyphens=False) for limit in limits]
+    result: list[list[str]] = [[] for _ in columns]
+    for row in zip(*columns, strict=True):
+        parts = [
+            (wrapper.wrap(text) or [""]) if may and display_width(text) > wrapper.width else [text]
+            for text, may, wrapper in zip(row, wraps, wrappers, strict=True)
+        ]
+        height = max(map(len, parts))
+        for cells, lines in zip(result, parts, strict=True):
+            cells += [*lines, *[""] * (height - len(lines))]
+    return result
+
+
+def _limits(widths: Sequence[int], wraps: Sequence[bool], width: int) -> list[int]:
+    """How wide each column is: those that do not wrap as wide as they are, the others share the rest."""
+    limits = list(widths)
+    wrapping = sorted((at for at, may in enumerate(wraps) if may), key=lambda at: widths[at])
+    left = width - _GAP * (len(widths) - 1) - sum(widths[at] for at, may in enumerate(wraps) if not may)
+    for number, at in enumerate(wrapping):
+        limits[at] = min(widths[at], max(_LEAST, left // (len(wrapping) - number)))
+        left -= limits[at]
+    return limits
