@@ -93,7 +93,9 @@ def _node(line: Mapping[str, str]) -> NodeFacts:
         name=line["NodeName"],
         cpus=product if whole else total,
         threads_per_core=threads if whole else 1,
-        memory=memory - (_number(line.get("MemSpecLimit")) or 0) if memory is not None and memory > 1 else None,
+        memory=left
+        if memory is not None and (left := memory - (_number(line.get("MemSpecLimit")) or 0)) > 1
+        else None,
         gpus=gpus,
         gpu_model=model,
         features=frozenset(filter(None, _list(line.get("AvailableFeatures", "")))),

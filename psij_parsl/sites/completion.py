@@ -26,6 +26,8 @@ _JOB = frozenset(item.name for item in fields(Job))
 _SHAPE = tuple(item.name for item in fields(Resources))
 #: Who must not ask for GPUs must not in any form.
 _GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
+#: The same of memory, as options that are passed on say it.
+_MEMORY = frozenset(("memory_per_node", "memory", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"))
 _NO = ("no", "false", "off", "0")  # of a switch
 
 
@@ -149,7 +151,7 @@ def find_queues(site: SiteData, name: str | None, typed: Mapping[str, Any]) -> t
     if name is None:
         base = next((queue for queue in site.queues.values() if queue.default), None)
         found = _by_parameters(site, base, typed)
-        return ([found], []) if found is not None else ([], [])
+        return ([found], [*_foreign_parameters(site, found, typed)]) if found is not None else ([], [])
     names = [name] if name in site.queues else [part for part in name.split(",") if part]
     queues, findings = [], []
     if not names:
@@ -290,7 +292,9 @@ def _forbidden(
     options: dict[str, str] = {}
     if passed and (described := platform(site.platform)).directives:
         options = described.directive_table.passed_on(passed)
-        options |= {one: said for word, said in options.items() for one in _GPUS if word in _GPUS}
+        for kind in (_GPUS, _MEMORY):
+            options |= {one: said for word, said in options.items() for one in kind if word in kind}
+        options = {**dict.fromkeys(_GPUS, next(_of_gpus(passed), "")), **options}
     for layer in layers:
         for name in layer.settings.forbidden:
             said = options.get(name) if str(told.get(name) or "no").lower() in _NO else flag(name)
@@ -298,6 +302,12 @@ def _forbidden(
                 where = site.origin((*layer.key, "forbidden"))
                 hint = f"leave out {said}; {where} forbids it"
                 yield Finding("refuse", "forbidden", f"a job on {site.name} must not ask for {name}", hint)
+
+
+def _of_gpus(passed: Mapping[str, Any]) -> Iterator[str]:
+    """The whole options that are about GPUs, also in a way that no other manager has."""
+    said = passed.get("directives", ())
+    yield from (str(one) for one in ((said,) if isinstance(said, str) else said) if "gpu" in str(one).lower())
 
 
 def _not_to_choose(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:

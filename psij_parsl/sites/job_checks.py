@@ -27,8 +27,9 @@ def node_problems(node_type: NodeType, shape: Shape) -> Iterator[Problem]:
     hardware = node_type.hardware
     name = f"{node_type.name} nodes have" if node_type.name else "its nodes have"
     yield from _too_many_cores(hardware, name, shape)
+    yield from _too_many_threads(hardware, name, shape)
     if shape.gpus > len(hardware.gpus) and (hardware.gpus or node_type.name):
-        has = f"{len(hardware.gpus)} GPUs" if hardware.gpus else "no GPUs"
+        has = _gpus(len(hardware.gpus)) if hardware.gpus else "no GPUs"
         hint = f"at most {len(hardware.gpus)} on each node" if hardware.gpus else "leave out -g"
         yield Problem("gpus", f"{name} {has}, and the job asks for {shape.gpus} on each", ("gpus",), hint)
     if hardware.memory is not None and shape.memory is not None and shape.memory > hardware.memory:
@@ -47,11 +48,18 @@ def _too_many_cores(hardware: Hardware, name: str, shape: Shape) -> Iterator[Pro
         threads = len(hardware.siblings[0]) if hardware.siblings else 1
         blocked = f", and {len(hardware.blocked)} CPUs are blocked" if hardware.blocked else ""
         each = f" with {threads} hardware threads" if threads > 1 else ""
-        text = f"{name} {cores} cores{each} for jobs{blocked}, and the job asks for {shape.cores} on each"
-        hint = f"at most {cores} ranks times cores per rank"
+        text = f"{name} {cores} cores{each} for jobs{blocked}, and the job asks for {shape.cores} cores on each"
+        hint = f"at most {cores} ranks times cores per rank on each node, or more nodes"
         yield Problem(
             "cpus", text, ("cpus", "blocked"), hint, soft=shape.cores <= cores * min(threads, shape.threads)
         )
+
+
+def _too_many_threads(hardware: Hardware, name: str, shape: Shape) -> Iterator[Problem]:
+    threads = len(hardware.siblings[0]) if hardware.siblings else None
+    if threads is not None and shape.threads > threads:
+        text = f"{name} {threads} hardware threads on each core, and the job asks for {shape.threads}"
+        yield Problem("cpus", text, ("threads_per_core", "cpus"), f"--threads-per-core {threads}")
 
 
 def tier_of(queue: Queue, job: Resources) -> Tier | None:
@@ -88,11 +96,10 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job, shape: Sh
             yield Problem(
                 "max_cores", f"gives a job {queue.max_cores} cores at most, and it asks for {cores}", ("max_cores",)
             )
-    if queue.max_gpus is not None and (gpus := nodes * shape.gpus) > queue.max_gpus:
+    of_node = len(hardware.gpus) if queue.whole_nodes and hardware is not None else 0
+    if queue.max_gpus is not None and (gpus := nodes * max(of_node, shape.gpus)) > queue.max_gpus:
         yield Problem(
-            "max_gpus",
-            f"gives a job at most {queue.max_gpus} GPU{'s' * (queue.max_gpus != 1)}, and it asks for {gpus}",
-            ("max_gpus",),
+            "max_gpus", f"gives a job at most {_gpus(queue.max_gpus)}, and it asks for {gpus}", ("max_gpus",)
         )
     if queue.min_memory is not None and (shape.memory or 0) < queue.min_memory:
         asks = f"{shape.memory} MB" if shape.memory is not None else "none"
@@ -131,6 +138,10 @@ def _too_long(queue: Queue, tier: Tier, nodes: int, minutes: int, most: int) -> 
     ]
     hint = f"-t {most}" + (f", or {_nodes(min(longer))} and more" if longer else "")
     return Problem("time", text, ("max_time", "max_wall_time_min", "tiers"), hint)
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU" if count == 1 else f"{count} GPUs"
 
 
 def _nodes(count: int) -> str:

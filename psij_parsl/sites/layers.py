@@ -25,6 +25,7 @@ _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MU
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){30}")
+_DIGITS = re.compile(r"[\d_]{4000}")
 _YAML = re.compile(r"---|- |[\w-]+[ \t]*:( |$)")
 _BARE = re.compile(r"=[ \t]*[A-Za-z]")
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -227,6 +228,10 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         raise SiteError(f"{where}: {message}{tail}", hint=_what_it_is(text, line)) from error
     except RecursionError as error:
         raise _too_deep(path) from error
+    except ValueError as error:
+        digits = _DIGITS.search(text)
+        line = text.count("\n", 0, digits.start()) + 1 if digits else 1
+        raise SiteError(f"{path}:{line}: a number has too many digits", hint="no site needs that") from error
     if _levels(data) > _MOST_LEVELS:
         raise _too_deep(path)
     return data

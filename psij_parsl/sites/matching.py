@@ -99,6 +99,8 @@ def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[
         best = next(iter(unasked), None)  # limits that only warn are told later on
     else:
         best = next((match for match in unasked if match.fits), None)
+    if best is not None and best.idle_gpus and not all(match.idle_gpus for match in unasked):
+        best = None  # where there are nodes without GPUs, those with them are for others
     if best is not None or not found:
         return {**values, "queue": best.queue.name if best else ""}, []
     asked = [match.queue.name for match in found if match.fits]

@@ -88,6 +88,23 @@ def test_a_site_that_is_given_twice_is_an_error(args: tuple[str, ...]) -> None:
     assert "the site is given twice" in done.stderr
 
 
+@pytest.mark.parametrize("args", [("show", ""), ("queues", "--site="), ("check", "")], ids=" ".join)
+def test_an_empty_name_is_an_error(args: tuple[str, ...]) -> None:
+    done = psij_here("site", *args)
+    assert done.returncode != 0
+    assert "empty" in done.stderr + done.stdout or "there is no site ''" in done.stdout
+
+
+def test_detection_says_by_what_a_person_has_chosen() -> None:
+    done = psij_here("site", "detect", PSIJ_SITE="frontier")
+    assert (done.stdout, done.stderr) == ("frontier\n", "psij-run: by $PSIJ_SITE: frontier\n")
+
+
+def test_a_file_on_the_path_of_folders_is_told(here: Path) -> None:
+    done = psij_here("site", "path", PSIJ_PARSL_SITE_PATH=str(here / "my.toml"))
+    assert "none: it is a file, and a folder is wanted" in done.stdout
+
+
 def test_a_script_names_no_file(here: Path) -> None:
     (here / "job.sh").write_text("#!/bin/bash\n#PSIJ --site ./mine\ntrue\n")
     done = psij_here("render", "job.sh")

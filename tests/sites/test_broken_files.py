@@ -103,6 +103,7 @@ _ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "nul": (_bytes(_GOOD + b"\0"), ":2:1: Invalid statement"),
     "nul_in_a_text": (_bytes(_GOOD + b'url = "\0"\n'), ":2:8: Illegal character '\\x00'"),
     "carriage_returns": (_bytes(_GOOD + b"a = 1\rb = 2\r"), ":2:"),
+    "digits": (_bytes(_GOOD + b"[queues.q]\nmax_nodes = " + b"9" * 5000), ":3: a number has too many digits"),
     "empty": (_bytes(b""), ": platform: is missing"),
     "only_a_comment": (_bytes(b"# to be done\n"), ": platform: is missing"),
     "ten_megabytes": (_bytes(_GOOD + b"# " + b"x" * 10_000_000), "is larger than 1 MB (no site needs that"),

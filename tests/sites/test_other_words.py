@@ -190,6 +190,47 @@ def test_what_is_switched_off_is_not_forbidden(machine: Machine) -> None:
     assert answer(machine, queue="gpu", parameters={"exclusive": "true"})[1] == [("refuse", "forbidden")]
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("memory_per_node", "--mem=1G"),
+        ("memory_per_node", "--mem-per-cpu=1G"),
+        ("memory_per_node", "--mem-per-gpu=1G"),
+        ("gpus_per_rank", "--gpus-per-socket=1"),
+        ("gpus_per_rank", "--cpus-per-gpu=1"),
+        ("gpus_per_rank", "--tres-per-task=gres/gpu:1"),
+    ],
+)
+def test_what_is_forbidden_is_so_in_all_its_forms(tmp_path: Path, name: str, option: str) -> None:
+    machine = made(tmp_path, _SLURM.replace('forbidden = ["exclusive"]', f'forbidden = ["{name}"]'))
+    asked = {"queue": "gpu", "parameters": {"directives": [option]}}
+    completion = machine.completion({"command": ["app"], "project": "p", **asked})
+    assert [finding.key for finding in completion.findings] == ["forbidden"]
+    assert f"leave out {option}" in completion.findings[0].hint
+
+
+def test_more_threads_than_a_core_has(machine: Machine) -> None:
+    assert answer(machine, queue="small", threads_per_core=3)[1] == [("refuse", "cpus")]
+
+
+def test_whole_nodes_come_with_all_their_gpus(tmp_path: Path) -> None:
+    text = _SLURM.replace('forbidden = ["exclusive"]', "whole_nodes = true\nmax_gpus = 8")
+    machine = made(tmp_path, text)
+    assert answer(machine, queue="gpu", num_nodes=3, gpus_per_rank=1)[1] == [("refuse", "max_gpus")]
+    assert answer(machine, queue="gpu", num_nodes=2, gpus_per_rank=1)[1] == []
+
+
+def test_auto_leaves_gpus_to_others_where_there_are_nodes_without(tmp_path: Path) -> None:
+    text = 'platform = "slurm"\n[nodes.c]\ncpus = 8\n[nodes.g]\ncpus = 8\ngpus = 2\n'
+    queues = "[queues.{0}]\nnode = '{0}'\nstrict = true\nmax_nodes = {1}\n"
+    machine = made(tmp_path, text + queues.format("c", 2) + queues.format("g", 9))
+    with pytest.raises(InvalidRequest, match=r"(?s)takes this job unasked.*c: queue c takes at most 2") as caught:
+        machine.complete({"command": ["app"], "queue": "auto", "num_nodes": 3})
+    assert "g would take it if named" in str(caught.value)
+    machine = made(tmp_path, text + queues.format("g", 9))
+    assert machine.complete({"command": ["app"], "queue": "auto", "num_nodes": 3})["queue"] == "g"
+
+
 def test_required_gpus_may_be_said_by_a_parameter(tmp_path: Path) -> None:
     machine = made(tmp_path, _SLURM.replace('forbidden = ["exclusive"]', 'required = ["gpus_per_rank"]'))
     assert answer(machine, queue="gpu")[1] == [("refuse", "required")]

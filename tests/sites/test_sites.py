@@ -665,7 +665,7 @@ def test_parameters_can_be_required_and_forbidden(host: Host) -> None:
     ("platform", "forbidden", "passed", "said"),
     [
         ("slurm", "gpus_per_rank", {"directives": ["--switches=2", "--gpus=2"]}, "--gpus=2"),
-        ("slurm", "gpus_per_rank", {"directives": ["#SBATCH --gpus-per-socket=1", "#SBATCH --gpus=2"]}, "--gpus=2"),
+        ("slurm", "gpus_per_rank", {"directives": ["#SBATCH --contiguous", "#SBATCH --gpus=2"]}, "--gpus=2"),
         ("slurm", "gpus_per_node", {"gres": "gpu:2"}, "--gres=gpu:2"),
         ("slurm", "gres", {"directives": "--gres=gpu:1"}, "--gres=gpu:1"),
         ("slurm", "hold", {"directives": ("-H",)}, "-H"),

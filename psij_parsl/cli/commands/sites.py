@@ -36,7 +36,9 @@ CHOICE = job_flags("site", "config")
 
 def chosen(invocation: Invocation) -> str | None:
     """The name or the path by which a site was asked for, None for this host's. Raises `InvalidRequest` for several."""
-    said = [text for text in (invocation.argument, *choices(invocation.texts)) if text]
+    said = [text for text in (invocation.argument, *choices(invocation.texts)) if text is not None]
+    if "" in said:
+        raise InvalidRequest("the site's name is empty", hint="give a name or a file, or leave it out")
     if len(said) > 1:
         raise InvalidRequest("the site is given twice", hint=f"only {said[0]}, or only {said[1]}")
     return said[0] if said else next(choices(from_environment().texts), None)
@@ -91,7 +93,8 @@ def _detect(out: Renderer, invocation: Invocation) -> int:
     else:
         name, sign = find(placing=False).name, ""
         none = "no site is detected here, so jobs run on this host; --site or PSIJ_SITE names another site"
-        out.note(seen.remark or none)
+        chosen_by = f"by $PSIJ_SITE: {name}" if os.environ.get("PSIJ_SITE") else ""
+        out.note(chosen_by or seen.remark or none)
     out.answer(name, {"name": name, "sign": sign, "remark": seen.remark})
     return 0
 
@@ -107,7 +110,10 @@ def _path(out: Renderer, invocation: Invocation) -> int:
         if files or name is None:
             paths = [str(file.path) for file in files] if name else []
             row = {"layer": layer.label, "directory": str(layer.directory), "sites": len(files), "files": paths}
-            rows.append(row if layer.directory.is_dir() else {**row, "sites": "none: it is not there"})
+            if not layer.directory.is_dir():
+                lacks = "it is a file, and a folder is wanted" if layer.directory.exists() else "it is not there"
+                row["sites"] = f"none: {lacks}"
+            rows.append(row)
     out.table(_FILES if name else _PATH, rows)
     return 0
 

@@ -208,6 +208,13 @@ def test_node_types_that_only_a_feature_tells_apart_are_told_with_it(answers: An
     assert "#SBATCH --constraint=icx\n" in done.stdout
 
 
+def test_a_node_whose_memory_is_all_for_the_system_has_none_to_tell(answers: Answers, folder: Path) -> None:
+    line = "NodeName=a1 CPUTot=4 RealMemory=100 MemSpecLimit=200 Partitions=debug\n"
+    slurm(answers).say(("scontrol", "-o", "show", "node"), line)
+    _, document = generated("slurm", folder / "two.toml")
+    assert "memory" not in document["nodes"]["cpu"]
+
+
 def test_what_queues_are_for_by_their_names_is_for_a_person_to_decide(answers: Answers, folder: Path) -> None:
     names = ("standby", "gpu-dev", "special", "batch", "devotion")
     lines = [f"PartitionName={name} State=UP TotalNodes=4 MaxTime=60" for name in names]
