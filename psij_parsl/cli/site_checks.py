@@ -61,7 +61,8 @@ def warnings(site: Site) -> list[Fault]:
 def _types_not_told_apart(site: Site, platform: Platform, queue: Queue) -> Iterator[Fault]:
     """The node types of a queue for which a job asks the manager for the same."""
     by_request: dict[str, list[str]] = {}
-    for name in queue.node_types if len(queue.node_types) > 1 else ():
+    said = site.origin(("queues", queue.name, "node")) != "default"
+    for name in queue.node_types if said and len(queue.node_types) > 1 else ():
         try:
             job, _ = _job(site, platform, queue, site.node_types[name])
             request = _script(site, platform, job.with_(node_type="", setup=(), environment={}))

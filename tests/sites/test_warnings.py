@@ -79,3 +79,16 @@ def test_people_see_them_beside_the_state(here: Path) -> None:
     warnings(here)
     done = psij_here("site", "check", "./my.toml")
     assert done.stdout.splitlines()[1].split()[:3] == ["./my.toml", "ok", "warning:"]
+
+
+def test_of_all_sites_it_is_said_which_have_some(here: Path) -> None:
+    done = psij_here("site", "check")
+    assert done.returncode == 0, done.stdout
+    assert "warning" not in done.stdout
+    assert "warnings of alpine, " in done.stderr
+
+
+def test_a_queue_that_does_not_say_its_nodes_has_no_types_to_tell_apart(here: Path) -> None:
+    (here / "my.toml").write_text('platform = "slurm"\n[nodes.a]\ncpus = 1\n[nodes.b]\ncpus = 2\n[queues.q]\n')
+    (row,) = json.loads(psij_here("site", "check", "./my.toml", "--json").stdout)
+    assert row["warnings"] == []
