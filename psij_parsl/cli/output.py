@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import Error
+from .wrapping import display_width, wrapped
 
 Data = Mapping[str, Any]
 
@@ -112,8 +113,6 @@ class TextRenderer(Renderer):
         ]
         shown = [texts for _, texts in used]
         if width and any(column.wraps for column, _ in used):
-            from .wrapping import wrapped
-
             shown = wrapped(shown, [column.wraps for column, _ in used], width)
         lines = zip(*map(_padded, shown), strict=True)
         for_terminal = width or self._coloured(self.out)
@@ -210,14 +209,6 @@ def _padded(cells: Sequence[str]) -> Iterator[str]:
     widths = list(map(display_width, cells))
     widest = max(widths)
     return (cell + " " * (widest - width) for cell, width in zip(cells, widths, strict=True))
-
-
-def display_width(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    from unicodedata import combining, east_asian_width
-
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def length(seconds: float | None) -> str:

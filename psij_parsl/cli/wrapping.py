@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import TextWrapper
-
-from .output import display_width
 
 _GAP = 2  # characters between columns
 _LEAST = 16  # characters of a column that wraps, however narrow the terminal is
@@ -13,6 +10,8 @@ _LEAST = 16  # characters of a column that wraps, however narrow the terminal is
 
 def wrapped(columns: Sequence[Sequence[str]], wraps: Sequence[bool], width: int) -> list[list[str]]:
     """The columns of a table with a cell for each line: those of a row that has several are '' where nothing stands."""
+    from textwrap import TextWrapper
+
     limits = _limits([max(map(display_width, texts)) for texts in columns], wraps, width)
     wrappers = [TextWrapper(limit, break_on_hyphens=False) for limit in limits]
     result: list[list[str]] = [[] for _ in columns]
@@ -36,3 +35,11 @@ def _limits(widths: Sequence[int], wraps: Sequence[bool], width: int) -> list[in
         limits[at] = min(widths[at], max(_LEAST, left // (len(wrapping) - number)))
         left -= limits[at]
     return limits
+
+
+def display_width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

@@ -291,7 +291,9 @@ def _forbidden(
     passed = {name: value for name, value in typed.items() if value}
     options: dict[str, str] = {}
     if passed and (described := platform(site.platform)).directives:
-        options = described.directive_table.passed_on(passed)
+        from ..platforms.directives.passed_on import options_passed_on
+
+        options = options_passed_on(described.directive_table, passed)
         for kind in (_GPUS, _MEMORY):
             options |= {one: said for word, said in options.items() for one in kind if word in kind}
         options = {**dict.fromkeys(_GPUS, next(_of_gpus(passed), "")), **options}

@@ -53,7 +53,9 @@ def _passed_on(platform_name: str, parameters: Mapping[str, Any]) -> Mapping[str
     }
     if not passed or not (described := platform(platform_name)).directives:
         return {}
-    return described.directive_table.words_passed_on(passed)
+    from ..platforms.directives.passed_on import words_passed_on
+
+    return words_passed_on(described.directive_table, passed)
 
 
 def _gpus_of(options: Mapping[str, Any], job: Resources) -> int:

@@ -25,6 +25,9 @@ _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MU
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){30}")
+_MOST_REPEATED = 3
+_CHARACTER = r"(?:[\w.-]|\\[.dwDW-]|\[\^?[\w-]+\])[*+?]?"
+_PLAIN_PATTERN = re.compile(rf"(?:{_CHARACTER}|\((?:{_CHARACTER})*\)\??)*")
 _DIGITS = re.compile(r"[\d_]{4000}")
 _YAML = re.compile(r"---|- |[\w-]+[ \t]*:( |$)")
 _BARE = re.compile(r"=[ \t]*[A-Za-z]")
@@ -130,7 +133,10 @@ def under_root(path: str, environ: Mapping[str, str]) -> str:
 def user_directory(environ: Mapping[str, str]) -> Path:
     """Where a user's own site files lie."""
     home = environ.get("HOME") or os.path.expanduser("~")
-    return Path(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")) / "psij_parsl" / "sites"
+    config = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(config):  # by its standard a relative one does not count
+        config = os.path.join(home, ".config")
+    return Path(config) / "psij_parsl" / "sites"
 
 
 def _plugins() -> Iterator[Layer | tuple[str, SiteError]]:
@@ -181,17 +187,33 @@ def read(path: Path, layer: Layer, trust: Trust | None = None) -> SiteFile:
     """Read one file; what is wrong with it is kept in it."""
     try:
         text, status = trusted_text(str(path), trust)
+    except SiteError as error:
+        return SiteFile(str(path), layer, _head_of_refused(path), error)
+    try:
         return SiteFile(str(path), layer, _head(text, path), known_text=text, identity=identity(status))
     except SiteError as error:
-        return SiteFile(str(path), layer, _head_of_unusable(path), error)
+        return SiteFile(str(path), layer, error=error)
 
 
-def _head_of_unusable(path: Path) -> dict[str, Any]:
-    """By what a file that cannot be used says that it is for a host, so that jobs do not go elsewhere there."""
+def _head_of_refused(path: Path) -> dict[str, Any]:
+    """By what a file that may not be used says that it is for a host, so that jobs do not go elsewhere there.
+
+    A pattern of somebody else's that could take for ever is left out.
+    """
     try:
-        return _head(untrusted_text(str(path)), path)
+        head = _head(untrusted_text(str(path)), path)
     except SiteError:
         return {}
+    rules = head.get("detect")
+    if isinstance(rules, list):
+        head["detect"] = [rule for rule in rules if isinstance(rule, dict) and _is_quick(rule.get("hostname", ""))]
+    return head
+
+
+def _is_quick(pattern: Any) -> bool:
+    """Whether a regular expression can be tried without much ado: no group that repeats, and few repeated characters."""
+    quick = isinstance(pattern, str) and _PLAIN_PATTERN.fullmatch(pattern) is not None
+    return quick and len(re.findall(r"(?<!\\)[*+]", pattern)) <= _MOST_REPEATED
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:

@@ -83,9 +83,7 @@ def _stamp() -> str:
 
 
 def _code() -> Iterator[Path]:
-    yield from sorted((_PACKAGE / "sites" / "models").glob("*.py"))
-    yield from (
-        _PACKAGE / "sites" / f"{name}.py"
-        for name in ("content", "layers", "queues", "site_data", "site_records", "validation")
-    )
+    for folder in ("sites", "sites/models"):
+        yield from sorted((_PACKAGE / folder).glob("*.py"))
+    yield from (_PACKAGE / "resources" / f"{name}.py" for name in ("hostlist", "node"))
     yield _PACKAGE / "platforms" / "templates" / "parameters.py"

@@ -17,10 +17,10 @@ def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) ->
     `origin` says where the site names it. Raises `SiteError` for what is unknown on this host.
     """
     environ = {**_user(environ), **environ}
-    missing = [one or other for one, other in _VARIABLE.findall(text) if (one or other) not in environ]
+    missing = [one or other for one, other in _VARIABLE.findall(text) if not environ.get(one or other)]
     if missing:
         raise SiteError(
-            f"{origin}: spool is {text}, and {' and '.join(missing)} is not set here",
+            f"{origin}: spool is {text}, and {' and '.join(missing)} is not set here, or empty",
             hint=f"set {missing[0]}, or name another directory in a site file of your own",
         )
     path = os.path.expanduser(_VARIABLE.sub(lambda match: environ[match[1] or match[2]], text))

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import SiteError
-from ..system.files import private_group
+from ..system.files import group_lets_others_write, private_group
+from ..system.namespaces import UserNamespace
 
 _MOST_BYTES = 1 << 20  # of a file
+_MOST_LINKS = 40
 
 
 class Trust:
@@ -23,6 +25,9 @@ class Trust:
 
     def __init__(self) -> None:
         self._code = os.stat(__file__)
+        package = Path(__file__).parents[1]
+        self._of_root = tuple(f"{os.path.realpath(place)}/" for place in (package, package / "configs", "/etc"))
+        self._namespace = UserNamespace.here()
         self._code_folders = {str(folder) for folder in Path(os.path.realpath(__file__)).parents}
         self._trusted: set[str] = set()  # by themselves
         self._seen: set[str] = set()  # folders of files, with all those above them
@@ -33,24 +38,23 @@ class Trust:
         _check_regular(path, status)
         if status.st_mode & stat.S_IWOTH:
             raise SiteError(f"the site file {path} is refused: everybody can write to it", hint=f"chmod o-w {path}")
-        if not self._is_ours(status):
+        if not (self._is_ours(status) or self._may_be_roots(path, status)):
             raise SiteError(
                 f"the site file {path} is refused: it belongs to {_user(status.st_uid)}, neither to you nor to root",
                 hint="its shell lines would run as you: read it, and make a copy of your own",
             )
-        as_code = self._code.st_mode & stat.S_IWGRP and self._code.st_gid == status.st_gid
-        if status.st_mode & stat.S_IWGRP and not as_code and not self._group_is_private(status):
+        as_code = bool(self._code.st_mode & stat.S_IWGRP) and self._code.st_gid == status.st_gid
+        if group_lets_others_write(path, status, group_is_private=as_code or self._group_is_private(status)):
             raise SiteError(f"the site file {path} is refused: its group can write to it", hint=f"chmod g-w {path}")
-        folder = os.path.dirname(path)
-        if link:
-            self._check_folders(path, os.path.dirname(os.path.realpath(path)))
+        folder = os.path.abspath(os.path.dirname(path))
         if folder not in self._seen:
-            self._check_folders(path, os.path.abspath(folder))
-            self._check_folders(path, os.path.realpath(folder))
+            self._check_folders(path, folder)
             self._seen.add(folder)
+        if link:
+            self._check_folders(path, os.path.abspath(path))
 
-    def _check_folders(self, path: str, folder: str) -> None:
-        for each in _with_parents(folder):
+    def _check_folders(self, path: str, place: str) -> None:
+        for each in way_to(place):
             if each not in self._code_folders and each not in self._trusted:
                 self._check_folder(path, each)
                 self._trusted.add(each)
@@ -58,14 +62,18 @@ class Trust:
     def _check_folder(self, path: str, folder: str) -> None:
         """Raise `SiteError` if others than root, the user and this package's owner can put other files into a folder."""
         status = os.stat(folder)
-        if status.st_mode & stat.S_ISVTX:  # there they cannot replace what is not theirs
+        ours = self._is_ours(status) or self._namespace.may_be_root(
+            status.st_uid
+        )  # others' folders look the same there,
+        # but a file in them counts only if it is ours
+        if ours and status.st_mode & stat.S_ISVTX:  # there they cannot replace what is not theirs
             return
         who = ""
         if status.st_mode & stat.S_IWOTH:
             who = "everybody"
-        elif status.st_mode & stat.S_IWGRP and not self._group_is_private(status):
+        elif group_lets_others_write(folder, status, group_is_private=self._group_is_private(status)):
             who = "its group"
-        elif not self._is_ours(status):
+        elif not ours:
             raise SiteError(
                 f"the site file {path} is refused: {folder} belongs to {_user(status.st_uid)}, who can replace it",
                 hint="its shell lines would run as you: read it, and make a copy of your own",
@@ -76,7 +84,11 @@ class Trust:
             )
 
     def _is_ours(self, status: os.stat_result) -> bool:
-        return status.st_uid in (0, os.geteuid(), self._code.st_uid)
+        return status.st_uid in (0, os.geteuid(), self._code.st_uid) and not self._namespace.is_strange(status.st_uid)
+
+    def _may_be_roots(self, path: str, status: os.stat_result) -> bool:
+        """Whether a file of somebody unknown is the package's, or the host's own, which nobody but root can write."""
+        return self._namespace.may_be_root(status.st_uid) and os.path.realpath(path).startswith(self._of_root)
 
     def _group_is_private(self, status: os.stat_result) -> bool:
         key = status.st_gid, status.st_uid
@@ -129,10 +141,29 @@ def _decoded(content: bytes, path: str) -> str:
         raise SiteError(f"{path}:{line}: this is not UTF-8, as TOML must be", hint="save it as UTF-8") from error
 
 
-def _with_parents(folder: str) -> Iterator[str]:
-    yield folder
-    while (parent := os.path.dirname(folder)) != folder:
-        yield (folder := parent)
+def way_to(place: str) -> Iterator[str]:
+    """Every folder in which a name is looked up on the way to an absolute path, through all links; it itself, if it is one."""
+    left, at, links = [*reversed(place.split("/"))], "/", 0
+    while left:
+        name = left.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            at = os.path.dirname(at)
+            continue
+        yield at
+        inner = os.path.join(at, name)
+        if not os.path.islink(inner):
+            at = inner
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            return  # the system does not follow them either
+        target = os.readlink(inner)
+        left += reversed(target.split("/"))
+        at = "/" if target.startswith("/") else at
+    if os.path.isdir(at):
+        yield at
 
 
 def _user(uid: int) -> str:

@@ -131,7 +131,7 @@ def _fault(details: Any, content: Content, file: SiteFile) -> Fault:
     if of_key:
         key = key[:-1]
     key = _as_written(key, content.data)
-    secret = "environment" in key[:-1]
+    secret = "environment" in key
     shown = "" if of_key or secret else f", not {_shown(details['input'])}"
     text, hint = _MUST.get(kind, details["msg"]) + ("" if kind == "missing" else shown), ""
     if kind == "extra_forbidden":

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import stat
+import struct
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -171,7 +172,7 @@ def guard(path: Path) -> bool:
             f"the state directory {path} belongs to another user (uid {status.st_uid})",
             hint="set PSIJ_PARSL_HOME to a directory of your own",
         )
-    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not private_group(status.st_gid, os.geteuid())):
+    if status.st_mode & 0o002 or group_lets_others_write(path, status):
         who = "others" if status.st_mode & 0o002 else "your group"
         raise JournalError(f"{who} can write to the state directory {path}", hint=f"chmod go-w {path}")
     for above in Path(os.path.realpath(path)).parents:
@@ -195,11 +196,36 @@ def guard_spool(path: Path) -> None:
             f"{path}, where job folders are to lie, belongs to another user (uid {status.st_uid})",
             hint="name another `spool` in the site's file, or have that one made sticky (chmod +t)",
         )
-    if status.st_mode & 0o002 or (status.st_mode & 0o020 and not private_group(status.st_gid, os.geteuid())):
+    if status.st_mode & 0o002 or group_lets_others_write(path, status):
         who = "others" if status.st_mode & 0o002 else "its group"
         raise JournalError(
             f"{who} can write to {path}, where job folders are to lie", hint=f"chmod go-w {path}, or chmod +t {path}"
         )
+
+
+def group_lets_others_write(
+    path: str | Path, status: os.stat_result, *, group_is_private: bool | None = None
+) -> bool:
+    """Whether the group's right to write is anybody's but its owner's: its members', or by an access control list.
+
+    Where there is such a list, the mode shows for the group what the list allows at most.
+    """
+    if not status.st_mode & 0o020:
+        return False
+    if group_is_private is None:
+        group_is_private = private_group(status.st_gid, status.st_uid)
+    return not group_is_private or _list_names_writers(path)
+
+
+def _list_names_writers(path: str | Path) -> bool:
+    """Whether a POSIX access control list lets a user or a group by name write. https://man7.org/linux/man-pages/man5/acl.5.html"""
+    try:
+        entries = os.getxattr(path, "system.posix_acl_access")[4:]  # after the version
+    except OSError:  # there is none, or this file system has no such lists
+        return False
+    user, group, write = 0x02, 0x08, 0x02
+    whole = entries[: len(entries) // 8 * 8]
+    return any(tag in (user, group) and rights & write for tag, rights, _ in struct.iter_unpack("<HHI", whole))
 
 
 def private_group(gid: int, uid: int) -> bool:

@@ -25,6 +25,7 @@ from psij_parsl.platforms.directives import (
     switch,
     variables,
 )
+from psij_parsl.platforms.directives.passed_on import options_passed_on
 
 BY_MINUTES, BY_SECONDS = minutes(bare=60, pair=(60, 1)), minutes(bare=1, pair=(3600, 60))
 
@@ -170,10 +171,12 @@ def test_another_manager_that_lacks_a_word_cannot_be_asked_for_its_options() -> 
 
 
 def test_parameters_that_pass_options_on_are_looked_into() -> None:
-    assert TABLE.passed_on({"resources": ["time=5", "foo=1"], "other": "time=5"}) == {"wall_time_min": "-l time=5"}
-    assert TABLE.passed_on({"directives": "--hold"}) == {"hold": "--hold"}
-    asked = TABLE.passed_on({"attributes": ["Kind=3", "Queue=a"]})
-    assert asked == TABLE.passed_on({"attributes": "Kind=3,Queue=a"}) == {"queue": "+Queue=a"}
+    assert options_passed_on(TABLE, {"resources": ["time=5", "foo=1"], "other": "time=5"}) == {
+        "wall_time_min": "-l time=5"
+    }
+    assert options_passed_on(TABLE, {"directives": "--hold"}) == {"hold": "--hold"}
+    asked = options_passed_on(TABLE, {"attributes": ["Kind=3", "Queue=a"]})
+    assert asked == options_passed_on(TABLE, {"attributes": "Kind=3,Queue=a"}) == {"queue": "+Queue=a"}
 
 
 def test_what_follows_the_beginning_of_a_name_is_the_value() -> None:

@@ -1,177 +1,224 @@
-"""Which site files are trusted: those that nobody but the user, root and this package's owner could have put there."""
+"""Whose files may be site files: what is refused, in which folders, through which links, and what is still read of it."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+import socket
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from psij_parsl import sites
 from psij_parsl.errors import SiteError
-from psij_parsl.sites import trust
-from tests.cli.helpers import psij_here
+from psij_parsl.sites.trust import way_to
+from psij_parsl.system.files import guard_spool
+from psij_parsl.system.namespaces import UserNamespace
 
-STRANGER = 54321
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-
-
-@pytest.fixture
-def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
-    """A host whose search path has one folder, three levels deep, with one site in it."""
-    folder = tmp_path / "share" / "hpc" / "sites"
-    folder.mkdir(parents=True)
-    (folder / "mine.toml").write_text('platform = "slurm"\n')
-    for path in (folder, *list(folder.parents)[:2]):
-        path.chmod(0o755)
-    made = {
-        "PATH": os.environ["PATH"],
-        "PSIJ_PARSL_SYSROOT": str(tmp_path / "root"),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "PSIJ_PARSL_SITE_PATH": str(folder),
-    }
-    for name, value in made.items():
-        monkeypatch.setenv(name, value)
-    return made
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
+_SITE = 'platform = "slurm"\n[queues.a]\n'
 
 
 @pytest.fixture
-def folder(environ: Mapping[str, str]) -> Path:
-    return Path(environ["PSIJ_PARSL_SITE_PATH"])
+def file(tmp_path: Path) -> Path:
+    """A good site file in a folder of its own."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "sites").mkdir(mode=0o755)
+    path = tmp_path / "sites" / "mine.toml"
+    path.write_text(_SITE)
+    path.chmod(0o644)
+    assert sites.find(None, path).name == "mine"
+    return path
 
 
-def refusal(environ: Mapping[str, str], name: str = "mine") -> str:
-    with pytest.raises(SiteError) as caught:
-        sites.find(name, environ=environ)
-    return str(caught.value)
+def refused(path: Path, why: str) -> None:
+    with pytest.raises(SiteError, match=why):
+        sites.find(None, path)
 
 
-def test_what_only_the_user_can_write_is_trusted(environ: Mapping[str, str]) -> None:
-    assert sites.find("mine", environ=environ).platform == "slurm"
+def give_rights(path: Path, *entries: tuple[int, int, int]) -> None:
+    """An access control list: of each entry the kind (2: user, 8: group, 16: mask), the rights and the id."""
+    base = [(1, 6, -1), (4, 4, -1), (32, 4, -1)]
+    packed = [struct.pack("<HHi", *entry) for entry in sorted([*base, *entries])]
+    try:
+        os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(packed))
+    except OSError as error:
+        pytest.skip(f"this file system has no access control lists: {error.strerror}")
 
 
-@pytest.mark.parametrize("above", [0, 1, 2])
-def test_each_folder_up_to_the_root_counts(environ: Mapping[str, str], folder: Path, above: int) -> None:
-    place = [folder, *folder.parents][above]
-    place.chmod(0o777)
-    assert refusal(environ) == (
-        f"the site file {folder}/mine.toml is refused: everybody can replace files in {place} (chmod go-w {place})"
+@pytest.mark.parametrize("kind", [2, 8], ids=["user", "group"])
+def test_a_list_that_lets_somebody_else_write_counts_though_the_group_is_private(file: Path, kind: int) -> None:
+    give_rights(file, (kind, 4, 12345), (16, 6, -1))  # it may read
+    assert sites.find(None, file).name == "mine"
+    give_rights(file, (kind, 6, 12345), (16, 4, -1))  # it might write, and the mask forbids it
+    assert sites.find(None, file).name == "mine"
+    give_rights(file, (kind, 6, 12345), (16, 6, -1))
+    refused(file, "its group can write to it")
+
+
+def test_such_a_list_of_a_folder(file: Path) -> None:
+    give_rights(file.parent, (2, 7, 12345), (16, 7, -1))
+    file.parent.chmod(file.parent.stat().st_mode | 0o111)
+    refused(file, "its group can replace files in")
+    from psij_parsl.errors import JournalError
+
+    with pytest.raises(JournalError, match="its group can write"):
+        guard_spool(file.parent)
+
+
+@as_root
+def test_a_sticky_folder_of_another_user(file: Path) -> None:
+    file.parent.chmod(0o1777)
+    assert sites.find(None, file).name == "mine"
+    os.chown(file.parent, 12345, 12345)
+    refused(file, "can replace files in|who can replace it")
+    file.parent.chmod(0o1755)
+    refused(file, "belongs to the user 12345, who can replace it")
+
+
+def test_every_link_on_the_way_is_looked_at(file: Path) -> None:
+    loose = file.parents[1] / "loose"
+    loose.mkdir()
+    (loose / "current.toml").symlink_to(file)
+    (loose / "folder").symlink_to(file.parent)
+    first = file.with_name("first.toml")
+    first.symlink_to(loose / "current.toml")
+    second = file.parents[1] / "second"
+    second.symlink_to(loose / "folder")
+    ways = (first, second / "mine.toml")
+    for way in ways:
+        assert sites.find(None, way).platform == "slurm"
+    loose.chmod(0o777)
+    for way in ways:
+        refused(way, f"everybody can replace files in {loose}")
+
+
+def test_the_way_to_a_path(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a/../a/b")
+    (tmp_path / "loop").symlink_to("loop")
+    ways = [place for place in way_to(f"{tmp_path}/link/x.toml") if place.startswith(f"{tmp_path}")]
+    assert ways == [str(tmp_path)] * 3 + [f"{tmp_path}/a", f"{tmp_path}/a/b"]
+    assert list(way_to("/")) == ["/"]
+    assert len([*way_to(f"{tmp_path}/loop")]) < 100
+
+
+# ---- users that a namespace does not know ------------------------------------------------------------------------
+
+_IN_NAMESPACE = """
+import sys
+from pathlib import Path
+from psij_parsl import sites
+from psij_parsl.errors import SiteError
+try:
+    print(sites.find(None, Path(sys.argv[1]), environ={"HOME": "/nowhere"}).name, len(sites.installed(environ={"HOME": "/nowhere"})) > 10)
+except SiteError as error:
+    print(error.message)
+"""
+
+
+def in_namespace(path: Path, *unshare: str) -> str:
+    done = subprocess.run(
+        [*unshare, sys.executable, "-c", _IN_NAMESPACE, str(path)], capture_output=True, text=True, check=False
     )
-    place.chmod(0o1777)  # as /tmp is: what is in it can be replaced by its owner alone
-    assert sites.find("mine", environ=environ).name == "mine"
+    if done.returncode:
+        pytest.skip(f"no user namespace can be made here: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout.strip()
 
 
-@pytest.mark.parametrize("above", [0, 1, 2])
-def test_a_group_is_trusted_if_it_is_the_owners_alone(
-    environ: Mapping[str, str], folder: Path, above: int, monkeypatch: pytest.MonkeyPatch
+@as_root
+def test_a_strangers_file_is_nobodys_in_a_user_namespace(file: Path, tmp_path: Path) -> None:
+    import shutil
+
+    if not shutil.which("unshare"):
+        pytest.skip("unshare of util-linux is not here")
+    assert in_namespace(file, "unshare", "--user", "--map-current-user") == "mine True"
+    os.chown(file, 12345, 12345)
+    assert "it belongs to" in in_namespace(file, "unshare", "--user", "--map-current-user")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "stranger", "may_be_root"),
+    [
+        ("0 0 4294967295\n", False, False),
+        ("0 1000 1\n", True, False),
+        ("1000 1000 1\n", True, True),
+        ("0 1000 1\n1 100000 65536\n", True, False),
+    ],
+    ids=["the first one", "root alone", "the user alone", "a container's"],
+)
+def test_what_a_namespace_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges: str, stranger: bool, may_be_root: bool
 ) -> None:
-    place = [folder, *folder.parents][above]
-    place.chmod(0o775)
-    monkeypatch.setattr(trust, "private_group", lambda gid, uid: False)
-    assert f"its group can replace files in {place}" in refusal(environ)
-    monkeypatch.setattr(trust, "private_group", lambda gid, uid: (gid, uid) == (os.getegid(), os.geteuid()))
-    assert sites.find("mine", environ=environ).name == "mine"
+    import builtins
+    import io
+
+    real = builtins.open
+    texts = {"/proc/self/uid_map": ranges, "/proc/sys/kernel/overflowuid": "65534\n"}
+    monkeypatch.setattr(
+        builtins, "open", lambda path, *a, **k: io.StringIO(texts[path]) if path in texts else real(path, *a, **k)
+    )
+    here = UserNamespace.here()
+    assert (here.is_strange(65534), here.may_be_root(65534)) == (stranger, may_be_root)
+    assert not here.is_strange(1000)
 
 
-def test_a_file_that_a_group_can_write_is_trusted_if_the_group_is_the_owners_alone(
-    environ: Mapping[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# ---- what is still read of a refused file ------------------------------------------------------------------------
+
+
+def detected(folder: Path, rule: str, monkeypatch: pytest.MonkeyPatch, mode: int = 0o666) -> str:
+    """The name of the site here, or what is wrong with its file."""
     path = folder / "mine.toml"
-    path.chmod(0o664)
-    monkeypatch.setattr(trust.os, "stat", _stat_of_code_without_group(trust.os.stat))
-    monkeypatch.setattr(trust, "private_group", lambda gid, uid: False)
-    assert refusal(environ) == (f"the site file {path} is refused: its group can write to it (chmod g-w {path})")
-    monkeypatch.setattr(trust, "private_group", lambda gid, uid: True)
-    assert sites.find("mine", environ=environ).name == "mine"
+    path.write_text(f"platform = 'slurm'\ndetect = [{{ {rule} }}]\n")
+    path.chmod(mode)
+    monkeypatch.setattr(socket, "gethostname", lambda: "a" * 34)
+    monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(folder))
+    monkeypatch.setenv("ON_MINE", "1")
+    try:
+        return sites.find().name
+    except SiteError as error:
+        return error.message
 
 
-def _stat_of_code_without_group(real):  # type: ignore[no-untyped-def]  # as os.stat
-    """`os.stat`, but our own code is not writable by its group: what can write to it is trusted as it is."""
-
-    def stat(path, *args, **kwargs):  # type: ignore[no-untyped-def]  # as os.stat
-        found = real(path, *args, **kwargs)
-        return os.stat_result((0o100644, *found[1:])) if path == trust.__file__ else found
-
-    return stat
+@pytest.mark.parametrize(
+    "rule", ["hostname = 'a+'", r"hostname = 'a\w*(\..*)?'", "hostname = '[a-z]*'", "env = { ON_MINE = '1' }"]
+)
+def test_on_its_host_a_refused_file_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    assert "everybody can write to it" in detected(file.parent, rule, monkeypatch)
 
 
-@needs_root
-@pytest.mark.parametrize("above", [0, 1, 2])
-def test_a_folder_of_another_user_is_refused(environ: Mapping[str, str], folder: Path, above: int) -> None:
-    place = [folder, *folder.parents][above]
-    os.chown(place, STRANGER, -1)
-    assert refusal(environ) == (
-        f"the site file {folder}/mine.toml is refused: {place} belongs to the user {STRANGER}, who can replace it"
-        " (its shell lines would run as you: read it, and make a copy of your own)"
-    )
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a|aa)+!", "([a-z0-9-]+)+!", "a*a*a*a*a*!", "(?:a+)+!", "(a+){9}!", "a{1,9999}{1,9999}!", "((a+)?)?!"],
+)
+def test_nobodys_pattern_makes_everybody_wait(file: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    assert detected(file.parent, f"hostname = '{pattern}'", monkeypatch) == "laptop"
 
 
-@needs_root
-def test_a_file_of_another_user_is_refused_in_a_sticky_folder_too(environ: Mapping[str, str], folder: Path) -> None:
-    folder.chmod(0o1777)
-    os.chown(folder / "mine.toml", STRANGER, -1)
-    assert f"it belongs to the user {STRANGER}, neither to you nor to root" in refusal(environ)
+def test_a_relative_folder_for_settings_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "here" / "psij_parsl" / "sites"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text(_SITE)
+    with pytest.raises(SiteError, match="there is no site 'mine'"):
+        sites.find("mine", environ={"XDG_CONFIG_HOME": "here", "HOME": str(tmp_path)})
 
 
-def test_a_link_is_refused_for_the_folder_that_it_leads_to(
-    environ: Mapping[str, str], folder: Path, tmp_path: Path
+def test_a_variable_of_the_spool_that_is_empty_is_missing(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_folder = tmp_path / "open"
-    open_folder.mkdir()
-    (open_folder / "x.toml").write_text('platform = "slurm"\n')
-    open_folder.chmod(0o777)
-    (folder / "linked.toml").symlink_to(open_folder / "x.toml")
-    assert f"{folder}/linked.toml is refused: everybody can replace files in {open_folder}" in refusal(
-        environ, "linked"
-    )
+    file.write_text('platform = "local"\nspool = "$SCRATCH/.psij"\n')
+    for value in ("", None):
+        monkeypatch.delenv("SCRATCH", raising=False) if value is None else monkeypatch.setenv("SCRATCH", value)
+        with pytest.raises(SiteError, match="SCRATCH is not set here, or empty"):
+            sites.find(None, file).spool_path()
 
 
-def test_a_link_is_refused_for_the_folder_that_it_is_in(environ: Mapping[str, str], tmp_path: Path) -> None:
-    good, open_folder = tmp_path / "good.toml", tmp_path / "open"
-    good.write_text('platform = "slurm"\n')
-    open_folder.mkdir()
-    (open_folder / "linked.toml").symlink_to(good)
-    open_folder.chmod(0o777)
-    again = {**environ, "PSIJ_PARSL_SITE_PATH": str(open_folder)}
-    assert f"everybody can replace files in {open_folder}" in refusal(again, "linked")
-
-
-def test_a_folder_reached_by_a_link_is_looked_at_on_both_ways(
-    environ: Mapping[str, str], folder: Path, tmp_path: Path
-) -> None:
-    links = tmp_path / "links"
-    links.mkdir()
-    (links / "sites").symlink_to(folder)
-    again = {**environ, "PSIJ_PARSL_SITE_PATH": str(links / "sites")}
-    assert sites.find("mine", environ=again).name == "mine"
-    folder.parent.chmod(0o777)
-    assert f"everybody can replace files in {folder.parent}" in refusal(again)
-    folder.parent.chmod(0o755)
-    links.chmod(0o777)
-    assert f"everybody can replace files in {links}" in refusal(again)
-
-
-def test_a_refused_folder_takes_no_other_site_with_it(folder: Path) -> None:
-    folder.chmod(0o777)
-    done = psij_here("site", "check", "mine", "--json")
-    assert done.returncode == 3
-    (row,) = json.loads(done.stdout)
-    assert row["faults"] == [
-        f"the site file {folder}/mine.toml is refused: everybody can replace files in {folder} (chmod go-w {folder})"
-    ]
-    done = psij_here("site", "list", "--json")
-    assert done.returncode == 0
-    assert {"mine", "slurm", "frontier"} <= {row["name"] for row in json.loads(done.stdout)}
-    done = psij_here("render", "--site", "slurm", "--", "true")
-    assert (done.returncode, "#SBATCH" in done.stdout) == (0, True)
-    done = psij_here("render", "--site", "mine", "--", "true")
-    assert (done.returncode, "is refused" in done.stderr, "Traceback" in done.stderr) == (3, True, False)
-
-
-def test_a_file_that_is_named_is_looked_at_as_well(environ: Mapping[str, str], folder: Path) -> None:
-    folder.chmod(0o777)
-    for name in (str(folder / "mine.toml"), os.path.relpath(folder / "mine.toml")):
-        done = psij_here("site", "check", name)
-        assert (done.returncode, f"everybody can replace files in {folder}" in done.stdout) == (3, True)
+@pytest.mark.parametrize("table", ["", "[queues.q]\n", "[nodes.n]\n"])
+def test_an_environment_of_a_wrong_type_is_not_shown(file: Path, table: str) -> None:
+    file.write_text(f'platform = "slurm"\n{table}environment = "TOKEN=hunter2"\n')
+    with pytest.raises(SiteError, match="environment") as caught:
+        sites.find(None, file)
+    assert "hunter2" not in str(caught.value)

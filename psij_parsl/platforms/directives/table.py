@@ -132,30 +132,6 @@ class DirectiveTable:
                 found += map(self._understood, (replace(part, line=number) for part in self._parts_of(one)))
         return _settled(_said_once(found, self), self)
 
-    def passed_on(self, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """What is asked by options that parameters say or pass on as they are: word, or parameter -> the option.
-
-        Whole options are in `directives`. A parameter may have the value of one option, of the parts of an option that
-        have no row of their own (`-l name=value`), or what follows the beginning of a name (`+name=value`).
-        """
-        asked: dict[str, str] = {}
-        for name, one in self._passed(parameters):
-            words = {word for word in one.words if not word.startswith("_")}
-            if one.option and one.option.parameter != name:
-                words |= {one.option.parameter} - {""}
-            asked |= dict.fromkeys(words, one.said)
-        return asked
-
-    def words_passed_on(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The words of the same options, with their values."""
-        return {word: value for _, one in self._passed(parameters) for word, value in one.words.items()}
-
-    def _passed(self, parameters: Mapping[str, Any]) -> Iterator[tuple[str, Directive]]:
-        for name, value in parameters.items():
-            lines = _passed_lines(self, name, [*value] if isinstance(value, list | tuple) else [value])
-            for one in self.reading([(0, line) for line in lines]).directives:
-                yield name, one
-
     def _options(self, words: Sequence[str]) -> Iterator[Directive]:
         """The options among the words of a line, with their arguments."""
         left = list(words)
@@ -229,20 +205,6 @@ class DirectiveTable:
 def _numbered(text: str) -> list[tuple[int, str]]:
     """The lines of a file, whichever line ends it has."""
     return [*enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), 1)]
-
-
-def _passed_lines(table: DirectiveTable, parameter: str, items: Sequence[Any]) -> list[str]:
-    """The option lines that the items of a parameter are, or stand for."""
-    if parameter == "directives":
-        return [table.bare(str(item)) for item in items]
-    rows = [row for row in table.options if row.parameter == parameter and row.arguments]
-    heads = [row.names[0] for row in rows]
-    if head := next((head for head in heads if head in table.parts), ""):
-        return [f"{head} {item}" for item in items]
-    if head := next((head for head in heads if head.endswith("*")), ""):
-        return [f"{head[:-1]}{each}" for item in items for each in str(item).split(",")]
-    names = [row.name for row in rows if " " not in row.name]
-    return [f"{name}{'=' if name.startswith('--') else ' '}{item}" for name in names for item in items]
 
 
 def _settled(found: list[Directive], table: DirectiveTable) -> Reading:

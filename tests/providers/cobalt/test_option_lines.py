@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from psij_parsl.platforms.directives.passed_on import options_passed_on
 from psij_parsl.providers.cobalt.directives import TABLE
 from tests.providers.option_lines import Asked, OptionLines, meaning
 
@@ -149,4 +150,4 @@ def test_the_lines_right_below_the_first_one_count(text: str, lines: list[int]) 
 
 
 def test_hosts_among_the_attributes_are_seen() -> None:
-    assert TABLE.passed_on({"attrs": "mcdram=flat:location=1-4"}) == {"hosts": "--attrs location=1-4"}
+    assert options_passed_on(TABLE, {"attrs": "mcdram=flat:location=1-4"}) == {"hosts": "--attrs location=1-4"}

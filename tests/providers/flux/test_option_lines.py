@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.platforms.directives.passed_on import options_passed_on
 from psij_parsl.providers.flux.directives import TABLE
 from tests.parsl.helpers import PARSL_IS_UNTIDY
 from tests.providers.option_lines import Asked, OptionLines, meaning
@@ -276,12 +277,12 @@ def test_the_last_urgency_says_whether_it_is_held(said: str, hold: bool) -> None
 
 
 def test_an_urgency_that_parameters_pass_on_holds_no_job() -> None:
-    assert TABLE.passed_on({"urgency": 20}) == {}
+    assert options_passed_on(TABLE, {"urgency": 20}) == {}
 
 
 def test_attributes_that_parameters_pass_on_are_seen() -> None:
-    asked = TABLE.passed_on(
-        {"attributes": ["system.x=1", ".system.bank=chem"], "shell_options": ["pty"], "urgency": 20}
+    asked = options_passed_on(
+        TABLE, {"attributes": ["system.x=1", ".system.bank=chem"], "shell_options": ["pty"], "urgency": 20}
     )
     assert asked == {"project": "-S system.bank=chem"}
 

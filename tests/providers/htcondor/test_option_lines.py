@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.platforms.directives.passed_on import options_passed_on
 from psij_parsl.platforms.directives.reading import Reading
 from psij_parsl.providers.htcondor.directives import TABLE
 from psij_parsl.providers.htcondor.provider import HTCondorProvider
@@ -287,8 +288,10 @@ def test_scratch_space_can_be_left_out() -> None:
 
 def test_attributes_that_parameters_pass_on_are_seen() -> None:
     given = ["AccountingGroup=x", "RequestCpus=8", "JobFlavour=y"]
-    assert TABLE.passed_on({"attributes": given}) == TABLE.passed_on({"attributes": ",".join(given)})
-    assert TABLE.passed_on({"attributes": given}) == {
+    assert options_passed_on(TABLE, {"attributes": given}) == options_passed_on(
+        TABLE, {"attributes": ",".join(given)}
+    )
+    assert options_passed_on(TABLE, {"attributes": given}) == {
         "project": "+AccountingGroup=x",
         "cpus_per_rank": "+RequestCpus=8",
     }
