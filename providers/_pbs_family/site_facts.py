@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import memory
@@ -82,7 +83,20 @@ def _routing(queue: QueueFacts, ends: Sequence[QueueFacts]) -> QueueFacts:
     whole = frozenset[str]().union(*known) if known and len(known) == len(nodes) else None
     if not tiers:
         return queue
+    if _overlap(tiers):  # which one a job comes to is the destinations' to say, so that all of them are one limit
+        most = None if any(tier.max_nodes is None for tier in tiers) else max(tier.max_nodes or 0 for tier in tiers)
+        times = [tier.max_time_min for tier in tiers]
+        longest = None if None in times else max(time or 0 for time in times)
+        fewest = min(tier.min_nodes for tier in tiers)
+        remark = f"hands jobs on to {', '.join(tier.leads_to for tier in tiers)}, whose node counts overlap"
+        remarks = (*queue.remarks, remark)
+        return replace(queue, nodes=whole, min_nodes=fewest, max_nodes=most, max_time_min=longest, remarks=remarks)
     return replace(queue, nodes=whole, tiers=tiers, array_max=queue.array_max)
+
+
+def _overlap(tiers: Sequence[TierFacts]) -> bool:
+    by_size = sorted(tiers, key=lambda tier: tier.min_nodes)
+    return any(low.max_nodes is None or low.max_nodes >= high.min_nodes for low, high in pairwise(by_size))
 
 
 def _destinations(said: Attributes) -> list[str]:

@@ -129,6 +129,8 @@ class _Reader:
         for line in nodes:
             for name in _list(line.get("Partitions", "")):
                 self._members.setdefault(name, set()).add(line["NodeName"])
+        threads = {max(1, _number(line.get("ThreadsPerCore")) or 1) if _counts_threads(line) else 1 for line in nodes}
+        self._threads = min(threads, default=1)
         self._strict = config.get("EnforcePartLimits", "NO") != "NO"
         self._preempted = {name for one in qos.values() for name in one.preempts}
 
@@ -160,7 +162,7 @@ class _Reader:
             remarks=tuple(remarks),
             suggestions=tuple(_suggestions(data)),
         )
-        return _within(queue, limits) if limits.name else queue
+        return _within(queue, limits, self._threads) if limits.name else queue
 
     def qos_queues(self, allowed: frozenset[str] | None) -> Iterator[QueueFacts]:
         """A queue for each QOS that is no partition's own and that can be chosen, in each partition that lists it."""
@@ -182,7 +184,7 @@ class _Reader:
                 if preempted and not limits.grace_s:
                     remarks.append("its jobs may be preempted, without a warning")
                 queue = replace(
-                    _within(queue, limits),
+                    _within(queue, limits, self._threads),
                     name=title,
                     default=False,
                     auto=queue.auto and not preempted,
@@ -235,8 +237,17 @@ def _denied(data: Mapping[str, str], qos: str) -> bool:
     return qos in _list(data.get("DenyQos", ""))
 
 
-def _within(queue: QueueFacts, limits: _Limits) -> QueueFacts:
-    """A partition's queue with the limits of a QOS besides; some flags put these in the place of the partition's."""
+def _counts_threads(line: Mapping[str, str]) -> bool:
+    """Whether a node's CPUs are hardware threads, and not cores."""
+    sockets, cores, threads = (_number(line.get(key)) or 1 for key in ("Sockets", "CoresPerSocket", "ThreadsPerCore"))
+    return _number(line.get("CPUTot")) == sockets * cores * threads
+
+
+def _within(queue: QueueFacts, limits: _Limits, threads: int) -> QueueFacts:
+    """A partition's queue with the limits of a QOS besides; some flags put these in the place of the partition's.
+
+    `threads` are the CPUs of a core: a QOS counts CPUs.
+    """
     replaces_time = "PartitionTimeLimit" in limits.flags and limits.minutes is not None
     replaces_nodes = "PartitionMaxNodes" in limits.flags and limits.nodes is not None
     return replace(
@@ -244,7 +255,7 @@ def _within(queue: QueueFacts, limits: _Limits) -> QueueFacts:
         max_time_min=limits.minutes if replaces_time else least(queue.max_time_min, limits.minutes),
         max_nodes=limits.nodes if replaces_nodes else least(queue.max_nodes, limits.nodes),
         min_nodes=max(queue.min_nodes or 1, limits.min_nodes or 1),
-        max_cores=least(queue.max_cores, limits.cores),
+        max_cores=least(queue.max_cores, None if limits.cores is None else max(1, limits.cores // threads)),
         max_gpus=least(queue.max_gpus, limits.gpus),
         running=least(queue.running, limits.running),
         queued=least(queue.queued, limits.queued),

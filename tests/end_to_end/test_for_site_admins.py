@@ -38,6 +38,11 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
+def pattern(line: str) -> str:
+    """For a line of a sample: what is left out there, such as the path of a folder, is an ellipsis."""
+    return re.escape(words(line)).replace("…", r"\S*")
+
+
 def granite() -> str:
     """The file that the page puts together: the blocks that come before it is checked."""
     before = PAGE[: PAGE.index("psij-run site check ./granite.toml")]
@@ -63,7 +68,7 @@ def test_the_page_does_what_it_says(installed: Path, tmp_path: Path) -> None:
     assert ran.returncode == 0, said
     promised = [line for block in blocks("text") for line in block.splitlines() if line]
     assert len(promised) > 20
-    assert not [line for line in promised if words(line) not in words(said)], said
+    assert not [line for line in promised if not re.search(pattern(line), words(said))], said
 
 
 @pytest.mark.parametrize("number", [number for number, text in enumerate(blocks("toml")) if text.startswith("# ")])

@@ -9,7 +9,7 @@ import pytest
 
 from psij_parsl import Job
 from psij_parsl.api import Machine, site
-from psij_parsl.errors import InvalidRequest
+from psij_parsl.errors import InvalidRequest, SiteError
 
 _SLURM = """
 platform = "slurm"
@@ -229,6 +229,16 @@ def test_auto_leaves_gpus_to_others_where_there_are_nodes_without(tmp_path: Path
     assert "g would take it if named" in str(caught.value)
     machine = made(tmp_path, text + queues.format("g", 9))
     assert machine.complete({"command": ["app"], "queue": "auto", "num_nodes": 3})["queue"] == "g"
+
+
+def test_a_tier_within_another_must_let_jobs_run_longer(tmp_path: Path) -> None:
+    text = 'platform = "slurm"\n[queues.q]\nstrict = true\ntiers = [{{ min_nodes = 1, max_nodes = 100, max_time = "24h" }}, {}]\n'
+    inner = '{{ min_nodes = 50, max_nodes = 60, max_time = "{}h" }}'
+    machine = made(tmp_path, text.format(inner.format(48)))
+    assert answer(machine, queue="q", num_nodes=55, wall_time_min=47 * 60)[1] == []
+    assert answer(machine, queue="q", num_nodes=65, wall_time_min=47 * 60)[1] == [("refuse", "time")]
+    with pytest.raises(SiteError, match="has no effect: jobs of 50 to 60 nodes run as long by the tier of 1 to 100"):
+        made(tmp_path, text.format(inner.format(2)))
 
 
 def test_required_gpus_may_be_said_by_a_parameter(tmp_path: Path) -> None:

@@ -146,6 +146,8 @@ def _of_tiers(written: tuple[TierModel, ...], tiers: list[Tier]) -> Iterator[Dis
     for at, tier in enumerate(tiers):
         if other := next((other for other in tiers[:at] if _collide(other, tier)), None):
             yield ("tiers", at), f"is for {_nodes(tier)}, and there is a tier of {_nodes(other)}"
+        elif other := next((other for other in tiers if other is not tier and _makes_needless(other, tier)), None):
+            yield ("tiers", at), f"has no effect: jobs of {_nodes(tier)} run as long by the tier of {_nodes(other)}"
     if all(given.min_nodes is not None and given.max_nodes is not None for given in written):
         return  # whoever says both ends of each means the gap
     end = 0
@@ -157,9 +159,17 @@ def _of_tiers(written: tuple[TierModel, ...], tiers: list[Tier]) -> Iterator[Dis
 
 
 def _collide(one: Tier, other: Tier) -> bool:
-    """Whether both are for the same jobs, or for some of the same; a tier within another makes an exception of it."""
+    """Whether both are for the same jobs, or for some of the same; in a tier within another, jobs may run longer."""
     low, high = sorted((tier.min_nodes, tier.max_nodes or math.inf) for tier in (one, other))
     return low == high or (low[0] < high[0] <= low[1] < high[1])
+
+
+def _makes_needless(wide: Tier, narrow: Tier) -> bool:
+    """Whether no job runs longer by the tier that lies within the other."""
+    if narrow.node_hours is not None or wide.node_hours is not None:
+        return False
+    within = wide.min_nodes <= narrow.min_nodes and (narrow.max_nodes or math.inf) <= (wide.max_nodes or math.inf)
+    return within and (narrow.max_time_min or math.inf) <= (wide.max_time_min or math.inf)
 
 
 def _nodes(tier: Tier) -> str:

@@ -215,6 +215,17 @@ def test_a_node_whose_memory_is_all_for_the_system_has_none_to_tell(answers: Ans
     assert "memory" not in document["nodes"]["cpu"]
 
 
+def test_the_cpus_of_a_qos_are_threads_where_those_of_a_node_are(answers: Answers, folder: Path) -> None:
+    for cpus, cores in ((8, 6), (4, 12)):  # of 4 cores with two threads; of the QOS 12
+        line = (
+            f"NodeName=a1 CPUTot={cpus} Sockets=1 CoresPerSocket=4 ThreadsPerCore=2 RealMemory=8000 Partitions=debug"
+        )
+        slurm(answers).say(("scontrol", "-o", "show", "node"), line + "\n")
+        (folder / "two.toml").unlink(missing_ok=True)
+        _, document = generated("slurm", folder / "two.toml")
+        assert document["queues"]["team"]["max_cores"] == cores
+
+
 def test_what_queues_are_for_by_their_names_is_for_a_person_to_decide(answers: Answers, folder: Path) -> None:
     names = ("standby", "gpu-dev", "special", "batch", "devotion")
     lines = [f"PartitionName={name} State=UP TotalNodes=4 MaxTime=60" for name in names]

@@ -108,6 +108,19 @@ def test_a_routing_queue_of_pbs_has_tiers_and_its_children_are_not_named(answers
     assert site.queues["prod"].max_time_min == 1440
 
 
+def test_a_routing_queue_whose_destinations_overlap_has_the_widest_limits(answers: Answers, folder: Path) -> None:
+    def end(least: int, most: int, clock: str) -> dict[str, Any]:
+        limits = {"resources_min": {"nodect": least}, "resources_max": {"nodect": most, "walltime": clock}}
+        return {**limits, "from_route_only": "True"}
+
+    routing = {"queue_type": "Route", "route_destinations": "short,long"}
+    pbs_queues(answers, {"main": routing, "short": end(1, 4, "02:00:00"), "long": end(1, 2, "24:00:00")})
+    _, made = generated("pbspro", folder / "x.toml")
+    queue = made["queues"]["main"]
+    assert (queue["max_nodes"], queue["max_time"], "tiers" in queue) == (4, "24h", False)
+    assert "whose node counts overlap" in (folder / "x.toml").read_text()
+
+
 def test_nodes_of_pbs_belong_to_the_queue_that_they_name_or_to_that_of_their_group(
     answers: Answers, folder: Path
 ) -> None:
