@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +51,18 @@ class Match:
         return not self.queue.can_be_chosen, self.idle_gpus, charge, self.idle_parts, longest
 
 
-def matches(site: SiteData, values: Mapping[str, Any]) -> list[Match]:
-    """Every queue of the site for a job that these values describe: those that fit, best first, then the others."""
-    return _ordered([_match(site, values, queue) for queue in site.queues.values()])
+def matches(site: SiteData, values: Mapping[str, Any], *, apart_from: Collection[Finding] = ()) -> list[Match]:
+    """Every queue of the site for a job that these values describe: those that fit, best first, then the others.
+
+    Findings that are `apart_from` the question count for nothing.
+    """
+    return _ordered(
+        [_without(match, apart_from) for match in (_match(site, values, queue) for queue in site.queues.values())]
+    )
+
+
+def _without(match: Match, findings: Collection[Finding]) -> Match:
+    return replace(match, findings=tuple(one for one in match.findings if one not in findings))
 
 
 def _ordered(found: Sequence[Match]) -> list[Match]:
@@ -91,9 +100,7 @@ def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[
     found = [_match(site, values, queue) for queue in site.queues.values()]
     everywhere = set[Finding]().union(*(match.findings for match in found))
     everywhere.intersection_update(*(match.findings for match in found))  # what is wrong in any queue chooses none
-    found = _ordered(
-        [replace(match, findings=tuple(one for one in match.findings if one not in everywhere)) for match in found]
-    )
+    found = _ordered([_without(match, everywhere) for match in found])
     unasked = [match for match in found if match.queue.can_be_chosen]
     if all(finding.level == "warn" for match in unasked for finding in match.findings):
         best = next(iter(unasked), None)  # limits that only warn are told later on

@@ -66,6 +66,14 @@ def test_a_variable_names_it_unless_the_command_line_does(environ: dict[str, str
     assert said["site"] == "polaris"
 
 
+def test_match_tells_once_what_any_job_must_say(here: Path) -> None:
+    (here / "my.toml").write_text(_FILE.replace("[queues", 'required = ["wall_time_min", "project"]\n[queues'))
+    done = psij_here("site", "match", "my.toml", "-N", "3")
+    assert (done.returncode, "yes" in done.stdout) == (0, True)
+    assert "must say its wall_time_min (give -t/--time" in done.stderr
+    assert psij_here("site", "match", "my.toml", "-N", "8", "-t", "5").returncode == 2
+
+
 def test_match_takes_the_variables_of_jobs() -> None:
     done = psij_here("site", "match", "my.toml", PSIJ_RUN_NODES="8")
     assert done.returncode == 2

@@ -155,6 +155,12 @@ def _match(out: Renderer, invocation: Invocation) -> int:
         "project", site.defaults.get("project") or "PROJECT"
     )  # whichever it is, the queues are these
     found = matches(site, job_fields)
+    unsaid = [
+        one for one in found[0].findings if one.key == "required" and all(one in each.findings for each in found)
+    ]
+    for finding in unsaid:  # whatever it is, the queues are these
+        out.note(str(finding))
+    found = matches(site, job_fields, apart_from=unsaid)
     out.table(_MATCHES, [_match_row(match, full=out.json) for match in found])
     return 0 if any(match.fits for match in found) else 2
 
@@ -204,7 +210,8 @@ MATCH = Command(
     details=(
         "By charge, and then by the shortest wall time that suffices; queues for tests, preemptable ones and those by"
         " request come last, and so do those whose GPUs the job does not use. `submit -q auto` takes the first one"
-        " that may be taken unasked. Exits with 2 if none fits."
+        " that may be taken unasked. What the site requires of any job, and is not said, is told first. Exits with 2 if"
+        " none fits."
     ),
     examples=("psij-run site match -N 4 -g 4 -t 2h", "psij-run site match lumi -N 64 -t 1d"),
 )
