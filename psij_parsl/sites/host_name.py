@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 import re
 import zlib
+from typing import Any
 
 from ..system.cache import Cache
+
+_MOST_REPEATED = 3
+_MOST_CHOICES = 4
+_CHARACTER = r"(?:[\w.-]|\\[.dwDW-]|\[\^?[\w-]+\])(?:[*+?]|\{\d\})?"
+_SIMPLE = re.compile(rf"(?:{_CHARACTER}|\||\((?:{_CHARACTER}|\|)*\)\??)*")
 
 
 class HostName:
@@ -41,6 +47,15 @@ class HostName:
             return {}
         patterns = kept.get("patterns")
         return patterns if isinstance(patterns, dict) else {}
+
+
+def is_quick(pattern: Any) -> bool:
+    """Whether a regular expression is of a kind that takes no time, whatever the name: characters of which few repeat
+    at will, in groups that do not, with few alternatives. Many more are quick; of these it is plain."""
+    if not isinstance(pattern, str) or not _SIMPLE.fullmatch(pattern):
+        return False
+    repeated, choices = (sum(map(pattern.count, signs)) for signs in ("*+", "?|"))
+    return repeated <= _MOST_REPEATED and choices <= _MOST_CHOICES
 
 
 def _matches(pattern: str, name: str) -> bool:

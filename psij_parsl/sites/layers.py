@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SiteError
+from ..system.files import user_home
 from ..system.plugins import any_plugin
+from .host_name import is_quick
 from .toml_positions import Key, lines
 from .trust import Trust, trusted_text, untrusted_text
 
@@ -25,9 +27,7 @@ _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MU
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){30}")
-_MOST_REPEATED = 3
-_CHARACTER = r"(?:[\w.-]|\\[.dwDW-]|\[\^?[\w-]+\])[*+?]?"
-_PLAIN_PATTERN = re.compile(rf"(?:{_CHARACTER}|\((?:{_CHARACTER})*\)\??)*")
+_MOST_RULES = 10  # of detection that count of a refused file
 _DIGITS = re.compile(r"[\d_]{4000}")
 _YAML = re.compile(r"---|- |[\w-]+[ \t]*:( |$)")
 _BARE = re.compile(r"=[ \t]*[A-Za-z]")
@@ -132,10 +132,9 @@ def under_root(path: str, environ: Mapping[str, str]) -> str:
 
 def user_directory(environ: Mapping[str, str]) -> Path:
     """Where a user's own site files lie."""
-    home = environ.get("HOME") or os.path.expanduser("~")
     config = environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(config):  # by its standard a relative one does not count
-        config = os.path.join(home, ".config")
+        config = os.path.join(environ.get("HOME") or user_home(), ".config")
     return Path(config) / "psij_parsl" / "sites"
 
 
@@ -198,7 +197,7 @@ def read(path: Path, layer: Layer, trust: Trust | None = None) -> SiteFile:
 def _head_of_refused(path: Path) -> dict[str, Any]:
     """By what a file that may not be used says that it is for a host, so that jobs do not go elsewhere there.
 
-    A pattern of somebody else's that could take for ever is left out.
+    Nothing is run for somebody else's rules, and no pattern is tried that could take for ever.
     """
     try:
         head = _head(untrusted_text(str(path)), path)
@@ -206,14 +205,13 @@ def _head_of_refused(path: Path) -> dict[str, Any]:
         return {}
     rules = head.get("detect")
     if isinstance(rules, list):
-        head["detect"] = [rule for rule in rules if isinstance(rule, dict) and _is_quick(rule.get("hostname", ""))]
+        head["detect"] = [rule for rule in rules if _is_harmless(rule)][:_MOST_RULES]
     return head
 
 
-def _is_quick(pattern: Any) -> bool:
-    """Whether a regular expression can be tried without much ado: no group that repeats, and few repeated characters."""
-    quick = isinstance(pattern, str) and _PLAIN_PATTERN.fullmatch(pattern) is not None
-    return quick and len(re.findall(r"(?<!\\)[*+]", pattern)) <= _MOST_REPEATED
+def _is_harmless(rule: Any) -> bool:
+    known = isinstance(rule, dict) and rule.keys() <= {"env", "cluster", "file", "hostname"}
+    return known and is_quick(rule.get("hostname", ""))
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from ..errors import SiteError
+from ..system.files import user_home
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
@@ -16,14 +17,15 @@ def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) ->
 
     `origin` says where the site names it. Raises `SiteError` for what is unknown on this host.
     """
-    environ = {**_user(environ), **environ}
+    environ = {**environ, **_user(environ)}
     missing = [one or other for one, other in _VARIABLE.findall(text) if not environ.get(one or other)]
     if missing:
         raise SiteError(
             f"{origin}: spool is {text}, and {' and '.join(missing)} is not set here, or empty",
             hint=f"set {missing[0]}, or name another directory in a site file of your own",
         )
-    path = os.path.expanduser(_VARIABLE.sub(lambda match: environ[match[1] or match[2]], text))
+    path = _VARIABLE.sub(lambda match: environ[match[1] or match[2]], text)
+    path = user_home(environ) + path[1:] if path == "~" or path.startswith("~/") else os.path.expanduser(path)
     if not os.path.isabs(path):
         raise SiteError(
             f"{origin}: spool is {path!r}, which is no absolute path",
@@ -33,10 +35,10 @@ def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) ->
 
 
 def _user(environ: Mapping[str, str]) -> dict[str, str]:
-    """USER where it is not set, as under cron and in some containers."""
+    """USER where it is not set, or empty, as under cron and in some containers."""
     import pwd
 
     try:
-        return {} if "USER" in environ else {"USER": pwd.getpwuid(os.geteuid()).pw_name}
+        return {} if environ.get("USER") else {"USER": pwd.getpwuid(os.geteuid()).pw_name}
     except KeyError:
         return {}

@@ -26,8 +26,9 @@ class Trust:
     def __init__(self) -> None:
         self._code = os.stat(__file__)
         package = Path(__file__).parents[1]
-        self._of_root = tuple(f"{os.path.realpath(place)}/" for place in (package, package / "configs", "/etc"))
+        self._package = tuple(f"{os.path.realpath(place)}/" for place in (package, package / "configs"))
         self._namespace = UserNamespace.here()
+        self._owners = {0, os.geteuid()} | ({self._code.st_uid} - {self._namespace.stranger})
         self._code_folders = {str(folder) for folder in Path(os.path.realpath(__file__)).parents}
         self._trusted: set[str] = set()  # by themselves
         self._seen: set[str] = set()  # folders of files, with all those above them
@@ -38,7 +39,7 @@ class Trust:
         _check_regular(path, status)
         if status.st_mode & stat.S_IWOTH:
             raise SiteError(f"the site file {path} is refused: everybody can write to it", hint=f"chmod o-w {path}")
-        if not (self._is_ours(status) or self._may_be_roots(path, status)):
+        if not self._is_ours(path, status):
             raise SiteError(
                 f"the site file {path} is refused: it belongs to {_user(status.st_uid)}, neither to you nor to root",
                 hint="its shell lines would run as you: read it, and make a copy of your own",
@@ -62,10 +63,9 @@ class Trust:
     def _check_folder(self, path: str, folder: str) -> None:
         """Raise `SiteError` if others than root, the user and this package's owner can put other files into a folder."""
         status = os.stat(folder)
-        ours = self._is_ours(status) or self._namespace.may_be_root(
-            status.st_uid
-        )  # others' folders look the same there,
-        # but a file in them counts only if it is ours
+        # In a namespace without root, root's folders (/ and /home, mostly) and those of strangers look the same. They
+        # pass if nobody else can write to them, for without them no file would: what counts there is whose the file is.
+        ours = self._is_ours(folder, status) or self._namespace.may_be_root(status.st_uid)
         if ours and status.st_mode & stat.S_ISVTX:  # there they cannot replace what is not theirs
             return
         who = ""
@@ -83,17 +83,24 @@ class Trust:
                 f"the site file {path} is refused: {who} can replace files in {folder}", hint=f"chmod go-w {folder}"
             )
 
-    def _is_ours(self, status: os.stat_result) -> bool:
-        return status.st_uid in (0, os.geteuid(), self._code.st_uid) and not self._namespace.is_strange(status.st_uid)
+    def _is_ours(self, path: str, status: os.stat_result) -> bool:
+        """Whether it belongs to root, the user or this package's owner.
 
-    def _may_be_roots(self, path: str, status: os.stat_result) -> bool:
-        """Whether a file of somebody unknown is the package's, or the host's own, which nobody but root can write."""
-        return self._namespace.may_be_root(status.st_uid) and os.path.realpath(path).startswith(self._of_root)
+        What belongs to somebody unknown does so only beside the package's code, which runs anyway; and below /etc,
+        where nobody but root makes files, if root is among the unknown.
+        """
+        uid = status.st_uid
+        if uid in self._owners and not self._namespace.is_strange(uid):
+            return True
+        of_root = ("/etc/",) if self._namespace.may_be_root(uid) else ()
+        of_package = self._package if uid == self._code.st_uid else ()
+        return bool(of_root or of_package) and f"{os.path.realpath(path)}/".startswith(of_root + of_package)
 
     def _group_is_private(self, status: os.stat_result) -> bool:
         key = status.st_gid, status.st_uid
         if key not in self._private:
-            self._private[key] = private_group(*key)
+            # somebody unknown and their group look like the user nobody with a group of the same number
+            self._private[key] = not self._namespace.is_strange(status.st_uid) and private_group(*key)
         return self._private[key]
 
 

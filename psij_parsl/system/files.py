@@ -38,7 +38,19 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
         return Path(os.path.normpath(own))
     if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):  # by its standard a relative one does not count
         return Path(state) / "psij_parsl"
-    return Path(os.path.expanduser("~")) / ".local" / "state" / "psij_parsl"
+    return Path(user_home()) / ".local" / "state" / "psij_parsl"
+
+
+def user_home(environ: Mapping[str, str] = os.environ) -> str:
+    """What ~ stands for: $HOME, or what the system has for the user where that is not set, or empty, which would be /."""
+    if own := environ.get("HOME"):
+        return own
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "~"
 
 
 def private_folder(path: Path) -> Path:
@@ -221,7 +233,7 @@ def _list_names_writers(path: str | Path) -> bool:
     """Whether a POSIX access control list lets a user or a group by name write. https://man7.org/linux/man-pages/man5/acl.5.html"""
     try:
         entries = os.getxattr(path, "system.posix_acl_access")[4:]  # after the version
-    except OSError:  # there is none, or this file system has no such lists
+    except (AttributeError, OSError):  # there is none, or neither this file system nor this system has such lists
         return False
     user, group, write = 0x02, 0x08, 0x02
     whole = entries[: len(entries) // 8 * 8]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 _ALL = 2**32 - 1  # user ids
@@ -10,11 +9,12 @@ _ALL = 2**32 - 1  # user ids
 
 @dataclass(frozen=True)
 class UserNamespace:
-    """The one of this process. `stranger` is the id under which it sees all users that it does not know, None if there
-    are none such; `has_root`: it knows root."""
+    """The one of this process. `stranger` is the id that stands for all users that it, or a file server, does not know,
+    None if there is no such id."""
 
     stranger: int | None = None
-    has_root: bool = True
+    knows_all: bool = True
+    knows_root: bool = True
 
     @classmethod
     def here(cls) -> UserNamespace:
@@ -26,14 +26,13 @@ class UserNamespace:
                 stranger = int(file.read())
         except (OSError, ValueError):
             return cls()
-        if sum(count for _, _, count in ranges) >= _ALL:
-            return cls()
-        return cls(stranger, any(first == 0 for first, _, _ in ranges))
+        knows_all = sum(count for _, _, count in ranges) >= _ALL
+        return cls(stranger, knows_all, any(first == 0 for first, _, _ in ranges))
 
     def is_strange(self, uid: int) -> bool:
-        """Whether files of that id may be anybody's."""
-        return uid == self.stranger and uid != os.geteuid()
+        """Whether files of that id may be anybody's, though it be the id of this process."""
+        return uid == self.stranger and not self.knows_all
 
     def may_be_root(self, uid: int) -> bool:
         """Whether files of that id may be root's, which cannot be told."""
-        return self.is_strange(uid) and not self.has_root
+        return self.is_strange(uid) and not self.knows_root

@@ -18,7 +18,7 @@ import pytest
 
 from psij_parsl import sites
 from psij_parsl.errors import SiteError
-from psij_parsl.sites import Site
+from psij_parsl.sites import Site, site_cache
 from psij_parsl.sites.layers import PACKAGE
 from psij_parsl.sites.site_records import from_record, to_record
 from psij_parsl.system import cache as cache_module
@@ -314,6 +314,25 @@ def test_another_version_does_not_take_it(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Cache, "write", lambda self, name, value: names.append(name))
     sites.find("mine")
     assert {name.partition("-")[0] for name in names} == {"folder", "site"}
+
+
+def test_each_change_of_what_makes_a_site_makes_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "psij_parsl"
+    shutil.copytree(PACKAGE.parent, clone, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(site_cache, "_PACKAGE", clone)
+    stamp = site_cache._stamp.__wrapped__
+    seen = {stamp()}
+    assert stamp() in seen
+    code = (
+        "sites/catalogue sites/toml_positions sites/spool sites/models/node_model resources/hostlist resources/node"
+    )
+    for name in (*code.split(), "platforms/templates/parameters"):
+        path = clone / f"{name}.py"
+        path.write_text(f"{path.read_text()}# edited\n")
+        assert stamp() not in seen, name
+        seen.add(stamp())
 
 
 # ---- whatever is wrong with it, no command fails ------------------------------------------------------------------

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from psij_parsl import sites
 from psij_parsl.errors import SiteError
+from psij_parsl.sites import trust
+from psij_parsl.sites.host_name import is_quick
+from psij_parsl.sites.layers import PACKAGE, user_directory
 from psij_parsl.sites.trust import way_to
-from psij_parsl.system.files import guard_spool
+from psij_parsl.system.files import guard_spool, home
 from psij_parsl.system.namespaces import UserNamespace
+from tests.cli.helpers import psij_here
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
 _SITE = 'platform = "slurm"\n[queues.a]\n'
@@ -119,9 +126,16 @@ except SiteError as error:
 """
 
 
-def in_namespace(path: Path, *unshare: str) -> str:
+def in_namespace(path: Path, *mapping: str, package: Path = PACKAGE.parents[1]) -> str:
+    """What becomes of the file, and whether the shipped sites are there, for root in a new user namespace."""
+    if not shutil.which("unshare"):
+        pytest.skip("unshare of util-linux is not here")
     done = subprocess.run(
-        [*unshare, sys.executable, "-c", _IN_NAMESPACE, str(path)], capture_output=True, text=True, check=False
+        ["unshare", "--user", *mapping, sys.executable, "-c", _IN_NAMESPACE, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     if done.returncode:
         pytest.skip(f"no user namespace can be made here: {done.stderr.strip().splitlines()[-1]}")
@@ -129,14 +143,55 @@ def in_namespace(path: Path, *unshare: str) -> str:
 
 
 @as_root
-def test_a_strangers_file_is_nobodys_in_a_user_namespace(file: Path, tmp_path: Path) -> None:
-    import shutil
-
-    if not shutil.which("unshare"):
-        pytest.skip("unshare of util-linux is not here")
-    assert in_namespace(file, "unshare", "--user", "--map-current-user") == "mine True"
+@pytest.mark.parametrize("mapping", ["--map-root-user", "--map-user=1000"])
+def test_a_strangers_file_is_nobodys_in_a_user_namespace(file: Path, mapping: str) -> None:
+    assert in_namespace(file, mapping) == "mine True"
     os.chown(file, 12345, 12345)
-    assert "it belongs to" in in_namespace(file, "unshare", "--user", "--map-current-user")
+    assert "it belongs to" in in_namespace(file, mapping)
+
+
+@as_root
+def test_where_a_namespace_does_not_know_its_own_user_no_file_is_known_as_theirs(file: Path) -> None:
+    os.chown(file, 12345, 12345)
+    assert "it belongs to" in in_namespace(file)
+
+
+@as_root
+@pytest.mark.parametrize("mapping", ["--map-root-user", "--map-user=1000"])
+def test_a_strangers_file_is_not_the_package_owners_in_a_user_namespace(
+    file: Path, tmp_path: Path, mapping: str
+) -> None:
+    package = tmp_path / "installed"
+    shutil.copytree(PACKAGE.parent, package / "psij_parsl", ignore=shutil.ignore_patterns("__pycache__"))
+    for place in (package, *package.rglob("*")):
+        os.chown(place, 12345, 12345)
+    assert in_namespace(file, mapping, package=package) == "mine True"
+    os.chown(file, 12346, 12346)
+    assert "it belongs to" in in_namespace(file, mapping, package=package)
+
+
+@as_root
+def test_a_folder_of_somebody_unknown_may_be_roots_where_a_namespace_does_not_know_root(file: Path) -> None:
+    os.chown(file.parent, 12345, 12345)
+    assert in_namespace(file, "--map-user=1000") == "mine True"
+    assert "who can replace it" in in_namespace(file, "--map-root-user")
+    file.parent.chmod(0o775)
+    assert "its group can replace files in" in in_namespace(file, "--map-user=1000")
+
+
+@as_root
+def test_a_package_that_a_file_server_shows_as_nobodys_makes_nobodys_files_not_trusted(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = UserNamespace.here().stranger
+    if nobody is None:
+        pytest.skip("this system has no id for unknown users")
+    own = os.stat(trust.__file__)
+    shown = os.stat_result((*own[:4], nobody, *own[5:]))
+    real = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **k: shown if path == trust.__file__ else real(path, **k))
+    os.chown(file, nobody, nobody)
+    refused(file, "it belongs to")
 
 
 @pytest.mark.parametrize(
@@ -191,10 +246,52 @@ def test_on_its_host_a_refused_file_is_an_error(file: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(a|aa)+!", "([a-z0-9-]+)+!", "a*a*a*a*a*!", "(?:a+)+!", "(a+){9}!", "a{1,9999}{1,9999}!", "((a+)?)?!"],
+    [
+        "(a|aa)+b",
+        "([a-z0-9-]+)+b",
+        "a*a*a*a*a*b",
+        "(?:a+)+b",
+        "(a+){9}b",
+        "a{1,9999}{1,9999}b",
+        "((a+)?)?b",
+        f"{'a?' * 34}{'a' * 34}",
+        f"{'(a|aa)' * 17}b",
+    ],
 )
 def test_nobodys_pattern_makes_everybody_wait(file: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
     assert detected(file.parent, f"hostname = '{pattern}'", monkeypatch) == "laptop"
+
+
+def test_patterns_as_shipped_are_known_as_quick() -> None:
+    patterns = [
+        rule["hostname"]
+        for path in PACKAGE.glob("*.toml")
+        for rule in tomllib.loads(path.read_text()).get("detect", ())
+        if "hostname" in rule
+    ]
+    assert sum(map(is_quick, patterns)) > 0.9 * len(patterns) > 10
+
+
+@pytest.mark.parametrize("pattern", ["a?a?a?a?a*a*a*b", "(a|aa)(a|aa)(a|aa)(a|aa)[a-z]*.*a*b", "(.*)(a*)?a*(a|.)a?b"])
+def test_the_worst_that_counts_as_quick_is(pattern: str) -> None:
+    import re
+
+    assert is_quick(pattern)
+    began = time.process_time()
+    assert not re.fullmatch(pattern, "a" * 64)  # no host name is longer
+    assert time.process_time() - began < 0.1
+
+
+def test_for_a_refused_file_nothing_is_run_and_little_is_tried(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert detected(file.parent, "manager = 'slurm'", monkeypatch) == "laptop"
+    many = ", ".join(f"{{ hostname = '{number}.*' }}" for number in range(500))
+    rules = f"hostname = 'b' }}, {many}, {{ hostname = 'a+'"
+    assert detected(file.parent, rules, monkeypatch) == "laptop"
+    assert detected(file.parent, rules, monkeypatch, 0o644) == "mine"
+
+
+def test_a_file_of_ours_that_is_broken_keeps_all_its_rules(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "mine.toml" in detected(file.parent, "hostname = '(a+){9}' }]\n[[[ # ", monkeypatch, 0o644)
 
 
 def test_a_relative_folder_for_settings_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,11 +311,45 @@ def test_a_variable_of_the_spool_that_is_empty_is_missing(
         monkeypatch.delenv("SCRATCH", raising=False) if value is None else monkeypatch.setenv("SCRATCH", value)
         with pytest.raises(SiteError, match="SCRATCH is not set here, or empty"):
             sites.find(None, file).spool_path()
+    done = psij_here("submit", "--config", str(file), "--dry-run", "--", "true")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "hint: set SCRATCH" in done.stderr
+
+
+@pytest.mark.parametrize("spool", ["~/.psij", "/x/$USER"])
+def test_an_empty_variable_of_the_user_does_not_count(
+    file: Path, monkeypatch: pytest.MonkeyPatch, spool: str
+) -> None:
+    import pwd
+
+    user = pwd.getpwuid(os.getuid())
+    file.write_text(f'platform = "local"\nspool = "{spool}"\n')
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("USER", "")
+    expected = {"~/.psij": f"{user.pw_dir}/.psij", "/x/$USER": f"/x/{user.pw_name}"}[spool]
+    assert str(sites.find(None, file).spool_path()) == expected
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert str(user_directory(os.environ)) == f"{user.pw_dir}/.config/psij_parsl/sites"
+    for name in ("PSIJ_PARSL_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert str(home()) == f"{user.pw_dir}/.local/state/psij_parsl"
 
 
 @pytest.mark.parametrize("table", ["", "[queues.q]\n", "[nodes.n]\n"])
-def test_an_environment_of_a_wrong_type_is_not_shown(file: Path, table: str) -> None:
-    file.write_text(f'platform = "slurm"\n{table}environment = "TOKEN=hunter2"\n')
-    with pytest.raises(SiteError, match="environment") as caught:
-        sites.find(None, file)
-    assert "hunter2" not in str(caught.value)
+@pytest.mark.parametrize(
+    "line",
+    [
+        'environment = "TOKEN=hunter2"',
+        'environment = ["hunter2"]',
+        'environment = { TOKEN = ["hunter2"] }',
+        'environment = { TOKEN = { a = "hunter2" } }',
+        'environment = { "A B" = "hunter2" }',
+        'environment = { TOKEN = "hunter2\\u0000" }',
+    ],
+)
+def test_an_environment_of_a_wrong_type_is_not_shown(file: Path, table: str, line: str) -> None:
+    file.write_text(f'platform = "slurm"\n{table}{line}\n')
+    done = psij_here("site", "check", str(file))
+    assert done.returncode == 3
+    assert "environment" in done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
