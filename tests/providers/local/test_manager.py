@@ -290,7 +290,7 @@ def test_an_array_of_twenty_with_one_that_fails(local: Manager) -> None:
     assert states == {one: "FAILED" if one.endswith("_7") else "DONE" for one in ids}
     assert [local.read(f"out.{index}") for index in range(20)] == [[str(index)] for index in range(20)]
     assert local.ended(after)["state"] == "DONE"
-    assert not (local.home / "jobs" / job).exists()
+    until(lambda: not (local.home / "jobs" / job).exists(), "its folder is removed, after its end is told")
 
 
 def test_an_array_is_cancelled_as_one(local: Manager) -> None:
