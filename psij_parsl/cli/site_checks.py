@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,7 @@ from ..sites.matching import limits
 from ..sites.queues import AUTO, RENDERED_NAMES, NodeType, Queue, Settings
 from ..sites.site import Site
 from ..sites.toml_positions import Key
-
-_BASH_S = 10.0
-_PLAIN = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-_BASH_LINE = re.compile(r"^.*?: line (\d+): (.*)$", re.MULTILINE)
+from .bash_syntax import BashError, bash_errors
 
 
 def faults(site: Site) -> list[Fault]:
@@ -33,7 +27,7 @@ def faults(site: Site) -> list[Fault]:
     found += () if any(fault.key == "platform" for fault in found) else _defaults(site)
     if not found:  # what is wrong with a parameter would be wrong with each queue's script again
         platform = find_platform(site.platform)
-        found += chain.from_iterable(_smallest_job(site, platform, queue) for queue in _queues(site))
+        found += _smallest_jobs(site, platform)
     return sorted(dict.fromkeys(found), key=lambda fault: fault.place)
 
 
@@ -43,8 +37,11 @@ def faults_of_values(site: Site) -> list[Fault]:
         platform = find_platform(site.platform)
     except Error as error:
         return [Fault(site.origin("platform"), "platform", error.message, error.hint)]
+    unreadable = bash_errors(text for _, settings in _tables(site) for text in settings.setup)
     found = [
-        *chain.from_iterable(_of_settings(site, platform, key, settings) for key, settings in _tables(site)),
+        *chain.from_iterable(
+            _of_settings(site, platform, key, settings, unreadable) for key, settings in _tables(site)
+        ),
         *_launch_lines(site),
         *_managers(site),
     ]
@@ -87,7 +84,9 @@ def _tables(site: Site) -> Iterator[tuple[Key, Settings]]:
         yield ("queues", name), queue
 
 
-def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings) -> Iterator[Fault]:
+def _of_settings(
+    site: Site, platform: Platform, table: Key, settings: Settings, unreadable: Mapping[str, BashError]
+) -> Iterator[Fault]:
     """Parameters that the platform does not have or refuses, names that mean nothing, shell texts that are none."""
     declared = platform.template_class.params
     for name, value in settings.parameters.items():
@@ -112,10 +111,11 @@ def _of_settings(site: Site, platform: Platform, table: Key, settings: Settings)
             yield Fault(site.line_of(key), key_text(key), f"lacks {wrong!r}, which a job has without asking")
     modules = next(number for number in count() if (*table, "modules", number) not in site.origins)
     for at, text in enumerate(settings.setup[modules:]):
-        if (wrong_line := bash_error(text)) is not None:
+        if text in unreadable:
+            line, said = unreadable[text]
             key = (*table, "setup", at)
-            where = f"in its line {wrong_line[0]}, " if "\n" in text.strip() else ""
-            yield Fault(site.line_of(key), key_text(key), f"bash cannot read it: {where}{wrong_line[1]}")
+            where = f"in its line {line}, " if "\n" in text.strip() else ""
+            yield Fault(site.line_of(key), key_text(key), f"bash cannot read it: {where}{said}")
 
 
 def _unknown(site: Site, platform: Platform, key: Key, name: str, names: Collection[str]) -> Fault:
@@ -178,9 +178,24 @@ def _queues(site: Site) -> list[Queue | None]:
     return list(site.queues.values()) or [None]
 
 
-def _smallest_job(site: Site, platform: Platform, queue: Queue | None) -> Iterator[Fault]:
-    """What is wrong with the script of the smallest job that a queue takes."""
-    key: Key = ("queues", queue.name) if queue is not None else ("platform",)
+def _smallest_jobs(site: Site, platform: Platform) -> Iterator[Fault]:
+    """What is wrong with the script of the smallest job that each queue takes."""
+    scripts: dict[Key, str] = {}
+    for queue in _queues(site):
+        key: Key = ("queues", queue.name) if queue is not None else ("platform",)
+        yield from _smallest_job(site, platform, queue, key, scripts)
+    unreadable = bash_errors(scripts.values())
+    for key, script in scripts.items():
+        if script in unreadable:
+            number, said = unreadable[script]
+            line = script.splitlines()[number - 1] if number <= script.count("\n") else ""
+            yield Fault(site.line_of(key), key_text(key), f"bash cannot read its script: {said}, at {line!r}")
+
+
+def _smallest_job(
+    site: Site, platform: Platform, queue: Queue | None, key: Key, scripts: dict[Key, str]
+) -> Iterator[Fault]:
+    """What is wrong with the smallest job of a queue; its script is put to the others."""
     try:
         job, refused = _job(site, platform, queue)
     except Error as error:
@@ -189,13 +204,9 @@ def _smallest_job(site: Site, platform: Platform, queue: Queue | None) -> Iterat
     for text in refused:
         yield Fault(site.line_of(key), key_text(key), f"its smallest job is refused: {text}")
     try:
-        script = _script(site, platform, job)
+        scripts[key] = _script(site, platform, job)
     except Error as error:
         yield Fault(site.line_of(key), key_text(key), f"its script cannot be made: {error.message}", error.hint)
-        return
-    if (wrong := bash_error(script)) is not None:
-        line = script.splitlines()[wrong[0] - 1] if wrong[0] <= script.count("\n") else ""
-        yield Fault(site.line_of(key), key_text(key), f"bash cannot read its script: {wrong[1]}, at {line!r}")
 
 
 def _job(
@@ -245,17 +256,3 @@ def _script(site: Site, platform: Platform, job: Job) -> str:
         site=site.name,
     )
     return render(settings, job, JobPlace("JOB", "psij:JOB", Path("/JOB")))
-
-
-def bash_error(text: str) -> tuple[int, str] | None:
-    """The line and the message of the first syntax error that bash finds in a text; None if it finds none."""
-    try:
-        done = subprocess.run(
-            ["bash", "-n"], input=text, capture_output=True, text=True, timeout=_BASH_S, env=_PLAIN, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode == 0 and not done.stderr:
-        return None
-    found = _BASH_LINE.search(done.stderr)
-    return (int(found[1]), found[2]) if found else (1, done.stderr.strip() or "syntax error")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.api import Machine
-from psij_parsl.cli.site_checks import bash_error
+from psij_parsl.cli.bash_syntax import bash_errors
 from tests.sites.typical_jobs import CONFIGS, MACHINES, completed_job, machine, option_lines, typical_jobs
 
 __all__ = ["machine"]
@@ -31,7 +31,7 @@ def test_typical_jobs_have_the_golden_option_lines(machine: Machine) -> None:
         job, findings = completed_job(machine, typical.ask)
         assert not findings, (typical.ask, *map(str, findings))
         script = executor.render(job)
-        assert bash_error(script) is None, script
+        assert bash_errors([script]) == {}
         parts.append("\n".join([f"psij-run submit --site {machine.name} {typical.ask}", *option_lines(script), ""]))
     text = "\n".join(parts)
     golden = GOLDEN / f"{machine.name}.txt"
