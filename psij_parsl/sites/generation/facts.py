@@ -56,8 +56,9 @@ class QueueFacts:
     `nodes` are its nodes' names, None for all of them. `parameters` are what it renders besides its name. `open`:
     jobs that are put there will run. `max_nodes`, `max_cores` and `max_gpus` are of the largest job that can ever start,
     also by what one user, project or all of them may have at a time. `running` and `queued` are the greatest numbers
-    of a user's jobs, `project_running` and `project_queued` of a project's. `remarks` are for the person who goes on
-    with the file.
+    of a user's jobs, `project_running` and `project_queued` of a project's. `preempt_grace_s`: the manager says that its
+    jobs may be preempted, and how long they then have, which may be 0. `remarks` are for the person who goes on with
+    the file.
     """
 
     name: str

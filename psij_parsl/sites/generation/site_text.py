@@ -15,17 +15,28 @@ from .node_grouping import TypeFacts
 
 _SHOWN = 60  # characters of a list of nodes
 _NAME = re.compile(r"[A-Za-z0-9._+:=@%/][A-Za-z0-9._+:=@%/-]*")  # a queue that a job can name
-_SPECIAL = {  # queues that their names tell of
-    "for tests": re.compile(
-        r"(?i)(^|[^a-z])(debug|dev|devel|test|tests|testing|interactive|inter|express)([^a-z]|$)"
+_NAMED_FOR = (  # what queues are commonly for that have such words in their names, and what is then to be said of them
+    (
+        "for tests",
+        "auto = false",
+        "debug(ging)?|dbg|q?dev|devel|develop|development|test|tests|testing|testq|trial|sandbox|interactive|inter|express|quick",
     ),
-    "for jobs that may be preempted": re.compile(
-        r"(?i)(^|[^a-z])(preempt|preemptable|preemptible|scaven(ge|ger)|standby|spot|backfill|idle|besteffort)([^a-z]|$)"
+    (
+        "for jobs that may be preempted",
+        "preemptable = true",
+        "preempt|preempted|preemptable|preemptible|scaven(ge|ger)|standby|spot|opportunistic|backfill|idle|besteffort|requeue|killable",
     ),
-    "by request": re.compile(
-        r"(?i)(^|[^a-z])(reserved|reservation|special|bench|benchmark|maintenance|admin)([^a-z]|$)"
+    (
+        "by request",
+        "auto = false",
+        "reserved|reservation|request|special|bench|benchmark|maintenance|maint|admin|priority|urgent|training|course|workshop",
     ),
-}
+    (
+        "not for computing",
+        "auto = false",
+        "transfer|xfer|dtn|datamover|copy|archive|vis|viz|visu|visualization|jupyter|desktop|login",
+    ),
+)
 _SOURCE = "manager"
 
 
@@ -68,11 +79,14 @@ def _of_nodes(types: Sequence[TypeFacts]) -> Iterator[str]:
 #: By this editors find the schema: https://taplo.tamasfe.dev/configuration/directives.html
 SCHEMA_LINE = "#:schema https://raw.githubusercontent.com/psij-parsl/psij-parsl/main/psij_parsl/sites/schema.json"
 _OF_QUEUES = [
-    "# What the manager does not tell of its queues; add it where it holds. Decide on `auto` and `charge` before others use",
-    "# the file: of the queues that fit a job, `-q auto` takes the cheapest, and then the one with the shortest time.",
+    "# Decide on `auto` and `charge` of each queue before others use this file. Of the queues that fit a job, `-q auto` takes",
+    "# the one with the least charge, and then the one with the shortest time that suffices: without these two it may well be",
+    "# the queue for tests. It never takes one that is preemptable or has `auto = false`.",
+    "#   auto = false               # for tests, by request, for other purposes",
+    "#   charge = 1.0               # of a node-hour, in the machine's units; only the ratios count",
+    "# Add also, where it holds, what the manager does not tell:",
     '#   description = "what it is for, in one line"',
-    "#   auto = false               # -q auto never takes it: for tests, by request, preemptable",
-    "#   charge = 1.0               # charge of a node-hour, in the machine's units",
+    '#   preemptable = true         # jobs may be preempted without a warning, or preempt_grace = "5m": they have so long',
     '#   account = "{project}-gpu"  # what is charged for a project, if it is not the project itself',
 ]
 
@@ -169,26 +183,37 @@ def _queue(queue: QueueFacts, types: Sequence[TypeFacts]) -> list[str]:
     lines += [_line(key, True) for key, holds in switches.items() if holds]
     if not queue.auto or not queue.open or (nodes is not None and types and not own):
         lines.append(_line("auto", False))
-    else:
-        lines += [
-            f"# auto = false  # by its name it is {what}"
-            for what, name in _SPECIAL.items()
-            if name.search(queue.name)
-        ]
+    elif queue.preempt_grace_s is None:
+        lines += _by_name(queue)
     lines += _limits(queue)
     if queue.required:
         lines.append(_line("required", list(queue.required)))
+    if queue.max_gpus == 0:
+        lines.append(_line("forbidden", ["gpus_per_rank"]) + "  # jobs have no GPUs here")
     if queue.parameters:
         lines.append(_line("parameters", queue.parameters))
     return [*lines, *map(_suggested, queue.suggestions)]
 
 
+def _by_name(queue: QueueFacts) -> Iterator[str]:
+    """What a person should decide on, for a queue that has the name of a special one."""
+    for what, setting, words in _NAMED_FOR:
+        if re.search(rf"(?i)(^|[^a-z])({words})([^a-z]|$)", queue.name):
+            yield f"# {setting}  # its name is that of a queue {what}: decide whether it is one"
+
+
 def _not_told_apart(types: Sequence[TypeFacts]) -> Iterator[str]:
-    """A remark on the node types of a queue between which only a feature can decide."""
+    """A remark on the node types of a queue that only a feature tells apart, or nothing."""
     for alike in ([one for one in types if bool(one.gpus) == with_gpus] for with_gpus in (True, False)):
-        if len(alike) > 1:
-            names = " and ".join(one.name for one in alike)
-            yield f"# nothing in a job's request tells {names} apart, unless they have `parameters` that select them"
+        if len(alike) < 2:
+            continue
+        names = " and ".join(one.name for one in alike)
+        yield f"# Nothing in a job's request tells {names} apart: a job that asks for one may come"
+        if all(one.own_features for one in alike):
+            yield "# to another. Let the `parameters` of each select a feature that its nodes alone have: see above."
+        else:
+            yield "# to another. Have the nodes of each given a feature, which the `parameters` of its type then select, or a queue;"
+            yield "# until then write one type for all of them, with the least of what they have."
 
 
 def _limits(queue: QueueFacts) -> Iterator[str]:
@@ -207,6 +232,7 @@ def _limits(queue: QueueFacts) -> Iterator[str]:
         "array_max": queue.array_max,
         "jobs": _cap(queue.running, queue.queued),
         "project_jobs": _cap(queue.project_running, queue.project_queued),
+        "preemptable": queue.preempt_grace_s == 0,
         "preempt_grace": f"{queue.preempt_grace_s}s" if queue.preempt_grace_s else None,
     }
     for key, value in limits.items():

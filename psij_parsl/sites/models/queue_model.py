@@ -98,6 +98,7 @@ class QueueModel(SettingsTable):
         default=None, description="GPUs come with the queue: -g is checked and bound, and the manager is not asked"
     )
     charge: Amount | None = Field(default=None, description="charge of a node-hour, in the machine's units")
+    preemptable: StrictBool = Field(default=False, description="jobs may be preempted, without a warning")
     preempt_grace: Seconds | None = Field(
         default=None, description="jobs may be preempted, and then have this time: '10m'"
     )
@@ -139,6 +140,6 @@ class QueueModel(SettingsTable):
             account=self.account or "",
             gpus_implied=self.gpus == "implied",
             charge=self.charge,
-            preempt_grace_s=self.preempt_grace,
+            preempt_grace_s=0.0 if self.preempt_grace is None and self.preemptable else self.preempt_grace,
             **self.settings(),
         )

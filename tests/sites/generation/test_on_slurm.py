@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
@@ -19,23 +20,37 @@ from tests.clusters.slurm import SlurmCluster
 pytestmark = pytest.mark.every_slurm
 
 
+def changed(cluster: SlurmCluster, *changes: str) -> None:
+    """Change the books; the controller is started again, for slurmdbd does not reach it where it is, to tell it."""
+    for words in changes:
+        cluster.run("sacctmgr", "--immediate", *words.split())
+    cluster.stop_controller()
+    cluster.start_controller()
+
+
 _TRIAL = ("sbatch", "--test-only", "-p", "debug", "--qos=quick", "-t", "5", "--wrap=true")
+
+
+def wait_for_reason(cluster: SlurmCluster, reason: str) -> None:
+    """Until Slurm says why the one job waits."""
+    deadline = time.monotonic() + 30
+    while (said := cluster.run("squeue", "-h", "-o", "%r").strip()) != reason:
+        assert time.monotonic() < deadline, said
+        time.sleep(0.2)
 
 
 @pytest.fixture
 def file(slurm_two_types: SlurmCluster, here: Path) -> Path:
     """The generated file; a user of that cluster has the QOS "quick" and "team" besides."""
     if subprocess.run(_TRIAL, capture_output=True, check=False).returncode != 0:
-        for words in (
+        changed(
+            slurm_two_types,
             "add qos quick",
             "modify qos quick set maxwall=00:10:00 maxtresperjob=node=3 maxtresperuser=node=2 maxjobsperuser=1",
             "add qos team",
             "modify qos team set maxtresperaccount=cpu=12 grptres=gres/gpu=3 maxsubmitjobsperaccount=9",
             "modify user root set qos+=quick,team",
-        ):
-            slurm_two_types.run("sacctmgr", "--immediate", *words.split())
-        slurm_two_types.stop_controller()  # slurmdbd does not reach it where it is, to tell it what is new
-        slurm_two_types.start_controller()
+        )
         slurm_two_types.run(*_TRIAL)
     done = psij("site", "generate", "-o", "two.toml")
     assert (done.returncode, done.stdout) == (0, "two.toml\n"), done.stderr
@@ -114,6 +129,25 @@ def test_an_account_that_slurm_refuses_is_told_once(
     hint = next(line for line in done.stdout.splitlines() if line.startswith("hint: "))
     assert all(cause in hint for cause in ("account (-A)", "queue (-q) that is not open to you", "limit"))
     assert asked.read_text().count("\n") == len(sites.find(None, file).queues)
+
+
+def test_a_job_that_its_users_limit_would_never_let_start_is_refused(
+    slurm_two_types: SlurmCluster, here: Path, file: Path
+) -> None:
+    """By the QOS of jobs that name none, which Slurm lets wait for ever."""
+    limits = "maxtresperuser=node={0},gres/gpu={0} maxtresperjob=cpu={0}"
+    changed(slurm_two_types, f"modify qos normal set {limits.format(3)}")
+    try:
+        done = psij("site", "generate", "-o", str(file), "--force")
+        assert done.returncode == 0, done.stderr
+        queue = sites.find(None, file).queues["batch"]
+        assert (queue.max_nodes, queue.max_cores, queue.max_gpus) == (3, 3, 3)
+        assert "\n# with the limits of the QOS normal, in which jobs are that name no other\n" in file.read_text()
+        said = slurm_two_types.run("sbatch", "-p", "batch", "-N", "4", "-t", "5", "--wrap=true")
+        wait_for_reason(slurm_two_types, "QOSMaxNodePerUserLimit")
+        slurm_two_types.run("scancel", said.split()[-1])
+    finally:
+        changed(slurm_two_types, f"modify qos normal set {limits.format(-1)}")
 
 
 def test_what_the_file_refuses_slurm_would_refuse(file: Path, slurm_two_types: SlurmCluster) -> None:

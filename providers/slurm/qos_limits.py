@@ -1,0 +1,147 @@
+"""The limits of Slurm's QOS, and which of them bind a job. https://slurm.schedmd.com/resource_limits.html"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from psij_parsl.platforms.tools import user_name
+from psij_parsl.sites.generation.facts import Ask, QueueFacts, least
+
+from .records import minutes
+
+#: Resources of a job, and of all jobs that a user, an account or anybody has running: none of them can be larger.
+_MOST = ("maxtres", "maxtrespu", "maxtrespa", "grptres")
+_JOBS = ("maxjobspu", "maxsubmitpu", "maxjobspa", "maxsubmitpa")
+_FIELDS = ("name", "maxwall", *_MOST, "mintres", *_JOBS, "gracetime", "preempt", "flags")
+
+
+@dataclass(frozen=True)
+class QosLimits:
+    """Of a QOS, or of none. `most` has the greatest amount by the kind of limit and the resource."""
+
+    name: str = ""
+    minutes: int | None = None
+    most: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    min_nodes: int | None = None
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    grace_s: int = 0
+    preempts: tuple[str, ...] = ()
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def any(self) -> bool:
+        return bool(self.minutes or self.most or self.min_nodes or self.jobs)
+
+    def largest(self, resource: str) -> int | None:
+        """The most that a job can have of a resource; it counts as a job of one, as well as by itself."""
+        return least(*(self.most.get((kind, resource)) for kind in _MOST))
+
+    def before(self, other: QosLimits) -> QosLimits:
+        """These limits, and the other QOS's where these say nothing."""
+        return replace(
+            self,
+            minutes=other.minutes if self.minutes is None else self.minutes,
+            most={**other.most, **self.most},
+            min_nodes=other.min_nodes if self.min_nodes is None else self.min_nodes,
+            jobs={**other.jobs, **self.jobs},
+            flags=self.flags | other.flags,
+        )
+
+    def without_limits(self) -> QosLimits:
+        return QosLimits(self.name, grace_s=self.grace_s, preempts=self.preempts)
+
+
+class UsersQos(NamedTuple):
+    """The QOS that a user may choose, None if that is not known, and the one of jobs that name none."""
+
+    names: frozenset[str] | None = None
+    default: str = ""
+
+
+def in_effect(of_partition: QosLimits, of_job: QosLimits) -> QosLimits:
+    """A partition's own QOS goes before the job's, unless that says otherwise."""
+    if "OverPartQOS" in of_job.flags:
+        return of_job.before(of_partition)
+    return of_partition.before(of_job)
+
+
+def within(queue: QueueFacts, limits: QosLimits, threads: int) -> QueueFacts:
+    """A partition's queue with the limits of QOS besides; some flags put these in the place of the partition's.
+
+    `threads` are the CPUs of a core: a QOS counts CPUs.
+    """
+    nodes, cpus, gpus = (limits.largest(resource) for resource in ("node", "cpu", "gres/gpu"))
+    replaces_time = "PartitionTimeLimit" in limits.flags and limits.minutes is not None
+    replaces_nodes = "PartitionMaxNodes" in limits.flags and nodes is not None
+    nothing = 0 in (nodes, cpus, *limits.jobs.values())
+    return replace(
+        queue,
+        open=queue.open and not nothing,
+        remarks=(*queue.remarks, *(["its QOS lets no job run"] if nothing else [])),
+        max_time_min=limits.minutes if replaces_time else least(queue.max_time_min, limits.minutes),
+        max_nodes=nodes if replaces_nodes else least(queue.max_nodes, nodes),
+        min_nodes=max(queue.min_nodes or 1, limits.min_nodes or 1),
+        max_cores=least(queue.max_cores, max(1, cpus // threads) if cpus else None),
+        max_gpus=least(queue.max_gpus, gpus),
+        running=least(queue.running, limits.jobs.get("maxjobspu")),
+        queued=least(queue.queued, limits.jobs.get("maxsubmitpu")),
+        project_running=least(queue.project_running, limits.jobs.get("maxjobspa")),
+        project_queued=least(queue.project_queued, limits.jobs.get("maxsubmitpa")),
+    )
+
+
+# ---- sacctmgr ------------------------------------------------------------------------------------------------
+
+
+def all_qos(ask: Ask) -> dict[str, QosLimits]:
+    """The QOS by name; none where accounting does not answer."""
+    text = ask("sacctmgr", "-n", "-P", "show", "qos", f"format={','.join(_FIELDS)}", optional=True)
+    rows = [line.split("|") for line in text.splitlines()]
+    return {row[0]: _qos(dict(zip(_FIELDS, row, strict=False))) for row in rows if len(row) >= len(_FIELDS)}
+
+
+def users_qos(ask: Ask) -> UsersQos:
+    """By the associations of whoever asks. Jobs that name no QOS are in the default one; else in the only one, or "normal"."""
+    text = ask("sacctmgr", "-n", "-P", "show", "assoc", f"user={user_name()}", "format=qos,defaultqos", optional=True)
+    names: set[str] = set()
+    defaults = set()
+    for line in text.splitlines():
+        allowed, _, default = line.strip().partition("|")
+        own = listed(allowed)
+        names.update(own)
+        defaults.add(default or (own[0] if len(own) == 1 else "normal" if "normal" in own else ""))
+    return UsersQos(frozenset(names) or None, defaults.pop() if len(defaults) == 1 else "")
+
+
+def _qos(row: Mapping[str, str]) -> QosLimits:
+    grace = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", row["gracetime"])
+    days, hours, mins, seconds = (int(part or 0) for part in grace.groups()) if grace else (0, 0, 0, 0)
+    return QosLimits(
+        name=row["name"],
+        minutes=minutes(row["maxwall"]),
+        most={(kind, resource): most for kind in _MOST for resource, most in _tres(row[kind]).items()},
+        min_nodes=_tres(row["mintres"]).get("node"),
+        jobs={name: most for name in _JOBS if (most := number(row[name])) is not None},
+        grace_s=((days * 24 + hours) * 60 + mins) * 60 + seconds,
+        preempts=tuple(listed(row["preempt"])),
+        flags=frozenset(listed(row["flags"])),
+    )
+
+
+def _tres(text: str) -> dict[str, int]:
+    """`cpu=4,gres/gpu=2,mem=10G`, without what is no plain number."""
+    return {key: int(amount) for key, amount in re.findall(r"(?:^|,)([^=,]+)=(\d+)(?=,|$)", text)}
+
+
+def listed(text: str) -> list[str]:
+    """The names of a list such as `a,b`; none for "(null)"."""
+    return [part for part in text.strip().split(",") if part not in ("", "(null)", "N/A")]
+
+
+def number(text: str | None) -> int | None:
+    """A number such as `4` or `4000 MB`; None for UNLIMITED and the like."""
+    match = re.match(r"\d+\b", text or "")
+    return int(match[0]) if match else None
