@@ -77,9 +77,16 @@ def sites(ctx: typer.Context) -> Iterator[Offer]:
         yield name, getattr(site, "description", "")
 
 
+def queues(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """The queues of the site that the flags before it select; after a comma those that are not named yet."""
+    named, comma, _ = incomplete.rpartition(",")
+    offers = _queues(ctx, incomplete[len(named) + len(comma) :])
+    known = {AUTO, *named.split(",")} if comma else set()
+    return [(f"{named}{comma}{name}", meaning) for name, meaning in offers if name not in known]
+
+
 @_silent
-def queues(ctx: typer.Context) -> Iterator[Offer]:
-    """The queues of the site that the flags before it select."""
+def _queues(ctx: typer.Context) -> Iterator[Offer]:
     from .job_table import JobTable
 
     site = JobTable().target(ctx.params, placing=False).site

@@ -268,6 +268,8 @@ def test_the_shell_completes_commands_flags_and_values() -> None:
     assert completed("psij-run submit --platform slurm -X qo") == ["qos="]
     assert completed("psij-run submit --mode m") == ["mpi"]
     assert completed("psij-run submit --site frontier -q ") == ["batch", "extended", "debug", "auto"]
+    assert completed("psij-run submit --site frontier -q batch,") == ["batch,extended", "batch,debug"]
+    assert completed("psij-run submit --site frontier -q debug,ba") == ["debug,batch"]
 
 
 def test_completion_works_in_a_real_bash(tmp_path: Path) -> None:
