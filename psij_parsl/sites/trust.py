@@ -44,8 +44,7 @@ class Trust:
                 f"the site file {path} is refused: it belongs to {_user(status.st_uid)}, neither to you nor to root",
                 hint="its shell lines would run as you: read it, and make a copy of your own",
             )
-        as_code = bool(self._code.st_mode & stat.S_IWGRP) and self._code.st_gid == status.st_gid
-        if group_lets_others_write(path, status, group_is_private=as_code or self._group_is_private(status)):
+        if group_lets_others_write(path, status, is_private=self._is_codes_or_private):
             raise SiteError(f"the site file {path} is refused: its group can write to it", hint=f"chmod g-w {path}")
         folder = os.path.abspath(os.path.dirname(path))
         if folder not in self._seen:
@@ -71,7 +70,7 @@ class Trust:
         who = ""
         if status.st_mode & stat.S_IWOTH:
             who = "everybody"
-        elif group_lets_others_write(folder, status, group_is_private=self._group_is_private(status)):
+        elif group_lets_others_write(folder, status, is_private=self._is_private):
             who = "its group"
         elif not ours:
             raise SiteError(
@@ -96,12 +95,15 @@ class Trust:
         of_package = self._package if uid == self._code.st_uid else ()
         return bool(of_root or of_package) and f"{os.path.realpath(path)}/".startswith(of_root + of_package)
 
-    def _group_is_private(self, status: os.stat_result) -> bool:
-        key = status.st_gid, status.st_uid
-        if key not in self._private:
+    def _is_codes_or_private(self, gid: int, uid: int) -> bool:
+        """Whether who is in the group can write this package's code as well, or nobody but the user is in it."""
+        return (bool(self._code.st_mode & stat.S_IWGRP) and self._code.st_gid == gid) or self._is_private(gid, uid)
+
+    def _is_private(self, gid: int, uid: int) -> bool:
+        if (gid, uid) not in self._private:
             # somebody unknown and their group look like the user nobody with a group of the same number
-            self._private[key] = not self._namespace.is_strange(status.st_uid) and private_group(*key)
-        return self._private[key]
+            self._private[gid, uid] = not self._namespace.is_strange(uid) and private_group(gid, uid)
+        return self._private[gid, uid]
 
 
 def trusted_text(path: str, trust: Trust | None = None) -> tuple[str, os.stat_result]:

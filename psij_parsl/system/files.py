@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -216,17 +216,16 @@ def guard_spool(path: Path) -> None:
 
 
 def group_lets_others_write(
-    path: str | Path, status: os.stat_result, *, group_is_private: bool | None = None
+    path: str | Path, status: os.stat_result, *, is_private: Callable[[int, int], bool] | None = None
 ) -> bool:
     """Whether the group's right to write is anybody's but its owner's: its members', or by an access control list.
 
-    Where there is such a list, the mode shows for the group what the list allows at most.
+    Where there is such a list, the mode shows for the group what the list allows at most. `is_private` is asked, in
+    place of `private_group`, only if the group can write: an answer may take a network's time.
     """
     if not status.st_mode & 0o020:
         return False
-    if group_is_private is None:
-        group_is_private = private_group(status.st_gid, status.st_uid)
-    return not group_is_private or _list_names_writers(path)
+    return not (is_private or private_group)(status.st_gid, status.st_uid) or _list_names_writers(path)
 
 
 def _list_names_writers(path: str | Path) -> bool:
