@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,8 @@ GPU_PARAMETERS = ("gpus_per_node", "ngpus", "gpus")
 #: Parameters of several platforms that say the CPUs of a node, hardware threads where the manager counts those.
 CPU_PARAMETERS = ("ncpus", "ppn", "slots_per_node")
 _DIGITS = 12  # of a number that can be one
+#: One long option by whose name it is clear that it asks for neither GPUs nor memory.
+_ABOUT_OTHER_THINGS = re.compile(r"--(?!\S*(gpu|gres|tres|mem))\S*", re.IGNORECASE)
 
 
 class Shape(NamedTuple):
@@ -49,13 +52,21 @@ def _passed_on(platform_name: str, parameters: Mapping[str, Any]) -> Mapping[str
     passed = {
         name: value
         for name, value in parameters.items()
-        if value and name not in GPU_PARAMETERS and (name == "directives" or "gpu" in f"{name}={value}".lower())
+        if value and name not in GPU_PARAMETERS and _may_matter(name, value)
     }
     if not passed or not (described := platform(platform_name)).directives:
         return {}
     from ..platforms.directives.passed_on import words_passed_on
 
     return words_passed_on(described.directive_table, passed)
+
+
+def _may_matter(name: str, value: Any) -> bool:
+    """Whether a parameter can pass on an option about GPUs or memory. A long option's name tells."""
+    if name != "directives":
+        return "gpu" in f"{name}={value}".lower()
+    options = value if isinstance(value, list | tuple) else [value]
+    return not all(_ABOUT_OTHER_THINGS.fullmatch(str(option)) for option in options)
 
 
 def _gpus_of(options: Mapping[str, Any], job: Resources) -> int:

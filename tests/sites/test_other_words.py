@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.api import Machine, site
 from psij_parsl.errors import InvalidRequest, SiteError
+from psij_parsl.platforms.registry import platforms
 
 _SLURM = """
 platform = "slurm"
@@ -102,6 +104,24 @@ def test_gpus_are_counted_however_they_are_asked_for(machine: Machine, asked: di
     assert answer(machine, queue="small", **asked)[1] == [("refuse", "gpus")]
     job, found = answer(machine, queue="wide", **asked)
     assert (job.node_type, found) == ("gpu", [])
+
+
+@pytest.mark.parametrize(
+    "options", [["--hint=nomultithread -G 1"], ["--hint=nomultithread", "-G 1"], ["--distribution=block", "--mem=5G"]]
+)
+def test_options_about_other_things_hide_none(machine: Machine, options: list[str]) -> None:
+    assert [level for level, _ in answer(machine, queue="small", parameters={"directives": options})[1]] == ["refuse"]
+
+
+def test_each_long_option_for_gpus_or_memory_is_known_by_its_name() -> None:
+    words = {"gpus", "gpus_per_node", "gpus_per_rank", "memory_per_node"}
+    seen = 0
+    for _, described in platforms(plugins=False):
+        for option in described.directive_table.options if described.directives else ():
+            for name in option.names if words & {*option.sets} else ():
+                seen += 1
+                assert not name.startswith("--") or re.search("gpu|gres|tres|mem", name), name
+    assert seen > 10
 
 
 @pytest.mark.parametrize("option", ["--gres=gpu:5", "--gpus=9", "--gpus-per-node=5", "--gpus-per-task=3"])
