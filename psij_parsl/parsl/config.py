@@ -132,9 +132,9 @@ def _of_queue(
     said = options.accelerators is not None or shape.gpus_per_node is not None or "cores_per_node" in arguments
     if gpus and not said:
         added["gpus_per_node"] = len(gpus)
-    named = [queue_name] if queue_name in machine.queues else queue_name.split(",")
-    queues = [machine.queues[name] for name in named if name in machine.queues]
-    caps = [cap for queue in queues for cap in (queue.jobs.queued, queue.project_jobs.queued)]
+    caps = [
+        cap for queue in machine.queues_named(queue_name) for cap in (queue.jobs.queued, queue.project_jobs.queued)
+    ]
     cap = min((number for number in caps if number is not None), default=None)
     if cap is not None and arguments["max_blocks"] > cap:
         log.warning(

@@ -76,8 +76,7 @@ def examine(name: str, *, environ: Mapping[str, str] = os.environ) -> tuple[Site
     All is validated afresh. Raises `SiteError` for a file that cannot be read at all, or is no TOML.
     """
     catalogue = Catalogue(environ)
-    path = os.path.abspath(os.path.expanduser(name))
-    file = catalogue.add(Path(path)) if is_path(name) else catalogue.file(name)
+    file = catalogue.add(name) if is_path(name) else catalogue.file(name)
     if (plain := plain_site(file)) is not None:
         return plain, ()
     from .validation import examined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,13 +32,14 @@ class Catalogue:
             else:
                 self.places[layer[0]] = layer[1]
 
-    def add(self, path: Path) -> SiteFile:
+    def add(self, file: Path | str) -> SiteFile:
         """Put a file that a person named on top of all layers."""
+        path = Path(os.path.abspath(os.path.expanduser(file)))
         layer = Layer("command line", path.parent)
         self.layers.append(layer)
-        file = read(path, layer)
-        self._files.setdefault(file.name, []).append(file)
-        return file
+        found = read(path, layer)
+        self._files.setdefault(found.name, []).append(found)
+        return found
 
     def _add(self, layer: Layer) -> None:
         self.layers.append(layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,18 +51,21 @@ class Match:
         return not self.queue.can_be_chosen, self.idle_gpus, charge, self.idle_parts, longest
 
 
-def matches(site: SiteData, values: Mapping[str, Any], *, apart_from: Collection[Finding] = ()) -> list[Match]:
-    """Every queue of the site for a job that these values describe: those that fit, best first, then the others.
+def matches(site: SiteData, values: Mapping[str, Any]) -> list[Match]:
+    """Every queue of the site for a job that these values describe: those that fit, best first, then the others."""
+    return _ordered([_match(site, values, queue) for queue in site.queues.values()])
 
-    Findings that are `apart_from` the question count for nothing.
-    """
+
+def everywhere(found: Sequence[Match]) -> list[Finding]:
+    """What is wrong with a job in any queue, and so chooses none."""
+    return [one for one in found[0].findings if all(one in match.findings for match in found)] if found else []
+
+
+def apart_from(findings: Collection[Finding], found: Iterable[Match]) -> list[Match]:
+    """The same matches, as if these findings were none."""
     return _ordered(
-        [_without(match, apart_from) for match in (_match(site, values, queue) for queue in site.queues.values())]
+        [replace(match, findings=tuple(one for one in match.findings if one not in findings)) for match in found]
     )
-
-
-def _without(match: Match, findings: Collection[Finding]) -> Match:
-    return replace(match, findings=tuple(one for one in match.findings if one not in findings))
 
 
 def _ordered(found: Sequence[Match]) -> list[Match]:
@@ -97,10 +100,8 @@ def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[
     reason of each queue."""
     if (values.get("queue") or site.defaults.get("queue")) != AUTO:
         return values, []
-    found = [_match(site, values, queue) for queue in site.queues.values()]
-    everywhere = set[Finding]().union(*(match.findings for match in found))
-    everywhere.intersection_update(*(match.findings for match in found))  # what is wrong in any queue chooses none
-    found = _ordered([_without(match, everywhere) for match in found])
+    found = matches(site, values)
+    found = apart_from(everywhere(found), found)
     unasked = [match for match in found if match.queue.can_be_chosen]
     if all(finding.level == "warn" for match in unasked for finding in match.findings):
         best = next(iter(unasked), None)  # limits that only warn are told later on
@@ -138,8 +139,7 @@ def _queues_of(site: SiteData, job: Job) -> list[Queue]:
     name = job.queue_name or job.queue or ""
     if not name:
         return [queue for queue in site.queues.values() if queue.default]
-    names = [name] if name in site.queues else name.split(",")
-    return [site.queues[part] for part in names if part in site.queues]
+    return site.queues_named(name)
 
 
 def _others(site: SiteData, queue: Queue, job: Job) -> list[str]:
@@ -150,10 +150,10 @@ def _others(site: SiteData, queue: Queue, job: Job) -> list[str]:
         given |= site.node_types[job.node_type].parameters
     values["parameters"] = {name: value for name, value in job.parameters.items() if given.get(name) != value}
     values["project"] = job.project_name or job.project
-    everywhere = {*_match(site, values, queue).findings}  # of those, what another queue has, too
+    here = {*_match(site, values, queue).findings}  # what another queue finds as well does not speak against it
     others = (one for one in site.queues.values() if one is not queue and one.can_be_chosen)
     matches = [_match(site, values, other) for other in others]
-    fitting = sorted((match for match in matches if everywhere.issuperset(match.findings)), key=lambda one: one.rank)
+    fitting = sorted((match for match in matches if here.issuperset(match.findings)), key=lambda one: one.rank)
     best = [match for match in fitting if not match.idle_gpus] or fitting
     return [match.queue.name for match in best[:3]]
 

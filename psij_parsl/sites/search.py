@@ -45,7 +45,7 @@ class Search:
         if named := self._environ.get("PSIJ_SITE"):
             path = self._environ.get("PSIJ_SITE_FILE", "")
             if path and os.access(path, os.R_OK):
-                site = self._from_file(Path(path))
+                site = self._from_file(path)
                 if site.name == named:
                     return site
                 self.catalogue = Catalogue(self._environ, self._cache)
@@ -71,12 +71,12 @@ class Search:
 
     def _named(self, name: str, *, asked_by: str = "") -> Site:
         if is_path(name):
-            return self._from_file(Path(name))
+            return self._from_file(name)
         return self.site(self.catalogue.file(name, asked_by=asked_by))
 
-    def _from_file(self, file: Path) -> Site:
-        path = os.path.abspath(os.path.expanduser(file))
-        return self.site(self.catalogue.add(Path(path))).named_by(path)
+    def _from_file(self, path: Path | str) -> Site:
+        file = self.catalogue.add(path)
+        return self.site(file).named_by(file.place)
 
     def site(self, file: SiteFile) -> Site:
         """The site of that file, validated. Raises `SiteError` with everything that is wrong with it."""

@@ -119,6 +119,11 @@ class SiteData(Settings):
         text = self.spool_on_nodes
         return Path(expanded(text, self.origin(("spool", "on_nodes")))) if text else None
 
+    def queues_named(self, name: str) -> list[Queue]:
+        """The queues of a name that a job says: one, or several with commas; those that the site knows."""
+        names = [name] if name in self.queues else name.split(",")
+        return [self.queues[part] for part in names if part in self.queues]
+
     def node_type(self, queue: str = "", name: str = "") -> NodeType | None:
         """The node type of that name, else that of the queue (default: of the default queue) if all its nodes are alike.
 
@@ -140,8 +145,7 @@ class SiteData(Settings):
         """The hardware of the nodes of an allocation: a job of ours says its node type, every manager its queue."""
         queue, node_type = environ.get("PSIJ_QUEUE", ""), environ.get("PSIJ_NODE_TYPE", "")
         if queue not in self.queues:  # of several the manager has chosen one
-            asked = [one for part in queue.split(",") if (one := self.queues.get(part)) is not None]
-            queue = self._queue_rendering(allocation.queue, asked) or queue
+            queue = self._queue_rendering(allocation.queue, self.queues_named(queue)) or queue
         return self.hardware(queue, node_type)
 
     def _queue_rendering(self, rendered: str, asked: Sequence[Queue]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InvalidRequest
 from ...sites import find
 from ...sites.job_checks import time_text
-from ...sites.matching import Match, matches
+from ...sites.matching import Match, apart_from, everywhere, matches
 from ..command import Command, Invocation
 from ..flags import JSON
 from ..job_flags import job_flags
@@ -155,12 +155,10 @@ def _match(out: Renderer, invocation: Invocation) -> int:
         "project", site.defaults.get("project") or "PROJECT"
     )  # whichever it is, the queues are these
     found = matches(site, job_fields)
-    unsaid = [
-        one for one in found[0].findings if one.key == "required" and all(one in each.findings for each in found)
-    ]
+    unsaid = [finding for finding in everywhere(found) if finding.key == "required"]
     for finding in unsaid:  # whatever it is, the queues are these
         out.note(str(finding))
-    found = matches(site, job_fields, apart_from=unsaid)
+    found = apart_from(unsaid, found)
     out.table(_MATCHES, [_match_row(match, full=out.json) for match in found])
     return 0 if any(match.fits for match in found) else 2
 
