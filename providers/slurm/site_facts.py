@@ -138,7 +138,8 @@ class _Reader:
         members = self._members.get(name, set())
         preempted = self._loses(data)
         grace = number(data.get("GraceTime")) or 0
-        elements = number(self._config.get("MaxArraySize"))
+        size = number(self._config.get("MaxArraySize"))  # one more than the greatest index
+        tasks = re.search(r"\bmax_array_tasks=(\d+)", self._config.get("SchedulerParameters", ""))
         return QueueFacts(
             name=name,
             default=data.get("Default") == "YES",
@@ -151,7 +152,8 @@ class _Reader:
             max_nodes=least(number(data.get("MaxNodes")), len(members) or None),
             max_time_min=minutes(data.get("MaxTime", "")),
             max_memory=number(data.get("MaxMemPerNode")),
-            array_max=elements if elements is not None and elements > 0 else None,
+            array_max=number(tasks[1]) if tasks else None,
+            array_max_index=size - 1 if size is not None and size > 1 else None,
             preempt_grace_s=grace if preempted else None,
             remarks=tuple(_rules(data)),
             suggestions=tuple(_suggestions(data)),

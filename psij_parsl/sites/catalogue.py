@@ -88,7 +88,8 @@ class Catalogue:
             if name in self.places:
                 raise self.places[name]
             by = f", which {asked_by} names" if asked_by else ""
-            raise SiteError(f"there is no site {name!r}{by}", hint=nearest(name, self._files))
+            unread = [error.message for error in self.places.values()]
+            raise SiteError(f"there is no site {name!r}{by}", hint="; ".join([nearest(name, self._files), *unread]))
         return file
 
     def chain(self, file: SiteFile) -> list[SiteFile]:

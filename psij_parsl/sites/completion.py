@@ -9,12 +9,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
-from ..job import FLAGS, Job, Resources
+from ..job import FLAGS, Job
 from ..platforms.registry import platform
 from .findings import Finding
-from .job_checks import node_problems
-from .job_shape import GPU_PARAMETERS, shape_of
-from .joining import is_unset, joined, not_among, parts
+from .job_shape import GPU_PARAMETERS
+from .joining import is_unset, joined, not_among
+from .node_choice import choose_node_type
 from .queues import NodeType, Queue, Settings
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .toml_positions import Key
 
 _JOB = frozenset(item.name for item in fields(Job))
-_SHAPE = tuple(item.name for item in fields(Resources))
 #: Who must not ask for GPUs must not in any form.
 _GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
 #: The same of memory, as options that are passed on say it.
@@ -228,44 +227,6 @@ def _parameters_of(queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Findin
             text = f"the queues {first.name} and {other.name} need different {what}"
             return first.own_parameters, [Finding("refuse", "queue", text, "name one of them")]
     return first.own_parameters, []
-
-
-def choose_node_type(
-    site: SiteData, queues: Sequence[Queue], job: Mapping[str, Any], typed: Mapping[str, Any]
-) -> NodeType | None:
-    """The node type for a job: the first of its queues' that agrees with its parameters and can hold its ranks.
-
-    None where the site does not know its queue, or where several queues have none in common.
-    """
-    names = tuple(site.node_types) if not site.queues or not job.get("queue") else ()
-    for at, queue in enumerate(queues):
-        names = tuple(name for name in queue.node_types if not at or name in names)
-    types = [site.node_types[name] for name in names]
-    if len(types) < 2:
-        return types[0] if types else None
-    declared = _declared(site)
-
-    def asked_for(node_type: NodeType) -> bool:
-        return any(
-            set(parts(declared.get(name), value)) & set(parts(declared.get(name), typed[name]))
-            for name, value in node_type.parameters.items()
-            if not is_unset(typed.get(name))
-        )
-
-    types = [node_type for node_type in types if asked_for(node_type)] or types
-    resources = Resources(**{name: job[name] for name in _SHAPE if job.get(name) is not None})
-    shape = shape_of(site.platform, resources, typed)
-    if not shape.gpus:  # nodes with GPUs are for those who need them
-        types = [node_type for node_type in types if not node_type.hardware.gpus] or types
-    fitting = [node_type for node_type in types if not any(node_problems(node_type, shape))]
-    if fitting:
-        return fitting[0]
-    return min(types, key=lambda one: (len([*node_problems(one, shape)]), *(-amount for amount in _size(one))))
-
-
-def _size(node_type: NodeType) -> tuple[int, int, int]:
-    hardware = node_type.hardware
-    return len(hardware.gpus), hardware.memory or 0, hardware.cpus or 0
 
 
 # ---- what must, must not and may be said ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from ..errors import SiteError
 from ..platforms import registry
 from .catalogue import Catalogue
 from .host_name import HostName
-from .layers import PACKAGE, SiteFile, under_root
+from .layers import PACKAGE, SYSTEM_LABEL, SiteFile, under_root
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +44,45 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
     """The site of this host, or a remark on the managers that are here where there is none.
 
     A file of a higher layer wins over one of a lower layer. Raises `SiteError` where rules of the same
-    kind match for two sites of one layer.
+    kind match for two sites of one layer, and where none match and the system's files cannot all be read.
     """
     name = HostName(socket.gethostname() if hostname is None else hostname, catalogue.cache)
     here = _Host(environ, name)
-    rules = [(file, rule) for file in _candidates(catalogue) for rule in _rules(catalogue, file)]
+    unknown = [*_places(catalogue)]
+    rules = [(file, rule) for file in _candidates(catalogue, unknown) for rule in _rules(catalogue, file)]
     for sign_of in _KINDS:
         matches: dict[str, tuple[SiteFile, str]] = {}
         for file, rule in rules:
             if sign := sign_of(rule, here):
                 matches.setdefault(file.name, (file, sign))
         if matches:
-            name.save()
-            return Look(_highest(catalogue, matches))
+            break
     name.save()
-    return _by_manager(catalogue, rules, environ)
+    _tell(unknown, found=bool(matches))
+    return Look(_highest(catalogue, matches)) if matches else _by_manager(catalogue, rules, environ)
+
+
+class _Unknown(NamedTuple):
+    """A site, or a folder of such, of which it cannot be told for which hosts it is, and what to say of it."""
+
+    layer: str
+    remark: str
+    error: SiteError
+
+
+def _tell(unknown: Iterable[_Unknown], *, found: bool) -> None:
+    """Warn of what may be for this host. What its administrators have for it is not passed over for a general site."""
+    for layer, remark, error in unknown:
+        if layer == SYSTEM_LABEL and not found:
+            hint = "it may be for this host, so jobs wait for its administrators; --site with a name goes on without"
+            raise SiteError(f"{remark}{error.message}", hint="; ".join(filter(None, (error.hint, hint))))
+        log.warning("%s%s", remark, error)
+
+
+def _places(catalogue: Catalogue) -> Iterator[_Unknown]:
+    labels = {str(layer.directory): layer.label for layer in catalogue.layers}
+    for place, error in catalogue.places.items():
+        yield _Unknown(labels.get(place, ""), "", error)
 
 
 def clusters_here(environ: Mapping[str, str]) -> list[str]:
@@ -88,8 +112,9 @@ def _by_manager(
     return Look(None, remark(sites, here, environ))
 
 
-def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
-    """The file of each site that counts. One that cannot be used is told of, and may still be that of this host."""
+def _candidates(catalogue: Catalogue, unknown: list[_Unknown]) -> Iterator[SiteFile]:
+    """The file of each site that counts. One that cannot be used may still be that of this host, if it says so; of
+    others it is unknown."""
     for name in catalogue:
         file = catalogue.top(name)
         if file is None:
@@ -101,7 +126,7 @@ def _candidates(catalogue: Catalogue) -> Iterator[SiteFile]:
                 file.check_toml()  # it may be broken where its head is not
         except SiteError as error:
             if not file.head:
-                log.warning("the site %s cannot be detected: %s", name, error)
+                unknown.append(_Unknown(file.layer.label, f"the site {name} cannot be detected: ", error))
         yield file
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..job import Job, Resources
@@ -62,6 +62,13 @@ def _too_many_threads(hardware: Hardware, name: str, shape: Shape) -> Iterator[P
         yield Problem("cpus", text, ("threads_per_core", "cpus"), f"--threads-per-core {threads}")
 
 
+def too_few_nodes(types: Sequence[NodeType], most: int, nodes: int) -> Problem:
+    """There are not as many nodes of these types as a job asks for."""
+    names = " and ".join(one.name for one in types if one.name)
+    there = f"there {'is' if most == 1 else 'are'} {most} {names}{' ' * bool(names)}node{'' if most == 1 else 's'}"
+    return Problem("nodes", f"{there}, and the job asks for {nodes}", ("count",), f"-N {most} at most")
+
+
 def tier_of(queue: Queue, job: Resources) -> Tier | None:
     """The tier of the queue that lets such a job run longest; None if it takes no jobs of that many nodes."""
     tiers = [tier for tier in queue.tiers if tier.holds(job.num_nodes)]
@@ -111,6 +118,9 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job, shape: Sh
     if queue.array_max is not None and len(job.array) > queue.array_max:
         text = f"takes job arrays of {queue.array_max} elements at most, and this one has {len(job.array)}"
         yield Problem("array", text, ("array_max",), "submit several smaller ones")
+    if queue.array_max_index is not None and job.array and (index := max(job.array)) > queue.array_max_index:
+        text = f"takes indices of job arrays up to {queue.array_max_index}, and this one has {index}"
+        yield Problem("array", text, ("array_max_index",), "begin at a smaller index")
 
 
 def _wrong_nodes(queue: Queue, nodes: int) -> Problem:

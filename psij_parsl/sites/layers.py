@@ -19,6 +19,7 @@ from .trust import Trust, trusted_text, untrusted_text
 
 GROUP = "psij_parsl.sites"
 SYSTEM = Path("/etc/psij_parsl/sites")
+SYSTEM_LABEL = "system"
 PACKAGE = Path(__file__).parent.parent / "configs"
 
 _MOST_LEVELS = 20  # of tables and lists within each other
@@ -116,7 +117,7 @@ def layers(environ: Mapping[str, str]) -> Iterator[Layer | tuple[str, SiteError]
     """The directories that are searched, low to high; a plug-in without one gives its name and its error."""
     yield Layer("package", PACKAGE)
     yield from _plugins()
-    yield Layer("system", Path(under_root(str(SYSTEM), environ)))
+    yield Layer(SYSTEM_LABEL, Path(under_root(str(SYSTEM), environ)))
     listed = [place for place in environ.get("PSIJ_PARSL_SITE_PATH", "").split(os.pathsep) if place]
     paths = dict.fromkeys(os.path.abspath(os.path.expanduser(place)) for place in listed)
     for path in reversed(paths):  # as in PATH, the first one wins
@@ -178,7 +179,10 @@ def names_in(layer: Layer) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise SiteError(f"the site files in {layer.directory} cannot be listed: {error.strerror}") from error
+        raise SiteError(
+            f"the site files in {layer.directory} cannot be listed: {error.strerror}",
+            hint="look at its permissions, and at those of the folders above",
+        ) from error
     return sorted(found, key=lambda one: one.name)
 
 

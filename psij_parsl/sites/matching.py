@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..job import Job, Resources
 from .completion import completed
 from .findings import Finding
-from .job_checks import Problem, node_problems, queue_problems, tier_of
+from .job_checks import Problem, node_problems, queue_problems, tier_of, too_few_nodes
 from .job_shape import Shape, shape_of, usable_cores
+from .node_choice import most_nodes
 from .queues import AUTO, NodeType, Queue
 
 if TYPE_CHECKING:
@@ -162,15 +163,24 @@ def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, 
     """The findings of one queue, None for the manager's own choice, and of the nodes of that type."""
     found = []
     shape = shape_of(site.platform, job, job.parameters)
+    where = f"queue {queue.name}" if queue is not None else site.name
     if queue is not None:
         for problem in queue_problems(queue, node_type, job, shape):
             found.append(_finding(site, queue, f"queue {queue.name} {problem.text}", problem, ("queues", queue.name)))
     if node_type is not None:
-        key = ("nodes", node_type.name) if node_type.name else ("node",)
-        where = f"queue {queue.name}" if queue is not None else site.name
+        key = _key_of(node_type)
         for problem in node_problems(node_type, shape):
             found.append(_finding(site, queue, f"{where}: {problem.text}", problem, key))
+    types = [site.node_types[name] for name in (site.node_types if queue is None else queue.node_types)]
+    most, able = most_nodes(site, types, shape, job.parameters)
+    if most is not None and job.num_nodes > most and not any(one.key == "nodes" for one in found):
+        problem = too_few_nodes(able, most, job.num_nodes)
+        found.append(_finding(site, queue, f"{where}: {problem.text}", problem, _key_of(able[0])))
     return found
+
+
+def _key_of(node_type: NodeType) -> tuple[str, ...]:
+    return ("nodes", node_type.name) if node_type.name else ("node",)
 
 
 def _finding(site: SiteData, queue: Queue | None, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:

@@ -32,10 +32,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeType(Settings):
-    """Nodes that are alike. `gpu_kind` is their vendor: nvidia, amd or intel, '' where unknown."""
+    """Nodes that are alike. `count` is how many there are, None where unknown; `gpu_kind` the vendor of their GPUs:
+    nvidia, amd or intel, '' where unknown."""
 
     name: str = ""
     description: str = ""
+    count: int | None = None
     gpu_kind: str = ""
     hardware: Hardware = field(default_factory=Hardware)
 
@@ -79,11 +81,11 @@ class Queue(Settings):
 
     `node_types` are the names of the types of its nodes. `default`: the manager puts jobs here that name no queue.
     `strict`: a job beyond the limits is refused, and not only warned of. `auto`: may be chosen for a job whose
-    queue is `auto`. `min_time_min` is in minutes, `min_memory` and `max_memory` MB on a
-    node, `preempt_grace_s` the seconds that a
-    preempted job has, None if jobs are not preempted; `max_cores` and `max_gpus` are of a whole job. `account` is what
-    is rendered for a project, with `{project}`. `gpus_implied`: GPUs come with the queue and are not asked for.
-    `charge` is the charge of a node-hour, in the machine's own units.
+    queue is `auto`. `min_time_min` is in minutes, `min_memory` and `max_memory` MB on a node, `preempt_grace_s` the
+    seconds that a preempted job has, None if jobs are not preempted; `max_cores` and `max_gpus` are of a whole job.
+    `array_max` is the greatest number of elements of an array, `array_max_index` the greatest index. `account` is what is
+    rendered for a project, with `{project}`. `gpus_implied`: GPUs come with the queue and are not asked for. `charge` is
+    the charge of a node-hour, in the machine's own units.
     """
 
     name: str = ""
@@ -100,6 +102,7 @@ class Queue(Settings):
     min_memory: int | None = None
     max_memory: int | None = None
     array_max: int | None = None
+    array_max_index: int | None = None
     jobs: JobCap = JobCap()
     project_jobs: JobCap = JobCap()
     account: str = ""

@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from ...platforms.platform import Platform
     from ...sites import NodeType, Site
 
-_ALIKE = 1.05  # amounts of memory that differ less are the same: managers keep some back, and count MB in two ways
+_ALIKE = 1.05  # amounts of memory that differ less are the same
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What shows of a node: CPUs, MB of memory, GPUs, and the words by which jobs can ask for it; None if unknown."""
+    """What shows of a node: CPUs, MB of memory, GPUs, and the words by which jobs can ask for it; None if unknown.
+
+    `told`: by the manager, which gives a job no more than that; the kernel, on the node, keeps some memory back.
+    """
 
     cpus: int | None = None
     memory: int | None = None
     gpus: int | None = None
     words: frozenset[str] = frozenset()
+    told: bool = False
 
 
 class Arrival(NamedTuple):
@@ -97,7 +101,11 @@ class Arrivals:
         knows_gpus = any(one.gpus for one in nodes)
         return {
             _short(one.name): Seen(
-                one.cpus, one.memory, one.gpus if knows_gpus else None, one.features | _words(one.gpu_model)
+                one.cpus,
+                one.memory,
+                one.gpus if knows_gpus else None,
+                one.features | _words(one.gpu_model),
+                told=True,
             )
             for one in nodes
         }
@@ -110,7 +118,11 @@ class Arrivals:
             yield f"{seen.cpus} CPUs of {hardware.cpus}"
         if seen.gpus is not None and seen.gpus < (gpus := _whole_gpus(node_type)):
             yield f"{seen.gpus or 'no'} GPUs of {gpus}"
-        if hardware.memory and seen.memory is not None and seen.memory * _ALIKE < hardware.memory:
+        if (
+            hardware.memory
+            and seen.memory is not None
+            and seen.memory * (1 if seen.told else _ALIKE) < hardware.memory
+        ):
             yield f"{seen.memory} MB of {hardware.memory}"
         for name in self._selecting(node_type):
             if not _words(name) & seen.words:

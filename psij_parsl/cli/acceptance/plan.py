@@ -73,7 +73,9 @@ class Planner:
         choices = node_targets(self.site, queues, maker)
         self.targets = [choice[0] for choice in choices]
         #: Where jobs of two nodes go: to the same queue, unless only another takes such.
-        self._two_node_targets = [next((one for one in choice if one.takes(2)), choice[0]) for choice in choices]
+        self._two_node_targets = [
+            next((one for one in choice if not one.refusal(2)), choice[0]) for choice in choices
+        ]
         self._plan = Plan()
 
     def refuse_incomplete(self) -> None:
@@ -144,10 +146,7 @@ class Planner:
     def _mpi(self) -> None:
         for target in self._two_node_targets:
             nodes = max(2, target.least_nodes)
-            if not target.takes(nodes):
-                self._skip("mpi", "the queue takes no jobs of two nodes", target)
-                continue
-            if (reason := self._one_node_only(target)) is not None:
+            if reason := target.refusal(nodes) or self._one_node_only(target):
                 self._skip("mpi", reason, target)
                 continue
             self._add(target, MpiTrial.checks, partial(self._mpi_trial, target, nodes))
@@ -155,17 +154,17 @@ class Planner:
     def _mpi_trial(self, target: Target, nodes: int) -> Trial:
         return MpiTrial(target, self._rank_job(target, nodes, self._ranks_per_node(target, 2)), self._launcher)
 
-    def _one_node_only(self, target: Target) -> str | None:
-        """Why there can be no job of two nodes, if one of one node can be."""
+    def _one_node_only(self, target: Target) -> str:
+        """Why there can be no job of two nodes, if one of one node can be; else ''."""
         try:
             self.executor.render(self._rank_job(target, 2, 2))
         except InvalidRequest as error:
             try:
                 self.executor.render(self._rank_job(target, 1, 2))
             except InvalidRequest:
-                return None
+                return ""
             return error.message
-        return None
+        return ""
 
     def _ranks(self, checks: Collection[str]) -> None:
         """Binding and GPUs, which one job shows."""

@@ -51,9 +51,12 @@ class Target:
         """The number of cores of a node that jobs may use; None where it is unknown."""
         return usable_cores(self.node_type.hardware) if self.node_type is not None else None
 
-    def takes(self, nodes: int) -> bool:
-        """Whether its queue takes jobs of that many nodes."""
-        return self.queue is None or any(tier.holds(nodes) for tier in self.queue.tiers)
+    def refusal(self, nodes: int) -> str:
+        """Why there can be no job of that many nodes; '' if there can be one."""
+        if self.queue is not None and not any(tier.holds(nodes) for tier in self.queue.tiers):
+            return f"the queue takes no jobs of {nodes} nodes"
+        count = self.node_type.count if self.node_type is not None else None
+        return f"there {'is' if count == 1 else 'are'} only {count} of them" if count and count < nodes else ""
 
 
 @dataclass(frozen=True)

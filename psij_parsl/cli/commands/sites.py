@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from ...errors import InvalidRequest, SiteError
 from ...sites import detect, find, installed, json_schema, look
@@ -110,12 +111,20 @@ def _path(out: Renderer, invocation: Invocation) -> int:
         if files or name is None:
             paths = [str(file.path) for file in files] if name else []
             row = {"layer": layer.label, "directory": str(layer.directory), "sites": len(files), "files": paths}
-            if not layer.directory.is_dir():
-                lacks = "it is a file, and a folder is wanted" if layer.directory.exists() else "it is not there"
+            if lacks := _lacking(layer.directory, catalogue.places.get(str(layer.directory))):
                 row["sites"] = f"none: {lacks}"
             rows.append(row)
     out.table(_FILES if name else _PATH, rows)
     return 0
+
+
+def _lacking(directory: Path, error: SiteError | None) -> str:
+    """Why no files can be in a directory, if there is a reason."""
+    if error is not None:
+        return error.message
+    if directory.is_dir():
+        return ""
+    return "it is a file, and a folder is wanted" if directory.exists() else "it is not there"
 
 
 def _schema(out: Renderer, invocation: Invocation) -> int:

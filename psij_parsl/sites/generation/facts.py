@@ -77,6 +77,7 @@ class QueueFacts:
     max_memory: int | None = None
     tiers: tuple[TierFacts, ...] = ()
     array_max: int | None = None
+    array_max_index: int | None = None
     running: int | None = None
     queued: int | None = None
     project_running: int | None = None

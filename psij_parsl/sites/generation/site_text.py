@@ -129,10 +129,10 @@ def _head(heading: Heading, facts: SiteFacts) -> list[str]:
 
 
 def _node_type(one: TypeFacts, feature_parameter: str, *, alone: bool) -> list[str]:
-    number = len(one.nodes)
     lines = [
         f"[nodes.{_key(one.name)}]",
-        _line("source", _SOURCE) + f"  # {number} {'node' if number == 1 else 'nodes'}: {_few(one.nodes)}",
+        _line("source", _SOURCE),
+        _line("count", len(one.nodes)) + f"  # {_few(one.nodes)}",
     ]
     if one.cpus is not None:
         lines.append(_line("cpus", one.cpus) + "  # hardware threads")
@@ -230,6 +230,7 @@ def _limits(queue: QueueFacts) -> Iterator[str]:
         "max_gpus": queue.max_gpus,
         "max_memory": queue.max_memory,
         "array_max": queue.array_max,
+        "array_max_index": queue.array_max_index,
         "jobs": _cap(queue.running, queue.queued),
         "project_jobs": _cap(queue.project_running, queue.project_queued),
         "preemptable": queue.preempt_grace_s == 0,

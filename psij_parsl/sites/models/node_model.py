@@ -58,6 +58,9 @@ class NodeModel(SettingsTable):
     )
 
     description: Line = Field(default="", description="what they are, in one line")
+    count: Count | None = Field(
+        default=None, description="how many nodes there are: no job that needs such gets more"
+    )
     cpus: Cpus | None = Field(default=None, description="CPUs (hardware threads) of a node, as lscpu counts them")
     threads_per_core: Count = Field(
         default=1, description="hardware threads of a core: those of core 3 of 64 are the CPUs 3, 67, 131, ..."
@@ -102,6 +105,7 @@ class NodeModel(SettingsTable):
         return NodeType(
             name=name,
             description=self.description,
+            count=self.count,
             gpu_kind=self.gpus.kind or "",
             hardware=self.hardware(),
             **self.settings(),

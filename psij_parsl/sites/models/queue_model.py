@@ -91,6 +91,7 @@ class QueueModel(SettingsTable):
         default=None, description="greatest memory on a node: '235 GB'; a bare number is MB"
     )
     array_max: Count | None = Field(default=None, description="greatest number of elements of a job array")
+    array_max_index: Count | None = Field(default=None, description="greatest index of an element of a job array")
     jobs: JobCapModel | None = Field(default=None, description="how many jobs a user may have there")
     project_jobs: JobCapModel | None = Field(default=None, description="how many jobs a project may have there")
     account: AccountRule | None = Field(default=None, description="what is charged for a project: '{project}-gpu'")
@@ -135,6 +136,7 @@ class QueueModel(SettingsTable):
             min_memory=self.min_memory,
             max_memory=self.max_memory,
             array_max=self.array_max,
+            array_max_index=self.array_max_index,
             jobs=self.jobs.to_cap() if self.jobs else JobCap(),
             project_jobs=self.project_jobs.to_cap() if self.project_jobs else JobCap(),
             account=self.account or "",

@@ -159,12 +159,15 @@ def test_slurm_has_node_types_partitions_and_qos(answers: Answers, folder: Path)
     slurm(answers)
     site, document = generated("slurm", folder / "two.toml")
     nodes = document["nodes"]
-    assert nodes["a100"] == {"source": "manager", "cpus": 8, "memory": 16000, "gpus": {"kind": "nvidia", "ids": 2}}
-    assert nodes["cpu"] == {"source": "manager", "cpus": 16, "memory": 32000}
+    gpus = {"kind": "nvidia", "ids": 2}
+    assert nodes["a100"] == {"source": "manager", "count": 3, "cpus": 8, "memory": 16000, "gpus": gpus}
+    assert nodes["cpu"] == {"source": "manager", "count": 1, "cpus": 16, "memory": 32000}
     queues = document["queues"]
     assert list(queues) == ["debug", "batch", "short", "small", "closed", "large", "high", "quick", "team"]
     assert site.queues["debug"].default
     assert site.queues["debug"].node_types == ("a100", "cpu")
+    assert site.queues["debug"].array_max is None
+    assert site.queues["debug"].array_max_index == 2000  # MaxArraySize=2001, which no index reaches
     assert (site.queues["small"].max_nodes, site.queues["small"].max_time_min) == (1, 120)
     assert queues["large"]["node"] == "cpu"
     assert (queues["large"]["whole_nodes"], queues["large"]["max_nodes"]) == (True, 1)

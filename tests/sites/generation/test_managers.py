@@ -70,7 +70,7 @@ def test_a_manager_that_prints_something_else_is_one_sentence(name: str, answers
 
 def test_pbs(answers: Answers, folder: Path) -> None:
     made = document("pbspro", answers, folder)
-    node = {"source": "manager", "cpus": 8, "memory": 4096, "gpus": 2}
+    node = {"source": "manager", "count": 4, "cpus": 8, "memory": 4096, "gpus": 2}
     assert made["nodes"] == {"gpu": node}
     assert made["queues"]["workq"] == {
         **{"source": "manager", "default": True, "strict": True, "max_nodes": 4, "max_time": "1h", "array_max": 10000}
@@ -173,13 +173,13 @@ def test_another_managers_commands_are_not_asked(answers: Answers, folder: Path)
 
 def test_torque(answers: Answers, folder: Path) -> None:
     made = document("torque", answers, folder)
-    assert made["nodes"] == {"cpu": {"source": "manager", "cpus": 8, "memory": 24105}}
+    assert made["nodes"] == {"cpu": {"source": "manager", "count": 1, "cpus": 8, "memory": 24105}}
     assert made["queues"]["batch"] == {"source": "manager", "default": True, "strict": True, "max_nodes": 1}
 
 
 def test_flux(answers: Answers, folder: Path) -> None:
     made = document("flux", answers, folder)
-    assert made["nodes"] == {"cpu": {"source": "manager", "cpus": 8}}
+    assert made["nodes"] == {"cpu": {"source": "manager", "count": 4, "cpus": 8}}
     limits = {name: (queue["max_nodes"], queue["max_time"]) for name, queue in made["queues"].items()}
     assert limits == {"batch": (4, "1h"), "debug": (2, "1m"), "closed": (4, "1h")}
     assert made["queues"]["batch"]["default"] is True
@@ -240,7 +240,7 @@ def document_and_site(name: str, answers: Answers, folder: Path) -> Any:
 
 def test_grid_engine(answers: Answers, folder: Path) -> None:
     made = document("gridengine", answers, folder)
-    assert made["nodes"] == {"gpu": {"source": "manager", "cpus": 8, "memory": 24064, "gpus": 2}}
+    assert made["nodes"] == {"gpu": {"source": "manager", "count": 4, "cpus": 8, "memory": 24064, "gpus": 2}}
     assert made["parameters"] == {"gpu_resource": "ngpus", "node_pe": "smp"}
     assert made["queues"]["all.q"] == {"source": "manager", "max_nodes": 4, "array_max": 75000}
     assert made["queues"]["short.q"]["max_time"] == "1m"
@@ -273,7 +273,7 @@ def test_what_a_gpu_of_grid_engine_is_counted_for(
 
 def test_oar(answers: Answers, folder: Path) -> None:
     made = document("oar", answers, folder)
-    assert made["nodes"] == {"cpu": {"source": "manager", "cpus": 8}}
+    assert made["nodes"] == {"cpu": {"source": "manager", "count": 2, "cpus": 8}}
     assert made["environment"]["OMPI_MCA_plm_rsh_agent"] == "oarsh"
     assert "queues" not in made
 
@@ -294,6 +294,7 @@ def test_properties_that_sites_of_oar_add_to_their_resources(answers: Answers, f
     made = generated("oar", folder / "x.toml")[1]
     assert made["nodes"]["gpu"] == {
         "source": "manager",
+        "count": 2,
         "cpus": 16,
         "threads_per_core": 2,
         "memory": 65536,
@@ -304,7 +305,7 @@ def test_properties_that_sites_of_oar_add_to_their_resources(answers: Answers, f
 
 def test_htcondor(answers: Answers, folder: Path) -> None:
     made = document("htcondor", answers, folder)
-    assert made["nodes"] == {"gpu": {"source": "manager", "cpus": 8, "memory": 16000, "gpus": 2}}
+    assert made["nodes"] == {"gpu": {"source": "manager", "count": 1, "cpus": 8, "memory": 16000, "gpus": 2}}
     assert "23.9.6" in made["sources"]["manager"]
 
 

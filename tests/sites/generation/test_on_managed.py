@@ -58,11 +58,13 @@ def test_grid_engine(gridengine: Remote) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_oar(oar: Remote) -> None:
-    assert generated("oar")["nodes"] == {"cpu": {"source": "manager", "cpus": 8}}
+    assert generated("oar")["nodes"] == {"cpu": {"source": "manager", "count": 2, "cpus": 8}}
     assert acceptance() == {**_USUAL, "gpu": "SKIPPED"}
 
 
 @pytest.mark.usefixtures("here")
 def test_htcondor(htcondor: Remote) -> None:
-    assert generated("htcondor")["nodes"] == {"gpu": {"source": "manager", "cpus": 8, "memory": 16000, "gpus": 2}}
+    assert generated("htcondor")["nodes"] == {
+        "gpu": {"source": "manager", "count": 1, "cpus": 8, "memory": 16000, "gpus": 2}
+    }
     assert acceptance() == {**_USUAL, "environment": "SKIPPED", "mpi": "SKIPPED"}  # it runs jobs on one host
