@@ -78,7 +78,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         )
     script = None if invocation.after_dashes else recognize(argv[0])
     layers = [FlagLayer(invocation.texts), *_script_layers(script, invocation), from_environment()]
-    target, values = _target(out, table, layers)
+    target, values = _target(out, table, layers, submitted_here=submitted_here)
     platform = target.executor.platform
     defaults = target.site.defaults if target.site else {}
     job_fields = fields(values, site_ranks_per_node=defaults.get("ranks_per_node"))
@@ -133,10 +133,12 @@ def _script_layers(script: JobScript | None, invocation: Invocation) -> list[Fla
     return [FlagLayer(texts, where, script=script.path) for texts, where in lines]
 
 
-def _target(out: Renderer, table: JobTable, layers: Sequence[FlagLayer]) -> tuple[Target, FlagValues]:
+def _target(
+    out: Renderer, table: JobTable, layers: Sequence[FlagLayer], *, submitted_here: bool
+) -> tuple[Target, FlagValues]:
     """Where the job goes, and the values of all flags, those from the manager's own variables included."""
     values = merge(layers)
-    target = table.target(values)
+    target = table.target(values, submits=submitted_here)
     parameters = {**(target.site.parameters if target.site else {}), **values.get("parameters", {})}
     wishes = target.executor.scheduler.wished(os.environ, parameters)
     if wishes:

@@ -102,10 +102,11 @@ class JobTable:
 
     # ---- where a new job goes ------------------------------------------------------------------------------
 
-    def target(self, values: Mapping[str, Any], *, placing: bool = True) -> Target:
+    def target(self, values: Mapping[str, Any], *, placing: bool = True, submits: bool = True) -> Target:
         """The executor that `--platform`, or `--site`, `--config`, $PSIJ_SITE or the detected site lead to.
 
         `placing`: a job goes there, so a note tells if it runs on this host although there is a resource manager.
+        Without `submits`, a script is only shown, and the site's spool may be unknown on this host.
         """
         platform, site_name, file = values.get("platform"), values.get("site"), values.get("config")
         from ..jobs.batch import BatchSchedulerExecutor
@@ -120,7 +121,7 @@ class JobTable:
             raise InvalidRequest(
                 f"the site {site.name} runs {site.platform}, not {platform}", hint="leave out --platform or --site"
             )
-        return Target(executor_of(site, journal=self.journal), site)
+        return Target(executor_of(site, submits=submits, journal=self.journal), site)
 
     # ---- jobs on record ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from ..errors import Error, InvalidRequest, TemplateError, nearest
+from ..errors import Error, InvalidRequest, SiteError, TemplateError, nearest
 from ..job import FLAGS, Job
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
@@ -51,29 +51,54 @@ def faults_of_values(site: Site) -> list[Fault]:
 def warnings(site: Site) -> list[Fault]:
     """What is allowed, and most likely not meant, in a site without faults: in the order of the file."""
     platform = find_platform(site.platform)
-    found = chain.from_iterable(_types_not_told_apart(site, platform, queue) for queue in site.queues.values())
+    found = chain.from_iterable(_of_node_types(site, platform, queue) for queue in site.queues.values())
     return sorted(found, key=lambda fault: fault.place)
 
 
-def _types_not_told_apart(site: Site, platform: Platform, queue: Queue) -> Iterator[Fault]:
-    """The node types of a queue for which a job asks the manager for the same."""
+def warnings_here(site: Site) -> list[Fault]:
+    """The same of what is wrong on this host alone."""
+    try:
+        _ = site.spool_path(), site.spool_path_on_nodes()
+    except SiteError as error:
+        origin, _, text = error.message.partition(": ")
+        return [Fault(origin, "", text, error.hint)]
+    return []
+
+
+def _of_node_types(site: Site, platform: Platform, queue: Queue) -> Iterator[Fault]:
+    """The node types of a queue between which the manager cannot choose: a job asks it for the same."""
+    key = ("queues", queue.name, "node")
+    if len(queue.node_types) < 2 or site.origin(key) == "default":
+        return
     by_request: dict[str, list[str]] = {}
-    said = site.origin(("queues", queue.name, "node")) != "default"
-    for name in queue.node_types if said and len(queue.node_types) > 1 else ():
+    without_gpus: dict[str, list[str]] = {}  # by what a job asks for that needs none
+    for name in queue.node_types:
+        node_type = site.node_types[name]
         try:
-            job, _ = _job(site, platform, queue, site.node_types[name])
-            request = _script(site, platform, job.with_(node_type="", setup=(), environment={}))
+            by_request.setdefault(_request(site, platform, queue, node_type), []).append(name)
+            without_gpus.setdefault(_request(site, platform, queue, node_type, gpus=False), []).append(name)
         except Error:
             return
-        by_request.setdefault(request, []).append(name)
-    alike = [names for names in by_request.values() if len(names) > 1]
-    if alike:
-        listed = "; ".join(" and ".join(names) for names in alike)
-        text = f"nothing in a job's request tells these node types apart: {listed}"
-        hint = "give each the `parameters` that select it, such as a feature of its nodes"
-        yield Fault(
-            site.line_of(("queues", queue.name, "node")), f"{key_text(('queues', queue.name))}.node", text, hint
-        )
+    place = site.line_of(key), key_text(key)
+    if alike := [" and ".join(names) for names in by_request.values() if len(names) > 1]:
+        text = f"nothing in a job's request tells these node types apart: {'; '.join(alike)}"
+        yield Fault(*place, text, "give each the `parameters` that select it, such as a feature of its nodes")
+        return
+    for names in without_gpus.values():
+        plain = [name for name in names if not site.node_types[name].hardware.gpus]
+        others = [name for name in names if name not in plain]
+        if plain and others:
+            text = f"a job without GPUs, which goes by {' or '.join(plain)}, may come to {' or '.join(others)} nodes"
+            hint = f"give {' and '.join(plain)} the `parameters` that select it, such as a feature of its nodes"
+            yield Fault(*place, text, hint)
+
+
+def _request(site: Site, platform: Platform, queue: Queue, node_type: NodeType, *, gpus: bool = True) -> str:
+    """What the manager is asked for, for the smallest job on nodes of that type: the script without our own parts."""
+    job, _ = _job(site, platform, queue, node_type)
+    if not gpus:
+        job = job.with_(gpus_per_rank=0)
+    return _script(site, platform, job.with_(node_type="", setup=(), environment={}))
 
 
 def _tables(site: Site) -> Iterator[tuple[Key, Settings]]:

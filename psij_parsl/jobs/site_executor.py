@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from ..sites.site import Site
 
 
-def executor_of(site: Site, **overrides: Any) -> BatchSchedulerExecutor:
+def executor_of(site: Site, *, submits: bool = True, **overrides: Any) -> BatchSchedulerExecutor:
     """Make an executor for that machine; `overrides` are arguments of `BatchSchedulerExecutor`.
 
-    Raises `SiteError` if the spool directory cannot be determined, `PluginError` if the platform does not load.
+    One that only shows scripts, and does not submit any, needs no variable that `spool` names. Raises `SiteError` if the spool directory cannot be determined, `PluginError` if the platform does not load.
     """
     settings: dict[str, Any] = {
         "platform": site.platform,
         "launcher": site.launcher or "",
         "site": site.name,
         "poll_s": site.poll_min,
-        "spool": site.spool_path(),
-        "spool_on_nodes": site.spool_path_on_nodes(),
+        "spool": site.spool_path(here=submits),
+        "spool_on_nodes": site.spool_path_on_nodes(here=submits),
         "query_memory_mb": site.query_memory,
         "site_file": site.file,
         "node_environment": site.node_environment,

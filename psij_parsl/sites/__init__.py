@@ -89,9 +89,15 @@ def detect(*, environ: Mapping[str, str] = os.environ, hostname: str | None = No
     return look(environ=environ, hostname=hostname).site
 
 
-def look(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None) -> Look:
-    """As `detect`; where no site is recognised, also which resource managers are here all the same."""
-    return _look(Catalogue(environ), environ, hostname)
+def look(*, environ: Mapping[str, str] = os.environ, hostname: str | None = None, file: str = "") -> Look:
+    """As `detect`; where no site is recognised, also which resource managers are here all the same.
+
+    With the path of a file, as if that lay above all others.
+    """
+    catalogue = Catalogue(environ)
+    if file:
+        catalogue.add(file)
+    return _look(catalogue, environ, hostname)
 
 
 def known(*, environ: Mapping[str, str] = os.environ) -> tuple[list[str], dict[str, SiteError]]:

@@ -45,13 +45,28 @@ class Content:
     faults: tuple[Fault, ...] = ()
 
 
+#: What a value of a higher file takes the place of besides its own name: other ways to say the same.
+_IN_PLACE_OF = {
+    "tiers": ("min_nodes", "max_nodes", "max_time", "max_wall_time_min"),
+    "max_time": ("max_wall_time_min",),
+    "max_wall_time_min": ("max_time",),
+    "nodes": ("node",),
+    "node": ("nodes",),
+}
+
+
 def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]:
-    """Tables merge by key; every other value, lists among them, replaces the lower one; false takes a table away."""
+    """Tables merge by key; every other value, lists among them, replaces the lower one; false takes a table away.
+
+    Of several ways to say the same, that of the higher file counts.
+    """
     replaced: set[Key] = set()
     removed: set[Key] = set()
 
     def lay(under: dict[str, Any], over: dict[str, Any], table: Key) -> dict[str, Any]:
-        result = dict(under)
+        others = {other for name in over for other in _IN_PLACE_OF.get(name, ())} - over.keys()
+        replaced.update((*table, name) for name in others)
+        result = {name: value for name, value in under.items() if name not in others}
         for name, value in over.items():
             key = (*table, name)
             if isinstance(value, dict) and isinstance(under.get(name), dict):

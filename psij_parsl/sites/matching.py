@@ -113,10 +113,16 @@ def with_best_queue(site: SiteData, values: Mapping[str, Any]) -> tuple[Mapping[
     if best is not None or not found:
         return {**values, "queue": best.queue.name if best else ""}, []
     asked = [match.queue.name for match in found if match.fits]
-    reasons = "".join(f"\n    {match.queue.name}: {match.findings[0].text}" for match in found if not match.fits)
+    reasons = "".join(f"\n    {_reason(match)}" for match in found if not match.fits)
     text = f"no queue of {site.name} takes this job unasked{':' if reasons else ''}{reasons}"
     hint = f"{' or '.join(asked)} would take it if named with -q" if asked else "`psij-run site match` says more"
     return {**values, "queue": ""}, [Finding("refuse", "queue", text, hint)]
+
+
+def _reason(match: Match) -> str:
+    """Why a queue does not take a job, with its name once."""
+    name, text = match.queue.name, match.findings[0].text
+    return f"{name}: {text.removeprefix(f'queue {name}').removeprefix(':').lstrip()}"
 
 
 def limits(site: SiteData, job: Job) -> Iterator[Finding]:

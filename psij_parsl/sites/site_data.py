@@ -96,28 +96,30 @@ class SiteData(Settings):
         return next((self.origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origins), "default")
 
     def source(self, key: str) -> str:
-        """Where the fact under a dotted key comes from, by the innermost table around it that says so; '' for unknown."""
-        parts = key.split(".")
-        return next(
-            (
-                self.sources[table]
-                for n in range(len(parts), -1, -1)
-                if (table := ".".join(parts[:n])) in self.sources
-            ),
-            "",
-        )
+        """Where the fact under a dotted key comes from, by the innermost table around it that says so; '' for unknown.
 
-    def spool_path(self) -> Path | None:
+        What one file says of its facts does not hold for the values of another that builds on it.
+        """
+        parts = key.split(".")
+        tables = (tuple(parts[:n]) for n in range(len(parts), -1, -1))
+        table = next((one for one in tables if ".".join(one) in self.sources), None)
+        if table is None or _file(self.origin((*table, "source"))) != _file(self.origin(key)):
+            return ""
+        return self.sources[".".join(table)]
+
+    def spool_path(self, *, here: bool = True) -> Path | None:
         """The directory for jobs' folders, with its variables expanded; None if the site names none.
 
-        In it `{project}` stands for a job's project. Raises `SiteError` where it is unknown on this host.
+        In it `{project}` stands for a job's project. Raises `SiteError` where it is unknown on this host, unless it is not
+        wanted `here`: a path with a variable that is not set is then given as it is in the file.
         """
-        return Path(expanded(self.spool, self.line_of(("spool", "path"), ("spool",)))) if self.spool else None
+        origin = self.line_of(("spool", "path"), ("spool",))
+        return Path(expanded(self.spool, origin, here=here)) if self.spool else None
 
-    def spool_path_on_nodes(self) -> Path | None:
+    def spool_path_on_nodes(self, *, here: bool = True) -> Path | None:
         """The same directory as compute nodes know it; None if that is the same path."""
         text = self.spool_on_nodes
-        return Path(expanded(text, self.origin(("spool", "on_nodes")))) if text else None
+        return Path(expanded(text, self.origin(("spool", "on_nodes")), here=here)) if text else None
 
     def queues_named(self, name: str) -> list[Queue]:
         """The queues of a name that a job says: one, or several with commas; those that the site knows."""
@@ -157,3 +159,8 @@ class SiteData(Settings):
         if rendered in names or not names:
             return rendered
         return names[0] if len(names) == 1 else ""
+
+
+def _file(origin: str) -> str:
+    """The file of "path:line"."""
+    return origin.rpartition(":")[0]

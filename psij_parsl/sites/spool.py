@@ -12,13 +12,16 @@ from ..system.files import user_home
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
 
-def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ) -> str:
+def expanded(text: str, origin: str, environ: Mapping[str, str] = os.environ, *, here: bool = True) -> str:
     """The directory with variables expanded, and `{project}` left as it is.
 
-    `origin` says where the site names it. Raises `SiteError` for what is unknown on this host.
+    `origin` says where the site names it. Raises `SiteError` for what is unknown on this host; unless it is wanted
+    `here`, a variable that is not set is left as it is, too.
     """
     environ = {**environ, **_user(environ)}
     missing = [one or other for one, other in _VARIABLE.findall(text) if not environ.get(one or other)]
+    if missing and not here:
+        return text
     if missing:
         raise SiteError(
             f"{origin}: spool is {text}, and {' and '.join(missing)} is not set here, or empty",

@@ -123,6 +123,29 @@ def test_on_a_terminal_it_asks(answer: str, code: int, count: int) -> None:
     assert ("ran hostname" in done.stdout) is bool(count)
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("", "it has no `detect`, so its users must name it"),
+        ('detect = [{ env = { MACHINE = "mine" } }]\n', "this host is found by its `detect`: $MACHINE is mine"),
+        ('detect = [{ hostname = "elsewhere" }]\n', "no rule of its `detect` finds this host, so users must name it"),
+        ("other", "this host is detected as other ($MACHINE is mine), so users must name it here"),
+    ],
+)
+def test_it_says_whether_the_host_is_found(
+    rule: str, said: str, site: Callable[[str], str], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MACHINE", "mine")
+    if rule == "other":
+        folder = here / "others"
+        folder.mkdir(mode=0o755)
+        (folder / "other.toml").write_text('platform = "local"\ndetect = [{ env = { MACHINE = "mine" } }]\n')
+        monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(folder))
+        rule = 'detect = [{ hostname = "elsewhere" }]\n'
+    checks = report(site(rule), "--only", "file")
+    assert checks["file"]["text"].startswith(f"the site's file has no faults; {said}")
+
+
 def test_a_file_with_faults_is_not_tried(site: Callable[[str], str]) -> None:
     checks = report(site('setup = ["if true"]\n'), code=1)
     assert checks.pop("file")["state"] == "FAILED"

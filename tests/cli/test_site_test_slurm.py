@@ -21,11 +21,11 @@ launcher = "srun"
 environment = { TOOL = "a b" }
 [nodes.odd]
 cpus = 8
-memory = "16 GB"
+memory = 16000
 parameters = { constraint = "odd" }
 [nodes.even]
 cpus = 8
-memory = "16 GB"
+memory = 16000
 gpus = 2
 parameters = { constraint = "even" }
 [queues.debug]
@@ -121,7 +121,13 @@ def test_a_named_queue_is_tested_alone(site: Callable[..., str]) -> None:
         ("node", "small, even nodes", "PASSED"),
         ("mpi", "small, even nodes", "SKIPPED"),
     ]
-    assert checks[-1]["text"] == "the queue takes no jobs of two nodes"
+    assert checks[-1]["text"] == "the queue takes no jobs of 2 nodes"
+
+
+def test_there_is_one_node_of_a_type(site: Callable[..., str]) -> None:
+    (mpi,) = report(site(changes={"[nodes.even]\n": "[nodes.even]\ncount = 1\n"}), "-q", "debug", "--only", "mpi")[1:]
+    assert (mpi["where"], mpi["state"]) == ("debug, even nodes", "SKIPPED")
+    assert mpi["text"] == "there is only 1 of them"
 
 
 def test_a_queue_that_slurm_does_not_have(site: Callable[..., str]) -> None:
@@ -161,14 +167,14 @@ def test_a_queue_that_has_only_the_one_type_is_preferred(site: Callable[..., str
 @pytest.mark.parametrize(
     ("said", "has"),
     [
-        ('cpus = 64\nmemory = "16 GB"\ngpus = 2', "8 CPUs of 64"),
-        ('cpus = 8\nmemory = "16 GB"\ngpus = 4', "2 GPUs of 4"),
+        ("cpus = 64\nmemory = 16000\ngpus = 2", "8 CPUs of 64"),
+        ("cpus = 8\nmemory = 16000\ngpus = 4", "2 GPUs of 4"),
         ('cpus = 8\nmemory = "64 GB"\ngpus = 2', "16000 MB of 65536"),
     ],
     ids=["cpus", "gpus", "memory"],
 )
 def test_a_node_that_is_of_no_type_of_the_file(site: Callable[..., str], said: str, has: str) -> None:
-    file = site(changes={'cpus = 8\nmemory = "16 GB"\ngpus = 2': said})
+    file = site(changes={"cpus = 8\nmemory = 16000\ngpus = 2": said})
     checks = report(file, "-q", "small", "--only", "node", code=1)
     assert states(checks) == [("node", "small, even nodes", "FAILED")]
     assert re.fullmatch(
@@ -178,7 +184,7 @@ def test_a_node_that_is_of_no_type_of_the_file(site: Callable[..., str], said: s
 
 
 def test_a_node_of_a_type_that_the_queue_does_not_have(site: Callable[..., str]) -> None:
-    changes = {**_ALIKE, 'cpus = 8\nmemory = "16 GB"\ngpus = 2': 'cpus = 64\nmemory = "16 GB"\ngpus = 2'}
+    changes = {**_ALIKE, "cpus = 8\nmemory = 16000\ngpus = 2": 'cpus = 64\nmemory = "16 GB"\ngpus = 2'}
     checks = report(site(changes=changes), "-q", "small", "--only", "node,spool", code=1)
     assert [check["state"] for check in checks] == ["FAILED", "PASSED"]
     text = r"node0\d is a node of type odd, which the file does not have in queue small"

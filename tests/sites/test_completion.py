@@ -310,7 +310,7 @@ def test_the_best_queue_is_neither_for_tests_nor_one_whose_gpus_would_be_idle(ma
     )
     with pytest.raises(InvalidRequest, match="no queue of machine takes this job unasked") as caught:
         job(machine, queue="auto", num_nodes=101)
-    assert "batch: queue batch takes at most 100 nodes" in str(caught.value)
+    assert "batch: takes at most 100 nodes" in str(caught.value)
     with pytest.raises(InvalidRequest, match="gpu: .*its project"):
         job(machine, queue="auto", num_nodes=4, wall_time_min=600, gpus_per_rank=1)
 

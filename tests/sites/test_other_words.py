@@ -244,7 +244,7 @@ def test_auto_leaves_gpus_to_others_where_there_are_nodes_without(tmp_path: Path
     text = 'platform = "slurm"\n[nodes.c]\ncpus = 8\n[nodes.g]\ncpus = 8\ngpus = 2\n'
     queues = "[queues.{0}]\nnode = '{0}'\nstrict = true\nmax_nodes = {1}\n"
     machine = made(tmp_path, text + queues.format("c", 2) + queues.format("g", 9))
-    with pytest.raises(InvalidRequest, match=r"(?s)takes this job unasked.*c: queue c takes at most 2") as caught:
+    with pytest.raises(InvalidRequest, match=r"(?s)takes this job unasked.*c: takes at most 2") as caught:
         machine.complete({"command": ["app"], "queue": "auto", "num_nodes": 3})
     assert "g would take it if named" in str(caught.value)
     machine = made(tmp_path, text + queues.format("g", 9))

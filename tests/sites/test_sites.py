@@ -155,6 +155,22 @@ def test_tables_merge_and_lists_replace_and_every_value_knows_its_line(host: Hos
     assert site.origin("name") == str(high)
 
 
+def test_another_way_to_say_the_same_replaces_what_is_built_on(host: Host) -> None:
+    low = 'platform = "slurm"\n[node]\ncpus = 4\n[queues.q]\nmax_nodes = 4\nmax_wall_time_min = 60\nstrict = true\n'
+    host.write("system", "base", low)
+    tiers = "tiers = [{ max_nodes = 2, max_time = '2h' }]"
+    path = host.write("user", "mine", f'extends = "base"\n[nodes.a]\ncpus = 8\n[queues.q]\n{tiers}\n')
+    site = host.find("mine")
+    assert ([*site.node_types], site.queues["q"].max_nodes, site.queues["q"].max_time_min) == (["a"], 2, 120)
+    assert site.queues["q"].strict
+    assert site.origin("queues.q.max_nodes") == "default"
+    assert site.origin("queues.q.tiers") == f"{path}:5"
+    host.write("user", "mine", 'extends = "base"\n[queues.q]\nmax_time = "3h"\n')
+    assert (host.find("mine").queues["q"].max_nodes, host.find("mine").queues["q"].max_time_min) == (4, 180)
+    host.write("user", "mine", f'extends = "base"\n[queues.q]\nmax_nodes = 1\n{tiers}\n')
+    assert "has tiers and max_nodes, which belongs in them" in str(host.error("mine"))
+
+
 def test_a_file_can_build_on_the_lower_layers_file_of_its_own_name(host: Host) -> None:
     host.write("system", "slurm", 'extends = "slurm"\nsetup = ["system"]')
     host.write("user", "slurm", 'extends = "slurm"\n[defaults]\nproject = "astro"')
@@ -163,6 +179,16 @@ def test_a_file_can_build_on_the_lower_layers_file_of_its_own_name(host: Host) -
     assert site.origin("launcher") == f"{PACKAGE / 'slurm.toml'}:7"
     named = host.write("elsewhere", "slurm", 'extends = "slurm"\ndescription = "by hand"')
     assert host.find(file=named).defaults == {"project": "astro"}
+
+
+def test_a_source_holds_for_the_values_of_its_own_file(host: Host) -> None:
+    below = 'platform = "slurm"\n[sources]\nguide = "the guide"\n[queues.q]\nsource = "guide"\nmax_nodes = 4\nmax_time = 60\n'
+    host.write("system", "base", below)
+    host.write("user", "mine", 'extends = "base"\n[queues.q]\nmax_nodes = 2\n')
+    found = host.find("mine")
+    assert found.source("queues.q.max_time") == "the guide"
+    assert found.source("queues.q.max_nodes") == ""
+    assert found.source("platform") == ""
 
 
 def test_a_value_of_another_kind_replaces_a_whole_table(host: Host) -> None:

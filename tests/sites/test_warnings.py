@@ -52,10 +52,10 @@ def test_types_with_the_same_request(here: Path, platform: str) -> None:
     [
         {"old": 'parameters = { constraint = "a" }', "new": 'parameters = { constraint = "b" }'},
         {"old": 'parameters = { constraint = "a" }', "new": "gpus = 4"},
-        {"old": "gpus = 4"},
+        {"old": "gpus = 4", "new": 'parameters = { constraint = "b" }'},
         {"platform": "pbspro", "old": 'parameters.resources = ["m=a"]', "new": 'parameters.resources = ["m=b"]'},
     ],
-    ids=["feature", "feature-and-gpus", "gpus", "resource"],
+    ids=["feature", "feature-and-gpus", "gpus-and-feature", "resource"],
 )
 def test_types_that_a_request_tells_apart(here: Path, settings: dict[str, str]) -> None:
     assert warnings(here, **settings) == []
@@ -73,6 +73,26 @@ def test_types_that_a_request_tells_apart(here: Path, settings: dict[str, str]) 
 )
 def test_what_a_manager_is_not_told_tells_nothing_apart(here: Path, settings: dict[str, str]) -> None:
     assert len(warnings(here, **settings)) == 1
+
+
+@pytest.mark.parametrize("new", ["", 'setup = ["export A=1"]'])
+def test_jobs_that_need_no_gpus_may_come_to_nodes_with_some(here: Path, new: str) -> None:
+    (warning,) = warnings(here, old="gpus = 4", new=new)
+    assert ":10: queues.both.node: a job without GPUs, which goes by new, may come to old nodes (give new" in warning
+
+
+def test_a_variable_of_the_spool_that_is_not_set_here(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OF_HERE", str(here))
+    for variable, number in (("OF_HERE", 0), ("OF_ELSEWHERE", 1)):
+        (here / "my.toml").write_text(f'platform = "slurm"\nspool = "${variable}/psij"\n')
+        (row,) = json.loads(psij_here("site", "check", "my.toml", "--json").stdout)
+        assert (row["state"], len(row["warnings"])) == ("ok", number)
+    assert "my.toml:2: spool is $OF_ELSEWHERE/psij, and OF_ELSEWHERE is not set here" in row["warnings"][0]
+    shown = psij_here("render", "--site", "./my.toml", "--", "true")
+    assert (shown.returncode, "psij_root='$OF_ELSEWHERE/psij/JOB'" in shown.stdout) == (0, True), shown.stderr
+    assert "$OF_ELSEWHERE/psij, which is not known here" in shown.stderr
+    assert psij_here("submit", "--site", "./my.toml", "--", "true").returncode == 3
+    assert sorted(here.iterdir()) == [here / "my.toml"]
 
 
 def test_people_see_them_beside_the_state(here: Path) -> None:

@@ -196,7 +196,8 @@ def _platform(name: str, platform: Platform | PluginError, users: str) -> Check:
         return Check(what, "broken", error.message, error.hint, _trace(error) if error.__cause__ else "")
     except BaseException as error:  # noqa: BLE001 - someone else's code must not spoil the others
         return Check(what, "broken", f"{type(error).__name__}: {error}", "", _trace(error))
-    return Check(what, "ok", f"answers in {time.monotonic() - started:.2f} s, {len(jobs)} jobs of yours")
+    seconds = time.monotonic() - started
+    return Check(what, "ok", f"answers in {seconds:.2f} s: {len(jobs)} records of jobs, of ended ones too")
 
 
 def _target(site: str | None) -> tuple[str, str, str]:

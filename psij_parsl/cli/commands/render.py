@@ -19,6 +19,8 @@ def _render(out: Renderer, invocation: Invocation) -> int:
 def print_script(out: Renderer, request: JobRequest, *, verbose: bool) -> int:
     """Print the script that would be submitted."""
     executor = request.target.executor
+    if "$" in str(executor.spool):
+        out.note(f"jobs' folders lie in {executor.spool}, which is not known here: the script has it as it is")
     script = executor.render(request.job)
     argv = list(executor.scheduler.submit_argv(Path("script.sh")))
     out.answer(script, {"script": script, "submit": argv, "platform": executor.platform.name, "site": executor.site})

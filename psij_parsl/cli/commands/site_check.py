@@ -18,7 +18,9 @@ _CHECKS = (Column("name", "NAME"), Column("state", "STATE"), Column("faults", "E
 def _check(out: Renderer, invocation: Invocation) -> int:
     asked = [*invocation.arguments, *choices(invocation.texts)]
     names, places = (asked, {}) if asked else known()
-    found = {name: (_lines(places[name]), []) if name in places else _found_in(name) for name in names}
+    found = {
+        name: (_lines(places[name]), []) if name in places else _found_in(name, here=bool(asked)) for name in names
+    }
     rows = [
         {"name": name, "state": "broken" if errors else "ok", "faults": errors, "warnings": warned}
         for name, (errors, warned) in found.items()
@@ -36,9 +38,10 @@ def _one_a_line(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "faults": first}, *({"name": "", "state": "", "faults": error} for error in others)]
 
 
-def _found_in(name: str) -> tuple[list[str], list[str]]:
-    """What is wrong with the site of that name, or with that file; and, if nothing is, what to warn of."""
-    from ..site_checks import faults, faults_of_values, warnings
+def _found_in(name: str, *, here: bool) -> tuple[list[str], list[str]]:
+    """What is wrong with the site of that name, or with that file; and, if nothing is, what to warn of, on this host
+    too if it is to be used `here`."""
+    from ..site_checks import faults, faults_of_values, warnings, warnings_here
 
     try:
         site, found = examine(name)
@@ -50,7 +53,7 @@ def _found_in(name: str) -> tuple[list[str], list[str]]:
             if found
             else faults(site)
         )
-    warned = warnings(site) if site is not None and not found else []
+    warned = [*warnings(site), *(warnings_here(site) if here else ())] if site is not None and not found else []
     return [str(fault) for fault in found], [str(fault) for fault in warned]
 
 
@@ -66,7 +69,8 @@ CHECK = Command(
     Argument("names", "[NAME|FILE]...", f"{SITE_HELP} (default: all known sites).", complete="sites"),
     details=(
         "Values, parameters of the platform, launch lines, shell texts, and for each queue the script of its smallest"
-        " job. It warns of node types of a queue between which no job can choose."
+        " job. It warns of node types of a queue between which no job can choose, and, of a site that is named, of"
+        " variables of `spool` that are not set here."
     ),
     examples=("psij-run site check", "psij-run site check ./cluster.toml"),
 )

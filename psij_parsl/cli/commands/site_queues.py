@@ -30,6 +30,7 @@ _QUEUES = (
 )
 _TYPES = (
     Column("name", "NODES"),
+    Column("count", "COUNT"),
     Column("cores", "CORES"),
     Column("cpus", "CPUS"),
     Column("gpus", "GPUS"),
@@ -123,6 +124,7 @@ def _type_row(site: Site, name: str) -> dict[str, Any]:
     gpus = f"{len(hardware.gpus)} {node_type.gpu_kind}".strip() if hardware.gpus else ""
     return {
         "name": name or "all",
+        "count": node_type.count,
         "cores": usable_cores(hardware),
         "cpus": hardware.cpus,
         "gpus": gpus,

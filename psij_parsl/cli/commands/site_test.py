@@ -8,8 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidRequest, Unavailable, nearest
+from ...errors import InvalidRequest, SiteError, Unavailable, nearest
 from ...platforms.templates.validators import duration
+from ...sites import look
 from ..acceptance.results import CHECKS, FAILED, PASSED, SKIPPED, SLOW, Result, Verdict, in_order, without_echoes
 from ..command import Command, Invocation
 from ..flag_types import unambiguous
@@ -75,9 +76,27 @@ def _file(site: Machine) -> Result:
     found = [str(fault) for fault in faults(site)]
     seconds = round(time.monotonic() - began, 1)
     if not found:
-        return Result(Verdict("file", PASSED, CHECKS["file"]), seconds=seconds)
+        text = "; ".join(filter(None, (CHECKS["file"], _detection(site))))
+        return Result(Verdict("file", PASSED, text), seconds=seconds)
     text = f"the site's file has {len(found)} {'fault' if len(found) == 1 else 'faults'}"
     return Result(Verdict("file", FAILED, text, "\n".join(found)), seconds=seconds)
+
+
+def _detection(site: Machine) -> str:
+    """Whether the site's `detect` finds this host, on which a test is made as on one of its login nodes."""
+    if site.built_in:
+        return ""
+    if not any(row.key == "detect" for row in site.rows):
+        return "it has no `detect`, so its users must name it"
+    try:
+        found = look(file=site.file).site
+    except SiteError as error:
+        return f"its `detect` does not find this host: {error.message}"
+    if found is None:
+        return "no rule of its `detect` finds this host, so users must name it here"
+    if found.name != site.name:
+        return f"this host is detected as {found.name} ({found.sign}), so users must name it here"
+    return f"this host is found by its `detect`: {found.sign}"
 
 
 def _plan(
