@@ -1,7 +1,8 @@
 """Several hosts on one: namespaces that look like hosts to a resource manager, and all that runs in them.
 
 A host is an idle process that holds a UTS namespace (so `hostname` says its name) and a mount namespace (with
-a temporary directory and an /etc/hosts of its own). What is started on a host stays in these namespaces, with
+a temporary directory, a /dev/shm and an /etc/hosts of its own: Open MPI's files in /dev/shm are named after the host
+and the job's id, and jobs of two clusters side by side have the same). What is started on a host stays in these namespaces, with
 all its descendants, wherever they move in the process tree: so all of it can be found, and killed.
 
 A group of hosts owns one directory, and takes it along when it ends:
@@ -37,6 +38,7 @@ _BECOME_A_HOST = f"""
 hostname "$1"
 mount -t tmpfs -o mode=1777,size=64m tmpfs "$2/tmpfs"
 mount --bind "$2/etc/hosts" /etc/hosts
+mount -t tmpfs -o mode=1777,size=256m tmpfs /dev/shm
 exec {_IDLE} infinity
 """
 

@@ -22,9 +22,7 @@ from tests.clusters.hosts import HostGroup, destroy_abandoned, new_directory, re
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 PACKAGES = ("gcc", "libc6-dev", "openmpi-bin", "libopenmpi-dev", "mpich", "libmpich-dev")
-#: Open MPI as root, and over loopback alone, as the hosts are on one machine; Hydra over loopback. PMIx without its
-#: shared-memory store: with that of Debian 12 (4.2.2), 1 of 100 runs of raw `srun --mpi=pmix` dies in MPI_Init of a
-#: jump to address 0 here (7 of 785); without, 0 of 600.
+#: Open MPI as root, and over loopback alone, as the hosts are on one machine; Hydra over loopback.
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -35,7 +33,6 @@ ENVIRONMENT = {
     "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_pml": "ob1",  # without UCX: Debian 13's was seen to end in a segmentation fault
     "PMIX_MCA_ptl_tcp_if_include": "lo",
-    "PMIX_MCA_gds": "hash",
     "HYDRA_IFACE": "lo",
     "FI_PROVIDER": "tcp",
     "FI_TCP_IFACE": "lo",
