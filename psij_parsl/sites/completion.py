@@ -28,6 +28,8 @@ _GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
 #: The same of memory, as options that are passed on say it.
 _MEMORY = frozenset(("memory_per_node", "memory", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"))
 _NO = ("no", "false", "off", "0")  # of a switch
+#: An option by whose name, or as whose resource, it is clear that it asks for GPUs.
+_ABOUT_GPUS = re.compile(r"-*[^\s=]*gpu|-*[^\s=]*[gt]res[^\s=]*[\s=].*gpu", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -268,9 +270,11 @@ def _forbidden(
 
 
 def _of_gpus(passed: Mapping[str, Any]) -> Iterator[str]:
-    """The whole options that are about GPUs, also in a way that no other manager has."""
+    """The whole options that ask for GPUs by their names or as a resource, also in a way that no other manager has."""
     said = passed.get("directives", ())
-    yield from (str(one) for one in ((said,) if isinstance(said, str) else said) if "gpu" in str(one).lower())
+    for option in (said,) if isinstance(said, str) else said:
+        if _ABOUT_GPUS.match(str(option)):
+            yield str(option)
 
 
 def _not_to_choose(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:

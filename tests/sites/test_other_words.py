@@ -229,6 +229,12 @@ def test_what_is_forbidden_is_so_in_all_its_forms(tmp_path: Path, name: str, opt
     assert f"leave out {option}" in completion.findings[0].hint
 
 
+@pytest.mark.parametrize("option", ["--exclude=gpu01", "--nodelist gpu[01-04]", "--network=single,gpu"])
+def test_an_option_in_which_gpus_are_but_a_name_asks_for_none(tmp_path: Path, option: str) -> None:
+    machine = made(tmp_path, _SLURM.replace('forbidden = ["exclusive"]', 'forbidden = ["gpus_per_rank"]'))
+    assert answer(machine, queue="gpu", parameters={"directives": [option]})[1] == []
+
+
 def test_more_threads_than_a_core_has(machine: Machine) -> None:
     assert answer(machine, queue="small", threads_per_core=3)[1] == [("refuse", "cpus")]
 
