@@ -13,7 +13,8 @@ from psij_parsl.sites.generation.facts import QueueFacts, TierFacts, least
 
 Attributes = Mapping[str, str]
 _ROUTE = "Route"
-_USER, _PROJECT, _ALL = "u:PBS_GENERIC", "p:PBS_GENERIC", "o:PBS_ALL"  # whose a limit is
+_USER, _PROJECT = "u:PBS_GENERIC", "p:PBS_GENERIC"  # whose a limit is
+_ANYBODYS = (_USER, "g:PBS_GENERIC", _PROJECT, "o:PBS_ALL")
 
 
 def queue_facts(
@@ -49,26 +50,40 @@ def in_mb(size: str) -> int | None:
 
 
 def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str] | None) -> QueueFacts:
-    most, fewest = (_number(said.get(f"resources_{end}.nodect")) for end in ("max", "min"))
-    longest, shortest = (in_seconds(said.get(f"resources_{end}.walltime", "")) for end in ("max", "min"))
+    fewest, shortest = _number(said.get("resources_min.nodect")), in_seconds(said.get("resources_min.walltime", ""))
+    longest = in_seconds(_largest(said, server, "walltime"))
+    at_a_time = [
+        least(*(limit for one in (said, server) for limit in _at_a_time(one, resource)))
+        for resource in ("nodect", "ncpus", "ngpus")
+    ]
+    nodes_at_a_time, cores_at_a_time, gpus_at_a_time = at_a_time
+    running, queued = (least(*(_of_user(one, kind) for one in (said, server))) for kind in ("run", "queued"))
+    shut = 0 in (running, queued, nodes_at_a_time, cores_at_a_time)
+    rules = [
+        *_rules(said),
+        *(["only for those who have a limit of their own: that of all others is 0"] if shut else []),
+    ]
     return QueueFacts(
         name=name,
         default=name == server.get("default_queue"),
         open=said.get("enabled") == "True" and said.get("started") == "True",
+        auto=not shut,
         nodes=nodes,
         strict=True,
         min_nodes=fewest,
-        max_nodes=least(most, len(nodes) if nodes else None, *_at_a_time(said, "nodect")),
+        max_nodes=least(
+            _number(_largest(said, server, "nodect")), len(nodes) if nodes else None, nodes_at_a_time or None
+        ),
         min_time_min=-(-shortest // 60) if shortest else None,
         max_time_min=longest // 60 if longest else None,
-        max_cores=least(_number(said.get("resources_max.ncpus")), *_at_a_time(said, "ncpus")),
-        max_gpus=least(_number(said.get("resources_max.ngpus")), *_at_a_time(said, "ngpus")),
+        max_cores=least(_number(_largest(said, server, "ncpus")), cores_at_a_time or None),
+        max_gpus=least(_number(_largest(said, server, "ngpus")), gpus_at_a_time),
         array_max=least(_number(said.get("max_array_size")), _number(server.get("max_array_size"))),
-        running=least(_limit(said, "max_run", _USER), _number(said.get("max_user_run"))),
-        queued=least(_limit(said, "max_queued", _USER), _number(said.get("max_user_queuable"))),
-        project_running=_limit(said, "max_run", _PROJECT),
-        project_queued=_limit(said, "max_queued", _PROJECT),
-        remarks=tuple(_rules(said)),
+        running=running,
+        queued=queued,
+        project_running=least(*(_limit(one, "max_run", _PROJECT) for one in (said, server))),
+        project_queued=least(*(_limit(one, "max_queued", _PROJECT) for one in (said, server))),
+        remarks=tuple(rules),
     )
 
 
@@ -115,12 +130,25 @@ def _rules(said: Attributes) -> Iterator[str]:
             yield f"only for {what} {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 
+def _largest(said: Attributes, server: Attributes, resource: str) -> str:
+    """The most of a resource that a job may ask for; the server's limit is for queues without one."""
+    key = f"resources_max.{resource}"
+    return said.get(key) or server.get(key, "")
+
+
 def _at_a_time(said: Attributes, resource: str) -> Iterator[int | None]:
-    """What a user, a project and all of them may have of a resource at a time: no job can be larger."""
+    """What a user, a group, a project and all of them may have of a resource at a time: no job can be larger."""
     for kind in ("max_run_res", "max_queued_res"):
-        for whose in (_USER, _PROJECT, _ALL):
+        for whose in _ANYBODYS:
             yield _limit(said, f"{kind}.{resource}", whose)
-    yield _number(said.get(f"max_user_res.{resource}"))
+    for key in ("max_user_res", "max_group_res"):
+        yield _number(said.get(f"{key}.{resource}"))
+
+
+def _of_user(said: Attributes, kind: str) -> int | None:
+    """How many jobs a user may have running, or queued: with Torque's name for it, too."""
+    older = {"run": "max_user_run", "queued": "max_user_queuable"}[kind]
+    return least(_limit(said, f"max_{kind}", _USER), _number(said.get(older)))
 
 
 def _limit(said: Attributes, key: str, whose: str) -> int | None:
