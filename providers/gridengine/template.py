@@ -40,7 +40,8 @@ def _says(asked: Mapping[str, Any], name: str) -> bool:
 
 def _slots(asked: Mapping[str, Any]) -> int:
     """The slots on each node."""
-    return int(asked["slots_per_node"] or asked["ranks_per_node"] * asked["cpus_per_rank"])
+    of_several = asked["pe_slots_per_node"] if asked["num_nodes"] > 1 else None
+    return int(of_several or asked["slots_per_node"] or asked["ranks_per_node"] * asked["cpus_per_rank"])
 
 
 def _gpus(asked: Mapping[str, Any]) -> int:
@@ -102,6 +103,12 @@ class GridEngineTemplate(JobTemplate):
         Parameter("node_pe", None, [word], "parallel environment of jobs on one node, in place of pe"),
         Parameter(
             "slots_per_node", None, [positive_int], "slots to ask for on each node (default: the cores of its ranks)"
+        ),
+        Parameter(
+            "pe_slots_per_node",
+            None,
+            [positive_int],
+            "slots to ask for on each of several nodes, by the rule of pe (default: slots_per_node)",
         ),
         Parameter(
             "gpus_per_node", None, [positive_int], "GPUs to ask for on each node (default: those of its ranks)"
