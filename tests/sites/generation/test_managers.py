@@ -75,6 +75,21 @@ def test_torque(answers: Answers, folder: Path) -> None:
     assert made["queues"]["batch"] == {"source": "manager", "default": True, "strict": True, "max_nodes": 1}
 
 
+def test_limits_of_a_user_of_torque(answers: Answers, folder: Path) -> None:
+    """As pbs_queue_attributes and pbs_server_attributes of Torque name them."""
+    answers.recorded(*ANSWERS["torque"])
+    for pattern, more in (
+        ("torque/queues-f.txt", "max_user_queuable = 20\n    max_user_run = 6\n    resources_max.walltime = 12:00:00"),
+        ("torque/server-f.txt", "max_user_run = 4"),
+    ):
+        output = Recorded.read(RECORDED / pattern).output
+        head, mark, tail = output.stdout.partition("\n    total_jobs")
+        assert mark
+        answers.say(output.argv, f"{head}\n    {more}{mark}{tail}")
+    queue = generated("torque", folder / "x.toml")[1]["queues"]["batch"]
+    assert (queue["jobs"], queue["max_time"]) == ({"running": 4, "queued": 20}, "12h")
+
+
 def test_flux(answers: Answers, folder: Path) -> None:
     made = document("flux", answers, folder)
     assert made["nodes"] == {"cpu": {"source": "manager", "cpus": 8}}
