@@ -79,7 +79,10 @@ def test_limits_of_a_user_of_torque(answers: Answers, folder: Path) -> None:
     """As pbs_queue_attributes and pbs_server_attributes of Torque name them."""
     answers.recorded(*ANSWERS["torque"])
     for pattern, more in (
-        ("torque/queues-f.txt", "max_user_queuable = 20\n    max_user_run = 6\n    resources_max.walltime = 12:00:00"),
+        (
+            "torque/queues-f.txt",
+            "max_user_queuable = 20\n    max_user_run = 6\n    resources_max.walltime = 12:00:00",
+        ),
         ("torque/server-f.txt", "max_user_run = 4"),
     ):
         output = Recorded.read(RECORDED / pattern).output

@@ -150,6 +150,28 @@ def test_a_job_that_its_users_limit_would_never_let_start_is_refused(
         changed(slurm_two_types, f"modify qos normal set {limits.format(-1)}")
 
 
+def test_a_partitions_own_qos_goes_before_that_of_the_job(
+    slurm_two_types: SlurmCluster, here: Path, file: Path
+) -> None:
+    """The QOS quick lets a user have 2 nodes, and the partition's own 3: a job of 3 runs, and one of 4 never."""
+    changed(slurm_two_types, "add qos own", "modify qos own set maxtresperuser=node=3 maxsubmitjobsperuser=9")
+    try:
+        slurm_two_types.run("scontrol", "update", "partitionname=debug", "qos=own")
+        done = psij("site", "generate", "-o", str(file), "--force")
+        assert done.returncode == 0, done.stderr
+        queues = sites.find(None, file).queues
+        assert (queues["debug"].max_nodes, queues["debug"].jobs.queued) == (3, 9)
+        assert (queues["quick"].max_nodes, queues["quick"].jobs.running) == (3, 1)
+        done = psij("run", "--config", str(file), "-q", "quick", "-N", "3", "-t", "5", "--", "echo", "it ran")
+        assert (done.returncode, done.stdout) == (0, "it ran\n" * 3), done.stderr
+        said = slurm_two_types.run("sbatch", "-p", "debug", "-N", "4", "-t", "5", "--wrap=true")
+        wait_for_reason(slurm_two_types, "QOSMaxNodePerUserLimit")
+        slurm_two_types.run("scancel", said.split()[-1])
+    finally:
+        slurm_two_types.run("scontrol", "update", "partitionname=debug", "qos=")
+        changed(slurm_two_types, "delete qos own")
+
+
 def test_what_the_file_refuses_slurm_would_refuse(file: Path, slurm_two_types: SlurmCluster) -> None:
     for queue, nodes, minutes in (("small", 2, 60), ("large", 2, 60), ("debug", 1, 60), ("batch", 5, 60)):
         done = psij("submit", "--config", str(file), "-q", queue, "-N", str(nodes), "-t", str(minutes), "--", "true")
