@@ -139,7 +139,7 @@ def _node_type(one: TypeFacts, feature_parameter: str, *, alone: bool) -> list[s
     if one.threads_per_core > 1:
         lines.append(_line("threads_per_core", one.threads_per_core))
     if one.memory is not None:
-        lines.append(_line("memory", one.memory) + f"  # MB: {one.memory / 1024:.0f} GB")
+        lines.append(_line("memory", one.memory) + f"  # MB: {_gb(one.memory)} GB")
     lines += _gpus(one)
     if one.own_features and not alone:
         own = sorted(one.own_features)
@@ -150,6 +150,11 @@ def _node_type(one: TypeFacts, feature_parameter: str, *, alone: bool) -> list[s
     elif one.features:
         lines.append(f"# features: {_comment(', '.join(sorted(one.features)))}")
     return lines
+
+
+def _gb(memory: int) -> str:
+    """MB in GB, never more than there are: 16000 are 15.6, and 32768 are 32."""
+    return f"{memory * 10 // 1024 / 10:g}"
 
 
 def _gpus(one: TypeFacts) -> Iterator[str]:
