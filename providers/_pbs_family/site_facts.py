@@ -13,8 +13,9 @@ from psij_parsl.sites.generation.facts import QueueFacts, TierFacts, least
 
 Attributes = Mapping[str, str]
 _ROUTE = "Route"
-_USER, _PROJECT = "u:PBS_GENERIC", "p:PBS_GENERIC"  # whose a limit is
-_ANYBODYS = (_USER, "g:PBS_GENERIC", _PROJECT, "o:PBS_ALL")
+_USER, _PROJECT, _ALL = "u:PBS_GENERIC", "p:PBS_GENERIC", "o:PBS_ALL"  # whose a limit is
+_OLDER = {"run": "max_user_run", "queued": "max_user_queuable"}  # as Torque names a user's limits
+_GENERIC = (_USER, "g:PBS_GENERIC", _PROJECT)  # of each who has none of their own
 
 
 def queue_facts(
@@ -58,11 +59,7 @@ def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str
     ]
     nodes_at_a_time, cores_at_a_time, gpus_at_a_time = at_a_time
     running, queued = (least(*(_of_user(one, kind) for one in (said, server))) for kind in ("run", "queued"))
-    shut = 0 in (running, queued, nodes_at_a_time, cores_at_a_time)
-    rules = [
-        *_rules(said),
-        *(["only for those who have a limit of their own: that of all others is 0"] if shut else []),
-    ]
+    shut = _shut(said, server)
     return QueueFacts(
         name=name,
         default=name == server.get("default_queue"),
@@ -83,7 +80,7 @@ def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str
         queued=queued,
         project_running=least(*(_limit(one, "max_run", _PROJECT) for one in (said, server))),
         project_queued=least(*(_limit(one, "max_queued", _PROJECT) for one in (said, server))),
-        remarks=tuple(rules),
+        remarks=(*_rules(said), *([shut] if shut else [])),
     )
 
 
@@ -139,21 +136,32 @@ def _largest(said: Attributes, server: Attributes, resource: str) -> str:
 def _at_a_time(said: Attributes, resource: str) -> Iterator[int | None]:
     """What a user, a group, a project and all of them may have of a resource at a time: no job can be larger."""
     for kind in ("max_run_res", "max_queued_res"):
-        for whose in _ANYBODYS:
+        for whose in (*_GENERIC, _ALL):
             yield _limit(said, f"{kind}.{resource}", whose)
     for key in ("max_user_res", "max_group_res"):
         yield _number(said.get(f"{key}.{resource}"))
 
 
+def _shut(said: Attributes, server: Attributes) -> str:
+    """Why the jobs of most users, or of all, never run: a limit of 0; '' if there is none."""
+    of_resources = [
+        f"{kind}.{resource}" for kind in ("max_run_res", "max_queued_res") for resource in ("nodect", "ncpus")
+    ]
+    both = [(one, key) for one in (said, server) for key in ("max_run", "max_queued", *of_resources)]
+    zero = {whose for one, key in both for whose in (*_GENERIC, _ALL) if _limit(one, key, whose) == 0}
+    if _ALL in zero or any(_number(one.get(key)) == 0 for one in (said, server) for key in _OLDER.values()):
+        return "no job runs there, by a limit of 0"
+    return "only for those who have a limit of their own: that of all others is 0" if zero else ""
+
+
 def _of_user(said: Attributes, kind: str) -> int | None:
-    """How many jobs a user may have running, or queued: with Torque's name for it, too."""
-    older = {"run": "max_user_run", "queued": "max_user_queuable"}[kind]
-    return least(_limit(said, f"max_{kind}", _USER), _number(said.get(older)))
+    """How many jobs a user may have running, or queued."""
+    return least(_limit(said, f"max_{kind}", _USER), _number(said.get(_OLDER[kind])))
 
 
 def _limit(said: Attributes, key: str, whose: str) -> int | None:
     """One of the limits in `[u:PBS_GENERIC=10],[o:PBS_ALL=100]`."""
-    match = re.search(rf"{whose}=(\d+)", said.get(key, ""))
+    match = re.search(rf"\[{whose}=(\d+)\]", said.get(key, "").replace(" ", ""))
     return int(match[1]) if match else None
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from psij_parsl.testing.replay import Recorded
 from tests.cli.helpers import one_sentence_and_a_hint, psij_here
 from tests.providers.readings import RECORDED
@@ -127,11 +129,24 @@ def test_limits_of_the_server_and_of_a_group_bound_a_job_of_pbs_too(answers: Ans
     assert workq["project_jobs"] == {"running": 7}
 
 
-def test_a_queue_of_pbs_for_those_alone_who_have_a_limit_of_their_own(answers: Answers, folder: Path) -> None:
-    pbs_queues(answers, {"workq": {"max_queued": "[u:PBS_GENERIC=0],[u:anna=10]"}, "free": {}})
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"max_queued": "[u:PBS_GENERIC=0],[u:anna=10]"}, "only for those who have a limit of their own"),
+        ({"max_run": "[p:PBS_GENERIC=0], [p:chem=10]"}, "only for those who have a limit of their own"),
+        ({"max_run_res": {"ncpus": "[g:PBS_GENERIC=0],[g:chem=64]"}}, "only for those who have a limit of their own"),
+        ({"max_run": "[o:PBS_ALL=0],[u:PBS_GENERIC=5]"}, "no job runs there"),
+        ({"max_user_run": "0"}, "no job runs there"),
+    ],
+)
+def test_a_limit_of_pbs_of_0_keeps_most_users_out(
+    limits: dict[str, Any], told: str, answers: Answers, folder: Path
+) -> None:
+    pbs_queues(answers, {"workq": limits, "free": {}})
     site, made = generated("pbspro", folder / "x.toml")
-    assert (made["queues"]["workq"]["auto"], "jobs" in made["queues"]["workq"]) == (False, False)
-    assert "\n# only for those who have a limit of their own" in (folder / "x.toml").read_text()
+    assert (made["queues"]["workq"]["auto"], made["queues"]["workq"]["max_nodes"]) == (False, 4)
+    assert not {"max_cores", "project_jobs"} & made["queues"]["workq"].keys()
+    assert f"\n# {told}" in (folder / "x.toml").read_text()
     assert site.queues["free"].auto
 
 
