@@ -27,13 +27,20 @@ class Environment(NamedTuple):
     @property
     def fits(self) -> bool:
         """Whether it does without a person's choice: a job gets its nodes, anybody may use it, and ranks start by it."""
-        return self.for_all and self.controls_slaves and (self.rule == _FILLS or self.rule.isdigit())
+        return self.for_all and self.controls_slaves and (self.fills or self.rule.isdigit())
+
+    @property
+    def fills(self) -> bool:
+        return self.rule == _FILLS
 
     def slots_per_node(self, of_nodes: Collection[int]) -> int | None:
-        """What a job must ask for on each of several nodes, which have so many slots, to get as many nodes; None if unknown."""
-        if self.rule.isdigit():
-            return int(self.rule)
-        return next(iter(of_nodes)) if len(set(of_nodes)) == 1 else None
+        """What a job must ask for on each of several nodes, which have so many slots, to get as many nodes; None if unknown.
+
+        So it is where no two of them have the slots for it.
+        """
+        each = int(self.rule) if self.rule.isdigit() else next(iter(of_nodes), 0) if len(set(of_nodes)) == 1 else 0
+        enough = sum(slots >= each for slots in of_nodes) > 1 and (self.slots is None or self.slots >= 2 * each)
+        return each if each and enough else None
 
 
 def environment(name: str, said: Settings) -> Environment:

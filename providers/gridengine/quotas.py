@@ -22,21 +22,23 @@ class Rule:
     filters: Mapping[str, str]
     limits: Mapping[str, int]
 
-    def names(self, kind: str) -> list[str]:
-        return [name for name in re.split(r"[\s,{}]+", self.filters.get(kind, "*")) if name]
+    def concerns(self, queue: str) -> bool:
+        """Whether it can count for a job in a queue: not if it is for another queue, or for some users alone."""
+        users = self._names("users")
+        return _listed(queue, self._names("queues")) and ("*" in users or all(one.startswith("!") for one in users))
 
-    def matches(self, queue: str) -> bool:
-        """Whether it is for any user's jobs in a queue: not if it is for some users, projects or environments alone."""
-        own = self.names("queues")
-        left_out = any(fnmatchcase(queue, name[1:]) for name in own if name.startswith("!"))
-        plain = [name for name in own if not name.startswith("!")]
-        in_queue = not left_out and (not plain or any(fnmatchcase(queue, name) for name in plain))
-        return in_queue and all("*" in self.names(kind) for kind in ("users", "projects", "pes"))
+    @property
+    def for_any_job(self) -> bool:
+        """Whether no job can do without: even `*` stands for those with a project, or an environment, alone."""
+        return not {"projects", "pes"} & self.filters.keys()
 
     @property
     def of_hosts(self) -> bool:
         """Whether it limits each host, or some hosts, which does not bound a job of several."""
-        return "{" in self.filters.get("hosts", "") or "*" not in self.names("hosts")
+        return "{" in self.filters.get("hosts", "") or "*" not in self._names("hosts")
+
+    def _names(self, kind: str) -> list[str]:
+        return [name for name in re.split(r"[\s,{}]+", self.filters.get(kind, "*")) if name]
 
 
 def quota_sets(text: str) -> list[list[Rule]]:
@@ -46,9 +48,27 @@ def quota_sets(text: str) -> list[list[Rule]]:
 
 
 def most(sets: Sequence[Sequence[Rule]], queue: str, resource: str) -> int | None:
-    """The most that a job in a queue can have of a resource: in each set the first rule that matches counts."""
-    found = (next((rule for rule in rules if rule.matches(queue)), None) for rules in sets)
-    return least(*(rule.limits.get(resource) for rule in found if rule is not None and not rule.of_hosts))
+    """The most that a job in a queue can have of a resource, by all sets."""
+    return least(*(_largest([rule for rule in rules if rule.concerns(queue)], resource) for rules in sets))
+
+
+def _largest(rules: Sequence[Rule], resource: str) -> int | None:
+    """Of one set the first rule that is for a job counts: which one that is depends on what the job asks for."""
+    amounts: list[int] = []
+    for rule in rules:
+        if rule.of_hosts or resource not in rule.limits:
+            return None
+        amounts.append(rule.limits[resource])
+        if rule.for_any_job:
+            return max(amounts)
+    return None
+
+
+def _listed(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a list such as `*,!short.q` has a name; one with exceptions alone has all others."""
+    out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    only = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
+    return any(fnmatchcase(name, one) for one in only) and not any(fnmatchcase(name, one) for one in out)
 
 
 def _rules(block: str) -> Iterator[Rule]:

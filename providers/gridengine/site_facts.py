@@ -88,15 +88,17 @@ def _parallel(
     if len(several) > 1 or not only.fits or each is None or "[" in data.get("pe_list", ""):
         every = f"for jobs on several nodes, by its rule: {', '.join(choices(several))}"
         return replace(queue, suggestions=(*queue.suggestions, Suggestion("parameters.pe", only.name, every)))
-    total = least(only.slots if only.slots is not None and only.slots < sum(slots) else None, queue.max_cores)
-    remark = (
-        f"the one for several nodes: {only.name}, whose rule {only.rule} gives a job its nodes if it asks for {each}"
-    )
+    at_most = [total // each for total in (only.slots, queue.max_cores) if total is not None]
+    remarks = [f"the one for several nodes: {only.name}, by its rule {only.rule} with {each} slots on each"]
+    if only.fills:
+        remarks.append(
+            "where other jobs have a part of a node, it gives more nodes than were asked for, and the job ends at once"
+        )
     return replace(
         queue,
-        max_cores=total,
+        max_nodes=max(1, min(sum(number >= each for number in slots), *at_most)),
         parameters={"pe": only.name, "pe_slots_per_node": each},
-        remarks=(*queue.remarks, f"{remark} slots on each"),
+        remarks=(*queue.remarks, *remarks),
     )
 
 

@@ -73,6 +73,14 @@ class GridEngineTemplate(JobTemplate):
             "`qconf -spl` lists those of this machine: -X pe=NAME",
         ),
         Refuse(
+            lambda asked: (
+                asked["num_nodes"] > 1
+                and 0 < (asked["pe_slots_per_node"] or 0) < asked["ranks_per_node"] * asked["cpus_per_rank"]
+            ),
+            "has {pe_slots_per_node} slots on each of several nodes, by the rule of its environment, and the job needs more",
+            "fewer ranks on each node, on more nodes; or another environment: -X pe=NAME -X pe_slots_per_node=NUMBER",
+        ),
+        Refuse(
             lambda asked: _gpus(asked) and not asked["gpu_resource"],
             "has no resource for GPUs that is the same everywhere",
             "`qconf -sc` lists those of this machine: -X gpu_resource=NAME",

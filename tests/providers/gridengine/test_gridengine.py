@@ -80,6 +80,11 @@ def test_a_request_becomes_options_by_the_slot(
     [
         ({"num_nodes": 2}, {}, "more than one slot only in a parallel environment"),
         ({"cpus_per_rank": 2}, {}, "more than one slot only in a parallel environment"),
+        (
+            {"num_nodes": 2, "ranks_per_node": 4},
+            {"pe": "two", "pe_slots_per_node": 2},
+            "has 2 slots on each of several nodes",
+        ),
         ({"num_nodes": 2}, {"node_pe": "smp"}, "more than one slot only in a parallel environment"),
         ({"gpus_per_rank": 1}, {}, "no resource for GPUs"),
         ({"cpus_per_rank": 8, "gpus_per_rank": 1}, {"pe": "smp", "gpu_resource": "gpu"}, "no multiple of its slots"),

@@ -90,6 +90,37 @@ def test_an_environment_that_does_not_start_ranks_or_is_for_some_users_is_for_a_
         assert f"by its rule: mpi $fill_up ({told})\n" in (folder / "x.toml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("rule", "slots", "quota", "max_nodes"),
+    [
+        ("$fill_up", 999, "", 4),
+        ("$fill_up", 20, "", 2),
+        ("$fill_up", 12, "", None),
+        ("16", 999, "", None),
+        ("0", 999, "", None),
+        ("4", 12, "", 3),
+        ("8", 999, "users {*} to slots=24", 3),
+        ("8", 999, "users {*} to slots=12", 1),
+    ],
+)
+def test_an_environment_gives_no_more_nodes_than_there_are_slots_for(
+    rule: str, slots: int, quota: str, max_nodes: int | None, answers: Answers, folder: Path
+) -> None:
+    """Four nodes have 8 slots each; None where a person has to choose."""
+    answers.recorded(*ANSWERS["gridengine"])
+    queues = answers.answer(("qconf", "-sq", "*"))
+    answers.say(("qconf", "-sq", "*"), re.sub(r"(?m)^(pe_list +).*$", r"\g<1>smp mpi", queues))
+    said = answers.answer(("qconf", "-sp", "mpi"))
+    said = said.replace("$fill_up", rule).replace("slots              999", f"slots              {slots}")
+    answers.say(("qconf", "-sp", "mpi"), said)
+    if quota:
+        limits = f"   limit        {quota}"
+        answers.say(("qconf", "-srqs"), QUOTAS.format(name="mine", enabled="TRUE", limits=limits))
+    made = generated("gridengine", folder / "x.toml")[1]
+    assert ("pe" in made["parameters"]) == (max_nodes is not None)
+    assert made["queues"]["all.q"]["max_nodes"] == (max_nodes or 4)
+
+
 QUOTAS = """{{
    name         {name}
    description  "at a time"
@@ -115,6 +146,16 @@ QUOTAS = """{{
         ("hosts @old to slots=3", None, None),
         ("projects chem to slots=3", None, None),
         ("pes {mpi} to slots=3", None, None),
+        ("users {*,!anna} queues {short.q,all.*} to slots=11", 11, None),
+        ("users !anna,!@staff to slots=11", 11, None),
+        ("users @staff,ben to slots=11", None, None),
+        ("queues *,!all.q to slots=11", None, None),
+        ("pes mpi to slots=64|users {*} to slots=4", 64, None),  # which one counts is for the job to say
+        ("projects * to slots=6", None, None),  # not for jobs without
+        ("projects * to slots=6|to slots=2", 6, None),
+        ("projects chem to ngpus=2|to slots=9", None, None),
+        ("hosts @old to slots=3|to slots=20", None, None),
+        ("users {*} to slots=2K,ngpus=2", None, 2),  # a number that is none of slots
         ("users {*} to slots=0", "shut", None),
     ],
 )
