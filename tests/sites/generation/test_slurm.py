@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from psij_parsl.platforms.tools import user_name
 from psij_parsl.testing.replay import Recorded
 from tests.cli.helpers import one_sentence_and_a_hint, psij_here
 from tests.providers.readings import RECORDED
@@ -116,8 +117,6 @@ def test_the_qos_of_jobs_that_name_none_bounds_those_of_partitions(answers: Answ
     qos(answers, "normal|maxtrespa:node=3|maxtrespu:gres/gpu=2|maxjobspu:4", "quick", "team")
     output = Recorded.read(RECORDED / "slurm/site/two-types.partition.txt").output
     answers.say(output.argv, re.sub(r"(PartitionName=batch .*?AllowQos=)ALL", r"\g<1>team", output.stdout))
-    config = Recorded.read(RECORDED / "slurm/site/two-types.config.txt").output
-    answers.say(config.argv, re.sub(r"(EnforcePartLimits +)= \S+", r"\1= ALL", config.stdout))
     _, document = generated("slurm", folder / "two.toml")
     short, batch = document["queues"]["short"], document["queues"]["batch"]
     assert (short["max_nodes"], short["max_gpus"], short["jobs"]) == (3, 2, {"running": 4})
@@ -126,10 +125,107 @@ def test_the_qos_of_jobs_that_name_none_bounds_those_of_partitions(answers: Answ
     assert "# with the limits of the QOS normal" in (folder / "two.toml").read_text()
 
 
+def config(answers: Answers, pattern: str, value: str) -> None:
+    output = Recorded.read(RECORDED / "slurm/site/two-types.config.txt").output
+    changed = re.sub(rf"({pattern} +)= .*", rf"\g<1>= {value}", output.stdout)
+    assert changed != output.stdout
+    answers.say(output.argv, changed)
+
+
+@pytest.mark.parametrize("enforced", ["NO", "ANY"])
+def test_queues_are_strict_also_where_slurm_lets_wait_what_is_beyond_a_partitions_limits(
+    enforced: str, answers: Answers, folder: Path
+) -> None:
+    config(slurm(answers), "EnforcePartLimits", enforced)
+    site, _ = generated("slurm", folder / "two.toml")
+    assert all(queue.strict for queue in site.queues.values())
+    text = (folder / "two.toml").read_text()
+    assert ("\n# EnforcePartLimits=NO: Slurm takes a job beyond" in text) == (enforced == "NO")
+    said, _ = one_sentence_and_a_hint(
+        psij_here("submit", "--config", "./two.toml", "-q", "small", "-N", "2", "--", "true")
+    )
+    assert "queue small takes at most 1 node" in said
+
+
+def test_a_qos_that_lifts_the_limits_of_partitions(answers: Answers, folder: Path) -> None:
+    """Its own queue goes beyond them, and a partition that takes its jobs only warns."""
+    flags = "flags:PartitionTimeLimit,PartitionMaxNodes"
+    qos(answers, "normal", f"quick|{flags}|maxtrespu:node=9", f"team|maxwall:02:00:00|{flags}")
+    output = Recorded.read(RECORDED / "slurm/site/two-types.partition.txt").output
+    told = re.sub(r"(PartitionName=debug .*?MaxNodes=)UNLIMITED", r"\g<1>1", output.stdout)
+    told = re.sub(r"(PartitionName=batch .*?AllowQos=)ALL", r"\g<1>normal", told)
+    answers.say(output.argv, told)
+    _, document = generated("slurm", folder / "two.toml")
+    debug, batch, quick, team = (document["queues"][name] for name in ("debug", "batch", "quick", "team"))
+    assert (debug["max_nodes"], debug["max_time"], "strict" in debug) == (1, "30m", False)
+    assert (quick["max_nodes"], quick.get("max_time"), quick["strict"]) == (4, None, True)  # there are 4
+    assert (team["max_nodes"], team["max_time"], team["strict"]) == (4, "2h", True)
+    assert batch["strict"]
+    assert (
+        "\n# not strict, for jobs of the QOS quick, team may go beyond its limits\n"
+        in (folder / "two.toml").read_text()
+    )
+
+
+def test_limits_to_a_type_of_gpus_are_told_for_they_bind_only_who_names_it(answers: Answers, folder: Path) -> None:
+    qos(
+        answers,
+        "normal",
+        "quick|maxtres:gres/gpu:a100=4,gres/gpu=8|maxtrespu:gres/gpu:a100=2",
+        "team|grptres:gres/gpu=6",
+    )
+    _, document = generated("slurm", folder / "two.toml")
+    assert (document["queues"]["quick"]["max_gpus"], document["queues"]["team"]["max_gpus"]) == (8, 6)
+    quick = (folder / "two.toml").read_text().partition("[queues.quick]")[2].partition("\n\n")[0]
+    assert "\n# at most 2 GPUs a100 for a job that names the type (gpus_per_node = a100:NUMBER)\n" in quick
+
+
+def associations(answers: Answers, *rows: str) -> Answers:
+    output = Recorded.read(RECORDED / "slurm/site/two-types.assoc.txt").output
+    argv = [word.replace("=root", f"={user_name()}") for word in output.argv]
+    return slurm(answers).say(argv, "".join(f"{row}\n" for row in rows))
+
+
+def test_limits_of_associations_are_told_for_they_are_a_persons(answers: Answers, folder: Path) -> None:
+    associations(answers, "root|normal,team|||||||", "chem|normal,team||01:00:00|node=3|5||cpu=16|")
+    site, _ = generated("slurm", folder / "two.toml")
+    text = (folder / "two.toml").read_text()
+    assert (
+        "of the association of who ran this with chem: maxwall=01:00:00 maxtres=node=3 maxjobs=5 grptres=cpu=16\n"
+        in text
+    )
+    assert "with root" not in text
+    assert (site.queues["batch"].max_nodes, site.queues["batch"].jobs.running) == (4, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "left_out"),
+    [
+        (["chem|normal,team|||||||"], "high, quick"),
+        (["chem||||||||"], "high, quick, team"),
+        ([], "high, quick, team"),
+    ],
+)
+def test_qos_that_no_association_has_are_told_and_left_out(
+    rows: list[str], left_out: str, answers: Answers, folder: Path
+) -> None:
+    associations(answers, *rows)
+    _, document = generated("slurm", folder / "two.toml")
+    text = (folder / "two.toml").read_text()
+    assert f"\n# left out, for no association of who ran this has them: the QOS {left_out}\n" in text
+    assert not set(left_out.split(", ")) & document["queues"].keys()
+    assert ("has no association with this cluster" in text) == (not rows)
+
+
+def test_any_qos_can_be_chosen_where_slurm_enforces_none(answers: Answers, folder: Path) -> None:
+    config(associations(answers), "AccountingStorageEnforce", "none")
+    _, document = generated("slurm", folder / "two.toml")
+    assert {"high", "quick", "team"} <= document["queues"].keys()
+
+
 def test_limits_that_slurm_does_not_enforce_are_none(answers: Answers, folder: Path) -> None:
     qos(answers, "normal|maxtrespu:node=1", "team|maxtrespu:node=2")
-    config = Recorded.read(RECORDED / "slurm/site/two-types.config.txt").output
-    answers.say(config.argv, config.stdout.replace("associations,limits,qos", "associations,qos"))
+    config(answers, "AccountingStorageEnforce", "associations,qos")
     site, _ = generated("slurm", folder / "two.toml")
     assert (site.queues["team"].max_nodes, site.queues["debug"].max_nodes) == (4, 4)
 
