@@ -95,6 +95,7 @@ def _routing(queue: QueueFacts, ends: Sequence[QueueFacts]) -> QueueFacts:
     whole = frozenset[str]().union(*known) if known and len(known) == len(nodes) else None
     if not tiers:
         return queue
+    queue = replace(queue, auto=queue.auto and any(end.auto and end.open for end in ends))
     if _overlap(tiers):  # which one a job comes to is the destinations' to say, so that all of them are one limit
         most = None if any(tier.max_nodes is None for tier in tiers) else max(tier.max_nodes or 0 for tier in tiers)
         times = [tier.max_time_min for tier in tiers]

@@ -69,6 +69,18 @@ def test_a_routing_queue_whose_destinations_overlap_has_the_widest_limits(answer
     assert "whose node counts overlap" in (folder / "x.toml").read_text()
 
 
+@pytest.mark.parametrize("shut", [{"started": "False"}, {"max_run": "[o:PBS_ALL=0]"}])
+def test_a_routing_queue_whose_destinations_all_run_nothing_is_not_chosen(
+    shut: dict[str, Any], answers: Answers, folder: Path
+) -> None:
+    ends = {"small": {"resources_max": {"nodect": 2}, **shut}, "large": {"resources_min": {"nodect": 3}}}
+    prod = {"queue_type": "Route", "route_destinations": "small,large"}
+    old = {"queue_type": "Route", "route_destinations": "small"}
+    pbs_queues(answers, {"prod": prod, "old": old, **ends})
+    site, _ = generated("pbspro", folder / "x.toml")
+    assert [name for name, queue in site.queues.items() if not queue.auto] == ["old", "small"]
+
+
 def test_nodes_of_pbs_belong_to_the_queue_that_they_name_or_to_that_of_their_group(
     answers: Answers, folder: Path
 ) -> None:
