@@ -67,7 +67,7 @@ def _remarks(config: Mapping[str, str], partitions: Sequence[Mapping[str, str]],
         yield "EnforcePartLimits=NO: Slurm takes a job beyond its partition's limits, and lets it wait for ever (reason"
         yield "PartitionTimeLimit or PartitionNodeLimit); so the queues are strict, and such a job is refused"
     for limits in users.limits[:_NAMED]:
-        yield f"not in the queues' limits, for it is of the association of who ran this with {limits}"
+        yield f"not in the queues, for these limits are of who ran this, with the account {limits}"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -256,7 +256,7 @@ def test_associations_of_who_runs_it_are_told_and_bound_no_queue(slurm_two_types
     )
     try:
         text = regenerated(file)
-        assert "who ran this with proj2: maxwall=01:00:00 maxtres=node=3 maxjobs=5\n" in text
+        assert "who ran this, with the account proj2: maxwall=01:00:00 maxtres=node=3 maxjobs=5\n" in text
         assert "\n# left out, for no association of who ran this has them: the QOS others\n" in text
         batch = sites.find(None, file).queues["batch"]
         assert (batch.max_nodes, batch.max_time_min, batch.jobs.running) == (4, 1440, None)

@@ -191,10 +191,9 @@ def test_limits_of_associations_are_told_for_they_are_a_persons(answers: Answers
     site, _ = generated("slurm", folder / "two.toml")
     text = (folder / "two.toml").read_text()
     assert (
-        "of the association of who ran this with chem: maxwall=01:00:00 maxtres=node=3 maxjobs=5 grptres=cpu=16\n"
-        in text
+        "of who ran this, with the account chem: maxwall=01:00:00 maxtres=node=3 maxjobs=5 grptres=cpu=16\n" in text
     )
-    assert "with root" not in text
+    assert "with the account root" not in text
     assert (site.queues["batch"].max_nodes, site.queues["batch"].jobs.running) == (4, None)
 
 
