@@ -14,6 +14,8 @@ from psij_parsl.sites.generation.facts import QueueFacts, TierFacts, least
 Attributes = Mapping[str, str]
 _ROUTE = "Route"
 _USER, _PROJECT, _ALL = "u:PBS_GENERIC", "p:PBS_GENERIC", "o:PBS_ALL"  # whose a limit is
+_OLDER = {"run": "max_user_run", "queued": "max_user_queuable"}  # as Torque names a user's limits
+_GENERIC = (_USER, "g:PBS_GENERIC", _PROJECT)  # of each who has none of their own
 
 
 def queue_facts(
@@ -49,26 +51,36 @@ def in_mb(size: str) -> int | None:
 
 
 def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str] | None) -> QueueFacts:
-    most, fewest = (_number(said.get(f"resources_{end}.nodect")) for end in ("max", "min"))
-    longest, shortest = (in_seconds(said.get(f"resources_{end}.walltime", "")) for end in ("max", "min"))
+    fewest, shortest = _number(said.get("resources_min.nodect")), in_seconds(said.get("resources_min.walltime", ""))
+    longest = in_seconds(_largest(said, server, "walltime"))
+    at_a_time = [
+        least(*(limit for one in (said, server) for limit in _at_a_time(one, resource)))
+        for resource in ("nodect", "ncpus", "ngpus")
+    ]
+    nodes_at_a_time, cores_at_a_time, gpus_at_a_time = at_a_time
+    running, queued = (least(*(_of_user(one, kind) for one in (said, server))) for kind in ("run", "queued"))
+    shut = _shut(said, server)
     return QueueFacts(
         name=name,
         default=name == server.get("default_queue"),
         open=said.get("enabled") == "True" and said.get("started") == "True",
+        auto=not shut,
         nodes=nodes,
         strict=True,
         min_nodes=fewest,
-        max_nodes=least(most, len(nodes) if nodes else None, *_at_a_time(said, "nodect")),
+        max_nodes=least(
+            _number(_largest(said, server, "nodect")), len(nodes) if nodes else None, nodes_at_a_time or None
+        ),
         min_time_min=-(-shortest // 60) if shortest else None,
         max_time_min=longest // 60 if longest else None,
-        max_cores=least(_number(said.get("resources_max.ncpus")), *_at_a_time(said, "ncpus")),
-        max_gpus=least(_number(said.get("resources_max.ngpus")), *_at_a_time(said, "ngpus")),
+        max_cores=least(_number(_largest(said, server, "ncpus")), cores_at_a_time or None),
+        max_gpus=least(_number(_largest(said, server, "ngpus")), gpus_at_a_time),
         array_max=least(_number(said.get("max_array_size")), _number(server.get("max_array_size"))),
-        running=least(_limit(said, "max_run", _USER), _number(said.get("max_user_run"))),
-        queued=least(_limit(said, "max_queued", _USER), _number(said.get("max_user_queuable"))),
-        project_running=_limit(said, "max_run", _PROJECT),
-        project_queued=_limit(said, "max_queued", _PROJECT),
-        remarks=tuple(_rules(said)),
+        running=running,
+        queued=queued,
+        project_running=least(*(_limit(one, "max_run", _PROJECT) for one in (said, server))),
+        project_queued=least(*(_limit(one, "max_queued", _PROJECT) for one in (said, server))),
+        remarks=(*_rules(said), *([shut] if shut else [])),
     )
 
 
@@ -83,6 +95,7 @@ def _routing(queue: QueueFacts, ends: Sequence[QueueFacts]) -> QueueFacts:
     whole = frozenset[str]().union(*known) if known and len(known) == len(nodes) else None
     if not tiers:
         return queue
+    queue = replace(queue, auto=queue.auto and any(end.auto and end.open for end in ends))
     if _overlap(tiers):  # which one a job comes to is the destinations' to say, so that all of them are one limit
         most = None if any(tier.max_nodes is None for tier in tiers) else max(tier.max_nodes or 0 for tier in tiers)
         times = [tier.max_time_min for tier in tiers]
@@ -115,17 +128,41 @@ def _rules(said: Attributes) -> Iterator[str]:
             yield f"only for {what} {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 
+def _largest(said: Attributes, server: Attributes, resource: str) -> str:
+    """The most of a resource that a job may ask for; the server's limit is for queues without one."""
+    key = f"resources_max.{resource}"
+    return said.get(key) or server.get(key, "")
+
+
 def _at_a_time(said: Attributes, resource: str) -> Iterator[int | None]:
-    """What a user, a project and all of them may have of a resource at a time: no job can be larger."""
+    """What a user, a group, a project and all of them may have of a resource at a time: no job can be larger."""
     for kind in ("max_run_res", "max_queued_res"):
-        for whose in (_USER, _PROJECT, _ALL):
+        for whose in (*_GENERIC, _ALL):
             yield _limit(said, f"{kind}.{resource}", whose)
-    yield _number(said.get(f"max_user_res.{resource}"))
+    for key in ("max_user_res", "max_group_res"):
+        yield _number(said.get(f"{key}.{resource}"))
+
+
+def _shut(said: Attributes, server: Attributes) -> str:
+    """Why the jobs of most users, or of all, never run: a limit of 0; '' if there is none."""
+    of_resources = [
+        f"{kind}.{resource}" for kind in ("max_run_res", "max_queued_res") for resource in ("nodect", "ncpus")
+    ]
+    both = [(one, key) for one in (said, server) for key in ("max_run", "max_queued", *of_resources)]
+    zero = {whose for one, key in both for whose in (*_GENERIC, _ALL) if _limit(one, key, whose) == 0}
+    if _ALL in zero or any(_number(one.get(key)) == 0 for one in (said, server) for key in _OLDER.values()):
+        return "no job runs there, by a limit of 0"
+    return "only for those who have a limit of their own: that of all others is 0" if zero else ""
+
+
+def _of_user(said: Attributes, kind: str) -> int | None:
+    """How many jobs a user may have running, or queued."""
+    return least(_limit(said, f"max_{kind}", _USER), _number(said.get(_OLDER[kind])))
 
 
 def _limit(said: Attributes, key: str, whose: str) -> int | None:
     """One of the limits in `[u:PBS_GENERIC=10],[o:PBS_ALL=100]`."""
-    match = re.search(rf"{whose}=(\d+)", said.get(key, ""))
+    match = re.search(rf"\[{whose}=(\d+)\]", said.get(key, "").replace(" ", ""))
     return int(match[1]) if match else None
 
 

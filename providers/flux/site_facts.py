@@ -21,7 +21,10 @@ def site_facts(ask: Ask) -> SiteFacts:
     columns = "|".join(f"{{{name}}}" for name in QUEUE_COLUMNS)
     lines = ask("flux", "queue", "list", "-n", "-o", columns).splitlines()
     config = json.loads(ask("flux", "config", "get", optional=True) or "{}")
-    needed = {name: set(table.get("requires", ())) for name, table in config.get("queues", {}).items()}
+    tables = config.get("queues", {})
+    needed = {name: set(table.get("requires", ())) for name, table in tables.items()}
+    general = _job_size(config)
+    sizes = {name: {**general, **_job_size(table)} for name, table in tables.items()}
     found = [queue for line in lines if line.strip() and (queue := read_queue(line)) is not None]
     return SiteFacts(
         nodes=nodes,
@@ -38,11 +41,19 @@ def site_facts(ask: Ask) -> SiteFacts:
                 min_nodes=queue.min_nodes,
                 max_nodes=min(queue.max_nodes or len(own), len(own)) or None,
                 max_time_min=queue.minutes,
+                max_cores=sizes.get(queue.name, general).get("ncores"),
+                max_gpus=sizes.get(queue.name, general).get("ngpus"),
             )
             for queue in found
         ],
         remarks=(_MEMORY,),
     )
+
+
+def _job_size(table: Mapping[str, Any]) -> dict[str, int | None]:
+    """The limits that the instance or a queue sets to the size of a job; -1 is none."""
+    limits = table.get("policy", {}).get("limits", {}).get("job-size", {}).get("max", {})
+    return {name: limit if limit >= 0 else None for name, limit in limits.items()}
 
 
 def _nodes(document: Mapping[str, Any]) -> Iterator[NodeFacts]:

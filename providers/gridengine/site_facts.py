@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, fromstring
 
 from psij_parsl.platforms.templates.parameters import memory
 from psij_parsl.sites.generation.facts import Ask, NodeFacts, QueueFacts, SiteFacts, Suggestion, least
 
+from .environments import Environment, choices, environment, named, of_one_node, of_several_nodes
+from .quotas import Rule, most, quota_sets
 from .records import queues, read_queue
 
 if TYPE_CHECKING:
@@ -28,32 +31,75 @@ def site_facts(ask: Ask) -> SiteFacts:
     config, scheduler = (dict(_pairs(ask("qconf", option, optional=True))) for option in ("-sconf", "-ssconf"))
     gpus = _gpu_resource(hosts)
     numbers = _gpu_numbers(ask, hosts, gpus) if gpus else {}
-    rules = {
-        name: dict(_pairs(ask("qconf", "-sp", name, optional=True))).get("allocation_rule", "")
+    environments = {
+        name: environment(name, dict(_pairs(ask("qconf", "-sp", name, optional=True))))
         for name in ask("qconf", "-spl", optional=True).split()
     }
-    parameters = {"gpu_resource": gpus} if gpus else {}
+    parameters: dict[str, Any] = {"gpu_resource": gpus} if gpus else {}
     complexes = [line.split() for line in ask("qconf", "-sc", optional=True).splitlines()] if gpus else []
     consumable = next((row[5] for row in complexes if len(row) > 5 and row[0] == gpus), "")
     if consumable in _COUNTED_BY:
         parameters["gpus_counted_by"] = _COUNTED_BY[consumable]
-    everywhere = set.intersection(*(set(_words(one.get("pe_list", ""))) for one in of_queues)) if of_queues else set()
-    if one_node := sorted(name for name, rule in rules.items() if rule == "$pe_slots" and name in everywhere):
-        parameters["node_pe"] = one_node[0]
+    if one_node := of_one_node(environments, [one.get("pe_list", "") for one in of_queues]):
+        parameters["node_pe"] = one_node
+    quotas = quota_sets(ask("qconf", "-srqs", optional=True))
+    found = [
+        _parallel(_bounded(_queue(one, hosts, config, scheduler), quotas, gpus), one, hosts, environments)
+        for one in of_queues
+    ]
+    if found and all(queue.parameters == found[0].parameters for queue in found):  # also for jobs that name no queue
+        parameters |= found[0].parameters
+        found = [replace(queue, parameters={}) for queue in found]
     return SiteFacts(
         nodes=[_node(host, numbers.get(host.get("name", ""), 0)) for host in hosts],
-        queues=[_queue(one, hosts, config, scheduler) for one in of_queues],
+        queues=found,
         parameters=parameters,
-        suggestions=tuple(_parallel(rules)),
     )
 
 
-def _parallel(rules: Mapping[str, str]) -> Iterator[Suggestion]:
-    """The parallel environment of jobs on several nodes is a person's choice: its rule gives a job its nodes."""
-    several = {name: rule for name, rule in rules.items() if rule != "$pe_slots"}
-    for name in sorted(several, key=lambda one: ("$" in several[one], several[one] != "$round_robin", one))[:1]:
-        every = ", ".join(f"{one} {rule}" for one, rule in several.items())
-        yield Suggestion("parameters.pe", name, f"for jobs on several nodes, by its rule: {every}")
+def _bounded(queue: QueueFacts, quotas: Sequence[Sequence[Rule]], gpus: str) -> QueueFacts:
+    """A queue within what a user or all of them may have at a time: no job can be larger."""
+    cores = most(quotas, queue.name, "slots")
+    remarks = (*queue.remarks, "a resource quota set gives its jobs no slots") if cores == 0 else queue.remarks
+    return replace(
+        queue,
+        open=queue.open and cores != 0,
+        max_cores=least(queue.max_cores, cores or None),
+        max_gpus=least(queue.max_gpus, most(quotas, queue.name, gpus) if gpus else None),
+        remarks=remarks,
+    )
+
+
+def _parallel(
+    queue: QueueFacts, data: Fields, hosts: Sequence[Element], environments: Mapping[str, Environment]
+) -> QueueFacts:
+    """A queue with its parallel environment for jobs on several nodes, where there is no choice; else with the choices."""
+    several = of_several_nodes(environments, data.get("pe_list", ""))
+    if not several or (queue.max_nodes or 0) < 2:
+        return queue
+    slots = [
+        _whole(one.text or "")
+        for host in hosts
+        for one in host.iter("queuevalue")
+        if (one.get("qname"), one.get("name")) == (queue.name, "slots")
+    ]
+    only = several[0]
+    each = only.slots_per_node(slots)
+    if len(several) > 1 or not only.fits or each is None or "[" in data.get("pe_list", ""):
+        every = f"for jobs on several nodes, by its rule: {', '.join(choices(several))}"
+        return replace(queue, suggestions=(*queue.suggestions, Suggestion("parameters.pe", only.name, every)))
+    at_most = [total // each for total in (only.slots, queue.max_cores) if total is not None]
+    remarks = [f"the one for several nodes: {only.name}, by its rule {only.rule} with {each} slots on each"]
+    if only.fills:
+        remarks.append(
+            "where other jobs have a part of a node, it gives more nodes than were asked for, and the job ends at once"
+        )
+    return replace(
+        queue,
+        max_nodes=max(1, min(sum(number >= each for number in slots), *at_most)),
+        parameters={"pe": only.name, "pe_slots_per_node": each},
+        remarks=(*queue.remarks, *remarks),
+    )
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
@@ -61,10 +107,6 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
         words = line.split(None, 1)
         if len(words) == 2:
             yield words[0], words[1].strip()
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.split(r"[\s,]+", text.partition("[")[0]) if word not in ("", "NONE")]
 
 
 # ---- hosts ---------------------------------------------------------------------------------------------------
@@ -155,9 +197,9 @@ def _is_state(value: Element) -> bool:
 
 def _rules(data: Fields) -> Iterator[str]:
     for key, what in (("user_lists", "user lists"), ("projects", "projects"), ("xprojects", "projects but")):
-        if names := _words(data.get(key, "")):
+        if names := named(data.get(key, "")):
             yield f"only for {what} {', '.join(names)}"
-    if names := _words(data.get("pe_list", "")):
+    if names := named(data.get("pe_list", "")):
         yield f"parallel environments: {', '.join(names)}"
     elif "pe_list" in data:
         yield "it has no parallel environment: jobs of one slot alone"

@@ -40,7 +40,8 @@ def _says(asked: Mapping[str, Any], name: str) -> bool:
 
 def _slots(asked: Mapping[str, Any]) -> int:
     """The slots on each node."""
-    return int(asked["slots_per_node"] or asked["ranks_per_node"] * asked["cpus_per_rank"])
+    of_several = asked["pe_slots_per_node"] if asked["num_nodes"] > 1 else None
+    return int(of_several or asked["slots_per_node"] or asked["ranks_per_node"] * asked["cpus_per_rank"])
 
 
 def _gpus(asked: Mapping[str, Any]) -> int:
@@ -70,6 +71,14 @@ class GridEngineTemplate(JobTemplate):
             ),
             "has more than one slot only in a parallel environment, which is not named",
             "`qconf -spl` lists those of this machine: -X pe=NAME",
+        ),
+        Refuse(
+            lambda asked: (
+                asked["num_nodes"] > 1
+                and 0 < (asked["pe_slots_per_node"] or 0) < asked["ranks_per_node"] * asked["cpus_per_rank"]
+            ),
+            "has {pe_slots_per_node} slots on each of several nodes, by the rule of its environment, and the job needs more",
+            "fewer ranks on each node, on more nodes; or another environment: -X pe=NAME -X pe_slots_per_node=NUMBER",
         ),
         Refuse(
             lambda asked: _gpus(asked) and not asked["gpu_resource"],
@@ -102,6 +111,12 @@ class GridEngineTemplate(JobTemplate):
         Parameter("node_pe", None, [word], "parallel environment of jobs on one node, in place of pe"),
         Parameter(
             "slots_per_node", None, [positive_int], "slots to ask for on each node (default: the cores of its ranks)"
+        ),
+        Parameter(
+            "pe_slots_per_node",
+            None,
+            [positive_int],
+            "slots to ask for on each of several nodes, by the rule of pe (default: slots_per_node)",
         ),
         Parameter(
             "gpus_per_node", None, [positive_int], "GPUs to ask for on each node (default: those of its ranks)"

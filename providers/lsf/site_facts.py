@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from psij_parsl.platforms.templates.parameters import memory
-from psij_parsl.sites.generation.facts import Ask, NodeFacts, QueueFacts, SiteFacts
+from psij_parsl.sites.generation.facts import Ask, NodeFacts, QueueFacts, SiteFacts, least
 
 from .records import queues, read_queue
 
@@ -90,7 +90,7 @@ def _queue(block: str, hosts: set[str], groups: Mapping[str, list[str]]) -> Queu
         nodes=frozenset(own),
         max_nodes=len(own) or None,
         max_time_min=said.minutes,
-        max_cores=_tasks(block),
+        max_cores=least(_tasks(block), *_slots_at_a_time(block)),
         remarks=tuple(remarks),
     )
 
@@ -106,6 +106,12 @@ def _members(words: list[str], hosts: set[str], groups: Mapping[str, list[str]])
             members = hosts
         (without if word.startswith("~") else found).update(members)
     return (found or (hosts if without else set())) & hosts - without
+
+
+def _slots_at_a_time(block: str) -> Iterator[int]:
+    """The slots that all jobs of the queue, and those of a user, may have: MAX and JL/U; none where there is a dash."""
+    table = re.search(r"^PRIO NICE STATUS +MAX JL/U .*\n *\S+ +\S+ +\S+ +(\S+) +(\S+)", block, re.MULTILINE)
+    yield from (int(number) for number in (table.groups() if table else ()) if number.isdigit() and int(number))
 
 
 def _tasks(block: str) -> int | None:

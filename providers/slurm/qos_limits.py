@@ -14,7 +14,10 @@ from .records import minutes
 
 #: Resources of a job, and of all jobs that a user, an account or anybody has running: none of them can be larger.
 _MOST = ("maxtres", "maxtrespu", "maxtrespa", "grptres")
+_GPUS = "gres/gpu"
+_LIFTS = ("PartitionTimeLimit", "PartitionMaxNodes", "PartitionMinNodes")  # flags
 _JOBS = ("maxjobspu", "maxsubmitpu", "maxjobspa", "maxsubmitpa")
+_OF_USER = (*("account", "qos", "defaultqos"), *("maxwall", "maxtres", "maxjobs", "maxsubmit", "grptres", "grpjobs"))
 _FIELDS = ("name", "maxwall", *_MOST, "mintres", *_JOBS, "gracetime", "preempt", "flags")
 
 
@@ -51,14 +54,29 @@ class QosLimits:
         )
 
     def without_limits(self) -> QosLimits:
-        return QosLimits(self.name, grace_s=self.grace_s, preempts=self.preempts)
+        return QosLimits(self.name, grace_s=self.grace_s, preempts=self.preempts, flags=self.flags)
+
+    @property
+    def lifts(self) -> bool:
+        """Whether its jobs may go beyond a limit of their partition."""
+        return not self.flags.isdisjoint(_LIFTS)
+
+    def of_gpu_types(self) -> dict[str, int]:
+        """The most GPUs of each type."""
+        start = f"{_GPUS}:"
+        types = {resource.removeprefix(start) for _, resource in self.most if resource.startswith(start)}
+        return {name: most for name in sorted(types) if (most := self.largest(start + name)) is not None}
 
 
 class UsersQos(NamedTuple):
-    """The QOS that a user may choose, None if that is not known, and the one of jobs that name none."""
+    """The QOS that a user may choose, None without an association, and the one of jobs that name none.
+
+    `limits` are those of the associations, as text.
+    """
 
     names: frozenset[str] | None = None
     default: str = ""
+    limits: tuple[str, ...] = ()
 
 
 def in_effect(of_partition: QosLimits, of_job: QosLimits) -> QosLimits:
@@ -69,21 +87,25 @@ def in_effect(of_partition: QosLimits, of_job: QosLimits) -> QosLimits:
 
 
 def within(queue: QueueFacts, limits: QosLimits, threads: int) -> QueueFacts:
-    """A partition's queue with the limits of QOS besides; some flags put these in the place of the partition's.
+    """A partition's queue with the limits of QOS besides; some flags lift the partition's.
 
     `threads` are the CPUs of a core: a QOS counts CPUs.
     """
-    nodes, cpus, gpus = (limits.largest(resource) for resource in ("node", "cpu", "gres/gpu"))
-    replaces_time = "PartitionTimeLimit" in limits.flags and limits.minutes is not None
-    replaces_nodes = "PartitionMaxNodes" in limits.flags and nodes is not None
+    nodes, cpus, gpus = (limits.largest(resource) for resource in ("node", "cpu", _GPUS))
+    lifted = limits.flags
     nothing = 0 in (nodes, cpus, *limits.jobs.values())
+    remarks = [*queue.remarks, *(["its QOS lets no job run"] if nothing else [])]
+    remarks += [  # Slurm does not hold a job to it that asks for GPUs of any type, as it does without the parameter
+        f"at most {most} GPUs {name} for a job that names the type (gpus_per_node = {name}:NUMBER)"
+        for name, most in limits.of_gpu_types().items()
+    ]
     return replace(
         queue,
         open=queue.open and not nothing,
-        remarks=(*queue.remarks, *(["its QOS lets no job run"] if nothing else [])),
-        max_time_min=limits.minutes if replaces_time else least(queue.max_time_min, limits.minutes),
-        max_nodes=nodes if replaces_nodes else least(queue.max_nodes, nodes),
-        min_nodes=max(queue.min_nodes or 1, limits.min_nodes or 1),
+        remarks=tuple(remarks),
+        max_time_min=least(None if "PartitionTimeLimit" in lifted else queue.max_time_min, limits.minutes),
+        max_nodes=least(len(queue.nodes or ()) or None if "PartitionMaxNodes" in lifted else queue.max_nodes, nodes),
+        min_nodes=max(1 if "PartitionMinNodes" in lifted else queue.min_nodes or 1, limits.min_nodes or 1),
         max_cores=least(queue.max_cores, max(1, cpus // threads) if cpus else None),
         max_gpus=least(queue.max_gpus, gpus),
         running=least(queue.running, limits.jobs.get("maxjobspu")),
@@ -103,17 +125,24 @@ def all_qos(ask: Ask) -> dict[str, QosLimits]:
     return {row[0]: _qos(dict(zip(_FIELDS, row, strict=False))) for row in rows if len(row) >= len(_FIELDS)}
 
 
-def users_qos(ask: Ask) -> UsersQos:
+def users_qos(ask: Ask, cluster: str) -> UsersQos:
     """By the associations of whoever asks. Jobs that name no QOS are in the default one; else in the only one, or "normal"."""
-    text = ask("sacctmgr", "-n", "-P", "show", "assoc", f"user={user_name()}", "format=qos,defaultqos", optional=True)
+    whose = (f"user={user_name()}", f"cluster={cluster.lower()}")
+    text = ask("sacctmgr", "-n", "-P", "show", "assoc", *whose, f"format={','.join(_OF_USER)}", optional=True)
+    rows = [dict(zip(_OF_USER, line.strip().split("|"), strict=False)) for line in text.splitlines()]
+    rows = [row for row in rows if row.keys() == {*_OF_USER}]
     names: set[str] = set()
     defaults = set()
-    for line in text.splitlines():
-        allowed, _, default = line.strip().partition("|")
-        own = listed(allowed)
+    for row in rows:
+        own = listed(row["qos"])
         names.update(own)
-        defaults.add(default or (own[0] if len(own) == 1 else "normal" if "normal" in own else ""))
-    return UsersQos(frozenset(names) or None, defaults.pop() if len(defaults) == 1 else "")
+        defaults.add(row["defaultqos"] or (own[0] if len(own) == 1 else "normal" if "normal" in own else ""))
+    limits = [(row["account"], [f"{key}={row[key]}" for key in _OF_USER[3:] if row[key]]) for row in rows]
+    return UsersQos(
+        frozenset(names) if rows else None,
+        defaults.pop() if len(defaults) == 1 else "",
+        tuple(f"{account}: {' '.join(own)}" for account, own in limits if own),
+    )
 
 
 def _qos(row: Mapping[str, str]) -> QosLimits:

@@ -26,22 +26,30 @@ def site_facts(ask: Ask) -> SiteFacts:
     enforced = config.get("AccountingStorageEnforce", "").lower()
     if not re.search("limits|safe", enforced):
         qos = {name: one.without_limits() for name, one in qos.items()}
-    read = _Reader(config, partitions, node_lines, qos, users_qos(ask) if accounted else UsersQos())
+    users = users_qos(ask, config.get("ClusterName", "")) if accounted else UsersQos()
+    associated = re.search(r"associations|limits|safe|qos", enforced)
+    remarks = list(_remarks(config, partitions, users))
+    if associated and users.names is None:
+        users = UsersQos(frozenset())
+        remarks.append(
+            "who ran this has no association with this cluster (sacctmgr show assoc), and cannot try the file"
+        )
+    read = _Reader(config, partitions, node_lines, qos, users)
+    if names := read.left_out():
+        remarks.append(f"left out, for no association of who ran this has them: the QOS {_few(names)}")
     of_partitions = [read.queue(one) for one in partitions if one.get("RootOnly") != "YES"]
     of_qos = list(read.qos_queues())
-    suggestions = []
-    if re.search(r"associations|limits|safe|qos", enforced):
-        suggestions.append(
-            Suggestion("required", ["project"], f"AccountingStorageEnforce={enforced}: unless users' default will do")
-        )
+    project = Suggestion(
+        "required", ["project"], f"AccountingStorageEnforce={enforced}: unless users' default will do"
+    )
     return SiteFacts(
         cluster=config.get("ClusterName", ""),
         version=config.get("SLURM_VERSION", ""),
         nodes=[_node(line) for line in node_lines],
         feature_parameter="constraint",
         queues=[*of_partitions, *of_qos],
-        suggestions=tuple(suggestions),
-        remarks=tuple(_remarks(partitions)),
+        suggestions=(project,) if associated else (),
+        remarks=tuple(remarks),
     )
 
 
@@ -52,9 +60,18 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
             yield key.strip(), "" if value.strip() in ("(null)", "N/A") else value.strip()
 
 
-def _remarks(partitions: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _remarks(config: Mapping[str, str], partitions: Sequence[Mapping[str, str]], users: UsersQos) -> Iterator[str]:
     if names := [one["PartitionName"] for one in partitions if one.get("RootOnly") == "YES"]:
         yield f"left out, for only root submits there: {', '.join(names)}"
+    if config.get("EnforcePartLimits", "NO") == "NO":
+        yield "EnforcePartLimits=NO: Slurm takes a job beyond its partition's limits, and lets it wait for ever (reason"
+        yield "PartitionTimeLimit or PartitionNodeLimit); so the queues are strict, and such a job is refused"
+    for limits in users.limits[:_NAMED]:
+        yield f"not in the queues, for these limits are of who ran this, with the account {limits}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
 
 
 # ---- nodes ---------------------------------------------------------------------------------------------------
@@ -104,13 +121,13 @@ class _Reader:
         users: UsersQos,
     ) -> None:
         self._config, self._partitions, self._qos, self._users = config, partitions, qos, users
+        self._own = {one.get("QoS", "") for one in partitions} | {_USUAL_QOS}  # not for jobs to name
         self._members: dict[str, set[str]] = {}
         for line in nodes:
             for name in listed(line.get("Partitions", "")):
                 self._members.setdefault(name, set()).add(line["NodeName"])
         threads = {max(1, number(line.get("ThreadsPerCore")) or 1) if _counts_threads(line) else 1 for line in nodes}
         self._threads = min(threads, default=1)
-        self._strict = config.get("EnforcePartLimits", "NO") != "NO"
         preempts = "" if config.get("PreemptMode", "OFF").startswith("OFF") else config.get("PreemptType", "")
         self._preempted = {name for one in qos.values() for name in one.preempts if preempts.endswith("/qos")}
 
@@ -126,9 +143,20 @@ class _Reader:
         if default.name in self._preempted:
             preempting = ", ".join(name for name, one in self._qos.items() if default.name in one.preempts)
             remarks.append(f"its jobs may be preempted by those of the QOS {preempting}")
-        strict = queue.strict and not (default.any and self._users.names != frozenset((default.name,)))
+        if beyond := [
+            name for name, one in self._qos.items() if one.lifts and self._chosen(name) and _admits(data, name)
+        ]:
+            remarks.append(f"not strict, for jobs of the QOS {_few(beyond)} may go beyond its limits")
+        strict = not beyond and not (default.any and self._users.names != frozenset((default.name,)))
         queue = replace(queue, strict=strict, remarks=tuple(remarks))
         return within(queue, in_effect(own, default), self._threads)
+
+    def left_out(self) -> list[str]:
+        """The QOS that partitions take, and whoever asks cannot choose."""
+        return [name for name in self._qos if name not in self._own and not self._chosen(name)]
+
+    def _chosen(self, qos: str) -> bool:
+        return self._users.names is None or qos in self._users.names
 
     def _own_qos(self, data: Mapping[str, str]) -> QosLimits:
         return self._qos.get(data.get("QoS", ""), QosLimits())
@@ -145,7 +173,7 @@ class _Reader:
             default=data.get("Default") == "YES",
             open=data.get("State") == "UP",
             auto=data.get("ReqResv") != "YES",
-            strict=self._strict,
+            strict=True,
             whole_nodes=data.get("OverSubscribe") == "EXCLUSIVE" or self._config.get("SelectType") == "select/linear",
             nodes=frozenset(members),
             min_nodes=number(data.get("MinNodes")),
@@ -161,11 +189,10 @@ class _Reader:
 
     def qos_queues(self) -> Iterator[QueueFacts]:
         """A queue for each QOS that is no partition's own and that can be chosen, in each partition that lists it."""
-        own = {one.get("QoS", "") for one in self._partitions} | {_USUAL_QOS}
         usable = [one for one in self._partitions if one.get("RootOnly") != "YES"]
         taken = {one["PartitionName"] for one in usable}
         for name, limits in self._qos.items():
-            if name in own or (self._users.names is not None and name not in self._users.names):
+            if name in self._own or not self._chosen(name):
                 continue
             listing = [one for one in usable if name in listed(one.get("AllowQos", ""))]
             anywhere = [one for one in usable if one.get("AllowQos", "ALL") == "ALL" and _admits(one, name)]
@@ -209,8 +236,7 @@ def _rules(data: Mapping[str, str]) -> Iterator[str]:
     ):
         names = listed(data.get(key, "ALL"))
         if names and names != ["ALL"] and names != ["NONE"]:
-            more = ", ..." if len(names) > _NAMED else ""
-            yield f"only for {what} {', '.join(names[:_NAMED])}{more}"
+            yield f"only for {what} {_few(names)}"
     if data.get("ReqResv") == "YES":
         yield "only with a reservation"
 

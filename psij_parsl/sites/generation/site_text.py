@@ -139,7 +139,7 @@ def _node_type(one: TypeFacts, feature_parameter: str, *, alone: bool) -> list[s
     if one.threads_per_core > 1:
         lines.append(_line("threads_per_core", one.threads_per_core))
     if one.memory is not None:
-        lines.append(_line("memory", one.memory) + f"  # MB: {one.memory / 1024:.0f} GB")
+        lines.append(_line("memory", one.memory) + f"  # MB: {_gb(one.memory)} GB")
     lines += _gpus(one)
     if one.own_features and not alone:
         own = sorted(one.own_features)
@@ -150,6 +150,11 @@ def _node_type(one: TypeFacts, feature_parameter: str, *, alone: bool) -> list[s
     elif one.features:
         lines.append(f"# features: {_comment(', '.join(sorted(one.features)))}")
     return lines
+
+
+def _gb(memory: int) -> str:
+    """MB in GB, never more than there are: 16000 are 15.6, and 32768 are 32."""
+    return f"{memory * 10 // 1024 / 10:g}"
 
 
 def _gpus(one: TypeFacts) -> Iterator[str]:
@@ -203,7 +208,11 @@ def _by_name(queue: QueueFacts) -> Iterator[str]:
 
 
 def _not_told_apart(types: Sequence[TypeFacts]) -> Iterator[str]:
-    """A remark on the node types of a queue that only a feature tells apart, or nothing."""
+    """Remarks on the node types of a queue that only a feature tells apart, if there are any."""
+    plain, others = ([one.name for one in types if bool(one.gpus) == with_gpus] for with_gpus in (False, True))
+    if plain and others:
+        yield f"# A job without GPUs may also come to {' and '.join(others)} nodes, and goes by what {' and '.join(plain)} nodes have,"
+        yield f"# unless the `parameters` of {' and '.join(plain)} select a feature of their nodes."
     for alike in ([one for one in types if bool(one.gpus) == with_gpus] for with_gpus in (True, False)):
         if len(alike) < 2:
             continue

@@ -41,6 +41,8 @@ def options(executor: BatchSchedulerExecutor, **fields: Any) -> list[str]:
         ({"num_nodes": 2}, {"pe": "mpi"}, ["-pe mpi 2"]),
         ({"num_nodes": 2, "ranks_per_node": 4, "cpus_per_rank": 2}, {"pe": "mpi"}, ["-pe mpi 16"]),
         ({"num_nodes": 2, "ranks_per_node": 4}, {"pe": "mpi", "slots_per_node": 24}, ["-pe mpi 48"]),
+        ({"num_nodes": 2, "ranks_per_node": 4}, {"pe": "mpi", "pe_slots_per_node": 8}, ["-pe mpi 16"]),
+        ({"ranks_per_node": 4}, {"pe": "mpi", "node_pe": "smp", "pe_slots_per_node": 8}, ["-pe smp 4"]),
         ({"ranks_per_node": 4}, {"pe": "mpi", "node_pe": "smp"}, ["-pe smp 4"]),
         ({"num_nodes": 2, "ranks_per_node": 4}, {"pe": "mpi", "node_pe": "smp"}, ["-pe mpi 8"]),
         ({"ranks_per_node": 4, "memory_per_node": 1000}, {"pe": "smp"}, ["-pe smp 4", "-l h_vmem=250M"]),
@@ -78,6 +80,11 @@ def test_a_request_becomes_options_by_the_slot(
     [
         ({"num_nodes": 2}, {}, "more than one slot only in a parallel environment"),
         ({"cpus_per_rank": 2}, {}, "more than one slot only in a parallel environment"),
+        (
+            {"num_nodes": 2, "ranks_per_node": 4},
+            {"pe": "two", "pe_slots_per_node": 2},
+            "has 2 slots on each of several nodes",
+        ),
         ({"num_nodes": 2}, {"node_pe": "smp"}, "more than one slot only in a parallel environment"),
         ({"gpus_per_rank": 1}, {}, "no resource for GPUs"),
         ({"cpus_per_rank": 8, "gpus_per_rank": 1}, {"pe": "smp", "gpu_resource": "gpu"}, "no multiple of its slots"),

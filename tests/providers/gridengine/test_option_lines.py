@@ -45,7 +45,15 @@ class TestOptionLines(OptionLines):
         "directory": "/",
     }
     no_option = frozenset(
-        ("node_pe", "slots_per_node", "gpus_per_node", "memory_resource", "gpu_resource", "gpus_counted_by")
+        (
+            "node_pe",
+            "slots_per_node",
+            "pe_slots_per_node",
+            "gpus_per_node",
+            "memory_resource",
+            "gpu_resource",
+            "gpus_counted_by",
+        )
     )
     samples = {
         "pe": "mpi",

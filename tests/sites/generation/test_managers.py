@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,109 +66,6 @@ def test_a_manager_that_prints_something_else_is_one_sentence(name: str, answers
         answers.say(argv, right)
 
 
-# ---- PBS --------------------------------------------------------------------------------------------------------
-
-
-def test_pbs(answers: Answers, folder: Path) -> None:
-    made = document("pbspro", answers, folder)
-    node = {"source": "manager", "count": 4, "cpus": 8, "memory": 4096, "gpus": 2}
-    assert made["nodes"] == {"gpu": node}
-    assert made["queues"]["workq"] == {
-        **{"source": "manager", "default": True, "strict": True, "max_nodes": 4, "max_time": "1h", "array_max": 10000}
-    }
-    assert [name for name, queue in made["queues"].items() if queue.get("auto") is False] == ["closed", "stopped"]
-
-
-def pbs_queues(answers: Answers, queues: dict[str, Any], nodes: dict[str, Any] | None = None) -> None:
-    """PBS as it was recorded, with other queues, and other attributes of nodes."""
-    answers.recorded(*ANSWERS["pbspro"])
-    started = {"queue_type": "Execution", "enabled": "True", "started": "True"}
-    said = {"Queue": {name: {**started, **queue} for name, queue in queues.items()}}
-    answers.say(("qstat", "-Qf", "-F", "json"), json.dumps(said))
-    output = Recorded.read(RECORDED / "openpbs/info.pbsnodes-json.txt").output
-    told = json.loads(output.stdout)
-    for name, more in (nodes or {}).items():
-        told["nodes"][name] = {**told["nodes"][name], **more}
-        told["nodes"][name]["resources_available"] |= more.get("resources", {})
-    answers.say(output.argv, json.dumps(told))
-
-
-def test_a_routing_queue_of_pbs_has_tiers_and_its_children_are_not_named(answers: Answers, folder: Path) -> None:
-    def child(least: int, most: int, time: str) -> dict[str, Any]:
-        limits = {"resources_max": {"nodect": most, "walltime": time}, "resources_min": {"nodect": least}}
-        return {**limits, "from_route_only": "True"}
-
-    prod = {"queue_type": "Route", "route_destinations": "small,large"}
-    pbs_queues(answers, {"prod": prod, "small": child(1, 2, "03:00:00"), "large": child(3, 4, "24:00:00")})
-    site, made = generated("pbspro", folder / "x.toml")
-    assert list(made["queues"]) == ["prod"]
-    assert made["queues"]["prod"]["tiers"] == [
-        {"min_nodes": 1, "max_nodes": 2, "max_time": "3h", "leads_to": "small"},
-        {"min_nodes": 3, "max_nodes": 4, "max_time": "24h", "leads_to": "large"},
-    ]
-    assert site.queues["prod"].max_time_min == 1440
-
-
-def test_a_routing_queue_whose_destinations_overlap_has_the_widest_limits(answers: Answers, folder: Path) -> None:
-    def end(least: int, most: int, clock: str) -> dict[str, Any]:
-        limits = {"resources_min": {"nodect": least}, "resources_max": {"nodect": most, "walltime": clock}}
-        return {**limits, "from_route_only": "True"}
-
-    routing = {"queue_type": "Route", "route_destinations": "short,long"}
-    pbs_queues(answers, {"main": routing, "short": end(1, 4, "02:00:00"), "long": end(1, 2, "24:00:00")})
-    _, made = generated("pbspro", folder / "x.toml")
-    queue = made["queues"]["main"]
-    assert (queue["max_nodes"], queue["max_time"], "tiers" in queue) == (4, "24h", False)
-    assert "whose node counts overlap" in (folder / "x.toml").read_text()
-
-
-def test_nodes_of_pbs_belong_to_the_queue_that_they_name_or_to_that_of_their_group(
-    answers: Answers, folder: Path
-) -> None:
-    big = {"resources": {"mem": "1056964608kb", "ncpus": 64}}
-    pbs_queues(
-        answers,
-        {"all": {}, "own": {}, "group": {"default_chunk": {"Qlist": "fat"}}},
-        {"node01": {"queue": "own"}, "node02": {**big, "resources": {**big["resources"], "Qlist": "fat,all"}}},
-    )
-    site, made = generated("pbspro", folder / "x.toml")
-    assert {name: queue.max_nodes for name, queue in site.queues.items()} == {"all": 3, "own": 1, "group": 1}
-    assert made["nodes"]["gpu_64cpus"]["memory"] == 1032192
-    assert made["queues"]["group"]["node"] == "gpu_64cpus"
-
-
-def test_limits_of_pbs_for_each_user(answers: Answers, folder: Path) -> None:
-    limits = {"max_run": "[u:PBS_GENERIC=2],[o:PBS_ALL=50]", "max_queued": "[u:PBS_GENERIC=20]"}
-    shut = {"acl_user_enable": "True", "acl_users": "anna,ben"}
-    pbs_queues(answers, {"workq": {**limits, **shut, "resources_min": {"walltime": "00:05:00"}}})
-    _, made = generated("pbspro", folder / "x.toml")
-    assert made["queues"]["workq"]["jobs"] == {"running": 2, "queued": 20}
-    assert made["queues"]["workq"]["min_time"] == "5m"
-    assert "\n# only for users anna, ben\n" in (folder / "x.toml").read_text()
-
-
-def test_what_a_user_or_a_project_of_pbs_may_have_at_a_time_bounds_a_job(answers: Answers, folder: Path) -> None:
-    limits = {
-        "max_run": "[p:PBS_GENERIC=6]",
-        "max_queued": "[o:PBS_ALL=500],[p:PBS_GENERIC=9]",
-        "max_run_res": {"nodect": "[u:PBS_GENERIC=2],[u:anna=3]", "ncpus": "[p:PBS_GENERIC=48]"},
-        "max_queued_res": {"ngpus": "[o:PBS_ALL=5]"},
-        "resources_max": {"ncpus": 64, "ngpus": 8},
-    }
-    pbs_queues(answers, {"workq": limits})
-    _, made = generated("pbspro", folder / "x.toml")
-    queue = made["queues"]["workq"]
-    assert (queue["max_nodes"], queue["max_cores"], queue["max_gpus"]) == (2, 48, 5)
-    assert queue["project_jobs"] == {"running": 6, "queued": 9}
-
-
-def test_another_managers_commands_are_not_asked(answers: Answers, folder: Path) -> None:
-    answers.recorded(*ANSWERS["pbspro"]).say(("qsub", "--version"), "slurm-wlm 22.05.8\n")
-    done = psij_here("site", "generate", "--platform", "pbspro", "-o", "x.toml")
-    said, _ = one_sentence_and_a_hint(done)
-    assert (done.returncode, "is Slurm's, not PBS Pro's" in said) == (4, True)
-
-
 # ---- others -----------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +73,24 @@ def test_torque(answers: Answers, folder: Path) -> None:
     made = document("torque", answers, folder)
     assert made["nodes"] == {"cpu": {"source": "manager", "count": 1, "cpus": 8, "memory": 24105}}
     assert made["queues"]["batch"] == {"source": "manager", "default": True, "strict": True, "max_nodes": 1}
+
+
+def test_limits_of_a_user_of_torque(answers: Answers, folder: Path) -> None:
+    """As pbs_queue_attributes and pbs_server_attributes of Torque name them."""
+    answers.recorded(*ANSWERS["torque"])
+    for pattern, more in (
+        (
+            "torque/queues-f.txt",
+            "max_user_queuable = 20\n    max_user_run = 6\n    resources_max.walltime = 12:00:00",
+        ),
+        ("torque/server-f.txt", "max_user_run = 4"),
+    ):
+        output = Recorded.read(RECORDED / pattern).output
+        head, mark, tail = output.stdout.partition("\n    total_jobs")
+        assert mark
+        answers.say(output.argv, f"{head}\n    {more}{mark}{tail}")
+    queue = generated("torque", folder / "x.toml")[1]["queues"]["batch"]
+    assert (queue["jobs"], queue["max_time"]) == ({"running": 4, "queued": 20}, "12h")
 
 
 def test_flux(answers: Answers, folder: Path) -> None:
@@ -213,6 +129,41 @@ def test_a_queue_of_flux_has_the_nodes_with_its_properties(answers: Answers, fol
     }
 
 
+def test_limits_of_flux_to_the_size_of_a_job(answers: Answers, folder: Path) -> None:
+    """As RFC 33 and flux-config-policy(5) have them: a queue's go before the instance's, and -1 is none."""
+    answers.recorded(*ANSWERS["flux"])
+
+    def policy(**most: int) -> dict[str, Any]:
+        return {"policy": {"limits": {"job-size": {"max": most}}}}
+
+    queues = {"batch": policy(ncores=-1), "debug": policy(ngpus=0, nnodes=2), "closed": {}}
+    answers.say(("flux", "config", "get"), json.dumps({**policy(ncores=24, ngpus=4), "queues": queues}))
+    made = generated("flux", folder / "x.toml")[1]["queues"]
+    assert {name: (queue.get("max_cores"), queue.get("max_gpus")) for name, queue in made.items()} == {
+        "batch": (None, 4),
+        "debug": (24, None),
+        "closed": (24, 4),
+    }
+    assert made["debug"]["forbidden"] == ["gpus_per_rank"]
+
+
+def test_the_slots_that_a_user_of_lsf_may_have_bound_a_job(answers: Answers, folder: Path) -> None:
+    """JL/U and MAX in the table of `bqueues -l`, as its reference has it."""
+    answers.recorded(*ANSWERS["lsf"])
+    said = answers.answer(("bqueues", "-l"))
+    for queue, limits in (("normal", "100   96"), ("gpu", "  -   24"), ("night", " 64    -")):
+        head, tail = said[: said.index(f"QUEUE: {queue}\n")], said[said.index(f"QUEUE: {queue}\n") :]
+        said = head + re.sub(r"(?m)^( 30    0  Open:\S+ +)-    -", rf"\g<1>{limits}", tail, count=1)
+    answers.say(("bqueues", "-l"), said)
+    made = generated("lsf", folder / "x.toml")[1]["queues"]
+    assert {name: queue.get("max_cores") for name, queue in made.items()} == {
+        "normal": 96,
+        "gpu": 24,
+        "night": 64,
+        "old": None,
+    }
+
+
 def test_lsf(answers: Answers, folder: Path) -> None:
     """By its documentation: groups, a host that does not answer, one that does not run jobs."""
     site, made = document_and_site("lsf", answers, folder)
@@ -236,39 +187,6 @@ def test_lsf(answers: Answers, folder: Path) -> None:
 def document_and_site(name: str, answers: Answers, folder: Path) -> Any:
     answers.recorded(*ANSWERS[name])
     return generated(name, folder / "x.toml")
-
-
-def test_grid_engine(answers: Answers, folder: Path) -> None:
-    made = document("gridengine", answers, folder)
-    assert made["nodes"] == {"gpu": {"source": "manager", "count": 4, "cpus": 8, "memory": 24064, "gpus": 2}}
-    assert made["parameters"] == {"gpu_resource": "ngpus", "node_pe": "smp"}
-    assert made["queues"]["all.q"] == {"source": "manager", "max_nodes": 4, "array_max": 75000}
-    assert made["queues"]["short.q"]["max_time"] == "1m"
-
-
-def test_gpus_that_jobs_of_grid_engine_have_taken_count_too(answers: Answers, folder: Path) -> None:
-    answers.recorded(*ANSWERS["gridengine"])
-    output = Recorded.read(RECORDED / "gridengine/site/qhost.txt").output
-    taken = output.stdout.replace(
-        "<resourcevalue name='ngpus' dominance='hc'>2", "<resourcevalue name='ngpus' dominance='hc'>1", 1
-    )
-    assert taken != output.stdout
-    answers.say(output.argv, taken)
-    assert list(generated("gridengine", folder / "x.toml")[1]["nodes"]) == ["gpu"]
-
-
-@pytest.mark.parametrize(("consumable", "counted_by"), [("YES", None), ("JOB", "job"), ("HOST", "node")])
-def test_what_a_gpu_of_grid_engine_is_counted_for(
-    consumable: str, counted_by: str | None, answers: Answers, folder: Path
-) -> None:
-    answers.recorded(*ANSWERS["gridengine"])
-    output = Recorded.read(RECORDED / "gridengine/info.qconf-sc.txt").output
-    table = output.stdout.splitlines()
-    at = next(at for at, line in enumerate(table) if line.startswith("ngpus"))
-    table[at] = f"ngpus ngpus INT <= YES {consumable} 0 0"
-    answers.say(output.argv, "\n".join([*table, ""]))
-    parameters = generated("gridengine", folder / "x.toml")[1]["parameters"]
-    assert parameters.get("gpus_counted_by") == counted_by
 
 
 def test_oar(answers: Answers, folder: Path) -> None:

@@ -45,6 +45,23 @@ def test_memory_that_differs_by_a_little_makes_no_other_type_and_the_least_count
     assert len(node_types(NodeFacts(name=str(size), cpus=8, memory=size) for size in (16000, 32000))) == 2
 
 
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [
+        (16000, "15.6"),
+        (32768, "32"),
+        (16383, "15.9"),
+        (263000, "256.8"),
+        (1048576, "1024"),
+        (2096128, "2047"),
+        (80, "0"),
+    ],
+)
+def test_memory_is_told_in_gb_and_not_rounded_up(memory: int, said: str) -> None:
+    text = site_text(HEADING, SiteFacts(), node_types([NodeFacts(name="a", cpus=8, memory=memory)]))
+    assert f"\nmemory = {memory}  # MB: {said} GB\n" in text
+
+
 def test_types_whose_names_would_be_equal_are_numbered() -> None:
     sizes = (1000, 1060, 1130)  # all are 1 GB
     assert names(*(NodeFacts(name=str(size), cpus=8, memory=size) for size in sizes)) == ["cpu_1", "cpu_2", "cpu_3"]

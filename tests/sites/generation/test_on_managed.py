@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,53 @@ def test_grid_engine(gridengine: Remote) -> None:
     assert document["nodes"]["gpu"]["gpus"] == 2
     assert document["parameters"] == {"gpu_resource": "ngpus", "node_pe": "smp"}
     assert list(document["queues"]) == ["all.q", "short.q"]
+
+
+_QUOTAS = """{
+   name         at_a_time
+   enabled      TRUE
+   limit        users {*} queues all.q to slots=24,ngpus=6
+   limit        users !root queues short.q to s=16
+}
+"""
+
+
+@pytest.mark.parametrize("environment", ["mpi", "two"])
+@pytest.mark.usefixtures("here")
+def test_grid_engine_with_one_environment_for_several_nodes_and_quotas(
+    environment: str, gridengine_alone: Remote
+) -> None:
+    """By the rules `$fill_up` and 2; a quota may have a resource's short name, and exceptions alone."""
+    names = " ".join(gridengine_alone.do("admin", ["qconf", "-spl"]).split())
+    try:
+        for queue in ("all.q", "short.q"):
+            gridengine_alone.do("admin", ["qconf", "-rattr", "queue", "pe_list", f"smp {environment}", queue])
+        with tempfile.NamedTemporaryFile("w", dir="/tmp") as quotas:  # the administrator is another user
+            quotas.write(_QUOTAS)
+            quotas.flush()
+            Path(quotas.name).chmod(0o644)
+            gridengine_alone.do("admin", ["qconf", "-Arqs", quotas.name])
+        document = generated("gridengine")
+        assert acceptance() == {
+            **_USUAL,
+            "environment": "SKIPPED",
+            "mpi": {"mpi": "SKIPPED", "two": "PASSED"}[environment],
+        }  # it asks for GPUs, which are counted by the slot: two of them are no multiple of eight slots
+        flags = ("--config", "./mine.toml", "-N", "2", "--ntasks-per-node", "2", "-q", "all.q", "-t", "5")
+        done = psij("run", *flags, "--", "sh", "-c", 'cat "$PSIJ_NODEFILE"')
+        assert (done.returncode, len(set(done.stdout.split()))) == (0, 2), done.stdout + done.stderr
+    finally:
+        for queue in ("all.q", "short.q"):
+            gridengine_alone.do("admin", ["qconf", "-rattr", "queue", "pe_list", names, queue])
+        gridengine_alone.do("admin", ["qconf", "-drqs", "at_a_time"], False)
+    parameters = {"gpu_resource": "ngpus", "node_pe": "smp", "pe": environment}
+    assert document["parameters"] == {**parameters, "pe_slots_per_node": {"mpi": 8, "two": 2}[environment]}
+    limits = {
+        name: (queue["max_nodes"], queue["max_cores"], queue.get("max_gpus"))
+        for name, queue in document["queues"].items()
+    }
+    whole = environment == "mpi"  # so that a job takes 8 slots on each node
+    assert limits == {"all.q": (3 if whole else 4, 24, 6), "short.q": (2 if whole else 4, 16, None)}
 
 
 @pytest.mark.usefixtures("here")

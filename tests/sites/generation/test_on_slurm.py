@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,13 +30,36 @@ def changed(cluster: SlurmCluster, *changes: str) -> None:
     cluster.start_controller()
 
 
+@contextmanager
+def configured(cluster: SlurmCluster, **settings: str) -> Iterator[None]:
+    """With these lines of slurm.conf in the place of those that are there."""
+    path = Path(cluster.env["SLURM_CONF"])
+    before = path.read_text()
+    after = before
+    for key, value in settings.items():
+        after = re.sub(rf"(?m)^{key}=.*$", f"{key}={value}", after)
+    assert after != before
+    _restart(cluster, path, after)
+    try:
+        yield
+    finally:
+        _restart(cluster, path, before)
+
+
+def _restart(cluster: SlurmCluster, path: Path, text: str) -> None:
+    path.write_text(text)
+    cluster.stop_controller()
+    cluster.start_controller()
+
+
 _TRIAL = ("sbatch", "--test-only", "-p", "debug", "--qos=quick", "-t", "5", "--wrap=true")
 
 
 def wait_for_reason(cluster: SlurmCluster, reason: str) -> None:
-    """Until Slurm says why the one job waits."""
+    """Until Slurm says why the one job waits; '' until it runs."""
     deadline = time.monotonic() + 30
-    while (said := cluster.run("squeue", "-h", "-o", "%r").strip()) != reason:
+    wanted = f"PENDING {reason}" if reason else "RUNNING None"
+    while (said := cluster.run("squeue", "-h", "-o", "%T %r").strip()) != wanted:
         assert time.monotonic() < deadline, said
         time.sleep(0.2)
 
@@ -138,8 +163,7 @@ def test_a_job_that_its_users_limit_would_never_let_start_is_refused(
     limits = "maxtresperuser=node={0},gres/gpu={0} maxtresperjob=cpu={0}"
     changed(slurm_two_types, f"modify qos normal set {limits.format(3)}")
     try:
-        done = psij("site", "generate", "-o", str(file), "--force")
-        assert done.returncode == 0, done.stderr
+        regenerated(file)
         queue = sites.find(None, file).queues["batch"]
         assert (queue.max_nodes, queue.max_cores, queue.max_gpus) == (3, 3, 3)
         assert "\n# with the limits of the QOS normal, in which jobs are that name no other\n" in file.read_text()
@@ -148,6 +172,99 @@ def test_a_job_that_its_users_limit_would_never_let_start_is_refused(
         slurm_two_types.run("scancel", said.split()[-1])
     finally:
         changed(slurm_two_types, f"modify qos normal set {limits.format(-1)}")
+
+
+def test_a_partitions_own_qos_goes_before_that_of_the_job(
+    slurm_two_types: SlurmCluster, here: Path, file: Path
+) -> None:
+    """The QOS quick lets a user have 2 nodes, and the partition's own 3: a job of 3 runs, and one of 4 never."""
+    changed(slurm_two_types, "add qos own", "modify qos own set maxtresperuser=node=3 maxsubmitjobsperuser=9")
+    try:
+        slurm_two_types.run("scontrol", "update", "partitionname=debug", "qos=own")
+        regenerated(file)
+        queues = sites.find(None, file).queues
+        assert (queues["debug"].max_nodes, queues["debug"].jobs.queued) == (3, 9)
+        assert (queues["quick"].max_nodes, queues["quick"].jobs.running) == (3, 1)
+        done = psij("run", "--config", str(file), "-q", "quick", "-N", "3", "-t", "5", "--", "echo", "it ran")
+        assert (done.returncode, done.stdout) == (0, "it ran\n" * 3), done.stderr
+        said = slurm_two_types.run("sbatch", "-p", "debug", "-N", "4", "-t", "5", "--wrap=true")
+        wait_for_reason(slurm_two_types, "QOSMaxNodePerUserLimit")
+        slurm_two_types.run("scancel", said.split()[-1])
+    finally:
+        slurm_two_types.run("scontrol", "update", "partitionname=debug", "qos=")
+        changed(slurm_two_types, "delete qos own")
+
+
+def regenerated(file: Path) -> str:
+    done = psij("site", "generate", "-o", str(file), "--force")
+    assert done.returncode == 0, done.stderr
+    return file.read_text()
+
+
+def becomes(cluster: SlurmCluster, reason: str, *words: str) -> None:
+    """Slurm takes a job with these options, which then waits for that reason, or runs."""
+    said = cluster.run("sbatch", *words, "--wrap=sleep 60")
+    wait_for_reason(cluster, reason)
+    cluster.run("scancel", said.split()[-1])
+    cluster.wait_idle()
+
+
+def test_what_slurm_would_let_wait_for_ever_is_refused(slurm_two_types: SlurmCluster, file: Path) -> None:
+    """With EnforcePartLimits=NO; but a QOS that lifts the limits of partitions goes beyond them."""
+    changed(slurm_two_types, "add qos beyond", "modify qos beyond set flags=PartitionTimeLimit,PartitionMaxNodes")
+    try:
+        with configured(slurm_two_types, EnforcePartLimits="NO"):
+            assert "\n# EnforcePartLimits=NO: " in regenerated(file)
+            assert all(queue.strict for queue in sites.find(None, file).queues.values())
+            for queue, reason, flags in (
+                ("small", "PartitionNodeLimit", ("-N", "2", "-t", "5")),
+                ("short", "PartitionTimeLimit", ("-N", "1", "-t", "60")),
+            ):
+                becomes(slurm_two_types, reason, "-p", queue, *flags)
+                done = psij("submit", "--config", str(file), "-q", queue, *flags, "--", "true")
+                assert done.returncode == 2, f"{queue}: {done.stdout}{done.stderr}"
+            changed(slurm_two_types, "modify user root set qos+=beyond")
+            regenerated(file)
+            beyond = sites.find(None, file).queues["beyond"]
+            assert (beyond.max_nodes, beyond.max_time_min, beyond.strict) == (4, None, True)
+            assert not sites.find(None, file).queues["small"].strict
+            becomes(slurm_two_types, "", "-p", "small", "--qos=beyond", "-N", "2", "-t", "300")
+    finally:
+        changed(slurm_two_types, "modify user root set qos-=beyond", "delete qos beyond")
+
+
+def test_a_limit_to_a_type_of_gpus_binds_only_who_names_it(slurm_two_types: SlurmCluster, file: Path) -> None:
+    with configured(slurm_two_types, AccountingStorageTRES="gres/gpu,gres/gpu:a100"):
+        changed(slurm_two_types, "modify qos quick set maxtresperjob=gres/gpu:a100=2")
+        try:
+            assert "\n# at most 2 GPUs a100 for a job that names the type" in regenerated(file)
+            asked = ("--qos=quick", "-N", "2", "-t", "5")
+            becomes(slurm_two_types, "", *asked, "--gpus-per-node=2")
+            becomes(slurm_two_types, "QOSMaxGRESPerJob", *asked, "--gpus-per-node=a100:2")
+            done = psij("render", "--site", str(file), "-q", "quick", "-N", "2", "-g", "2", "-t", "5", "--", "true")
+            assert "\n#SBATCH --gpus-per-node=2\n" in done.stdout, done.stderr
+        finally:
+            changed(slurm_two_types, "modify qos quick set maxtresperjob=gres/gpu:a100=-1")
+
+
+def test_associations_of_who_runs_it_are_told_and_bound_no_queue(slurm_two_types: SlurmCluster, file: Path) -> None:
+    changed(
+        slurm_two_types,
+        "add qos others",
+        "modify user where name=root account=proj2 set maxjobs=5 maxwall=01:00:00 maxtres=node=3",
+    )
+    try:
+        text = regenerated(file)
+        assert "who ran this, with the account proj2: maxwall=01:00:00 maxtres=node=3 maxjobs=5\n" in text
+        assert "\n# left out, for no association of who ran this has them: the QOS others\n" in text
+        batch = sites.find(None, file).queues["batch"]
+        assert (batch.max_nodes, batch.max_time_min, batch.jobs.running) == (4, 1440, None)
+    finally:
+        changed(
+            slurm_two_types,
+            "modify user where name=root account=proj2 set maxjobs=-1 maxwall=-1 maxtres=node=-1",
+            "delete qos others",
+        )
 
 
 def test_what_the_file_refuses_slurm_would_refuse(file: Path, slurm_two_types: SlurmCluster) -> None:
