@@ -127,7 +127,7 @@ def test_a_named_queue_is_tested_alone(site: Callable[..., str]) -> None:
 def test_there_is_one_node_of_a_type(site: Callable[..., str]) -> None:
     checks = report(site(changes={"[nodes.even]\n": "[nodes.even]\ncount = 1\n"}), "-q", "debug", "--only", "mpi")
     texts = {where: (state, check["text"]) for check in checks for _, where, state in states([check])}
-    assert texts["debug, even nodes"] == ("SKIPPED", "there is only 1 of them")
+    assert texts["debug, even nodes"] == ("SKIPPED", "there is only 1 of these nodes")
     assert texts["debug, odd nodes"][0] == "PASSED"
 
 

@@ -248,12 +248,14 @@ def test_how_a_strangers_job_ends_cannot_be_looked_at(
 ) -> None:
     executor = oddly()
     script = tmp_path / "theirs.sh"
-    script.write_text("#!/bin/bash\nsleep 0.5\n")
+    go = tmp_path / "go"
+    script.write_text(f"#!/bin/bash\nfor i in {{1..3000}}; do [ -e {go} ] && break; sleep 0.1; done\n")
     theirs = executor.scheduler.qsub(script)
     name = executor.attach(theirs).id if attached else theirs
     with pytest.raises(InvalidRequest, match="knows no afterok") as caught:
         executor.submit(Job(command=["true"], after=[name]))
     assert "afterany" in caught.value.hint
+    go.touch()
     assert ended(executor.submit(Job(command=["true"], after=[f"afterany:{name}"]))) is JobState.COMPLETED
 
 

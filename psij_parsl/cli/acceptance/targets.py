@@ -53,10 +53,12 @@ class Target:
 
     def refusal(self, nodes: int) -> str:
         """Why there can be no job of that many nodes; '' if there can be one."""
+        count = self.node_type.count if self.node_type is not None else None
+        if count is not None and count < nodes:
+            return f"there {'is' if count == 1 else 'are'} only {count} of these nodes"
         if self.queue is not None and not any(tier.holds(nodes) for tier in self.queue.tiers):
             return f"the queue takes no jobs of {nodes} nodes"
-        count = self.node_type.count if self.node_type is not None else None
-        return f"there {'is' if count == 1 else 'are'} only {count} of them" if count and count < nodes else ""
+        return ""
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _journal() -> Iterator[Check]:
     from .clean import orphans
 
     journal = Journal()
-    yield Check("journal", "ok", f"{len(journal.entries())} jobs, {len(journal.open_entries())} of them open")
+    yield Check("journal", "ok", f"jobs: {len(journal.entries())}, of them open: {len(journal.open_entries())}")
     if unread := journal.damage():
         lines = "1 line" if unread == 1 else f"{unread} lines"
         text = f"{lines} of {journal.path}, or of the folder `closed` next to it, cannot be read"
