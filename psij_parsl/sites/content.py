@@ -45,13 +45,13 @@ class Content:
     faults: tuple[Fault, ...] = ()
 
 
-#: What a value of a higher file takes the place of besides its own name: other ways to say the same.
-_IN_PLACE_OF = {
+#: What a value of a higher file takes the place of besides its own name, for it says the same in another way: of a site,
+#: and of a queue.
+_OF_SITE = {"nodes": ("node",), "node": ("nodes",)}
+_OF_QUEUE = {
     "tiers": ("min_nodes", "max_nodes", "max_time", "max_wall_time_min"),
     "max_time": ("max_wall_time_min",),
     "max_wall_time_min": ("max_time",),
-    "nodes": ("node",),
-    "node": ("nodes",),
 }
 
 
@@ -64,7 +64,8 @@ def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]
     removed: set[Key] = set()
 
     def lay(under: dict[str, Any], over: dict[str, Any], table: Key) -> dict[str, Any]:
-        others = {other for name in over for other in _IN_PLACE_OF.get(name, ())} - over.keys()
+        same = _OF_QUEUE if table[:1] == ("queues",) and len(table) == 2 else {} if table else _OF_SITE
+        others = {other for name in over for other in same.get(name, ())} - over.keys()
         replaced.update((*table, name) for name in others)
         result = {name: value for name, value in under.items() if name not in others}
         for name, value in over.items():

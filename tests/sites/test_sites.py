@@ -171,6 +171,14 @@ def test_another_way_to_say_the_same_replaces_what_is_built_on(host: Host) -> No
     assert "has tiers and max_nodes, which belongs in them" in str(host.error("mine"))
 
 
+def test_tables_of_such_names_are_not_replaced(host: Host) -> None:
+    host.write("system", "base", 'platform = "slurm"\n[queues.node]\n[queues.max_nodes]\n[environment]\nnode = "1"\n')
+    host.write("user", "mine", 'extends = "base"\n[queues.nodes]\n[queues.tiers]\n[environment]\nnodes = "2"\n')
+    site = host.find("mine")
+    assert [*site.queues] == ["node", "max_nodes", "nodes", "tiers"]
+    assert site.environment == {"node": "1", "nodes": "2"}
+
+
 def test_a_file_can_build_on_the_lower_layers_file_of_its_own_name(host: Host) -> None:
     host.write("system", "slurm", 'extends = "slurm"\nsetup = ["system"]')
     host.write("user", "slurm", 'extends = "slurm"\n[defaults]\nproject = "astro"')
