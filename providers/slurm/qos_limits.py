@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.tools import user_name
 from psij_parsl.sites.generation.facts import Ask, QueueFacts, least
 
@@ -69,7 +70,7 @@ class QosLimits:
 
 
 class UsersQos(NamedTuple):
-    """The QOS that a user may choose, None without an association, and the one of jobs that name none.
+    """The QOS that a user may choose, None where that is unknown, and the one of jobs that name none.
 
     `limits` are those of the associations, as text.
     """
@@ -77,6 +78,7 @@ class UsersQos(NamedTuple):
     names: frozenset[str] | None = None
     default: str = ""
     limits: tuple[str, ...] = ()
+    associated: bool = False
 
 
 def in_effect(of_partition: QosLimits, of_job: QosLimits) -> QosLimits:
@@ -128,7 +130,10 @@ def all_qos(ask: Ask) -> dict[str, QosLimits]:
 def users_qos(ask: Ask, cluster: str) -> UsersQos:
     """By the associations of whoever asks. Jobs that name no QOS are in the default one; else in the only one, or "normal"."""
     whose = (f"user={user_name()}", f"cluster={cluster.lower()}")
-    text = ask("sacctmgr", "-n", "-P", "show", "assoc", *whose, f"format={','.join(_OF_USER)}", optional=True)
+    try:
+        text = ask("sacctmgr", "-n", "-P", "show", "assoc", *whose, f"format={','.join(_OF_USER)}")
+    except Unavailable:
+        return UsersQos()
     rows = [dict(zip(_OF_USER, line.strip().split("|"), strict=False)) for line in text.splitlines()]
     rows = [row for row in rows if row.keys() == {*_OF_USER}]
     names: set[str] = set()
@@ -139,9 +144,10 @@ def users_qos(ask: Ask, cluster: str) -> UsersQos:
         defaults.add(row["defaultqos"] or (own[0] if len(own) == 1 else "normal" if "normal" in own else ""))
     limits = [(row["account"], [f"{key}={row[key]}" for key in _OF_USER[3:] if row[key]]) for row in rows]
     return UsersQos(
-        frozenset(names) if rows else None,
+        frozenset(names),
         defaults.pop() if len(defaults) == 1 else "",
         tuple(f"{account}: {' '.join(own)}" for account, own in limits if own),
+        bool(rows),
     )
 
 

@@ -29,8 +29,11 @@ def site_facts(ask: Ask) -> SiteFacts:
     users = users_qos(ask, config.get("ClusterName", "")) if accounted else UsersQos()
     associated = re.search(r"associations|limits|safe|qos", enforced)
     remarks = list(_remarks(config, partitions, users))
-    if associated and users.names is None:
-        users = UsersQos(frozenset())
+    if users.names is None and accounted:
+        remarks.append("sacctmgr does not tell the associations of who ran this: some QOS may not be theirs")
+    elif not users.associated and not associated:
+        users = UsersQos()
+    elif not users.associated:
         remarks.append(
             "who ran this has no association with this cluster (sacctmgr show assoc), and cannot try the file"
         )

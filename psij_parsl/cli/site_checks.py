@@ -71,12 +71,10 @@ def _of_node_types(site: Site, platform: Platform, queue: Queue) -> Iterator[Fau
     if len(queue.node_types) < 2 or site.origin(key) == "default":
         return
     by_request: dict[str, list[str]] = {}
-    without_gpus: dict[str, list[str]] = {}  # by what a job asks for that needs none
     for name in queue.node_types:
         node_type = site.node_types[name]
         try:
             by_request.setdefault(_request(site, platform, queue, node_type), []).append(name)
-            without_gpus.setdefault(_request(site, platform, queue, node_type, gpus=False), []).append(name)
         except Error:
             return
     place = site.line_of(key), key_text(key)
@@ -84,20 +82,24 @@ def _of_node_types(site: Site, platform: Platform, queue: Queue) -> Iterator[Fau
         text = f"nothing in a job's request tells these node types apart: {'; '.join(alike)}"
         yield Fault(*place, text, "give each the `parameters` that select it, such as a feature of its nodes")
         return
-    for names in without_gpus.values():
-        plain = [name for name in names if not site.node_types[name].hardware.gpus]
-        others = [name for name in names if name not in plain]
-        if plain and others:
-            text = f"a job without GPUs, which goes by {' or '.join(plain)}, may come to {' or '.join(others)} nodes"
-            hint = f"give {' and '.join(plain)} the `parameters` that select it, such as a feature of its nodes"
+    types = [site.node_types[name] for name in queue.node_types]
+    plain = [one for one in types if not one.hardware.gpus]
+    for one in plain if "gpus_per_rank" not in {*site.required, *queue.required} else ():
+        others = [other.name for other in types if other.hardware.gpus and _selects_no_other(one, other)]
+        if others:
+            text = f"a job without GPUs, which goes by {one.name}, may come to {' or '.join(others)} nodes"
+            hint = f"give {one.name} the `parameters` that select it, such as a feature of its nodes"
             yield Fault(*place, text, hint)
 
 
-def _request(site: Site, platform: Platform, queue: Queue, node_type: NodeType, *, gpus: bool = True) -> str:
+def _selects_no_other(one: NodeType, other: NodeType) -> bool:
+    """Whether what the parameters of one type ask for holds for nodes of the other, too."""
+    return all(other.parameters.get(name) == value for name, value in one.parameters.items())
+
+
+def _request(site: Site, platform: Platform, queue: Queue, node_type: NodeType) -> str:
     """What the manager is asked for, for the smallest job on nodes of that type: the script without our own parts."""
     job, _ = _job(site, platform, queue, node_type)
-    if not gpus:
-        job = job.with_(gpus_per_rank=0)
     return _script(site, platform, job.with_(node_type="", setup=(), environment={}))
 
 

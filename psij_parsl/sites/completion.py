@@ -29,7 +29,7 @@ _GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
 _MEMORY = frozenset(("memory_per_node", "memory", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"))
 _NO = ("no", "false", "off", "0")  # of a switch
 #: An option by whose name, or as whose resource, it is clear that it asks for GPUs.
-_ABOUT_GPUS = re.compile(r"-*[^\s=]*gpu|-*[^\s=]*[gt]res[^\s=]*[\s=].*gpu", re.IGNORECASE)
+_ABOUT_GPUS = re.compile(r"--[^\s=]*gpu|-gpu|-*[^\s=]*[gt]res[^\s=]*[\s=].*gpu", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

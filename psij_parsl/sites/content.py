@@ -65,7 +65,7 @@ def merged(low: Content, high: Content) -> tuple[dict[str, Any], dict[Key, str]]
 
     def lay(under: dict[str, Any], over: dict[str, Any], table: Key) -> dict[str, Any]:
         same = _OF_QUEUE if table[:1] == ("queues",) and len(table) == 2 else {} if table else _OF_SITE
-        others = {other for name in over for other in same.get(name, ())} - over.keys()
+        others = {other for name, value in over.items() if value for other in same.get(name, ())} - over.keys()
         replaced.update((*table, name) for name in others)
         result = {name: value for name, value in under.items() if name not in others}
         for name, value in over.items():

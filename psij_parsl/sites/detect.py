@@ -68,12 +68,13 @@ class _Unknown(NamedTuple):
     layer: str
     remark: str
     error: SiteError
+    may_be_here: bool = True
 
 
 def _tell(unknown: Iterable[_Unknown], *, found: bool) -> None:
     """Warn of what may be for this host. What its administrators have for it is not passed over for a general site."""
-    for layer, remark, error in unknown:
-        if layer == SYSTEM_LABEL and not found:
+    for layer, remark, error, may_be_here in unknown:
+        if layer == SYSTEM_LABEL and may_be_here and not found:
             hint = "it may be for this host, so jobs wait for its administrators; --site with a name goes on without"
             raise SiteError(f"{remark}{error.message}", hint="; ".join(filter(None, (error.hint, hint))))
         log.warning("%s%s", remark, error)
@@ -119,15 +120,31 @@ def _candidates(catalogue: Catalogue, unknown: list[_Unknown]) -> Iterator[SiteF
         file = catalogue.top(name)
         if file is None:
             continue
-        try:
-            if file.error is not None:
-                raise file.error
-            if file.layer.directory != PACKAGE:
-                file.check_toml()  # it may be broken where its head is not
-        except SiteError as error:
-            if not file.head:
-                unknown.append(_Unknown(file.layer.label, f"the site {name} cannot be detected: ", error))
+        for each in _of_one_name(catalogue, file):
+            try:
+                if each.error is not None:
+                    raise each.error
+                if each.layer.directory != PACKAGE:
+                    each.check_toml()  # it may be broken where its head is not
+                if not _are_rules(each.head.get("detect", [])):
+                    raise SiteError(f"{each.path}: detect: must be a list of tables")
+            except SiteError as error:
+                if not each.head or not _are_rules(each.head.get("detect", [])):
+                    remark = f"the site {name} cannot be detected: "
+                    unknown.append(_Unknown(each.layer.label, remark, error, each.rules_unknown))
         yield file
+
+
+def _of_one_name(catalogue: Catalogue, file: SiteFile) -> Iterator[SiteFile]:
+    """A file, and those of the same name in lower layers whose rules it takes over."""
+    yield file
+    while "detect" not in file.head and file.extends == file.name and (below := catalogue.below(file)) is not None:
+        file = below
+        yield file
+
+
+def _are_rules(rules: Any) -> bool:
+    return isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
 
 
 def _rules(catalogue: Catalogue, file: SiteFile) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,7 @@ PACKAGE = Path(__file__).parent.parent / "configs"
 _MOST_LEVELS = 20  # of tables and lists within each other
 #: A line that may name the site, extend another, or hold detection rules. Where there is none, we need not parse.
 _IDENTITY = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:name|extends|detect)\b", re.MULTILINE)
+_RULES = re.compile(r"^[ \t]*\[*[ \t]*[\"']?(?:extends|detect)\b", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){30}")
@@ -53,6 +55,7 @@ class SiteFile:
 
     `place` is its path. `head` has the keys that identify a site; it may be known from an index, as is whether the file
     `is_toml` to its end; then the text is read when it is needed. `identity` tells this content from another one.
+    `rules_unknown`: if its head is empty, it may have rules of detection all the same.
     """
 
     place: str
@@ -62,6 +65,7 @@ class SiteFile:
     known_text: str | None = field(default=None, compare=False, repr=False)
     identity: tuple[int, ...] = field(default=(), compare=False)
     is_toml: bool = field(default=False, compare=False)
+    rules_unknown: bool = field(default=True, compare=False)
 
     @cached_property
     def path(self) -> Path:
@@ -176,7 +180,10 @@ def names_in(layer: Layer) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(layer.directory) as entries:
             found = [one for one in entries if one.name.endswith(".toml") and not one.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.islink(layer.directory) and isinstance(error, FileNotFoundError):
+            message = f"the site files in {layer.directory} cannot be listed: it is a link to what is not there"
+            raise SiteError(message, hint="look whether that is mounted") from error
         return []
     except OSError as error:
         raise SiteError(
@@ -191,11 +198,14 @@ def read(path: Path, layer: Layer, trust: Trust | None = None) -> SiteFile:
     try:
         text, status = trusted_text(str(path), trust)
     except SiteError as error:
-        return SiteFile(str(path), layer, _head_of_refused(path), error)
+        return SiteFile(str(path), layer, _head_of_refused(path), error, rules_unknown=_may_have_rules(path))
+    unknown = _RULES.search(text) is not None
     try:
-        return SiteFile(str(path), layer, _head(text, path), known_text=text, identity=identity(status))
+        return SiteFile(
+            str(path), layer, _head(text, path), known_text=text, identity=identity(status), rules_unknown=unknown
+        )
     except SiteError as error:
-        return SiteFile(str(path), layer, error=error)
+        return SiteFile(str(path), layer, error=error, rules_unknown=unknown)
 
 
 def _head_of_refused(path: Path) -> dict[str, Any]:
@@ -211,6 +221,17 @@ def _head_of_refused(path: Path) -> dict[str, Any]:
     if isinstance(rules, list):
         head["detect"] = [rule for rule in rules if _is_harmless(rule)][:_MOST_RULES]
     return head
+
+
+def _may_have_rules(path: Path) -> bool:
+    """Whether a file that may not be used, or cannot be read, can have rules of detection: not one that holds none."""
+    try:
+        return _RULES.search(untrusted_text(str(path))) is not None
+    except SiteError:
+        try:
+            return stat.S_ISREG(path.stat().st_mode)
+        except OSError:
+            return True
 
 
 def _is_harmless(rule: Any) -> bool:

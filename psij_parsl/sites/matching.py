@@ -178,7 +178,7 @@ def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, 
         for problem in node_problems(node_type, shape):
             found.append(_finding(site, queue, f"{where}: {problem.text}", problem, key))
     types = [site.node_types[name] for name in (site.node_types if queue is None else queue.node_types)]
-    most, able = most_nodes(site, types, shape, job.parameters)
+    most, able = most_nodes(site, types, node_type, shape, job.parameters)
     if most is not None and job.num_nodes > most and not any(one.key == "nodes" for one in found):
         problem = too_few_nodes(able, most, job.num_nodes)
         found.append(_finding(site, queue, f"{where}: {problem.text}", problem, _key_of(able[0])))

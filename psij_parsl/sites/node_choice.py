@@ -10,10 +10,11 @@ from ..job import Resources
 from ..platforms.registry import platform
 from .job_checks import node_problems
 from .job_shape import Shape, shape_of
-from .joining import is_unset, parts
+from .joining import is_unset, parts, plain
 from .queues import NodeType, Queue
 
 if TYPE_CHECKING:
+    from ..platforms.templates.parameters import Parameter
     from .site_data import SiteData
 
 _SHAPE = tuple(item.name for item in fields(Resources))
@@ -39,20 +40,24 @@ def choose_node_type(
         types = [node_type for node_type in types if not node_type.hardware.gpus] or types
     fitting = [node_type for node_type in types if not any(node_problems(node_type, shape))]
     if fitting:
-        return fitting[0]
+        enough = [one for one in fitting if one.count is None or one.count >= resources.num_nodes]
+        return enough[0] if enough else max(fitting, key=lambda one: one.count or 0)
     return min(types, key=lambda one: (len([*node_problems(one, shape)]), *(-amount for amount in _size(one))))
 
 
 def most_nodes(
-    site: SiteData, types: Sequence[NodeType], shape: Shape, parameters: Mapping[str, Any]
+    site: SiteData, types: Sequence[NodeType], chosen: NodeType | None, shape: Shape, parameters: Mapping[str, Any]
 ) -> tuple[int | None, list[NodeType]]:
     """On how many nodes of these types such a job can run, None where that is unknown, and which types those are.
 
-    A job that asks for no GPU may also come to nodes that have some.
+    A job that asks for no GPU may also come to nodes that have some. If it can run on none, the chosen type counts.
     """
     if all(one.count is None for one in types):
         return None, []
-    able = [one for one in _asked_for(site, types, parameters) if not any(node_problems(one, shape))]
+    named = _asked_for(site, types, parameters)
+    able = [one for one in named if all(problem.soft for problem in node_problems(one, shape))]
+    if not able and chosen is not None:
+        able = [chosen]
     counts = [one.count for one in able if one.count is not None]
     return (sum(counts) if counts and len(counts) == len(able) else None), able
 
@@ -65,12 +70,16 @@ def _asked_for(site: SiteData, types: Sequence[NodeType], parameters: Mapping[st
 
     def is_named(node_type: NodeType) -> bool:
         return any(
-            set(parts(declared.get(name), value)) & set(parts(declared.get(name), parameters[name]))
+            _parts(declared.get(name), value) & _parts(declared.get(name), parameters[name])
             for name, value in node_type.parameters.items()
             if not is_unset(parameters.get(name))
         )
 
     return [node_type for node_type in types if is_named(node_type)] or [*types]
+
+
+def _parts(parameter: Parameter | None, value: Any) -> set[Any]:
+    return set(parts(parameter, value if parameter is None else plain(parameter, value)))
 
 
 def _size(node_type: NodeType) -> tuple[int, int, int]:

@@ -121,3 +121,34 @@ def test_the_greatest_index_of_an_array(machine: Machine, array: Any, fits: bool
         assert found == [
             ("refuse", f"queue batch takes indices of job arrays up to 2000, and this one has {max(array)}")
         ]
+
+
+@pytest.mark.parametrize("constraint", ['"{}"', '["{}"]'])
+@pytest.mark.parametrize(("asked", "has"), [((2, None), "a"), ((50, None), "b"), ((2, "b"), "b")])
+def test_a_job_is_for_the_type_that_has_as_many_nodes(tmp_path: Path, constraint: str, asked: Any, has: str) -> None:
+    types = "".join(
+        f"[nodes.{name}]\ncount = {count}\ncpus = 8\nparameters.constraint = {constraint.format(name)}\n"
+        for name, count in (("a", 2), ("b", 100))
+    )
+    path = tmp_path / "two.toml"
+    path.write_text(f'platform = "slurm"\n{types}[queues.q]\nnode = ["a", "b"]\nstrict = true\n')
+    nodes, said = asked
+    machine = site(file=path)
+    wanted = {"queue": "q", "num_nodes": nodes, "parameters": {"constraint": said} if said else {}}
+    completion = machine.completion({"command": ["app"], "wall_time_min": 10, **wanted})
+    job = Job(**completion.fields)
+    assert (job.node_type, [*machine.check(job)]) == (has, [])
+    assert f"--constraint={has}\n" in machine.executor().render(job)
+    assert told(machine, queue="q", num_nodes=101)
+
+
+def test_a_soft_finding_hides_no_nodes_and_a_hard_one_no_count(tmp_path: Path) -> None:
+    path = tmp_path / "threads.toml"
+    path.write_text(
+        'platform = "slurm"\n[node]\ncount = 4\ncpus = 128\nthreads_per_core = 2\n[queues.q]\nstrict = true\n'
+    )
+    machine = site(file=path)
+    asked = {"queue": "q", "ranks_per_node": 100, "threads_per_core": 2}
+    assert [level for level, _ in told(machine, num_nodes=4, **asked)] == ["warn"]
+    assert [level for level, _ in told(machine, num_nodes=5, **asked)] == ["warn", "refuse"]
+    assert [level for level, _ in told(machine, queue="q", num_nodes=5, ranks_per_node=200)] == ["refuse", "refuse"]

@@ -171,6 +171,12 @@ def test_another_way_to_say_the_same_replaces_what_is_built_on(host: Host) -> No
     assert "has tiers and max_nodes, which belongs in them" in str(host.error("mine"))
 
 
+def test_an_empty_table_replaces_nothing(host: Host) -> None:
+    host.write("system", "base", 'platform = "slurm"\n[node]\ncpus = 4\n')
+    host.write("user", "mine", 'extends = "base"\n[nodes]\n')
+    assert host.find("mine").node_types[""].hardware.cpus == 4
+
+
 def test_tables_of_such_names_are_not_replaced(host: Host) -> None:
     host.write("system", "base", 'platform = "slurm"\n[queues.node]\n[queues.max_nodes]\n[environment]\nnode = "1"\n')
     host.write("user", "mine", 'extends = "base"\n[queues.nodes]\n[queues.tiers]\n[environment]\nnodes = "2"\n')

@@ -97,3 +97,59 @@ def test_the_search_path_tells_of_it(system: Path, what: str) -> None:
     assert f"the site files in {path} cannot be listed" in psij("site", "show", "granite").stderr
     assert psij("site", "list").returncode == 0
     assert psij("site", "check").returncode == 3
+
+
+@pytest.mark.parametrize("fault", ["unreadable", "broken"])
+def test_a_file_of_a_persons_own_that_builds_on_it_does_not_hide_it(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    own = tmp_path / "config" / "psij_parsl" / "sites"
+    own.mkdir(parents=True)
+    (own / "granite.toml").write_text('extends = "granite"\n[defaults]\nproject = "chem"\n')
+    if fault == "unreadable":
+        closed(system, "file")
+    else:
+        (system / "granite.toml").write_text(_GRANITE.replace("}]", "}"))
+    assert psij("render", "--", "true").returncode == 3
+    assert psij("render", "--site", "laptop", "--", "true").returncode == 0
+
+
+def test_a_folder_that_is_not_mounted(system: Path, tmp_path: Path) -> None:
+    (system / "granite.toml").unlink()
+    system.rmdir()
+    system.symlink_to(tmp_path / "not mounted")
+    said, _ = one_sentence_and_a_hint(psij("render", "--", "true"))
+    assert "it is a link to what is not there" in said
+    system.unlink()
+    system.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('platform = "slurm"\n[queues\n', 0),
+        ('platform = "slurm"\ndetect = [{ hostname = "x" }\n', 3),
+        ('platform = "slurm"\ndetect = "x"\n', 3),
+        ('platform = "slurm"\n[detect]\nhostname = "x"\n', 3),
+    ],
+    ids=["no-rules", "broken", "text", "table"],
+)
+def test_a_broken_file_without_rules_is_for_no_host(system: Path, text: str, code: int) -> None:
+    (system / "granite.toml").write_text(text)
+    done = psij("render", "--", "true")
+    assert (done.returncode, "the site granite cannot be detected" in done.stderr) == (code, True), done.stderr
+
+
+def test_a_refused_file_without_rules_is_for_no_host(system: Path) -> None:
+    (system / "granite.toml").write_text('platform = "slurm"\n')
+    (system / "granite.toml").chmod(0o666)
+    (system / "folder.toml").mkdir()
+    assert psij("render", "--", "true").returncode == 0
+
+
+def test_generate_names_its_own_way_on(system: Path) -> None:
+    closed(system, "folder")
+    _, hint = one_sentence_and_a_hint(psij("site", "generate"))
+    assert "--platform" in hint
+    assert "--site" not in hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...errors import SiteError
 from ..command import Command, Invocation
 from ..job_flags import JOB_COMMAND, JOB_FLAGS
 from ..job_request import JobRequest, job_request
@@ -19,8 +20,11 @@ def _render(out: Renderer, invocation: Invocation) -> int:
 def print_script(out: Renderer, request: JobRequest, *, verbose: bool) -> int:
     """Print the script that would be submitted."""
     executor = request.target.executor
-    if "$" in str(executor.spool):
-        out.note(f"jobs' folders lie in {executor.spool}, which is not known here: the script has it as it is")
+    site = request.target.site
+    try:
+        _ = site and (site.spool_path(), site.spool_path_on_nodes())
+    except SiteError as error:
+        out.note(f"{error.message}: the script has it as it is")
     script = executor.render(request.job)
     argv = list(executor.scheduler.submit_argv(Path("script.sh")))
     out.answer(script, {"script": script, "submit": argv, "platform": executor.platform.name, "site": executor.site})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...errors import InvalidRequest
+from ...errors import InvalidRequest, SiteError
 from ...platforms.registry import platform as find_platform
 from ...sites import find, look
 from ...sites.generation.generating import generated, site_name
@@ -54,8 +54,10 @@ def _check(path: Path | None, name: str, *, force: bool) -> None:
 
 def _platform_here() -> str:
     """The platform of this host: of its site, if a file describes it, else of the manager that is at home here."""
-    seen = look()
-    site = find(placing=False)
+    try:
+        seen, site = look(), find(placing=False)
+    except SiteError as error:
+        raise SiteError(error.message, hint="say which manager is to be asked: --platform") from error
     if site.name == LAPTOP.name and seen.remark:
         raise InvalidRequest(f"which manager is to be asked is not certain: {seen.remark}", hint="say --platform")
     return site.platform

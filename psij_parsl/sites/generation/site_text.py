@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...resources.hostlist import compress
@@ -61,7 +61,7 @@ def site_text(heading: Heading, facts: SiteFacts, types: Sequence[TypeFacts]) ->
     queues, unnamed = _named(facts.queues)
     if queues:
         parts.append(_OF_QUEUES)
-    parts += [_queue(queue, types) for queue in queues]
+    parts += [_queue(_possible(queue), types) for queue in queues]
     if unnamed:
         parts.append([f"# Not written, for no job can name it: the queue {name!r}" for name in unnamed])
     return "\n".join("".join(f"{line}\n" for line in part) for part in parts)
@@ -167,6 +167,17 @@ def _gpus(one: TypeFacts) -> Iterator[str]:
         table["cpus"] = list(one.gpu_cpus)
         model = f"{model or '  #'} (cpus: next to each GPU, as the topology of this host has it)"
     yield _line("gpus", table if len(table) > 1 else table["ids"]) + model
+
+
+def _possible(queue: QueueFacts) -> QueueFacts:
+    """A queue without a least that is above the most: no job can be in it, which is said of it."""
+    for least, most in (("min_nodes", "max_nodes"), ("min_time_min", "max_time_min")):
+        low, high = getattr(queue, least), getattr(queue, most)
+        if low is not None and high is not None and low > high:
+            text = f"no job fits: {least} is {low}, and {most} {high}"
+            changes: dict[str, Any] = {least: None, "open": False, "remarks": (*queue.remarks, text)}
+            queue = replace(queue, **changes)
+    return queue
 
 
 def _queue(queue: QueueFacts, types: Sequence[TypeFacts]) -> list[str]:
