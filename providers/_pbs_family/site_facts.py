@@ -15,6 +15,9 @@ Attributes = Mapping[str, str]
 _ROUTE = "Route"
 _USER, _PROJECT, _ALL = "u:PBS_GENERIC", "p:PBS_GENERIC", "o:PBS_ALL"  # whose a limit is
 _OLDER = {"run": "max_user_run", "queued": "max_user_queuable"}  # as Torque names a user's limits
+_AT_A_TIME = ("max_run", "max_queued")  # begin the names of limits
+_NAMED = re.compile(r"\[\s*[ugp]:(?!PBS_GENERIC\b)")  # a limit of one user, group or project
+_OF_SOME = "not strict, for some users, groups or projects have limits of their own"
 _GENERIC = (_USER, "g:PBS_GENERIC", _PROJECT)  # of each who has none of their own
 
 
@@ -60,27 +63,32 @@ def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str
     nodes_at_a_time, cores_at_a_time, gpus_at_a_time = at_a_time
     running, queued = (least(*(_of_user(one, kind) for one in (said, server))) for kind in ("run", "queued"))
     shut = _shut(said, server)
+    of_some = any(
+        _NAMED.search(value) for one in (said, server) for key, value in one.items() if key.startswith(_AT_A_TIME)
+    )
     return QueueFacts(
         name=name,
         default=name == server.get("default_queue"),
         open=said.get("enabled") == "True" and said.get("started") == "True",
         auto=not shut,
         nodes=nodes,
-        strict=True,
+        strict=not of_some,
         min_nodes=fewest,
         max_nodes=least(
-            _number(_largest(said, server, "nodect")), len(nodes) if nodes else None, nodes_at_a_time or None
+            _number(_largest(said, server, "nodect")) or None, len(nodes) if nodes else None, nodes_at_a_time or None
         ),
         min_time_min=-(-shortest // 60) if shortest else None,
         max_time_min=longest // 60 if longest else None,
-        max_cores=least(_number(_largest(said, server, "ncpus")), cores_at_a_time or None),
-        max_gpus=least(_number(_largest(said, server, "ngpus")), gpus_at_a_time),
+        max_cores=least(_number(_largest(said, server, "ncpus")) or None, cores_at_a_time or None),
+        max_gpus=least(
+            _number(_largest(said, server, "ngpus")), gpus_at_a_time or (None if of_some else gpus_at_a_time)
+        ),
         array_max=least(_number(said.get("max_array_size")), _number(server.get("max_array_size"))),
         running=running,
         queued=queued,
         project_running=least(*(_limit(one, "max_run", _PROJECT) for one in (said, server))),
         project_queued=least(*(_limit(one, "max_queued", _PROJECT) for one in (said, server))),
-        remarks=(*_rules(said), *([shut] if shut else [])),
+        remarks=(*_rules(said), *([shut] if shut else []), *([_OF_SOME] if of_some else [])),
     )
 
 
@@ -149,6 +157,8 @@ def _shut(said: Attributes, server: Attributes) -> str:
         f"{kind}.{resource}" for kind in ("max_run_res", "max_queued_res") for resource in ("nodect", "ncpus")
     ]
     both = [(one, key) for one in (said, server) for key in ("max_run", "max_queued", *of_resources)]
+    if any(_number(_largest(said, server, resource)) == 0 for resource in ("nodect", "ncpus")):
+        return "no job runs there, by a limit of 0"
     zero = {whose for one, key in both for whose in (*_GENERIC, _ALL) if _limit(one, key, whose) == 0}
     if _ALL in zero or any(_number(one.get(key)) == 0 for one in (said, server) for key in _OLDER.values()):
         return "no job runs there, by a limit of 0"

@@ -24,8 +24,12 @@ class Rule:
 
     def concerns(self, queue: str) -> bool:
         """Whether it can count for a job in a queue: not if it is for another queue, or for some users alone."""
+        return _listed(queue, self._names("queues")) and not self.of_some_users
+
+    @property
+    def of_some_users(self) -> bool:
         users = self._names("users")
-        return _listed(queue, self._names("queues")) and ("*" in users or all(one.startswith("!") for one in users))
+        return "*" not in users and not all(one.startswith("!") for one in users)
 
     @property
     def for_any_job(self) -> bool:
@@ -49,7 +53,13 @@ def quota_sets(text: str) -> list[list[Rule]]:
 
 def most(sets: Sequence[Sequence[Rule]], queue: str, resource: str) -> int | None:
     """The most that a job in a queue can have of a resource, by all sets."""
-    return least(*(_largest([rule for rule in rules if rule.concerns(queue)], resource) for rules in sets))
+    return least(*(_of_anybody(rules, queue, resource) for rules in sets))
+
+
+def _of_anybody(rules: Sequence[Rule], queue: str, resource: str) -> int | None:
+    """By one set; nothing for all others where some users have something is no limit of the queue."""
+    amount = _largest([rule for rule in rules if rule.concerns(queue)], resource)
+    return amount or (None if any(rule.of_some_users for rule in rules) else amount)
 
 
 def _largest(rules: Sequence[Rule], resource: str) -> int | None:

@@ -157,6 +157,8 @@ QUOTAS = """{{
         ("hosts @old to slots=3|to slots=20", None, None),
         ("users {*} to slots=2K,ngpus=2", None, 2),  # a number that is none of slots
         ("users {*} to slots=0", "shut", None),
+        ("users @big to slots=1000|users {*} to slots=0", None, None),  # nothing but for some
+        ("users @gpus to ngpus=16|users {*} to ngpus=0", None, None),
     ],
 )
 def test_resource_quota_sets_of_grid_engine(

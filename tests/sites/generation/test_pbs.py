@@ -162,6 +162,39 @@ def test_a_limit_of_pbs_of_0_keeps_most_users_out(
     assert site.queues["free"].auto
 
 
+@pytest.mark.parametrize(
+    ("limits", "strict", "has"),
+    [
+        ({"max_run_res": {"ncpus": "[u:PBS_GENERIC=16]"}}, True, {"max_cores": 16}),
+        ({"max_run_res": {"ncpus": "[u:PBS_GENERIC=16],[u:alice=64]"}}, False, {"max_cores": 16}),
+        ({"max_run_res": {"ngpus": "[u:PBS_GENERIC=0],[u:alice=8]"}}, False, {}),
+        ({"max_run_res": {"ngpus": "[u:PBS_GENERIC=0]"}}, True, {"forbidden": ["gpus_per_rank"]}),
+        ({"resources_max": {"nodect": 0}}, True, {"auto": False}),
+    ],
+)
+def test_limits_that_some_have_of_their_own(
+    limits: dict[str, Any], strict: bool, has: dict[str, Any], answers: Answers, folder: Path
+) -> None:
+    pbs_queues(answers, {"workq": limits})
+    _, made = generated("pbspro", folder / "x.toml")
+    workq = made["queues"]["workq"]
+    assert workq.get("strict", False) is strict
+    names = ("max_nodes", "max_cores", "max_gpus", "forbidden", "auto")
+    assert {name: workq[name] for name in names if name in workq} == {"max_nodes": 4, **has}
+    text = (folder / "x.toml").read_text()
+    assert ("# not strict, for some users, groups or projects have limits of their own" in text) is not strict
+
+
+def test_a_queue_that_no_job_fits_is_closed(answers: Answers, folder: Path) -> None:
+    times = {"resources_min": {"nodect": 6, "walltime": "25:00:00"}, "resources_max": {"walltime": "24:00:00"}}
+    pbs_queues(answers, {"workq": times})
+    _, made = generated("pbspro", folder / "x.toml")
+    assert psij_here("site", "check", "./x.toml").returncode == 0
+    workq = made["queues"]["workq"]
+    assert (workq["auto"], "min_nodes" in workq, "min_time" in workq) == (False, False, False)
+    assert "# no job fits: min_nodes is 6, and max_nodes 4" in (folder / "x.toml").read_text()
+
+
 def test_another_managers_commands_are_not_asked(answers: Answers, folder: Path) -> None:
     answers.recorded(*ANSWERS["pbspro"]).say(("qsub", "--version"), "slurm-wlm 22.05.8\n")
     done = psij_here("site", "generate", "--platform", "pbspro", "-o", "x.toml")

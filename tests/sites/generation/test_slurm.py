@@ -189,6 +189,17 @@ def associations(answers: Answers, *rows: str) -> Answers:
     return slurm(answers).say(argv, "".join(f"{row}\n" for row in rows))
 
 
+def test_a_database_that_gives_no_answer_is_no_lack_of_associations(answers: Answers, folder: Path) -> None:
+    output = Recorded.read(RECORDED / "slurm/site/two-types.assoc.txt").output
+    argv = [word.replace("=root", f"={user_name()}") for word in output.argv]
+    slurm(answers).say(argv, "", "sacctmgr: error: Problem talking to the database: Connection refused\n", rc=1)
+    _, document = generated("slurm", folder / "two.toml")
+    assert {"high", "quick", "team"} <= document["queues"].keys()
+    text = (folder / "two.toml").read_text()
+    assert "# sacctmgr does not tell the associations of who ran this" in text
+    assert "no association" not in text
+
+
 def test_limits_of_associations_are_told_for_they_are_a_persons(answers: Answers, folder: Path) -> None:
     associations(answers, "root|normal,team|||||||", "chem|normal,team||01:00:00|node=3|5||cpu=16|")
     site, _ = generated("slurm", folder / "two.toml")
