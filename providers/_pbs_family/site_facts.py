@@ -81,7 +81,7 @@ def _queue(name: str, said: Attributes, server: Attributes, nodes: frozenset[str
         max_time_min=longest // 60 if longest else None,
         max_cores=least(_number(_largest(said, server, "ncpus")) or None, cores_at_a_time or None),
         max_gpus=least(
-            _number(_largest(said, server, "ngpus")), gpus_at_a_time or (None if of_some else gpus_at_a_time)
+            _number(_largest(said, server, "ngpus")), None if of_some and not gpus_at_a_time else gpus_at_a_time
         ),
         array_max=least(_number(said.get("max_array_size")), _number(server.get("max_array_size"))),
         running=running,
@@ -153,14 +153,12 @@ def _at_a_time(said: Attributes, resource: str) -> Iterator[int | None]:
 
 def _shut(said: Attributes, server: Attributes) -> str:
     """Why the jobs of most users, or of all, never run: a limit of 0; '' if there is none."""
-    of_resources = [
-        f"{kind}.{resource}" for kind in ("max_run_res", "max_queued_res") for resource in ("nodect", "ncpus")
-    ]
-    both = [(one, key) for one in (said, server) for key in ("max_run", "max_queued", *of_resources)]
-    if any(_number(_largest(said, server, resource)) == 0 for resource in ("nodect", "ncpus")):
-        return "no job runs there, by a limit of 0"
-    zero = {whose for one, key in both for whose in (*_GENERIC, _ALL) if _limit(one, key, whose) == 0}
-    if _ALL in zero or any(_number(one.get(key)) == 0 for one in (said, server) for key in _OLDER.values()):
+    resources, both = ("nodect", "ncpus"), (said, server)
+    keys = (*_AT_A_TIME, *(f"{kind}_res.{resource}" for kind in _AT_A_TIME for resource in resources))
+    zero = {whose for one in both for key in keys for whose in (*_GENERIC, _ALL) if _limit(one, key, whose) == 0}
+    of_all = [_number(_largest(said, server, resource)) for resource in resources]
+    of_all += [_number(one.get(key)) for one in both for key in _OLDER.values()]
+    if _ALL in zero or 0 in of_all:
         return "no job runs there, by a limit of 0"
     return "only for those who have a limit of their own: that of all others is 0" if zero else ""
 

@@ -28,6 +28,7 @@ class Rule:
 
     @property
     def of_some_users(self) -> bool:
+        """Whether it is for some users alone, who are named."""
         users = self._names("users")
         return "*" not in users and not all(one.startswith("!") for one in users)
 

@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from ..errors import Error, InvalidRequest, SiteError, TemplateError, nearest
+from ..errors import Error, InvalidRequest, TemplateError, nearest
 from ..job import FLAGS, Job
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
@@ -57,12 +57,11 @@ def warnings(site: Site) -> list[Fault]:
 
 def warnings_here(site: Site) -> list[Fault]:
     """The same of what is wrong on this host alone."""
-    try:
-        _ = site.spool_path(), site.spool_path_on_nodes()
-    except SiteError as error:
-        origin, _, text = error.message.partition(": ")
-        return [Fault(origin, "", text, error.hint)]
-    return []
+    error = site.spool_fault()
+    if error is None:
+        return []
+    origin, _, text = error.message.partition(": ")
+    return [Fault(origin, "", text, error.hint)]
 
 
 def _of_node_types(site: Site, platform: Platform, queue: Queue) -> Iterator[Fault]:
@@ -105,8 +104,8 @@ def _request(site: Site, platform: Platform, queue: Queue, node_type: NodeType) 
 
 def _tables(site: Site) -> Iterator[tuple[Key, Settings]]:
     yield (), site
-    for name, node_type in site.node_types.items():
-        yield (("nodes", name) if name else ("node",)), node_type
+    for node_type in site.node_types.values():
+        yield node_type.key, node_type
     for name, queue in site.queues.items():
         yield ("queues", name), queue
 

@@ -91,7 +91,7 @@ def _declared(site: SiteData) -> Mapping[str, Parameter]:
 def _layers(site: SiteData, queues: Sequence[Queue], node_type: NodeType | None) -> Iterator[_Layer]:
     yield _Layer((), site)
     if node_type is not None:
-        yield _Layer(("nodes", node_type.name) if node_type.name else ("node",), node_type)
+        yield _Layer(node_type.key, node_type)
     for queue in queues:
         yield _Layer(("queues", queue.name), queue)
 

@@ -131,7 +131,7 @@ def _candidates(catalogue: Catalogue, unknown: list[_Unknown]) -> Iterator[SiteF
             except SiteError as error:
                 if not each.head or not _are_rules(each.head.get("detect", [])):
                     remark = f"the site {name} cannot be detected: "
-                    unknown.append(_Unknown(each.layer.label, remark, error, each.rules_unknown))
+                    unknown.append(_Unknown(each.layer.label, remark, error, each.may_have_rules))
         yield file
 
 

@@ -47,7 +47,7 @@ def parts(parameter: Parameter | None, value: Any) -> list[str]:
     """A parameter's value in the parts that can be joined; the whole text where it cannot."""
     if parameter is not None and isinstance(parameter.default, tuple):
         return _items(value)
-    text = str(value)
+    text = str(value if parameter is None else plain(parameter, value))
     if parameter is not None and parameter.joins and not _GROUPED.search(text):
         return text.split(parameter.joins)
     return [text]

@@ -55,7 +55,6 @@ class SiteFile:
 
     `place` is its path. `head` has the keys that identify a site; it may be known from an index, as is whether the file
     `is_toml` to its end; then the text is read when it is needed. `identity` tells this content from another one.
-    `rules_unknown`: if its head is empty, it may have rules of detection all the same.
     """
 
     place: str
@@ -65,7 +64,6 @@ class SiteFile:
     known_text: str | None = field(default=None, compare=False, repr=False)
     identity: tuple[int, ...] = field(default=(), compare=False)
     is_toml: bool = field(default=False, compare=False)
-    rules_unknown: bool = field(default=True, compare=False)
 
     @cached_property
     def path(self) -> Path:
@@ -102,6 +100,18 @@ class SiteFile:
         """Raise `SiteError` where it is not TOML."""
         if not self.is_toml:
             _ = self.data
+
+    @property
+    def may_have_rules(self) -> bool:
+        """Whether there can be rules of detection in it, where its head does not tell; it is read for that."""
+        try:
+            return _RULES.search(untrusted_text(self.place)) is not None
+        except SiteError:
+            pass
+        try:
+            return stat.S_ISREG(self.path.stat().st_mode)
+        except OSError:
+            return True
 
     @property
     def is_known_as_toml(self) -> bool:
@@ -198,14 +208,11 @@ def read(path: Path, layer: Layer, trust: Trust | None = None) -> SiteFile:
     try:
         text, status = trusted_text(str(path), trust)
     except SiteError as error:
-        return SiteFile(str(path), layer, _head_of_refused(path), error, rules_unknown=_may_have_rules(path))
-    unknown = _RULES.search(text) is not None
+        return SiteFile(str(path), layer, _head_of_refused(path), error)
     try:
-        return SiteFile(
-            str(path), layer, _head(text, path), known_text=text, identity=identity(status), rules_unknown=unknown
-        )
+        return SiteFile(str(path), layer, _head(text, path), known_text=text, identity=identity(status))
     except SiteError as error:
-        return SiteFile(str(path), layer, error=error, rules_unknown=unknown)
+        return SiteFile(str(path), layer, error=error)
 
 
 def _head_of_refused(path: Path) -> dict[str, Any]:
@@ -221,17 +228,6 @@ def _head_of_refused(path: Path) -> dict[str, Any]:
     if isinstance(rules, list):
         head["detect"] = [rule for rule in rules if _is_harmless(rule)][:_MOST_RULES]
     return head
-
-
-def _may_have_rules(path: Path) -> bool:
-    """Whether a file that may not be used, or cannot be read, can have rules of detection: not one that holds none."""
-    try:
-        return _RULES.search(untrusted_text(str(path))) is not None
-    except SiteError:
-        try:
-            return stat.S_ISREG(path.stat().st_mode)
-        except OSError:
-            return True
 
 
 def _is_harmless(rule: Any) -> bool:

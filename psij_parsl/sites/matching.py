@@ -174,19 +174,14 @@ def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, 
         for problem in queue_problems(queue, node_type, job, shape):
             found.append(_finding(site, queue, f"queue {queue.name} {problem.text}", problem, ("queues", queue.name)))
     if node_type is not None:
-        key = _key_of(node_type)
         for problem in node_problems(node_type, shape):
-            found.append(_finding(site, queue, f"{where}: {problem.text}", problem, key))
+            found.append(_finding(site, queue, f"{where}: {problem.text}", problem, node_type.key))
     types = [site.node_types[name] for name in (site.node_types if queue is None else queue.node_types)]
     most, able = most_nodes(site, types, node_type, shape, job.parameters)
     if most is not None and job.num_nodes > most and not any(one.key == "nodes" for one in found):
         problem = too_few_nodes(able, most, job.num_nodes)
-        found.append(_finding(site, queue, f"{where}: {problem.text}", problem, _key_of(able[0])))
+        found.append(_finding(site, queue, f"{where}: {problem.text}", problem, able[0].key))
     return found
-
-
-def _key_of(node_type: NodeType) -> tuple[str, ...]:
-    return ("nodes", node_type.name) if node_type.name else ("node",)
 
 
 def _finding(site: SiteData, queue: Queue | None, text: str, problem: Problem, key: tuple[str, ...]) -> Finding:

@@ -10,11 +10,10 @@ from ..job import Resources
 from ..platforms.registry import platform
 from .job_checks import node_problems
 from .job_shape import Shape, shape_of
-from .joining import is_unset, parts, plain
+from .joining import is_unset, parts
 from .queues import NodeType, Queue
 
 if TYPE_CHECKING:
-    from ..platforms.templates.parameters import Parameter
     from .site_data import SiteData
 
 _SHAPE = tuple(item.name for item in fields(Resources))
@@ -70,16 +69,12 @@ def _asked_for(site: SiteData, types: Sequence[NodeType], parameters: Mapping[st
 
     def is_named(node_type: NodeType) -> bool:
         return any(
-            _parts(declared.get(name), value) & _parts(declared.get(name), parameters[name])
+            set(parts(declared.get(name), value)) & set(parts(declared.get(name), parameters[name]))
             for name, value in node_type.parameters.items()
             if not is_unset(parameters.get(name))
         )
 
     return [node_type for node_type in types if is_named(node_type)] or [*types]
-
-
-def _parts(parameter: Parameter | None, value: Any) -> set[Any]:
-    return set(parts(parameter, value if parameter is None else plain(parameter, value)))
 
 
 def _size(node_type: NodeType) -> tuple[int, int, int]:

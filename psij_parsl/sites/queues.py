@@ -41,6 +41,11 @@ class NodeType(Settings):
     gpu_kind: str = ""
     hardware: Hardware = field(default_factory=Hardware)
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Its table in the site's file."""
+        return ("nodes", self.name) if self.name else ("node",)
+
 
 @dataclass(frozen=True)
 class Tier:

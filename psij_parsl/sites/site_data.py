@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from ..errors import SiteError
 from .queues import NodeType, Queue, Settings
 from .spool import expanded
 
@@ -120,6 +121,14 @@ class SiteData(Settings):
         """The same directory as compute nodes know it; None if that is the same path."""
         text = self.spool_on_nodes
         return Path(expanded(text, self.origin(("spool", "on_nodes")), here=here)) if text else None
+
+    def spool_fault(self) -> SiteError | None:
+        """Why one of the two is unknown on this host; None if both are known."""
+        try:
+            _ = self.spool_path(), self.spool_path_on_nodes()
+        except SiteError as error:
+            return error
+        return None
 
     def queues_named(self, name: str) -> list[Queue]:
         """The queues of a name that a job says: one, or several with commas; those that the site knows."""

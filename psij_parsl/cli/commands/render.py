@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import SiteError
 from ..command import Command, Invocation
 from ..job_flags import JOB_COMMAND, JOB_FLAGS
 from ..job_request import JobRequest, job_request
@@ -21,10 +20,8 @@ def print_script(out: Renderer, request: JobRequest, *, verbose: bool) -> int:
     """Print the script that would be submitted."""
     executor = request.target.executor
     site = request.target.site
-    try:
-        _ = site and (site.spool_path(), site.spool_path_on_nodes())
-    except SiteError as error:
-        out.note(f"{error.message}: the script has it as it is")
+    if site is not None and (fault := site.spool_fault()) is not None:
+        out.note(f"{fault.message}: the script has it as it is")
     script = executor.render(request.job)
     argv = list(executor.scheduler.submit_argv(Path("script.sh")))
     out.answer(script, {"script": script, "submit": argv, "platform": executor.platform.name, "site": executor.site})
