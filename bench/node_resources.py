@@ -21,7 +21,7 @@ from collections.abc import Callable
 from itertools import count
 
 from bench.tools import report
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.resources import Allocation, Node, NodeResources
 
 SIZES = (16, 256, 1024, 4096)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psij_parsl.errors import LaunchError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.runs.mpi_detection import everywhere, is_flavour, version_text
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 from psij_parsl.runs.script_text import check_lines, search_lines, version_pattern

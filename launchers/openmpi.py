@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, each, when
 
 _KEEP_RUNNING = ("env", "OMPI_MCA_orte_abort_on_non_zero_status=0", "PRTE_MCA_state_base_error_non_zero_exit=0")
@@ -98,7 +98,7 @@ class OpenMPI(MPIRun):
 
         mpirun gets the nodes from Slurm by itself, but from PBS and others only if it was built with their library.
         """
-        if shape.num_nodes < 2 or hosts or mode == "per_node":
+        if shape.nodes_at_least < 2 or hosts or mode == "per_node":
             return _LAUNCHER_NAME
         return f"{_LAUNCHER_NAME}\n{_SLOTS % {'ranks': shape.ranks_per_node}}"
 

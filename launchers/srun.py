@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.runs.mpirun import Args, MPIRun, RunShape, when
 
 if TYPE_CHECKING:

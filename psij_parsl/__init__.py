@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .errors import Error as Error
     from .errors import JobFailed as JobFailed
     from .job import Job as Job
-    from .job import Resources as Resources
+    from .job_size import Resources as Resources
     from .jobs.batch import BatchSchedulerExecutor as BatchSchedulerExecutor
     from .jobs.executor import JobExecutor as JobExecutor
     from .jobs.executor import Submission as Submission
@@ -47,7 +47,7 @@ _WHERE = {
     "NodeResources": "resources",
     "Parameter": "platforms.templates.parameters",
     "Platform": "platforms.platform",
-    "Resources": "job",
+    "Resources": "job_size",
     "Scheduler": "platforms.scheduler",
     "Submission": "jobs.executor",
     "register_handlers": "signals",

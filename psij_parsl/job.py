@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .errors import InvalidRequest, nearest
+from .job_size import Resources, whole
+from .system.bash_variables import BASH_OWN
 
 #: How a job's script starts its command.
 JobMode = Literal["script", "serial", "mpi"]
@@ -17,38 +19,6 @@ JOB_MODES: tuple[str, ...] = get_args(JobMode)
 #: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
 DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 
-#: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
-BASH_OWN = frozenset(
-    (
-        "BASHOPTS",
-        "BASHPID",
-        "BASH_ALIASES",
-        "BASH_ARGC",
-        "BASH_ARGV",
-        "BASH_CMDS",
-        "BASH_COMMAND",
-        "BASH_MONOSECONDS",
-        "BASH_LINENO",
-        "BASH_SOURCE",
-        "BASH_SUBSHELL",
-        "BASH_VERSINFO",
-        "DIRSTACK",
-        "EPOCHREALTIME",
-        "EPOCHSECONDS",
-        "EUID",
-        "FUNCNAME",
-        "GROUPS",
-        "HISTCMD",
-        "LINENO",
-        "OPTIND",
-        "PPID",
-        "RANDOM",
-        "SECONDS",
-        "SHELLOPTS",
-        "SRANDOM",
-        "UID",
-    )
-)
 #: Variables that the job's script sets for the command.
 _SCRIPTS_OWN = (
     "PSIJ_JOB_ID",
@@ -58,61 +28,6 @@ _SCRIPTS_OWN = (
     "PSIJ_JOB_FOLDER",
     "PSIJ_ARRAY_INDEX",
 )
-
-
-FLAGS: Mapping[str, str] = {
-    "num_nodes": "-N/--nodes",
-    "ranks_per_node": "--ntasks-per-node",
-    "cpus_per_rank": "-c/--cpus-per-task",
-    "threads_per_core": "--threads-per-core",
-    "gpus_per_rank": "-g/--gpus-per-task",
-    "memory_per_node": "--mem",
-    "wall_time_min": "-t/--time",
-    "queue": "-q/--queue",
-    "project": "-A/--account",
-    "job_mode": "--mode",
-    "name": "-J/--job-name",
-    "directory": "-D/--cwd",
-    "environment": "--env",
-    "array": "--array",
-    "after": "-d/--dependency",
-    "hold": "--hold",
-    "launcher": "--launcher",
-    "setup": "--setup",
-    "setup_may_fail": "--setup-may-fail",
-    "stdin": "-i/--input",
-    "stdout": "-o/--output",
-    "stderr": "-e/--error",
-}
-"""The command line option of each job field, for messages. The command line's own table (`cli/job_flags.py`) stands
-above what uses this one, and has more spellings; a test compares them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """How many nodes, and what each rank gets. One vocabulary from the site file to the template."""
-
-    num_nodes: int = 1
-    ranks_per_node: int = 1
-    #: Cores.
-    cpus_per_rank: int = 1
-    #: Hardware threads used of each core.
-    threads_per_core: int = 1
-    gpus_per_rank: int = 0
-    #: MB (2**20 bytes).
-    memory_per_node: int | None = None
-
-    @property
-    def num_ranks(self) -> int:
-        return self.num_nodes * self.ranks_per_node
-
-    @property
-    def cores_per_node(self) -> int:
-        return self.ranks_per_node * self.cpus_per_rank
-
-    @property
-    def gpus_per_node(self) -> int:
-        return self.ranks_per_node * self.gpus_per_rank
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -126,8 +41,8 @@ class Job(Resources):
     """
 
     command: Sequence[str]
-    #: Minutes.
-    wall_time_min: int = 10
+    #: Minutes; None: the manager decides.
+    wall_time_min: int | None = 10
     queue: str | None = None
     project: str | None = None
     #: None: `script` for one rank, `mpi` for more.
@@ -140,10 +55,18 @@ class Job(Resources):
     stdin: Path | None = None
     stdout: Path | None = None
     stderr: Path | None = None
+    #: Output is added to files that are there; else they are emptied.
+    append: bool = False
+    #: What stands in braces in `stdout` and `stderr` is filled in where the job runs: see `docs/how-to/my-job-scripts.md`.
+    name_patterns: bool = False
     #: Indices of a job array.
     array: tuple[int, ...] = ()
+    #: How many of its elements may run at a time.
+    array_limit: int | None = None
     #: Ids, our own or the manager's, of jobs that must end well first.
     after: Sequence[str] = ()
+    #: Not to start before: YYYY-MM-DDTHH:MM:SS, local time. Given also as a datetime, "16:00" or "+2h".
+    begin: str | None = None
     #: Submitted, but not to start before it is released.
     hold: bool = False
     #: Shell texts run before the command, e.g. module loads; a single text is one of them.
@@ -158,8 +81,12 @@ class Job(Resources):
     node_type: str = ""
     #: The project as people name it, where its queue charges another account for it.
     project_name: str = ""
-    #: Fields for which the manager is not asked, because they come with the queue.
+    #: Fields for which the manager is not asked by us: they come with the queue, or `option_lines` say them.
     implied: tuple[str, ...] = ()
+    #: Lines of a script for this very manager, `#SBATCH -N 2`, which are passed on as they are.
+    option_lines: tuple[str, ...] = ()
+    #: The platform whose script is run on another one: variables that such scripts read are set.
+    script_of: str = ""
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:  # how a frozen dataclass is made
@@ -182,11 +109,16 @@ class Job(Resources):
         for name in ("environment", "parameters"):
             if not isinstance(value := getattr(self, name), Mapping):
                 raise InvalidRequest(f"{name}={value!r} is no mapping", hint=f"pass {name}={{'NAME': 'value'}}")
-        for name in ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core", "wall_time_min"):
-            _whole(self, name, least=1)
-        _whole(self, "gpus_per_rank", least=0)
-        if self.memory_per_node is not None:
-            _whole(self, "memory_per_node", least=1)
+        super().__post_init__()
+        for name in ("wall_time_min", "array_limit"):
+            whole(self, name, least=1)
+        if self.begin is not None:
+            from .system.moments import moment
+
+            try:
+                put("begin", moment(self.begin))
+            except ValueError as error:
+                raise InvalidRequest(f"begin={self.begin!r} is refused: it {error}") from error
         mode = self.job_mode or ("mpi" if self.num_ranks > 1 else "script")
         if mode not in JOB_MODES:
             raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(mode, JOB_MODES))
@@ -243,6 +175,7 @@ class Job(Resources):
             )
         put("array", tuple(self.array))
         put("implied", tuple(self.implied))
+        put("option_lines", tuple(self.option_lines))
         put("after", tuple(after))
         put("parameters", dict(self.parameters))
 
@@ -299,11 +232,3 @@ class Job(Resources):
 
 
 _PATHS = ("directory", "stdin", "stdout", "stderr")
-
-
-def _whole(job: Job, name: str, *, least: int) -> None:
-    value = getattr(job, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidRequest(
-            f"{name} must be a whole number of at least {least}, not {value!r}", hint="see `psij-run submit --help`"
-        )

@@ -26,6 +26,9 @@ class CobaltTemplate(JobTemplate):
     template_file = "job.sh.j2"
     refusals = (
         Refuse(
+            lambda asked: asked["wall_time_left"], "takes no job without a wall time", "say it with -t"
+        ),
+        Refuse(
             lambda asked: asked["hold"] and asked["after"],
             "does not notice that a job has ended for which a held one waits, which could then never start",
             "hold the first job, and let the others follow it",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from psij_parsl.platforms.templates.parameters import Parameter
-from psij_parsl.platforms.templates.template import JobTemplate
+from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 from psij_parsl.platforms.templates.validators import list_of, matching, str2bool, word
 
 #: A line that Flux takes for one with options, or for an error if it stands below the first command.
@@ -61,6 +61,14 @@ class FluxTemplate(JobTemplate):
         ),
         Parameter("attributes", (), [list_of(attribute)], "attributes of the job, e.g. system.project=chem"),
         Parameter("shell_options", (), [list_of(shell_option)], "options of Flux's job shell, e.g. mpibind=off"),
+    )
+
+    refusals = (
+        Refuse(
+            lambda asked: asked["gpus_on_node"] % asked["ranks_per_node"] or (asked["nodes_left"] and asked["gpus_per_node"]),
+            "gives GPUs to ranks, and {gpus_on_node} on each node are no multiple of the ranks there",
+            "say -g, the GPUs of each rank",
+        ),
     )
 
     @classmethod

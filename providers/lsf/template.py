@@ -94,12 +94,16 @@ class LSFTemplate(JobTemplate):
         ),
         Parameter("application", None, [word], "application profile"),
         Parameter("reservation", None, [word], "advance reservation"),
-        Parameter("array_limit", None, [positive_int], "how many elements of an array may run at once"),
         Parameter("rerunnable", None, [str2bool], "whether LSF may start it again after its host failed"),
         Parameter("requeue_codes", (), [list_of(non_negative_int)], "exit codes with which it is to be run again"),
         Parameter("alloc_flags", (), [list_of(word)], "CSM: flags of the allocation, e.g. gpumps or smt4"),
     )
     refusals = (
+        Refuse(
+            lambda asked: asked["nodes_left"] and (asked["nodes_option"] == "nnodes" or asked["cpus_per_rank"] > 1),
+            "spreads slots over hosts without regard to ranks of several cores",
+            "say -N, or ranks of one core",
+        ),
         Refuse(
             lambda asked: asked["nodes_option"] == "nnodes" and asked.get("memory_per_node"),
             "gives whole nodes here, with all their memory",

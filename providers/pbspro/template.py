@@ -9,7 +9,7 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.quoting import shell_quote
-from psij_parsl.platforms.templates.template import JobTemplate
+from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
 from psij_parsl.platforms.tools import array_range
 from psij_parsl.providers._pbs_family import jobs as family
@@ -68,6 +68,14 @@ class PBSProTemplate(JobTemplate):
         *family.PARAMETERS,
         Parameter(
             "group_list", None, [matching(_GROUPS, "groups, e.g. chem or chem@host")], "group that the job runs as"
+        ),
+    )
+
+    refusals = (
+        Refuse(
+            lambda asked: asked["nodes_left"] and asked["ranks"] and (asked["gpus_per_node"] or asked["memory_per_node"]),
+            "places each rank by itself where the number of nodes is left to it, and knows nothing of what a node is to have",
+            "say -N; or the GPUs of each rank, and the memory of each core",
         ),
     )
 

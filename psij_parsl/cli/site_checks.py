@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Error, InvalidRequest, TemplateError, nearest
-from ..job import FLAGS, Job
+from ..job import Job
+from ..job_size import FLAGS
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
 from ..sites.completion import completed

@@ -7,7 +7,8 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 
-from ..job import BASH_OWN, Job
+from ..job import Job
+from ..system.bash_variables import BASH_OWN
 from ..system.commands import matcher
 from ..system.gpu_variables import GPU_VARIABLES
 from .file_settings import FileSettings

@@ -6,13 +6,14 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidRequest
-from ..job import Job, Resources
+from ..job import Job
+from ..job_size import FLAGS, Resources
 from ..platforms.templates.loader import FUNCTIONS, functions_text
 from ..platforms.templates.quoting import Raw
 from ..system.files import write_new
@@ -24,7 +25,8 @@ from .launch_lines import LAUNCHER, WRAPPER, LaunchLines, is_wrapped, launch_lin
 
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
-_SHAPE = ("ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
+_SHAPE = tuple(item.name for item in fields(Resources) if item.name != "num_nodes")
+_MANAGED = ("queue", "after", "array", "array_limit", "begin", "hold")
 _SCRIPT = "script.sh"
 
 
@@ -102,19 +104,21 @@ def _script(
     template = settings.template
     _refuse(settings, _told(job))
     launch = launch_lines(job, settings.launcher, place.node_folder, settings.launch)
-    job = _told(job)
     core_values = _template_values(
         settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
     )
     core_values["log"] = template.log_path(str(place.node_folder))
     given = {name: value for name, value in core_values.items() if name not in template.params}
-    return template.render(**values(job), given=given), launch
+    return template.render(**values(_told(job)), given=given), launch
 
 
 def _told(job: Job) -> Job:
-    """The job as the manager is told of it: without the fields that come with its queue."""
-    plain = Resources()
-    return job.with_(**{name: getattr(plain, name) for name in job.implied}, implied=()) if job.implied else job
+    """The job as we tell the manager of it: without the fields that come with its queue, or that its option lines say."""
+    if not job.implied:
+        return job
+    unsaid: dict[str, Any] = {item.name: item.default for item in fields(Job) if item.name in job.implied}
+    unsaid |= {name: None for name in ("num_nodes", "wall_time_min") if name in unsaid}
+    return job.with_(**unsaid)
 
 
 def _refuse(settings: FileSettings, job: Job) -> None:
@@ -122,8 +126,17 @@ def _refuse(settings: FileSettings, job: Job) -> None:
     template = settings.template
     parameters = values(job)
     template.refuse_unknown(parameters, settings.platform)
-    shape = {name: getattr(job, name) for name in (*_SHAPE, "after", "array", "hold")}
-    template.refuse({**parameters, **shape}, settings.platform)
+    if job.num_nodes is None and "nodes_left" not in template.uses and "num_nodes" not in job.implied:
+        raise InvalidRequest(
+            f"the {settings.platform} platform must be told the number of nodes", hint=f"say {FLAGS['num_nodes']}"
+        )
+    shape = {name: getattr(job, name) for name in (*_SHAPE, *_MANAGED, "gpus_on_node", "num_ranks")}
+    left = {
+        "num_nodes": job.nodes_at_least,
+        "nodes_left": job.num_nodes is None and "num_nodes" not in job.implied,
+        "wall_time_left": job.wall_time_min is None and "wall_time_min" not in job.implied,
+    }
+    template.refuse({**shape, **parameters, **left}, settings.platform)
     template.refuse_unexpressed(requests(job), settings.platform)
 
 
@@ -168,9 +181,32 @@ def requests(job: Job) -> dict[str, Any]:
     """The requests of a job that differ from the defaults, to check that the template can express them."""
     plain = Resources()
     asked = {name: getattr(job, name) for name in _SHAPE if getattr(job, name) != getattr(plain, name)}
-    if job.num_nodes > 1:
+    if asked.get("memory_per_node") == 0:
+        asked["all_memory"] = asked.pop("memory_per_node")
+    if job.nodes_at_least > 1:
         asked["num_nodes"] = job.num_nodes
-    return {**asked, **{name: value for name in ("queue", "after", "array", "hold") if (value := getattr(job, name))}}
+    if job.option_lines:
+        asked["option_lines"] = [*job.option_lines]
+    return {**asked, **{name: value for name in _MANAGED if (value := getattr(job, name))}}
+
+
+def _shape_values(job: Job, uses: Collection[str]) -> dict[str, Any]:
+    """The job's size as templates see it: None for what its option lines say. `uses`: what the template uses."""
+    told = _told(job)
+    shape: dict[str, Any] = {name: getattr(told, name) for name in _SHAPE}
+    said = {"num_ranks": told.num_ranks, "cores_per_node": told.cores_per_node}
+    ranks, cores = "ranks_per_node" not in job.implied, "cpus_per_rank" not in job.implied
+    shape |= {name: None for name in job.implied if name in ("ranks_per_node", "cpus_per_rank")}
+    shape |= {"num_ranks": said["num_ranks"] if ranks else None, "gpus_on_node": told.gpus_on_node}
+    shape["cores_per_node"] = said["cores_per_node"] if ranks and cores else None
+    for name in ("memory_per_core", "memory_per_gpu"):
+        if shape[name] is not None and name not in uses:  # the manager knows the memory of nodes alone
+            shape["memory_per_node"] = told.memory_on_node
+    shape["all_memory"] = told.memory_per_node == 0
+    shape["memory_per_node"] = shape["memory_per_node"] or None
+    del shape["gpus_per_node"]  # `gpus_on_node` says it; a platform may have a parameter of that name
+    shape["nodes_left"] = told.num_nodes is None and "num_nodes" not in job.implied
+    return shape
 
 
 def _template_values(
@@ -184,7 +220,7 @@ def _template_values(
 ) -> dict[str, Any]:
     """The values that the core itself gives the template (see `template.GIVEN`); `launch` starts the command."""
     return {
-        **{name: getattr(job, name) for name in (*_SHAPE, "num_ranks", "cores_per_node")},
+        **_shape_values(job, settings.template.uses),
         "id": place.id,
         "tag": place.tag,
         "folder": str(place.node_folder),
@@ -195,8 +231,13 @@ def _template_values(
         "own_codes": f" {' '.join(map(str, sorted(settings.own_codes)))} " if settings.own_codes else "",
         "array": format_ranges(sorted(job.array)),
         "indices": sorted(job.array),
+        "array_limit": job.array_limit,
         "index_in_names": bool(job.array),
+        "name_patterns": job.name_patterns,
+        "append": job.append,
+        "begin": job.begin,
         "hold": job.hold,
+        "option_lines": Raw("\n".join(job.option_lines), "option_lines"),
         "directory": str(job.directory),
         "stdin": str(job.stdin or "/dev/null"),
         "stdout": str(job.stdout or ""),

@@ -94,14 +94,18 @@ def _failed_setup(folder: Path) -> str:
 
 
 def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
-    """The files for the stdout and stderr of an element: the same as in the job's script."""
+    """The files for the stdout and stderr of an element: the same as in the job's script.
+
+    Where a name is filled in on the node, the script leaves a link of that name in the folder.
+    """
     if not job.stdout and not job.stderr:
         return folder / "stdout", folder / "stderr"
-    index = key if job.array else ""
-    stdout = _of_element(job.stdout, index) if job.stdout else folder / "stdout"
-    stderr = _of_element(job.stderr, index) if job.stderr else (stdout if job.stdout else folder / "stderr")
+
+    def of_element(path: Path, name: str) -> Path:
+        if job.name_patterns and "{" in str(path):
+            return folder / name
+        return Path(f"{path}.{key}") if job.array and str(path) != os.devnull else Path(path)
+
+    stdout = of_element(job.stdout, "stdout") if job.stdout else folder / "stdout"
+    stderr = of_element(job.stderr, "stderr") if job.stderr else (stdout if job.stdout else folder / "stderr")
     return stdout, stderr
-
-
-def _of_element(path: Path, index: str) -> Path:
-    return Path(f"{path}.{index}") if index and str(path) != os.devnull else Path(path)

@@ -17,7 +17,7 @@ from parsl.launchers.base import Launcher
 from parsl.launchers.launchers import SimpleLauncher as _ParslSimpleLauncher
 
 from ..errors import InvalidRequest
-from ..job import Resources
+from ..job_size import Resources
 from ..platforms.registry import managers
 from ..runs.mpirun import MPIRun
 from ..runs.registry import launcher as find_launcher

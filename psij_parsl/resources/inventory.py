@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..job import Resources
+from ..job_size import Resources
 from .allocation import Allocation
 from .node import Hardware
 from .node_types import Plan, Shape

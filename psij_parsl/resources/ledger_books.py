@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import signals
 from ..errors import DoesNotFit
-from ..job import Resources
+from ..job_size import Resources
 from ..system.processes import process_identity
 from .allocation_control import EndTime
 from .inventory import Inventory

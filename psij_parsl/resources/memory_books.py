@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from .. import signals
-from ..job import Resources
+from ..job_size import Resources
 from .allocation_control import EndTime
 from .inventory import SHAPES, Inventory
 from .node import Assignment, Holder, Node
@@ -41,7 +41,7 @@ class MemoryBooks:
                 planned = self._plan(request, share)
             if self._queue:
                 return None
-            pieces = self._pool.take(planned[2], request.num_nodes, spread)
+            pieces = self._pool.take(planned[2], request.nodes_at_least, spread)
             if pieces is None:
                 return None
             self._last_id = number = self._last_id + 1
@@ -73,7 +73,7 @@ class MemoryBooks:
             try:
                 while True:
                     self._end.check(lasts_s)
-                    if self._queue[0] is turn and (pieces := self._pool.take(plans, request.num_nodes, spread)):
+                    if self._queue[0] is turn and (pieces := self._pool.take(plans, request.nodes_at_least, spread)):
                         self._last_id += 1
                         return Assignment(self._last_id, share, self, pieces)
                     left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())

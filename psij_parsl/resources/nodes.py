@@ -20,7 +20,7 @@ from functools import partial
 from typing import Protocol
 
 from ..errors import DoesNotFit
-from ..job import Resources
+from ..job_size import Resources
 from . import allocation_control as control
 from .allocation import Allocation
 from .capacity import how_often
@@ -160,7 +160,7 @@ class NodeResources:
                 plans = self._inventory.plans(request, share)
             except DoesNotFit:
                 return 0
-            return how_often(self._pool, plans, request.num_nodes)
+            return how_often(self._pool, plans, request.nodes_at_least)
 
     def arrange(self, num_ranks: int, request: Resources, *, share: int | None = None) -> Resources:
         """The request for so many ranks in all, on the fewest nodes on which they can ever fit, equally many on each.

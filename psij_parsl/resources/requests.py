@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..errors import DoesNotFit, InvalidRequest
-from ..job import Resources
+from ..job_size import Resources
 from .node_types import NodeType, Plan, Shape
 from .pool import Pool
 
 
 def shape_of(request: Resources, share: int | None) -> Shape:
     """The shape of a request. Raises `InvalidRequest` for numbers that say nothing."""
-    for name in ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core"):
-        if getattr(request, name) < 1:
-            raise InvalidRequest(f"{name} must be at least 1, not {getattr(request, name)}")
     if share is not None and share < 1:
         raise InvalidRequest(f"share must be at least 1, not {share}", hint="N stands for 1/N of a node")
-    if request.gpus_per_rank < 0 or (request.memory_per_node or 0) < 0:
-        raise InvalidRequest("gpus_per_rank and memory_per_node cannot be negative")
+    if request.ranks is not None:
+        raise InvalidRequest(
+            f"{request.ranks} ranks cannot be spread evenly over the nodes", hint="ask for as many on each node"
+        )
+    if request.gpus_on_node % request.ranks_per_node:
+        raise InvalidRequest(
+            f"{request.gpus_on_node} GPUs cannot be divided among {request.ranks_per_node} ranks",
+            hint="say gpus_per_rank",
+        )
     return Shape(
-        request.num_nodes,
+        request.nodes_at_least,
         request.ranks_per_node,
         request.cpus_per_rank,
         request.threads_per_core,
-        request.gpus_per_rank,
-        request.memory_per_node,
+        request.gpus_on_node // request.ranks_per_node,
+        request.memory_on_node or None,
         share,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InvalidRequest
-from ..job import Resources
+from ..job_size import Resources
 from ..resources.gpus import gpu_variable
 from ..resources.node import Node
 from ..system.gpu_variables import GPU_VARIABLES

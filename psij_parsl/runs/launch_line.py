@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import InvalidRequest, TemplateError, nearest
-from ..job import Resources
+from ..job_size import Resources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,15 @@ class RunShape:
 
     @classmethod
     def of(cls, shape: Resources, *, hosts: Sequence[str] = (), stdin: bool = False, name: str = "") -> RunShape:
-        """That of a run of so many ranks on those hosts, the whole allocation if there are none."""
+        """That of a run of so many ranks on those hosts, the whole allocation if there are none.
+
+        Raises `InvalidRequest` where the number of nodes is left to the manager.
+        """
+        if shape.num_nodes is None:
+            raise InvalidRequest(
+                "ranks are started on a number of nodes that must be known",
+                hint="say -N; or let the command start its ranks, with --mode script",
+            )
         return cls(
             num_nodes=shape.num_nodes,
             num_ranks=shape.num_ranks,
@@ -55,8 +63,8 @@ class RunShape:
             threads_per_core=shape.threads_per_core,
             threads_per_rank=shape.cpus_per_rank * shape.threads_per_core,
             gpus_per_rank=shape.gpus_per_rank,
-            gpus_per_node=shape.gpus_per_node,
-            memory_per_node=shape.memory_per_node,
+            gpus_per_node=shape.gpus_on_node,
+            memory_per_node=shape.memory_on_node or None,
             hosts=",".join(hosts),
             slots=",".join(f"{host}:{shape.ranks_per_node}" for host in hosts),
             nids=",".join(host.lstrip("nid").lstrip("0") or "0" for host in hosts),

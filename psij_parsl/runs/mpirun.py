@@ -21,7 +21,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import InvalidRequest, TemplateError, nearest
-from ..job import Job, Resources
+from ..job import Job
+from ..job_size import Resources
 from . import hooks
 from .launch_line import Args, Line, RunShape, arguments, check_line, each, names_hosts, names_program, when
 from .script_text import HOSTS, IF_SET, LAUNCHER, SLOTS, check_lines, find_lines, shell_text
@@ -184,7 +185,7 @@ class MPIRun(LauncherTraits):
             RunShape.of(shape),
             hosts=HOSTS if hosts else "",
             env_names=[f"{IF_SET}{name}" for name in names],
-            all_slots=SLOTS if shape.num_nodes > 1 and not hosts else "",
+            all_slots=SLOTS if shape.nodes_at_least > 1 and not hosts else "",
         )
         method = self.with_program(LAUNCHER) if self.launcher_search(mode) else self
         return shell_text(method._argv(mode, run), hosts)

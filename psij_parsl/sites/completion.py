@@ -9,7 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
-from ..job import FLAGS, Job
+from ..job import Job
+from ..job_size import FLAGS
 from ..platforms.registry import platform
 from .findings import Finding
 from .job_shape import GPU_PARAMETERS

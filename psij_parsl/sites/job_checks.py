@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..job import Job, Resources
+from ..job import Job
+from ..job_size import Resources
 from ..resources.node import Hardware
 from .job_shape import Shape, usable_cores
 from .queues import NodeType, Queue, Tier
@@ -71,30 +72,23 @@ def too_few_nodes(types: Sequence[NodeType], most: int, nodes: int) -> Problem:
 
 def tier_of(queue: Queue, job: Resources) -> Tier | None:
     """The tier of the queue that lets such a job run longest; None if it takes no jobs of that many nodes."""
-    tiers = [tier for tier in queue.tiers if tier.holds(job.num_nodes)]
+    nodes = job.num_nodes
+    tiers = [tier for tier in queue.tiers if nodes is None or tier.holds(nodes)]
     no_limit = float("inf")
 
     def longest(tier: Tier) -> float:
-        return no_limit if (most := tier.longest(job.num_nodes)) is None else most
+        return no_limit if (most := tier.longest(nodes or tier.min_nodes)) is None else most
 
     return max(tiers, key=longest, default=None)
 
 
 def queue_problems(queue: Queue, node_type: NodeType | None, job: Job, shape: Shape) -> Iterator[Problem]:
     """Each limit of the queue that the job is beyond."""
-    nodes, minutes = job.num_nodes, job.wall_time_min
+    nodes = job.nodes_at_least
     tier = tier_of(queue, job)
     if tier is None:
         yield _wrong_nodes(queue, nodes)
-        if queue.max_time_min is not None and minutes > queue.max_time_min:
-            text = f"lets no job run longer than {time_text(queue.max_time_min)}, and the job asks for {time_text(minutes)}"
-            yield Problem("time", text, ("max_time", "max_wall_time_min", "tiers"), f"-t {queue.max_time_min}")
-    elif (most := tier.longest(nodes)) is not None and minutes > most:
-        yield _too_long(queue, tier, nodes, minutes, int(most))
-    if queue.min_time_min is not None and minutes < queue.min_time_min:
-        least = time_text(queue.min_time_min)
-        text = f"takes jobs from {least} on, and the job asks for {time_text(minutes)}"
-        yield Problem("min_time", text, ("min_time",), f"-t {queue.min_time_min}")
+    yield from _time_problems(queue, tier, nodes, job.wall_time_min)
     hardware = node_type.hardware if node_type is not None else None
     if queue.max_cores is not None:
         of_node = usable_cores(hardware) if queue.whole_nodes and hardware is not None else None
@@ -121,6 +115,22 @@ def queue_problems(queue: Queue, node_type: NodeType | None, job: Job, shape: Sh
     if queue.array_max_index is not None and job.array and (index := max(job.array)) > queue.array_max_index:
         text = f"takes indices of job arrays up to {queue.array_max_index}, and this one has {index}"
         yield Problem("array", text, ("array_max_index",), "begin at a smaller index")
+
+
+def _time_problems(queue: Queue, tier: Tier | None, nodes: int, minutes: int | None) -> Iterator[Problem]:
+    """A wall time beyond the queue's limits; none where it is left to the manager."""
+    if minutes is None:
+        return
+    if tier is None:
+        if queue.max_time_min is not None and minutes > queue.max_time_min:
+            text = f"lets no job run longer than {time_text(queue.max_time_min)}, and the job asks for {time_text(minutes)}"
+            yield Problem("time", text, ("max_time", "max_wall_time_min", "tiers"), f"-t {queue.max_time_min}")
+    elif (most := tier.longest(nodes)) is not None and minutes > most:
+        yield _too_long(queue, tier, nodes, minutes, int(most))
+    if queue.min_time_min is not None and minutes < queue.min_time_min:
+        least = time_text(queue.min_time_min)
+        text = f"takes jobs from {least} on, and the job asks for {time_text(minutes)}"
+        yield Problem("min_time", text, ("min_time",), f"-t {queue.min_time_min}")
 
 
 def _wrong_nodes(queue: Queue, nodes: int) -> Problem:

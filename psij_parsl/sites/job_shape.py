@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..job import Resources
+from ..job_size import Resources
 from ..platforms.registry import platform
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class Shape(NamedTuple):
 def shape_of(platform_name: str, job: Resources, parameters: Mapping[str, Any]) -> Shape:
     """The shape of a job; what a parameter says, or an option that it passes on, counts where its fields say nothing."""
     options = _passed_on(platform_name, parameters)
-    gpus = job.gpus_per_node or next(
+    gpus = job.gpus_on_node or next(
         (gpu_count(value) for name in GPU_PARAMETERS if (value := parameters.get(name))), 0
     )
-    memory, passed_on = job.memory_per_node, options.get("memory_per_node")
+    memory, passed_on = job.memory_on_node, options.get("memory_per_node")
     if memory is None and isinstance(passed_on, int):
-        memory = passed_on or None  # 0 stands for all of it
+        memory = passed_on
     cpus = next((_whole(value) for name in CPU_PARAMETERS if (value := parameters.get(name))), None)
-    return Shape(job.cores_per_node, gpus or _gpus_of(options, job), memory, cpus, job.threads_per_core)
+    return Shape(job.cores_per_node, gpus or _gpus_of(options, job), memory or None, cpus, job.threads_per_core)
 
 
 def _passed_on(platform_name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,7 +76,7 @@ def _gpus_of(options: Mapping[str, Any], job: Resources) -> int:
         return per_node
     if isinstance(per_rank, int):
         return per_rank * job.ranks_per_node
-    return -(-in_all // job.num_nodes) if isinstance(in_all, int) else 0
+    return -(-in_all // job.nodes_at_least) if isinstance(in_all, int) else 0
 
 
 def _whole(said: Any) -> int | None:

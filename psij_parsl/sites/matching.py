@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..job import Job, Resources
+from ..job import Job
+from ..job_size import Resources
 from .completion import completed
 from .findings import Finding
 from .job_checks import Problem, node_problems, queue_problems, tier_of, too_few_nodes
@@ -82,7 +83,7 @@ def _match(site: SiteData, values: Mapping[str, Any], queue: Queue) -> Match:
         other = completion.queues[0].name
         findings = (Finding("refuse", "queue", f"the parameters make it a job of queue {other}"), *findings)
     tier = tier_of(queue, job)
-    longest = tier.longest(job.num_nodes) if tier else None
+    longest = tier.longest(job.nodes_at_least) if tier else None
     idle = _idle(queue, completion.node_type, shape_of(site.platform, job, values.get("parameters") or {}))
     return Match(queue, findings, completion.node_type, longest, *idle)
 
@@ -178,8 +179,8 @@ def _limits_of(site: SiteData, queue: Queue | None, node_type: NodeType | None, 
             found.append(_finding(site, queue, f"{where}: {problem.text}", problem, node_type.key))
     types = [site.node_types[name] for name in (site.node_types if queue is None else queue.node_types)]
     most, able = most_nodes(site, types, node_type, shape, job.parameters)
-    if most is not None and job.num_nodes > most and not any(one.key == "nodes" for one in found):
-        problem = too_few_nodes(able, most, job.num_nodes)
+    if most is not None and job.nodes_at_least > most and not any(one.key == "nodes" for one in found):
+        problem = too_few_nodes(able, most, job.nodes_at_least)
         found.append(_finding(site, queue, f"{where}: {problem.text}", problem, able[0].key))
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..job import Resources
+from ..job_size import Resources
 from ..platforms.registry import platform
 from .job_checks import node_problems
 from .job_shape import Shape, shape_of
@@ -39,7 +39,7 @@ def choose_node_type(
         types = [node_type for node_type in types if not node_type.hardware.gpus] or types
     fitting = [node_type for node_type in types if not any(node_problems(node_type, shape))]
     if fitting:
-        enough = [one for one in fitting if one.count is None or one.count >= resources.num_nodes]
+        enough = [one for one in fitting if one.count is None or one.count >= resources.nodes_at_least]
         return enough[0] if enough else max(fitting, key=lambda one: one.count or 0)
     return min(types, key=lambda one: (len([*node_problems(one, shape)]), *(-amount for amount in _size(one))))
 

@@ -15,7 +15,7 @@ from psij_parsl.cli.output import TextRenderer, length
 from psij_parsl.cli.output_stream import Tail
 from psij_parsl.cli.quick_parser import program_start
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.job import FLAGS
+from psij_parsl.job_size import FLAGS
 from psij_parsl.system.files import last_lines
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 

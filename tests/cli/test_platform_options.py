@@ -74,7 +74,7 @@ def test_a_platform_without_option_lines_and_a_file_that_is_no_script_are_one_se
 
 def test_the_pages_list_of_flags_says_what_the_tables_say() -> None:
     """Each row of "Which flag is it?": the option's word, or parameter, is that of the flag in the last column."""
-    from psij_parsl.job import FLAGS
+    from psij_parsl.job_size import FLAGS
     from psij_parsl.platforms.registry import platform
 
     page = (ROOT / "docs/how-to/my-job-scripts.md").read_text()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.resources import NodeResources
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 

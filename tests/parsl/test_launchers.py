@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import InvalidRequest, PluginError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.runs.registry import launcher as find
 from psij_parsl.testing.tools import comes_true
 from tests.clusters.slurm import SlurmCluster

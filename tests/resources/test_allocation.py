@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.errors import AllocationError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.platforms import registry
 from psij_parsl.providers.flux.allocation import allocation as flux
 from psij_parsl.providers.flux.allocation import read_flux

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.errors import DoesNotFit, JournalError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.resources import Allocation, Assignment, Hardware, Node, NodeResources, ledger
 from psij_parsl.resources.ledger import Holding, Ledger, LedgerState, Part, Ticket, unpacked
 from psij_parsl.resources.ledger_books import LedgerBooks
@@ -161,7 +161,7 @@ def test_forgotten_ledgers_are_removed(home: Path) -> None:
 
 PROLOGUE = """
 import os, random, sys, time
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.resources import Allocation, Node, NodeResources
 from psij_parsl.resources.ledger_books import LedgerBooks
 allocation = Allocation("test", "7", tuple(Node(f"n{at}", tuple(range(4)), ("0", "1"), 1000) for at in range(3)))

@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from psij_parsl import signals
 from psij_parsl.errors import DoesNotFit, InvalidRequest, Unsupported
-from psij_parsl.job import Job, Resources
+from psij_parsl.job import Job
+from psij_parsl.job_size import Resources
 from psij_parsl.resources import Allocation, Assignment, Hardware, Node, NodeResources
 
 ComesTrue = Callable[..., None]

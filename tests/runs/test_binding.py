@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.platforms.templates.loader import functions_text
 from psij_parsl.resources import Node
 from psij_parsl.resources.gpus import visible

@@ -257,7 +257,7 @@ def test_one_that_waits_leaves_when_it_is_told_to(here: Path, comes_true: Until)
 
 
 def _whole() -> object:
-    from psij_parsl.job import Resources
+    from psij_parsl.job_size import Resources
 
     return Resources(ranks_per_node=len(os.sched_getaffinity(0)))
 
@@ -376,7 +376,7 @@ def test_nodes_are_shared_in_parts_and_taken_whole(job: dict[str, str], here: Pa
 
 
 def _one() -> object:
-    from psij_parsl.job import Resources
+    from psij_parsl.job_size import Resources
 
     return Resources()
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest, TemplateError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.jobs.launch_lines import launch_lines
 from psij_parsl.runs.mpirun import MPIRun
 from psij_parsl.runs.registry import launcher

@@ -15,7 +15,7 @@ import pytest
 from psij_parsl import Job
 from psij_parsl import site as machine
 from psij_parsl.errors import InvalidRequest, LaunchError, TemplateError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.resources.node import Node
 from psij_parsl.runs.mpi_detection import find_launcher, version_text
 from psij_parsl.runs.mpi_libraries import linked_mpi

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from psij_parsl.errors import InvalidRequest, TemplateError
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.runs import argument_template
 from psij_parsl.runs.launch_line import Args, RunShape, arguments, check_line, each, names_hosts, names_program, when
 
@@ -100,7 +100,7 @@ def test_an_error_of_a_functions_own_is_not_taken_for_a_name() -> None:
 def test_jinja2_is_loaded_for_templates_alone() -> None:
     text = """
 import sys
-from psij_parsl.job import Resources
+from psij_parsl.job_size import Resources
 from psij_parsl.runs.registry import launchers
 shape = Resources(ranks_per_node=2)
 for name, method in launchers():

@@ -38,7 +38,7 @@ class Plan:
     def node_minutes(self) -> int:
         """The most that all jobs together can use; those on hold never run."""
         jobs = [trial.job for trial in self.trials if not trial.job.hold]
-        return sum(job.num_nodes * job.wall_time_min for job in jobs)
+        return sum(job.nodes_at_least * (job.wall_time_min or 0) for job in jobs)
 
     def text(self, site: str, platform: str, project: str | None) -> str:
         """What will be submitted, for a person who is to agree to it."""
@@ -58,7 +58,7 @@ class Plan:
         groups: dict[tuple[str, int, int], list[str]] = {}
         for trial in self.trials:
             if not trial.job.hold:
-                key = trial.where, trial.job.num_nodes, trial.job.wall_time_min
+                key = trial.where, trial.job.nodes_at_least, trial.job.wall_time_min or 0
                 groups.setdefault(key, []).append("+".join(trial.checks))
         return groups
 

@@ -15,7 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidRequest, LaunchError
-from ...job import Job, Resources
+from ...job import Job
+from ...job_size import Resources
 from ...platforms.templates.validators import duration, non_negative_int, one_of
 from ...signals import kept, received_signal, registered
 from ..command import TIMED_OUT, Command, Invocation

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Error, InvalidRequest, PluginError
-from ...job import FLAGS
+from ...job_size import FLAGS
 from ...platforms.command_owners import ask, foreign
 from ...platforms.directives.option import Elsewhere
 from ...platforms.directives.words import PLACES, WORDS

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...job import Resources
+from ...job_size import Resources
 from ...system.id_ranges import format_ranges
 from ..command import Command, Invocation
 from ..flags import JSON

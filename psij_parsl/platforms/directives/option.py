@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ...job import FLAGS
+from ...job_size import FLAGS
 
 # What `instead` says in several tables.
 NO_TERMINAL = "a job has no terminal"

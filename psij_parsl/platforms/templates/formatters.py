@@ -1,11 +1,13 @@
-"""How each manager writes a wall time and a memory size: the filters of job templates.
+"""How each manager writes a wall time, a moment and a memory size: the filters of job templates.
 
 Wall times come in as minutes, memory as MB (2**20 bytes): the one type that each has in this package.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -64,7 +66,16 @@ def in_bytes(megabytes: int) -> int:
     return _number(megabytes, "MB") * 1024**2
 
 
-FORMATTERS: Mapping[str, Callable[[int], str | int]] = {
+def at(moment: str, format: str) -> str:
+    """A moment, YYYY-MM-DDTHH:MM:SS, as `datetime.strftime` writes it; without seconds it is rounded up."""
+    when = datetime.fromisoformat(str(moment))
+    if not re.search("%[Ss]", format) and when.second:
+        when += timedelta(seconds=60 - when.second)
+    return str(int(when.timestamp())) if format == "%s" else when.strftime(format)
+
+
+FORMATTERS: Mapping[str, Callable[..., str | int]] = {
+    "at": at,
     "hms": hms,
     "dhms": dhms,
     "hm": hm,

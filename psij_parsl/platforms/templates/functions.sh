@@ -17,6 +17,9 @@
 #   psij_elements                one with what each element of an array runs, or nothing
 #   psij_launcher_file           one with what is to be done before psij_launch, or nothing
 #   psij_umask                   the user's
+#   psij_append                  yes: output is added to files that are there
+#   psij_patterns                yes: what stands in braces in the names of the output files is filled in
+#   psij_file_id, psij_job_name  the manager's own number of the job or element; the job's name
 #   psij_functions               yes: `module`, `conda` and their kind are made; files: also where no variable leads
 #                                to them
 #   psij_setup_may_fail          yes: the command is started all the same
@@ -59,21 +62,54 @@ psij_require() {  # kind folder...: end the job unless the jobs with these folde
   psij_end 125 dependency
 }
 
-psij_name_files() {  # the paths of stdout and stderr; each element of an array has its own
-  case $psij_stderr in '' | /dev/null) ;; *) psij_stderr=$psij_stderr${psij_index:+.$psij_index} ;; esac
+psij_fill_in() {  # text name: what stands in braces in the text; a link of that name leads to the file. Sets psij_filled
+  local psij_rest=$1 psij_word psij_brace='^([^{}]*)([{][{]|[}][}]|[{]([a-z]+)(:([0-9]{1,2}))?[}]|[{}])(.*)$'
+  psij_filled=
+  while [[ $psij_rest =~ $psij_brace ]]; do
+    psij_filled+=${BASH_REMATCH[1]} psij_rest=${BASH_REMATCH[6]}
+    case ${BASH_REMATCH[2]} in
+      '{{') psij_word='{' ;;
+      '}}') psij_word='}' ;;
+      '{id}') psij_word=$psij_file_id ;;
+      '{array}') psij_word=$psij_whole ;;
+      '{index}') psij_word=$psij_index ;;
+      '{index:'*) printf -v psij_word "%0${BASH_REMATCH[5]}d" "${psij_index:-0}" ;;
+      '{name}') psij_word=$psij_job_name ;;
+      '{user}') psij_word=$(id -un) ;;
+      '{host}') read -r psij_word <"$PSIJ_NODEFILE"; psij_word=${psij_word%%.*} ;;
+      *) psij_word=${BASH_REMATCH[2]}; psij_filled+=$psij_word; continue ;;
+    esac
+    psij_filled+=${psij_word//\//_}
+  done
+  psij_filled+=$psij_rest
+  [ "$psij_filled" = "$1" ] || ln -sfn -- "$psij_filled" "$psij_folder/$2"
+}
+
+psij_name_file() {  # variable name: the path in it, filled in; each element of an array has its own
+  psij_filled=${!1}
+  case $psij_filled in '' | /dev/null) return ;; esac
+  case $psij_patterns,$psij_filled in
+    yes,*'{index'*) psij_fill_in "$psij_filled" "$2" ;;
+    yes,*) psij_fill_in "$psij_filled${psij_index:+.$psij_index}" "$2" ;;
+    *) psij_filled+=${psij_index:+.$psij_index} ;;
+  esac
+  printf -v "$1" %s "$psij_filled"
+}
+
+psij_name_files() {  # the paths of stdout and stderr
+  psij_name_file psij_stderr stderr
   if [ -z "$psij_stdout" ]; then
     psij_stdout=$psij_folder/stdout
     psij_stderr=${psij_stderr:-$psij_folder/stderr}
-  elif [ "$psij_stdout" != /dev/null ]; then
-    psij_stdout=$psij_stdout${psij_index:+.$psij_index}
   fi
+  psij_name_file psij_stdout stdout
   psij_stderr=${psij_stderr:-$psij_stdout}
 }
 
-psij_make() {  # file: empty it. A file of the user's is made by the user's umask; what is in our folder is private.
+psij_make() {  # file: empty it, or make it where output is added to it. A file of the user's is made by the user's umask; what is in our folder is private.
   case $1 in
     "$psij_folder"/*) : >"$1" ;;
-    *) (umask "$psij_umask" && : >"$1") ;;
+    *) (umask "$psij_umask" && if [ "$psij_append" = yes ]; then : >>"$1"; else : >"$1"; fi) ;;
   esac
 }
 

@@ -42,13 +42,21 @@ FIXED: Mapping[str, Parameter] = {
 }
 
 GIVEN: Mapping[str, str] = {
+    "nodes_left": "a number of nodes that is left to the manager",
+    "ranks": "ranks in all, where they are not the same on each node; else None",
     "ranks_per_node": "ranks per node",
     "cpus_per_rank": "cores per rank",
     "threads_per_core": "hardware threads per core",
     "gpus_per_rank": "GPUs",
+    "gpus_on_node": "GPUs on each node, those of its ranks or as the job says",
+    "gpu_kind": "GPUs of one kind",
     "memory_per_node": "memory per node (MB)",
+    "memory_per_core": "memory per core (MB)",
+    "memory_per_gpu": "memory per GPU (MB)",
+    "all_memory": "all the memory of a node",
     "num_ranks": "ranks in all",
     "cores_per_node": "cores per node",
+    "option_lines": "option lines of a script of its own, as they are",
     "job_name": "a job name: a slug within the manager's rules",
     "tag": "a tag that the job can be searched for by",
     "folder": "the job's folder, with script, output and exit file",
@@ -56,8 +64,12 @@ GIVEN: Mapping[str, str] = {
     "after": "dependencies: native ids of jobs that must end well first",
     "array": "job arrays: the indices",
     "indices": "job arrays: each index, in order",
+    "array_limit": "a limit to the elements of an array that run at a time",
     "index_in_names": "whether an element's index is added to the names of its output files",
+    "begin": "a time before which a job does not start",
     "hold": "jobs that wait to be released",
+    "name_patterns": "names of files that are filled in on the node",
+    "append": "output that is added to files that are there",
     "directory": "the working directory",
     "inherit_environment": "the submitting environment",
     "environment_file": "a file that sets the environment",
@@ -81,10 +93,13 @@ GIVEN: Mapping[str, str] = {
 """The values that the core gives to templates: name -> what it is, worded to follow "the platform cannot ask for"."""
 
 DERIVED: Mapping[str, tuple[str, ...]] = {
+    "ranks": ("num_ranks", "cores_per_node"),
     "ranks_per_node": ("num_ranks", "cores_per_node"),
     "cpus_per_rank": ("cores_per_node",),
-    "threads_per_core": (),
-    "gpus_per_rank": (),
+    "gpus_per_rank": ("gpus_on_node",),
+    "gpus_per_node": ("gpus_on_node",),
+    "memory_per_core": ("memory_per_node",),
+    "memory_per_gpu": ("memory_per_node",),
 }
 """Field of a request -> the names in `GIVEN` that express it too."""
 
@@ -167,15 +182,15 @@ class JobTemplate:
     def render(
         cls,
         *,
-        num_nodes: int = 1,
-        wall_time_min: int = 10,
+        num_nodes: int | None = 1,
+        wall_time_min: int | None = 10,
         queue: str | None = None,
         project: str | None = None,
         job_mode: str = "script",
         given: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> str:
-        """The script.
+        """The script. Without `num_nodes` or `wall_time_min` (None) it says nothing of them.
 
         `parameters` are the declared ones; those left out have their defaults. `given` holds the values
         that the core gives, by the names in `GIVEN`; text in it is quoted, unless it is `quoting.Shell`. Raises
@@ -187,7 +202,8 @@ class JobTemplate:
         values = dict(cls._defaults)
         fixed = {"num_nodes": num_nodes, "wall_time_min": wall_time_min, "queue": queue, "project": project}
         for name, value in {**fixed, "job_mode": job_mode}.items():
-            values[name] = wrap(name, FIXED[name].convert(value))
+            left = value is None and name in ("num_nodes", "wall_time_min")  # to the manager
+            values[name] = None if left else wrap(name, FIXED[name].convert(value))
         cls.refuse_unknown(parameters)
         for name, value in parameters.items():
             parameter = cls.params[name]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from ...errors import PluginError
-from ...job import FLAGS
+from ...job_size import FLAGS
 from ...platforms.registry import platform as find_platform
 from ...platforms.registry import platforms
 from ...platforms.templates.parameters import (
