@@ -9,7 +9,7 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import matching
+from psij_parsl.validators import matching
 
 _ATTRIBUTE = r"\w+(=[\w.,/+-]+)?"
 _text = matching(rf"{_ATTRIBUTE}(:{_ATTRIBUTE})*", "attributes with colons between, e.g. mcdram=flat:numa=quad")

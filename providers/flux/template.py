@@ -8,7 +8,7 @@ from typing import Any
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate
-from psij_parsl.platforms.templates.validators import list_of, matching, str2bool, word
+from psij_parsl.validators import list_of, matching, str2bool, word
 
 #: A line that Flux takes for one with options, or for an error if it stands below the first command.
 OPTION_LINE = re.compile(r"^([^\w\n]*(?:fl|FL))(ux:|UX:)", re.MULTILINE)

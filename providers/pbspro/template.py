@@ -10,9 +10,9 @@ from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.quoting import shell_quote
 from psij_parsl.platforms.templates.template import JobTemplate
-from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
 from psij_parsl.platforms.tools import array_range
 from psij_parsl.providers._pbs_family import jobs as family
+from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool
 
 _GROUPS = r"[A-Za-z0-9_.+-]+(@[A-Za-z0-9.-]+)?(,[A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)*"  # -W takes `name=` after a comma
 _JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?(@[\w.-]+)?")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..job import JOB_MODES
-from ..platforms.templates.validators import memory, non_negative_int, one_of, positive_int, wall_time
+from ..validators import memory, non_negative_int, one_of, positive_int, wall_time
 from .flag_types import dependencies, environment_files, indices, job_file, pairs, unambiguous, variables
 from .flags import JSON, Argument, Flag
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidRequest, LaunchError
 from ...job import Job, Resources
-from ...platforms.templates.validators import duration, non_negative_int, one_of
 from ...signals import kept, received_signal, registered
+from ...validators import duration, non_negative_int, one_of
 from ..command import TIMED_OUT, Command, Invocation
 from ..flag_types import unambiguous
 from ..flags import Flag, FlagValues

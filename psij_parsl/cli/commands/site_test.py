@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidRequest, SiteError, Unavailable, nearest
-from ...platforms.templates.validators import duration
 from ...sites import look
+from ...validators import duration
 from ..acceptance.results import CHECKS, FAILED, PASSED, SKIPPED, SLOW, Result, Verdict, in_order, without_echoes
 from ..command import Command, Invocation
 from ..flag_types import unambiguous
