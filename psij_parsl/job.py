@@ -7,9 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from .errors import InvalidRequest, nearest
+
+if TYPE_CHECKING:
+    from .job_texts import JobFields
 
 #: How a job's script starts its command.
 JobMode = Literal["script", "serial", "mpi"]
@@ -119,6 +122,9 @@ class Resources:
 class Job(Resources):
     """A job's specification. Pure data: a job that was submitted is a `Submission`.
 
+    Its fields also take the texts that the flags of `psij-run` take: `wall_time_min="1h30m"`, `memory_per_node="4G"`,
+    `array="0-9"`, `after="12,afterany:13"`.
+
     `setup` is kept as a tuple of texts. Each is run by the job's shell, and its exit code is looked at: see
     docs/how-to/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
     `stderr` default to files in the job's own folder; with `stdout` given and `stderr` not, both go to
@@ -161,15 +167,21 @@ class Job(Resources):
     #: Fields for which the manager is not asked, because they come with the queue.
     implied: tuple[str, ...] = ()
 
+    if TYPE_CHECKING:  # more may be passed than what the fields hold
+
+        def __init__(self, **given: Unpack[JobFields]) -> None: ...
+
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:  # how a frozen dataclass is made
             object.__setattr__(self, name, value)
 
-        if isinstance(self.command, str):
+        if isinstance(self.command, str) or not isinstance(self.command, Sequence):
             raise InvalidRequest(
-                f"the command must be a list of words, not the text {self.command!r}",
+                f"the command must be a list of words, not {self.command!r}",
                 hint="pass ['bash', '-c', text] for a line of shell",
             )
+        for name in _OWN_TYPES:
+            put(name, field_value(name, getattr(self, name)))
         for argument in self.command:
             if not isinstance(argument, str | os.PathLike):
                 raise InvalidRequest(
@@ -189,7 +201,7 @@ class Job(Resources):
             _whole(self, "memory_per_node", least=1)
         mode = self.job_mode or ("mpi" if self.num_ranks > 1 else "script")
         if mode not in JOB_MODES:
-            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(mode, JOB_MODES))
+            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(str(mode), JOB_MODES))
         put("job_mode", mode)
         directory = Path(os.path.abspath(self.directory or os.getcwd()))
         put("directory", directory)
@@ -203,19 +215,7 @@ class Job(Resources):
                 f"setup={self.setup!r} is neither a text nor a list of texts", hint="e.g. setup=['module load x']"
             )
         put("setup", tuple(text for text in setup if text.strip()))
-        put("environment", {str(key): str(value) for key, value in self.environment.items()})
-        for name in self.environment:
-            if not name.isidentifier() or not name.isascii():
-                raise InvalidRequest(
-                    f"{name!r} cannot be the name of an environment variable",
-                    hint="letters, digits and _ only, not starting with a digit",
-                )
-            if name in BASH_OWN or name in _SCRIPTS_OWN or name.startswith("psij_"):
-                owner = "bash" if name in BASH_OWN else "the job's script"
-                raise InvalidRequest(
-                    f"the environment variable {name} cannot be given: {owner} keeps it for itself",
-                    hint="choose another name for it",
-                )
+        put("environment", _environment(self.environment))
         for text, what in (*((argument, "argument") for argument in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
@@ -298,12 +298,52 @@ class Job(Resources):
         return cls(**{**data, **paths, "array": tuple(data.get("array", ()))})
 
 
+def field_value(name: str, value: Any) -> Any:
+    """What a field of a job holds if that is given for it: its own type, or a text such as the field's flag takes."""
+    if name not in _OWN_TYPES or type(value) in _OWN_TYPES[name]:
+        return value
+    from .job_texts import read_field
+
+    return read_field(name, value)
+
+
+def _environment(given: Mapping[str, Any]) -> dict[str, str]:
+    """The variables as text. Raises `InvalidRequest` for one that cannot be set."""
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | os.PathLike):
+            raise InvalidRequest(
+                f"the environment variable {name!r} is {value!r}, and both must be text",
+                hint="leave out what is not to be set",
+            )
+        if not name.isidentifier() or not name.isascii():
+            raise InvalidRequest(
+                f"{name!r} cannot be the name of an environment variable",
+                hint="letters, digits and _ only, not starting with a digit",
+            )
+        if name in BASH_OWN or name in _SCRIPTS_OWN or name.startswith("psij_"):
+            owner = "bash" if name in BASH_OWN else "the job's script"
+            raise InvalidRequest(
+                f"the environment variable {name} cannot be given: {owner} keeps it for itself",
+                hint="choose another name for it",
+            )
+    return {name: str(value) for name, value in given.items()}
+
+
 _PATHS = ("directory", "stdin", "stdout", "stderr")
+_COUNTS = ("num_nodes", "ranks_per_node", "cpus_per_rank", "threads_per_core", "gpus_per_rank", "memory_per_node")
+#: The types of fields that are checked as they are; values of other types are read.
+_OWN_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys((*_COUNTS, "wall_time_min"), (int, type(None))),
+    **dict.fromkeys(("hold", "inherit_environment", "setup_may_fail"), (bool,)),
+    **dict.fromkeys(_PATHS, (type(Path()), type(None))),
+    "array": (tuple, range),
+    "after": (tuple, list),
+}
 
 
 def _whole(job: Job, name: str, *, least: int) -> None:
     value = getattr(job, name)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidRequest(
-            f"{name} must be a whole number of at least {least}, not {value!r}", hint="see `psij-run submit --help`"
+            f"{name} must be a whole number of at least {least}, not {value!r}", hint=f"e.g. {name}={least + 1}"
         )

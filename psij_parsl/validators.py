@@ -174,6 +174,18 @@ def wall_time(value: Any) -> int:
     return math.ceil(duration(value) / 60)
 
 
+def unambiguous(convert: Validator) -> Validator:
+    """A reader of durations that refuses `A:B`, which has different meanings for different resource managers."""
+
+    def read(value: Any) -> Any:
+        stripped = value.strip() if isinstance(value, str) else ""
+        if re.fullmatch(r"\d+:\d+", stripped):
+            raise ValueError(f"could be hours and minutes ({stripped}:00), or minutes and seconds (0:{stripped})")
+        return convert(value)
+
+    return read
+
+
 @_described("a plain word")
 def word(value: Any) -> str:
     """A plain word, which means itself in any manager's directive line and in a shell.

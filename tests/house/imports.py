@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: belongs to the longest name that it begins with.
 WINGS: Sequence[Sequence[str]] = (
     ("psij_parsl.errors", "psij_parsl.validators"),
+    ("psij_parsl.job_texts",),
     ("psij_parsl.states", "psij_parsl.signals", "psij_parsl.job"),
     ("psij_parsl.system",),
     ("psij_parsl.platforms.templates",),
