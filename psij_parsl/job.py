@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from .errors import InvalidRequest, nearest
 from .job_size import Resources, whole
-from .system.bash_variables import BASH_OWN
+
+if TYPE_CHECKING:
+    from .job_texts import JobFields
 
 #: How a job's script starts its command.
 JobMode = Literal["script", "serial", "mpi"]
@@ -19,6 +21,15 @@ JOB_MODES: tuple[str, ...] = get_args(JobMode)
 #: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
 DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 
+#: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
+BASH_OWN = frozenset(
+    (
+        *("BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_CMDS", "BASH_COMMAND"),
+        *("BASH_MONOSECONDS", "BASH_LINENO", "BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO", "DIRSTACK"),
+        *("EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PPID"),
+        *("RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "UID"),
+    )
+)
 #: Variables that the job's script sets for the command.
 _SCRIPTS_OWN = (
     "PSIJ_JOB_ID",
@@ -33,6 +44,9 @@ _SCRIPTS_OWN = (
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Job(Resources):
     """A job's specification. Pure data: a job that was submitted is a `Submission`.
+
+    Its fields also take the texts that the flags of `psij-run` take: `wall_time_min="1h30m"`, `memory_per_node="4G"`,
+    `array="0-9"`, `after="12,afterany:13"`.
 
     `setup` is kept as a tuple of texts. Each is run by the job's shell, and its exit code is looked at: see
     docs/how-to/python.md. Paths are made absolute against `directory`, and `directory` against where the Job is made. `stdout` and
@@ -88,15 +102,25 @@ class Job(Resources):
     #: The platform whose script is run on another one: variables that such scripts read are set.
     script_of: str = ""
 
+    if TYPE_CHECKING:  # more may be passed than what the fields hold
+
+        def __init__(self, **given: Unpack[JobFields]) -> None: ...
+
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:  # how a frozen dataclass is made
             object.__setattr__(self, name, value)
 
-        if isinstance(self.command, str):
+        if isinstance(self.command, str) or not isinstance(self.command, Sequence):
             raise InvalidRequest(
-                f"the command must be a list of words, not the text {self.command!r}",
+                f"the command must be a list of words, not {self.command!r}",
                 hint="pass ['bash', '-c', text] for a line of shell",
             )
+        if isinstance(self.array, str) and "%" in self.array:
+            indices, _, limit = self.array.partition("%")
+            put("array", indices)
+            put("array_limit", limit)
+        for name in _OWN_TYPES:
+            put(name, field_value(name, getattr(self, name)))
         for argument in self.command:
             if not isinstance(argument, str | os.PathLike):
                 raise InvalidRequest(
@@ -112,42 +136,25 @@ class Job(Resources):
         super().__post_init__()
         for name in ("wall_time_min", "array_limit"):
             whole(self, name, least=1)
-        if self.begin is not None:
-            from .system.moments import moment
-
-            try:
-                put("begin", moment(self.begin))
-            except ValueError as error:
-                raise InvalidRequest(f"begin={self.begin!r} is refused: it {error}") from error
         mode = self.job_mode or ("mpi" if self.num_ranks > 1 else "script")
         if mode not in JOB_MODES:
-            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(mode, JOB_MODES))
+            raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(str(mode), JOB_MODES))
         put("job_mode", mode)
         directory = Path(os.path.abspath(self.directory or os.getcwd()))
         put("directory", directory)
         for name in ("stdin", "stdout", "stderr"):
             path = getattr(self, name)
             if path is not None:
-                put(name, Path(os.path.abspath(directory / path)))
+                plain = str(directory)  # what stands in braces in it is its own
+                below = plain.replace("{", "{{").replace("}", "}}") if self.name_patterns else plain
+                put(name, Path(os.path.abspath(Path(below) / path)))
         setup = (self.setup,) if isinstance(self.setup, str) else self.setup
         if not isinstance(setup, Sequence) or not all(isinstance(text, str) for text in setup):
             raise InvalidRequest(
                 f"setup={self.setup!r} is neither a text nor a list of texts", hint="e.g. setup=['module load x']"
             )
         put("setup", tuple(text for text in setup if text.strip()))
-        put("environment", {str(key): str(value) for key, value in self.environment.items()})
-        for name in self.environment:
-            if not name.isidentifier() or not name.isascii():
-                raise InvalidRequest(
-                    f"{name!r} cannot be the name of an environment variable",
-                    hint="letters, digits and _ only, not starting with a digit",
-                )
-            if name in BASH_OWN or name in _SCRIPTS_OWN or name.startswith("psij_"):
-                owner = "bash" if name in BASH_OWN else "the job's script"
-                raise InvalidRequest(
-                    f"the environment variable {name} cannot be given: {owner} keeps it for itself",
-                    hint="choose another name for it",
-                )
+        put("environment", _environment(self.environment))
         for text, what in (*((argument, "argument") for argument in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
@@ -172,6 +179,11 @@ class Job(Resources):
             raise InvalidRequest(
                 "array indices must be different whole numbers, and not negative",
                 hint="e.g. range(10), or --array 0-9",
+            )
+        if self.array_limit is not None and not self.array:
+            raise InvalidRequest(
+                f"array_limit={self.array_limit} limits the elements of an array, and this job is none",
+                hint="leave it out, or say --array",
             )
         put("array", tuple(self.array))
         put("implied", tuple(self.implied))
@@ -231,4 +243,45 @@ class Job(Resources):
         return cls(**{**data, **paths, "array": tuple(data.get("array", ()))})
 
 
+def field_value(name: str, value: Any) -> Any:
+    """What a field of a job holds if that is given for it: its own type, or a text such as the field's flag takes."""
+    if name not in _OWN_TYPES or type(value) in _OWN_TYPES[name]:
+        return value
+    from .job_texts import read_field
+
+    return read_field(name, value)
+
+
+def _environment(given: Mapping[str, Any]) -> dict[str, str]:
+    """The variables as text. Raises `InvalidRequest` for one that cannot be set."""
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | os.PathLike):
+            raise InvalidRequest(
+                f"the environment variable {name!r} is {value!r}, and both must be text",
+                hint="leave out what is not to be set",
+            )
+        if not name.isidentifier() or not name.isascii():
+            raise InvalidRequest(
+                f"{name!r} cannot be the name of an environment variable",
+                hint="letters, digits and _ only, not starting with a digit",
+            )
+        if name in BASH_OWN or name in _SCRIPTS_OWN or name.startswith("psij_"):
+            owner = "bash" if name in BASH_OWN else "the job's script"
+            raise InvalidRequest(
+                f"the environment variable {name} cannot be given: {owner} keeps it for itself",
+                hint="choose another name for it",
+            )
+    return {name: str(value) for name, value in given.items()}
+
+
 _PATHS = ("directory", "stdin", "stdout", "stderr")
+_COUNTS = tuple(item.name for item in fields(Resources) if item.name != "gpu_kind")
+#: The types of fields that are checked as they are; values of other types are read.
+_OWN_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys((*_COUNTS, "wall_time_min", "array_limit"), (int, type(None))),
+    **dict.fromkeys(("hold", "append", "inherit_environment", "setup_may_fail"), (bool,)),
+    **dict.fromkeys(_PATHS, (type(Path()), type(None))),
+    "begin": (type(None),),
+    "array": (tuple, range),
+    "after": (tuple, list),
+}

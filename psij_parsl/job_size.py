@@ -134,5 +134,5 @@ def whole(asked: Resources, name: str, *, least: int) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidRequest(
-            f"{name} must be a whole number of at least {least}, not {value!r}", hint="see `psij-run submit --help`"
+            f"{name} must be a whole number of at least {least}, not {value!r}", hint=f"e.g. {name}={least + 1}"
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
-from psij_parsl.platforms.templates.validators import matching, str2bool
 from psij_parsl.states import EndReason
+from psij_parsl.validators import matching, str2bool
 
 if TYPE_CHECKING:
     from psij_parsl.platforms.directives.table import DirectiveTable

@@ -9,7 +9,7 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import matching
+from psij_parsl.validators import matching
 
 _ATTRIBUTE = r"\w+(=[\w.,/+-]+)?"
 _text = matching(rf"{_ATTRIBUTE}(:{_ATTRIBUTE})*", "attributes with colons between, e.g. mcdram=flat:numa=quad")
@@ -25,9 +25,7 @@ class CobaltTemplate(JobTemplate):
 
     template_file = "job.sh.j2"
     refusals = (
-        Refuse(
-            lambda asked: asked["wall_time_left"], "takes no job without a wall time", "say it with -t"
-        ),
+        Refuse(lambda asked: asked["wall_time_left"], "takes no job without a wall time", "say it with -t"),
         Refuse(
             lambda asked: asked["hold"] and asked["after"],
             "does not notice that a job has ended for which a held one waits, which could then never start",

@@ -8,7 +8,7 @@ from typing import Any
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, str2bool, word
+from psij_parsl.validators import list_of, matching, str2bool, word
 
 #: A line that Flux takes for one with options, or for an error if it stands below the first command.
 OPTION_LINE = re.compile(r"^([^\w\n]*(?:fl|FL))(ux:|UX:)", re.MULTILINE)
@@ -65,7 +65,9 @@ class FluxTemplate(JobTemplate):
 
     refusals = (
         Refuse(
-            lambda asked: asked["gpus_on_node"] % asked["ranks_per_node"] or (asked["nodes_left"] and asked["gpus_per_node"]),
+            lambda asked: (
+                asked["gpus_on_node"] % asked["ranks_per_node"] or (asked["nodes_left"] and asked["gpus_per_node"])
+            ),
             "gives GPUs to ranks, and {gpus_on_node} on each node are no multiple of the ranks there",
             "say -g, the GPUs of each rank",
         ),

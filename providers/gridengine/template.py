@@ -9,8 +9,8 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool, word
 from psij_parsl.platforms.tools import array_range
+from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool, word
 
 _RESOURCE = matching(r"[A-Za-z]\w*", "the name of a resource; `qconf -sc` lists them")
 

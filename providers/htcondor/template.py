@@ -9,8 +9,8 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, memory, one_of, positive_int
 from psij_parsl.system.job_names import MANAGER_LOG
+from psij_parsl.validators import list_of, matching, memory, one_of, positive_int
 
 _LIMIT = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?(:\d+(\.\d+)?)?"
 _EXPRESSION = r"[\w.()&|!<>=+*/?:, \"-]+"

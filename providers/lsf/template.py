@@ -9,15 +9,7 @@ from typing import Any
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import (
-    list_of,
-    matching,
-    non_negative_int,
-    one_of,
-    positive_int,
-    str2bool,
-    word,
-)
+from psij_parsl.validators import list_of, matching, non_negative_int, one_of, positive_int, str2bool, word
 
 _EXPRESSION = re.compile(r"[\w.:=<>!&|()\[\]*+,/@% -]+", re.ASCII)
 _PLAIN = re.compile(r"[\w.:=+,/@%-]+", re.ASCII)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, positive_int, str2bool, word
+from psij_parsl.validators import list_of, matching, positive_int, str2bool, word
 
 #: Types of jobs that are refused, and why.
 TYPES = {

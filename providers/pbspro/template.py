@@ -10,9 +10,9 @@ from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.quoting import shell_quote
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, one_of, positive_int, str2bool
 from psij_parsl.platforms.tools import array_range
 from psij_parsl.providers._pbs_family import jobs as family
+from psij_parsl.validators import list_of, matching, one_of, positive_int, str2bool
 
 _GROUPS = r"[A-Za-z0-9_.+-]+(@[A-Za-z0-9.-]+)?(,[A-Za-z0-9_.+-]+@[A-Za-z0-9.-]+)*"  # -W takes `name=` after a comma
 _JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?(@[\w.-]+)?")
@@ -73,7 +73,9 @@ class PBSProTemplate(JobTemplate):
 
     refusals = (
         Refuse(
-            lambda asked: asked["nodes_left"] and asked["ranks"] and (asked["gpus_per_node"] or asked["memory_per_node"]),
+            lambda asked: (
+                asked["nodes_left"] and asked["ranks"] and (asked["gpus_per_node"] or asked["memory_per_node"])
+            ),
             "places each rank by itself where the number of nodes is left to it, and knows nothing of what a node is to have",
             "say -N; or the GPUs of each rank, and the memory of each core",
         ),

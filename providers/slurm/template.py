@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate
-from psij_parsl.platforms.templates.validators import list_of, matching, non_negative_int, one_of, str2bool, word
+from psij_parsl.validators import list_of, matching, non_negative_int, one_of, str2bool, word
 
 if TYPE_CHECKING:
     from psij_parsl.platforms.directives.option import Option

@@ -8,8 +8,8 @@ from typing import Any
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
-from psij_parsl.platforms.templates.validators import list_of, matching, positive_int, word
 from psij_parsl.providers._pbs_family import jobs as family
+from psij_parsl.validators import list_of, matching, positive_int, word
 
 _JOB_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?")
 

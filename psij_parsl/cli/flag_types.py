@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..errors import InvalidRequest, nearest
 from ..job import DEPENDENCY_KINDS
 
 _STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
-_MOST_ELEMENTS = 1_000_000
 _AGE_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def indices(text: str) -> tuple[int, ...]:
-    """The indices in `0-9,12,20-30:5`."""
-    hint = "for example 0-9, or 0-9,12,20-30:5"
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?\s*", part)
-        if match is None:
-            if "%" in part:
-                hint = "a limit on how many elements run at once (%) is not possible; " + hint
-            raise InvalidRequest(f"--array {text}: {part.strip()!r} is neither an index nor a range", hint=hint)
-        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        if last < first or step < 1:
-            raise InvalidRequest(f"--array {text}: the range {part.strip()!r} is empty", hint=hint)
-        span = range(first, last + 1, step)
-        if len(numbers) + len(span) > _MOST_ELEMENTS:
-            raise InvalidRequest(f"--array {text} has more than {_MOST_ELEMENTS:,} elements", hint=hint)
-        numbers.extend(span)
-    return tuple(numbers)
 
 
 def dependencies(texts: Sequence[str]) -> tuple[str, ...]:
@@ -66,18 +45,6 @@ def age(text: str) -> float:
     if match is None:
         raise ValueError("must be an age such as 30d, 12h or 90m; a number without unit is days")
     return float(match[1]) * _AGE_UNITS_S[match[2] or "d"]
-
-
-def unambiguous(convert: Callable[[str], int]) -> Callable[[str], int]:
-    """A reader of durations that refuses `A:B`, which has different meanings for different resource managers."""
-
-    def read(text: str) -> int:
-        stripped = text.strip()
-        if re.fullmatch(r"\d+:\d+", stripped):
-            raise ValueError(f"could be hours and minutes ({stripped}:00), or minutes and seconds (0:{stripped})")
-        return convert(text)
-
-    return read
 
 
 def job_file(text: str) -> str:

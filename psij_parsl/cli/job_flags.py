@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..job import JOB_MODES
-from ..platforms.templates.validators import memory, non_negative_int, one_of, positive_int, wall_time
-from .flag_types import dependencies, environment_files, indices, job_file, pairs, unambiguous, variables
+from ..job_texts import indices
+from ..validators import memory, non_negative_int, one_of, positive_int, unambiguous, wall_time
+from .flag_types import dependencies, environment_files, job_file, pairs, variables
 from .flags import JSON, Argument, Flag
 
 VERBOSE = Flag("verbose", ("-v", "--verbose"), "", "Print more details on stderr.", switch=True, in_script=False)

@@ -7,8 +7,7 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 
-from ..job import Job
-from ..system.bash_variables import BASH_OWN
+from ..job import BASH_OWN, Job
 from ..system.commands import matcher
 from ..system.gpu_variables import GPU_VARIABLES
 from .file_settings import FileSettings

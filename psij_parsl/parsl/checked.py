@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidRequest, nearest
-from ..platforms.templates.validators import Validator, non_negative_int, positive_int
+from ..validators import Validator, non_negative_int, positive_int
 
 STRATEGIES = ("none", "simple", "htex_auto_scale")
 """Parsl's ways of scaling."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
-from ..platforms.templates.validators import non_negative_int, positive_int
 from ..sites.job_shape import gpu_count, usable_cores
+from ..validators import non_negative_int, positive_int
 from . import checked
 from .block_shape import node
 from .interchange import command as interchange_command

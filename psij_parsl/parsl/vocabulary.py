@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest
 from ..platforms.directives.reading import add
-from ..platforms.templates.validators import wall_time
+from ..validators import wall_time
 
 if TYPE_CHECKING:
     from ..platforms.directives.reading import Directive

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..job import Job
+from ..job import Job, field_value
 from .findings import Finding, settle
 from .queues import AUTO
 from .site_data import BUILT_IN, SettingRow, SiteData
@@ -28,7 +28,8 @@ class Site(SiteData):
         from .completion import completed
         from .matching import with_best_queue
 
-        chosen, findings = with_best_queue(self, values)
+        given = {name: value if value is None else field_value(name, value) for name, value in values.items()}
+        chosen, findings = with_best_queue(self, given)
         completion = completed(self, chosen)
         if findings:
             fields = {**completion.fields, "queue_name": AUTO}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl.cli.commands.submit import SUBMIT
-from psij_parsl.cli.flag_types import dependencies, environment_files, indices, pairs, variables
+from psij_parsl.cli.flag_types import dependencies, environment_files, pairs, variables
 from psij_parsl.cli.job_flags import JOB_FLAGS
 from psij_parsl.cli.job_from_flags import FlagLayer, fields, from_environment, merge, shape
 from psij_parsl.cli.output import TextRenderer, length
@@ -16,6 +16,7 @@ from psij_parsl.cli.output_stream import Tail
 from psij_parsl.cli.quick_parser import program_start
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.job_size import FLAGS
+from psij_parsl.job_texts import indices
 from psij_parsl.system.files import last_lines
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here
 

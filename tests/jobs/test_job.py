@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.job_texts import JobFields
 
 TEXT = st.text(st.characters(exclude_characters="\0"), max_size=10)
 JOB = st.builds(
@@ -83,7 +86,21 @@ def test_the_shape_is_counted() -> None:
         ({"num_nodes": 0}, "num_nodes must be a whole number of at least 1, not 0"),
         ({"num_nodes": True}, "num_nodes must be a whole number"),
         ({"wall_time_min": 1.5}, "wall_time_min must be a whole number"),
-        ({"ranks_per_node": "2"}, "ranks_per_node must be a whole number"),
+        ({"ranks_per_node": "2x"}, "ranks_per_node must be a whole number above 0, not '2x'"),
+        ({"ranks_per_node": b"2"}, "ranks_per_node must be a whole number"),
+        ({"cpus_per_rank": 2.0}, "cpus_per_rank must be a whole number, not 2.0"),
+        ({"wall_time_min": "soon"}, "wall_time_min must be a duration such as .*, not 'soon'"),
+        ({"wall_time_min": "1:30"}, r"wall_time_min='1:30': it could be hours and minutes \(1:30:00\)"),
+        ({"wall_time_min": timedelta(0)}, "wall_time_min must be longer than nothing"),
+        ({"memory_per_node": "4 Q"}, "memory_per_node must be a memory size above 0"),
+        ({"hold": "perhaps"}, "hold must be yes or no, not 'perhaps'"),
+        ({"inherit_environment": 2}, "inherit_environment must be yes or no"),
+        ({"stdout": True}, "stdout=True: it is no path"),
+        ({"directory": ""}, "directory='': it is empty"),
+        ({"command": None}, "must be a list of words, not None"),
+        ({"job_mode": 7}, "unknown job mode 7"),
+        ({"environment": {"A": None}}, "the environment variable 'A' is None"),
+        ({"environment": {1: "x"}}, "the environment variable 1 is 'x'"),
         ({"gpus_per_rank": -1}, "gpus_per_rank must be a whole number of at least 0"),
         ({"memory_per_node": 0}, "memory_per_node must be a whole number"),
         ({"job_mode": "mpy"}, "unknown job mode 'mpy'"),
@@ -97,11 +114,15 @@ def test_the_shape_is_counted() -> None:
         ({"array": (-1,)}, "not negative"),
         ({"array": ("1",)}, "array indices must be"),
         ({"array": (True,)}, "array indices must be"),
-        ({"after": "nosuch"}, "after='nosuch' is no list"),
+        ({"after": 7}, "after=7: it is no list"),
+        ({"after": ""}, "'' in after is no id"),
         ({"after": [7]}, "7 in after is no id"),
-        ({"array": []}, r"array=\[\] has no element"),
+        ({"array": []}, r"array=\[\]: it has no element"),
         ({"array": range(0)}, r"array=range\(0, 0\) has no element"),
-        ({"array": "0-3"}, "array='0-3' is no list"),
+        ({"array": "3-0"}, "array 3-0: the range '3-0' is empty"),
+        ({"array": "all"}, "array all: 'all' is neither an index nor a range"),
+        ({"array": 3}, "array=3: it is no list"),
+        ({"array": [True]}, "array indices must be"),
         ({"setup": "a\0b"}, "NUL character in the setup"),
     ],
 )
@@ -109,6 +130,53 @@ def test_what_makes_no_sense_is_refused_by_name(fields: dict[str, Any], rule: st
     with pytest.raises(InvalidRequest, match=rule) as caught:
         Job(**{"command": ["true"], **fields})
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("wall_time_min", "90", 90),
+        ("wall_time_min", "1h30m", 90),
+        ("wall_time_min", "1:30:00", 90),
+        ("wall_time_min", "2-12", 3600),
+        ("wall_time_min", timedelta(seconds=61), 2),
+        ("memory_per_node", "4G", 4096),
+        ("memory_per_node", "512", 512),
+        ("num_nodes", "2", 2),
+        ("gpus_per_rank", "0", 0),
+        ("array", "0-3,12", (0, 1, 2, 3, 12)),
+        ("array", range(3), (0, 1, 2)),
+        ("array", [3, 1], (3, 1)),
+        ("after", "12, afterany:13:14", ("12", "afterany:13", "afterany:14")),
+        ("after", {"12"}, ("12",)),
+        ("hold", "yes", True),
+        ("inherit_environment", "no", False),
+        ("stdout", "~/out", Path.home() / "out"),
+        ("stdout", Path("/x/~"), Path("/x/~")),
+        ("environment", {"N": 3, "P": Path("/x")}, {"N": "3", "P": "/x"}),
+    ],
+)
+def test_texts_are_read_as_the_flags_read_them(name: str, given: Any, value: Any) -> None:
+    job = Job(**{"command": ["true"], name: given})
+    assert getattr(job, name) == value
+    assert type(getattr(job, name)) is type(value) or isinstance(value, Path)
+    assert Job.from_dict(json.loads(json.dumps(job.to_dict()))) == job
+
+
+class Counted:
+    """A whole number of another library, as numpy's are."""
+
+    def __index__(self) -> int:
+        return 4
+
+
+def test_whole_numbers_of_other_libraries_are_numbers() -> None:
+    job = Job(command=["true"], num_nodes=Counted(), memory_per_node=Counted(), array=[Counted()])
+    assert (job.num_nodes, job.memory_per_node, job.array) == (4, 4, (4,))
+
+
+def test_each_field_has_a_type_for_those_who_pass_it() -> None:
+    assert set(get_type_hints(JobFields)) == {item.name for item in fields(Job)}
 
 
 def test_a_mode_is_refused_with_the_nearest() -> None:

@@ -129,6 +129,12 @@ def test_the_default_queue_is_not_named_to_the_manager_and_known_to_us(machine: 
     assert not any("partition" in line for line in directives(machine, plain))
 
 
+def test_texts_are_read_before_a_queue_is_chosen_by_them(machine: Machine) -> None:
+    numbers = {"command": ["true"], "num_nodes": 2, "wall_time_min": 60, "memory_per_node": 1024, "queue": "auto"}
+    texts = {**numbers, "num_nodes": "2", "wall_time_min": "1h", "memory_per_node": "1G"}
+    assert Job(**machine.complete(texts)) == Job(**machine.complete(numbers))
+
+
 def test_settings_of_node_type_and_queue_come_after_the_sites(machine: Machine) -> None:
     gpu = job(machine, queue="debug", gpus_per_rank=1, environment={"MINE": "1"}, setup="mine")
     assert gpu.environment == {"WHO": "queue", "SITE": "1", "GPU": "1", "MINE": "1"}

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InvalidRequest, LaunchError
 from ...job import Job
 from ...job_size import Resources
-from ...platforms.templates.validators import duration, non_negative_int, one_of
 from ...signals import kept, received_signal, registered
+from ...validators import duration, non_negative_int, one_of, unambiguous
 from ..command import TIMED_OUT, Command, Invocation
-from ..flag_types import unambiguous
 from ..flags import Flag, FlagValues
 from ..job_flags import PROGRAM, SHARE, job_flags
 from ..job_from_flags import shape

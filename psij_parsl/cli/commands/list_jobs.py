@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from ...jobs.record import JobRecord
-from ...platforms.templates.validators import positive_int
+from ...validators import positive_int
 from ..command import Command, Invocation
 from ..flag_types import age
 from ..flags import JSON, Flag

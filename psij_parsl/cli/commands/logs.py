@@ -12,9 +12,9 @@ from ...errors import Error, InvalidRequest
 from ...jobs.job_folder import outputs
 from ...jobs.record import JobRecord
 from ...jobs.verdict import manager_log
-from ...platforms.templates.validators import non_negative_int
 from ...signals import received_signal, registered, should_exit
 from ...states import JobState, JobStatus
+from ...validators import non_negative_int
 from ..command import Command, Invocation
 from ..flags import Flag
 from ..job_outcome import all_final

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InvalidRequest
 from ...parsl.options import ParslOptions
 from ...platforms.registry import platform
-from ...platforms.templates.validators import positive_int
+from ...validators import positive_int
 from ..command import Command, Invocation
 from ..flags import Argument, Flag
 from ..job_flags import job_flags

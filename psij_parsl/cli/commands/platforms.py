@@ -17,8 +17,8 @@ from ...platforms.queries import Queue
 from ...platforms.registry import platform as find_platform
 from ...platforms.registry import platforms as installed
 from ...platforms.scheduler import Scheduler
-from ...platforms.templates.validators import describe
 from ...system.commands import CommandRunner
+from ...validators import describe
 from ..command import Command, Invocation
 from ..flags import JSON, Argument, Flag
 from ..jobscript import read_script

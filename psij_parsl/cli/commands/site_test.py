@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidRequest, SiteError, Unavailable, nearest
-from ...platforms.templates.validators import duration
 from ...sites import look
+from ...validators import duration, unambiguous
 from ..acceptance.results import CHECKS, FAILED, PASSED, SKIPPED, SLOW, Result, Verdict, in_order, without_echoes
 from ..command import Command, Invocation
-from ..flag_types import unambiguous
 from ..flags import JSON, Flag
 from ..job_flags import job_flags
 from ..job_from_flags import check_parameters

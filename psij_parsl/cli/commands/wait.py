@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ...platforms.templates.validators import duration
 from ...signals import received_signal, registered, should_exit, until
 from ...states import JobState
+from ...validators import duration, unambiguous
 from ..command import TIMED_OUT, Command, Invocation
-from ..flag_types import unambiguous
 from ..flags import JSON, Flag
 from ..job_outcome import all_final, exit_status, failure_error
 from ..job_table import JobRow, JobTable

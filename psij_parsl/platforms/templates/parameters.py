@@ -10,8 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import InvalidRequest, TemplateError, nearest
-from .formatters import FORMATTERS
-from .validators import (
+from ...validators import (
     PLAIN_PUNCTUATION,
     Validator,
     describe,
@@ -26,6 +25,7 @@ from .validators import (
     wall_time,
     word,
 )
+from .formatters import FORMATTERS
 
 __all__ = [
     "FORMATTERS",

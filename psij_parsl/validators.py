@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any, TypeVar
 
 Validator = Callable[[Any], Any]
@@ -120,6 +120,12 @@ def memory(value: Any) -> int:
     return size
 
 
+@_described("a memory size such as 4G or 512MB, a bare number is MB; 0 for all that a node has")
+def memory_or_all(value: Any) -> int:
+    """As `memory`; 0 stands for all that a node has."""
+    return 0 if type(value) in (int, str) and str(value).strip() == "0" else memory(value)
+
+
 _DURATION = "a duration such as 90 (minutes), 1h30m, 1:30:00 (H:M:S) or 2-12 (days-hours)"
 
 
@@ -172,6 +178,18 @@ def _seconds(text: str, rule: str) -> float:
 def wall_time(value: Any) -> int:
     """A `duration` as whole minutes, rounded up: what every manager can be asked for."""
     return math.ceil(duration(value) / 60)
+
+
+def unambiguous(convert: Validator) -> Validator:
+    """A reader of durations that refuses `A:B`, which has different meanings for different resource managers."""
+
+    def read(value: Any) -> Any:
+        stripped = value.strip() if isinstance(value, str) else ""
+        if re.fullmatch(r"\d+:\d+", stripped):
+            raise ValueError(f"could be hours and minutes ({stripped}:00), or minutes and seconds (0:{stripped})")
+        return convert(value)
+
+    return read
 
 
 @_described("a plain word")
@@ -230,3 +248,42 @@ def matching(pattern: str, what: str) -> Validator:
     check.__name__ = "matching"
     check.pattern = pattern  # type: ignore[attr-defined]  # for the schema of site files
     return check
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_FROM_NOW = re.compile(r"(?:now)?\+([0-9]{1,9})\s*([a-z]*)", re.IGNORECASE)
+
+
+@_described("a time such as 16:00, 2026-12-01T08:00 or +2h")
+def moment(value: Any) -> str:
+    """`2026-12-01T08:00`, `16:00` (the next such time), `+2h`, `now+30minutes` or a datetime, as local time.
+
+    The answer is YYYY-MM-DDTHH:MM:SS. Raises `ValueError` with the rule.
+    """
+    now = datetime.now().replace(microsecond=0)
+    if isinstance(value, datetime):
+        return _text(value.astimezone().replace(tzinfo=None) if value.tzinfo else value)
+    text = str(value).strip()
+    if text.lower() == "now":
+        return _text(now)
+    if match := _FROM_NOW.fullmatch(text):
+        unit = match[2].lower()[:1] or "s"
+        if unit in _UNITS_S and re.fullmatch(r"|s|sec.*|m|min.*|h|hours?|d|days?|w|weeks?", match[2].lower()):
+            try:
+                return _text(now + timedelta(seconds=int(match[1]) * _UNITS_S[unit]))
+            except OverflowError:
+                pass
+    try:
+        if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
+            at = time.fromisoformat(text.zfill(5 if text.count(":") == 1 else 8))
+            found = datetime.combine(now.date(), at)
+            return _text(found if found >= now else found + timedelta(days=1))
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", text):
+            return _text(datetime.fromisoformat(text))
+    except ValueError:
+        pass
+    raise ValueError("must be a time such as 16:00, 2026-12-01T08:00 or +2h")
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
