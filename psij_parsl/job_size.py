@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import InvalidRequest
 
@@ -15,7 +16,7 @@ FLAGS: Mapping[str, str] = {
     "threads_per_core": "--threads-per-core",
     "gpus_per_rank": "-g/--gpus-per-task",
     "gpus_per_node": "--gpus-per-node",
-    "gpu_kind": "--gpu-kind",
+    "gpu_kind": "-G/--gpus",
     "memory_per_node": "--mem",
     "memory_per_core": "--mem-per-cpu",
     "memory_per_gpu": "--mem-per-gpu",
@@ -27,7 +28,7 @@ FLAGS: Mapping[str, str] = {
     "directory": "-D/--cwd",
     "environment": "--env",
     "array": "--array",
-    "array_limit": "--array-limit",
+    "array_limit": "--array",
     "after": "-d/--dependency",
     "begin": "--begin",
     "hold": "--hold",
@@ -43,6 +44,8 @@ FLAGS: Mapping[str, str] = {
 above what uses this one, and has more spellings; a test compares them."""
 
 _MEMORY = ("memory_per_node", "memory_per_core", "memory_per_gpu")
+#: Fields that say the same in different ways, so that one of them replaces another that a site has by default.
+_RIVALS = (_MEMORY, ("gpus_per_rank", "gpus_per_node", "gpu_kind"))
 _OPTIONAL = frozenset(("num_nodes", "ranks", "gpus_per_node", "wall_time_min", "array_limit", *_MEMORY))
 
 
@@ -136,3 +139,11 @@ def whole(asked: Resources, name: str, *, least: int) -> None:
         raise InvalidRequest(
             f"{name} must be a whole number of at least {least}, not {value!r}", hint=f"e.g. {name}={least + 1}"
         )
+
+
+def without_rivals(defaults: Mapping[str, Any], asked: Collection[str]) -> dict[str, Any]:
+    """The defaults without those that say in another way what is asked for."""
+    rivals = {name for group in _RIVALS if not {*group}.isdisjoint(asked) for name in group}
+    if "ranks" in asked:
+        rivals |= {"num_nodes", "ranks_per_node"}
+    return {name: value for name, value in defaults.items() if name not in rivals}

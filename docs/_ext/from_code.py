@@ -18,7 +18,7 @@ from typing import Any
 
 from psij_parsl import errors
 from psij_parsl.cli.app import build
-from psij_parsl.job import FLAGS
+from psij_parsl.job_size import FLAGS
 from psij_parsl.platforms.directives.words import WORDS
 from psij_parsl.platforms.registry import platforms as installed
 from psij_parsl.runs.mpirun import RunShape

@@ -220,7 +220,7 @@ def _size(words: Mapping[str, Any]) -> Mapping[str, Any]:
     if name:
         settled |= {"num_nodes": 1, "ranks_per_node": 1, "cpus_per_rank": slots}
     if memory := max(words.get("_memory", {"": 0}).values()):
-        settled["memory_per_cpu"] = memory
+        settled["memory_per_core"] = memory
     return settled
 
 
@@ -253,7 +253,7 @@ def _resource(names: str, sets: str, read: Callable[[str], Any], **settings: Any
 def _memory(names: str) -> Option:
     """Where several say how much, it is the greatest that counts: one is the need, another the limit."""
     name = names.split()[-1]
-    return _resource(names, "_memory memory_per_cpu", lambda text: {"_memory": {name: _megabytes(text)}})
+    return _resource(names, "_memory memory_per_core", lambda text: {"_memory": {name: _megabytes(text)}})
 
 
 TABLE = DirectiveTable(

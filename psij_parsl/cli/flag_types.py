@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..errors import InvalidRequest, nearest
 from ..job import DEPENDENCY_KINDS
+from ..job_texts import indices
 
 _STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
 _AGE_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -37,6 +39,38 @@ def _dependencies(text: str) -> list[str]:
             raise InvalidRequest(f"-d {text} names no job after {kind!r}", hint=f"for example -d {kind}:last")
         dependencies += [f"{kind}:{job_id}" for job_id in ids.split(":")]
     return dependencies
+
+
+class Indices(NamedTuple):
+    """The indices of an array, and how many of its elements may run at a time."""
+
+    indices: tuple[int, ...]
+    limit: int | None = None
+
+
+def limited_indices(text: str) -> Indices:
+    """`0-9,12`, or `0-99%4` with a limit."""
+    listed, percent, limit = text.partition("%")
+    if percent and not re.fullmatch(r"[1-9][0-9]{0,8}", limit):
+        raise InvalidRequest(
+            f"--array {text}: {limit!r} is no number of elements that may run at a time", hint="for example 0-99%4"
+        )
+    return Indices(indices(listed), int(limit) if percent else None)
+
+
+class Gpus(NamedTuple):
+    """A number of GPUs, and their model; '' for any."""
+
+    number: int
+    kind: str = ""
+
+
+def gpus(text: str) -> Gpus:
+    """`4`, or `a100:4`."""
+    kind, _, count = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,9}", count) or not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", kind, re.ASCII):
+        raise ValueError("must be a number of GPUs, or a model and a number, such as 4 or a100:4")
+    return Gpus(int(count), kind)
 
 
 def age(text: str) -> float:

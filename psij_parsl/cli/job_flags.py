@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..job import JOB_MODES
-from ..job_texts import indices
-from ..validators import memory, non_negative_int, one_of, positive_int, unambiguous, wall_time
-from .flag_types import dependencies, environment_files, job_file, pairs, variables
+from ..validators import memory, memory_or_all, moment, non_negative_int, one_of, positive_int, unambiguous, wall_time
+from .flag_types import dependencies, environment_files, gpus, job_file, limited_indices, pairs, variables
 from .flags import JSON, Argument, Flag
 
 VERBOSE = Flag("verbose", ("-v", "--verbose"), "", "Print more details on stderr.", switch=True, in_script=False)
@@ -50,13 +49,26 @@ JOB_FLAGS: tuple[Flag, ...] = (
         variable=True,
     ),
     Flag(
+        "gpus_per_node",
+        ("--gpus-per-node",),
+        "[KIND:]COUNT",
+        "Number of GPUs on each node, and their model as the site calls it: 4, a100:4.",
+        gpus,
+        variable=True,
+    ),
+    Flag(
+        "gpus", ("-G", "--gpus"), "[KIND:]COUNT", "Total number of GPUs, as many on each node.", gpus, variable=True
+    ),
+    Flag(
         "mem",
         ("--mem",),
         "SIZE",
-        "Memory on each node: 4G, 512M; a number without a unit is MB.",
-        memory,
+        "Memory on each node: 4G, 512M; a number without a unit is MB, and 0 is all of it.",
+        memory_or_all,
         variable=True,
     ),
+    Flag("mem_per_cpu", ("--mem-per-cpu", "--mem-per-core"), "SIZE", "Memory for each core.", memory, variable=True),
+    Flag("mem_per_gpu", ("--mem-per-gpu",), "SIZE", "Memory for each GPU.", memory, variable=True),
     Flag(
         "time",
         ("-t", "--time"),
@@ -76,8 +88,15 @@ JOB_FLAGS: tuple[Flag, ...] = (
     Flag("account", ("-A", "--account", "--project"), "NAME", "Project to charge.", variable=True),
     Flag("job_name", ("-J", "--job-name"), "NAME", "Name of the job (default: the name of the command)."),
     Flag("input", ("-i", "--input"), "FILE", "File to read stdin from (default: no input).", job_file),
-    Flag("output", ("-o", "--output"), "FILE", "File for stdout, and for stderr unless -e is given.", job_file),
+    Flag(
+        "output",
+        ("-o", "--output"),
+        "FILE",
+        "File for stdout, and for stderr unless -e is given. {id}, {index}, {name} and others are filled in: out-{id}.txt.",
+        job_file,
+    ),
     Flag("error", ("-e", "--error"), "FILE", "File for stderr.", job_file),
+    Flag("append", ("--append",), "", "Add output to files that are there.", switch=True),
     Flag("cwd", ("-D", "--cwd", "--chdir"), "DIR", "Working directory (default: the current directory)."),
     Flag(
         "env",
@@ -99,9 +118,10 @@ JOB_FLAGS: tuple[Flag, ...] = (
     Flag(
         "array",
         ("--array",),
-        "INDICES",
-        "Job array: run once for each index, for example 0-9,12,20-30:5; the job reads its index from $PSIJ_ARRAY_INDEX.",
-        indices,
+        "INDICES[%LIMIT]",
+        "Job array: run once for each index, for example 0-9,12,20-30:5; the job reads its index from $PSIJ_ARRAY_INDEX."
+        " 0-99%4: at most 4 of them at a time.",
+        limited_indices,
         once=True,
     ),
     Flag(
@@ -148,6 +168,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "Start the command even if a --setup command has failed.",
         switch=True,
     ),
+    Flag("begin", ("--begin",), "TIME", "Start not before that time: 16:00, 2026-12-01T08:00 or +2h.", moment),
     Flag("hold", ("--hold",), "", "Keep the job waiting until you run `psij-run release`.", switch=True),
     Flag(
         "site",

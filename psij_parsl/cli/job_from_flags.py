@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
+from .file_patterns import has_patterns, pattern
 from .flags import Flag, FlagTexts, FlagValues, given_twice
 from .job_flags import JOB_FLAGS, shown
 
@@ -81,6 +82,11 @@ def merge(layers: Sequence[FlagLayer]) -> FlagValues:
         if any(name in layer.texts for name in _TARGET_FLAGS):
             for name in _TARGET_FLAGS:
                 values.pop(name, None)
+        for group in _GROUPS:
+            if any(name in layer.texts for name in group):
+                for name in group:
+                    if name in values and not (layer.script and sources[name].script == layer.script):
+                        del values[name]
         for flag in JOB_FLAGS:
             if flag.name in layer.texts:
                 value = layer.value(flag)
@@ -103,24 +109,79 @@ def _check_same(flag: Flag, first: FlagLayer, second: FlagLayer) -> None:
         raise InvalidRequest(f"{second.origin}: {error.message}", hint=error.hint)
 
 
-def fields(values: FlagValues, *, site_ranks_per_node: int | None = None) -> dict[str, Any]:
-    """The fields of a Job that the flags give; the others are left out, for the site's defaults."""
-    job_fields: dict[str, Any] = dict(shape(values, site_ranks_per_node))
+@dataclass(frozen=True)
+class NodeSize:
+    """What a node has, as far as that says how many ranks it holds: cores, and GPUs."""
+
+    cores: int | None = None
+    gpus: int | None = None
+
+    def most_ranks(self, values: FlagValues) -> int | None:
+        """How many ranks of that job a node holds; None where that is unknown, or where it holds none."""
+        cores, gpus = values.get("cpus_per_task", 1), values.get("gpus_per_task", 0)
+        most = [self.cores // cores] if self.cores is not None else []
+        if gpus and self.gpus is not None:
+            most.append(self.gpus // gpus)
+        return min(most) or None if most else None
+
+
+def fields(
+    values: FlagValues, *, site_ranks_per_node: int | None = None, node: NodeSize = NodeSize()
+) -> dict[str, Any]:
+    """The fields of a Job that the flags give; the others are left out, for the site's defaults.
+
+    Ranks without a number of nodes are spread over nodes that have so many ranks by the site's default, or that are of
+    that size.
+    """
+    job_fields: dict[str, Any] = dict(shape(values, site_ranks_per_node or node.most_ranks(values)))
     for name, field in _FIELDS.items():
         if name in values:
             job_fields[field] = values[name]
-    for name, field in _PATHS.items():
-        if name in values:
-            job_fields[field] = Path(os.path.expanduser(values[name]))
+    if "array" in values:
+        job_fields["array"] = values["array"].indices
+        if values["array"].limit is not None:
+            job_fields["array_limit"] = values["array"].limit
+    job_fields |= _gpus(values, job_fields)
+    job_fields |= _files(values)
     if values.get("no_env"):
         job_fields["inherit_environment"] = False
     if environment := {**values.get("env_file", {}), **values.get("env", {})}:
         job_fields["environment"] = environment
     if "setup" in values:
         job_fields["setup"] = tuple(values["setup"])
-    if values.get("setup_may_fail"):
-        job_fields["setup_may_fail"] = True
     return job_fields
+
+
+def _gpus(values: FlagValues, shape: Mapping[str, Any]) -> dict[str, Any]:
+    """The GPUs of each node, and their model, from --gpus-per-node or -G."""
+    if "gpus_per_node" in values:
+        count, kind = values["gpus_per_node"]
+    elif "gpus" in values:
+        count, kind = values["gpus"]
+        nodes = shape.get("num_nodes", 1)
+        if count % nodes:
+            raise InvalidRequest(
+                f"{count} GPUs cannot be spread evenly over {nodes} nodes",
+                hint=f"possible are {_multiples('-G', count, nodes)}, or -N {_divisor(count, nodes)}",
+            )
+        count //= nodes
+    else:
+        return {}
+    return {"gpus_per_node": count, **({"gpu_kind": kind} if kind else {})}
+
+
+def _files(values: FlagValues) -> dict[str, Any]:
+    """The directory and the files, with their names to be filled in where one of them says so."""
+    texts = {field: os.path.expanduser(values[name]) for name, field in _PATHS.items() if name in values}
+    outputs = [texts[field] for field in ("stdout", "stderr") if field in texts]
+    if not any(map(has_patterns, outputs)):
+        return {field: Path(text) for field, text in texts.items()}
+    patterns = {
+        field: pattern(text, literal=not has_patterns(text))
+        for field, text in texts.items()
+        if field in ("stdout", "stderr")
+    }
+    return {field: Path(text) for field, text in {**texts, **patterns}.items()} | {"name_patterns": True}
 
 
 _FIELDS = {
@@ -128,48 +189,67 @@ _FIELDS = {
     "threads_per_core": "threads_per_core",
     "gpus_per_task": "gpus_per_rank",
     "mem": "memory_per_node",
+    "mem_per_cpu": "memory_per_core",
+    "mem_per_gpu": "memory_per_gpu",
     "time": "wall_time_min",
     "queue": "queue",
     "account": "project",
     "job_name": "name",
     "mode": "job_mode",
     "launcher": "launcher",
+    "append": "append",
+    "begin": "begin",
     "hold": "hold",
-    "array": "array",
     "dependency": "after",
+    "setup_may_fail": "setup_may_fail",
     "parameters": "parameters",
 }
 _PATHS = {"cwd": "directory", "input": "stdin", "output": "stdout", "error": "stderr"}
+#: Flags that say the same in different ways: those of one source replace all of a weaker one.
+_GROUPS = (
+    ("nodes", "ntasks", "ntasks_per_node"),
+    ("mem", "mem_per_cpu", "mem_per_gpu"),
+    ("gpus_per_task", "gpus_per_node", "gpus"),
+)
 
 
-def shape(values: FlagValues, site_ranks_per_node: int | None = None) -> dict[str, int]:
-    """Nodes x ranks per node from any of -N, -n and --ntasks-per-node. Raises `InvalidRequest` if they disagree."""
+def shape(values: FlagValues, most_ranks_per_node: int | None = None) -> dict[str, int]:
+    """Nodes and ranks from any of -N, -n and --ntasks-per-node. Raises `InvalidRequest` if they disagree.
+
+    Without -N there are as many nodes as ranks fill, so many on each, or one.
+    """
     nodes, ranks, per_node = (values.get(name) for name in ("nodes", "ntasks", "ntasks_per_node"))
     n, per = shown("ntasks"), shown("ntasks_per_node")
     if ranks is None:
         numbers = {"num_nodes": nodes, "ranks_per_node": per_node}
         return {name: number for name, number in numbers.items() if number is not None}
-    if nodes is not None and per_node is not None and nodes * per_node != ranks:
+    if nodes is not None and per_node is not None and nodes * per_node < ranks:
         raise InvalidRequest(
             f"{nodes} nodes with {per_node} ranks each have {nodes * per_node} ranks, not {ranks}",
             hint=f"leave out one of -N, {n} and {per}, or use {n} {nodes * per_node}",
         )
-    if nodes is not None:
-        if ranks % nodes:
-            raise InvalidRequest(
-                f"{ranks} ranks cannot be spread evenly over {nodes} nodes",
-                hint=f"possible are {_multiples(n, ranks, nodes)}, or -N {_divisor(ranks, nodes)}",
-            )
-        return {"num_nodes": nodes, "ranks_per_node": ranks // nodes}
-    if per_node is None and (site_ranks_per_node is None or ranks <= site_ranks_per_node):
-        return {"num_nodes": 1, "ranks_per_node": ranks}
-    per_node = per_node or site_ranks_per_node or ranks
-    if ranks % per_node:
+    if nodes is None:
+        nodes = -(-ranks // (per_node or most_ranks_per_node or ranks))
+    if ranks < nodes:
+        raise InvalidRequest(f"{ranks} ranks are too few for {nodes} nodes", hint=f"use -N {ranks}, or {n} {nodes}")
+    return (
+        {"num_nodes": nodes, "ranks": ranks}
+        if ranks % nodes
+        else {"num_nodes": nodes, "ranks_per_node": ranks // nodes}
+    )
+
+
+def even_shape(values: FlagValues) -> dict[str, int]:
+    """The same for runs, which have as many ranks on each node. Raises `InvalidRequest` for others."""
+    numbers = shape(values)
+    if "ranks" in numbers:
+        ranks, nodes = numbers["ranks"], numbers["num_nodes"]
+        n = shown("ntasks")
         raise InvalidRequest(
-            f"{ranks} ranks do not fill whole nodes with {per_node} ranks each",
-            hint=f"possible are {_multiples(n, ranks, per_node)}, or {per} {_divisor(ranks, per_node)}",
+            f"{ranks} ranks cannot be spread evenly over {nodes} nodes",
+            hint=f"possible are {_multiples(n, ranks, nodes)}, or -N {_divisor(ranks, nodes)}",
         )
-    return {"num_nodes": ranks // per_node, "ranks_per_node": per_node}
+    return numbers
 
 
 def _multiples(flag: str, number: int, factor: int) -> str:
@@ -189,7 +269,8 @@ def check_parameters(parameters: Mapping[str, Any], platform: str, template: Any
     from ..platforms.templates.template import FIXED
 
     flag_names = {field: name for name, field in _FIELDS.items()}
-    flag_names |= {"num_nodes": "nodes", "ranks_per_node": "ntasks_per_node"}
+    flag_names |= {"num_nodes": "nodes", "ranks_per_node": "ntasks_per_node", "ranks": "ntasks", "array": "array"}
+    flag_names |= {"array_limit": "array", "gpu_kind": "gpus"}
     for name in parameters:
         if name in template.params:
             continue

@@ -14,10 +14,11 @@ from ..job import Job
 from ..jobs.executor import Submission
 from ..jobs.job_places import spool_of
 from ..sites.findings import Finding, settle
+from ..sites.job_shape import usable_cores
 from ..sites.queues import AUTO, Queue
 from .command import Invocation
 from .flags import FlagValues
-from .job_from_flags import FlagLayer, check_parameters, fields, from_environment, from_manager, merge
+from .job_from_flags import FlagLayer, NodeSize, check_parameters, fields, from_environment, from_manager, merge
 from .job_table import JobTable, Target
 from .job_warnings import warnings
 from .jobscript import JobScript, copy_of, flags, recognize, write_copy
@@ -81,7 +82,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     target, values = _target(out, table, layers, submitted_here=submitted_here)
     platform = target.executor.platform
     defaults = target.site.defaults if target.site else {}
-    job_fields = fields(values, site_ranks_per_node=defaults.get("ranks_per_node"))
+    job_fields = fields(values, site_ranks_per_node=defaults.get("ranks_per_node"), node=_node_size(target, values))
     if job_fields.get("parameters"):
         check_parameters(job_fields["parameters"], platform.name, platform.template_class)
     script_copy = None
@@ -105,6 +106,17 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         for finding in settle(found):
             out.note(str(finding))
     return JobRequest(job, target, script_copy)
+
+
+def _node_size(target: Target, values: FlagValues) -> NodeSize:
+    """The size of the nodes that a job comes to, where it says its ranks alone and the site knows that size."""
+    if target.site is None or "ntasks" not in values or {"nodes", "ntasks_per_node"} & values.keys():
+        return NodeSize()
+    one_rank = {name: value for name, value in values.items() if name not in ("ntasks", "gpus")}
+    node_type = target.site.completion(fields(one_rank)).node_type
+    if node_type is None:
+        return NodeSize()
+    return NodeSize(usable_cores(node_type.hardware), len(node_type.hardware.gpus) or None)
 
 
 def _beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[Finding]:

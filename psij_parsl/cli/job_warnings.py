@@ -34,7 +34,7 @@ def warnings(job: Job, program: str, *, script: bool = True) -> Iterator[str]:
             yield f"{path} is a directory; the job cannot write its output there"
         elif os.path.isdir(directory) and not path.parent.is_dir():
             yield f"there is no directory {path.parent} here; the job fails unless it exists where the job runs"
-        if pattern := _PATTERN.search(path.name):
+        if not job.name_patterns and (pattern := _PATTERN.search(path.name)):
             yield f"{pattern[0]} in {path.name} is not replaced; the elements of an array append .INDEX"
     if os.path.isfile(program):
         text = _text(program)

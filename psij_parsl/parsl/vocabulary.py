@@ -101,7 +101,7 @@ _BLOCKS: Mapping[str, str] = {
         (
             *("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank", "threads_per_core", "wall_time_min"),
             *("gpus", "gpus_per_node", "gpus_per_rank"),
-            *("memory", "memory_per_node", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"),
+            *("memory", "memory_per_node", "memory_per_rank", "memory_per_core", "memory_per_gpu"),
         ),
         _SHAPE,
     ),

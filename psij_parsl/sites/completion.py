@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
 from ..job import Job
-from ..job_size import FLAGS
+from ..job_size import FLAGS, without_rivals
 from ..platforms.registry import platform
 from .findings import Finding
 from .job_shape import GPU_PARAMETERS
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _JOB = frozenset(item.name for item in fields(Job))
 #: Who must not ask for GPUs must not in any form.
-_GPUS = frozenset(("gpus_per_rank", *GPU_PARAMETERS))
+_GPUS = frozenset(("gpus_per_rank", "gpu_kind", *GPU_PARAMETERS))
 #: The same of memory, as options that are passed on say it.
-_MEMORY = frozenset(("memory_per_node", "memory", "memory_per_rank", "memory_per_cpu", "memory_per_gpu"))
+_MEMORY = frozenset(("memory_per_node", "memory", "memory_per_rank", "memory_per_core", "memory_per_gpu"))
 _NO = ("no", "false", "off", "0")  # of a switch
 #: An option by whose name, or as whose resource, it is clear that it asks for GPUs.
 _ABOUT_GPUS = re.compile(r"--[^\s=]*gpu|-gpu|-*[^\s=]*[gt]res[^\s=]*[\s=].*gpu", re.IGNORECASE)
@@ -54,7 +54,7 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
     """The job that the values describe, filled up from the site; None stands for "not set"."""
     asked = {name: value for name, value in values.items() if value is not None}
     typed = dict(asked.get("parameters", {}))
-    job = {**site.defaults, **asked}
+    job = {**without_rivals(site.defaults, asked), **asked}
     job["queue"] = job.get("queue") or None
     if not isinstance(job["queue"], str | None):
         raise InvalidRequest(f"queue must be a text, not {job['queue']!r}", hint="give the queue's name")
@@ -113,7 +113,7 @@ def _name_queue(
             names += [part for part in str(job["queue"] or "").split(",") if part not in site.queues]
         job["queue"] = ",".join(dict.fromkeys(filter(None, names))) or None
     if any(queue.gpus_implied for queue in queues):
-        job["implied"] = ("gpus_per_rank",)
+        job["implied"] = ("gpus_per_rank", "gpus_per_node")
     if queues[0].account and job.get("project"):
         rules = [queue.account for queue in site.queues.values() if queue.account]
         job["project_name"] = job["project"]
@@ -263,11 +263,19 @@ def _forbidden(
         options = {**dict.fromkeys(_GPUS, next(_of_gpus(passed), "")), **options}
     for layer in layers:
         for name in layer.settings.forbidden:
-            said = options.get(name) if str(told.get(name) or "no").lower() in _NO else flag(name)
-            if said:
+            if said := _asked(name, told) or options.get(name, ""):
                 where = site.origin((*layer.key, "forbidden"))
                 hint = f"leave out {said}; {where} forbids it"
                 yield Finding("refuse", "forbidden", f"a job on {site.name} must not ask for {name}", hint)
+
+
+def _asked(name: str, told: Mapping[str, Any]) -> str:
+    """How that field or parameter is asked for, or memory in another way; '' if it is not."""
+    for one in (name, *(_MEMORY if name in _MEMORY else ())):
+        value = told.get(one)
+        if str(value or "no").lower() not in _NO or (value == 0 and one in _MEMORY and value is not False):
+            return flag(one)
+    return ""
 
 
 def _of_gpus(passed: Mapping[str, Any]) -> Iterator[str]:

@@ -253,7 +253,7 @@ def test_a_platform_whose_commands_are_missing_is_one_sentence(tmp_path: Path) -
         (["render", "--platform", "slurm", "-X", "qso=debug", "--", "true"], "'qos'"),
         (["platform", "shwo"], "'show'"),
         (["--json", "list"], "after the command"),
-        (["submit", "-n", "7", "-N", "2", "--", "true"], "-n 6 or -n 8"),
+        (["submit", "-n", "2", "-N", "7", "--", "true"], "-N 2, or -n 7"),
         (["submit", "./nothing-here"], "env ./nothing-here"),
         (["submit", "--site", "nowhere", "--", "true"], ""),
         (["submit", "--mode", "mpl", "--", "true"], "mpi"),

@@ -10,7 +10,7 @@ import pytest
 from psij_parsl.cli.commands.submit import SUBMIT
 from psij_parsl.cli.flag_types import dependencies, environment_files, pairs, variables
 from psij_parsl.cli.job_flags import JOB_FLAGS
-from psij_parsl.cli.job_from_flags import FlagLayer, fields, from_environment, merge, shape
+from psij_parsl.cli.job_from_flags import FlagLayer, even_shape, fields, from_environment, merge, shape
 from psij_parsl.cli.output import TextRenderer, length
 from psij_parsl.cli.output_stream import Tail
 from psij_parsl.cli.quick_parser import program_start
@@ -45,18 +45,31 @@ def test_nodes_and_ranks_from_any_two(
     ("said", "hint"),
     [
         ({"nodes": 2, "ntasks": 7}, "possible are -n 6 or -n 8, or -N 1"),
-        ({"nodes": 8, "ntasks": 6}, "possible are -n 8, or -N 6"),
-        ({"ntasks": 7, "ntasks_per_node": 3}, "possible are -n 6 or -n 9, or --ntasks-per-node 1"),
+        ({"nodes": 8, "ntasks": 6}, "use -N 6, or -n 8"),
+        ({"ntasks": 7, "ntasks_per_node": 3}, "possible are -n 6 or -n 9, or -N 1"),
         (
-            {"nodes": 2, "ntasks": 7, "ntasks_per_node": 4},
-            "leave out one of -N, -n and --ntasks-per-node, or use -n 8",
+            {"nodes": 2, "ntasks": 7, "ntasks_per_node": 3},
+            "leave out one of -N, -n and --ntasks-per-node, or use -n 6",
         ),
     ],
 )
 def test_numbers_that_do_not_divide_say_what_would(said: dict[str, int], hint: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        shape(said)
+        even_shape(said)
     assert refused.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("said", "numbers"),
+    [
+        ({"nodes": 2, "ntasks": 5}, {"num_nodes": 2, "ranks": 5}),
+        ({"ntasks": 7, "ntasks_per_node": 3}, {"num_nodes": 3, "ranks": 7}),
+        ({"nodes": 2, "ntasks": 5, "ntasks_per_node": 4}, {"num_nodes": 2, "ranks": 5}),
+        ({"nodes": 2, "ntasks": 6, "ntasks_per_node": 4}, {"num_nodes": 2, "ranks_per_node": 3}),
+    ],
+)
+def test_a_jobs_ranks_may_be_spread_unevenly(said: dict[str, int], numbers: dict[str, int]) -> None:
+    assert shape(said) == numbers
 
 
 def test_many_ranks_fill_the_nodes_of_a_site_that_says_how_many_each_has() -> None:
@@ -275,9 +288,17 @@ def test_every_flag_has_one_line_of_help_and_its_own_spellings() -> None:
     assert all(flag.help and "\n" not in flag.help for flag in JOB_FLAGS)
 
 
-SAMPLES = {"time": "90", "array": "0-3", "dependency": ["1"], "mode": "mpi", "env": ["A=1"], "setup": ["true"]}
+SAMPLES = {
+    "time": "90",
+    "array": "0-3",
+    "begin": "16:00",
+    "dependency": ["1"],
+    "mode": "mpi",
+    "env": ["A=1"],
+    "setup": ["true"],
+}
 #: These give a field in another way, or none.
-OTHER_WAYS = {"ntasks", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"}
+OTHER_WAYS = {"ntasks", "gpus", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"}
 
 
 def test_the_sites_messages_call_each_field_by_its_flag() -> None:
@@ -287,6 +308,8 @@ def test_the_sites_messages_call_each_field_by_its_flag() -> None:
             text = True if flag.switch else SAMPLES.get(flag.name, "2")
             (field,) = fields(merge([FlagLayer({flag.name: text})]))
             flag_of_field[field] = flag
+    flags = {flag.shown: flag for flag in JOB_FLAGS}
+    flag_of_field |= {"ranks": flags["-n"], "gpu_kind": flags["-G"], "array_limit": flags["--array"]}
     assert set(FLAGS) == set(flag_of_field)
     for field, flag in flag_of_field.items():
         spellings = FLAGS[field].split("/")

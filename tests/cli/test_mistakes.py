@@ -39,7 +39,7 @@ def test_a_job_script_runs_once_unless_it_asks_otherwise(here: Path) -> None:
         (("-i", "nofile"), "no input file"),
         (("-o", "/no/such/place/out"), "no directory /no/such/place here"),
         (("-o", "."), "is a directory"),
-        (("-o", "out.%j"), "%j in out.%j is not replaced"),
+        (("-o", "out.%q"), "%q in out.%q is not replaced"),
     ],
 )
 def test_files_that_are_not_here_are_remarked_on(words: tuple[str, ...], said: str) -> None:

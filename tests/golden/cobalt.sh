@@ -24,6 +24,8 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$COBALT_JOBID"
 psij_attempt=0
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index=
 psij_whole="$psij_native"
 psij_environment=/home/me/state/jobs/JOB/environment

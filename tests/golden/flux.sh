@@ -30,6 +30,8 @@ psij_native=${psij_native#f}  # its prefix is f, or a florin sign
 psij_native=f${psij_native#$'\306\222'}
 
 psij_attempt=0
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index=
 psij_whole="$psij_native"
 psij_environment=/home/me/state/jobs/JOB/environment

@@ -30,6 +30,8 @@ psij_root=/home/me/state/jobs/JOB
 psij_native="$JOB_ID"
 
 psij_attempt="$(cat "$psij_root/starts" 2>/dev/null | wc -l)"
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index=
 psij_whole="$JOB_ID"
 psij_environment=/home/me/state/jobs/JOB/environment

@@ -34,6 +34,8 @@ psij_native="$PSIJ_HTCONDOR_ID"
 psij_attempt="$(while read -r psij_key _ psij_value; do
   [ "$psij_key" != NumJobStarts ] || echo "$psij_value"
 done <"$_CONDOR_JOB_AD")"
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index="$PSIJ_HTCONDOR_INDEX"
 psij_whole="$PSIJ_HTCONDOR_ID"
 psij_environment=/home/me/state/jobs/JOB/environment

@@ -19,6 +19,8 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$PSIJ_LOCAL_JOB_ID"
 psij_attempt="${PSIJ_LOCAL_ATTEMPT:-0}"
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index="$PSIJ_LOCAL_ARRAY_INDEX"
 psij_whole="${PSIJ_LOCAL_JOB_ID%%_*}"
 psij_environment=/home/me/state/jobs/JOB/environment

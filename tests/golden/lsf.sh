@@ -31,6 +31,8 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$LSB_JOBID"
 psij_attempt="$(cat "$psij_root/starts" 2>/dev/null | wc -l)"
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index=
 psij_whole="$LSB_JOBID"
 psij_environment=/home/me/state/jobs/JOB/environment

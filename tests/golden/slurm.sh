@@ -31,6 +31,8 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
 psij_attempt="${SLURM_RESTART_COUNT:-0}"
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$SLURM_JOB_ID"
 psij_index="$SLURM_ARRAY_TASK_ID"
 psij_whole="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
 psij_environment=/home/me/state/jobs/JOB/environment

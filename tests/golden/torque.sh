@@ -31,6 +31,8 @@ psij_id=JOB psij_mode=mpi psij_umask=0022
 psij_root=/home/me/state/jobs/JOB
 psij_native="$PBS_JOBID"
 psij_attempt="$(cat "$psij_root${PBS_ARRAYID:+/$PBS_ARRAYID}/starts" 2>/dev/null | wc -l)"
+psij_append= psij_patterns= psij_job_name=app
+psij_file_id="$psij_native"
 psij_index="$PBS_ARRAYID"
 psij_whole="${PBS_JOBID/\[*\]/[]}"
 psij_environment=/home/me/state/jobs/JOB/environment

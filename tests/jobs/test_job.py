@@ -70,7 +70,7 @@ def test_more_than_one_rank_is_an_mpi_run_unless_said_otherwise(fields: dict[str
 
 def test_the_shape_is_counted() -> None:
     job = Job(command=["true"], num_nodes=3, ranks_per_node=4, cpus_per_rank=5, gpus_per_rank=2)
-    assert (job.num_ranks, job.cores_per_node, job.gpus_per_node) == (12, 20, 8)
+    assert (job.num_ranks, job.cores_per_node, job.gpus_on_node) == (12, 20, 8)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_shape_is_counted() -> None:
         ({"environment": {"A": None}}, "the environment variable 'A' is None"),
         ({"environment": {1: "x"}}, "the environment variable 1 is 'x'"),
         ({"gpus_per_rank": -1}, "gpus_per_rank must be a whole number of at least 0"),
-        ({"memory_per_node": 0}, "memory_per_node must be a whole number"),
+        ({"memory_per_core": 0}, "memory_per_core must be a whole number"),
         ({"job_mode": "mpy"}, "unknown job mode 'mpy'"),
         ({"environment": {"a b": "x"}}, "'a b' cannot be the name of an environment variable"),
         ({"environment": {"é": "x"}}, "cannot be the name"),

@@ -59,6 +59,9 @@ REFUSED = {
     "--hold": "--hold",
     "--mail-type=END": "-X mail_type=VALUE",
     "--mem=4G": "--mem",
+    "--mem-per-cpu=1G": "--mem-per-cpu",
+    "--begin=now+1hour": "--begin",
+    "--gpus=2": "-G",
     "--threads-per-core=2": "--threads-per-core",
     "--exclude=a": "-X exclude=VALUE",
     "--exclusive": "-X exclusive=yes",
@@ -75,13 +78,10 @@ REFUSED = {
 VALUES = {"--exclusive": ("",), "--requeue": ("", "=x"), "--nice": ("=5",), "--signal": ("=B:USR1@90",), "--hint": ()}
 ALLOWED = (
     "--switches=2",
-    "--mem-per-cpu=1G",
     "--wait-all-nodes=1",
     "--time-min=5",
     "--no-kill",
-    "--begin=now+1hour",
     "--tmp=10",
-    "--gpus=2",
     "--contiguous",
     "--deadline=now+1hour",
 )
@@ -116,7 +116,7 @@ def test_any_beginning_that_sbatch_would_take_for_such_an_option_is_refused(name
 @pytest.mark.parametrize(
     "said",
     [
-        *("--mem=0", "--hint=multithread", "--hint=nomultithread", "--threads-per-core=1", "--exclusive=user"),
+        *("--hint=multithread", "--hint=nomultithread", "--threads-per-core=1", "--exclusive=user"),
         *("--signal=TERM@60", "--signal=USR1@60", "--nice=-5", "--nice"),
     ],
 )

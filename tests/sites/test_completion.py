@@ -168,7 +168,7 @@ def test_the_node_type_is_the_first_of_the_queues_that_can_hold_the_job(machine:
 
 def test_gpus_that_come_with_the_queue_are_checked_and_not_asked_for(machine: Machine) -> None:
     implied = job(machine, queue="gpu", project="p", ranks_per_node=4, gpus_per_rank=1)
-    assert implied.gpus_per_node == 4
+    assert implied.gpus_on_node == 4
     assert not any(line.startswith(("--gpus", "--gres")) for line in directives(machine, implied))
     assert "rank.sh" in machine.executor().render(implied)  # which binds each rank to its GPU
     assert keys(machine, queue="gpu", project="p", gpus_per_rank=5) == [("refuse", "gpus")]

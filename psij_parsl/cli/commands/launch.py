@@ -22,7 +22,7 @@ from ...validators import duration, non_negative_int, one_of, unambiguous
 from ..command import TIMED_OUT, Command, Invocation
 from ..flags import Flag, FlagValues
 from ..job_flags import PROGRAM, SHARE, job_flags
-from ..job_from_flags import shape
+from ..job_from_flags import even_shape
 from ..output import Renderer
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class _Launch:
             gpus_per_rank=values.get("gpus_per_task", 0),
             memory_per_node=values.get("mem"),
         )
-        nodes_and_ranks: dict[str, Any] = dict(shape(values))
+        nodes_and_ranks: dict[str, Any] = dict(even_shape(values))
         if "ntasks" in values and "nodes" not in values and "ntasks_per_node" not in values:
             arranged = self.resources.arrange(values["ntasks"], rank, share=values.get("share"))
             nodes_and_ranks = {"num_nodes": arranged.num_nodes, "ranks_per_node": arranged.ranks_per_node}

@@ -13,7 +13,7 @@ from ...system.id_ranges import format_ranges
 from ..command import Command, Invocation
 from ..flags import JSON
 from ..job_flags import SHARE, job_flags
-from ..job_from_flags import shape
+from ..job_from_flags import even_shape
 from ..output import Column, Renderer, length
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def _fit(out: Renderer, invocation: Invocation) -> int:
     if "ntasks" in values and "nodes" not in values and "ntasks_per_node" not in values:
         request = nodes.arrange(values["ntasks"], rank, share=share)
     else:
-        request = replace(rank, **shape(values))
+        numbers: dict[str, Any] = dict(even_shape(values))
+        request = replace(rank, **numbers)
     nodes.check(request, share=share)
     number = nodes.fit(request, share=share)
     requested = {"num_nodes": request.num_nodes, "ranks_per_node": request.ranks_per_node, "share": share}

@@ -27,7 +27,7 @@ WORDS: Mapping[str, str] = {
     "memory": "int: MB, of the whole job",
     "memory_per_node": "int: MB; 0: all that a node has",
     "memory_per_rank": "int: MB",
-    "memory_per_cpu": "int: MB for each core",
+    "memory_per_core": "int: MB for each core",
     "memory_per_gpu": "int: MB for each GPU",
     "wall_time_min": "int: minutes; None: no limit",
     "exclusive": "bool: hosts that are shared with no other job",

@@ -101,9 +101,10 @@ psij_name_files() {  # the paths of stdout and stderr
   if [ -z "$psij_stdout" ]; then
     psij_stdout=$psij_folder/stdout
     psij_stderr=${psij_stderr:-$psij_folder/stderr}
+  else
+    psij_name_file psij_stdout stdout
+    psij_stderr=${psij_stderr:-$psij_stdout}
   fi
-  psij_name_file psij_stdout stdout
-  psij_stderr=${psij_stderr:-$psij_stdout}
 }
 
 psij_make() {  # file: empty it, or make it where output is added to it. A file of the user's is made by the user's umask; what is in our folder is private.

@@ -199,7 +199,6 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_and_the_valid_ones() -
     [
         ("num_nodes", 0),
         ("num_nodes", "two"),
-        ("num_nodes", None),
         ("wall_time_min", -1),
         ("wall_time_min", 1.5),
         ("queue", "a b"),

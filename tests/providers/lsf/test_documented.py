@@ -345,7 +345,7 @@ def test_dependencies_are_one_expression() -> None:
 
 
 def test_indices_are_counted_from_1(executor: BatchSchedulerExecutor) -> None:
-    found = lines(executor, name="app", array=(0, 1, 2, 3, 7), parameters={"array_limit": 2})
+    found = lines(executor, name="app", array=(0, 1, 2, 3, 7), array_limit=2)
     assert '-J "app[1-4,8]%2"' in found
     assert found[-1].startswith("-o ")
     assert found[-1].endswith("/JOB/manager.log.lsf%I")

@@ -136,7 +136,7 @@ def test_a_cancelled_element_is_cancelled_and_the_others_go_on(executor: BatchSc
 
 
 def test_only_the_elements_that_wait_are_held(executor: BatchSchedulerExecutor, lsf: Simulated) -> None:
-    many = executor.submit(shell("sleep 3", array=(0, 1), parameters={"array_limit": 1}))
+    many = executor.submit(shell("sleep 3", array=(0, 1), array_limit=1))
     comes_true(lambda: running(executor, f"{many.id}_0"))
     executor.hold([many.id])
     assert lsf.calls("bstop") == [["bstop", f"{many.native_id}[2]"]]

@@ -16,9 +16,7 @@ from tests.providers.option_lines import Asked, OptionLines, meaning
 
 class TestOptionLines(OptionLines):
     platform = "lsf"
-    no_option = frozenset(
-        ("nodes_option", "slots_per_node", "memory_for", "memory_unit", "charge_to", "array_limit")  # a part of -J
-    )
+    no_option = frozenset(("nodes_option", "slots_per_node", "memory_for", "memory_unit", "charge_to"))
     words = {  # its slots, one for each core, are ranks to whoever reads the script; and indices are counted from 1
         "name": "relax",
         "num_nodes": 2,

@@ -41,7 +41,7 @@ class TestOptionLines(OptionLines):
                 "gpus_per_node": 2,
                 "gpu_kind": "a100",
                 "wall_time_min": 1440,
-                "memory_per_cpu": 4096,
+                "memory_per_core": 4096,
                 "stdout": "logs/{name}-{array}_{index:4}.out",
                 "stderr": "logs/100%-{id}.err",
                 "project": "bio-0042",
