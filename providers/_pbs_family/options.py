@@ -295,9 +295,12 @@ COMMON: tuple[Option, ...] = (
 
 
 def table(
-    *own: Option, settle: Callable[[dict[str, Any]], Mapping[str, Any]] = settle, first: tuple[str, ...] = ()
+    *own: Option,
+    settle: Callable[[dict[str, Any]], Mapping[str, Any]] = settle,
+    first: tuple[str, ...] = (),
+    array_variables: tuple[str, ...] = (),
 ) -> DirectiveTable:
-    """The table of a `qsub` that has `own` options beside those of both."""
+    """The table of a `qsub` that has `own` options beside those of both, and its variables for an element's index."""
     return DirectiveTable(
         command="qsub",
         prefix=PREFIX,
@@ -309,4 +312,17 @@ def table(
         settle=settle,
         first=first,
         any_case=True,
+        output=("{name}.o{array}", "{name}.e{array}"),
+        element_output=("{name}.o{array}.{index}", "{name}.e{array}.{index}"),
+        variables={
+            "PBS_JOBID": "$PSIJ_NATIVE_ID",
+            "PBS_JOBNAME": "{name}",
+            "PBS_O_WORKDIR": "$PWD",
+            "PBS_NODEFILE": "$PSIJ_RANKFILE",
+            "PBS_NUM_NODES": '$(wc -l <"$PSIJ_NODEFILE")',
+            "PBS_NP": "{num_ranks}",
+            "NCPUS": "{cpus_per_rank}",
+        },
+        array_variables=dict.fromkeys(array_variables, "$PSIJ_ARRAY_INDEX"),
+        commands=("pbsdsh", "pbs_tmrsh", "qsub", "qstat", "qdel", "qalter"),
     )

@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:CobaltProvider",
     directives="directives:TABLE",
+    option_lines="#COBALT ",
     command="qsub",
     signs=Signs(variables=("COBALT_CONFIG_FILES", "COBALT_JOBID"), files=("/etc/cobalt.conf",)),
     job_variable="COBALT_JOBID",

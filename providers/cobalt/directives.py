@@ -85,6 +85,9 @@ TABLE = DirectiveTable(
     parts={"--attrs": _attributes, "--mode": _mode},
     settle=_settle,
     abbreviated=True,
+    output=("{id}.output", "{id}.error"),
+    variables={"COBALT_JOBID": "$PSIJ_NATIVE_ID", "COBALT_JOBSIZE": '$(wc -l <"$PSIJ_NODEFILE")'},
+    commands=("aprun", "runjob", "cqsub", "cqstat", "cqdel"),
     options=(
         # ---- size
         means("-n --nodecount", "num_nodes", count),

@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:FluxProvider",
     directives="directives:TABLE",
+    option_lines=r"[^\w\n]*(?:flux|FLUX):",
     site_facts="site_facts:site_facts",
     command="flux",
     signs=Signs(variables=("FLUX_URI",), files=("/run/flux/local", "/etc/flux/system/conf.d")),

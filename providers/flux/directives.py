@@ -271,6 +271,10 @@ TABLE = DirectiveTable(
     parts={"-S": _attribute, "--urgency": _urgency},
     last=("-S",),
     settle=_settle,
+    output=("flux-{id}.out", ""),
+    joins=True,
+    variables={"FLUX_JOB_ID": "$PSIJ_NATIVE_ID", "FLUX_JOB_NNODES": '$(wc -l <"$PSIJ_NODEFILE")'},
+    commands=("flux",),
     options=(
         # ---- size
         means("-N --nodes", "num_nodes", count),

@@ -14,6 +14,7 @@ platform = Platform(
     template="template:GridEngineTemplate",
     allocation="allocation:allocation",
     directives="directives:TABLE",
+    option_lines=r"#\$(?=\s+-)",
     site_facts="site_facts:site_facts",
     provider="provider:GridEngineProvider",
     command="qsub",

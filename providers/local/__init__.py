@@ -12,5 +12,6 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:LocalProvider",
     site_facts="site_facts:site_facts",
+    places=False,
     job_variable="PSIJ_LOCAL_JOB_ID",
 )

@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:LSFProvider",
     directives="directives:TABLE",
+    option_lines=r"\s*#BSUB(?=\s*-)",
     site_facts="site_facts:site_facts",
     command="bsub",
     signs=Signs(variables=("LSF_ENVDIR", "LSB_JOBID"), files=("/etc/lsf.conf", "/usr/share/lsf/conf/lsf.conf")),

@@ -216,6 +216,16 @@ TABLE = DirectiveTable(
     parts={"-R": sections, "-gpu": gpu_parts},
     settle=_settle,
     one_dash=True,
+    joins=True,
+    variables={
+        "LSB_JOBID": "$PSIJ_NATIVE_ID",
+        "LSB_JOBNAME": "{name}",
+        "LSB_SUBCWD": "$PWD",
+        "LS_SUBCWD": "$PWD",
+        "LSB_DJOB_NUMPROC": "{num_ranks}",
+    },
+    array_variables={"LSB_JOBINDEX": "$PSIJ_ARRAY_INDEX"},
+    commands=("blaunch", "jsrun", "lrun", "bsub", "bjobs", "bkill", "bpeek", "bhist"),
     options=(
         # ---- size
         means("-n", "_slots _slots_range", _slots, instead="say -N and --ntasks-per-node"),

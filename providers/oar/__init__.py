@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:OARProvider",
     directives="directives:TABLE",
+    option_lines=r"#OAR(?=\s|$)",
     site_facts="site_facts:site_facts",
     command="oarsub",
     signs=Signs(variables=("OAR_JOB_ID",), files=("/etc/oar/oar.conf",)),

@@ -220,6 +220,11 @@ TABLE = DirectiveTable(
     which=in_script,
     split=split,
     settle=_settle,
+    output=("OAR.{id}.stdout", "OAR.{id}.stderr"),
+    element_output=("OAR.{id}.stdout", "OAR.{id}.stderr"),
+    variables={"OAR_JOB_ID": "$PSIJ_NATIVE_ID", "OAR_JOB_NAME": "{name}", "OAR_WORKDIR": "$PWD"},
+    array_variables={"OAR_ARRAY_INDEX": "$PSIJ_ARRAY_INDEX", "OAR_ARRAY_ID": "$PSIJ_JOB_ID"},
+    commands=("oarsh", "oarsub", "oarstat", "oardel", "oarprint"),
     options=(
         # ---- size
         means("-l --resource", "_shapes", _shape, instead="say -N, -n and -c, -g, and -t"),

@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:PBSProProvider",
     directives="directives:TABLE",
+    option_lines=r"#PBS(?=\s|$)",
     site_facts="site_facts:site_facts",
     command="qsub",
     # PBS_JOBDIR is set in jobs of PBS Pro and not in those of Torque, whose configuration is /var/spool/torque.

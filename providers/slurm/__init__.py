@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:SlurmProvider",
     directives="directives:TABLE",
+    option_lines="#SBATCH",
     site_facts="site_facts:site_facts",
     command="sbatch",
     signs=Signs(

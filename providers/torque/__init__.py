@@ -12,6 +12,7 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:TorqueProvider",
     directives="directives:TABLE",
+    option_lines=r"#PBS(?=\s|$)",
     site_facts="site_facts:site_facts",
     command="qsub",
     # PBS_NUM_PPN is set in jobs of Torque and not in those of PBS Pro; packages have either of the two folders.

@@ -54,3 +54,19 @@ def _bash(arguments: list[str], text: str, seconds: float) -> subprocess.Complet
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
+
+
+def calls_of(text: str, programs: Iterable[str]) -> list[tuple[int, str]]:
+    """The lines of a shell script that seem to call one of these programs: number and program."""
+    names = "|".join(map(re.escape, programs))
+    if not names:
+        return []
+    call = re.compile(
+        rf"(?:^|[;&|(`]|\b(?:then|do|else|exec|time|if|while|until|env)\s|!)\s*(?:\w+=\S*\s+)*({names})(?=\s|;|$)"
+    )
+    lines = enumerate(text.splitlines(), 1)
+    return [
+        (number, match[1])
+        for number, line in lines
+        if not line.lstrip().startswith("#") and (match := call.search(line))
+    ]

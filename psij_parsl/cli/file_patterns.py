@@ -9,8 +9,16 @@ _PERCENT = {"j": "{id}", "J": "{id}", "A": "{array}", "a": "{index}", "x": "{nam
 _PERCENT_OR_BRACE = re.compile(r"%(%|[0-9]{0,2}[jJAaxuN])|\{\{|\}\}|[{}]")
 
 
+class Pattern(str):
+    """A name that is a job's pattern already."""
+
+    __slots__ = ()
+
+
 def has_patterns(name: str) -> bool:
     """Whether anything in the name of a file is to be filled in."""
+    if isinstance(name, Pattern):
+        return "{" in name
     return bool(_OURS.search(name) or any(match[1] for match in _PERCENT_OR_BRACE.finditer(name)))
 
 
@@ -29,6 +37,8 @@ def pattern(name: str, *, literal: bool = False) -> str:
         digits = match[1][:-1].lstrip("0")
         return placeholder.replace("}", f":{digits}}}") if digits and placeholder == "{index}" else placeholder
 
+    if isinstance(name, Pattern):
+        return str(name)
     if literal:
         return name.replace("{", "{{").replace("}", "}}")
     kept = [(match.start(), match.end()) for match in _OURS.finditer(name)]

@@ -186,6 +186,23 @@ JOB_FLAGS: tuple[Flag, ...] = (
         variable=True,
         complete="platforms",
     ),
+    Flag("wrap", ("--wrap",), "SHELL", "Shell code to run in place of a command.", in_script=False),
+    Flag(
+        "ignore_directives",
+        ("--ignore-directives",),
+        "",
+        "Do not read the option lines of resource managers (#SBATCH, #PBS, ...) in a job script.",
+        switch=True,
+        in_script=False,
+    ),
+    Flag(
+        "directives",
+        ("--directives",),
+        "PLATFORM",
+        "Read the option lines of that resource manager, where a job script has those of several.",
+        in_script=False,
+        complete="platforms",
+    ),
     Flag("config", ("--config",), "FILE", "Site file to use.", variable=True, in_script=False),
     Flag(
         "parameters",

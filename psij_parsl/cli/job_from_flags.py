@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,18 @@ _TARGET_FLAGS = ("site", "config", "platform")
 class FlagLayer:
     """The flags of one source; `origin` names it in errors, '' for the command line.
 
-    `script`: the job script of which it is a line.
+    `script`: the job script of which it is a line. `values` are those of flags that are converted already.
     """
 
     texts: FlagTexts
     origin: str = ""
     script: str = ""
+    values: FlagValues = field(default_factory=dict)
 
     def value(self, flag: Flag) -> Any:
         """The value of a flag that this source gives. Raises `InvalidRequest`, which names the source."""
+        if flag.name in self.values:
+            return self.values[flag.name]
         if self.origin == ENVIRONMENT:
             return flag.value(self.texts[flag.name], name=flag.environ)
         return flag.value(self.texts[flag.name], where=self.origin)
@@ -126,17 +129,25 @@ class NodeSize:
 
 
 def fields(
-    values: FlagValues, *, site_ranks_per_node: int | None = None, node: NodeSize = NodeSize()
+    values: FlagValues,
+    *,
+    site_ranks_per_node: int | None = None,
+    node: NodeSize = NodeSize(),
+    nodes_left: bool = False,
 ) -> dict[str, Any]:
     """The fields of a Job that the flags give; the others are left out, for the site's defaults.
 
     Ranks without a number of nodes are spread over nodes that have so many ranks by the site's default, or that are of
-    that size.
+    that size; with `nodes_left` the manager chooses the nodes where neither is known.
     """
-    job_fields: dict[str, Any] = dict(shape(values, site_ranks_per_node or node.most_ranks(values)))
-    for name, field in _FIELDS.items():
+    most = site_ranks_per_node or node.most_ranks(values)
+    if nodes_left and most is None and "ntasks" in values and not {"nodes", "ntasks_per_node"} & values.keys():
+        job_fields: dict[str, Any] = {"num_nodes": None, "ranks": values["ntasks"]}
+    else:
+        job_fields = dict(shape(values, most))
+    for name, job_field in _FIELDS.items():
         if name in values:
-            job_fields[field] = values[name]
+            job_fields[job_field] = values[name]
     if "array" in values:
         job_fields["array"] = values["array"].indices
         if values["array"].limit is not None:
@@ -172,16 +183,13 @@ def _gpus(values: FlagValues, shape: Mapping[str, Any]) -> dict[str, Any]:
 
 def _files(values: FlagValues) -> dict[str, Any]:
     """The directory and the files, with their names to be filled in where one of them says so."""
-    texts = {field: os.path.expanduser(values[name]) for name, field in _PATHS.items() if name in values}
-    outputs = [texts[field] for field in ("stdout", "stderr") if field in texts]
-    if not any(map(has_patterns, outputs)):
-        return {field: Path(text) for field, text in texts.items()}
-    patterns = {
-        field: pattern(text, literal=not has_patterns(text))
-        for field, text in texts.items()
-        if field in ("stdout", "stderr")
-    }
-    return {field: Path(text) for field, text in {**texts, **patterns}.items()} | {"name_patterns": True}
+    texts = {field: values[name] for name, field in _PATHS.items() if name in values}
+    files = {field: text for field, text in texts.items() if field != "directory"}
+    filled_in = any(map(has_patterns, files.values()))
+    if filled_in:
+        texts |= {field: pattern(text, literal=not has_patterns(text)) for field, text in files.items()}
+    paths = {field: Path(os.path.expanduser(text)) for field, text in texts.items()}
+    return {**paths, **({"name_patterns": True} if filled_in else {})}
 
 
 _FIELDS = {

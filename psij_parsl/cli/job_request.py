@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job
@@ -21,8 +23,9 @@ from .flags import FlagValues
 from .job_from_flags import FlagLayer, NodeSize, check_parameters, fields, from_environment, from_manager, merge
 from .job_table import JobTable, Target
 from .job_warnings import warnings
-from .jobscript import JobScript, copy_of, flags, recognize, write_copy
+from .jobscript import JobScript, copy_of, flags, recognize, runs_once, script_of, write_copy
 from .output import Renderer
+from .script_options import ScriptOptions, script_options
 
 
 @dataclass(frozen=True)
@@ -68,21 +71,31 @@ class JobRequest:
 def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submitted_here: bool = True) -> JobRequest:
     """The job that a command line describes. Notes on it are printed.
 
-    Flags count before `#PSIJ` lines, these before PSIJ_RUN_*, these before the manager's own variables, these before
-    the site's defaults. `submitted_here`: its program must exist on this host; else there is only a note if not.
+    Flags count before `#PSIJ` lines, these before option lines of a manager, these before PSIJ_RUN_*, these before the
+    manager's own variables, these before the site's defaults. `submitted_here`: its program must exist on this host; else there is only a note if not.
     """
-    argv = list(invocation.arguments)
-    if not argv:
-        raise InvalidRequest(
-            "there is no command to run",
-            hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname",
-        )
-    script = None if invocation.after_dashes else recognize(argv[0])
-    layers = [FlagLayer(invocation.texts), *_script_layers(script, invocation), from_environment()]
+    texts = dict(invocation.texts)
+    script, argv = _script(invocation)
+    layers = [FlagLayer(texts), *_script_layers(script, invocation), from_environment()]
     target, values = _target(out, table, layers, submitted_here=submitted_here)
+    options = ScriptOptions()
+    if script is not None and not texts.get("ignore_directives"):
+        typed = merge(layers[:-1])
+        options = script_options(script.path, script.text, target, typed, texts.get("directives", ""))
+        for note in options.notes:
+            out.note(note)
+        lines = FlagLayer(dict.fromkeys(options.values, ""), script.path, values=options.values)
+        target, values = _target(out, table, [*layers[:-1], lines, layers[-1]], submitted_here=submitted_here)
     platform = target.executor.platform
     defaults = target.site.defaults if target.site else {}
-    job_fields = fields(values, site_ranks_per_node=defaults.get("ranks_per_node"), node=_node_size(target, values))
+    size: dict[str, Any] = {"nodes_left": True}
+    if options.passed_on is None:
+        size = {
+            "site_ranks_per_node": defaults.get("ranks_per_node"),
+            "node": _node_size(target, values),
+            "nodes_left": options.lines is not None,
+        }
+    job_fields = fields(values, **size)
     if job_fields.get("parameters"):
         check_parameters(job_fields["parameters"], platform.name, platform.template_class)
     script_copy = None
@@ -92,20 +105,44 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         path = copy_of(script, spool_of(executor.spool, project) or executor.journal.home)
         on_nodes = copy_of(script, spool_of(executor.spool_on_nodes, project) or path.parents[1])
         script_copy = script, path
-        argv = [*script.interpreter, str(on_nodes), *argv[1:]]
+        argv = [*options.interpreter(script), str(on_nodes), *argv[1:]]
         job_fields.setdefault("name", os.path.basename(script.path))
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
+    elif runs_once(os.path.join(str(job_fields.get("directory", "")), argv[0]) if "/" in argv[0] else argv[0]):
+        job_fields.setdefault("job_mode", "script")
     job_fields["command"] = argv
     completion = target.site.completion(job_fields) if target.site else None
     if completion and completion.queues and (job_fields.get("queue") or defaults.get("queue")) == AUTO:
         out.note(f"the best queue for this job is {completion.queues[0].name}")
-    job = Job(**(completion.fields if completion else job_fields))
+    job = Job(**options.complete(job_fields, completion.fields if completion else job_fields))
     _check(out, job, script, invocation, submitted_here=submitted_here)
     if target.site and completion:
         found = [*completion.findings, *target.site.check(job), *_beyond_cap(target, completion.queues, job)]
         for finding in settle(found):
             out.note(str(finding))
     return JobRequest(job, target, script_copy)
+
+
+def _script(invocation: Invocation) -> tuple[JobScript | None, list[str]]:
+    """The job script that a command line names or says, None if it names a command; and the words of its command."""
+    argv, texts = list(invocation.arguments), invocation.texts
+    if "wrap" in texts:
+        if argv:
+            raise InvalidRequest(
+                f"--wrap says the command, and {argv[0]!r} is another one", hint="leave out one of them"
+            )
+        return script_of("wrap", f"#!/bin/sh\n{texts['wrap']}\n"), ["wrap"]
+    if not argv:
+        raise InvalidRequest(
+            "there is no command to run",
+            hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname; `-` reads a script from stdin",
+        )
+    if argv[0] == "-" and not invocation.after_dashes:
+        text = sys.stdin.read()
+        if not text.strip():
+            raise InvalidRequest("there is no script on stdin", hint="psij-run submit - <job.sh")
+        return script_of("stdin", text), argv
+    return recognize(argv[0], managers_lines=not texts.get("ignore_directives")), argv
 
 
 def _node_size(target: Target, values: FlagValues) -> NodeSize:
@@ -173,7 +210,7 @@ def _check(
             out.note(error.message)
     if submitted_here:
         program = invocation.arguments[0] if script is None else script.path
-        for warning in warnings(job, program, script=not invocation.after_dashes):
+        for warning in warnings(job, program):
             out.note(warning)
 
 

@@ -27,7 +27,8 @@ def warnings(job: Job, program: str, *, script: bool = True) -> Iterator[str]:
     directory = str(job.directory)
     if not os.path.isdir(directory):
         yield f"there is no directory {directory} here; the job fails unless it exists where the job runs"
-    if job.stdin and not os.path.exists(job.stdin):
+    filled_in = job.name_patterns and "{" in str(job.stdin)
+    if job.stdin and not filled_in and not os.path.exists(job.stdin):
         yield f"there is no input file {job.stdin} here; the job fails unless it exists where the job runs"
     for path in dict.fromkeys(path for path in (job.stdout, job.stderr) if path):
         if os.path.isdir(path):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidRequest
+from ..platforms.directives.script import any_lines
 from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
 from .command import Command, Invocation
@@ -20,7 +21,9 @@ from .flags import FlagTexts
 from .quick_parser import parse
 
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
+_HEAD = 64 * 1024  # bytes that are read first: most programs show there that they are no text
 _HINT = "a #PSIJ line has flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
+_SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish"))
 DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
 
@@ -34,21 +37,41 @@ class JobScript:
     flags: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def recognize(path: str) -> JobScript | None:
+def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
     """The job script at that path; None for an ordinary command.
 
-    A script is a text file with `#PSIJ` lines before its first command, or one that starts with `#!` and could
-    not be run as it is.
+    A script is a text file with `#PSIJ` lines before its first command or, unless `managers_lines` are not looked for,
+    with option lines of a resource manager; or one that starts with `#!` and could not be run as it is.
     """
     try:
         text = read_script(path)
     except InvalidRequest:
         return None  # a file that cannot be read may be an executable all the same
-    lines = tuple(_directives(path, text))
     runnable = os.access(path, os.X_OK) if "/" in path else shutil.which(path) is not None
-    if not lines and (runnable or not text.startswith("#!")):
-        return None
-    return JobScript(path, text, _interpreter(text), lines)
+    script = script_of(path, text)
+    has_lines = bool(script.flags) or (
+        managers_lines and text.lstrip("\ufeff\r\n\t ").startswith("#") and any_lines(text)
+    )
+    return script if has_lines or (text.startswith("#!") and not runnable) else None
+
+
+def script_of(path: str, text: str) -> JobScript:
+    """The job script with that text. Raises `InvalidRequest` for a wrong `#PSIJ` line."""
+    return JobScript(path, text, _interpreter(text), tuple(_directives(path, text)))
+
+
+def runs_once(program: str) -> bool:
+    """Whether a program is a shell script, by its first line."""
+    path = program if "/" in program else shutil.which(program)
+    try:
+        with open(path or "", "rb") as file:
+            first = file.readline(256).decode(errors="replace")
+    except OSError:
+        return False
+    words = first[2:].split() if first.startswith("#!") else []
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return bool(words) and os.path.basename(words[0]) in _SHELLS
 
 
 def read_script(path: str) -> str:
@@ -57,7 +80,9 @@ def read_script(path: str) -> str:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
             raise OSError(errno.EINVAL, "it is no regular file")
         with open(path, "rb") as file:
-            data = file.read(_LONGEST + 1)
+            data = file.read(_HEAD)
+            if b"\0" not in data:
+                data += file.read(_LONGEST + 1 - _HEAD)
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}", hint="give the path of a script") from error
     if b"\0" in data or len(data) > _LONGEST:
@@ -138,7 +163,7 @@ def _parse_with_errors(command: Command, args: Sequence[str], where: str) -> Inv
 
 def copy_of(script: JobScript, folder: Path) -> Path:
     """The path of its copy: below `folder`, named after its content."""
-    data = script.text.encode("utf-8", "surrogateescape")
+    data = _copied(script).encode("utf-8", "surrogateescape")
     return folder / "scripts" / f"{hashlib.sha256(data).hexdigest()[:32]}.sh"
 
 
@@ -148,4 +173,9 @@ def write_copy(script: JobScript, path: Path) -> None:
     try:
         os.utime(path)  # it exists, and is used again: `clean` looks at this time
     except OSError:
-        write_whole(path, script.text, durable=True)
+        write_whole(path, _copied(script), durable=True)
+
+
+def _copied(script: JobScript) -> str:
+    """The text as a shell reads it: with the line ends of Windows it would not."""
+    return script.text.replace("\r\n", "\n")

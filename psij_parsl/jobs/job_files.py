@@ -237,7 +237,7 @@ def _template_values(
         "append": job.append,
         "begin": job.begin,
         "hold": job.hold,
-        "option_lines": Raw("\n".join(job.option_lines), "option_lines"),
+        "option_lines": [Raw(line, "option_lines") for line in job.option_lines],
         "directory": str(job.directory),
         "stdin": str(job.stdin or "/dev/null"),
         "stdout": str(job.stdout or ""),

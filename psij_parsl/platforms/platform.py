@@ -37,7 +37,10 @@ class Platform:
     - `package` is the folder's import name (`__name__` of its `__init__.py`).
     - `launcher` is the launch method for jobs of more than one rank, where the site sets none.
     - `command` is the name of its submit command, '' for a manager that has none.
-    - `directives` is the table of that command's options, for the option lines of scripts.
+    - `directives` is the table of that command's options, for the option lines of scripts, and `option_lines` a pattern
+      of what these begin with, as the table has it.
+    - `places`: whether jobs can be sent to queues, charged to projects and so on; else what a script says of them is
+      left out.
     - `site_facts` asks the manager for its nodes and queues, for a first site file; '' if nothing does.
     - `signs` show whether a host has this manager; a site file uses them with `detect = [{ manager = NAME }]`.
     - `job_variable` is a variable that is set in each of its jobs, '' if the job script must find that out.
@@ -55,6 +58,8 @@ class Platform:
     allocation: str = ""
     provider: str = ""
     directives: str = ""
+    option_lines: str = ""
+    places: bool = True
     site_facts: str = ""
     command: str = ""
     signs: Signs = Signs()

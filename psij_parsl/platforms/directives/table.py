@@ -36,6 +36,14 @@ class DirectiveTable:
       at once (`-N2`). `abbreviated`: a long name may be cut short. `any_case`: names without a dash, such as those of
       parts, mean the same in any case.
 
+    - `output` and `element_output` are where stdout and stderr go of a job, and of an element of an array, for which no
+      option says it, in our placeholders; '' for stderr that goes where stdout does. `joins`: so it does, too, where a
+      file is named for stdout alone. `shell_wins`: an option that names a shell counts before the script's first line.
+    - `variables` are those that its jobs read, and `array_variables` those of an element: shell texts, which may use the
+      variables of a job's command, and in braces `num_ranks`, `cpus_per_rank`, `name`. They are set in a script's job that
+      runs on another manager; those of an element on its own, too, for there an index may be counted otherwise.
+    - `commands` are programs of the manager's that scripts call.
+
     With `last_counts` an option that is said again replaces all that it said before; else lists and variables add up. A
     row's name that ends in `*` stands for all that begin so. What follows is then the value: of `+Kind=3` and `+*`
     it is `Kind=3`.
@@ -54,6 +62,13 @@ class DirectiveTable:
     first: tuple[str, ...] = ()
     one_dash: bool = False
     joined: bool = True
+    output: tuple[str, str] = ("", "")
+    element_output: tuple[str, str] = ("", "")
+    joins: bool = False
+    shell_wins: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    array_variables: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
     abbreviated: bool = False
     any_case: bool = False
     last_counts: bool = False

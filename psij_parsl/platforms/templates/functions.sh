@@ -71,7 +71,7 @@ psij_fill_in() {  # text name: what stands in braces in the text; a link of that
       '{{') psij_word='{' ;;
       '}}') psij_word='}' ;;
       '{id}') psij_word=$psij_file_id ;;
-      '{array}') psij_word=$psij_whole ;;
+      '{array}') psij_word=${psij_whole%%[.[;]*} ;;
       '{index}') psij_word=$psij_index ;;
       '{index:'*) printf -v psij_word "%0${BASH_REMATCH[5]}d" "${psij_index:-0}" ;;
       '{name}') psij_word=$psij_job_name ;;
@@ -96,7 +96,11 @@ psij_name_file() {  # variable name: the path in it, filled in; each element of 
   printf -v "$1" %s "$psij_filled"
 }
 
-psij_name_files() {  # the paths of stdout and stderr
+psij_name_files() {  # the paths of stdin, stdout and stderr
+  if [ "$psij_patterns" = yes ]; then
+    psij_fill_in "$psij_stdin" stdin
+    psij_stdin=$psij_filled
+  fi
   psij_name_file psij_stderr stderr
   if [ -z "$psij_stdout" ]; then
     psij_stdout=$psij_folder/stdout

@@ -1,0 +1,302 @@
+"""What the option lines of a manager in a script come to where its job goes: `#SBATCH` on Slurm, or on another manager.
+
+On its own manager a line stays as it is, but for what a job of ours says itself. On another one each option is
+translated into flags and parameters, left out with a remark, or refused by line and word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Error, InvalidRequest, nearest
+from ..platforms.directives.option import Elsewhere
+from ..platforms.directives.reading import Directive, Reading
+from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families
+from ..platforms.directives.words import PLACES, WORDS
+from .flags import FlagValues
+from .job_flags import shown
+from .job_table import Target
+from .jobscript import JobScript
+from .script_words import PARAMETERS, WORDS_OF_FLAG, flag_values, lone_memory, said_together
+
+#: The fields of a job that lines of its own manager may say in its place.
+_SIZE = ("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank", "threads_per_core")
+_IMPLIED = frozenset(
+    (
+        *_SIZE,
+        *("gpus_per_rank", "gpus_per_node", "gpu_kind", "memory_per_node", "memory_per_core", "memory_per_gpu"),
+        *("wall_time_min", "queue", "project", "begin"),
+    )
+)
+_FIELDS = {"gpus": "gpus_per_node", "memory": "memory_per_node", "memory_per_rank": "memory_per_core"}
+#: Words that other managers are asked for by flags.
+_BY_FLAGS = frozenset(word for words in WORDS_OF_FLAG.values() for word in words) | OURS
+
+
+@dataclass(frozen=True)
+class ScriptOptions:
+    """The option lines of a script as its job has them.
+
+    `values` are those of flags, weaker than what is typed and what `#PSIJ` lines say. `passed_on` are the lines that go
+    to their own manager; None on another one, where `lines` says whose they are. `notes` are remarks for people.
+    """
+
+    lines: ScriptLines | None = None
+    values: FlagValues = field(default_factory=dict)
+    passed_on: PassedOn | None = None
+    notes: tuple[str, ...] = ()
+    shell: str = ""
+
+    @property
+    def script_of(self) -> str:
+        """The platform whose lines were translated; '' if none were."""
+        return self.lines.platform.name if self.lines and self.passed_on is None else ""
+
+    def interpreter(self, script: JobScript) -> tuple[str, ...]:
+        """What reads the script: what its first line names, or else an option."""
+        named = script.text.startswith("#!") and not (self.lines and self.lines.table.shell_wins)
+        return script.interpreter if named or not self.shell else (self.shell,)
+
+    def complete(self, said: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of the job: those that were `said`, `filled` up by the site, and what the lines make of them."""
+        fields = dict(filled)
+        if self.lines is None:
+            return fields
+        fields.setdefault("wall_time_min", None)
+        if said.get("ranks") and said.get("num_nodes", 1) is None:
+            fields["num_nodes"] = None
+        if self.passed_on is None:
+            return {**fields, "script_of": self.script_of}
+        kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
+        if not kept.isdisjoint(_SIZE):
+            kept |= {name for name in _SIZE if name not in said}
+        if "num_nodes" not in said:
+            kept.add("num_nodes")
+        fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
+        fields["option_lines"] = self.passed_on.lines
+        fields["parameters"] = {
+            name: value
+            for name, value in fields.get("parameters", {}).items()
+            if name not in self.passed_on.parameters
+        }
+        return fields
+
+
+def script_options(path: str, text: str, target: Target, typed: FlagValues, chosen: str = "") -> ScriptOptions:
+    """What the option lines of the script come to. `typed`: what is said by stronger sources; `chosen`: a family's name.
+
+    Raises `InvalidRequest` for what the job cannot be asked for, with the lines.
+    """
+    lines, notes = _counting(path, text, target, chosen)
+    if lines is None:
+        return ScriptOptions(notes=tuple(notes))
+    if late := lines.table.unread(text):
+        notes.append(f"{path}: {_lines(late)} below the first command, where {lines.table.command} reads no options")
+    if refused := lines.refused():
+        raise _refusal(path, refused, f"a job of psij-run cannot have {'it' if len(refused) == 1 else 'them'}")
+    taken = {word for flag in typed for word in WORDS_OF_FLAG.get(flag, ())}
+    own = lines.table.prefix == _prefix(target)
+    reading, passed_on = lines.reading, None
+    if own:
+        passed_on = lines.passed_on(taken, typed.get("parameters", {}))
+        if wrong := [(one, one.fault) for one in passed_on.removed if one.fault and not OURS.issuperset(one.words)]:
+            raise _refusal(path, wrong, "what is typed cannot change it")
+        parameters = _own_parameters(reading, target)
+    else:
+        notes += _left_out(path, reading, target)
+        parameters, dropped = _translated(path, lines, target, taken, typed)
+        notes += dropped
+    unknown = {"gpu_kind"} if not (own or target.executor.platform.places) else set()
+    words = {name: value for name, value in reading.words.items() if name not in unknown | taken}
+    values = flag_values(said_together(words) if own else lone_memory(words), lines.table, path)
+    if parameters:
+        values["parameters"] = parameters
+    if not own:
+        notes += _calls(path, lines, target)
+    return ScriptOptions(lines, values, passed_on, tuple(notes), reading.words.get("shell", ""))
+
+
+def _prefix(target: Target) -> str:
+    platform = target.executor.platform
+    return platform.directive_table.prefix if platform.option_lines else ""
+
+
+def _counting(path: str, text: str, target: Target, chosen: str) -> tuple[ScriptLines | None, list[str]]:
+    """The lines that count, and remarks on those that do not."""
+    found = families(text, target.executor.platform)
+    groups = [*by_lines(found).values()]
+    if chosen:
+        of_name = [lines for lines in found if lines.platform.name == chosen]
+        if not of_name:
+            there = sorted(lines.platform.name for lines in found)
+            raise InvalidRequest(
+                f"{path} has no option lines of {chosen}",
+                hint=nearest(chosen, there) if there else "leave out --directives",
+            )
+        counting = of_name[0]
+    elif not groups:
+        return None, []
+    else:
+        name = target.executor.platform.name
+        own = [lines for lines in found if lines.platform.name == name]
+        if not own and len(groups) > 1:
+            which = "; ".join(f"{_lines(group[0].numbers)} of {group[0].platform.name}" for group in groups)
+            names = " or ".join(f"--directives {group[0].platform.name}" for group in groups)
+            raise InvalidRequest(
+                f"{path} has option lines of several managers, none of them {name}'s: {which}",
+                hint=f"choose: {names}",
+            )
+        counting = own[0] if own else _likeliest(groups[0])
+    ignored = [group[0] for group in groups if group[0].numbers != counting.numbers]
+    notes = [f"{path}: {_lines(lines.numbers)} of {lines.platform.name} ignored" for lines in ignored]
+    return counting, notes
+
+
+def _likeliest(group: Sequence[ScriptLines]) -> ScriptLines:
+    """Of managers whose lines begin alike, the one that knows most of what they say."""
+    return min(
+        group, key=lambda lines: sum(one.option is None or bool(one.fault) for one in lines.reading.directives)
+    )
+
+
+def _own_parameters(reading: Reading, target: Target) -> dict[str, Any]:
+    """The platform's parameters for what the lines say, as far as they take it: for a site's rules about them."""
+    declared = target.executor.platform.template_class.params
+    found = {}
+    for name, value in reading.parameters().items():
+        try:
+            if name in declared:
+                found[name] = declared[name].convert([*value] if isinstance(value, tuple) else value)
+        except InvalidRequest:
+            continue
+    return found
+
+
+def _left_out(path: str, reading: Reading, target: Target) -> list[str]:
+    dropped = [one for one in reading.dropped() if not one.superseded]
+    if not dropped:
+        return []
+    return [f"{path}: left out on {target.executor.platform.name}: {_named(dropped)}"]
+
+
+def _translated(
+    path: str, lines: ScriptLines, target: Target, taken: Collection[str], typed: FlagValues
+) -> tuple[dict[str, Any], list[str]]:
+    """The parameters of the other manager that stand for options, and remarks; what has none is refused."""
+    platform, reading = target.executor.platform, lines.reading
+    declared = platform.template_class.params
+    known = {word for word in WORDS if word in _BY_FLAGS or PARAMETERS.get(word, "") in declared}
+    parameters: dict[str, Any] = {}
+    refused: list[tuple[Directive, str]] = []
+    dropped: list[Directive] = []
+    said = {word for word, name in PARAMETERS.items() if name in typed.get("parameters", {})} | {*taken}
+    untranslatable = {id(one): (one, why) for one, why in reading.untranslatable(known)}
+    for one in reading.directives:
+        words = {*(one.words or (one.option.sets if one.option else ()))}
+        meant = {word for word in words if not word.startswith("_")} | (
+            {*reading.derived} if any(word.startswith("_") for word in words) else set()
+        )
+        places = (meant & PLACES - said) - (set() if platform.places else {"gpu_kind"})
+        if one.superseded or one.option is None:
+            refused += [untranslatable[id(one)]] if id(one) in untranslatable else []
+        elif meant and meant <= said:
+            continue  # what is typed replaces it
+        elif (
+            not platform.places
+            and one.option.elsewhere is not Elsewhere.REFUSED
+            and meant <= {*PLACES, "exclusive"}
+            and meant
+        ):
+            dropped.append(one)
+        elif id(one) in untranslatable:
+            refused.append(untranslatable[id(one)])
+        elif "queue" in places:
+            names = _queues(target)
+            if one.value not in names:
+                refused.append((one, _unknown_queue(target, names)))
+        elif unknown := sorted(places):
+            refused.append(
+                (one, f"names what only {lines.platform.name}'s machine has; {_say(unknown[0], declared)}")
+            )
+        else:
+            parameters |= {
+                PARAMETERS[word]: _plain(one.words[word])
+                for word in one.words
+                if PARAMETERS.get(word, "") in declared
+            }
+    if refused:
+        raise _refusal(path, refused, f"{platform.name} cannot be asked for {'it' if len(refused) == 1 else 'them'}")
+    notes = [f"{path}: {platform.name} has no such places, and {_named(dropped)} are left out"] if dropped else []
+    return parameters, notes
+
+
+def _say(word: str, declared: Collection[str]) -> str:
+    if word == "project":
+        return f"say {shown('account')}"
+    if word == "gpu_kind":
+        return "say -G"
+    return f"say -X {PARAMETERS[word]}=VALUE" if PARAMETERS.get(word, "") in declared else "leave it out"
+
+
+def _plain(value: Any) -> Any:
+    return "yes" if value is True else value
+
+
+def _queues(target: Target) -> list[str]:
+    if target.site is not None and target.site.queues:
+        return [*target.site.queues]
+    try:
+        return [queue.name for queue in target.executor.scheduler.queues()]
+    except Error:
+        return []
+
+
+def _unknown_queue(target: Target, names: Sequence[str]) -> str:
+    where = target.site.name if target.site is not None else target.executor.platform.name
+    there = f"; {where} has {', '.join(sorted(names))}" if names else ""
+    return f"is no queue of {where}{there}: say {shown('queue')}"
+
+
+def _calls(path: str, lines: ScriptLines, target: Target) -> list[str]:
+    """A remark on lines of the body that call the other manager's programs, where this host has none of that name."""
+    from shutil import which
+
+    from .bash_syntax import calls_of
+
+    missing = [name for name in lines.table.commands if which(name) is None]
+    found = calls_of(lines.text, missing)
+    if not found:
+        return []
+    places = ", ".join(f"line {number}: {name}" for number, name in found[:5])
+    more = f", and {len(found) - 5} more" if len(found) > 5 else ""
+    return [
+        f"{path} calls programs of {lines.platform.name} that are not on PATH here ({places}{more}): they end with 127"
+    ]
+
+
+def _refusal(path: str, refused: Sequence[tuple[Directive, str]], what: str) -> InvalidRequest:
+    each = "; ".join(f"line {one.line}: {one.said} {_reason(why)}" for one, why in refused)
+    return InvalidRequest(
+        f"{path}, {each}: {what}",
+        hint="change the line, or say it with flags; --ignore-directives reads none of these lines",
+    )
+
+
+def _reason(why: str) -> str:
+    return (
+        why
+        if why.startswith(("has ", "is ", "names ", "asks ", "must ", "waits ", "stands ", "lacks ", "cannot "))
+        else f"({why})"
+    )
+
+
+def _named(directives: Iterable[Directive]) -> str:
+    return ", ".join(f"line {one.line} {one.said}" for one in directives)
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    several = len(numbers) > 1
+    shown_numbers = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"line{'s' if several else ''} {shown_numbers}"

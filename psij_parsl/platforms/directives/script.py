@@ -1,0 +1,187 @@
+"""The option lines of one script: whose they are, and those that are passed on as they are to their own manager."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from ...errors import PluginError
+from ..platform import Platform
+from ..registry import platforms
+from .option import Elsewhere
+from .reading import Directive, Reading, WrongLine
+from .table import DirectiveTable
+
+#: Words that a job of ours always says itself, whatever the lines say.
+OURS = frozenset(
+    (
+        *("name", "directory", "stdin", "stdout", "stderr", "join", "append", "environment", "inherit_environment"),
+        *("shell", "array", "array_limit", "after", "hold"),
+    )
+)
+#: Words about the size of a job.
+SIZE = frozenset(
+    (
+        *("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank", "threads_per_core"),
+        *("gpus", "gpus_per_node", "gpus_per_rank", "gpu_kind"),
+        *("memory", "memory_per_node", "memory_per_rank", "memory_per_core", "memory_per_gpu"),
+    )
+)
+#: Words of ours that the manager may be told in ways that we do not know.
+_MAY_BE_UNKNOWN = frozenset(("after",))
+
+
+class PassedOn(NamedTuple):
+    """The option lines that go to their manager as they are, and what they say: our words, and parameters.
+
+    `removed` are the options that do not, because a job of ours says the same itself.
+    """
+
+    lines: tuple[str, ...]
+    words: frozenset[str]
+    parameters: frozenset[str]
+    removed: tuple[Directive, ...]
+
+
+@dataclass(frozen=True)
+class ScriptLines:
+    """The option lines that a script has of one platform."""
+
+    platform: Platform
+    text: str
+
+    @property
+    def table(self) -> DirectiveTable:
+        """The options of the platform's submit command."""
+        return self.platform.directive_table
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """The numbers of the lines that count."""
+        return [number for number, _ in self.table.lines(self.text)]
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What they ask."""
+        return self.table.read(self.text)
+
+    def refused(self) -> list[tuple[Directive, str]]:
+        """The options that a job of ours must not have, also on their own manager, each with the reason."""
+        found = []
+        for one in self.reading.directives:
+            option = one.option
+            if isinstance(one.fault, str) and one.fault and option is None and one.line in self._wrong:
+                found.append((one, one.fault))
+            elif option is None or one.superseded:
+                continue
+            elif not option.sets and not option.parameter and option.instead:
+                if option.elsewhere is Elsewhere.REFUSED:
+                    found.append((one, option.instead))
+            elif one.fault and OURS.issuperset(option.sets) and not _MAY_BE_UNKNOWN.issuperset(option.sets):
+                found.append((one, one.fault))
+        return found
+
+    @cached_property
+    def _wrong(self) -> frozenset[int]:
+        return frozenset(number for number, line in self.table.lines(self.text) if isinstance(line, WrongLine))
+
+    def passed_on(self, taken: Collection[str], parameters: Collection[str]) -> PassedOn:
+        """The lines for their own manager, without what is said otherwise: words that are `taken`, and `parameters`.
+
+        An option that says several words goes as a whole, and so does what only several options say together.
+        """
+        removed = self._removed({*OURS, *taken}, parameters)
+        kept = [one for one in self.reading.directives if one not in removed]
+        lines: list[str] = []
+        for number, line in self.table.lines(self.text):
+            here = [one for one in self.reading.directives if one.line == number]
+            if isinstance(line, WrongLine) or not here:
+                continue
+            if all(one in kept for one in here):
+                lines.append(self._written(line))
+            else:
+                lines += [self._written(f" {_quoted(one.said)}") for one in here if one in kept]
+        words = {word for one in kept for word in one.words if not word.startswith("_")}
+        if any(word.startswith("_") for one in kept for word in one.words):
+            words |= self.reading.derived.keys()
+        said = {one.option.parameter for one in kept if one.option}
+        return PassedOn(tuple(lines), frozenset(words), frozenset(said - {""}), tuple(removed))
+
+    def _removed(self, taken: set[str], parameters: Collection[str]) -> list[Directive]:
+        removed: list[Directive] = []
+        while True:
+            more = [
+                one for one in self.reading.directives if one not in removed and self._goes(one, taken, parameters)
+            ]
+            if not more:
+                return removed
+            removed += more
+            for one in more:
+                taken |= {word for word in one.words if not word.startswith("_")} - OURS
+                if any(word.startswith("_") for word in one.words):
+                    taken |= {*self._together, *(word for word in one.words if word.startswith("_"))}
+
+    @cached_property
+    def _together(self) -> frozenset[str]:
+        """The words that options say only together; where the job's size is among them, all about its size."""
+        derived = frozenset(self.reading.derived)
+        return derived if derived.isdisjoint(SIZE) else derived | SIZE
+
+    def _goes(self, one: Directive, taken: Collection[str], parameters: Collection[str]) -> bool:
+        option = one.option
+        if option is None:
+            return False
+        if not option.sets and not option.parameter and option.instead and not option.instead.startswith("say "):
+            return option.elsewhere is not Elsewhere.REFUSED
+        words = {*(one.words or option.sets)}
+        if any(word.startswith("_") for word in words) and not OURS.isdisjoint(words):
+            return True  # such as where stdout and stderr are joined
+        if any(word.startswith("_") for word in words):
+            words |= self._together
+        known = not one.fault or not _MAY_BE_UNKNOWN.issuperset(words)
+        return (not words.isdisjoint(taken) and known) or (bool(option.parameter) and option.parameter in parameters)
+
+    def _written(self, line: str) -> str:
+        return f"{self.table.written}{line}".replace("\t", " ").rstrip()
+
+
+def _quoted(said: str) -> str:
+    """An option as a line has it: a value that is not one plain word stands in double quotes."""
+    name, _, value = said.partition(" ")
+    return f'{name} "{value}"' if re.search(r"[\s\[\]()&|<>;'*]", value) and '"' not in value else said
+
+
+def any_lines(text: str) -> bool:
+    """Whether a script seems to have option lines of a built-in platform."""
+    return next(_with_lines(text), None) is not None
+
+
+def families(text: str, target: Platform | None = None) -> list[ScriptLines]:
+    """The option lines of a script for each platform that has some, also where those of two begin alike.
+
+    They are those of the built-in platforms, and of the `target`.
+    """
+    found = {one.name: one for one in _with_lines(text)}
+    if target is not None and target.option_lines:
+        found[target.name] = target
+    every = (ScriptLines(one, text) for one in found.values())
+    return [lines for lines in every if lines.numbers]
+
+
+def _with_lines(text: str) -> Iterator[Platform]:
+    for _, platform in platforms(plugins=False):
+        if isinstance(platform, PluginError) or not platform.option_lines:
+            continue
+        if re.search(rf"^(?:{platform.option_lines})", text, re.MULTILINE):
+            yield platform
+
+
+def by_lines(found: Collection[ScriptLines]) -> Mapping[tuple[int, ...], list[ScriptLines]]:
+    """The same, those together that are of the same lines."""
+    groups: dict[tuple[int, ...], list[ScriptLines]] = {}
+    for lines in found:
+        groups.setdefault(tuple(lines.numbers), []).append(lines)
+    return groups
