@@ -38,6 +38,7 @@ _SCRIPTS_OWN = (
     "PSIJ_NODEFILE",
     "PSIJ_JOB_FOLDER",
     "PSIJ_ARRAY_INDEX",
+    "PSIJ_ARRAY_ID",
 )
 
 

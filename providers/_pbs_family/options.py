@@ -298,7 +298,7 @@ def table(
     *own: Option,
     settle: Callable[[dict[str, Any]], Mapping[str, Any]] = settle,
     first: tuple[str, ...] = (),
-    array_variables: tuple[str, ...] = (),
+    index_variables: tuple[str, ...] = (),
 ) -> DirectiveTable:
     """The table of a `qsub` that has `own` options beside those of both, and its variables for an element's index."""
     return DirectiveTable(
@@ -323,6 +323,6 @@ def table(
             "PBS_NP": "{num_ranks}",
             "NCPUS": "{cpus_per_rank}",
         },
-        array_variables=dict.fromkeys(array_variables, "$PSIJ_ARRAY_INDEX"),
+        index_variables=dict.fromkeys(index_variables, "$PSIJ_ARRAY_INDEX"),
         commands=("pbsdsh", "pbs_tmrsh", "qsub", "qstat", "qdel", "qalter"),
     )

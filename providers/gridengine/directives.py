@@ -269,7 +269,7 @@ TABLE = DirectiveTable(
     output=("{name}.o{array}", "{name}.e{array}"),
     element_output=("{name}.o{array}.{index}", "{name}.e{array}.{index}"),
     variables={"JOB_ID": "$PSIJ_NATIVE_ID", "JOB_NAME": "{name}", "NSLOTS": "{num_cores}", "SGE_O_WORKDIR": "$PWD"},
-    array_variables={
+    index_variables={
         "SGE_TASK_ID": "$PSIJ_ARRAY_INDEX",
         "SGE_TASK_FIRST": "{array_first}",
         "SGE_TASK_LAST": "{array_last}",

@@ -224,7 +224,7 @@ TABLE = DirectiveTable(
         "LS_SUBCWD": "$PWD",
         "LSB_DJOB_NUMPROC": "{num_ranks}",
     },
-    array_variables={"LSB_JOBINDEX": "$PSIJ_ARRAY_INDEX"},
+    index_variables={"LSB_JOBINDEX": "$PSIJ_ARRAY_INDEX"},
     commands=("blaunch", "jsrun", "lrun", "bsub", "bjobs", "bkill", "bpeek", "bhist"),
     options=(
         # ---- size

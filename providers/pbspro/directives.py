@@ -87,6 +87,6 @@ TABLE = table(
     needless("-R", "output files stay until `psij-run clean`", arguments=1),
     refused("-G", NO_TERMINAL, arguments=0),
     needless("-f", "psij-run waits for qsub's answer"),
-    array_variables=("PBS_ARRAY_INDEX",),
+    index_variables=("PBS_ARRAY_INDEX",),
     first=("-l",),  # qsub adds a resource to its list only if that is not there yet
 )

@@ -221,12 +221,12 @@ TABLE = DirectiveTable(
         "SLURM_NNODES": '$(wc -l <"$PSIJ_NODEFILE")',
     },
     array_variables={
-        "SLURM_ARRAY_JOB_ID": "$PSIJ_JOB_ID",
-        "SLURM_ARRAY_TASK_ID": "$PSIJ_ARRAY_INDEX",
+        "SLURM_ARRAY_JOB_ID": "$PSIJ_ARRAY_ID",
         "SLURM_ARRAY_TASK_COUNT": "{array_count}",
         "SLURM_ARRAY_TASK_MIN": "{array_first}",
         "SLURM_ARRAY_TASK_MAX": "{array_last}",
     },
+    index_variables={"SLURM_ARRAY_TASK_ID": "$PSIJ_ARRAY_INDEX"},
     commands=("srun", "sbatch", "sbcast", "scontrol", "squeue", "sacct", "scancel", "sinfo", "sstat", "sattach"),
     options=(
         # ---- size

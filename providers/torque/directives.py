@@ -104,5 +104,5 @@ TABLE = table(
     refused("-P", "it would be another's job"),
     refused("-x", NO_TERMINAL, arguments=0),
     settle=_settle,
-    array_variables=("PBS_ARRAYID",),
+    index_variables=("PBS_ARRAYID",),
 )

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from ..job import Job
 from .jobscript import DIRECTIVE, head
 
-_FOREIGN = re.compile(r"#(SBATCH|PBS|BSUB|COBALT|OAR|flux:|MSUB|\$)\s")
+#: Option lines of managers that there is no platform for.
+_FOREIGN = re.compile(r"#(MSUB|PJM|HQ|DSUB|@)\s")
 #: What looks like a `#PSIJ` line and is none: in small letters, after blanks or before no blank, and then a flag.
 #: A comment that speaks of psij-run or psij-parsl does not look like one.
 _NEARLY = re.compile(

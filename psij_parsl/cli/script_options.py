@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Error, InvalidRequest, nearest
-from ..platforms.directives.option import Elsewhere
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families
 from ..platforms.directives.words import PLACES, WORDS
@@ -76,6 +75,8 @@ class ScriptOptions:
             kept.add("num_nodes")
         fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
         fields["option_lines"] = self.passed_on.lines
+        if fields.get("array"):
+            fields["script_of"] = self.lines.platform.name
         fields["parameters"] = {
             name: value
             for name, value in fields.get("parameters", {}).items()
@@ -98,7 +99,7 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
         raise _refusal(path, refused, f"a job of psij-run cannot have {'it' if len(refused) == 1 else 'them'}")
     taken = {word for flag in typed for word in WORDS_OF_FLAG.get(flag, ())}
     own = lines.table.prefix == _prefix(target)
-    reading, passed_on = lines.reading, None
+    reading, passed_on, unknown = lines.reading, None, frozenset[str]()
     if own:
         passed_on = lines.passed_on(taken, typed.get("parameters", {}))
         if wrong := [(one, one.fault) for one in passed_on.removed if one.fault and not OURS.issuperset(one.words)]:
@@ -106,9 +107,14 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
         parameters = _own_parameters(reading, target)
     else:
         notes += _left_out(path, reading, target)
-        parameters, dropped = _translated(path, lines, target, taken, typed)
-        notes += dropped
-    unknown = {"gpu_kind"} if not (own or target.executor.platform.places) else set()
+        parameters, unknown = _translated(path, lines, target, taken, typed)
+        if unknown:
+            places = _named(one for one in reading.directives if one.words and unknown.issuperset(one.words))
+            notes += (
+                [f"{path}: left out on {target.executor.platform.name}, which has no such places: {places}"]
+                if places
+                else []
+            )
     words = {name: value for name, value in reading.words.items() if name not in unknown | taken}
     values = flag_values(said_together(words) if own else lone_memory(words), lines.table, path)
     if parameters:
@@ -183,53 +189,56 @@ def _left_out(path: str, reading: Reading, target: Target) -> list[str]:
 
 def _translated(
     path: str, lines: ScriptLines, target: Target, taken: Collection[str], typed: FlagValues
-) -> tuple[dict[str, Any], list[str]]:
-    """The parameters of the other manager that stand for options, and remarks; what has none is refused."""
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters of the other manager that stand for options, and the words that mean nothing there.
+
+    What has no equivalent is refused.
+    """
     platform, reading = target.executor.platform, lines.reading
     declared = platform.template_class.params
-    known = {word for word in WORDS if word in _BY_FLAGS or PARAMETERS.get(word, "") in declared}
+    unknown = frozenset({*PLACES, "exclusive"} if not platform.places else ())
+    known = {word for word in WORDS if word in {*_BY_FLAGS, *unknown} or PARAMETERS.get(word, "") in declared}
+    said = {word for word, name in PARAMETERS.items() if name in typed.get("parameters", {})} | {*taken}
+    untranslatable = {id(one): why for one, why in reading.untranslatable(known)}
     parameters: dict[str, Any] = {}
     refused: list[tuple[Directive, str]] = []
-    dropped: list[Directive] = []
-    said = {word for word, name in PARAMETERS.items() if name in typed.get("parameters", {})} | {*taken}
-    untranslatable = {id(one): (one, why) for one, why in reading.untranslatable(known)}
     for one in reading.directives:
-        words = {*(one.words or (one.option.sets if one.option else ()))}
-        meant = {word for word in words if not word.startswith("_")} | (
-            {*reading.derived} if any(word.startswith("_") for word in words) else set()
-        )
-        places = (meant & PLACES - said) - (set() if platform.places else {"gpu_kind"})
-        if one.superseded or one.option is None:
-            refused += [untranslatable[id(one)]] if id(one) in untranslatable else []
-        elif meant and meant <= said:
-            continue  # what is typed replaces it
-        elif (
-            not platform.places
-            and one.option.elsewhere is not Elsewhere.REFUSED
-            and meant <= {*PLACES, "exclusive"}
-            and meant
-        ):
-            dropped.append(one)
-        elif id(one) in untranslatable:
-            refused.append(untranslatable[id(one)])
-        elif "queue" in places:
-            names = _queues(target)
-            if one.value not in names:
-                refused.append((one, _unknown_queue(target, names)))
-        elif unknown := sorted(places):
-            refused.append(
-                (one, f"names what only {lines.platform.name}'s machine has; {_say(unknown[0], declared)}")
-            )
+        meant = _meant(reading, one)
+        replaced = bool(meant) and meant <= said
+        left_out = bool(meant) and meant <= unknown and one.option is not None
+        if id(one) in untranslatable and not replaced and not (left_out and not one.fault):
+            refused.append((one, untranslatable[id(one)]))
+        elif replaced or left_out or one.superseded:
+            continue
+        elif why := _place_fault(one, meant & PLACES - said - unknown, lines, target):
+            refused.append((one, why))
         else:
             parameters |= {
-                PARAMETERS[word]: _plain(one.words[word])
-                for word in one.words
+                PARAMETERS[word]: "yes" if value is True else value
+                for word, value in one.words.items()
                 if PARAMETERS.get(word, "") in declared
             }
     if refused:
         raise _refusal(path, refused, f"{platform.name} cannot be asked for {'it' if len(refused) == 1 else 'them'}")
-    notes = [f"{path}: {platform.name} has no such places, and {_named(dropped)} are left out"] if dropped else []
-    return parameters, notes
+    return parameters, unknown
+
+
+def _meant(reading: Reading, one: Directive) -> set[str]:
+    """The words that an option means, or would mean if its value were understood."""
+    words = {*(one.words or (one.option.sets if one.option else ()))}
+    whole = {word for word in words if not word.startswith("_")}
+    return whole if whole == words else whole | {*reading.derived}
+
+
+def _place_fault(one: Directive, places: Collection[str], lines: ScriptLines, target: Target) -> str:
+    """What is wrong with the names of another machine, where an option says any; '' if this one has them."""
+    if not places:
+        return ""
+    if "queue" in places:
+        names = _queues(target)
+        return "" if one.value in names else _unknown_queue(target, names)
+    say = _say(min(places), target.executor.platform.template_class.params)
+    return f"names what only {lines.platform.name}'s machine has; {say}"
 
 
 def _say(word: str, declared: Collection[str]) -> str:
@@ -238,10 +247,6 @@ def _say(word: str, declared: Collection[str]) -> str:
     if word == "gpu_kind":
         return "say -G"
     return f"say -X {PARAMETERS[word]}=VALUE" if PARAMETERS.get(word, "") in declared else "leave it out"
-
-
-def _plain(value: Any) -> Any:
-    return "yes" if value is True else value
 
 
 def _queues(target: Target) -> list[str]:

@@ -103,7 +103,10 @@ def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
 
     def of_element(path: Path, name: str) -> Path:
         if job.name_patterns and "{" in str(path):
-            return folder / name
+            try:
+                return Path(os.readlink(folder / name))
+            except OSError:  # not started yet
+                return folder / name
         return Path(f"{path}.{key}") if job.array and str(path) != os.devnull else Path(path)
 
     stdout = of_element(job.stdout, "stdout") if job.stdout else folder / "stdout"

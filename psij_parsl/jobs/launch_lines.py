@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..job import Job
 from ..runs.registry import launcher as find_launcher
+from .script_variables import script_variables
 
 if TYPE_CHECKING:
     from ..sites.launch_options import LaunchOptions
@@ -38,7 +39,7 @@ def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | N
     if job.job_mode == "script":
         if job.launcher:  # not needed, but an unknown name is a mistake
             find_launcher(job.launcher)
-        return LaunchLines("", '  exec -- "$@"')
+        return LaunchLines(script_variables(job), '  exec -- "$@"')
     from ..runs.binding import THREADS, Wrapper
     from ..runs.rank_io import RankIO
 

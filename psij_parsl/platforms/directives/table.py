@@ -39,9 +39,9 @@ class DirectiveTable:
     - `output` and `element_output` are where stdout and stderr go of a job, and of an element of an array, for which no
       option says it, in our placeholders; '' for stderr that goes where stdout does. `joins`: so it does, too, where a
       file is named for stdout alone. `shell_wins`: an option that names a shell counts before the script's first line.
-    - `variables` are those that its jobs read, and `array_variables` those of an element: shell texts, which may use the
-      variables of a job's command, and in braces `num_ranks`, `cpus_per_rank`, `name`. They are set in a script's job that
-      runs on another manager; those of an element on its own, too, for there an index may be counted otherwise.
+    - `variables` are those that its jobs read, and `array_variables` further ones of an element: shell texts, which may use
+      the variables of a job's command, or the name in braces of a number that `script_variables` knows. They are set in a
+      script's job that runs on another manager; `index_variables` also on its own, for our indices may be others there.
     - `commands` are programs of the manager's that scripts call.
 
     With `last_counts` an option that is said again replaces all that it said before; else lists and variables add up. A
@@ -68,6 +68,7 @@ class DirectiveTable:
     shell_wins: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     array_variables: Mapping[str, str] = field(default_factory=dict)
+    index_variables: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     abbreviated: bool = False
     any_case: bool = False

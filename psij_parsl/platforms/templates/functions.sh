@@ -237,7 +237,7 @@ psij_main() {
 
   export PSIJ_JOB_ID="$psij_id" PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE="$psij_mode"
   export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
-  [ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index"
+  [ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index" PSIJ_ARRAY_ID="$psij_whole"
   unset PSIJ_JOB_TAG  # a job that the command submits with its whole environment (qsub -V) is not ours
   psij_on_term=:
   psij_nodes
