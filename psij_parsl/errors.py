@@ -26,7 +26,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -149,13 +149,15 @@ class Unsupported(Error):
 
 
 class JobFailed(Error):
-    """The job ended without success. `status` is its last `JobStatus`."""
+    """The job ended without success. `status` is its last `JobStatus`; of an array, `elements` are the handles of
+    those that did not end well."""
 
     exit_status = 1
 
-    def __init__(self, message: str, *, hint: str = "", status: Any = None) -> None:
+    def __init__(self, message: str, *, hint: str = "", status: Any = None, elements: Sequence[Any] = ()) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.elements = elements
 
 
 class LostJob(JobFailed):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, Required, SupportsIndex, TypeAlias, TypedDict
+from typing import Any, Protocol, SupportsIndex, TypeAlias, TypedDict
 
 from .errors import InvalidRequest
 from .validators import (
@@ -38,10 +38,9 @@ _Count: TypeAlias = int | str | SupportsIndex
 _File: TypeAlias = str | os.PathLike[str] | None
 
 
-class JobFields(TypedDict, total=False):
-    """What `Job` takes."""
+class JobOptions(TypedDict, total=False):
+    """What `Job` takes beside its command."""
 
-    command: Required[Sequence[str | os.PathLike[str]]]
     num_nodes: _Count | None
     ranks: _Count | None
     ranks_per_node: _Count
@@ -81,6 +80,12 @@ class JobFields(TypedDict, total=False):
     implied: Iterable[str]
     option_lines: Iterable[str]
     script_of: str
+
+
+class JobFields(JobOptions):
+    """What `Job` takes."""
+
+    command: Sequence[str | os.PathLike[str]]
 
 
 _MOST_ELEMENTS = 1_000_000
