@@ -112,7 +112,7 @@ def indices(text: str, *, name: str = "--array") -> tuple[int, ...]:
         match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?\s*", part)
         if match is None:
             if "%" in part:
-                hint = "a limit on how many elements run at once (%) is not possible; " + hint
+                hint = "how many run at a time stands at the end, for all of them: 0-9,20-30%4"
             raise InvalidRequest(f"{name} {text}: {part.strip()!r} is neither an index nor a range", hint=hint)
         first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
         if last < first or step < 1:
