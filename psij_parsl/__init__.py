@@ -58,7 +58,31 @@ _WHERE = {
     "site": "api",
     "wait": "jobs.waiting",
 }
-__all__ = ["__version__", *_WHERE]
+__all__ = [  # written out for type checkers
+    "BatchSchedulerExecutor",
+    "EndReason",
+    "Error",
+    "Job",
+    "JobExecutor",
+    "JobFailed",
+    "JobState",
+    "JobStatus",
+    "JobTemplate",
+    "MPIRun",
+    "Node",
+    "NodeResources",
+    "Parameter",
+    "Platform",
+    "Resources",
+    "Scheduler",
+    "Submission",
+    "__version__",
+    "as_completed",
+    "register_handlers",
+    "should_exit",
+    "site",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .states import JobStatus
 
 
 class Error(Exception):
@@ -154,9 +157,13 @@ class JobFailed(Error):
 
     exit_status = 1
 
-    def __init__(self, message: str, *, hint: str = "", status: Any = None, elements: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", status: JobStatus | None = None, elements: Sequence[Any] = ()
+    ) -> None:
+        from .states import JobStatus
+
         super().__init__(message, hint=hint)
-        self.status = status
+        self.status = status or JobStatus()
         self.elements = elements
 
 

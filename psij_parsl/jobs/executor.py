@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union, Unpack
 
 from ..errors import Error, InvalidRequest, JobFailed, LostJob, nearest
-from ..job import Job
+from ..job import Job, check_names
 from ..states import EndReason, JobState, JobStatus
 from ..system.files import end_of_log
 from ..system.id_ranges import format_ranges
@@ -283,7 +283,8 @@ def a_job(job: Any, fields: Mapping[str, Any], complete: Callable[[dict[str, Any
     if isinstance(job, Job):
         return job.with_(**fields) if fields else job
     if isinstance(job, Sequence) and not isinstance(job, str | bytes):
-        return Job.from_dict(complete({**fields, "command": job}))
+        check_names(fields)
+        return Job(**complete({**fields, "command": job}))
     raise InvalidRequest(f"a {type(job).__name__} is no Job, and no list of a command's words", hint=_meant(job))
 
 
