@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .jobs.batch import BatchSchedulerExecutor as BatchSchedulerExecutor
     from .jobs.executor import JobExecutor as JobExecutor
     from .jobs.executor import Submission as Submission
+    from .jobs.waiting import as_completed as as_completed
+    from .jobs.waiting import wait as wait
     from .platforms.platform import Platform as Platform
     from .platforms.scheduler import Scheduler as Scheduler
     from .platforms.templates.parameters import Parameter as Parameter
@@ -50,11 +52,37 @@ _WHERE = {
     "Resources": "job_size",
     "Scheduler": "platforms.scheduler",
     "Submission": "jobs.executor",
+    "as_completed": "jobs.waiting",
     "register_handlers": "signals",
     "should_exit": "signals",
     "site": "api",
+    "wait": "jobs.waiting",
 }
-__all__ = ["__version__", *_WHERE]
+__all__ = [  # written out for type checkers
+    "BatchSchedulerExecutor",
+    "EndReason",
+    "Error",
+    "Job",
+    "JobExecutor",
+    "JobFailed",
+    "JobState",
+    "JobStatus",
+    "JobTemplate",
+    "MPIRun",
+    "Node",
+    "NodeResources",
+    "Parameter",
+    "Platform",
+    "Resources",
+    "Scheduler",
+    "Submission",
+    "__version__",
+    "as_completed",
+    "register_handlers",
+    "should_exit",
+    "site",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,8 +26,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .states import JobStatus
 
 
 class Error(Exception):
@@ -149,13 +152,19 @@ class Unsupported(Error):
 
 
 class JobFailed(Error):
-    """The job ended without success. `status` is its last `JobStatus`."""
+    """The job ended without success. `status` is its last `JobStatus`; of an array, `elements` are the handles of
+    those that did not end well."""
 
     exit_status = 1
 
-    def __init__(self, message: str, *, hint: str = "", status: Any = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", status: JobStatus | None = None, elements: Sequence[Any] = ()
+    ) -> None:
+        from .states import JobStatus
+
         super().__init__(message, hint=hint)
-        self.status = status
+        self.status = status or JobStatus()
+        self.elements = elements
 
 
 class LostJob(JobFailed):

@@ -218,7 +218,8 @@ class Job(Resources):
         return shlex.join(self.command)
 
     def with_(self, **changes: Any) -> Job:
-        """A copy with some fields changed."""
+        """A copy with some fields changed. Raises `InvalidRequest` for a field that no job has."""
+        check_names(changes)
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,12 +237,17 @@ class Job(Resources):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
         """The inverse of `to_dict`. Raises `InvalidRequest` for a key that no job has."""
-        names = {item.name for item in fields(cls)}
-        for key in data:
-            if key not in names:
-                raise InvalidRequest(f"a job has no field {key!r}", hint=nearest(key, names))
+        check_names(data)
         paths = {key: Path(value) for key, value in data.items() if key in _PATHS and value is not None}
         return cls(**{**data, **paths, "array": tuple(data.get("array", ()))})
+
+
+def check_names(given: Mapping[str, Any]) -> None:
+    """Raises `InvalidRequest` for a field that no job has."""
+    names = {item.name for item in fields(Job)}
+    for key in given:
+        if key not in names:
+            raise InvalidRequest(f"a job has no field {key!r}", hint=nearest(key, names))
 
 
 def field_value(name: str, value: Any) -> Any:

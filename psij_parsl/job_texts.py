@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, Required, SupportsIndex, TypeAlias, TypedDict
+from typing import Any, Protocol, SupportsIndex, TypeAlias, TypedDict
 
 from .errors import InvalidRequest
 from .validators import (
@@ -38,10 +38,9 @@ _Count: TypeAlias = int | str | SupportsIndex
 _File: TypeAlias = str | os.PathLike[str] | None
 
 
-class JobFields(TypedDict, total=False):
-    """What `Job` takes."""
+class JobOptions(TypedDict, total=False):
+    """What `Job` takes beside its command."""
 
-    command: Required[Sequence[str | os.PathLike[str]]]
     num_nodes: _Count | None
     ranks: _Count | None
     ranks_per_node: _Count
@@ -83,6 +82,12 @@ class JobFields(TypedDict, total=False):
     script_of: str
 
 
+class JobFields(JobOptions):
+    """What `Job` takes."""
+
+    command: Sequence[str | os.PathLike[str]]
+
+
 _MOST_ELEMENTS = 1_000_000
 _TIME_EXAMPLE = "pass minutes, a timedelta, or a text such as '90', '1h30m', '1:30:00' or '2-12' (days-hours)"
 _PATH_EXAMPLE = "pass a path as text or pathlib.Path"
@@ -107,7 +112,7 @@ def indices(text: str, *, name: str = "--array") -> tuple[int, ...]:
         match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?\s*", part)
         if match is None:
             if "%" in part:
-                hint = "a limit on how many elements run at once (%) is not possible; " + hint
+                hint = "how many run at a time stands at the end, for all of them: 0-9,20-30%4"
             raise InvalidRequest(f"{name} {text}: {part.strip()!r} is neither an index nor a range", hint=hint)
         first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
         if last < first or step < 1:

@@ -66,9 +66,10 @@ class FluxTemplate(JobTemplate):
     refusals = (
         Refuse(
             lambda asked: (
-                asked["gpus_on_node"] % asked["ranks_per_node"] or (asked["nodes_left"] and asked["gpus_per_node"])
+                asked["gpus_on_node"] % asked["ranks_per_node"]
+                or (asked["gpus_per_node"] and (asked["nodes_left"] or asked["ranks"]))
             ),
-            "gives GPUs to ranks, and {gpus_on_node} on each node are no multiple of the ranks there",
+            "gives GPUs to ranks, and {gpus_on_node} on each node are not the same number for each rank",
             "say -g, the GPUs of each rank",
         ),
     )

@@ -46,7 +46,7 @@ def _slots(asked: Mapping[str, Any]) -> int:
 
 def _gpus(asked: Mapping[str, Any]) -> int:
     """The GPUs on each node."""
-    return int(asked["gpus_per_node"] or asked["gpus_per_rank"] * asked["ranks_per_node"])
+    return int(asked["gpus_per_node"] or asked["gpus_on_node"])
 
 
 def _gpus_do_not_divide(asked: Mapping[str, Any]) -> bool:
@@ -91,7 +91,9 @@ class GridEngineTemplate(JobTemplate):
             "-X gpus_counted_by=job or node, where the site counts them so (`qconf -sc`: consumable JOB or HOST)",
         ),
         Refuse(
-            lambda asked: asked.get("memory_per_node") and _says(asked, asked["memory_resource"]),
+            lambda asked: (
+                (asked["memory_per_node"] or asked["memory_per_core"]) and _says(asked, asked["memory_resource"])
+            ),
             "is asked for {memory_resource} by --mem, and must not be a second time by resources",
             "leave out one of them",
         ),

@@ -119,7 +119,7 @@ class LSFTemplate(JobTemplate):
         Refuse(
             lambda asked: (
                 _in_slots(asked)
-                and (asked["gpus_per_node"] or asked["gpus_per_rank"])
+                and (asked["gpus_per_node"] or asked["gpus_on_node"])
                 and _reserves(asked, r"ngpus_\w+")
             ),
             "is asked for GPUs by their number, and must not be a second time by requirements",

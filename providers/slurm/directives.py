@@ -166,6 +166,8 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     settled = dict(words)
     if "cpus_per_rank" in words:
         settled["cpus_per_rank"] = words["cpus_per_rank"] // threads
+    if "memory_per_core" in words:
+        settled["memory_per_core"] = words["memory_per_core"] * threads
     if {"num_nodes", "ranks"} <= words.keys() and "ranks_per_node" in words:
         del settled["ranks"]  # sbatch: with -n, --ntasks-per-node is the most that a node has
         if words["ranks"] != words["num_nodes"] * words["ranks_per_node"]:

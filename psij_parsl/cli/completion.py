@@ -45,7 +45,7 @@ def every_job(ctx: typer.Context) -> Iterator[Offer]:
     """The newest hundred jobs, ended ones included."""
     from ..jobs.journal import Journal
 
-    for entry in reversed(Journal().recent(count=100).values()):
+    for entry in reversed(Journal().recent(100).values()):
         yield entry.id, entry.name
     yield "last", "the newest job"
 
@@ -77,12 +77,23 @@ def sites(ctx: typer.Context) -> Iterator[Offer]:
         yield name, getattr(site, "description", "")
 
 
-def queues(ctx: typer.Context, incomplete: str) -> list[Offer]:
-    """The queues of the site that the flags before it select; after a comma those that are not named yet."""
-    named, comma, _ = incomplete.rpartition(",")
-    offers = _queues(ctx, incomplete[len(named) + len(comma) :])
-    known = {AUTO, *named.split(",")} if comma else set()
-    return [(f"{named}{comma}{name}", meaning) for name, meaning in offers if name not in known]
+@_silent
+def _places(ctx: typer.Context) -> Iterator[Offer]:
+    """Known sites, and platforms for jobs without a site."""
+    yield from sites(ctx, "")
+    yield from platforms(ctx, "")
+
+
+def _in_list(offers: Completer, *, alone: str = "") -> Completer:
+    """After a comma, what is not named yet, without what can only stand `alone`."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[Offer]:
+        named, comma, _ = incomplete.rpartition(",")
+        known = {alone, *named.split(",")} if comma else set()
+        found = offers(ctx, incomplete[len(named) + len(comma) :])
+        return [(f"{named}{comma}{name}", meaning) for name, meaning in found if name not in known]
+
+    return complete
 
 
 @_silent
@@ -93,6 +104,39 @@ def _queues(ctx: typer.Context) -> Iterator[Offer]:
     for name, queue in site.queues.items() if site else ():
         yield name, queue.description
     yield AUTO, "the best one for the job"
+
+
+queues = _in_list(_queues, alone=AUTO)
+places = _in_list(_places)
+
+
+@_silent
+def _states(ctx: typer.Context) -> Iterator[Offer]:
+    """States of jobs, and reasons why they ended."""
+    from ..states import EndReason
+    from .job_choice import STATES
+
+    for name in STATES:
+        yield name, EndReason[name].hint if name in EndReason.__members__ else ""
+
+
+def states(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """The same after each comma, in small letters for those who type them."""
+    offers = _in_list(_states)(ctx, incomplete.upper())
+    return [(name.lower(), meaning) for name, meaning in offers] if incomplete.islower() else offers
+
+
+@_silent
+def _sort_keys(ctx: typer.Context) -> Iterator[Offer]:
+    """What jobs can be sorted by."""
+    from .job_choice import SORT_KEYS
+
+    for name in SORT_KEYS:
+        yield name, ""
+        yield f"-{name}", "the greatest first"
+
+
+sort_keys = _in_list(_sort_keys)
 
 
 @_silent

@@ -12,7 +12,6 @@ from ..job import DEPENDENCY_KINDS
 from ..job_texts import indices
 
 _STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
-_AGE_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def dependencies(texts: Sequence[str]) -> tuple[str, ...]:
@@ -71,14 +70,6 @@ def gpus(text: str) -> Gpus:
     if not re.fullmatch(r"[0-9]{1,9}", count) or not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", kind, re.ASCII):
         raise ValueError("must be a number of GPUs, or a model and a number, such as 4 or a100:4")
     return Gpus(int(count), kind)
-
-
-def age(text: str) -> float:
-    """Seconds of an age such as 30d, 12h or 90m; a number without unit is days."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
-    if match is None:
-        raise ValueError("must be an age such as 30d, 12h or 90m; a number without unit is days")
-    return float(match[1]) * _AGE_UNITS_S[match[2] or "d"]
 
 
 def job_file(text: str) -> str:

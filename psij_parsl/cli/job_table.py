@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ..system.job_names import cluster_in
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
+    from ..jobs.record_filter import RecordFilter
     from ..jobs.snapshot import View
     from ..sites import Site
 
@@ -85,8 +86,8 @@ class JobRow:
             "submitted": submitted or None,
             "started": started,
             "ended": ended,
-            "queue_s": queue_end - submitted if queue_end and submitted else None,
-            "run_s": (ended or now) - started if started and (ended or not status.final) else None,
+            "queue_s": max(0.0, queue_end - submitted) if queue_end and submitted else None,
+            "run_s": max(0.0, (ended or now) - started) if started and (ended or not status.final) else None,
             "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
         }
 
@@ -204,17 +205,21 @@ class JobTable:
                 rows[row.entry.id, row.key] = row
         return [rows[entry.id, key] for entry, key in jobs]
 
-    def rows(self, jobs: Iterable[JobRecord], open_jobs: Iterable[JobRecord]) -> Iterator[JobRow]:
-        """Each of `jobs`, an array as a whole, as it is now. Rows of ended jobs are made one at a time.
+    def chosen(self, wanted: RecordFilter, *, ended: bool, count: int = 0) -> Iterator[JobRow]:
+        """The wanted jobs as they are now, oldest first, an array as a whole; of these the newest `count` (0: all).
 
-        `open_jobs` are those among them that have not ended: they are polled first, all together.
+        `ended`: those that have ended too. Their rows are made one at a time.
         """
-        selection = [(entry, "*" if entry.array else "") for entry in open_jobs]
-        polled = {row.entry.id: row for row in self.poll(selection)} if selection else {}
-        return (
-            polled.get(entry.id) or JobRow(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
-            for entry in jobs
-        )
+        going = [entry for entry in self.journal.open_entries().values() if wanted.matches_open(entry)]
+        if not wanted.states:
+            going = going[-count:]
+        polled = self.poll([(entry, "*" if entry.array else "") for entry in going]) if going else []
+        rows = {row.entry.id: row for row in polled if wanted.has_state(row.status, row.entry)}
+        if not ended:
+            return iter(list(rows.values())[-count:])
+        wanted = replace(wanted, going=rows)
+        entries = self.journal.recent(count, wanted).values() if count else self.journal.wanted(wanted)
+        return (rows.get(entry.id) or recorded_row(entry) for entry in entries)
 
     def _poll_group(self, group: Selection, *, urgent: bool) -> list[JobRow]:
         first = group[0][0]
@@ -249,6 +254,11 @@ class JobTable:
             )
             for (entry, key), status in zip(group, statuses, strict=True)
         ]
+
+
+def recorded_row(entry: JobRecord) -> JobRow:
+    """A job by the journal alone, an array as a whole."""
+    return JobRow(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
 
 
 def _native(executor: BatchSchedulerExecutor, entry: JobRecord, key: str) -> str:

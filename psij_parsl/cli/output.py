@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import Error
-from .wrapping import display_width, wrapped
+from .wrapping import display_width, wrapped, yielding
 
 Data = Mapping[str, Any]
 
@@ -43,12 +43,14 @@ class Column(NamedTuple):
     """One column of a table: the key in a row's data, its title, and how people read it.
 
     `wraps`: on a terminal that is too narrow its texts go on in the next lines, for none of it may be lost.
+    `yields`: on such a terminal it is left out if there is no room; the column with the greatest number goes first.
     """
 
     key: str
     title: str
     show: Callable[[Any], str] = plain
     wraps: bool = False
+    yields: int = 0
 
 
 class Renderer(ABC):
@@ -111,6 +113,11 @@ class TextRenderer(Renderer):
             for index, (column, texts) in enumerate(zip(columns, cells, strict=True))
             if index == 0 or any(texts)
         ]
+        if width:
+            left_out = yielding(
+                [texts for _, texts in used], [(column.wraps, column.yields) for column, _ in used], width
+            )
+            used = [column for at, column in enumerate(used) if at not in left_out]
         shown = [texts for _, texts in used]
         if width and any(column.wraps for column, _ in used):
             shown = wrapped(shown, [column.wraps for column, _ in used], width)
@@ -231,3 +238,13 @@ def moment(seconds: float | None) -> str:
     import time
 
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+
+
+def short_moment(seconds: float | None) -> str:
+    """A point in time for a table: without the year if it is this one, without the time of day if it is another."""
+    import time
+
+    if not seconds:
+        return ""
+    then, now = time.localtime(seconds), time.localtime()
+    return time.strftime("%m-%d %H:%M" if then.tm_year == now.tm_year else "%Y-%m-%d", then)

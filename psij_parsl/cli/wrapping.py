@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _GAP = 2  # characters between columns
+_ROOM = 24  # characters of a column that wraps, below which other columns are left out
 _LEAST = 16  # characters of a column that wraps, however narrow the terminal is
 
 
@@ -35,6 +36,22 @@ def _limits(widths: Sequence[int], wraps: Sequence[bool], width: int) -> list[in
         limits[at] = min(widths[at], max(_LEAST, left // (len(wrapping) - number)))
         left -= limits[at]
     return limits
+
+
+def yielding(columns: Sequence[Sequence[str]], kinds: Sequence[tuple[bool, int]], width: int) -> set[int]:
+    """Which columns are left out so that the others have room, by their places.
+
+    `kinds`: whether each wraps, and how early it is left out: the greatest number first, 0 never.
+    """
+    widths = [max(map(display_width, texts)) for texts in columns]
+    needed = [min(wide, _ROOM) if wraps else wide for wide, (wraps, _) in zip(widths, kinds, strict=True)]
+    left_out: set[int] = set()
+    for _, at in sorted(((rank, at) for at, (_, rank) in enumerate(kinds) if rank), reverse=True):
+        kept = [wide for place, wide in enumerate(needed) if place not in left_out]
+        if sum(kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        left_out.add(at)
+    return left_out
 
 
 def display_width(text: str) -> int:

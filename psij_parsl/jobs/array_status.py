@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..errors import AllocationError
 from ..states import JobState, JobStatus
 from .record import JobRecord, element_id
-from .snapshot import View
+
+if TYPE_CHECKING:
+    from .snapshot import View
 
 
 def status_of(entry: JobRecord, key: str, view: View) -> JobStatus:
@@ -47,17 +50,21 @@ def summary(statuses: Sequence[JobStatus]) -> JobStatus:
         active = any(status.state is JobState.ACTIVE or status.final for status in statuses)
         state = JobState.ACTIVE if active else max(status.state for status in statuses)
         return replace(whole, state=state, held=not active and all(status.held for status in statuses))
-    worst = next((s for s in statuses if s.state is JobState.FAILED), None)
-    worst = worst or next((s for s in statuses if s.state is JobState.CANCELED), None) or statuses[0]
     ends = [status.ended for status in statuses if status.ended is not None]
     return replace(
-        worst,
+        worst(statuses),
         message=text,
         started=whole.started,
         ended=max(ends, default=None),
         nodes=whole.nodes,
         attempt=whole.attempt,
     )
+
+
+def worst(statuses: Sequence[JobStatus]) -> JobStatus:
+    """The worst status among those of elements that have ended."""
+    failed = next((status for status in statuses if status.state is JobState.FAILED), None)
+    return failed or next((status for status in statuses if status.state is JobState.CANCELED), None) or statuses[0]
 
 
 def _all_nodes(statuses: Sequence[JobStatus]) -> str:

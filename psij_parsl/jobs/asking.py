@@ -24,6 +24,22 @@ def find_part(channel: Channel, name: str) -> JobPart:
     return channel.journal.find([name], elements=False, of=(channel.platform, channel.cluster))[0]
 
 
+def refuse_far(channel: Channel, parts: Sequence[JobPart]) -> None:
+    """Raises `InvalidRequest` for an open job of another manager, or of a cluster that cannot be asked from here."""
+    far = next((entry for entry, _ in parts if entry.open and not channel.has(entry)), None)
+    if far is None:
+        return
+    if far.platform != channel.platform:
+        raise InvalidRequest(
+            f"job {far.id} is a job of {far.platform}, and {channel.platform} cannot be asked about it",
+            hint=f'BatchSchedulerExecutor("{far.platform}") can',
+        )
+    raise InvalidRequest(
+        f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
+        hint="set the environment as it was when the job was submitted",
+    )
+
+
 def refresh(channel: Channel, old: View) -> View:
     """Ask the manager about every open job, and record the jobs that have ended. Returns the new view."""
     from .reconcile import reconcile

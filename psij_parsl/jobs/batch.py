@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from weakref import WeakValueDictionary
 
 from ..errors import InvalidRequest
 from ..job import Job
@@ -16,39 +17,21 @@ from ..platforms.command_owners import refuse_foreign
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
 from ..system.commands import RunningCommand
-from .channel import Channel
-from .executor import Submission, a_job
+from .alike import alike_jobs
+from .executor import Command, Submission, a_job
+from .executor_settings import ExecutorSettings, file_settings, open_channel
 from .job_places import spool_of
 from .journal import Journal
 from .record import JobRecord
-from .snapshot import QueueSnapshot
 from .tracker import JobTracker
 
 if TYPE_CHECKING:
-    from ..platforms.scheduler import Scheduler
+    from ..job_texts import JobOptions
     from ..sites.launch_options import LaunchOptions
     from .file_settings import FileSettings
     from .job_dependencies import Dependencies
     from .job_files import SubmissionRequest
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """The arguments of `BatchSchedulerExecutor` that are the same for all clusters of its manager."""
-
-    spool: Path | None
-    spool_on_nodes: Path | None
-    site: str
-    launcher: str
-    poll_s: float | None
-    grace_s: float | None
-    settle_s: float
-    patience_s: float
-    run: str
-    launch: LaunchOptions | None
-    site_file: str
-    node_environment: Sequence[str]
-    query_memory_mb: int | None
+    from .site_defaults import SiteDefaults
 
 
 Submissions: TypeAlias = list[Submission]  # in the class below `list` is a method
@@ -67,7 +50,7 @@ class BatchSchedulerExecutor(JobTracker):
     memory that one query may take, in MB (default: the platform's). `launch` is how a site's launcher starts runs,
     `site_file` the path of the site's file if somebody named it, `node_environment` patterns of variables that its
     nodes set for jobs, in addition to those that the platform names, `cluster` the name of another of the manager's
-    clusters, `journal` one that is open already. Raises `InvalidRequest` for a cluster that the platform cannot name.
+    clusters, `defaults` what a site gives to jobs that are described by a command, `journal` one that is open already. Raises `InvalidRequest` for a cluster that the platform cannot name.
     """
 
     def __init__(
@@ -89,11 +72,12 @@ class BatchSchedulerExecutor(JobTracker):
         site_file: str = "",
         node_environment: Sequence[str] = (),
         query_memory_mb: int | None = None,
+        defaults: SiteDefaults | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.platform = find_platform(platform) if isinstance(platform, str) else platform
         journal = journal or Journal(home)
-        self._settings = _Settings(
+        self._settings = ExecutorSettings(
             spool,
             spool_on_nodes,
             site,
@@ -107,8 +91,9 @@ class BatchSchedulerExecutor(JobTracker):
             site_file,
             tuple(node_environment),
             query_memory_mb,
+            defaults,
         )
-        channel = _channel(self.platform, self._settings, journal, cluster, lambda name: self.at(name).cluster)
+        channel = open_channel(self.platform, self._settings, journal, cluster, lambda name: self.at(name).cluster)
         super().__init__(channel, site=site, spool=spool)
         self.run, self.spool_on_nodes = run, spool_on_nodes
         self.launcher = launcher or self.platform.launcher
@@ -116,6 +101,10 @@ class BatchSchedulerExecutor(JobTracker):
 
     def __repr__(self) -> str:
         return f"BatchSchedulerExecutor({self.platform.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = {item.name: getattr(self._settings, item.name) for item in fields(self._settings)}
+        return restored, (self.platform, self.journal.home, self.scheduler.cluster_name, settings)
 
     def at(self, cluster: str) -> BatchSchedulerExecutor:
         """The executor for the cluster of that name, with the same settings and journal; '' is the usual cluster."""
@@ -130,31 +119,34 @@ class BatchSchedulerExecutor(JobTracker):
             self._others[cluster] = other
         return self._others[cluster]
 
-    def _split_cluster(self, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
-        """The executor for the cluster that a job's parameter `cluster` names, and the job without it."""
-        if "cluster" not in job.parameters or "cluster" not in self.platform.template_class.places:
-            return self, job
-        name = self.platform.template_class.params["cluster"].convert(job.parameters["cluster"])
-        rest = {key: value for key, value in job.parameters.items() if key != "cluster"}
-        return self.at(name) if name else self, job.with_(parameters=rest)
-
     # ---- submitting ----------------------------------------------------------------------------------------
 
-    def submit(self, job: Job) -> Submission:
-        """Submit a job, or a job array. Raises `InvalidRequest` or `Rejected`, and then nothing is left behind."""
-        return self._submit(a_job(job))
+    def submit(self, job: Job | Command, **fields: Unpack[JobOptions]) -> Submission:
+        """Submit a job, or a job array: a `Job`, or the words of a command. The fields are those of `Job`.
 
-    def submit_many(self, jobs: Sequence[Job]) -> Submissions:
+        A job that is given as a command has the defaults of the site of this executor, if it is one's; a `Job` is
+        submitted as it is, with the fields changed. Raises `InvalidRequest` or `Rejected`, and then nothing is left
+        behind.
+        """
+        return self._submit(self._job(job, fields))
+
+    def submit_many(self, jobs: Sequence[Job | Command], **fields: Unpack[JobOptions]) -> Submissions:
         """Submit jobs; those that differ only in command, files, environment and name go as one job array."""
-        if isinstance(jobs, Job) or not isinstance(jobs, Sequence):
+        if isinstance(jobs, Job | str) or not isinstance(jobs, Sequence):
             raise InvalidRequest(
                 f"a {type(jobs).__name__} is no list of jobs", hint="pass a list: submit_many([job])"
             )
-        jobs = [a_job(job) for job in jobs]
+        return self._submit_many([self._job(job, fields) for job in jobs])
+
+    def _job(self, job: Any, fields: Mapping[str, Any]) -> Job:
+        defaults = self._settings.defaults
+        return a_job(job, fields, defaults.complete if defaults is not None else dict)
+
+    def _submit_many(self, jobs: Sequence[Job]) -> Submissions:
         if "array" not in self.platform.template_class.uses:
             return [self._submit(job) for job in jobs]
         submissions: dict[int, Submission] = {}
-        for positions in _alike(jobs, self.scheduler.array_max):
+        for positions in alike_jobs(jobs, self.scheduler.array_max):
             if len(positions) == 1:
                 submissions[positions[0]] = self._submit(jobs[positions[0]])
                 continue
@@ -166,23 +158,23 @@ class BatchSchedulerExecutor(JobTracker):
                 submissions[position] = self._handle(entry, str(index), alike[index])
         return [submissions[position] for position in range(len(jobs))]
 
-    def render(self, job: Job) -> str:
+    def render(self, job: Job | Command, **fields: Unpack[JobOptions]) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         from .file_settings import JobPlace
         from .job_files import render
 
-        executor, job = self._split_cluster(a_job(job))
+        executor, job = _split_cluster(self, self._job(job, fields))
         folder = (spool_of(self.spool, job.project_name or job.project) or self.journal.home / "jobs") / "JOB"
         place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, executor._on_nodes(job, "JOB"))
-        return render(executor._file_settings, job, place, executor._dependencies(job))
+        return render(executor._file_settings, job, place, _dependencies(executor, job))
 
     def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
         """Submit a job; `elements` are the jobs of an array whose elements have different commands."""
-        executor, job = self._split_cluster(job)
+        executor, job = _split_cluster(self, job)
         refuse_foreign(executor.scheduler, executor.journal.home)
         spool = spool_of(self.spool, job.project_name or job.project)
-        elements = [executor._split_cluster(element)[1] for element in elements]
-        dependencies = executor._dependencies(job)
+        elements = [_split_cluster(executor, element)[1] for element in elements]
+        dependencies = _dependencies(executor, job)
         while True:
             job_id, folder = executor.journal.prepare(spool)
             waiting = executor.scheduler.waiting(executor.scheduler.tag(job_id))
@@ -225,13 +217,6 @@ class BatchSchedulerExecutor(JobTracker):
         self._watcher.add(job_id)
         return self._handle(submit_once(self.channel, entry, script, waiting), "", job)
 
-    def _dependencies(self, job: Job) -> Dependencies | None:
-        if not job.after:
-            return None
-        from .dependency_resolution import resolve_dependencies
-
-        return resolve_dependencies(self.channel, job.after)
-
     def _on_nodes(self, job: Job, job_id: str) -> Path | None:
         """The path of a job's folder on compute nodes; None if it is the same there."""
         spool = spool_of(self.spool_on_nodes, job.project_name or job.project)
@@ -239,54 +224,37 @@ class BatchSchedulerExecutor(JobTracker):
 
     @cached_property
     def _file_settings(self) -> FileSettings:
-        return _file_settings(self.platform, self.scheduler, self._settings, self.launcher, self.cluster)
+        return file_settings(self.platform, self.scheduler, self._settings, self.launcher, self.cluster)
 
 
-def _channel(
-    platform: Platform, settings: _Settings, journal: Journal, cluster: str, cluster_key: Callable[[str], str]
-) -> Channel:
-    """Make the channel to the manager's cluster of that name; '' is the usual cluster. Raises `InvalidRequest`."""
-    scheduler = _scheduler(platform, journal.home, cluster)
-    if settings.query_memory_mb is not None:
-        scheduler.query_memory_mb = settings.query_memory_mb
-    interval_s = scheduler.poll_s if settings.poll_s is None else settings.poll_s
-    if not interval_s > 0:
-        raise InvalidRequest(f"poll_s={settings.poll_s} is no time between two queries", hint="seconds, more than 0")
-    key = scheduler.cluster_key(os.environ)
-    return Channel(
-        platform.name,
-        key,
-        journal,
-        scheduler,
-        QueueSnapshot(journal.home, platform.name, key, interval_s),
-        grace_s=scheduler.grace_s if settings.grace_s is None else settings.grace_s,
-        settle_s=settings.settle_s,
-        patience_s=settings.patience_s,
-        cluster_key=cluster_key,
-    )
+_restored: WeakValueDictionary[str, BatchSchedulerExecutor] = WeakValueDictionary()
 
 
-def _file_settings(
-    platform: Platform, scheduler: Scheduler, settings: _Settings, launcher: str, cluster: str
-) -> FileSettings:
-    from .file_settings import FileSettings
+def restored(platform: Platform, home: Path, cluster: str, settings: dict[str, Any]) -> BatchSchedulerExecutor:
+    """The executor that was pickled. Handles that are unpickled one by one have the same one."""
+    key = repr((platform.name, home, cluster, settings))
+    executor = _restored.get(key)
+    if executor is None:
+        journal = Journal(home)
+        executor = _restored[key] = BatchSchedulerExecutor(platform, cluster=cluster, journal=journal, **settings)
+    return executor
 
-    return FileSettings(
-        template=platform.template_class,
-        platform=platform.name,
-        launcher=launcher,
-        launch=settings.launch,
-        site=settings.site,
-        site_file=settings.site_file,
-        cluster=cluster,
-        exit_lag_s=scheduler.exit_lag_s,
-        own_codes=scheduler.own_codes,
-        node_settings=(*scheduler.node_env, *settings.node_environment),
-        stopgaps=scheduler.stopgaps,
-        drop_environment=scheduler.drop_env,
-        keep_environment=scheduler.wish_env,
-        executable=scheduler.executable_script,
-    )
+
+def _split_cluster(executor: BatchSchedulerExecutor, job: Job) -> tuple[BatchSchedulerExecutor, Job]:
+    """The executor for the cluster that a job's parameter `cluster` names, and the job without it."""
+    if "cluster" not in job.parameters or "cluster" not in executor.platform.template_class.places:
+        return executor, job
+    name = executor.platform.template_class.params["cluster"].convert(job.parameters["cluster"])
+    rest = {key: value for key, value in job.parameters.items() if key != "cluster"}
+    return executor.at(name) if name else executor, job.with_(parameters=rest)
+
+
+def _dependencies(executor: BatchSchedulerExecutor, job: Job) -> Dependencies | None:
+    if not job.after:
+        return None
+    from .dependency_resolution import resolve_dependencies
+
+    return resolve_dependencies(executor.channel, job.after)
 
 
 def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> JobRecord:
@@ -303,36 +271,4 @@ def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> Job
         tuple(sorted(job.array)),
         run=executor.run,
         queue=job.queue_name or job.queue or "",
-    )
-
-
-def _scheduler(platform: Platform, home: Path, cluster: str) -> Scheduler:
-    """The platform's scheduler for that cluster. Raises `InvalidRequest` if the platform has no named clusters."""
-    scheduler_class = platform.scheduler_class
-    if not cluster:
-        return scheduler_class(home=home)
-    if not scheduler_class.names_clusters:
-        raise InvalidRequest(
-            f"{platform.name} has no clusters to choose from, and {cluster!r} was named",
-            hint="leave out the parameter cluster",
-        )
-    return scheduler_class(home=home, cluster=cluster)
-
-
-def _alike(jobs: Sequence[Job], most: int) -> Iterator[Sequence[int]]:
-    """Group jobs that can be one job array, with at most `most` elements: gives the positions of each group."""
-    groups: dict[str, list[int]] = {}
-    for position, job in enumerate(jobs):
-        groups.setdefault(_common(job) if not job.array else f"array {position}", []).append(position)
-    for positions in groups.values():
-        for start in range(0, len(positions), most):
-            yield positions[start : start + most]
-
-
-def _common(job: Job) -> str:
-    """The properties that all jobs of one array must share, as text for comparison."""
-    return repr(
-        replace(
-            job, command=("x",), name="", directory=Path("/"), environment={}, stdin=None, stdout=None, stderr=None
-        )
     )

@@ -128,9 +128,12 @@ def _refuse(settings: FileSettings, job: Job) -> None:
     template.refuse_unknown(parameters, settings.platform)
     if job.num_nodes is None and "nodes_left" not in template.uses and "num_nodes" not in job.implied:
         raise InvalidRequest(
-            f"the {settings.platform} platform must be told the number of nodes", hint=f"say {FLAGS['num_nodes']}"
+            f"the {settings.platform} platform must be told the number of nodes",
+            hint=f"say {FLAGS['num_nodes']}, or num_nodes in Python",
         )
     shape = {name: getattr(job, name) for name in (*_SHAPE, *_MANAGED, "gpus_on_node", "num_ranks")}
+    if "memory_per_core" not in template.uses:
+        shape["memory_per_node"] = job.memory_on_node
     left = {
         "num_nodes": job.nodes_at_least,
         "nodes_left": job.num_nodes is None and "num_nodes" not in job.implied,

@@ -14,6 +14,7 @@ from ..system.files import read_json
 from .log import Log
 from .log_records import DAMAGE
 from .record import JobPart, JobRecord
+from .record_filter import EVERY, RecordFilter
 from .record_lines import is_open, record_of
 from .shelf import AllRecords, Shelf
 
@@ -55,15 +56,20 @@ class JournalReader:
         entries |= shelf.some(job_id for job_id in wanted if job_id not in entries)
         return {job_id: entries[job_id] for job_id in wanted if job_id in entries}
 
-    def recent(self, *, after: float = 0.0, count: int = 0) -> dict[str, JobRecord]:
-        """The records submitted since `after` (seconds since the epoch), of these the newest `count`; oldest first.
-
-        With `count` 0 it is all of them.
-        """
+    def recent(self, count: int, wanted: RecordFilter = EVERY) -> dict[str, JobRecord]:
+        """The newest `count` of the wanted records by id, oldest first."""
         live, shelf = self._all()
-        entries = [entry for entry in live if entry.intended >= after]
-        both = sorted([*shelf.recent(after, count), *entries], key=attrgetter("intended"))
-        return {entry.id: entry for entry in both[-count if count else 0 :]}
+        both = sorted([*shelf.recent(count, wanted), *filter(wanted.matches, live)], key=attrgetter("intended"))
+        return {entry.id: entry for entry in both[-count:]}
+
+    def wanted(self, wanted: RecordFilter) -> Iterator[JobRecord]:
+        """The wanted records, oldest first, each of them made only when it is reached."""
+        with self._log.current():
+            records, shelf = dict(self._log.contents.records), self._log.contents.shelf()
+        live = (record_of(records, job_id) for job_id in records)
+        if not shelf.segments:
+            return filter(wanted.matches, live)
+        return shelf.merged(list(filter(wanted.matches, live)), wanted)
 
     def aged(self, before: float) -> Iterator[JobRecord]:
         """The records submitted before that time, in no order."""

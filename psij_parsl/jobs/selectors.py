@@ -89,7 +89,7 @@ class _Lookup:
     def _latest(self) -> JobRecord | None:
         if self._last in self._live:
             return record_of(self._live, self._last)
-        entries = [record_of(self._live, job_id) for job_id in self._live] + self._shelf.recent(count=1)
+        entries = [record_of(self._live, job_id) for job_id in self._live] + self._shelf.recent(1)
         return max(entries, key=attrgetter("intended"), default=None)
 
     def _by_native_id(self, native: str) -> JobRecord | None:

@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 
 from .record import JobRecord
+from .record_filter import EVERY, RecordFilter
 from .record_lines import Records, from_line, line_of, record_of
 from .segments import ID, IDS, LINE, Segment, intended_at
 
@@ -78,20 +79,22 @@ class Shelf:
                 at = text.find(marker, at + 1)
         return latest
 
-    def recent(self, after: float = 0.0, count: int = 0) -> list[JobRecord]:
-        """The records submitted since `after`, of these the newest `count` (0: all); oldest first."""
+    def recent(self, count: int, wanted: RecordFilter = EVERY) -> list[JobRecord]:
+        """The newest `count` of the wanted records, oldest first."""
         newest: list[tuple[float, str, bytes]] = []
         for segment in self._newest_first():
-            if segment.newest < after or (count and len(newest) >= count and segment.newest < newest[0][0]):
+            if segment.newest < wanted.after or (len(newest) >= count and segment.newest < newest[0][0]):
                 break
-            for job_id, line in segment.lines():
-                intended = intended_at(line)
-                if intended < after or not self._counts(job_id):
+            for job_id, line in segment.lines() if wanted.covers(segment.oldest, segment.newest) else ():
+                found = intended_at(line), job_id, line
+                if (len(newest) >= count and found < newest[0]) or not self._counts(job_id):
                     continue
-                if count and len(newest) >= count:
-                    heapq.heappushpop(newest, (intended, job_id, line))
+                if not wanted.may_match(line) or _wanted(line, wanted) is None:
+                    continue
+                if len(newest) >= count:
+                    heapq.heappushpop(newest, found)
                 else:
-                    heapq.heappush(newest, (intended, job_id, line))
+                    heapq.heappush(newest, found)
         entries = (_entry(line) for _, _, line in sorted(newest))
         return list({entry.id: entry for entry in entries if entry is not None}.values())
 
@@ -124,17 +127,22 @@ class Shelf:
             return sum(segment.count for segment in self.segments)
         return len(self.ids())
 
-    def merged(self, others: Sequence[JobRecord] = ()) -> Iterator[JobRecord]:
-        """All records and these others, oldest first."""
+    def merged(self, others: Sequence[JobRecord] = (), wanted: RecordFilter = EVERY) -> Iterator[JobRecord]:
+        """All wanted records and these others, oldest first."""
         extra = sorted((entry.id[:_TIME_LENGTH], at, entry) for at, entry in enumerate(others))
         streams: list[Iterable[tuple[str, int, JobRecord | bytes]]] = [extra]
         streams += [
-            ((job_id[:_TIME_LENGTH], at, line) for job_id, line in segment.lines() if self._counts(job_id))
+            (
+                (job_id[:_TIME_LENGTH], at, line)
+                for job_id, line in segment.lines()
+                if self._counts(job_id) and wanted.may_match(line)
+            )
             for at, segment in enumerate(self.segments, len(others))
+            if wanted.covers(segment.oldest, segment.newest)
         ]
         seen: set[str] = set()
         for _, group in groupby(heapq.merge(*streams, key=itemgetter(0)), itemgetter(0)):
-            entries = [entry for _, _, line in group if (entry := _entry(line)) is not None]
+            entries = [entry for _, _, line in group if (entry := _wanted(line, wanted)) is not None]
             for entry in sorted(entries, key=attrgetter("intended")) if len(entries) > 1 else entries:
                 if self.exact or entry.id not in seen:
                     yield entry
@@ -246,6 +254,12 @@ def _entry(line: JobRecord | bytes) -> JobRecord | None:
         return from_line(line)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):  # damaged: only that line is lost
         return None
+
+
+def _wanted(line: JobRecord | bytes, wanted: RecordFilter) -> JobRecord | None:
+    """The record in that line, if it is wanted."""
+    entry = _entry(line)
+    return entry if entry is not None and (isinstance(line, JobRecord) or wanted.matches(entry)) else None
 
 
 def _all(text: bytes) -> Iterator[tuple[str, bytes]]:

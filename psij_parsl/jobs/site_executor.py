@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .batch import BatchSchedulerExecutor
+from .site_defaults import SiteDefaults
 
 if TYPE_CHECKING:
     from ..sites.site import Site
@@ -25,6 +26,7 @@ def executor_of(site: Site, *, submits: bool = True, **overrides: Any) -> BatchS
         "query_memory_mb": site.query_memory,
         "site_file": site.file,
         "node_environment": site.node_environment,
+        "defaults": SiteDefaults(site.name, site.file, site),
     }
     if overrides.get("launcher", site.launcher) == site.launcher:
         settings["launch"] = site.launch

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, overload
 
-from ..errors import InvalidRequest
 from ..job import Job
 from ..states import JobStatus
 from ..system.job_names import cluster_in
 from ..system.locks import hold_lock, lock
-from .asking import find_part, statuses
+from .asking import find_part, refuse_far, statuses
 from .channel import Channel
-from .executor import Callback, JobExecutor, JobName, Submission, named, named_one
+from .executor import Callback, JobExecutor, JobName, Submission, is_one, named, named_one
 from .job_folder import outputs
 from .job_places import spool_without_project
 from .native_ids import native_id
@@ -23,8 +23,12 @@ from .record import JobPart, JobRecord, element_id
 from .verdict import manager_log
 from .watcher import EarlyPolls, StatusWatcher, wait_until
 
+if TYPE_CHECKING:
+    from .future_watch import FutureWatch
+
 Statuses: TypeAlias = list[JobStatus]  # in the class below `list` is a method
 Answers: TypeAlias = list[bool]
+JobNames: TypeAlias = JobName | Sequence[JobName]
 
 
 class JobTracker(JobExecutor):
@@ -45,11 +49,26 @@ class JobTracker(JobExecutor):
     def at(self, cluster: str) -> JobTracker:
         """The executor for the cluster of that name, with the same settings and journal; '' is the usual cluster."""
 
+    @cached_property
+    def futures(self) -> FutureWatch:
+        """What follows jobs for their handles."""
+        from .future_watch import FutureWatch, RecordedLook
+
+        return FutureWatch(RecordedLook(self.channel, self.poll))
+
     # ---- asking --------------------------------------------------------------------------------------------
 
-    def status(self, ids: Sequence[JobName], *, urgent: bool = False) -> Statuses:
-        """The statuses of jobs, in order. `urgent`: ask the manager now, if the shared budget has a token left."""
-        return self._statuses(self._find(ids), urgent=urgent)
+    @overload
+    def status(self, ids: JobName, *, urgent: bool = False) -> JobStatus: ...  # type: ignore[overload-overlap]  # a str is a Sequence
+    @overload
+    def status(self, ids: Sequence[JobName], *, urgent: bool = False) -> Statuses: ...
+    def status(self, ids: JobNames, *, urgent: bool = False) -> JobStatus | Statuses:
+        """The statuses of jobs, in order, or that of one job.
+
+        `urgent`: ask the manager now, if the shared budget has a token left.
+        """
+        found = self._statuses(self._find(ids), urgent=urgent)
+        return found[0] if is_one(ids) else found
 
     def statuses(self, parts: Sequence[JobPart], *, urgent: bool = False) -> Statuses:
         """Like `status`, for records of the journal."""
@@ -61,7 +80,7 @@ class JobTracker(JobExecutor):
         `before` are the last statuses, which do not show it. If there is none, a snapshot that is younger than
         `known_s` seconds is used as it is.
         """
-        tracker = self._one_cluster(parts)
+        tracker = _one_cluster(self, parts)
         if tracker is not self and tracker is not None:
             return tracker.poll(parts, before, known_s=known_s)
         return self._statuses(parts, urgent=self._polls.priority(parts, before), known_s=known_s)
@@ -104,9 +123,17 @@ class JobTracker(JobExecutor):
 
     # ---- acting --------------------------------------------------------------------------------------------
 
-    def cancel(self, ids: Sequence[JobName]) -> Answers:
-        """Cancel jobs, with one command for all. Raises `Unavailable` if the manager cannot be reached."""
-        return self.cancel_found(self._find(ids))
+    @overload
+    def cancel(self, ids: JobName) -> bool: ...  # type: ignore[overload-overlap]  # a str is a Sequence of str
+    @overload
+    def cancel(self, ids: Sequence[JobName]) -> Answers: ...
+    def cancel(self, ids: JobNames) -> bool | Answers:
+        """Cancel jobs, with one command for all; False for a job that has ended already.
+
+        Raises `Unavailable` if the manager cannot be reached.
+        """
+        found = self.cancel_found(self._find(ids))
+        return found[0] if is_one(ids) else found
 
     def cancel_found(self, parts: Sequence[JobPart]) -> Answers:
         """Like `cancel`, for records of the journal."""
@@ -114,32 +141,32 @@ class JobTracker(JobExecutor):
 
         before = [not entry.over(key) for entry, key in parts]
         going = [part for part, is_going in zip(parts, before, strict=True) if is_going]
-        for tracker, group in self._by_cluster(going):
+        for tracker, group in _by_cluster(self, going):
             cancel(tracker.channel, group)
         return before
 
-    def hold(self, ids: Sequence[JobName]) -> None:
+    def hold(self, ids: JobNames) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot.
 
         Of an array, the elements that have not started are held; a warning names those that run.
         """
         from .actions import ids_to_hold
 
-        groups = self._by_cluster(self._find(ids))
+        groups = _by_cluster(self, self._find(ids))
         for tracker, natives in [(tracker, ids_to_hold(tracker.channel, group)) for tracker, group in groups]:
             tracker.scheduler.hold(natives)
 
-    def release(self, ids: Sequence[JobName]) -> None:
+    def release(self, ids: JobNames) -> None:
         """Let held jobs start; of an array, the elements that have not ended."""
         from .actions import ids_to_release
 
-        groups = self._by_cluster(self._find(ids))
+        groups = _by_cluster(self, self._find(ids))
         for tracker, natives in [(tracker, ids_to_release(tracker.channel, group)) for tracker, group in groups]:
             tracker.scheduler.release(natives)
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
-    def wait(self, ids: Sequence[JobName], timeout: float | None = None) -> bool:
+    def wait(self, ids: JobNames, timeout: float | None = None) -> bool:
         """Wait until all jobs have ended. An end is noticed early by the exit file in the job's folder."""
         return self.wait_until(
             self._find(ids), lambda statuses: all(status.final for status in statuses), timeout=timeout
@@ -152,7 +179,7 @@ class JobTracker(JobExecutor):
 
         While the manager does not answer, a warning tells once how old the statuses are.
         """
-        tracker = self._one_cluster(parts)
+        tracker = _one_cluster(self, parts)
         if tracker is not self and tracker is not None:
             return tracker.wait_until(parts, done, timeout=timeout)
         return wait_until(parts, done, self._polls, self._statuses, timeout)
@@ -167,11 +194,11 @@ class JobTracker(JobExecutor):
 
     # ---- records, clusters, handles ------------------------------------------------------------------------
 
-    def _find(self, ids: Sequence[JobName]) -> Sequence[JobPart]:
+    def _find(self, ids: JobNames) -> Sequence[JobPart]:
         return [find_part(self.channel, job_id) for job_id in named(ids)]
 
     def _statuses(self, parts: Sequence[JobPart], *, urgent: float = 0.0, known_s: float = 0.0) -> Statuses:
-        groups = self._by_cluster(parts)
+        groups = _by_cluster(self, parts)
         if len(groups) == 1:
             return statuses(groups[0][0].channel, parts, urgent=urgent, known_s=known_s)
         by_part = {
@@ -183,37 +210,6 @@ class JobTracker(JobExecutor):
         }
         return [by_part[entry.id, key] for entry, key in parts]
 
-    def _one_cluster(self, parts: Sequence[JobPart]) -> JobTracker | None:
-        """The tracker for the cluster of all these jobs; None if they are on several clusters."""
-        groups = self._by_cluster(parts)
-        return groups[0][0] if len(groups) == 1 else None
-
-    def _by_cluster(self, parts: Sequence[JobPart]) -> Sequence[tuple[JobTracker, Sequence[JobPart]]]:
-        """Group records by the tracker for their cluster, if the manager has several clusters with names.
-
-        Raises `InvalidRequest` for an open job of another manager, or of a cluster that cannot be asked from here:
-        there its id would be that of another job.
-        """
-        by_name: dict[str, list[JobPart]] = {}
-        for entry, key in parts:
-            name = cluster_in(entry.cluster) if self.scheduler.names_clusters else self.scheduler.cluster_name
-            by_name.setdefault(name, []).append((entry, key))
-        groups = [(self.at(name), group) for name, group in by_name.items()]
-        for tracker, group in groups:
-            channel = tracker.channel
-            far = next((entry for entry, _ in group if entry.open and not channel.has(entry)), None)
-            if far is not None and far.platform != channel.platform:
-                raise InvalidRequest(
-                    f"job {far.id} is a job of {far.platform}, and {channel.platform} cannot be asked about it",
-                    hint=f'BatchSchedulerExecutor("{far.platform}") can',
-                )
-            if far is not None:
-                raise InvalidRequest(
-                    f"job {far.id} is on another cluster of {far.platform} ({far.cluster or 'the default one'})",
-                    hint="set the environment as it was when the job was submitted",
-                )
-        return groups
-
     def _handle(self, entry: JobRecord, key: str, job: Job | None = None) -> Submission:
         job = job or self.journal.job(entry, key)
         folder = entry.element_folder(key)
@@ -222,3 +218,25 @@ class JobTracker(JobExecutor):
         executor = self.at(cluster_in(entry.cluster)) if self.scheduler.names_clusters else self
         log = None if entry.attached or (entry.array and not key) else manager_log(entry, key)
         return Submission(element_id(entry, key), native, folder, entry.name, stdout, stderr, executor, log)
+
+
+def _one_cluster(tracker: JobTracker, parts: Sequence[JobPart]) -> JobTracker | None:
+    """The tracker for the cluster of all these jobs; None if they are on several clusters."""
+    groups = _by_cluster(tracker, parts)
+    return groups[0][0] if len(groups) == 1 else None
+
+
+def _by_cluster(tracker: JobTracker, parts: Sequence[JobPart]) -> Sequence[tuple[JobTracker, Sequence[JobPart]]]:
+    """Group records by the tracker for their cluster, if the manager has several clusters with names.
+
+    Raises `InvalidRequest` for an open job of another manager, or of a cluster that cannot be asked from here:
+    there its id would be that of another job.
+    """
+    by_name: dict[str, list[JobPart]] = {}
+    for entry, key in parts:
+        name = cluster_in(entry.cluster) if tracker.scheduler.names_clusters else tracker.scheduler.cluster_name
+        by_name.setdefault(name, []).append((entry, key))
+    groups = [(tracker.at(name), group) for name, group in by_name.items()]
+    for at, group in groups:
+        refuse_far(at.channel, group)
+    return groups

@@ -142,8 +142,8 @@ def test_wait_gives_up_after_its_timeout_and_cancel_ends_the_job() -> None:
     [
         ("logs last -n x", "-n x: it must be a whole number, 0 or more"),
         ("logs last -n -1", "-n -1: it must be a whole number, 0 or more"),
-        ("list -n x", "-n x: it must be a whole number above 0"),
-        ("list -n 0", "-n 0: it must be a whole number above 0"),
+        ("list -n x", "--limit x: it must be a whole number above 0"),
+        ("list -n 0", "--limit 0: it must be a whole number above 0"),
         ("info last_", "the array last has no element without an index"),
         ("submit -d nosuch true", "no such job: nosuch"),
     ],

@@ -270,6 +270,11 @@ def test_the_shell_completes_commands_flags_and_values() -> None:
     assert completed("psij-run submit --site frontier -q ") == ["batch", "extended", "debug", "auto"]
     assert completed("psij-run submit --site frontier -q batch,") == ["batch,extended", "batch,debug"]
     assert completed("psij-run submit --site frontier -q debug,ba") == ["debug,batch"]
+    assert completed("psij-run list --state CO") == ["COMPLETED"]
+    assert completed("psij-run list --state FAILED,ti") == []
+    assert completed("psij-run list --state failed,ti") == ["failed,timeout"]
+    assert completed("psij-run list --site lo") == ["lonestar6", "local"]
+    assert completed("psij-run list --sort st") == ["started", "state"]
 
 
 def test_completion_works_in_a_real_bash(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The wings, from the ground up; those of one line stand side by side and import nothing of each other. A module
 #: belongs to the longest name that it begins with.
 WINGS: Sequence[Sequence[str]] = (
+    ("psij_parsl.states",),
     ("psij_parsl.errors", "psij_parsl.validators"),
     ("psij_parsl.job_texts", "psij_parsl.job_size"),
-    ("psij_parsl.states", "psij_parsl.signals", "psij_parsl.job"),
+    ("psij_parsl.signals", "psij_parsl.job"),
     ("psij_parsl.system",),
     ("psij_parsl.platforms.templates",),
     ("psij_parsl.platforms",),

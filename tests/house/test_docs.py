@@ -42,7 +42,9 @@ def commands(page: Path) -> list[str]:
 
 
 #: What is another one each time: ids of ours, lengths of time, dates and times.
-_VARIES = re.compile(r"(?<![0-9a-z])(?=[a-z]*\d)[0-9a-z]{10}(?![0-9a-z])|\b\d+s\b|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d")
+_VARIES = re.compile(
+    r"(?<![0-9a-z])(?=[a-z]*\d)[0-9a-z]{10}(?![0-9a-z])|\b\d+s\b|(?:\d{4}-)?\d\d-\d\d|\d\d:\d\d(?::\d\d)?"
+)
 
 
 def printed(page: Path) -> list[str]:

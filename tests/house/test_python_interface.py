@@ -123,15 +123,15 @@ def test_elements_that_run_are_named_and_the_others_held(
 # ---- arrays --------------------------------------------------------------------------------------------------
 
 
-def test_the_result_of_an_array_is_what_its_elements_printed(home: Path, tmp_path: Path) -> None:
+def test_the_result_of_an_array_is_the_list_of_what_its_elements_printed(home: Path, tmp_path: Path) -> None:
     executor = BatchSchedulerExecutor("local")
     job = Job(command=["bash", "-c", "echo case $PSIJ_ARRAY_INDEX"], array=(2, 10, 3))
     whole = executor.submit(job)
-    assert whole.result(PATIENCE_S) == "case 2\ncase 3\ncase 10\n"
+    assert whole.result(PATIENCE_S) == ["case 2\n", "case 3\n", "case 10\n"]
     assert [each.id for each in whole.elements()] == [f"{whole.id}_{index}" for index in (2, 3, 10)]
     assert whole.elements()[2].result() == "case 10\n"
     assert whole.elements()[2].elements() == []
-    assert executor.submit(job.with_(stdout=tmp_path / "out")).result(PATIENCE_S) == "case 2\ncase 3\ncase 10\n"
+    assert executor.submit(job.with_(stdout=tmp_path / "out")).result(PATIENCE_S) == whole.result()
 
 
 def test_an_array_that_failed_shows_the_first_element_that_did(home: Path) -> None:
@@ -166,9 +166,9 @@ def test_what_names_no_job_is_refused_in_one_sentence(home: Path) -> None:
     job = executor.submit(Job(command=["true"]))
     verbs = (executor.status, executor.wait, executor.cancel, executor.hold, executor.release)
     for verb in verbs:
-        for bare in (job.id, job, 1, None):
-            with pytest.raises(InvalidRequest, match=r"is no list of jobs \(pass a list of ids or handles: \["):
-                verb(bare)  # type: ignore[arg-type]
+        for nothing in (1, None, job.status):
+            with pytest.raises(InvalidRequest, match=r"names no job \(pass an id or a handle .* or a list of them"):
+                verb(nothing)  # type: ignore[arg-type]
         with pytest.raises(InvalidRequest, match="1 names no job"):
             verb([1])  # type: ignore[list-item]
         with pytest.raises(InvalidRequest, match="'all' is not the name of one job"):
@@ -176,11 +176,12 @@ def test_what_names_no_job_is_refused_in_one_sentence(home: Path) -> None:
     for one in (executor.attach, executor.submission, executor.elements):
         with pytest.raises(InvalidRequest, match="1 names no job"):
             one(1)  # type: ignore[arg-type]
-    for wrong in ({"command": ["true"]}, None, ["true"]):
+    wrong = {"true now": r"pass its words, \['true', 'now'\]", print: "Parsl runs functions", None: r"pass the words"}
+    for each, hint in [*wrong.items(), ({"command": ["true"]}, r"Job\(command="), (b"true", "pass the words")]:
         for take in (executor.submit, executor.render):
-            with pytest.raises(InvalidRequest, match="is no Job"):
-                take(wrong)  # type: ignore[arg-type]
-    for many in (Job(command=["true"]), {"command": ["true"]}, None):
+            with pytest.raises(InvalidRequest, match=f"is no Job, and no list of a command's words .*{hint}"):
+                take(each)  # type: ignore[arg-type]
+    for many in (Job(command=["true"]), {"command": ["true"]}, None, "true"):
         with pytest.raises(InvalidRequest, match="is no list of jobs"):
             executor.submit_many(many)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="is no Job"):

@@ -328,7 +328,7 @@ def test_a_refusal_names_the_platform_however_its_template_is_called(fields: Map
 def test_a_request_that_a_platform_cannot_express_is_refused_not_dropped() -> None:
     with pytest.raises(InvalidRequest, match="local platform cannot ask for GPUs"):
         script("local", Job(command=["true"], gpus_per_rank=1))
-    with pytest.raises(InvalidRequest, match=r"memory per node \(MB\)"):
+    with pytest.raises(InvalidRequest, match=r"cannot ask for memory \(memory_per_node=100 MB\)"):
         script("local", Job(command=["true"], memory_per_node=100))
 
 

@@ -21,6 +21,7 @@ from psij_parsl.errors import InvalidRequest, UnknownJob
 from psij_parsl.jobs import log as log_module
 from psij_parsl.jobs.journal import Journal
 from psij_parsl.jobs.record import JobRecord
+from psij_parsl.jobs.record_filter import RecordFilter
 from psij_parsl.jobs.segments import Segment, found_in
 from tests.cli.helpers import psij
 from tests.jobs.test_journal import DONE, add, in_small_disk, output, python
@@ -74,8 +75,11 @@ def test_ended_records_leave_the_log_and_every_question_finds_them(home: Path, s
         assert reader.find(["1000"]) == [(ended[0], "")]
         assert reader.find(["1059"]) == [(ended[59], "")]
         assert reader.find(["last"]) == [(going, "")]
-        assert list(reader.recent(count=5)) == [entry.id for entry in (*ended[-4:], going)]
-        assert list(reader.recent(after=ended[40].intended)) == [entry.id for entry in (*ended[40:], going)]
+        assert list(reader.recent(5)) == [entry.id for entry in (*ended[-4:], going)]
+        late, early = RecordFilter(after=ended[40].intended), RecordFilter(before=ended[9].intended)
+        assert list(reader.wanted(late)) == [*ended[40:], going]
+        assert list(reader.wanted(early)) == list(reader.recent(20, early).values()) == ended[:10]
+        assert list(reader.recent(3, early).values()) == ended[7:10]
         assert {entry.id for entry in reader.aged(ended[9].intended)} == {entry.id for entry in ended[:10]}
         assert going.id not in {entry.id for entry in reader.aged(ended[9].intended)}
         assert ended[0].id in everything

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from psij_parsl import BatchSchedulerExecutor, Job
+from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.directives.reading import Reading
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.words import WORDS
@@ -41,6 +43,23 @@ def meaning(reading: Reading) -> Mapping[str, Any]:
     """The words of lines that mean the same on every manager, but for ids of jobs, which are that manager's."""
     assert [one.said for one, _ in reading.untranslatable() if "after" not in one.words] == []
     return reading.words
+
+
+#: What else a job can ask, one thing at a time.
+ASKED: Mapping[str, Mapping[str, Any]] = {
+    "number of nodes left": {"num_nodes": None, "ranks": 5, "job_mode": "script"},
+    "wall time left": {"wall_time_min": None},
+    "uneven ranks": {"num_nodes": 2, "ranks": 5},
+    "GPUs of a node": {"num_nodes": 2, "ranks_per_node": 2, "gpus_per_node": 2},
+    "GPUs of a kind": {"gpus_per_node": 2, "gpu_kind": "a100"},
+    "memory of a node": {"memory_per_node": "2G", "num_nodes": 2},
+    "all memory": {"memory_per_node": 0},
+    "memory of a core": {"memory_per_core": "1G", "cpus_per_rank": 4},
+    "memory of a thread's core": {"memory_per_core": "1G", "cpus_per_rank": 4, "threads_per_core": 2},
+    "memory of a GPU": {"memory_per_gpu": "1G", "gpus_per_node": 2},
+    "array limit": {"array": "0-9%4"},
+    "begin": {"begin": "2027-01-02T03:04:05"},
+}
 
 
 class OptionLines:
@@ -70,6 +89,11 @@ class OptionLines:
         "array": "0-3",
         "hold": True,
     }
+    #: What a job that asks one of `ASKED` is read back as, None for what its script must not say; or the sentence in
+    #: which it is refused.
+    answers: ClassVar[Mapping[str, Mapping[str, Any] | str]]
+    #: Parameters with which the platform can be asked for it.
+    asked_with: ClassVar[Mapping[str, Any]] = {}
     #: Parameters that a job has for its other fields, as a site gives them.
     parameters: ClassVar[Mapping[str, Any]] = {}
     #: A value of each parameter that an option has: as a person types it, and as the script's option has it.
@@ -113,6 +137,19 @@ class OptionLines:
     def test_a_job_of_ours_is_read_back_from_its_script(self) -> None:
         reading = self.table.read(self.script(**self.fields))
         assert {**reading.words, **self.words} == reading.words
+        assert not [one for one in reading.directives if one.option is None]
+
+    @pytest.mark.parametrize("what", ASKED)
+    def test_whatever_else_a_job_asks_is_read_back_from_its_script_or_refused(self, what: str) -> None:
+        answer = self.answers[what]
+        if isinstance(answer, str):
+            with pytest.raises(InvalidRequest) as caught:
+                self.script(self.asked_with, **ASKED[what])
+            assert caught.value.message == f"the {self.platform} platform {answer}"
+            assert caught.value.hint
+            return
+        reading = self.table.read(self.script(self.asked_with, **ASKED[what]))
+        assert {word: reading.words.get(word) for word in answer} == answer
         assert not [one for one in reading.directives if one.option is None]
 
     def test_each_parameter_is_read_back_from_the_script(self) -> None:

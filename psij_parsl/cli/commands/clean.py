@@ -15,9 +15,9 @@ from ...jobs.job_places import owner_of
 from ...jobs.journal import Journal
 from ...jobs.record import JobRecord
 from ..command import Command, Invocation
-from ..flag_types import age
 from ..flags import JSON, Flag
 from ..job_table import JobTable
+from ..moments import age
 from ..output import Renderer
 from ..selectors import ENDED_JOBS
 

@@ -12,17 +12,18 @@ from ...signals import received_signal, registered, should_exit
 from ..command import Command, Invocation
 from ..flags import JSON, Flag
 from ..job_table import JobRow, JobTable, Selection
-from ..output import Column, Renderer, length
+from ..output import Column, Renderer, length, short_moment
 from ..selectors import OPEN_JOBS
 
 COLUMNS = (
     Column("id", "ID"),
-    Column("name", "NAME"),
-    Column("where", "WHERE"),
+    Column("name", "NAME", wraps=True),
+    Column("where", "WHERE", yields=3),
     Column("state", "STATE"),
-    Column("native_id", "NATIVE ID"),
-    Column("queue_s", "WAIT", length),
-    Column("run_s", "RUN", length),
+    Column("native_id", "NATIVE ID", yields=5),
+    Column("submitted", "SUBMITTED", short_moment, yields=1),
+    Column("queue_s", "WAIT", length, yields=4),
+    Column("run_s", "RUN", length, yields=2),
     Column("why", "REASON", wraps=True),
 )
 _WATCH_S = 1.0
@@ -38,13 +39,13 @@ def _status(out: Renderer, invocation: Invocation) -> int:
     return 0
 
 
-def show_jobs(out: Renderer, table: JobTable, rows: Iterable[JobRow]) -> None:
-    """Print these jobs as a table, and the notes on them."""
+def show_jobs(out: Renderer, table: JobTable, rows: Iterable[JobRow], *, empty: str = "") -> None:
+    """Print these jobs as a table, and the notes on them; `empty` is for people if there are none."""
     now = time.time()
     for note in table.notes:
         out.note(note)
     new = table.journal.new
-    empty = "no jobs yet; `psij-run submit -- hostname` submits one" if new else "no open jobs"
+    empty = "no jobs yet; `psij-run submit -- hostname` submits one" if new else empty or "no open jobs"
     out.table(COLUMNS, (row.data(now) for row in rows), empty=empty)
 
 

@@ -103,6 +103,32 @@ DERIVED: Mapping[str, tuple[str, ...]] = {
 }
 """Field of a request -> the names in `GIVEN` that express it too."""
 
+_REFUSED: Mapping[str, tuple[str, str]] = {
+    "num_nodes": ("several nodes (num_nodes={0})", ""),
+    "gpus_per_node": ("GPUs (gpus_per_node={0})", ""),
+    "gpu_kind": (
+        "GPUs of one kind (gpu_kind={0!r})",
+        "say their number alone; a queue or a parameter of the platform may tell their kind",
+    ),
+    "memory_per_node": ("memory (memory_per_node={0} MB)", ""),
+    "memory_per_core": ("memory for each core (memory_per_core={0} MB)", ""),
+    "memory_per_gpu": ("memory for each GPU (memory_per_gpu={0} MB)", ""),
+    "all_memory": ("all the memory of a node (memory_per_node=0)", "say how much: --mem 16G"),
+    "array": ("job arrays", "submit jobs one by one, or choose another platform"),
+    "array_limit": (
+        "a limit to how many elements of an array run at a time (array_limit={0})",
+        "leave out %{0} in --array, or submit smaller arrays, each after the one before it",
+    ),
+    "begin": (
+        "a time before which a job does not start (begin={0!r})",
+        "leave out --begin; or say --hold, and `psij-run release` it at that time",
+    ),
+    "option_lines": ("option lines of a script of its own", ""),
+}
+"""Field of a request -> how a refusal names it, and a hint; others are named as in `GIVEN`."""
+#: Fields that say more of what another one asks for.
+_SAYS_MORE_OF = {"array_limit": ("array",), "gpu_kind": ("gpus_per_node", "gpus_per_rank")}
+
 _ID = Parameter("id", "", (word,), "the id of our record")  # plain, as `checks.PLAIN` says
 _RESERVED = frozenset(
     {"given", "section", "super", "self", "loop", "caller", "varargs", "kwargs", "range", "namespace"}
@@ -248,15 +274,18 @@ class JobTemplate:
 
         A field also counts as expressed by a name that is derived from it (`DERIVED`).
         """
-        unexpressed = []
-        for name, value in request.items():
-            if cls.uses.isdisjoint({name, *DERIVED.get(name, ())}):
-                unexpressed.append(f"{GIVEN.get(name, name).partition(':')[0]} ({name}={value!r})")
-        if unexpressed:
-            raise InvalidRequest(
-                f"{cls._named(platform)} cannot ask for {', '.join(unexpressed)}",
-                hint="leave it out, or choose another platform",
-            )
+        unexpressed = [name for name in request if cls.uses.isdisjoint({name, *DERIVED.get(name, ())})]
+        named, hints = [], []
+        for name in unexpressed:
+            if not {*unexpressed}.isdisjoint(_SAYS_MORE_OF.get(name, ())):
+                continue
+            general = f"{GIVEN.get(name, name).partition(':')[0]} ({name}={{0!r}})"
+            text, hint = _REFUSED.get(name, (general, ""))
+            named.append(text.format(request[name]))
+            hints.append(hint.format(request[name]) or "leave it out, or choose another platform")
+        if named:
+            hint = hints[0] if len(named) == 1 else "leave them out, or choose another platform"
+            raise InvalidRequest(f"{cls._named(platform)} cannot ask for {', '.join(named)}", hint=hint)
 
     @classmethod
     def refuse_unknown(cls, parameters: Iterable[str], platform: str = "") -> None:

@@ -260,7 +260,7 @@ def test_a_request_that_the_template_cannot_say_is_refused() -> None:
     with pytest.raises(InvalidRequest) as error:
         LocalTemplate.refuse_unexpressed({"gpus_per_rank": 1, "memory_per_node": 4000, "after": ["7"]})
     assert error.value.message == (
-        "LocalTemplate cannot ask for GPUs (gpus_per_rank=1), memory per node (MB) (memory_per_node=4000), "
+        "LocalTemplate cannot ask for GPUs (gpus_per_rank=1), memory (memory_per_node=4000 MB), "
         "dependencies (after=['7'])"
     )
 

@@ -37,6 +37,20 @@ class TestOptionLines(OptionLines):
         "notify": "a@b.org:c@d.org",
     }
     bits = ("script", "c16", "A=1:B=2", "$jobid", "mcdram=flat:", "location=1-4", "1:2:3:4", "\n#COBALT ")
+    answers = {
+        "number of nodes left": "must be told the number of nodes",
+        "wall time left": "takes no job without a wall time",
+        "uneven ranks": {"num_nodes": 2, "ranks": 5},
+        "GPUs of a node": "cannot ask for GPUs (gpus_per_node=2)",
+        "GPUs of a kind": "cannot ask for GPUs (gpus_per_node=2)",
+        "memory of a node": "cannot ask for memory (memory_per_node=2048 MB)",
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": "cannot ask for memory for each core (memory_per_core=1024 MB)",
+        "memory of a thread's core": "cannot ask for memory for each core (memory_per_core=1024 MB)",
+        "memory of a GPU": "cannot ask for GPUs (gpus_per_node=2), memory for each GPU (memory_per_gpu=1024 MB)",
+        "array limit": "cannot ask for job arrays",
+        "begin": "cannot ask for a time before which a job does not start (begin='2027-01-02T03:04:05')",
+    }
     scripts = {
         "ensemble.sh": Asked(
             {

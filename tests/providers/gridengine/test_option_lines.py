@@ -84,6 +84,22 @@ class TestOptionLines(OptionLines):
         "010",
         "#",
     )
+    #: How the environment places slots on nodes, the script does not say.
+    asked_with = {"pe": "mpi", "node_pe": "smp", "gpu_resource": "gpu", "gpus_counted_by": "node"}
+    answers = {
+        "number of nodes left": "must be told the number of nodes",
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": {"num_nodes": None},
+        "GPUs of a node": {"num_nodes": None},
+        "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
+        "memory of a node": {"memory_per_core": 2048},
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": {"memory_per_core": 1024, "cpus_per_rank": 4},
+        "memory of a thread's core": "cannot ask for hardware threads per core (threads_per_core=2)",
+        "memory of a GPU": {"memory_per_core": 2048},
+        "array limit": {"array": "1-10", "array_limit": 4},
+        "begin": {"begin": "2027-01-02T03:04:05"},
+    }
     scripts = {
         "gpu.sh": Asked(
             {

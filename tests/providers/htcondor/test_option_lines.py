@@ -69,6 +69,20 @@ class TestOptionLines(OptionLines):
         "+x=",
         "'",
     )
+    answers = {
+        "number of nodes left": {"num_nodes": 1, "cpus_per_rank": 5},
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": "runs jobs on one host, not 2",
+        "GPUs of a node": "runs jobs on one host, not 2",
+        "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
+        "memory of a node": "runs jobs on one host, not 2",
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": {"memory_per_node": 4096, "cpus_per_rank": 4},
+        "memory of a thread's core": {"memory_per_node": 4096, "cpus_per_rank": 8},
+        "memory of a GPU": {"memory_per_node": 2048, "gpus_per_node": 2},
+        "array limit": "cannot ask for a limit to how many elements of an array run at a time (array_limit=4)",
+        "begin": {"begin": "2027-01-02T03:04:05"},
+    }
     scripts = {
         "gpu.sub": Asked(
             {

@@ -59,6 +59,22 @@ class TestOptionLines(OptionLines):
         "\\",
         "#BSUB -n 2",
     )
+    #: It begins at a whole minute, and none before the time that was said. What `-M` and `rusage` are for, the site decides.
+    asked_with = {"gpus_per_node": None}
+    answers = {
+        "number of nodes left": {"num_nodes": None, "ranks": 5},
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": {"num_nodes": 2, "ranks": 5},
+        "GPUs of a node": {"num_nodes": 2, "gpus_per_node": 2},
+        "GPUs of a kind": {"gpus_per_node": 2, "gpu_kind": "a100"},
+        "memory of a node": {"num_nodes": 2},
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": {"num_nodes": 1, "ranks_per_node": 4},
+        "memory of a thread's core": {"num_nodes": 1, "ranks_per_node": 8},
+        "memory of a GPU": {"gpus_per_node": 2, "memory_per_node": 2048},
+        "array limit": {"array": "1-10", "array_limit": 4},
+        "begin": {"begin": "2027-01-02T03:05:00"},
+    }
     scripts = {
         "mpi.sh": Asked(
             {

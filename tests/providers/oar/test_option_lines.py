@@ -34,6 +34,21 @@ class TestOptionLines(OptionLines):
         "notify": "mail:me@lab.org",
     }
     bits = ("{a='b'}", "/nodes=2", "/core=4", ",walltime=1:30", "=ALL", "+", "inner=3", "%jobid%", "cluster=1")
+    asked_with = {"memory_property": "memnode"}
+    answers = {
+        "number of nodes left": "must be told the number of nodes",
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": {"num_nodes": 2, "ranks_per_node": 3},
+        "GPUs of a node": {"num_nodes": 2, "gpus_per_node": 2},
+        "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
+        "memory of a node": {"constraint": "memnode >= 2048"},
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": {"constraint": "memnode >= 4096"},
+        "memory of a thread's core": "cannot ask for hardware threads per core (threads_per_core=2)",
+        "memory of a GPU": {"constraint": "memnode >= 2048", "gpus_per_node": 2},
+        "array limit": "cannot ask for a limit to how many elements of an array run at a time (array_limit=4)",
+        "begin": "cannot ask for a time before which a job does not start (begin='2027-01-02T03:04:05')",
+    }
     scripts = {
         "gpu.sh": Asked(
             {

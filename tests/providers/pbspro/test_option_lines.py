@@ -44,6 +44,21 @@ class TestOptionLines(OptionLines):
             "0",
         ),
     )
+    #: Each host has the ranks of the one that has most of them; without a number of hosts each rank is a chunk.
+    answers = {
+        "number of nodes left": {"num_nodes": None, "ranks": 5, "cpus_per_rank": 1},
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": {"num_nodes": 2, "ranks_per_node": 3},
+        "GPUs of a node": {"num_nodes": 2, "gpus_per_node": 2},
+        "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
+        "memory of a node": {"memory_per_node": 2048},
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": {"memory_per_node": 4096, "cpus_per_rank": 4},
+        "memory of a thread's core": {"memory_per_node": 4096, "cpus_per_rank": 8},
+        "memory of a GPU": {"memory_per_node": 2048, "gpus_per_node": 2},
+        "array limit": {"array": "0-9", "array_limit": 4},
+        "begin": {"begin": "2027-01-02T03:04:05"},
+    }
     scripts = {
         "machine.sh": Asked(
             {"name": "potentials", "wall_time_min": 30, "queue": "prod", "project": "Materials"},

@@ -31,6 +31,20 @@ class TestOptionLines(OptionLines):
         "requeue": (True, True),
     }
     bits = ("gpu:a100:", "now+", "afterok:", "B:USR1@", "ALL,", "NONE", "UNLIMITED", "1-12", "4G", "hetjob")
+    answers = {
+        "number of nodes left": {"num_nodes": None, "ranks": 5, "ranks_per_node": None},
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": {"num_nodes": 2, "ranks": 5, "ranks_per_node": None},
+        "GPUs of a node": {"num_nodes": 2, "gpus_per_node": 2},
+        "GPUs of a kind": {"gpus_per_node": 2, "gpu_kind": "a100"},
+        "memory of a node": {"memory_per_node": 2048},
+        "all memory": {"memory_per_node": 0},
+        "memory of a core": {"memory_per_core": 1024, "memory_per_node": None, "cpus_per_rank": 4},
+        "memory of a thread's core": {"memory_per_core": 1024, "cpus_per_rank": 4, "threads_per_core": 2},
+        "memory of a GPU": {"memory_per_gpu": 1024, "memory_per_node": None},
+        "array limit": {"array": "0-9", "array_limit": 4},
+        "begin": {"begin": "2027-01-02T03:04:05"},
+    }
     scripts = {
         "array.sh": Asked(
             {

@@ -31,6 +31,20 @@ class TestOptionLines(OptionLines):
         *("nodes=", "procs=", "ncpus=", ":ppn=", ":gpus=", "+", "naccesspolicy=", "depend=", "afterokarray:", "x="),
         *("$PBS_JOBID", "$PBS_O_WORKDIR/", "-l nodes=1#", "#", "\\", "1:00:00", "4gb", "oe", "eo", "[]", "0"),
     )
+    answers: ClassVar = {
+        "number of nodes left": "must be told the number of nodes",
+        "wall time left": {"wall_time_min": None},
+        "uneven ranks": {"num_nodes": 2, "ranks_per_node": 3},
+        "GPUs of a node": {"num_nodes": 2, "gpus_per_node": 2},
+        "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
+        "memory of a node": {"memory": 4096},  # of the whole job
+        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "memory of a core": {"memory": 4096, "ranks_per_node": 4},
+        "memory of a thread's core": {"memory": 4096, "ranks_per_node": 8},
+        "memory of a GPU": {"memory": 2048, "gpus_per_node": 2},
+        "array limit": {"array": "0-9", "array_limit": 4},
+        "begin": {"begin": "2027-01-02T03:04:05"},
+    }
     scripts = {
         "dynamics.sh": Asked(
             {

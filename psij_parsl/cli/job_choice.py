@@ -1,0 +1,102 @@
+"""Which jobs `list` shows, and in which order: the readers of its flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ..errors import InvalidRequest, nearest
+from ..jobs.record_filter import HELD
+from ..states import EndReason, JobState
+from .flags import empty_value
+from .job_table import JobRow, recorded_row
+
+OPEN_STATES = frozenset((HELD, *(state.name for state in JobState if not state.final)))
+STATES = (*(state.name for state in JobState), HELD, *EndReason.__members__)
+_OTHER_WORDS = {  # what others call them -> our name
+    "PENDING": "QUEUED",
+    "WAITING": "QUEUED",
+    "RUNNING": "ACTIVE",
+    "DONE": "COMPLETED",
+    "CANCELLED": "CANCELED",
+    "OOM": "OUT_OF_MEMORY",
+    "NODE_FAIL": "NODE_FAILURE",
+    "ENDED": "COMPLETED,FAILED,CANCELED",
+}
+SORT_KEYS: Mapping[str, str] = {  # what people type -> key of a row's data
+    "submitted": "submitted",
+    "started": "started",
+    "ended": "ended",
+    "wait": "queue_s",
+    "run": "run_s",
+    "id": "id",
+    "name": "name",
+    "state": "state",
+    "site": "where",
+}
+
+Order = Sequence[tuple[str, bool]]
+"""Keys of a row's data, the most important first, each with whether the greatest value comes first."""
+
+
+def states(texts: Sequence[str]) -> frozenset[str]:
+    """States, and reasons for an end, in words with commas between them."""
+    return frozenset(map(_state, _words("--state", texts)))
+
+
+def _state(text: str) -> str:
+    word = text.upper().replace("-", "_")
+    if word not in STATES:
+        near = f"did you mean {_OTHER_WORDS[word]}?" if word in _OTHER_WORDS else nearest(word, STATES)
+        raise InvalidRequest(f"--state {text}: there is no such state, and no such reason for an end", hint=near)
+    return word
+
+
+def sites(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(_words("--site", texts))
+
+
+def names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Patterns of names."""
+    if "" in texts:
+        raise empty_value("--name")
+    return tuple(texts)
+
+
+def order(text: str) -> Order:
+    """What to sort by: names of `SORT_KEYS` with commas between them, each with `-` before it for the reverse."""
+    found = []
+    for word in _words("--sort", [text]):
+        name = word.lower().removeprefix("-")
+        if name not in SORT_KEYS:
+            near = nearest(name, SORT_KEYS)
+            raise InvalidRequest(f"--sort {text}: jobs cannot be sorted by {name!r}", hint=near)
+        found.append((SORT_KEYS[name], word.startswith("-")))
+    return found
+
+
+def _words(flag: str, texts: Sequence[str]) -> list[str]:
+    words = [word.strip() for text in texts for word in text.split(",")]
+    if "" in texts:
+        raise empty_value(flag)
+    if not all(words):
+        raise InvalidRequest(f"{flag} {','.join(texts)}: a word is missing next to a comma", hint=f"{flag} A,B")
+    return words
+
+
+def in_order(rows: Iterable[JobRow], wanted: Order, now: float) -> Iterator[JobRow]:
+    """The rows in that order; those without such a value are last.
+
+    Meanwhile a row of an ended job is kept as the line of its record, which is a tenth as large.
+    """
+    from ..jobs.record_lines import from_line, line_of
+
+    kept = []
+    for row in rows:
+        data = row.data(now)
+        kept.append(([data[key] for key, _ in wanted], row if row.entry.open else line_of(row.entry)))
+    for at, (_, reverse) in reversed(list(enumerate(wanted))):
+        known = [item for item in kept if item[0][at] is not None]
+        lacking = [item for item in kept if item[0][at] is None]
+        kept = [*sorted(known, key=lambda item: item[0][at], reverse=reverse), *lacking]
+    return (recorded_row(from_line(item)) if isinstance(item, bytes) else item for _, item in kept)

@@ -1,0 +1,15 @@
+"""A user's program with a mistake in each line that says so, for type checkers to find."""
+
+from psij_parsl import BatchSchedulerExecutor, Job, as_completed, site
+
+executor = BatchSchedulerExecutor("local")
+job = executor.submit(["hostname"], wall_time="1h")  # mistake
+Job(num_nodes=2)  # mistake
+Job(command=["hostname"], memory_per_node=4.5)  # mistake
+Job(command=["hostname"], num_node=2)  # mistake
+executor.submit(len)  # mistake
+print(executor.status(job).stat)  # mistake
+print(executor.status([job]).state)  # mistake
+as_completed([job.id])  # mistake
+site(7)  # mistake
+site("laptop").executor().submit(["hostname"], array=4)  # mistake
