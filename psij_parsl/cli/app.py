@@ -15,6 +15,9 @@ from .output import JsonRenderer, Renderer, TextRenderer
 from .quick_parser import parse, program_start
 from .stdio import LostStream
 
+#: What other programs call a command of ours.
+_OTHER_WORDS = dict.fromkeys(("rerun", "retry", "requeue", "restart"), "resubmit")
+
 
 def run(args: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
@@ -60,6 +63,8 @@ def _run(
 
 
 def _unknown_command(name: str) -> InvalidRequest:
+    if name in _OTHER_WORDS:
+        return InvalidRequest(f"there is no command {name!r}", hint=f"did you mean {_OTHER_WORDS[name]}?")
     suggestion = f"psij-run --{name}" if name in ("help", "version") else nearest(name, COMMANDS.keys() - HIDDEN)
     return InvalidRequest(f"there is no command {name!r}", hint=suggestion)
 

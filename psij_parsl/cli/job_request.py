@@ -41,12 +41,15 @@ class JobRequest:
         if self.script is not None:
             write_copy(*self.script)
         try:
-            return self.target.executor.submit(self.job)
+            return self._send()
         except Rejected as error:
             hint = (error.limit == "queue" and self._queue_hint()) or error.hint or self._unknown_dependency()
             if hint == error.hint:
                 raise
             raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
+
+    def _send(self) -> Submission:
+        return self.target.executor.submit(self.job)
 
     def _unknown_dependency(self) -> str:
         """A hint on the first dependency of which there is no record; '' if there is none."""
@@ -117,7 +120,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     job = Job(**options.complete(job_fields, completion.fields if completion else job_fields))
     _check(out, job, script, invocation, submitted_here=submitted_here)
     if target.site and completion:
-        found = [*completion.findings, *target.site.check(job), *_beyond_cap(target, completion.queues, job)]
+        found = [*completion.findings, *target.site.check(job), *beyond_cap(target, completion.queues, job)]
         for finding in settle(found):
             out.note(str(finding))
     return JobRequest(job, target, script_copy)
@@ -156,7 +159,7 @@ def _node_size(target: Target, values: FlagValues) -> NodeSize:
     return NodeSize(usable_cores(node_type.hardware), len(node_type.hardware.gpus) or None)
 
 
-def _beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[Finding]:
+def beyond_cap(target: Target, queues: Sequence[Queue], job: Job) -> Iterator[Finding]:
     """Queues that have as many jobs of the user as they take. The manager is asked only if that seems so, and not often."""
     for queue in queues:
         if (cap := queue.jobs.queued) is None:
@@ -203,7 +206,7 @@ def _check(
 ) -> None:
     if script is None:
         try:
-            _check_program(job, out)
+            check_program(job, out)
         except InvalidRequest as error:
             if submitted_here:
                 raise
@@ -214,7 +217,7 @@ def _check(
             out.note(warning)
 
 
-def _check_program(job: Job, out: Renderer) -> None:
+def check_program(job: Job, out: Renderer) -> None:
     """Check that the program exists: a path without a file is an error, a name that is not on PATH only a note."""
     program = job.command[0]
     if "/" not in program:

@@ -47,6 +47,12 @@ class JobRow:
         return element_id(self.entry, self.key)
 
     @property
+    def resubmitted_from(self) -> str | None:
+        """The id of the job, or the element, that this one repeats."""
+        earlier = self.entry.resubmitted_from
+        return f"{earlier}_{self.key}" if earlier and self.key not in ("", "*") else earlier or None
+
+    @property
     def why(self) -> str:
         """Why it is in its state, in a few words."""
         message = self.status.describe().partition(", ")[2] if self.status.final else self.status.message
@@ -80,6 +86,7 @@ class JobRow:
             "site": entry.site,
             "where": entry.site or entry.platform,
             "cluster": entry.cluster,
+            "resubmitted_from": self.resubmitted_from,
             "nodes": status.nodes,
             "attempt": status.attempt,
             "held": status.held,

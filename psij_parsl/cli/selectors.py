@@ -14,6 +14,13 @@ _HELP = (
 OPEN_JOBS = Argument("jobs", "[JOB]...", _HELP, complete="selectors")
 NAMED_OPEN_JOBS = Argument("jobs", "JOB...", _HELP, complete="selectors")
 ANY_JOBS = Argument("jobs", "JOB...", _HELP, complete="every_job")
+JOBS_AGAIN = Argument(
+    "jobs",
+    "JOB...",
+    "Job ids (of psij-run or of the resource manager), ID_3 for the element with index 3 of an array, `last`, or `all`, with"
+    " --failed.",
+    complete="every_job",
+)
 ENDED_JOBS = Argument("jobs", "[JOB]...", "Ids of jobs that have ended, or `last`.", complete="every_job")
 
 

@@ -17,8 +17,9 @@ from ..platforms.command_owners import refuse_foreign
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
 from ..system.commands import RunningCommand
+from ..system.job_names import cluster_in
 from .alike import alike_jobs
-from .executor import Command, Submission, a_job
+from .executor import Command, JobName, Submission, a_job
 from .executor_settings import ExecutorSettings, file_settings, open_channel
 from .job_places import spool_of
 from .journal import Journal
@@ -28,6 +29,7 @@ from .tracker import JobTracker
 if TYPE_CHECKING:
     from ..job_texts import JobOptions
     from ..sites.launch_options import LaunchOptions
+    from .attempt import Attempt
     from .file_settings import FileSettings
     from .job_dependencies import Dependencies
     from .job_files import SubmissionRequest
@@ -158,6 +160,18 @@ class BatchSchedulerExecutor(JobTracker):
                 submissions[position] = self._handle(entry, str(index), alike[index])
         return [submissions[position] for position in range(len(jobs))]
 
+    def resubmit(self, job: JobName, *, failed_only: bool = False, **changes: Unpack[JobOptions]) -> Submission:
+        from .attempts import FAILED, attempt_at
+
+        attempt = attempt_at(self.channel, self.site, job, FAILED if failed_only else (), changes)
+        attempt.check(self.spool, self.spool_on_nodes)
+        cluster = cluster_in(attempt.entry.cluster)
+        return (self.at(cluster) if cluster else self).submit_attempt(attempt)
+
+    def submit_attempt(self, attempt: Attempt) -> Submission:
+        """Submit one more attempt at a job of this site and cluster."""
+        return self._submit(attempt.job, attempt.elements, attempt)
+
     def render(self, job: Job | Command, **fields: Unpack[JobOptions]) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         from .file_settings import JobPlace
@@ -168,8 +182,11 @@ class BatchSchedulerExecutor(JobTracker):
         place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, executor._on_nodes(job, "JOB"))
         return render(executor._file_settings, job, place, _dependencies(executor, job))
 
-    def _submit(self, job: Job, elements: Sequence[Job] = ()) -> Submission:
-        """Submit a job; `elements` are the jobs of an array whose elements have different commands."""
+    def _submit(self, job: Job, elements: Sequence[Job] = (), attempt: Attempt | None = None) -> Submission:
+        """Submit a job; `elements` are the jobs of an array whose elements have different commands.
+
+        With `attempt` it repeats an earlier one.
+        """
         executor, job = _split_cluster(self, job)
         refuse_foreign(executor.scheduler, executor.journal.home)
         spool = spool_of(self.spool, job.project_name or job.project)
@@ -179,7 +196,7 @@ class BatchSchedulerExecutor(JobTracker):
             job_id, folder = executor.journal.prepare(spool)
             waiting = executor.scheduler.waiting(executor.scheduler.tag(job_id))
             try:
-                submission = executor._submit_as(job_id, folder, waiting, job, elements, dependencies)
+                submission = executor._submit_as(job_id, folder, waiting, job, elements, dependencies, attempt)
             finally:
                 if waiting is not None:
                     waiting.abandon()
@@ -194,6 +211,7 @@ class BatchSchedulerExecutor(JobTracker):
         job: Job,
         elements: Sequence[Job],
         dependencies: Dependencies | None,
+        attempt: Attempt | None,
     ) -> Submission | None:
         """Submit with that id of ours; None if another process has just taken the id."""
         from .file_settings import JobPlace
@@ -202,15 +220,16 @@ class BatchSchedulerExecutor(JobTracker):
 
         place = JobPlace(job_id, self.scheduler.tag(job_id), folder, self._on_nodes(job, job_id))
         client = self.scheduler.given(os.environ)
+        environ = os.environ if attempt is None else attempt.environ
         # This raises all errors of the request, before anything is written.
         request = SubmissionRequest.make(
-            self._file_settings, job, place, dependencies, elements=elements, environ=os.environ, client=client
+            self._file_settings, job, place, dependencies, elements=elements, environ=environ, client=client
         )
         if not self.journal.make_folder(folder):
             return None
         try:
             script = request.write()
-            entry = self.journal.intend(_record(self, request), job, elements)
+            entry = self.journal.intend(_record(self, request, attempt), job, elements)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -257,7 +276,7 @@ def _dependencies(executor: BatchSchedulerExecutor, job: Job) -> Dependencies | 
     return resolve_dependencies(executor.channel, job.after)
 
 
-def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> JobRecord:
+def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest, attempt: Attempt | None) -> JobRecord:
     """Make the record of a submission that is not sent yet."""
     job = request.job
     return JobRecord(
@@ -271,4 +290,5 @@ def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest) -> Job
         tuple(sorted(job.array)),
         run=executor.run,
         queue=job.queue_name or job.queue or "",
+        resubmitted_from=attempt.entry.id if attempt is not None else "",
     )

@@ -50,6 +50,15 @@ class JobExecutor(ABC):
         return [self.submit(job, **fields) for job in jobs]
 
     @abstractmethod
+    def resubmit(self, job: JobName, *, failed_only: bool = False, **changes: Unpack[JobOptions]) -> Submission:
+        """Submit a job that has ended once more: the same command, files and environment as it had then.
+
+        `changes` are fields of `Job`: `wall_time_min="2h"`; variables and parameters are added to those of the job.
+        `failed_only`: of an array only the elements that failed, with their indices. It comes after those alone of its
+        dependencies, or of later attempts at them, that have not ended. Raises `InvalidRequest`.
+        """
+
+    @abstractmethod
     def status(self, ids: Sequence[JobName]) -> list[JobStatus]:
         """The statuses of jobs, in order. Raises `UnknownJob` for an id of no job."""
 
@@ -192,6 +201,10 @@ class Submission(Future[Any]):
         if self._end is None:
             self.executor.wait([self.id], timeout)
         return self.status()
+
+    def resubmit(self, *, failed_only: bool = False, **changes: Unpack[JobOptions]) -> Submission:
+        """Submit it once more: see `JobExecutor.resubmit`. This handle stays that of the earlier submission."""
+        return self.executor.resubmit(self, failed_only=failed_only, **changes)
 
     def cancel(self) -> bool:
         """Cancel the job; False if it has ended already."""

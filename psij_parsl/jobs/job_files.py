@@ -63,7 +63,7 @@ class SubmissionRequest:
         script, launch = _script(settings, job, place, dependencies, elements=bool(elements))
         files = {"environment": environment_text(settings, job, environ, client)}
         if elements:
-            files["elements"] = element_text(elements)
+            files["elements"] = element_text(job.array, elements)
         if is_wrapped(job):
             from ..runs.binding import text
 
@@ -271,10 +271,10 @@ def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]], place: JobPlace) -
     return "\n".join(f"psij_require {shlex.join([kind, *map(place.node_path, folders)])}" for kind, folders in guards)
 
 
-def element_text(jobs: Sequence[Job]) -> str:
+def element_text(indices: Sequence[int], jobs: Sequence[Job]) -> str:
     """The shell text (a `case` over the index) with the command of each element of an array, if these differ."""
     lines = ["case $psij_index in"]
-    for index, job in enumerate(jobs):
+    for index, job in zip(indices, jobs, strict=True):
         lines += [
             f"{index})",
             f"psij_directory={shlex.quote(str(job.directory))}",

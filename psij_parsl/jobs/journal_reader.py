@@ -15,7 +15,7 @@ from .log import Log
 from .log_records import DAMAGE
 from .record import JobPart, JobRecord
 from .record_filter import EVERY, RecordFilter
-from .record_lines import is_open, record_of
+from .record_lines import is_open, record_of, repeats
 from .shelf import AllRecords, Shelf
 
 
@@ -130,9 +130,30 @@ class JournalReader:
             return None
         try:
             elements = data.get("elements")
-            return Job.from_dict(elements[int(key)] if key and elements else data["job"])
+            if key and elements:
+                return Job.from_dict(elements[data["job"]["array"].index(int(key))])
+            return Job.from_dict(data["job"])
         except (*DAMAGE, IndexError, InvalidRequest):  # damaged
             return None
+
+    def jobs(self, entry: JobRecord) -> tuple[Job, tuple[Job, ...]] | None:
+        """The same, and the jobs of an array's elements, in the order of their indices, if their commands differ."""
+        job = self.job(entry)
+        data = read_json(entry.folder / "job.json") if job is not None and job.array else None
+        if job is None or data is None or not data.get("elements"):
+            return None if job is None else (job, ())
+        try:
+            elements = tuple(map(Job.from_dict, data["elements"]))
+        except (*DAMAGE, InvalidRequest):  # damaged
+            return None
+        return (job, elements) if len(elements) == len(job.array) else None
+
+    def resubmissions(self, entry: JobRecord) -> list[JobRecord]:
+        """The records of submissions that repeat that one, oldest first."""
+        with self._log.current():
+            records, shelf = self._log.contents.records, self._log.contents.shelf()
+            found = [record_of(records, job_id) for job_id in records if repeats(records[job_id], entry.id)]
+        return sorted([*shelf.resubmissions(entry), *found], key=attrgetter("intended"))
 
     def find(
         self, selectors: Sequence[str], *, elements: bool = True, of: tuple[str, str] | None = None

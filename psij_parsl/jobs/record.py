@@ -23,7 +23,8 @@ class JobRecord:
     `left` is when the process that submits gave up waiting for the manager's answer, 0 if it did not.
     `cancelled` holds when each element was asked to be cancelled; `unsent` are the keys in it for which no cancel
     command was sent to the manager yet. `owner` is the process that submits, `run` that of the workflow. `queue`
-    is what people call the job's queue, '' for the manager's own choice.
+    is what people call the job's queue, '' for the manager's own choice. `resubmitted_from` is our id of the submission
+    that this one repeats, '' for one that repeats none.
     """
 
     id: str
@@ -50,6 +51,7 @@ class JobRecord:
     unsent: tuple[str, ...] = ()
     dropped: Mapping[str, JobStatus] = field(default_factory=dict)
     queue: str = ""
+    resubmitted_from: str = ""
 
     @property
     def folder(self) -> Path:

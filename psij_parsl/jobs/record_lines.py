@@ -39,6 +39,20 @@ def is_open(record: JobRecord | dict[str, Any] | bytes) -> bool:
     return len(record.get("ended", ())) < len(record.get("array") or ("",))
 
 
+def repeats(record: JobRecord | dict[str, Any] | bytes, job_id: str) -> bool:
+    """Whether that is the record of a resubmission of that job, without making a `JobRecord`."""
+    if isinstance(record, bytes):
+        return repeats_marker(job_id) in record and from_line(record).resubmitted_from == job_id
+    if isinstance(record, JobRecord):
+        return record.resubmitted_from == job_id
+    return record.get("resubmitted_from") == job_id
+
+
+def repeats_marker(job_id: str) -> bytes:
+    """What stands in the lines of a job's resubmissions."""
+    return f'"resubmitted_from":{json.dumps(job_id)}'.encode()
+
+
 def line_of(record: JobRecord | dict[str, Any] | bytes) -> bytes:
     """The line that holds the whole record, without the newline."""
     if isinstance(record, bytes):
@@ -110,6 +124,7 @@ _PLAIN_FIELDS = (
     "sure",
     "born",
     "queue",
+    "resubmitted_from",
 )
 _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 

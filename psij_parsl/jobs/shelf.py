@@ -13,7 +13,7 @@ from operator import attrgetter, itemgetter
 
 from .record import JobRecord
 from .record_filter import EVERY, RecordFilter
-from .record_lines import Records, from_line, line_of, record_of
+from .record_lines import Records, from_line, line_of, record_of, repeats_marker
 from .segments import ID, IDS, LINE, Segment, intended_at
 
 _SEPARATE_SEARCHES = 16  # up to so many ids are searched for one by one
@@ -69,15 +69,33 @@ class Shelf:
         for segment in self._newest_first():
             if latest is not None and segment.newest < latest.intended:
                 break
-            text = segment.read()
-            at = text.find(marker)
-            while at >= 0:
-                start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
-                entry = _entry(text[start : end if end >= 0 else len(text)])
-                if entry is not None and entry.native == native and self._counts(entry.id) and accepts(entry):
+            for entry in self._with_marker(segment, marker):
+                if entry.native == native and accepts(entry):
                     latest = max(latest or entry, entry, key=attrgetter("intended"))
-                at = text.find(marker, at + 1)
         return latest
+
+    def resubmissions(self, entry: JobRecord) -> list[JobRecord]:
+        """The records of submissions that repeat that one."""
+        marker = repeats_marker(entry.id)
+        found: dict[str, JobRecord] = {}
+        for segment in self._newest_first():
+            if segment.newest + 1 < entry.intended:
+                break
+            for one in self._with_marker(segment, marker):
+                if one.resubmitted_from == entry.id:
+                    found[one.id] = one
+        return list(found.values())
+
+    def _with_marker(self, segment: Segment, marker: bytes) -> Iterator[JobRecord]:
+        """The records of a segment whose lines have that text."""
+        text = segment.read()
+        at = text.find(marker)
+        while at >= 0:
+            start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+            entry = _entry(text[start : end if end >= 0 else len(text)])
+            if entry is not None and self._counts(entry.id):
+                yield entry
+            at = text.find(marker, at + 1)
 
     def recent(self, count: int, wanted: RecordFilter = EVERY) -> list[JobRecord]:
         """The newest `count` of the wanted records, oldest first."""

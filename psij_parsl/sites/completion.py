@@ -28,6 +28,8 @@ _JOB = frozenset(item.name for item in fields(Job))
 _GPUS = frozenset(("gpus_per_rank", "gpu_kind", *GPU_PARAMETERS))
 #: The same of memory, as options that are passed on say it.
 _MEMORY = frozenset(("memory_per_node", "memory", "memory_per_rank", "memory_per_core", "memory_per_gpu"))
+#: Fields that come with a queue of which the GPUs do.
+GPUS_OF_QUEUE = ("gpus_per_rank", "gpus_per_node")
 _NO = ("no", "false", "off", "0")  # of a switch
 #: An option by whose name, or as whose resource, it is clear that it asks for GPUs.
 _ABOUT_GPUS = re.compile(r"--[^\s=]*gpu|-gpu|-*[^\s=]*[gt]res[^\s=]*[\s=].*gpu", re.IGNORECASE)
@@ -113,7 +115,7 @@ def _name_queue(
             names += [part for part in str(job["queue"] or "").split(",") if part not in site.queues]
         job["queue"] = ",".join(dict.fromkeys(filter(None, names))) or None
     if any(queue.gpus_implied for queue in queues):
-        job["implied"] = ("gpus_per_rank", "gpus_per_node")
+        job["implied"] = tuple(dict.fromkeys((*job.get("implied", ()), *GPUS_OF_QUEUE)))
     if queues[0].account and job.get("project"):
         rules = [queue.account for queue in site.queues.values() if queue.account]
         job["project_name"] = job["project"]

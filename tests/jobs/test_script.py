@@ -273,7 +273,7 @@ def test_a_jobs_own_value_wins_over_the_inherited(tmp_path: Path) -> None:
 
 
 def test_files_are_the_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
-    job = Job(command=["true"], environment={"SECRET": "x"})
+    job = Job(command=["true"], environment={"SECRET": "x"}, array=[0])
     os.umask(os.umask(0o022))
     path = write(tmp_path, job, {}, [job])
     assert path == tmp_path / "script.sh"
@@ -293,7 +293,7 @@ def test_exports_are_lines_that_a_shell_reads_back() -> None:
 
 def test_an_index_that_the_elements_have_not_ends_the_job() -> None:
     text = "psij_end() { echo end $*; exit; }\npsij_index=7\n" + element_text(
-        [Job(command=["x"]), Job(command=["y"])]
+        [0, 9], [Job(command=["x"]), Job(command=["y"])]
     )
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout == "end 125 element\n"

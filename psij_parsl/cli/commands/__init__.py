@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "run": "run:RUN",
     "submit": "submit:SUBMIT",
     "render": "render:RENDER",
+    "resubmit": "resubmit:RESUBMIT",
     "status": "status:STATUS",
     "list": "list_jobs:LIST",
     "ls": "list_jobs:LIST",

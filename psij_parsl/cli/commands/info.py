@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from ...jobs.attempts import chain
 from ...jobs.job_folder import claimed_by, outputs
 from ...jobs.verdict import manager_log
 from ...system.files import end_of_log
@@ -15,6 +17,13 @@ from ..flags import JSON
 from ..job_table import JobRow, JobTable
 from ..output import Column, Renderer, length, moment
 from ..selectors import ANY_JOBS, required
+
+
+def _attempts_text(attempts: Sequence[dict[str, Any]]) -> str:
+    """One attempt on each line."""
+    texts = (f"{one['id']}{' of ' * bool(one['array'])}{one['array']} {one['ended_as']}" for one in attempts)
+    return "\n".join(texts)
+
 
 _LINES = (
     Column("id", "job"),
@@ -32,6 +41,7 @@ _LINES = (
     Column("array", "array"),
     Column("elements", "elements"),
     Column("after", "after"),
+    Column("attempts", "attempts", _attempts_text),
     Column("submitted", "submitted", moment),
     Column("started", "started", moment),
     Column("ended", "ended", moment),
@@ -100,10 +110,17 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         "directory": None,
         "asked": "",
         "job": None,
+        "resubmitted_as": [],
+        "attempts": [],
         "array": format_ranges(sorted(entry.array)) if entry.array else "",
         "elements": "",
         "stdout": None,
         "stderr": None,
+    }
+    attempts = _attempts(table, row)
+    record |= {
+        "resubmitted_as": [one["id"] for one in attempts if one["resubmitted_from"] == row.id],
+        "attempts": attempts,
     }
     if entry.array and not key:
         record["elements"] = row.status.message
@@ -130,6 +147,25 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         stdout, stderr = outputs(entry.element_folder(key), key, job)
         record |= {"stdout": str(stdout), "stderr": str(stderr)}
     return record
+
+
+def _attempts(table: JobTable, row: JobRow) -> list[dict[str, Any]]:
+    """All attempts at the job or element, the oldest first; none if there is only this one."""
+    own_key = row.key if row.key not in ("", "*") else ""
+    records = [one for one in chain(table.journal, row.entry) if not own_key or own_key in one.keys]
+    if len(records) < 2:
+        return []
+    rows = table.poll([(one, own_key or ("*" if one.array else "")) for one in records])
+    return [
+        {
+            "id": one.id,
+            "state": one.status.state.name,
+            "ended_as": one.status.describe() if one.status.final else one.status.state.name,
+            "array": format_ranges(sorted(one.entry.array)) if one.entry.array and not own_key else "",
+            "resubmitted_from": one.resubmitted_from,
+        }
+        for one in rows
+    ]
 
 
 def _existing(path: Any) -> str | None:

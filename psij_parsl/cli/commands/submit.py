@@ -27,7 +27,7 @@ def _submit(out: Renderer, invocation: Invocation) -> int:
         return print_script(out, request, verbose=verbose)
     submission = _submitted(out, request)
     executor = request.target.executor
-    write_error = _print_id(out, executor, submission)
+    write_error = print_id(out, executor, submission)
     if write_error is not None:
         out.error(write_error)
     if verbose:
@@ -48,7 +48,7 @@ def _submitted(out: Renderer, request: JobRequest) -> Submission:
         raise
 
 
-def _print_id(out: Renderer, executor: BatchSchedulerExecutor, submission: Submission) -> Unwritten | None:
+def print_id(out: Renderer, executor: BatchSchedulerExecutor, submission: Submission) -> Unwritten | None:
     """Print the id. If stdout cannot be written, the error that is returned has the id: the job is submitted."""
     try:
         out.answer(
