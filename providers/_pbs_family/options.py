@@ -26,6 +26,8 @@ from psij_parsl.platforms.directives.values import count, file_name, megabytes, 
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host
 
+from .habits import habits
+
 SIZE = megabytes(bare="B")
 PREFIX = r"#PBS(?=\s|$)"
 _TIME = minutes(bare=1, pair=(60, 1))
@@ -312,17 +314,5 @@ def table(
         settle=settle,
         first=first,
         any_case=True,
-        output=("{name}.o{array}", "{name}.e{array}"),
-        element_output=("{name}.o{array}.{index}", "{name}.e{array}.{index}"),
-        variables={
-            "PBS_JOBID": "$PSIJ_NATIVE_ID",
-            "PBS_JOBNAME": "{name}",
-            "PBS_O_WORKDIR": "$PWD",
-            "PBS_NODEFILE": "$PSIJ_RANKFILE",
-            "PBS_NUM_NODES": '$(wc -l <"$PSIJ_NODEFILE")',
-            "PBS_NP": "{num_ranks}",
-            "NCPUS": "{cpus_per_rank}",
-        },
-        index_variables=dict.fromkeys(index_variables, "$PSIJ_ARRAY_INDEX"),
-        commands=("pbsdsh", "pbs_tmrsh", "qsub", "qstat", "qdel", "qalter"),
+        habits=habits(index_variables),
     )

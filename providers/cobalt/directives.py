@@ -12,6 +12,8 @@ from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, minutes
 from psij_parsl.platforms.directives.words import NoEquivalent
 
+from .habits import HABITS
+
 _ASK = "ask qsub itself"
 _ANSWER = "psij-run reads what qsub prints"
 _ID = r"\$(?:jobid|COBALT_JOBID|\{jobid\})"
@@ -85,9 +87,7 @@ TABLE = DirectiveTable(
     parts={"--attrs": _attributes, "--mode": _mode},
     settle=_settle,
     abbreviated=True,
-    output=("{id}.output", "{id}.error"),
-    variables={"COBALT_JOBID": "$PSIJ_NATIVE_ID", "COBALT_JOBSIZE": '$(wc -l <"$PSIJ_NODEFILE")'},
-    commands=("aprun", "runjob", "cqsub", "cqstat", "cqdel"),
+    habits=HABITS,
     options=(
         # ---- size
         means("-n --nodecount", "num_nodes", count),

@@ -21,6 +21,8 @@ from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name
 from psij_parsl.platforms.directives.words import NoEquivalent
 
+from .habits import HABITS
+
 _ASK = "ask flux batch itself"
 _ANSWER = "psij-run reads what flux batch prints"
 
@@ -271,12 +273,8 @@ TABLE = DirectiveTable(
     parts={"-S": _attribute, "--urgency": _urgency},
     last=("-S",),
     settle=_settle,
-    output=("flux-{id}.out", ""),
-    joins=True,
-    variables={"FLUX_JOB_ID": "$PSIJ_NATIVE_ID", "FLUX_JOB_NNODES": '$(wc -l <"$PSIJ_NODEFILE")'},
-    commands=("flux",),
+    habits=HABITS,
     options=(
-        # ---- size
         means("-N --nodes", "num_nodes", count),
         means("-n --ntasks --nslots", "ranks", count, instead="say -n"),
         means("--tasks-per-node", "ranks_per_node", count),

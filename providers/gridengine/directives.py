@@ -29,6 +29,8 @@ from psij_parsl.platforms.directives.values import count, file_name, moment, var
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.platforms.tools import without_host
 
+from .habits import HABITS
+
 _ASK = "ask qsub itself"
 _MEMORY = ("-l mf -l mem_free", "-l vf -l virtual_free", "-l mfree -l m_mem_free", "-l h_vmem", "-l h_rss")
 _SITES_MEMORY = ("-l mem", "-l memory")
@@ -266,16 +268,7 @@ TABLE = DirectiveTable(
     settle=_settle,
     one_dash=True,
     joined=False,
-    output=("{name}.o{array}", "{name}.e{array}"),
-    element_output=("{name}.o{array}.{index}", "{name}.e{array}.{index}"),
-    variables={"JOB_ID": "$PSIJ_NATIVE_ID", "JOB_NAME": "{name}", "NSLOTS": "{num_cores}", "SGE_O_WORKDIR": "$PWD"},
-    index_variables={
-        "SGE_TASK_ID": "$PSIJ_ARRAY_INDEX",
-        "SGE_TASK_FIRST": "{array_first}",
-        "SGE_TASK_LAST": "{array_last}",
-    },
-    shell_wins=True,
-    commands=("qrsh", "qlogin", "qsub", "qstat", "qdel", "qacct", "qconf"),
+    habits=HABITS,
     options=(
         # ---- size
         means(

@@ -18,6 +18,6 @@ class LocalTemplate(JobTemplate):
         Refuse(
             lambda values: values["num_nodes"] > 1,
             "is this host alone, not {num_nodes} nodes",
-            "ask for more ranks with -n, or name a cluster's platform with --platform or --site",
+            "say -N 1, and more ranks with -n; or name a cluster's platform with --platform or --site",
         ),
     )

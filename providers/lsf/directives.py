@@ -25,6 +25,7 @@ from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import count, file_name, next_time
 from psij_parsl.platforms.directives.words import NoEquivalent
 
+from .habits import HABITS
 from .requirements import (
     affinity,
     asks,
@@ -216,16 +217,7 @@ TABLE = DirectiveTable(
     parts={"-R": sections, "-gpu": gpu_parts},
     settle=_settle,
     one_dash=True,
-    joins=True,
-    variables={
-        "LSB_JOBID": "$PSIJ_NATIVE_ID",
-        "LSB_JOBNAME": "{name}",
-        "LSB_SUBCWD": "$PWD",
-        "LS_SUBCWD": "$PWD",
-        "LSB_DJOB_NUMPROC": "{num_ranks}",
-    },
-    index_variables={"LSB_JOBINDEX": "$PSIJ_ARRAY_INDEX"},
-    commands=("blaunch", "jsrun", "lrun", "bsub", "bjobs", "bkill", "bpeek", "bhist"),
+    habits=HABITS,
     options=(
         # ---- size
         means("-n", "_slots _slots_range", _slots, instead="say -N and --ntasks-per-node"),

@@ -31,6 +31,8 @@ from psij_parsl.platforms.directives import (
     switch,
 )
 
+from .habits import HABITS
+
 _ANSWER = "psij-run reads the id that oarsub prints"
 _ASK = "ask oarsub itself"
 _TIME = minutes(bare=3600, pair=(3600, 60))
@@ -220,12 +222,7 @@ TABLE = DirectiveTable(
     which=in_script,
     split=split,
     settle=_settle,
-    output=("OAR.{id}.stdout", "OAR.{id}.stderr"),
-    element_output=("OAR.{id}.stdout", "OAR.{id}.stderr"),
-    variables={"OAR_JOB_ID": "$PSIJ_NATIVE_ID", "OAR_JOB_NAME": "{name}", "OAR_WORKDIR": "$PWD"},
-    array_variables={"OAR_ARRAY_ID": "$PSIJ_ARRAY_ID"},
-    index_variables={"OAR_ARRAY_INDEX": "$PSIJ_ARRAY_INDEX"},
-    commands=("oarsh", "oarsub", "oarstat", "oardel", "oarprint"),
+    habits=HABITS,
     options=(
         # ---- size
         means("-l --resource", "_shapes", _shape, instead="say -N, -n and -c, -g, and -t"),

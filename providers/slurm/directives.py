@@ -14,6 +14,8 @@ from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import array, count, file_name, megabytes, minutes, variables
 from psij_parsl.platforms.directives.words import NoEquivalent
 
+from .habits import HABITS
+
 _JOB = "it is said by the job itself"
 _ANSWER = "psij-run reads what sbatch prints"
 _ASK = "ask sbatch itself"
@@ -210,28 +212,8 @@ TABLE = DirectiveTable(
     settle=_settle,
     abbreviated=True,
     last_counts=True,
-    output=("slurm-{id}.out", ""),
-    element_output=("slurm-{array}_{index}.out", ""),
-    joins=True,
-    variables={
-        "SLURM_JOB_ID": "$PSIJ_NATIVE_ID",
-        "SLURM_JOB_NAME": "{name}",
-        "SLURM_SUBMIT_DIR": "$PWD",
-        "SLURM_NTASKS": "{num_ranks}",
-        "SLURM_CPUS_PER_TASK": "{cpus_per_rank}",
-        "SLURM_JOB_NUM_NODES": '$(wc -l <"$PSIJ_NODEFILE")',
-        "SLURM_NNODES": '$(wc -l <"$PSIJ_NODEFILE")',
-    },
-    array_variables={
-        "SLURM_ARRAY_JOB_ID": "$PSIJ_ARRAY_ID",
-        "SLURM_ARRAY_TASK_COUNT": "{array_count}",
-        "SLURM_ARRAY_TASK_MIN": "{array_first}",
-        "SLURM_ARRAY_TASK_MAX": "{array_last}",
-    },
-    index_variables={"SLURM_ARRAY_TASK_ID": "$PSIJ_ARRAY_INDEX"},
-    commands=("srun", "sbatch", "sbcast", "scontrol", "squeue", "sacct", "scancel", "sinfo", "sstat", "sattach"),
+    habits=HABITS,
     options=(
-        # ---- size
         means("-N --nodes", "num_nodes", _nodes),
         means("-n --ntasks", "ranks", count, instead="say -n"),
         means("--tasks-per-node --ntasks-per-node", "ranks_per_node", count),

@@ -55,7 +55,7 @@ class ScriptOptions:
 
     def interpreter(self, script: JobScript) -> tuple[str, ...]:
         """What reads the script: what its first line names, or else an option."""
-        named = script.text.startswith("#!") and not (self.lines and self.lines.table.shell_wins)
+        named = script.text.startswith("#!") and not (self.lines and self.lines.table.habits.shell_wins)
         return script.interpreter if named or not self.shell else (self.shell,)
 
     def complete(self, said: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def _calls(path: str, lines: ScriptLines, target: Target) -> list[str]:
 
     from .bash_syntax import calls_of
 
-    missing = [name for name in lines.table.commands if which(name) is None]
+    missing = [name for name in lines.table.habits.commands if which(name) is None]
     found = calls_of(lines.text, missing)
     if not found:
         return []

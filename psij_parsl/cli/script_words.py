@@ -110,10 +110,10 @@ def _environment(said: Mapping[str, str | None]) -> dict[str, str]:
 
 def _files(words: Mapping[str, Any], table: DirectiveTable) -> FlagValues:
     """The output files: those that are said, or where that manager's users look for them."""
-    usual = table.element_output if "array" in words else table.output
+    usual = table.habits.element_output if "array" in words else table.habits.output
     stdout = words.get("stdout") or usual[0]
     stderr = words.get("stderr", "")
-    if not stderr and not words.get("join", table.joins and "stdout" in words):
+    if not stderr and not words.get("join", table.habits.joins and "stdout" in words):
         stderr = usual[1]
     return {name: Pattern(text) for name, text in (("output", stdout), ("error", stderr)) if text}
 

@@ -21,8 +21,12 @@ def script_variables(job: Job) -> str:
     if not job.script_of:
         return ""
     table = find_platform(job.script_of).directive_table
-    wanted = {**table.variables, **(table.array_variables if job.array else {})} if not job.option_lines else {}
-    wanted |= table.index_variables if job.array else {}
+    wanted = (
+        {**table.habits.variables, **(table.habits.array_variables if job.array else {})}
+        if not job.option_lines
+        else {}
+    )
+    wanted |= table.habits.index_variables if job.array else {}
     known = {
         "name": shlex.quote(job.display_name),
         "num_ranks": job.num_ranks,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ...system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from .habits import Habits as Habits
     from .option import NO_TERMINAL as NO_TERMINAL
     from .option import WAITS as WAITS
     from .option import Elsewhere as Elsewhere
@@ -53,6 +54,7 @@ _WHERE = {
     "Directive": ".reading",
     "DirectiveTable": ".table",
     "Elsewhere": ".option",
+    "Habits": ".habits",
     "Lines": ".reading",
     "NO_TERMINAL": ".option",
     "NoEquivalent": ".words",

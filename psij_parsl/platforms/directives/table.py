@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from .habits import Habits
 from .option import Option
 from .reading import Directive, Lines, OptionLines, Reading, WrongLine, before_first_command
 from .words import NoEquivalent
 
+_NO_HABITS = Habits()
 _LONGEST = 65536  # characters of an option line
 
 
@@ -36,13 +38,7 @@ class DirectiveTable:
       at once (`-N2`). `abbreviated`: a long name may be cut short. `any_case`: names without a dash, such as those of
       parts, mean the same in any case.
 
-    - `output` and `element_output` are where stdout and stderr go of a job, and of an element of an array, for which no
-      option says it, in our placeholders; '' for stderr that goes where stdout does. `joins`: so it does, too, where a
-      file is named for stdout alone. `shell_wins`: an option that names a shell counts before the script's first line.
-    - `variables` are those that its jobs read, and `array_variables` further ones of an element: shell texts, which may use
-      the variables of a job's command, or the name in braces of a number that `script_variables` knows. They are set in a
-      script's job that runs on another manager; `index_variables` also on its own, for our indices may be others there.
-    - `commands` are programs of the manager's that scripts call.
+    - `habits` are what its scripts expect of a job beyond that.
 
     With `last_counts` an option that is said again replaces all that it said before; else lists and variables add up. A
     row's name that ends in `*` stands for all that begin so. What follows is then the value: of `+Kind=3` and `+*`
@@ -62,14 +58,7 @@ class DirectiveTable:
     first: tuple[str, ...] = ()
     one_dash: bool = False
     joined: bool = True
-    output: tuple[str, str] = ("", "")
-    element_output: tuple[str, str] = ("", "")
-    joins: bool = False
-    shell_wins: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
-    array_variables: Mapping[str, str] = field(default_factory=dict)
-    index_variables: Mapping[str, str] = field(default_factory=dict)
-    commands: tuple[str, ...] = ()
+    habits: Habits = _NO_HABITS
     abbreviated: bool = False
     any_case: bool = False
     last_counts: bool = False
