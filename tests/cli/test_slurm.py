@@ -96,7 +96,7 @@ def test_a_pending_job_is_cancelled_within_seconds() -> None:
 
 #: Prints the time limit that Slurm has for the job, and fails in the elements 3, 17 and 42 until there is a file `good`.
 _SOME_FAIL = """
-echo "$PSIJ_ARRAY_INDEX $(squeue -h -j $SLURM_JOB_ID -o %l)"
+echo "$PSIJ_ARRAY_INDEX $(squeue -h -j ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID -o %l)"
 test -e good && exit
 case $PSIJ_ARRAY_INDEX in 3 | 17 | 42) exit 4 ;; esac
 """
