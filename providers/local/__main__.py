@@ -14,8 +14,8 @@ def _run() -> int:
     package = type(sys)(_NAME)
     package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
     sys.modules[_NAME] = package
-    if len(sys.argv) > 1 and sys.argv[1] == "--psij-local-supervisor":
-        __import__(f"{_NAME}.supervisor", fromlist=["start"]).start(sys.argv[2:])
+    if len(sys.argv) > 1 and sys.argv[1] in ("--psij-local-supervisor", "--psij-local-waker"):
+        __import__(f"{_NAME}.supervisor", fromlist=["start"]).start(*sys.argv[1:])
         return 0
     stdin = sys.stdin.read() if sys.argv[1:2] == ["submit"] and sys.argv[-1] == "-" else ""
     code, out, errors = __import__(f"{_NAME}.manager", fromlist=["main"]).main(sys.argv[1:], stdin=stdin)

@@ -4,7 +4,8 @@ There is no daemon. Every command and every supervisor that reads the jobs also 
 records the jobs that were lost and starts the jobs that can start.
 
 The queue is strictly first in, first out. Its first job is the oldest that is neither held nor waits for another
-job. While there are too few free cores for it, no job behind it starts. A waiting job needs no process.
+job, for its time, or for other elements of its array. While there are too few free cores for it, no job behind it starts. A waiting job needs no process, but one that waits for its time has one that sleeps until then;
+should that be gone, the next command starts the job.
 
 A start has three steps, and the process that does a step may be killed after any of them:
 
@@ -23,8 +24,8 @@ import sys
 import time
 from contextlib import contextmanager
 
-from .processes import SUPERVISOR, MachineIdentity, kill_orphans
-from .records import CANCELLED, DONE, ENDED, FAILED, LOST, NEVER_SATISFIED, QUEUED, RUNNING, STARTING
+from .processes import SUPERVISOR, WAKER, MachineIdentity, kill_orphans
+from .records import CANCELLED, DONE, ENDED, FAILED, HELD, LOST, NEVER_SATISFIED, QUEUED, RUNNING, STARTING
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ TOKEN = "PSIJ_LOCAL_TOKEN"
 """Variable in the environment of a job's processes: its nonce, by which they are found if the supervisor is dead."""
 _LAUNCH_TIMEOUT = 10.0  # seconds that a supervisor may take to start
 _MAX_LAUNCHES = 5
+_WAKER_INTERVAL = (
+    10.0  # seconds after which a process that sleeps until a job's time looks whether there still is one
+)
 _MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 
 
@@ -68,6 +72,7 @@ def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = 
     now = time.time()
     busy = 0
     waiting = []
+    active: dict[str, int] = {}  # elements that run, by the array's id
     for job in state.jobs.values():
         if job.state == RUNNING and (reason := _loss_reason(store, job, machine)):
             if act:
@@ -83,6 +88,7 @@ def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = 
                 waiting.append(job)
             elif job.state in (STARTING, RUNNING):
                 busy += job.spec.cores
+                active[job.spec.id] = active.get(job.spec.id, 0) + 1
     met_by_submission: dict[str, bool | None] = {}
     for job in waiting:
         if job.spec.id not in met_by_submission:
@@ -90,11 +96,12 @@ def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = 
         ready = met_by_submission[job.spec.id]
         if ready is False:
             state.change(job, state=CANCELLED, reason=NEVER_SATISFIED, ended=now)
-        elif ready:
+        elif ready and now >= job.spec.begin and not 0 < job.spec.at_once <= active.get(job.spec.id, 0):
             # A job that asks for more cores than this process sees still starts, when no other job runs.
             if busy and busy + job.spec.cores > store.settings.total:
                 break
             busy += job.spec.cores
+            active[job.spec.id] = active.get(job.spec.id, 0) + 1
             nonce = os.urandom(12).hex()
             state.change(job, state=STARTING, nonce=nonce, since=now, starts=job.starts + 1)
             state.starting.append(job)
@@ -150,14 +157,34 @@ def _leader(store: Store, job: LocalJob, machine: MachineIdentity) -> tuple[int,
 
 
 def launch_supervisor(settings: Settings, job: LocalJob) -> None:
-    """Start a supervisor that is no child of the caller. A failure does no harm: the job starts again later.
+    """Start the supervisor of a job. A failure does no harm: the job starts again later."""
+    _launch(settings, SUPERVISOR, job.id, job.nonce)
+
+
+def launch_waker(settings: Settings, job_id: str) -> None:
+    """Start a process that sleeps until a job's time has come, and then looks which jobs can start."""
+    _launch(settings, WAKER, job_id)
+
+
+def wait_for_time(store: Store, job_id: str) -> None:
+    """What that process does. It ends early with the job."""
+    while jobs := [job for job in store.load().find(job_id) if job.state in (QUEUED, HELD)]:
+        left = jobs[0].spec.begin - time.time()
+        if left <= 0:
+            with scheduling_cycle(store):
+                return
+        time.sleep(min(left, _WAKER_INTERVAL))
+
+
+def _launch(settings: Settings, *words: str) -> None:
+    """Start a process of ours that is no child of the caller.
 
     ``posix_spawn`` is used because the caller may have threads. A shell stands between, which ends at once
     and is waited for, so that the caller gets neither a child nor a zombie. The new session keeps the job
     alive when the terminal closes.
     """
     shell = ["/bin/sh", "-c", '"$@" &', "psij-local"]
-    argv = [*shell, sys.executable, "-I", "-S", _MAIN, SUPERVISOR, job.id, job.nonce]
+    argv = [*shell, sys.executable, "-I", "-S", _MAIN, *words]
     environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", **settings.passed}
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     try:

@@ -5,9 +5,10 @@
 ==================  ====================================================================================
 submit SCRIPT       queue a copy of it (``-``: standard input) and print the job's id. Options, also read
                     from ``#PSIJ-LOCAL`` lines before the script's first command: ``--cores N``,
-                    ``--time SECONDS``, ``--name TEXT``, ``--tag TEXT``, ``--output FILE``,
+                    ``--memory MB``, ``--time SECONDS``, ``--name TEXT``, ``--tag TEXT``, ``--output FILE``,
                     ``--after ID,afterany:ID`` (start when the one ended DONE and the other at all;
-                    also ``afternotok`` and ``after``), ``--array 0-9,12``, ``--hold``
+                    also ``afternotok`` and ``after``), ``--array 0-9,12`` or
+                    ``0-9%4`` (four at a time), ``--begin TIME`` (seconds since 1970), ``--hold``
 list [--json]       jobs that are not over, and those that ended lately: ``id|state|exit|signal|reason|
                     submitted|started|ended|host|tag|name``, times in seconds since 1970
 show ID...          the same of single jobs, however old, one field per line (``--json``)
@@ -21,7 +22,7 @@ info                cores and jobs of this machine
 An array's id means all its elements (``12_0``, ``12_1``, ...); hold and release pass over those that
 have ended or run. States: QUEUED, HELD, RUNNING, DONE (exit
 0), FAILED, CANCELLED, TIMEOUT, LOST. Environment: ``PSIJ_LOCAL_HOME`` (state directory),
-``PSIJ_LOCAL_CORES_TOTAL``, ``PSIJ_LOCAL_KILL_WAIT`` (seconds from TERM to KILL, 5),
+``PSIJ_LOCAL_CORES_TOTAL``, ``PSIJ_LOCAL_MEMORY_TOTAL`` (MB), ``PSIJ_LOCAL_KILL_WAIT`` (seconds from TERM to KILL, 5),
 ``PSIJ_LOCAL_RETENTION`` (seconds that ``list`` shows a job which ended, one day; the last 10,000 are kept
 for ``show``). Return codes: 0, 1 (refused, unknown id), 2 (usage)."""
 
@@ -32,7 +33,7 @@ import signal
 import time
 
 from . import processes
-from .dispatch import TOKEN, dependency_met, is_here, scheduling_cycle
+from .dispatch import TOKEN, dependency_met, is_here, launch_waker, scheduling_cycle
 from .listing import QueryCommand
 from .options import SUBMIT, UsageError, build_spec, directives, parse, seconds, signal_number
 from .processes import MachineIdentity
@@ -110,7 +111,7 @@ class _Command(QueryCommand):
             raise UsageError("submit takes one script, or - for the standard input")
         script = self._script(scripts[0])
         options = {**directives(script), **options}
-        spec = build_spec(options, scripts[0], self.cwd, self.settings.total, self.settings.kill_wait)
+        spec = build_spec(options, scripts[0], self.cwd, self.settings)
         pairs = [f"{name}={value}" for name, value in self.environ.items() if name not in _JOB_VARIABLES]
         with scheduling_cycle(self.store) as state:
             spec.id = str(state.next_id)
@@ -119,6 +120,8 @@ class _Command(QueryCommand):
             for job in state.add(spec):
                 if cannot_start:
                     state.change(job, state=CANCELLED, reason=NEVER_SATISFIED, ended=spec.submitted)
+        if spec.begin > time.time():
+            launch_waker(self.settings, spec.id)
         self.out = f"{spec.id}\n"
 
     def _script(self, name: str) -> bytes:

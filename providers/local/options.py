@@ -16,9 +16,11 @@ TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from .settings import Settings
+
 DIRECTIVE = "#PSIJ-LOCAL"
 FLAGS = ("hold", "json")
-SUBMIT = ("cores", "time", "name", "tag", "output", "after", "array", "hold")
+SUBMIT = ("cores", "memory", "time", "name", "tag", "output", "after", "begin", "array", "hold")
 
 
 class UsageError(Exception):
@@ -63,20 +65,23 @@ def directives(script: bytes) -> dict[str, str]:
     return options
 
 
-def build_spec(options: Mapping[str, str], script: str, cwd: str, total: int, kill_wait: float) -> Spec:
-    """The submission that these options describe, without id and script. *total* is this host's number of cores.
+def build_spec(options: Mapping[str, str], script: str, cwd: str, settings: Settings) -> Spec:
+    """The submission that these options describe, without id and script.
 
-    Raises `LocalError` for a job that asks for more.
+    Raises `LocalError` for a job that asks for more than this host has.
     """
-    cores = _count(options, "cores", 1)
-    if cores > total:
-        raise LocalError(f"the job asks for {cores} cores, and this machine has {total}")
+    cores, memory = _count(options, "cores", 1), _count(options, "memory", 1, 1_000_000_000)
+    if cores > settings.total:
+        raise LocalError(f"the job asks for {cores} cores, and this machine has {settings.total}")
+    if "memory" in options and memory > settings.memory:
+        raise LocalError(f"the job asks for {memory} MB of memory, and this machine has {settings.memory} MB")
     name = options.get("name", "stdin" if script == "-" else os.path.basename(script))
     tag = options.get("tag", "")
     if not name.isprintable() or not tag.isprintable() or "|" in tag:
         raise LocalError("a name or a tag cannot hold control characters, nor a tag a |")
     output = options.get("output")
     machine = MachineIdentity()
+    array, at_once = _array(options.get("array", ""))
     return Spec(
         {
             "id": "",
@@ -84,14 +89,16 @@ def build_spec(options: Mapping[str, str], script: str, cwd: str, total: int, ki
             "tag": tag,
             "cores": cores,
             "limit": seconds(options.get("time", "0")),
-            "array": _array(options.get("array", "")),
+            "array": array,
+            "at_once": at_once,
             "after": _dependencies(options.get("after", "")),
+            "begin": seconds(options.get("begin", "0")),
             "held": "hold" in options,
             "cwd": cwd,
             "output": os.path.join(cwd, output) if output else os.devnull,
             "umask": _umask(),
             "affinity": _affinity(),
-            "kill_wait": kill_wait,
+            "kill_wait": settings.kill_wait,
             "script": [],
             "submitted": time.time(),
             "host": machine.host,
@@ -100,24 +107,26 @@ def build_spec(options: Mapping[str, str], script: str, cwd: str, total: int, ki
     )
 
 
-def _count(options: Mapping[str, str], name: str, default: int) -> int:
+def _count(options: Mapping[str, str], name: str, default: int, most: int = 1_000_000) -> int:
     text = options.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 1_000_000:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= most:
         raise UsageError(f"--{name} {text} is not a whole number from 1 on")
     return int(text)
 
 
-def _array(text: str) -> str:
-    """The array's indices as text, ``0-9,12``, checked."""
+def _array(text: str) -> tuple[str, int]:
+    """The array's indices as text, ``0-9,12``, checked, and how many elements may run at a time (``%4``), 0: all."""
+    listed, percent, limit = text.partition("%")
+    at_once = _count({"array": limit}, "array", 0) if percent else 0
     try:
-        numbers = indices(text)
+        numbers = indices(listed)
     except ValueError:
         numbers = [-1]
     if text and not (0 < len(numbers) <= 1_000_000 and len(set(numbers)) == len(numbers) and min(numbers) >= 0):
         raise UsageError(f"--array {text} is not a list of different indices such as 0-9,12")
-    return text
+    return listed, at_once
 
 
 def _dependencies(text: str) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 SUPERVISOR = "--psij-local-supervisor"
+WAKER = "--psij-local-waker"
 """An argument in each supervisor's command line, by which it is recognized. When a job submits a job, the
 second supervisor can be a child of the first, and must outlive it."""
 _HAS_PROC = os.path.exists("/proc/self/stat")

@@ -59,6 +59,8 @@ _SPEC_FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "affinity": (list,),
     "after": (list,),
     "array": _STRING,
+    "at_once": _INTEGER,
+    "begin": _NUMBER,
     "boot": _STRING,
     "cores": _INTEGER,
     "cwd": _STRING,
@@ -74,6 +76,8 @@ _SPEC_FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "tag": _STRING,
     "umask": _INTEGER,
 }
+#: Fields that journals do not have of jobs that ask for none of it, and older ones never.
+_SPEC_DEFAULTS: dict[str, Any] = {"at_once": 0, "begin": 0}
 _MAX_ELEMENTS = 1_000_000  # of an array, at most
 
 
@@ -104,6 +108,8 @@ class Spec:
         "affinity",
         "after",
         "array",
+        "at_once",
+        "begin",
         "boot",
         "cores",
         "cwd",
@@ -125,6 +131,8 @@ class Spec:
     cores: int
     limit: float  # wall time in seconds, 0: none
     array: str  # indices such as 0-9,12; "": a plain job
+    at_once: int  # how many of its elements may run at a time, 0: all
+    begin: float  # seconds since 1970 before which it does not start
     after: list[str]  # dependencies, as kind:id
     held: bool
     cwd: str
@@ -139,10 +147,11 @@ class Spec:
 
     def __init__(self, fields: dict[str, Any]) -> None:
         for field in self.__slots__:
-            setattr(self, field, fields[field])
+            setattr(self, field, fields[field] if field in fields else _SPEC_DEFAULTS[field])
 
     def as_dict(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in self.__slots__}
+        values = {field: getattr(self, field) for field in self.__slots__}
+        return {field: value for field, value in values.items() if value != _SPEC_DEFAULTS.get(field, self)}
 
 
 class LocalJob:

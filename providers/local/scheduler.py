@@ -89,6 +89,7 @@ class LocalScheduler(Scheduler):
     early_poll_delays_s = (0.05, 0.4, 1.5, 5.0)
     error_patterns = (
         ErrorPattern(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),
+        ErrorPattern(r"asks for \d+ MB of memory", limit="memory_per_node", hint="ask for less with --mem"),
         ErrorPattern(r""),  # it runs within this process: after any error it has not accepted the job
     )
 

@@ -19,6 +19,7 @@ class Settings:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.home = _home(environ)
         self.total = int(_number(environ, "PSIJ_LOCAL_CORES_TOTAL", _cores()))
+        self.memory = int(_number(environ, "PSIJ_LOCAL_MEMORY_TOTAL", _memory()))
         self.retention = _number(environ, "PSIJ_LOCAL_RETENTION", 86400)
         self.kill_wait = _number(environ, "PSIJ_LOCAL_KILL_WAIT", 5)
         self.passed = {name: environ[name] for name in self._NAMES if name in environ}
@@ -51,3 +52,8 @@ def _cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         return os.cpu_count() or 1
+
+
+def _memory() -> int:
+    """This host's memory in MB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 
 from . import processes
-from .dispatch import cycle_is_due, scheduling_cycle
+from .dispatch import cycle_is_due, scheduling_cycle, wait_for_time
 from .processes import MachineIdentity, Process
 from .records import CANCELLED, DONE, FAILED, LOST, RUNNING, STARTING, TIMEOUT, LocalError
 from .script import become_script
@@ -39,6 +39,13 @@ def main(job_id: str, nonce: str) -> None:
     supervisor = Supervisor(store, job_id, nonce)
     if supervisor.claim():
         supervisor.run()
+
+
+def wake(job_id: str) -> None:
+    _detach()
+    store = Store(Settings(os.environ))
+    os.chdir(store.home)
+    wait_for_time(store, job_id)
 
 
 def _detach() -> None:
@@ -240,9 +247,9 @@ class Supervisor:
                 pause = min(pause * 2, 10.0)
 
 
-def start(argv: list[str]) -> None:
-    """What ``__main__`` calls."""
+def start(verb: str, *words: str) -> None:
+    """What ``__main__`` calls: for a supervisor, or for a process that waits for a job's time."""
     try:
-        main(*argv)
+        (wake if verb == processes.WAKER else main)(*words)
     except (OSError, LocalError) as error:  # a traceback would have no reader; the job will be started again
         sys.exit(str(error))

@@ -92,6 +92,10 @@ class Repeater:
         before, target = attempt.job, self._target(entry, attempt)
         executor = target.executor
         changes = changed_fields(self.texts, attempt)
+        if "array" in changes and len(keys) < len(entry.keys):
+            raise InvalidRequest(
+                f"--array and what was named both choose elements of array {entry.id}", hint="leave out one of them"
+            )
         if added := changes.get("parameters"):
             check_parameters(added, executor.platform.name, executor.platform.template_class)
         after: Sequence[Dependency] = ()

@@ -192,9 +192,8 @@ def attempt_at(
     entry, key = find_part(channel, named_one(job))
     if (entry.platform, entry.site) != (channel.platform, site):
         where = f"site {entry.site}" if entry.site else f"platform {entry.platform}, without a site"
-        raise InvalidRequest(
-            f"job {entry.id} was submitted for the {where}", hint="use an executor for it, or submit a new job here"
-        )
+        executor = f"site({entry.site!r}).executor()" if entry.site else f"BatchSchedulerExecutor({entry.platform!r})"
+        raise InvalidRequest(f"job {entry.id} was submitted for the {where}", hint=f"use {executor}")
     if not channel.has(entry) and not cluster_in(entry.cluster):
         raise InvalidRequest(
             f"job {entry.id} was on another cluster of {entry.platform} ({entry.cluster or 'the default one'})",

@@ -165,8 +165,7 @@ class BatchSchedulerExecutor(JobTracker):
 
         attempt = attempt_at(self.channel, self.site, job, FAILED if failed_only else (), changes)
         attempt.check(self.spool, self.spool_on_nodes)
-        cluster = cluster_in(attempt.entry.cluster)
-        return (self.at(cluster) if cluster else self).submit_attempt(attempt)
+        return self.at(cluster_in(attempt.entry.cluster) or self.scheduler.cluster_name).submit_attempt(attempt)
 
     def submit_attempt(self, attempt: Attempt) -> Submission:
         """Submit one more attempt at a job of this site and cluster."""
@@ -179,7 +178,7 @@ class BatchSchedulerExecutor(JobTracker):
 
         executor, job = _split_cluster(self, self._job(job, fields))
         folder = (spool_of(self.spool, job.project_name or job.project) or self.journal.home / "jobs") / "JOB"
-        place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, executor._on_nodes(job, "JOB"))
+        place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, _on_nodes(executor, job, "JOB"))
         return render(executor._file_settings, job, place, _dependencies(executor, job))
 
     def _submit(self, job: Job, elements: Sequence[Job] = (), attempt: Attempt | None = None) -> Submission:
@@ -218,7 +217,7 @@ class BatchSchedulerExecutor(JobTracker):
         from .job_files import SubmissionRequest
         from .submission import submit_once
 
-        place = JobPlace(job_id, self.scheduler.tag(job_id), folder, self._on_nodes(job, job_id))
+        place = JobPlace(job_id, self.scheduler.tag(job_id), folder, _on_nodes(self, job, job_id))
         client = self.scheduler.given(os.environ)
         environ = os.environ if attempt is None else attempt.environ
         # This raises all errors of the request, before anything is written.
@@ -235,11 +234,6 @@ class BatchSchedulerExecutor(JobTracker):
             raise
         self._watcher.add(job_id)
         return self._handle(submit_once(self.channel, entry, script, waiting), "", job)
-
-    def _on_nodes(self, job: Job, job_id: str) -> Path | None:
-        """The path of a job's folder on compute nodes; None if it is the same there."""
-        spool = spool_of(self.spool_on_nodes, job.project_name or job.project)
-        return spool / job_id if spool is not None else None
 
     @cached_property
     def _file_settings(self) -> FileSettings:
@@ -266,6 +260,12 @@ def _split_cluster(executor: BatchSchedulerExecutor, job: Job) -> tuple[BatchSch
     name = executor.platform.template_class.params["cluster"].convert(job.parameters["cluster"])
     rest = {key: value for key, value in job.parameters.items() if key != "cluster"}
     return executor.at(name) if name else executor, job.with_(parameters=rest)
+
+
+def _on_nodes(executor: BatchSchedulerExecutor, job: Job, job_id: str) -> Path | None:
+    """The path of a job's folder on compute nodes; None if it is the same there."""
+    spool = spool_of(executor.spool_on_nodes, job.project_name or job.project)
+    return spool / job_id if spool is not None else None
 
 
 def _dependencies(executor: BatchSchedulerExecutor, job: Job) -> Dependencies | None:

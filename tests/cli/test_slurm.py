@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -88,3 +90,51 @@ def test_a_pending_job_is_cancelled_within_seconds() -> None:
         running.communicate(timeout=300)
     assert running.returncode == 130
     assert monotonic() - began < 10
+
+
+# ---- again -----------------------------------------------------------------------------------------------------
+
+#: Prints the time limit that Slurm has for the job, and fails in the elements 3, 17 and 42 until there is a file `good`.
+_SOME_FAIL = """
+echo "$PSIJ_ARRAY_INDEX $(squeue -h -j ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID -o %l)"
+test -e good && exit
+case $PSIJ_ARRAY_INDEX in 3 | 17 | 42) exit 4 ;; esac
+"""
+
+
+def test_a_failed_job_is_submitted_again_with_more_time_and_memory(here: Path) -> None:
+    text = 'test -e good || exit 3; echo "$WORD $(squeue -h -j $SLURM_JOB_ID -o "%l %m")"'
+    first = psij("submit", "-t", "2", "--mem", "100M", "--", "sh", "-c", text, WORD="kept").stdout.strip()
+    assert psij("wait", first).returncode == 3
+    (here / "good").touch()
+    again = psij("resubmit", first, "-t", "x2", "--mem", "x1.5").stdout.strip()
+    assert psij("wait", again).returncode == 0
+    assert psij("logs", again).stdout == "kept 4:00 150M\n"
+    assert [one["id"] for one in json.loads(psij("info", first, "--json").stdout)["attempts"]] == [first, again]
+
+
+def test_of_fifty_elements_the_three_that_failed_run_again_with_more_time(here: Path) -> None:
+    words = ("--array", "0-49", "-t", "2", "-o", "out", "--", "sh", "-c", _SOME_FAIL)
+    array = psij("submit", *words).stdout.strip()
+    assert psij("wait", array).returncode == 4
+    (here / "good").touch()
+    done = psij("resubmit", array, "--failed", "-t", "x2")
+    again = done.stdout.strip()
+    assert f"left alone: of array {array}, 47 COMPLETED" in done.stderr
+    assert psij("wait", again).returncode == 0
+    rows = json.loads(psij("status", again, "--elements", "--json").stdout)
+    assert [(row["id"], row["resubmitted_from"]) for row in rows] == [
+        (f"{again}_{index}", f"{array}_{index}") for index in (3, 17, 42)
+    ]
+    texts = {index: (here / f"out.{index}").read_text() for index in range(50)}
+    assert texts == {index: f"{index} {'4:00' if index in (3, 17, 42) else '2:00'}\n" for index in range(50)}
+
+
+def test_a_job_whose_folder_was_cleaned_is_refused(home: Path) -> None:
+    job = psij("submit", "--", "false").stdout.strip()
+    psij("wait", job)
+    shutil.rmtree(home / "jobs" / job)
+    done = psij("resubmit", job)
+    assert done.returncode == 2
+    assert f"the folder of job {job} is gone" in one_sentence_and_a_hint(done)[0]
+    assert [row["id"] for row in json.loads(psij("list", "-a", "--json").stdout)] == [job]

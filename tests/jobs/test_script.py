@@ -329,7 +329,7 @@ def test_a_request_that_a_platform_cannot_express_is_refused_not_dropped() -> No
     with pytest.raises(InvalidRequest, match="local platform cannot ask for GPUs"):
         script("local", Job(command=["true"], gpus_per_rank=1))
     with pytest.raises(InvalidRequest, match=r"cannot ask for memory \(memory_per_node=100 MB\)"):
-        script("local", Job(command=["true"], memory_per_node=100))
+        script("flux", Job(command=["true"], memory_per_node=100))
 
 
 def test_a_fixed_parameter_cannot_be_passed_through_a_second_time() -> None:

@@ -109,6 +109,85 @@ def local(tmp_path: Path) -> Iterator[Manager]:
         manager.ended(job)
 
 
+# What a job waits for, beside others
+
+
+def test_of_an_array_no_more_elements_run_at_a_time_than_it_says_and_other_jobs_pass_them(tmp_path: Path) -> None:
+    manager = Manager(tmp_path, cores=8)
+    text = "ls running | wc -l >>seen; touch running/$PSIJ_LOCAL_ARRAY_INDEX; sleep 0.3; rm running/$PSIJ_LOCAL_ARRAY_INDEX"
+    (tmp_path / "running").mkdir()
+    array = manager.submit(text, "--array", "0-5%2")
+    behind = manager.submit("true")
+    assert manager.ended(behind)["started"] < manager.ended(f"{array}_5")["started"]
+    assert {manager.ended(f"{array}_{index}")["state"] for index in range(6)} == {"DONE"}
+    assert len(manager.read("seen")) == 6
+    assert max(map(int, manager.read("seen"))) <= 1  # others that ran when an element started
+    spans = [(job["started"], job["ended"]) for name, job in manager.jobs().items() if name.startswith(array)]
+    assert all(sum(begin <= start < end for begin, end in spans) <= 2 for start, _ in spans)
+
+
+def test_a_job_starts_at_its_time_though_nobody_asks_for_it_and_others_pass_it(local: Manager) -> None:
+    begin = time.time() + 1.5
+    waiting = local.submit("date +%s.%N >began", "--begin", f"{begin:.2f}", "--cores", "2")
+    assert local.state(waiting) == "QUEUED"
+    assert local.ended(local.submit("true", "--cores", "2"))["state"] == "DONE"
+    began = float(until(lambda: local.read("began"), "it began, by itself")[0])
+    assert begin <= began < begin + 20
+    assert local.ended(waiting)["started"] >= begin
+
+
+def test_a_job_whose_time_has_passed_unnoticed_is_started_by_the_next_command(local: Manager) -> None:
+    job = local.submit("true", "--begin", f"{time.time() + 1:.2f}", "--hold")
+    time.sleep(1.5)  # its time passes while it is held
+    assert local.state(job) == "HELD"
+    local.ok("release", job)
+    assert local.ended(job)["state"] == "DONE"
+
+
+def test_nothing_waits_for_the_time_of_a_job_that_was_cancelled(local: Manager) -> None:
+    job = local.submit("true", "--begin", f"{time.time() + 3600:.0f}")
+
+    def sleepers() -> list[str]:
+        said = f"--psij-local-waker\0{job}\0".encode()
+        folders = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if said in _bytes(path)]
+        return [folder.name for folder in folders if _bytes(folder / "environ").find(str(local.home).encode()) >= 0]
+
+    until(sleepers, "a process sleeps until then")
+    local.ok("cancel", job)
+    until(lambda: not sleepers(), "it is gone")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_job_that_asks_for_more_memory_than_there_is_is_refused(local: Manager) -> None:
+    local.environ["PSIJ_LOCAL_MEMORY_TOTAL"] = "1000"
+    assert local.ended(local.submit("true", "--memory", "1000"))["state"] == "DONE"
+    code, out, errors = local.call("submit", "--memory", "1001", "-", stdin="true")
+    assert (code, out) == (1, "")
+    assert errors == "the job asks for 1001 MB of memory, and this machine has 1000 MB\n"
+    del local.environ["PSIJ_LOCAL_MEMORY_TOTAL"]
+    assert local.call("submit", "--memory", "999999999", "-", stdin="true")[0] == 1
+
+
+@pytest.mark.parametrize("said", ["0-3%", "0-3%0", "0-3%x", "0-3%-1"])
+def test_a_limit_that_is_none_is_refused(local: Manager, said: str) -> None:
+    code, _, errors = local.call("submit", "--array", said, "-", stdin="true")
+    assert (code, errors) == (2, f"--array {said.partition('%')[2]} is not a whole number from 1 on\n")
+
+
+def test_a_job_that_waits_for_nothing_is_recorded_as_by_those_who_know_no_such_thing(local: Manager) -> None:
+    local.ended(local.submit("true"))
+    new = next(
+        line["new"] for line in map(json.loads, (local.home / "journal").read_text().splitlines()) if "new" in line
+    )
+    assert not {"begin", "at_once"} & new.keys()
+
+
 # How jobs end
 
 
@@ -494,6 +573,8 @@ _NEW = {
     "tag": 3,
     "after": [4],
     "array": "0-99999999999",
+    "at_once": "2",
+    "begin": None,
     "cores": "1",
     "id": "x",
     "affinity": ["0"],
