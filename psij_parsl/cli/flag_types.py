@@ -80,14 +80,34 @@ def job_file(text: str) -> str:
     return text
 
 
+class Several(str):
+    """The value of a parameter that was given several times: the last one, which counts unless it is a list.
+
+    `texts` are all of them.
+    """
+
+    texts: tuple[str, ...]
+
+    def __new__(cls, *texts: str) -> Several:
+        several = super().__new__(cls, texts[-1])
+        several.texts = texts
+        return several
+
+
+def together(earlier: str, later: str) -> str:
+    """The value of a parameter that was given a second time in the same place."""
+    return Several(*(text for value in (earlier, later) for text in getattr(value, "texts", (value,))))
+
+
 def pairs(texts: Sequence[str]) -> dict[str, str]:
-    """The parameters in NAME=VALUE texts; of one name the last counts."""
+    """The parameters in NAME=VALUE texts; one that is given several times has a value that knows all of them."""
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InvalidRequest(f"-X {text} is not of the form NAME=VALUE", hint="for example -X qos=debug")
-        values[name.strip().replace("-", "_")] = value
+        name = name.strip().replace("-", "_")
+        values[name] = together(values[name], value) if name in values else value
     return values
 
 

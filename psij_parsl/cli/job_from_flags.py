@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequest, nearest
 from .file_patterns import has_patterns, pattern
+from .flag_types import Several, together
 from .flags import Flag, FlagTexts, FlagValues, given_twice
 from .job_flags import JOB_FLAGS, shown
 
@@ -99,10 +100,22 @@ def merge(layers: Sequence[FlagLayer]) -> FlagValues:
                     _check_same(flag, weaker, layer)
                 if flag.name in values and flag.many and (same_script or not flag.replaces):
                     earlier = values[flag.name]
-                    value = {**earlier, **value} if isinstance(value, dict) else [*earlier, *value]
+                    value = (
+                        _added(flag, earlier, value, same_script) if isinstance(value, dict) else [*earlier, *value]
+                    )
                 values[flag.name] = value
                 sources[flag.name] = layer
     return values
+
+
+def _added(flag: Flag, earlier: dict[str, str], value: dict[str, str], same_script: bool) -> dict[str, str]:
+    """The values of both; of a parameter that two lines of one script give, all texts."""
+    if not same_script or flag.name != "parameters":
+        return {**earlier, **value}
+    return {
+        **earlier,
+        **{name: together(earlier[name], text) if name in earlier else text for name, text in value.items()},
+    }
 
 
 def _check_same(flag: Flag, first: FlagLayer, second: FlagLayer) -> None:
@@ -270,6 +283,17 @@ def _divisor(number: int, target: int) -> int:
     """The divisor of a number that is nearest to another number."""
     small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
     return min((*small, *(number // d for d in small)), key=lambda d: (abs(d - target), d))
+
+
+def as_lists(parameters: Mapping[str, Any], template: Any) -> dict[str, Any]:
+    """The parameters, with all texts of a list that was given several times."""
+    lists = {name for name, parameter in template.params.items() if isinstance(parameter.default, tuple)}
+    return {
+        name: [item for text in value.texts for item in text.split(",") if item]
+        if isinstance(value, Several) and name in lists
+        else value
+        for name, value in parameters.items()
+    }
 
 
 def check_parameters(parameters: Mapping[str, Any], platform: str, template: Any) -> None:

@@ -20,7 +20,16 @@ from ..sites.job_shape import usable_cores
 from ..sites.queues import AUTO, Queue
 from .command import Invocation
 from .flags import FlagValues
-from .job_from_flags import FlagLayer, NodeSize, check_parameters, fields, from_environment, from_manager, merge
+from .job_from_flags import (
+    FlagLayer,
+    NodeSize,
+    as_lists,
+    check_parameters,
+    fields,
+    from_environment,
+    from_manager,
+    merge,
+)
 from .job_table import JobTable, Target
 from .job_warnings import warnings
 from .jobscript import JobScript, copy_of, flags, recognize, runs_once, script_of, write_copy
@@ -101,6 +110,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     job_fields = fields(values, **size)
     if job_fields.get("parameters"):
         check_parameters(job_fields["parameters"], platform.name, platform.template_class)
+        job_fields["parameters"] = as_lists(job_fields["parameters"], platform.template_class)
     script_copy = None
     if script is not None:
         project = job_fields.get("project") or defaults.get("project")

@@ -69,8 +69,13 @@ _PLAIN = {
 }
 
 
-def flag_values(words: Mapping[str, Any], table: DirectiveTable, path: str) -> FlagValues:
-    """The values of flags that say these words of a script's lines. Raises `InvalidRequest`."""
+def flag_values(
+    words: Mapping[str, Any], table: DirectiveTable, path: str, *, usual_files: bool = True
+) -> FlagValues:
+    """The values of flags that say these words of a script's lines. Raises `InvalidRequest`.
+
+    `usual_files`: output goes where that manager's users look for it, if no word says where.
+    """
     values: FlagValues = {flag: words[word] for word, flag in _PLAIN.items() if words.get(word) not in (None, False)}
     kind = words.get("gpu_kind", "")
     if "gpus_per_rank" in words:
@@ -89,7 +94,10 @@ def flag_values(words: Mapping[str, Any], table: DirectiveTable, path: str) -> F
         values["env"] = environment
     if "stdin" in words:
         values["input"] = Pattern(words["stdin"])
-    return values | _files(words, table)
+    if usual_files:
+        return values | _files(words, table)
+    said = {flag: Pattern(words[word]) for word, flag in (("stdout", "output"), ("stderr", "error")) if word in words}
+    return values | said
 
 
 def _memory(words: Mapping[str, Any]) -> FlagValues:

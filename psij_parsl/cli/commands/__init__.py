@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "run": "run:RUN",
     "submit": "submit:SUBMIT",
     "render": "render:RENDER",
+    "import": "import_script:IMPORT",
     "resubmit": "resubmit:RESUBMIT",
     "status": "status:STATUS",
     "list": "list_jobs:LIST",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Error, InvalidRequest, PluginError
 from ...job_size import FLAGS
 from ...platforms.command_owners import ask, foreign
 from ...platforms.directives.option import Elsewhere
+from ...platforms.directives.script import as_parameter
 from ...platforms.directives.words import PLACES, WORDS
 from ...platforms.platform import Platform
 from ...platforms.queries import Queue
@@ -235,17 +235,10 @@ def _here(one: Directive, declared: Mapping[str, Parameter]) -> str:
     option = one.option
     if option is None or one.superseded:
         return ""
-    if option.parameter and not option.instead:
-        if (value := one.taken_by(declared)) is not None:
-            items = value if isinstance(value, tuple) else ("yes" if value is True else value,)
-            return f"-X {option.parameter}={','.join(map(str, items))}"
-    elif one.way and (option.instead or one.words.keys() <= FLAGS.keys()):
+    if one.way and (option.instead or (not option.parameter and one.words.keys() <= FLAGS.keys())):
         return one.way.removeprefix("say ")
-    if "directives" in declared:
-        with suppress(InvalidRequest):
-            declared["directives"].convert([one.joined])
-            return f"-X directives={one.joined}"
-    return ""
+    parameter = as_parameter(one, declared)
+    return f"-X {parameter}" if parameter else ""
 
 
 def _elsewhere(one: Directive, refused: str) -> str:

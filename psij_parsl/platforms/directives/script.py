@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import PluginError
+from ...errors import InvalidRequest, PluginError
 from ..platform import Platform
 from ..registry import platforms
 from .option import Elsewhere
 from .reading import Directive, Reading, WrongLine
 from .table import DirectiveTable
+
+if TYPE_CHECKING:
+    from ..templates.parameters import Parameter
 
 #: Words that a job of ours always says itself, whatever the lines say.
 OURS = frozenset(
@@ -152,6 +156,24 @@ def _quoted(said: str) -> str:
     """An option as a line has it: a value that is not one plain word stands in double quotes."""
     name, _, value = said.partition(" ")
     return f'{name} "{value}"' if re.search(r"[\s\[\]()&|<>;'*]", value) and '"' not in value else said
+
+
+def as_parameter(one: Directive, declared: Mapping[str, Parameter]) -> str:
+    """NAME=VALUE of a parameter, of those declared, that says what an option says; '' where none does."""
+    option = one.option
+    if option is None:
+        return ""
+    if option.parameter and not option.instead:
+        if (value := one.taken_by(declared)) is not None:
+            items = value if isinstance(value, tuple) else ("yes" if value is True else value,)
+            return f"{option.parameter}={','.join(map(str, items))}"
+    elif one.way and option.instead:
+        return ""
+    if "directives" in declared:
+        with suppress(InvalidRequest):
+            declared["directives"].convert([one.joined])
+            return f"directives={one.joined}"
+    return ""
 
 
 def any_lines(text: str) -> bool:
