@@ -5,19 +5,14 @@
 The manager is given one job, however many elements there are. Each finds its index in $PSIJ_ARRAY_INDEX.
 """
 
-from psij_parsl import Job, site
+from psij_parsl import site
 
-machine = site()
-executor = machine.executor()
+executor = site().executor()
 
 script = "echo $PSIJ_ARRAY_INDEX squared is $((PSIJ_ARRAY_INDEX ** 2))"
-squares = executor.submit(
-    Job(**machine.complete({"command": ["bash", "-c", script], "array": range(5), "wall_time_min": 5}))
-)
-last = executor.submit(
-    Job(**machine.complete({"command": ["echo", "all of them are done"], "after": [squares], "wall_time_min": 5}))
-)
+squares = executor.submit(["bash", "-c", script], array="0-4", wall_time_min="5m")
+last = executor.submit(["echo", "all of them are done"], after=squares, wall_time_min="5m")
 
-for element in squares.elements():
-    print(element.id, "says:", element.result(timeout=600), end="")
+for element, text in zip(squares.elements(), squares.result(timeout=600), strict=True):
+    print(element.id, "says:", text, end="")
 print(last.result(timeout=600), end="")

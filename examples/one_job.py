@@ -3,21 +3,20 @@
     $ python one_job.py
 
 It runs wherever you are: on a laptop under the embedded platform `local`, on a cluster under its resource manager.
-Where the machine asks for a queue or a project, add them: `"queue": "debug", "project": "chem"`.
+Where the machine asks for a queue or a project, add them: `queue="debug", project="chem"`.
 """
 
-from psij_parsl import Job, JobFailed, site
+from psij_parsl import JobFailed, site
 
-machine = site()  # the one that we are on; site("polaris") is one by its name
-executor = machine.executor()
+executor = site().executor()  # of the machine that we are on; site("polaris") is one by its name
 
-# `complete` adds what the site says of all jobs: its defaults, its environment, its setup.
-hello = executor.submit(Job(**machine.complete({"command": ["echo", "hello from a job"], "wall_time_min": 5})))
+# A job is the words of its command, and what is asked for it; the defaults, environment and setup of the site are added.
+hello = executor.submit(["echo", "hello from a job"], wall_time_min="5m")
 print("submitted as", hello.id)
 print(hello.result(timeout=600), end="")  # waits, and gives what the job printed
 print("it is", hello.status().state.name)
 
-broken = executor.submit(Job(**machine.complete({"command": ["ls", "/no/such/file"], "wall_time_min": 5})))
+broken = executor.submit(["ls", "/no/such/file"], wall_time_min="5m")
 try:
     broken.result(timeout=600)
 except JobFailed as error:  # with the reason, a hint, and the end of the job's stderr

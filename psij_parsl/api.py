@@ -22,10 +22,10 @@ class Machine(Site):
     def executor(self, **overrides: Any) -> BatchSchedulerExecutor:
         """An executor for this machine; `overrides` are `BatchSchedulerExecutor`'s own arguments.
 
-        It submits a job as it is: the site's defaults, parameters, setup and environment are in a job that is made by
-        `Job(**machine.complete({"command": [...], ...}))`. It cannot add them itself, for a `Job` does not tell
-        `wall_time_min=10` that somebody asked for from the ten minutes that a job has anyhow, nor a setup that stands
-        there already from one that is to be added.
+        The site's defaults, parameters, setup and environment are in a job that is submitted as a command with fields,
+        `submit(["hostname"], wall_time_min="5m")`. A `Job` is submitted as it is: it does not tell `wall_time_min=10`
+        that somebody asked for from the ten minutes that a job has anyhow, nor a setup that stands there already from
+        one that is to be added. `Job(**machine.complete({"command": [...], ...}))` makes one that has them.
 
         Raises `SiteError` where the spool directory cannot be determined, `PluginError` where the platform does not load.
         """

@@ -101,7 +101,8 @@ _beginning = threading.Lock()
 
 @dataclass(eq=False, repr=False)
 class Submission(Future[Any]):
-    """A submitted job. `id` is ours, `native_id` the manager's, `folder` holds its script, output and exit file.
+    """A submitted job. `id` is ours, `native_id` the manager's, `folder` holds its script, output and exit file; `array`
+    are its indices if it is a whole array.
 
     It is a future of Python as well: `concurrent.futures` takes it, `asyncio` awaits it, and an app of Parsl that is
     given one starts when the job has ended. It can be pickled; in another process it is a handle of the same job, and
@@ -116,6 +117,7 @@ class Submission(Future[Any]):
     stderr: Path | None
     executor: JobExecutor
     manager_log: Path | None = None  # what the resource manager itself has written
+    array: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self._end: JobStatus | None = None  # its last status
@@ -192,7 +194,7 @@ class Submission(Future[Any]):
 
     def elements(self) -> Sequence[Submission]:
         """Handles of an array's elements, in the order of their indices; none of a job that is no array."""
-        return self.executor.elements(self.id)
+        return self.executor.elements(self.id) if self.array else []
 
     # ---- waiting and acting --------------------------------------------------------------------------------
 
@@ -220,8 +222,7 @@ class Submission(Future[Any]):
         error = self.exception(timeout)
         if error is not None:
             raise error
-        elements = self.elements()
-        return [_printed(element) for element in elements] if elements else _printed(self)
+        return [_printed(element) for element in self.elements()] if self.array else _printed(self)
 
     def exception(self, timeout: float | None = None) -> Error | None:
         """Wait for its end and return the `JobFailed` that `result` would raise; None if it ended well.
@@ -245,16 +246,11 @@ class Submission(Future[Any]):
         self._resolve()
 
     def _resolve(self) -> None:
-        """Tell those who wait for it."""
-        error: BaseException | None
-        try:
-            error = self.exception(0)
-        except (Error, OSError) as unread:  # its output, or its elements
-            error = unread
-        if error is not None:
-            self.set_exception(error)
-        else:
+        """Tell those who wait for it. They ask `result` and `exception` for more than whether it went well."""
+        if self._end is not None and self._end.state is JobState.COMPLETED:
             self.set_result(None)
+        else:
+            self.set_exception(self._unknown or JobFailed(f"job {self.id} did not end well", status=self._end))
 
 
 def _restored(values: tuple[Any, ...], end: JobStatus | None) -> Submission:

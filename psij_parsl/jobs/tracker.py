@@ -217,7 +217,8 @@ class JobTracker(JobExecutor):
         native = native_id(self.scheduler, entry, key) if entry.native else ""
         executor = self.at(cluster_in(entry.cluster)) if self.scheduler.names_clusters else self
         log = None if entry.attached or (entry.array and not key) else manager_log(entry, key)
-        return Submission(element_id(entry, key), native, folder, entry.name, stdout, stderr, executor, log)
+        array = () if key else entry.array
+        return Submission(element_id(entry, key), native, folder, entry.name, stdout, stderr, executor, log, array)
 
 
 def _one_cluster(tracker: JobTracker, parts: Sequence[JobPart]) -> JobTracker | None:

@@ -15,7 +15,15 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Those that are run here.
-TESTED = {"one_job.py", "job_array.py", "job_array.sh", "many_tasks.sh", "parsl_on_a_site.py", "my_cluster.toml"}
+TESTED = {
+    "one_job.py",
+    "as_they_end.py",
+    "job_array.py",
+    "job_array.sh",
+    "many_tasks.sh",
+    "parsl_on_a_site.py",
+    "my_cluster.toml",
+}
 #: Folders: the first has its tests in `test_for_site_admins.py`.
 FOLDERS = {"site-package", "drop-in"}
 
@@ -62,6 +70,14 @@ def test_one_job_prints_its_result_and_tells_of_the_one_that_failed() -> None:
     assert lines[1:3] == ["hello from a job", "it is COMPLETED"]
     assert lines[3].startswith("the other one failed: ")
     assert any("No such file" in line for line in lines[4:])
+
+
+def test_jobs_are_told_of_in_the_order_of_their_ends_and_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "4")
+    lines = python("as_they_end.py").splitlines()
+    assert sorted(lines[:3]) == ["sleep-0: slept 0 s", "sleep-2: failed, exit code 1", "sleep-3: slept 3 s"]
+    assert lines[0] == "sleep-0: slept 0 s"
+    assert lines[3:] == ["awaited: slept 1 s, slept 0 s"]
 
 
 def test_an_array_from_python_gives_each_elements_output_and_then_the_job_that_follows() -> None:

@@ -155,6 +155,28 @@ def test_a_killed_workflow_with_our_configuration_takes_everything_along(start: 
     comes_true(lambda: executor.status([job_id])[0].final, what="the block to end by itself")
 
 
+def test_an_app_that_is_given_a_job_begins_when_the_job_has_ended(tmp_path: Path) -> None:
+    import parsl
+    from parsl.config import Config
+    from parsl.executors.threads import ThreadPoolExecutor
+
+    from psij_parsl import BatchSchedulerExecutor, JobFailed
+
+    executor = BatchSchedulerExecutor("local")
+    gate = tmp_path / "gate"
+    text = f"until [ -e '{gate}' ]; do sleep 0.05; done; echo from the job"
+    with loaded(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path / "run"))):
+        upper = parsl.python_app(by_value("def upper(text): return text.upper()")["upper"])
+        task = upper(executor.submit(["bash", "-c", text]))
+        failing = upper(executor.submit(["false"]))
+        assert not task.done()
+        gate.touch()
+        assert task.result(PATIENCE_S) == "FROM THE JOB\n"
+        with pytest.raises(Exception, match="Dependency failure") as caught:
+            failing.result(PATIENCE_S)
+        assert isinstance(caught.value.__cause__, JobFailed)
+
+
 def test_a_quiet_workflow_asks_rarely(tmp_path: Path) -> None:
     from psij_parsl.providers import LocalProvider
 
