@@ -34,7 +34,7 @@ def imported(path: str, lines: ScriptLines) -> tuple[str, list[str]]:
         if one.superseded:
             continue
         said = [*_said(path, own, one, declared, shared)]
-        told_elsewhere = bool(one.words) and all(word.startswith("_") for word in one.words) and not one.fault
+        told_elsewhere = bool(one.words) and not one.fault and own.reading.words.keys().isdisjoint(one.words)
         if not said and not _is_needless(one) and not told_elsewhere:
             option = " ".join(one.said.split())
             lost.append(f"line {one.line}: {option}")
@@ -60,8 +60,8 @@ def _said(
 
 def _words(reading: Reading, one: Directive, shared: set[str]) -> dict[str, Any]:
     """The words of an option; those that several say together come with the first of them."""
-    words = {name: value for name, value in one.words.items() if not name.startswith("_")}
-    if len(words) < len(one.words):
+    words = {name: reading.words[name] for name in one.words if name in reading.words}
+    if any(name.startswith("_") for name in one.words):
         words |= {name: value for name, value in reading.derived.items() if name not in shared}
         shared |= {*reading.derived}
     for name in _NEEDS_MORE & words.keys():

@@ -69,7 +69,7 @@ class ScriptOptions:
         if self.passed_on is None:
             return {**fields, "script_of": self.script_of}
         kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
-        if not kept.isdisjoint(_SIZE):
+        if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
             kept |= {name for name in _SIZE if name not in said}
         if "num_nodes" not in said:
             kept.add("num_nodes")
@@ -102,9 +102,13 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
     reading, passed_on, unknown = lines.reading, None, frozenset[str]()
     if own:
         passed_on = lines.passed_on(taken, typed.get("parameters", {}))
-        if wrong := [(one, one.fault) for one in passed_on.removed if one.fault and not OURS.issuperset(one.words)]:
+        if wrong := [
+            (one, one.fault)
+            for one in passed_on.removed
+            if one.fault and one.option and not OURS.issuperset(one.option.sets)
+        ]:
             raise _refusal(path, wrong, "what is typed cannot change it")
-        parameters = _own_parameters(reading, target)
+        parameters = _own_parameters(reading, target, passed_on.removed)
     else:
         notes += _left_out(path, reading, target)
         parameters, unknown = _translated(path, lines, target, taken, typed)
@@ -167,13 +171,21 @@ def _likeliest(group: Sequence[ScriptLines]) -> ScriptLines:
     )
 
 
-def _own_parameters(reading: Reading, target: Target) -> dict[str, Any]:
-    """The platform's parameters for what the lines say, as far as they take it: for a site's rules about them."""
+def _own_parameters(reading: Reading, target: Target, removed: Collection[Directive]) -> dict[str, Any]:
+    """The platform's parameters for what the lines say, as far as they take it: for a site's rules about them.
+
+    Without those of options that something else takes the place of, unless they say more than that.
+    """
     declared = target.executor.platform.template_class.params
+    replaced = {
+        one.option.parameter
+        for one in removed
+        if one.option and one.option.sets and not any(word.startswith("_") for word in one.option.sets)
+    }
     found = {}
     for name, value in reading.parameters().items():
         try:
-            if name in declared:
+            if name in declared and name not in replaced:
                 found[name] = declared[name].convert([*value] if isinstance(value, tuple) else value)
         except InvalidRequest:
             continue

@@ -138,6 +138,6 @@ def said_together(words: Mapping[str, Any]) -> dict[str, Any]:
     """The words of lines that stay as they are, without what our flags do not say together: for our records alone."""
     memory = [word for word in _MEMORY if words.get(word) is not None]
     left_out = {*memory[1:], "memory", "memory_per_rank", "gpus"}
-    if words.get("ranks", 1) < words.get("num_nodes", 1):
+    if "ranks" in words and words["ranks"] < words.get("num_nodes", 1):
         left_out |= {*_SIZE}
     return {name: value for name, value in words.items() if name not in left_out}

@@ -125,7 +125,7 @@ class ScriptLines:
             removed += more
             for one in more:
                 taken |= {word for word in one.words if not word.startswith("_")} - OURS
-                if any(word.startswith("_") for word in one.words):
+                if any(word.startswith("_") for word in one.words) and OURS.isdisjoint(one.words):
                     taken |= {*self._together, *(word for word in one.words if word.startswith("_"))}
 
     @cached_property
@@ -144,7 +144,7 @@ class ScriptLines:
         if any(word.startswith("_") for word in words) and not OURS.isdisjoint(words):
             return True  # such as where stdout and stderr are joined
         if any(word.startswith("_") for word in words):
-            words |= self._together
+            words |= SIZE if one.fault else self._together
         known = not one.fault or not _MAY_BE_UNKNOWN.issuperset(words)
         return (not words.isdisjoint(taken) and known) or (bool(option.parameter) and option.parameter in parameters)
 
