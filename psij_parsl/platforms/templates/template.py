@@ -140,12 +140,13 @@ class Refuse(NamedTuple):
 
     `when` is given the job's shape and all parameters, with their defaults, by their names, and `text` may have them
     in braces: `Refuse(lambda asked: asked["num_nodes"] > 1, "has one node, not {num_nodes}", "ask for one")` says "the
-    NAME platform has one node, not 2".
+    NAME platform has one node, not 2". `about` are the fields of the job that are at fault.
     """
 
     when: Callable[[Mapping[str, Any]], object]
     text: str
     hint: str = "leave it out, or choose another platform"
+    about: Sequence[str] = ()
 
 
 class JobTemplate:
@@ -265,7 +266,7 @@ class JobTemplate:
         for refusal in cls.refusals:
             if refusal.when(values):
                 reason = refusal.text.format(**values)
-                raise InvalidRequest(f"{cls._named(platform)} {reason}", hint=refusal.hint)
+                raise InvalidRequest(f"{cls._named(platform)} {reason}", hint=refusal.hint, about=refusal.about)
 
     @classmethod
     def refuse_unexpressed(cls, request: Mapping[str, Any], platform: str = "") -> None:
@@ -285,7 +286,8 @@ class JobTemplate:
             hints.append(hint.format(request[name]) or "leave it out, or choose another platform")
         if named:
             hint = hints[0] if len(named) == 1 else "leave them out, or choose another platform"
-            raise InvalidRequest(f"{cls._named(platform)} cannot ask for {', '.join(named)}", hint=hint)
+            text = f"{cls._named(platform)} cannot ask for {', '.join(named)}"
+            raise InvalidRequest(text, hint=hint, about=unexpressed)
 
     @classmethod
     def refuse_unknown(cls, parameters: Iterable[str], platform: str = "") -> None:
