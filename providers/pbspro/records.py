@@ -122,6 +122,7 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerR
         get("obittime", ""),
         get("Hold_Types", ""),
         get("depend", ""),
+        _estimate(get("estimated")),
     )
     if job_status is None:
         return None
@@ -150,6 +151,7 @@ def status(
     ended: str,
     holds: str,
     depend: str,
+    expected: float | None = None,
 ) -> JobStatus | None:
     """A job's status from its attributes; None where they do not show it."""
     message = _message(comment)
@@ -169,6 +171,7 @@ def status(
             attempt=max(0, runs - active),
             started=_time(started) if active else None,
             held=held,
+            expected=None if active else expected,
         )
     state = JobState.FAILED
     reason: EndReason | None = None
@@ -227,6 +230,14 @@ def _time(text: str) -> float | None:
         return time.mktime((int(year), number, int(day), int(hours), int(minutes), int(seconds), 0, 0, -1))
     except (ValueError, OverflowError):
         return None
+
+
+def _estimate(estimated: object) -> float | None:
+    """When the scheduler expects a job to start, where it says so: as a text, or as seconds since the epoch."""
+    start = estimated.get("start_time") if isinstance(estimated, dict) else None
+    if type(start) is int and 0 < start < 1e11:
+        return float(start)
+    return _time(start) if isinstance(start, str) else None
 
 
 def read_end(piece: tuple[str, Attributes | str]) -> float | None:

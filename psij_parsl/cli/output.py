@@ -247,4 +247,5 @@ def short_moment(seconds: float | None) -> str:
     if not seconds:
         return ""
     then, now = time.localtime(seconds), time.localtime()
-    return time.strftime("%m-%d %H:%M" if then.tm_year == now.tm_year else "%Y-%m-%d", then)
+    year, month, day, hour, minute, *_ = then
+    return f"{month:02}-{day:02} {hour:02}:{minute:02}" if year == now.tm_year else f"{year}-{month:02}-{day:02}"

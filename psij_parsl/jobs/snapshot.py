@@ -107,12 +107,13 @@ def pack(status: JobStatus) -> list[Any]:
         status.started,
         status.ended,
         status.held,
+        status.expected,
     ]
 
 
 def unpack(row: list[Any]) -> JobStatus:
     """The inverse of `pack`."""
-    state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
+    state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held, *more = row
     status = JobStatus(
         JobState(state),
         native,
@@ -125,6 +126,7 @@ def unpack(row: list[Any]) -> JobStatus:
         started,
         ended,
         held,
+        more[0] if more else None,  # a snapshot of an earlier version has no such time
     )
     if not sound(status):
         raise ValueError("a status of wrong kinds")
