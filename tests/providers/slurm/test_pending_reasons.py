@@ -55,7 +55,10 @@ def test_the_start_of_a_job_that_waits_is_what_the_scheduler_expects() -> None:
     waits = read_squeue(line.format("2026-11-26T06:45:49"))
     assert waits is not None
     assert waits.status.started is None
-    assert waits.status.expected == read_squeue(line.replace("PENDING", "RUNNING").format("2026-11-26T06:45:49")).status.started  # type: ignore[union-attr]  # it is a job
+    assert (
+        waits.status.expected
+        == read_squeue(line.replace("PENDING", "RUNNING").format("2026-11-26T06:45:49")).status.started
+    )  # type: ignore[union-attr]  # it is a job
     unknown = read_squeue(line.format("N/A"))
     assert unknown is not None
     assert unknown.status.expected is None
