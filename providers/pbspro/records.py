@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -122,10 +123,11 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerR
         get("obittime", ""),
         get("Hold_Types", ""),
         get("depend", ""),
-        _estimate(get("estimated")),
     )
     if job_status is None:
         return None
+    if job_status.state is JobState.QUEUED and "estimated" in job:
+        job_status = replace(job_status, expected=_estimate(job["estimated"]))
     variables = get("Variable_List", {})
     tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
     return SchedulerRecord(
@@ -151,7 +153,6 @@ def status(
     ended: str,
     holds: str,
     depend: str,
-    expected: float | None = None,
 ) -> JobStatus | None:
     """A job's status from its attributes; None where they do not show it."""
     message = _message(comment)
@@ -171,7 +172,6 @@ def status(
             attempt=max(0, runs - active),
             started=_time(started) if active else None,
             held=held,
-            expected=None if active else expected,
         )
     state = JobState.FAILED
     reason: EndReason | None = None
