@@ -113,7 +113,10 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
     "memory_per_node": ("memory (memory_per_node={0} MB)", ""),
     "memory_per_core": ("memory for each core (memory_per_core={0} MB)", ""),
     "memory_per_gpu": ("memory for each GPU (memory_per_gpu={0} MB)", ""),
-    "all_memory": ("all the memory of a node (memory_per_node=0)", "say how much: --mem 16G"),
+    "all_memory": (
+        "all the memory of a node (memory_per_node=0)",
+        "say how much: --mem 16G; or a site that knows the memory of its nodes",
+    ),
     "array": ("job arrays", "submit jobs one by one, or choose another platform"),
     "array_limit": (
         "a limit to how many elements of an array run at a time (array_limit={0})",
