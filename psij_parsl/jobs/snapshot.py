@@ -84,7 +84,8 @@ class View:
         if not self.asked:
             return "nothing is known yet, it is asked again later"
         since = time.strftime("%H:%M:%S", time.localtime(self.asked))
-        return f"states stay as they were at {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
+        ago = max(0.0, time.time() - self.asked)
+        return f"states stay as they were at {since}, {ago:.0f} s ago; it is asked again later"
 
     def proved(self, job_id: str) -> float:
         """When an answer of the manager last had a record of that job that is proved to be ours; 0.0 for never."""
