@@ -65,7 +65,8 @@ class JobRow:
             asked = self.entry.cancel_asked(self.key) and not self.entry.cancel_unsent(self.key)
             orphaned = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
         held = "held" if self.status.held and not message.startswith("held") else ""
-        return "; ".join(filter(None, (held, "" if message == "None" else message, self.note, orphaned)))
+        again = f"again of {self.resubmitted_from}" if self.resubmitted_from else ""
+        return "; ".join(filter(None, (held, "" if message == "None" else message, self.note, orphaned, again)))
 
     @property
     def _progress(self) -> str:
