@@ -55,9 +55,16 @@ class TemplateError(Error):
 
 
 class InvalidRequest(Error):
-    """A job that cannot be asked for as it is described. Nothing was submitted."""
+    """A job that cannot be asked for as it is described. Nothing was submitted.
+
+    `about` names the fields of the job that are at fault, where they are known.
+    """
 
     exit_status = 2
+
+    def __init__(self, message: str, *, hint: str = "", about: Iterable[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.about = frozenset(about)
 
 
 class DoesNotFit(InvalidRequest):

@@ -52,7 +52,8 @@ class JobStatus:
     """One report of a job's state.
 
     `native` is the manager's own state, `message` its reason (or our own) as text; `exit_code` and `signal` are
-    those of the job's script; `attempt` counts requeues from 0; times are seconds since the epoch.
+    those of the job's script; `attempt` counts requeues from 0; times are seconds since the epoch. `expected` is when
+    the manager expects a job that waits to start, where it says so.
     """
 
     state: JobState = JobState.NEW
@@ -66,6 +67,7 @@ class JobStatus:
     started: float | None = None
     ended: float | None = None
     held: bool = False
+    expected: float | None = None
 
     @property
     def final(self) -> bool:
@@ -134,7 +136,7 @@ class JobStatus:
 def sound(status: JobStatus) -> bool:
     """Whether every field of a status that was read from a file or an answer has a valid type and value."""
     numbers = (status.exit_code, status.signal)
-    times = (status.started, status.ended)
+    times = (status.started, status.ended, status.expected)
     return (
         isinstance(status.state, JobState)
         and isinstance(status.reason, EndReason | None)

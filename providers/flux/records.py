@@ -95,7 +95,8 @@ def status(job: Fields) -> JobStatus:
         raise ValueError("no status")
     state = STATES.get(native, JobState.UNKNOWN)
     if state is JobState.QUEUED:
-        return JobStatus(state, native, message=_waits_for(job), held=job.get("urgency") == 0)
+        expected = _time(_of_scheduler(job).get("t_estimate"))
+        return JobStatus(state, native, message=_waits_for(job), held=job.get("urgency") == 0, expected=expected)
     code, number, reason, message = _end(job, state, native) if state.final else (None, None, None, "")
     return JobStatus(
         state,
@@ -148,9 +149,14 @@ def _waits_for(job: Fields) -> str:
         return f"waits for {dependencies}"
     if job.get("priority") == 0 and job.get("urgency") != 0:
         return "its priority is 0, so that it does not start"
+    return _text(_of_scheduler(job).get("reason_pending"))
+
+
+def _of_scheduler(job: Fields) -> Fields:
+    """What the scheduler has noted about a job."""
     annotations = job.get("annotations")
     scheduler = annotations.get("sched") if isinstance(annotations, dict) else None
-    return _text(scheduler.get("reason_pending")) if isinstance(scheduler, dict) else ""
+    return scheduler if isinstance(scheduler, dict) else {}
 
 
 def _text(value: Any) -> str:

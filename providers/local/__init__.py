@@ -13,5 +13,6 @@ platform = Platform(
     provider="provider:LocalProvider",
     site_facts="site_facts:site_facts",
     places=False,
+    one_host=True,
     job_variable="PSIJ_LOCAL_JOB_ID",
 )

@@ -19,5 +19,6 @@ class LocalTemplate(JobTemplate):
             lambda values: values["num_nodes"] > 1,
             "is this host alone, not {num_nodes} nodes",
             "say -N 1, and more ranks with -n; or name a cluster's platform with --platform or --site",
+            ("num_nodes",),
         ),
     )

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -125,6 +126,8 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerR
     )
     if job_status is None:
         return None
+    if job_status.state is JobState.QUEUED and "estimated" in job:
+        job_status = replace(job_status, expected=_estimate(job["estimated"]))
     variables = get("Variable_List", {})
     tag = variables.get(TAG, "") if isinstance(variables, dict) else ""
     return SchedulerRecord(
@@ -227,6 +230,14 @@ def _time(text: str) -> float | None:
         return time.mktime((int(year), number, int(day), int(hours), int(minutes), int(seconds), 0, 0, -1))
     except (ValueError, OverflowError):
         return None
+
+
+def _estimate(estimated: object) -> float | None:
+    """When the scheduler expects a job to start, where it says so: as a text, or as seconds since the epoch."""
+    start = estimated.get("start_time") if isinstance(estimated, dict) else None
+    if type(start) is int and 0 < start < 1e11:
+        return float(start)
+    return _time(start) if isinstance(start, str) else None
 
 
 def read_end(piece: tuple[str, Attributes | str]) -> float | None:

@@ -60,7 +60,7 @@ def status(
     """A job's status from the fields of its record; `exit_code` and `signal` are the two halves of its exit status.
 
     For a job that ended without ever having had a node, Slurm gives the end as the start too. Such a job never
-    started, and so `started` is None.
+    started, and so `started` is None. The start of a job that waits is the one that the scheduler expects.
     """
     reason = REASONS.get(native)
     state = STATES.get(native, _F if reason else JobState.UNKNOWN)
@@ -84,6 +84,7 @@ def status(
         started=read_time(started) if had_nodes else None,
         ended=read_time(ended) if state.final else None,
         held=native in HELD_STATES or (state is _Q and _HELD.search(message) is not None),
+        expected=read_time(started) if state is _Q else None,
     )
 
 

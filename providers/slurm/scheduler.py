@@ -139,6 +139,12 @@ class SlurmScheduler(Scheduler):
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["scancel", *self._of_cluster(), "-v", *map(self.spoken, ids)]  # silent about unknown ids without -v
 
+    def in_words(self, reason: str) -> str:
+        """As in the base class."""
+        from .pending_reasons import in_words
+
+        return in_words(reason)
+
     def unknown_ids(self, output: Output) -> set[str]:
         return set(re.findall(r"job id (\S+): Invalid job id", output.stderr))
 

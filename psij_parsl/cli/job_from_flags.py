@@ -183,10 +183,15 @@ def _gpus(values: FlagValues, shape: Mapping[str, Any]) -> dict[str, Any]:
     elif "gpus" in values:
         count, kind = values["gpus"]
         nodes = shape.get("num_nodes", 1)
+        if nodes is None:
+            raise InvalidRequest(
+                f"over how many nodes the {count} GPUs are spread is not known", hint="say -N", about=_GPUS
+            )
         if count % nodes:
             raise InvalidRequest(
                 f"{count} GPUs cannot be spread evenly over {nodes} nodes",
                 hint=f"possible are {_multiples('-G', count, nodes)}, or -N {_divisor(count, nodes)}",
+                about=(*_GPUS, "num_nodes"),
             )
         count //= nodes
     else:
@@ -225,6 +230,7 @@ _FIELDS = {
     "setup_may_fail": "setup_may_fail",
     "parameters": "parameters",
 }
+_GPUS = ("gpus_per_node", "gpus_per_rank", "gpu_kind")
 _PATHS = {"cwd": "directory", "input": "stdin", "output": "stdout", "error": "stderr"}
 #: Flags that say the same in different ways: those of one source replace all of a weaker one.
 _GROUPS = (

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,17 @@ from .script_options import ScriptOptions, script_options
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job, where it goes, and its job script with the path of the copy, if it has one."""
+    """A job, where it goes, its job script with the path of the copy, if it has one, and what its option lines say."""
 
     job: Job
     target: Target
     script: tuple[JobScript, Path] | None = None
+    options: ScriptOptions = field(default_factory=ScriptOptions)
+
+    def render(self) -> str:
+        """The script that would be submitted."""
+        with self.options.named():
+            return self.target.executor.render(self.job)
 
     def submit(self) -> Submission:
         """Submit the job. If the queue is refused, the error tells which queues there are."""
@@ -58,7 +64,8 @@ class JobRequest:
             raise Rejected(error.message, hint=hint, output=error.output, limit=error.limit) from error
 
     def _send(self) -> Submission:
-        return self.target.executor.submit(self.job)
+        with self.options.named():
+            return self.target.executor.submit(self.job)
 
     def _unknown_dependency(self) -> str:
         """A hint on the first dependency of which there is no record; '' if there is none."""
@@ -98,6 +105,22 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
             out.note(note)
         lines = FlagLayer(dict.fromkeys(options.values, ""), script.path, values=options.values)
         target, values = _target(out, table, [*layers[:-1], lines, layers[-1]], submitted_here=submitted_here)
+    with options.named():
+        return _request(out, target, values, options, script, argv, invocation, submitted_here=submitted_here)
+
+
+def _request(
+    out: Renderer,
+    target: Target,
+    values: FlagValues,
+    options: ScriptOptions,
+    script: JobScript | None,
+    argv: list[str],
+    invocation: Invocation,
+    *,
+    submitted_here: bool,
+) -> JobRequest:
+    """The job of these values, where it goes."""
     platform = target.executor.platform
     defaults = target.site.defaults if target.site else {}
     size: dict[str, Any] = {"nodes_left": True}
@@ -105,7 +128,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         size = {
             "site_ranks_per_node": defaults.get("ranks_per_node"),
             "node": _node_size(target, values),
-            "nodes_left": options.lines is not None,
+            "nodes_left": options.lines is not None and not platform.one_host,
         }
     job_fields = fields(values, **size)
     if job_fields.get("parameters"):
@@ -133,7 +156,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         found = [*completion.findings, *target.site.check(job), *beyond_cap(target, completion.queues, job)]
         for finding in settle(found):
             out.note(str(finding))
-    return JobRequest(job, target, script_copy)
+    return JobRequest(job, target, script_copy, options)
 
 
 def _script(invocation: Invocation) -> tuple[JobScript | None, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from ..jobs.journal import Journal
 from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
 from ..system.job_names import cluster_in
+from .output import short_moment
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
@@ -40,6 +41,8 @@ class JobRow:
     status: JobStatus
     native: str
     note: str = ""
+    pending: str = ""  # why it waits, as the manager calls it
+    pending_words: str = ""  # the same in words
 
     @property
     def id(self) -> str:
@@ -55,19 +58,29 @@ class JobRow:
     @property
     def why(self) -> str:
         """Why it is in its state, in a few words."""
-        message = self.status.describe().partition(", ")[2] if self.status.final else self.status.message
+        message = self.status.describe().partition(", ")[2] if self.status.final else self._progress
         orphaned = ""
         if self.entry.orphaned:
             # A workflow that ends normally cancels its blocks, and is gone before the manager reports their ends.
             asked = self.entry.cancel_asked(self.key) and not self.entry.cancel_unsent(self.key)
             orphaned = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
-        parts = ["held" if self.status.held else "", "" if message == "None" else message, self.note, orphaned]
-        return "; ".join(part for part in parts if part)
+        held = "held" if self.status.held and not message.startswith("held") else ""
+        again = f"again of {self.resubmitted_from}" if self.resubmitted_from else ""
+        return "; ".join(filter(None, (held, "" if message == "None" else message, self.note, orphaned, again)))
+
+    @property
+    def _progress(self) -> str:
+        """What is known of a job that has not ended: of an array, how its elements are and why some wait."""
+        if self.key != "*":
+            return self.pending_words or self.status.message
+        return ": ".join(filter(None, (self.status.message, self.pending_words)))
 
     def data(self, now: float) -> dict[str, Any]:
         """Plain data for a renderer. Times are seconds since the epoch, or seconds."""
         entry, status = self.entry, self.status
         submitted = entry.committed or entry.intended
+        expected = status.expected if status.state is JobState.QUEUED else None
+        start = f"expected to start {_at(expected, now)}" if expected and expected > now else ""
         started, ended = status.started, status.ended
         queue_end = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
         return {
@@ -81,7 +94,8 @@ class JobRow:
             "reason": status.reason.name if status.reason else None,
             "hint": status.reason.hint if status.reason else "",
             "message": status.message,
-            "why": self.why,
+            "why": "; ".join(filter(None, (self.why, start))),
+            "pending_reason": self.pending,
             "platform": entry.platform,
             "site": entry.site,
             "where": entry.site or entry.platform,
@@ -91,6 +105,7 @@ class JobRow:
             "attempt": status.attempt,
             "held": status.held,
             "submitted": submitted or None,
+            "expected_start": expected,
             "started": started,
             "ended": ended,
             "queue_s": max(0.0, queue_end - submitted) if queue_end and submitted else None,
@@ -255,12 +270,31 @@ class JobTable:
             statuses = [_last_known(snapshot.view(), entry, key) for entry, key in group]
             note = f"last known; it is on another cluster ({first.cluster or 'the default one'})"
         fresh = self.journal.some({entry.id for entry, _ in group})
-        return [
-            JobRow(
-                fresh.get(entry.id, entry), key, status, _native(executor, entry, key), "" if status.final else note
-            )
-            for (entry, key), status in zip(group, statuses, strict=True)
-        ]
+        found = []
+        for (entry, key), status in zip(group, statuses, strict=True):
+            pending = _pending(executor, entry, key, status)
+            words = executor.scheduler.in_words(pending) if pending else ""
+            native, remark = _native(executor, entry, key), "" if status.final else note
+            found.append(JobRow(fresh.get(entry.id, entry), key, status, native, remark, pending, words))
+        return found
+
+
+def _pending(executor: BatchSchedulerExecutor, entry: JobRecord, key: str, status: JobStatus) -> str:
+    """Why a job waits, as the manager calls it; of an array, why the first of its elements that wait does."""
+    if status.final:
+        return ""
+    statuses: Iterable[JobStatus | None] = (status,)
+    if key == "*":
+        view = executor.snapshot.view()
+        statuses = (view.status(element_id(entry, index)) for index in entry.keys if index not in entry.ended)
+    waiting = (each for each in statuses if each is not None and each.state is JobState.QUEUED)
+    return next((each.message for each in waiting if each.native), "")
+
+
+def _at(moment: float, now: float) -> str:
+    """A point in time in a sentence: without the date if it is today."""
+    shown = short_moment(moment)
+    return f"at {shown[6:]}" if shown[:5] == short_moment(now)[:5] else f"on {shown}"
 
 
 def recorded_row(entry: JobRecord) -> JobRow:

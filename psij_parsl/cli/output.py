@@ -43,13 +43,15 @@ class Column(NamedTuple):
     """One column of a table: the key in a row's data, its title, and how people read it.
 
     `wraps`: on a terminal that is too narrow its texts go on in the next lines, for none of it may be lost.
-    `yields`: on such a terminal it is left out if there is no room; the column with the greatest number goes first.
+    `most`: there it is at most so wide. `yields`: there it is left out if the others have no room; the column with the
+    greatest number goes first.
     """
 
     key: str
     title: str
     show: Callable[[Any], str] = plain
     wraps: bool = False
+    most: int = 0
     yields: int = 0
 
 
@@ -114,13 +116,11 @@ class TextRenderer(Renderer):
             if index == 0 or any(texts)
         ]
         if width:
-            left_out = yielding(
-                [texts for _, texts in used], [(column.wraps, column.yields) for column, _ in used], width
-            )
+            left_out = yielding([texts for _, texts in used], [column for column, _ in used], width)
             used = [column for at, column in enumerate(used) if at not in left_out]
         shown = [texts for _, texts in used]
         if width and any(column.wraps for column, _ in used):
-            shown = wrapped(shown, [column.wraps for column, _ in used], width)
+            shown = wrapped(shown, [column for column, _ in used], width)
         lines = zip(*map(_padded, shown), strict=True)
         for_terminal = width or self._coloured(self.out)
         for number, line in enumerate(lines):
@@ -247,4 +247,5 @@ def short_moment(seconds: float | None) -> str:
     if not seconds:
         return ""
     then, now = time.localtime(seconds), time.localtime()
-    return time.strftime("%m-%d %H:%M" if then.tm_year == now.tm_year else "%Y-%m-%d", then)
+    year, month, day, hour, minute, *_ = then
+    return f"{month:02}-{day:02} {hour:02}:{minute:02}" if year == now.tm_year else f"{year}-{month:02}-{day:02}"

@@ -6,11 +6,12 @@ translated into flags and parameters, left out with a remark, or refused by line
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Error, InvalidRequest, nearest
+from ..errors import Error, InvalidRequest, Rejected, nearest
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families
 from ..platforms.directives.words import PLACES, WORDS
@@ -39,7 +40,8 @@ class ScriptOptions:
     """The option lines of a script as its job has them.
 
     `values` are those of flags, weaker than what is typed and what `#PSIJ` lines say. `passed_on` are the lines that go
-    to their own manager; None on another one, where `lines` says whose they are. `notes` are remarks for people.
+    to their own manager; None on another one, where `lines` says whose they are. `said` are the options that count, with
+    the fields of the job that each says. `notes` are remarks for people.
     """
 
     lines: ScriptLines | None = None
@@ -47,6 +49,8 @@ class ScriptOptions:
     passed_on: PassedOn | None = None
     notes: tuple[str, ...] = ()
     shell: str = ""
+    path: str = ""
+    said: tuple[tuple[Directive, frozenset[str]], ...] = ()
 
     @property
     def script_of(self) -> str:
@@ -57,6 +61,18 @@ class ScriptOptions:
         """What reads the script: what its first line names, or else an option."""
         named = script.text.startswith("#!") and not (self.lines and self.lines.table.habits.shell_wins)
         return script.interpreter if named or not self.shell else (self.shell,)
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """An error that is about what lines of the script say names these lines."""
+        try:
+            yield
+        except (InvalidRequest, Rejected) as error:
+            about = error.about if isinstance(error, InvalidRequest) else {error.limit}
+            if found := [one for one, names in self.said if not names.isdisjoint(about)]:
+                error.message = f"{self.path}, {_named(found)}: {error.message}"
+                error.args = (error.message,)
+            raise
 
     def complete(self, said: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of the job: those that were `said`, `filled` up by the site, and what the lines make of them."""
@@ -125,7 +141,8 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
         values["parameters"] = parameters
     if not own:
         notes += _calls(path, lines, target)
-    return ScriptOptions(lines, values, passed_on, tuple(notes), reading.words.get("shell", ""))
+    said = [(one, _fields(reading, one) - unknown - taken) for one in reading.directives if not one.superseded]
+    return ScriptOptions(lines, values, passed_on, tuple(notes), reading.words.get("shell", ""), path, tuple(said))
 
 
 def _prefix(target: Target) -> str:
@@ -240,6 +257,13 @@ def _meant(reading: Reading, one: Directive) -> set[str]:
     words = {*(one.words or (one.option.sets if one.option else ()))}
     whole = {word for word in words if not word.startswith("_")}
     return whole if whole == words else whole | {*reading.derived}
+
+
+def _fields(reading: Reading, one: Directive) -> frozenset[str]:
+    """The fields of a job that an option says."""
+    ours = OURS.intersection(one.words)  # such as whether stdout and stderr are joined: then it is about nothing else
+    words = ours or (_meant(reading, one) if one.words else ())
+    return frozenset(_FIELDS.get(word, word) for word in words)
 
 
 def _place_fault(one: Directive, places: Collection[str], lines: ScriptLines, target: Target) -> str:

@@ -39,12 +39,14 @@ def summary(statuses: Sequence[JobStatus]) -> JobStatus:
         counts[status.state.name] = counts.get(status.state.name, 0) + 1
     text = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
     running = [status for status in statuses if not status.final]
+    expected = [status.expected for status in running if status.expected is not None]
     starts = [status.started for status in statuses if status.started is not None]
     whole = JobStatus(
         message=text,
         started=min(starts, default=None),
         nodes=_all_nodes(statuses),
         attempt=max(status.attempt for status in statuses),
+        expected=min(expected, default=None),
     )
     if running:
         active = any(status.state is JobState.ACTIVE or status.final for status in statuses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -76,10 +77,11 @@ class FutureWatch:
                 if complaint != str(error):
                     log.warning("the ends of jobs are seen later: %s", error)
                 found, complaint = last, str(error)
-            for job, status in zip(jobs, found, strict=True):
+            seen = list(zip(jobs, found, strict=True))
+            for job, status in sorted(seen, key=lambda one: one[1].ended or math.inf):  # those that ended first
                 if status.final:
                     job.tell(status)
-            going = [(job, status) for job, status in zip(jobs, found, strict=True) if not status.final]
+            going = [(job, status) for job, status in seen if not status.final]
             jobs, last = [job for job, _ in going], [status for _, status in going]
             self._added.wait(pause if jobs else 0.0)
             pause = min(most, pause * 1.5)

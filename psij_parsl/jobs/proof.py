@@ -96,4 +96,4 @@ def split_by_proof(channel: Channel, parts: Sequence[JobPart]) -> tuple[list[Job
 
 
 def _seen(view: View) -> str:
-    return f"{time.time() - view.asked:.0f} s ago" if view.asked else "when they were submitted"
+    return f"{max(0.0, time.time() - view.asked):.0f} s ago" if view.asked else "when they were submitted"

@@ -130,8 +130,10 @@ _DEFAULT_STATUS = JobStatus(JobState.UNKNOWN).to_dict()
 
 
 def plain_status(status: JobStatus) -> dict[str, Any]:
-    """A status as data for JSON, without fields that have their default value."""
-    return {key: value for key, value in status.to_dict().items() if value != _DEFAULT_STATUS[key]}
+    """A final status as data for JSON, without fields that have their default value."""
+    return {
+        key: value for key, value in status.to_dict().items() if value != _DEFAULT_STATUS[key] and key != "expected"
+    }
 
 
 def plain(entry: JobRecord) -> dict[str, Any]:

@@ -103,16 +103,18 @@ class Shelf:
         for segment in self._newest_first():
             if segment.newest < wanted.after or (len(newest) >= count and segment.newest < newest[0][0]):
                 break
-            for job_id, line in segment.lines() if wanted.covers(segment.oldest, segment.newest) else ():
-                found = intended_at(line), job_id, line
-                if (len(newest) >= count and found < newest[0]) or not self._counts(job_id):
-                    continue
-                if not wanted.may_match(line) or _wanted(line, wanted) is None:
-                    continue
-                if len(newest) >= count:
-                    heapq.heappushpop(newest, found)
-                else:
+            candidates = (
+                (intended_at(line), job_id, line)
+                for job_id, line in segment.lines()
+                if self._counts(job_id) and wanted.may_match(line)
+            )
+            for found in sorted(candidates, reverse=True) if wanted.covers(segment.oldest, segment.newest) else ():
+                if len(newest) >= count and found < newest[0]:
+                    break
+                if _wanted(found[2], wanted) is not None:
                     heapq.heappush(newest, found)
+                if len(newest) > count:
+                    heapq.heappop(newest)
         entries = (_entry(line) for _, _, line in sorted(newest))
         return list({entry.id: entry for entry in entries if entry is not None}.values())
 

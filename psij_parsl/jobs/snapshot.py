@@ -84,7 +84,8 @@ class View:
         if not self.asked:
             return "nothing is known yet, it is asked again later"
         since = time.strftime("%H:%M:%S", time.localtime(self.asked))
-        return f"states stay as they were at {since}, {time.time() - self.asked:.0f} s ago; it is asked again later"
+        ago = max(0.0, time.time() - self.asked)
+        return f"states stay as they were at {since}, {ago:.0f} s ago; it is asked again later"
 
     def proved(self, job_id: str) -> float:
         """When an answer of the manager last had a record of that job that is proved to be ours; 0.0 for never."""
@@ -107,12 +108,13 @@ def pack(status: JobStatus) -> list[Any]:
         status.started,
         status.ended,
         status.held,
+        status.expected,
     ]
 
 
 def unpack(row: list[Any]) -> JobStatus:
     """The inverse of `pack`."""
-    state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held = row
+    state, native, exit_code, signal, reason, message, nodes, attempt, started, ended, held, *more = row
     status = JobStatus(
         JobState(state),
         native,
@@ -125,6 +127,7 @@ def unpack(row: list[Any]) -> JobStatus:
         started,
         ended,
         held,
+        more[0] if more else None,  # a snapshot of an earlier version has no such time
     )
     if not sound(status):
         raise ValueError("a status of wrong kinds")

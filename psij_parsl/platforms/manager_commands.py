@@ -144,6 +144,10 @@ class ManagerCommands(ManagerTables, ABC):
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         """The command that cancels jobs."""
 
+    def in_words(self, reason: str) -> str:
+        """Why a job waits, for people, from what the manager calls it; what is not known stays as it is."""
+        return reason
+
     def unknown_ids(self, output: Output) -> set[str]:
         """The ids that do not exist, by a cancel command's output."""
         return set()

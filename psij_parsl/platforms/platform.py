@@ -41,6 +41,7 @@ class Platform:
       of what these begin with, as the table has it.
     - `places`: whether jobs can be sent to queues, charged to projects and so on; else what a script says of them is
       left out.
+    - `one_host`: whether all jobs run on the host on which they are submitted.
     - `site_facts` asks the manager for its nodes and queues, for a first site file; '' if nothing does.
     - `signs` show whether a host has this manager; a site file uses them with `detect = [{ manager = NAME }]`.
     - `job_variable` is a variable that is set in each of its jobs, '' if the job script must find that out.
@@ -60,6 +61,7 @@ class Platform:
     directives: str = ""
     option_lines: str = ""
     places: bool = True
+    one_host: bool = False
     site_facts: str = ""
     command: str = ""
     signs: Signs = Signs()

@@ -70,6 +70,7 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
         **{name: value for layer in layers for name, value in layer.settings.environment.items()},
         **asked.get("environment", {}),
     }
+    _all_memory(site, job, node_type)
     setup = asked.get("setup", ())
     above = (setup,) if isinstance(setup, str) else tuple(setup)
     setups = [*(one.setup for one in below), *dict.fromkeys(queue.setup for queue in queues)]
@@ -89,6 +90,17 @@ def completed(site: SiteData, values: Mapping[str, Any]) -> Completion:
 def _declared(site: SiteData) -> Mapping[str, Parameter]:
     """The parameters of the site's platform. Loading them takes a while, so they are asked for where they matter."""
     return platform(site.platform).template_class.params
+
+
+def _all_memory(site: SiteData, job: dict[str, Any], node_type: NodeType | None) -> None:
+    """All the memory of a node, where the manager has no word for it: as much as that type has, and no other jobs there."""
+    if job.get("memory_per_node") != 0 or node_type is None or not node_type.hardware.memory:
+        return
+    template = platform(site.platform).template_class
+    if "all_memory" not in template.uses:
+        job["memory_per_node"] = node_type.hardware.memory
+        if "exclusive" in template.params:
+            job["parameters"] = {"exclusive": True, **job["parameters"]}
 
 
 def _layers(site: SiteData, queues: Sequence[Queue], node_type: NodeType | None) -> Iterator[_Layer]:

@@ -138,6 +138,17 @@ def test_an_array_is_told_from_its_first_start_to_its_last_end(jobs: Path) -> No
     assert row["run_s"] == row["ended"] - row["started"]
 
 
+def test_times_are_not_negative_where_clocks_differ(jobs: Path) -> None:
+    """The node's clock is ten minutes behind ours, and was set back while the job ran."""
+    now = time.time()
+    skewed = JobStatus(C, exit_code=0, started=now - 600, ended=now - 660)
+    with (jobs / "journal.jsonl").open("ab") as log:
+        log.write(record(jobs, "aaaaaaaaa6", 0, {"": skewed}, name="skewed") + b"\n")
+    row = listed("-a", "--name", "skewed")[0]
+    assert (row["queue_s"], row["run_s"]) == (0, 0)
+    assert psij_here("list", "-a", "--name", "skewed").stdout.split()[-2:] == ["0s", "0s"]
+
+
 MISTAKES: Mapping[str, tuple[str, str]] = {
     "--state failled": ("--state failled: there is no such state, and no such reason", "did you mean 'FAILED'?"),
     "--state running": ("--state running", "did you mean ACTIVE?"),

@@ -86,6 +86,7 @@ def test_the_record_names_the_one_before_it_and_info_shows_all_attempts() -> Non
     psij("wait", third)
     rows = {row["id"]: row["resubmitted_from"] for row in json.loads(psij("list", "-a", "--json").stdout)}
     assert rows == {first: None, second: first, third: second}
+    assert f"exit code 3; again of {first}" in psij("status", second).stdout
     for job, later in ((first, [second]), (second, [third]), (third, [])):
         told = info(job)
         assert told["resubmitted_as"] == later

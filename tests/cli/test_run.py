@@ -262,6 +262,8 @@ def test_the_shell_completes_commands_flags_and_values() -> None:
     assert completed("psij-run su") == ["submit"]
     assert "--ntasks-per-node" in completed("psij-run submit --nt")
     assert completed("psij-run submit --platform lo") == ["local"]
+    assert completed("psij-run resubmit --fai") == ["--failed"]
+    assert completed(f"psij-run resubmit {job[:4]}") == [job]
     assert completed(f"psij-run cancel {job[:4]}") == [job]
     assert completed("psij-run cancel la") == ["last"]
     assert completed("psij-run platform show slu") == ["slurm"]

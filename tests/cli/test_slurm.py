@@ -8,9 +8,11 @@ import signal
 import subprocess
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from psij_parsl.testing.tools import comes_true
 from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij
 from tests.clusters.slurm import SlurmCluster
 
@@ -90,6 +92,37 @@ def test_a_pending_job_is_cancelled_within_seconds() -> None:
         running.communicate(timeout=300)
     assert running.returncode == 130
     assert monotonic() - began < 10
+
+
+def test_the_table_tells_why_jobs_wait_and_when_they_may_start() -> None:
+    """In words, with the estimate that the scheduler gives in the answer that is asked for anyway."""
+    whole = ("submit", "-N", "4", "--ntasks-per-node", "1", "-X", "exclusive=yes", "-t", "3")
+    names = ("runs", "next", "later", "held", "after", "array")
+    first, *others = [
+        psij(*whole, "-J", name, *flags, "--", "sleep", "300")
+        for name, flags in zip(names, ((), (), (), ("--hold",), ("-d", "last"), ("--array", "0-2")), strict=True)
+    ]
+    assert not [done.stderr for done in (first, *others) if done.returncode]
+    rows: dict[str, dict[str, Any]] = {}
+
+    def told() -> bool:
+        rows.update({row["name"]: row for row in json.loads(psij("status", "--json").stdout)})
+        waiting = [rows[name]["expected_start"] for name in ("next", "later", "array")]
+        return rows["runs"]["state"] == "ACTIVE" and all(waiting)
+
+    comes_true(told)
+    assert rows["next"]["why"].startswith("waits for nodes, cores or memory to become free; expected to start ")
+    assert rows["later"]["why"].startswith("others have a higher priority; expected to start ")
+    assert rows["array"]["why"].startswith("3 QUEUED: others have a higher priority; expected to start ")
+    assert rows["after"]["why"].startswith("waits for another job")
+    assert rows["held"]["why"] == "held by its user"
+    assert [rows[name]["pending_reason"] for name in names] == [
+        *("", "Resources", "Priority", "JobHeldUser", "Dependency", "Priority")
+    ]
+    begun, waits = rows["runs"]["started"], [rows[name]["expected_start"] for name in ("next", "later", "array")]
+    assert begun < waits[0] < waits[1] < waits[2] < begun + 3600
+    assert [row["name"] for row in json.loads(psij("list", "--state", "held", "--json").stdout)] == ["held"]
+    assert psij("cancel", "all").returncode == 0
 
 
 # ---- again -----------------------------------------------------------------------------------------------------

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import struct
 import subprocess
-import termios
 from pathlib import Path
 
 import pytest
 
-from psij_parsl.cli.wrapping import wrapped
+from psij_parsl.cli.output import Column
+from psij_parsl.cli.wrapping import wrapped, yielding
 from tests.cli.helpers import COMMAND
+from tests.cli.terminals import on_terminal
 
 pytestmark = pytest.mark.usefixtures("here")
-
-
-def on_terminal(columns: int, *args: str) -> list[str]:
-    """The lines that a command prints on a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen([*COMMAND, *args], stdout=theirs, env={**os.environ, "NO_COLOR": "1"}) as process:
-        os.close(theirs)
-        said = b""
-        while chunk := _read(ours):
-            said += chunk
-    os.close(ours)
-    assert process.returncode in (0, 2, 3)
-    return said.decode().splitlines()
-
-
-def _read(handle: int) -> bytes:
-    try:
-        return os.read(handle, 65536)
-    except OSError:  # its other end is closed
-        return b""
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -59,7 +35,20 @@ def test_the_origins_of_a_site_are_there_on_a_narrow_terminal() -> None:
 
 def test_columns_share_what_is_left() -> None:
     columns = [["NAME", "a", "b"], ["TEXT", "word " * 8, "x"], ["MORE", "y", "other " * 20]]
-    fitted = wrapped(columns, [False, True, True], 60)
+    kinds = [Column("", ""), Column("", "", wraps=True), Column("", "", wraps=True)]
+    fitted = wrapped(columns, kinds, 60)
     assert [max(map(len, texts)) for texts in fitted] == [4, 24, 23]
     assert " ".join(fitted[1][1:]).split() == ["word"] * 8 + ["x"]
-    assert wrapped(columns, [False, True, True], 1000) == columns
+    assert wrapped(columns, kinds, 1000) == columns
+    kinds[1] = Column("", "", wraps=True, most=16)
+    assert [max(map(len, texts)) for texts in wrapped(columns, kinds, 60)] == [4, 14, 35]
+    assert wrapped(columns, kinds, 1000) == columns
+
+
+def test_columns_of_less_importance_are_left_out_first_and_only_where_they_have_no_room() -> None:
+    columns = [["ID", "x" * 10], ["NATIVE", "y" * 6], ["WAIT", "5s"], ["WHY", "word " * 20]]
+    kinds = [Column("", ""), Column("", "", yields=2), Column("", "", yields=1), Column("", "", wraps=True)]
+    for width, left_out in {200: set(), 50: set(), 49: {1}, 42: {1}, 41: {1, 2}, 5: {1, 2}}.items():
+        assert yielding(columns, kinds, width) == left_out
+    assert yielding([*columns[:3], ["WHY", "short"]], kinds, 30) == {1}
+    assert yielding([*columns[:3], ["WHY", "short"]], kinds, 31) == set()

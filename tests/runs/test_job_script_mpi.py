@@ -103,6 +103,20 @@ def test_a_script_of_pbs_starts_mpi_on_all_its_nodes(
     assert {each["OMP_NUM_THREADS"] for each in ranks} == {"1"}
 
 
+@pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
+def test_ranks_that_do_not_divide_by_the_nodes_are_all_started(
+    launcher: str, places: tuple[Hosts, Path], known_by_both_names: Hosts, tmp_path: Path
+) -> None:
+    command = [str(places[1] / f"ranks.{launcher}")]
+    job = Job(command=command, num_nodes=2, ranks=3, directory=tmp_path)
+    code, out, err = in_pbs_job(job, known_by_both_names, tmp_path / "folder", launcher)
+    assert code == 0, err
+    assert [(each["rank"], each["size"], each["host"]) for each in said(out)] == [
+        *((rank, 3, "node01") for rank in (0, 1)),
+        (2, 3, "node02"),
+    ]
+
+
 def _version(program: str) -> str:
     return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
 

@@ -105,6 +105,47 @@ def directives(machine: Machine, wanted: Job) -> list[str]:
     return [line[8:] for line in machine.executor().render(wanted).splitlines() if line.startswith("#SBATCH ")]
 
 
+# ---- sizes of nodes ----------------------------------------------------------------------------------------------
+
+
+PBS = """
+platform = "pbspro"
+
+[nodes.cpu]
+cpus = 64
+threads_per_core = 2
+memory = "200 GB"
+
+[nodes.gpu]
+cpus = 32
+gpus = { kind = "nvidia", ids = 4 }
+"""
+
+
+def _rendered(machine: Machine, **asked: Any) -> str:
+    return machine.executor().render(job(machine, **asked))
+
+
+def test_all_of_a_nodes_memory_is_what_its_type_has_and_nobody_else_is_there(tmp_path: Path) -> None:
+    text = _rendered(made(tmp_path, PBS), memory_per_node="0")
+    assert ":mem=204800mb" in text
+    assert "place=scatter:exclhost" in text
+    shared = _rendered(made(tmp_path, PBS), memory_per_node=0, parameters={"exclusive": "no"})
+    assert ":mem=204800mb" in shared
+    assert "exclhost" not in shared
+
+
+def test_all_memory_is_refused_where_nobody_knows_how_much_that_is(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="pbspro platform cannot ask for all the memory of a node") as caught:
+        _rendered(made(tmp_path, PBS), memory_per_node=0, gpus_per_rank=1)
+    assert caught.value.hint.startswith("say how much")
+
+
+def test_a_manager_that_has_a_word_for_all_memory_is_told_that(machine: Machine) -> None:
+    assert "--mem=0" in directives(machine, job(machine, memory_per_node=0))
+    assert "exclusive" not in job(machine, memory_per_node=0).parameters
+
+
 # ---- queues --------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ def print_script(out: Renderer, request: JobRequest, *, verbose: bool) -> int:
     site = request.target.site
     if site is not None and (fault := site.spool_fault()) is not None:
         out.note(f"{fault.message}: the script has it as it is")
-    script = executor.render(request.job)
+    script = request.render()
     argv = list(executor.scheduler.submit_argv(Path("script.sh")))
     out.answer(script, {"script": script, "submit": argv, "platform": executor.platform.name, "site": executor.site})
     if verbose:

@@ -183,7 +183,7 @@ def _holder(holder: Holder) -> dict[str, Any]:
         "id": holder.id,
         "host": host,
         "pid": rest.split("/")[1] if rest.count("/") == 2 else "",
-        "for_s": time.time() - holder.since if holder.since else None,
+        "for_s": max(0.0, time.time() - holder.since) if holder.since else None,
         "nodes": [{"name": node.name, **_content(node)} for node in holder.nodes],
     }
 

@@ -116,7 +116,7 @@ class _Foreground:
             )
 
     def _waiting_text(self, status: JobStatus) -> str:
-        message = "held" if status.held else status.message
+        message = "held" if status.held else self.executor.scheduler.in_words(status.message)
         reason = f" ({message})" if message and message != "None" else ""
         return f"job {self.submission.id if self.submission else ''} {status.state.name}{reason}"
 

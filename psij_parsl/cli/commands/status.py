@@ -17,7 +17,7 @@ from ..selectors import OPEN_JOBS
 
 COLUMNS = (
     Column("id", "ID"),
-    Column("name", "NAME", wraps=True),
+    Column("name", "NAME", wraps=True, most=16),
     Column("where", "WHERE", yields=3),
     Column("state", "STATE"),
     Column("native_id", "NATIVE ID", yields=5),

@@ -56,11 +56,16 @@ class Option:
     @property
     def way(self) -> str:
         """How psij-run is told what this option says; '' where it has no other way than the option itself."""
-        if self.instead:
-            return self.instead
-        if self.parameter:
+        if self.parameter and not self.instead:
             is_switch = not self.arguments or (self.optional and self.sets)
             return f"say -X {self.parameter}={'yes' if is_switch else 'VALUE'}"
+        return self.way_elsewhere
+
+    @property
+    def way_elsewhere(self) -> str:
+        """The same for a job on another manager, which does not have this one's parameters."""
+        if self.instead:
+            return self.instead
         flags = [FLAGS[word].partition("/")[0] for word in self.sets if word in FLAGS]
         return f"say {flags[0]}" if flags else ""
 

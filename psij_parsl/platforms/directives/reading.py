@@ -145,7 +145,8 @@ class Reading:
             elif one.option.elsewhere is Elsewhere.REFUSED:
                 found.append((one, one.option.instead or "has no equivalent"))
             elif one.fault:
-                found.append((one, f"{one.fault}; {one.option.way}" if one.option.way else one.fault))
+                way = "" if "say -" in one.fault else one.option.way_elsewhere
+                found.append((one, f"{one.fault}; {way}" if way else one.fault))
             elif one.option.elsewhere is Elsewhere.TRANSLATED:
                 meant = {word for word in one.words if not word.startswith("_")}
                 if meant != one.words.keys():

@@ -113,7 +113,10 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
     "memory_per_node": ("memory (memory_per_node={0} MB)", ""),
     "memory_per_core": ("memory for each core (memory_per_core={0} MB)", ""),
     "memory_per_gpu": ("memory for each GPU (memory_per_gpu={0} MB)", ""),
-    "all_memory": ("all the memory of a node (memory_per_node=0)", "say how much: --mem 16G"),
+    "all_memory": (
+        "all the memory of a node (memory_per_node=0)",
+        "say how much: --mem 16G; or a site that knows the memory of its nodes",
+    ),
     "array": ("job arrays", "submit jobs one by one, or choose another platform"),
     "array_limit": (
         "a limit to how many elements of an array run at a time (array_limit={0})",
@@ -140,12 +143,13 @@ class Refuse(NamedTuple):
 
     `when` is given the job's shape and all parameters, with their defaults, by their names, and `text` may have them
     in braces: `Refuse(lambda asked: asked["num_nodes"] > 1, "has one node, not {num_nodes}", "ask for one")` says "the
-    NAME platform has one node, not 2".
+    NAME platform has one node, not 2". `about` are the fields of the job that are at fault.
     """
 
     when: Callable[[Mapping[str, Any]], object]
     text: str
     hint: str = "leave it out, or choose another platform"
+    about: Sequence[str] = ()
 
 
 class JobTemplate:
@@ -265,7 +269,7 @@ class JobTemplate:
         for refusal in cls.refusals:
             if refusal.when(values):
                 reason = refusal.text.format(**values)
-                raise InvalidRequest(f"{cls._named(platform)} {reason}", hint=refusal.hint)
+                raise InvalidRequest(f"{cls._named(platform)} {reason}", hint=refusal.hint, about=refusal.about)
 
     @classmethod
     def refuse_unexpressed(cls, request: Mapping[str, Any], platform: str = "") -> None:
@@ -285,7 +289,8 @@ class JobTemplate:
             hints.append(hint.format(request[name]) or "leave it out, or choose another platform")
         if named:
             hint = hints[0] if len(named) == 1 else "leave them out, or choose another platform"
-            raise InvalidRequest(f"{cls._named(platform)} cannot ask for {', '.join(named)}", hint=hint)
+            text = f"{cls._named(platform)} cannot ask for {', '.join(named)}"
+            raise InvalidRequest(text, hint=hint, about=unexpressed)
 
     @classmethod
     def refuse_unknown(cls, parameters: Iterable[str], platform: str = "") -> None:

@@ -44,7 +44,7 @@ class TestOptionLines(OptionLines):
         "GPUs of a node": "cannot ask for GPUs (gpus_per_node=2)",
         "GPUs of a kind": "cannot ask for GPUs (gpus_per_node=2)",
         "memory of a node": "cannot ask for memory (memory_per_node=2048 MB)",
-        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "all memory": {"num_nodes": 1},  # a node has no other jobs
         "memory of a core": "cannot ask for memory for each core (memory_per_core=1024 MB)",
         "memory of a thread's core": "cannot ask for memory for each core (memory_per_core=1024 MB)",
         "memory of a GPU": "cannot ask for GPUs (gpus_per_node=2), memory for each GPU (memory_per_gpu=1024 MB)",

@@ -69,7 +69,7 @@ class TestOptionLines(OptionLines):
         "GPUs of a node": {"num_nodes": 2, "ranks": 4, "gpus_per_rank": 1},
         "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
         "memory of a node": "cannot ask for memory (memory_per_node=2048 MB)",
-        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "all memory": {"num_nodes": 1, "exclusive": True},
         "memory of a core": "cannot ask for memory for each core (memory_per_core=1024 MB)",
         "memory of a thread's core": "cannot ask for memory for each core (memory_per_core=1024 MB)",
         "memory of a GPU": "cannot ask for memory for each GPU (memory_per_gpu=1024 MB)",

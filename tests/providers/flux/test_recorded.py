@@ -246,6 +246,16 @@ def test_an_exception_that_does_not_end_a_job_is_no_reason() -> None:
     says(read_job(one("failed-exit3") | {"exception": exception}), CASES["failed-exit3"])
 
 
+def test_the_schedulers_estimate_of_the_start_is_that_of_a_job_that_waits() -> None:
+    note = {"annotations": {"sched": {"t_estimate": 1700000000.5, "reason_pending": "not enough cores"}}}
+    waits = read_job({"id": 7, "status": "SCHED", **note}).status
+    assert (waits.expected, waits.message, waits.started) == (1700000000.5, "not enough cores", None)
+    assert read_job({"id": 7, "status": "RUN", **note}).status.expected is None
+    for other in (0, None, {}, ""):  # t_estimate is "" once it is out of date
+        job = {"id": 7, "status": "SCHED", "annotations": {"sched": {"t_estimate": other}}}
+        assert read_job(job).status.expected is None
+
+
 def test_a_job_whose_priority_is_0_says_so_and_is_not_held() -> None:
     found = read_job(one("held") | {"urgency": 16}).status
     assert (found.held, "priority is 0" in found.message) == (False, True)

@@ -42,7 +42,7 @@ class TestOptionLines(OptionLines):
         "GPUs of a node": {"num_nodes": 2, "gpus_per_node": 2},
         "GPUs of a kind": "cannot ask for GPUs of one kind (gpu_kind='a100')",
         "memory of a node": {"constraint": "memnode >= 2048"},
-        "all memory": "cannot ask for all the memory of a node (memory_per_node=0)",
+        "all memory": {"num_nodes": 1, "exclusive": True},
         "memory of a core": {"constraint": "memnode >= 4096"},
         "memory of a thread's core": "cannot ask for hardware threads per core (threads_per_core=2)",
         "memory of a GPU": {"constraint": "memnode >= 2048", "gpus_per_node": 2},

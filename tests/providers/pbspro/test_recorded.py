@@ -7,6 +7,7 @@ recorded later, on a server of the same version.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,6 +206,23 @@ def test_elements_that_wait_are_told_one_by_one() -> None:
     found = read("array-part-queued.json-t")
     assert set(found) == {"242[].head", "242[0].head", "242[1].head", "242[2].head"}
     assert {record.status.state for record in found.values()} == {Q}
+
+
+@pytest.mark.parametrize(
+    "start", ["Sat Nov 21 21:34:27 2026", int(time.mktime((2026, 11, 21, 21, 34, 27, 0, 0, -1)))]
+)
+def test_the_schedulers_estimate_of_the_start_is_that_of_a_job_that_waits(start: str | int) -> None:
+    """`estimated.start_time` of a top job, by the reference guide; none was recorded."""
+    job = {"job_state": "Q", "substate": 10, "estimated": {"exec_vnode": "(node01:ncpus=4)", "start_time": start}}
+    waits, runs = read_job(("7.head", job)), read_job(("7.head", {**job, "job_state": "R"}))
+    assert waits is not None
+    assert runs is not None
+    assert waits.status.expected == time.mktime((2026, 11, 21, 21, 34, 27, 0, 0, -1))
+    assert runs.status.expected is None
+    for other in ("UNSET", 0, True, None, {}):
+        odd = read_job(("7.head", {**job, "estimated": {"start_time": other}}))
+        assert odd is not None
+        assert odd.status.expected is None
 
 
 def test_an_element_that_was_deleted_is_not_given_the_arrays_exit_status() -> None:
