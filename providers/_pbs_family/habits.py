@@ -17,6 +17,8 @@ def habits(index_variables: tuple[str, ...]) -> Habits:
             "PBS_NP": "{num_ranks}",
             "NCPUS": "{cpus_per_rank}",
         },
+        own_variables={"PBS_O_WORKDIR": "$PWD"},
         index_variables=dict.fromkeys(index_variables, "$PSIJ_ARRAY_INDEX"),
+        starts_at_home=True,
         commands=("pbsdsh", "pbs_tmrsh", "qsub", "qstat", "qdel", "qalter"),
     )

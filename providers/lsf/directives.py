@@ -220,7 +220,7 @@ TABLE = DirectiveTable(
     habits=HABITS,
     options=(
         # ---- size
-        means("-n", "_slots _slots_range", _slots, instead="say -N and --ntasks-per-node"),
+        means("-n", "_slots _slots_range ranks", _slots, instead="say -N and --ntasks-per-node"),
         means("-nnodes", "num_nodes", count, instead="say -N, and -X nodes_option=nnodes"),
         _section("span", "_per_host", span, instead="say -N and --ntasks-per-node"),
         _section("affinity", "cpus_per_rank", affinity),

@@ -11,6 +11,8 @@ HABITS = Habits(
         "LS_SUBCWD": "$PWD",
         "LSB_DJOB_NUMPROC": "{num_ranks}",
     },
+    array_variables={"LSB_JOBID": "$PSIJ_ARRAY_ID"},
     index_variables={"LSB_JOBINDEX": "$PSIJ_ARRAY_INDEX"},
+    own_variables={"LSB_JOBNAME": "{name}", "LSB_SUBCWD": "$PWD", "LS_SUBCWD": "$PWD"},
     commands=("blaunch", "jsrun", "lrun", "bsub", "bjobs", "bkill", "bpeek", "bhist"),
 )

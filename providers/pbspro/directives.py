@@ -22,8 +22,8 @@ from psij_parsl.providers._pbs_family.options import (
 )
 
 
-def _select(text: str) -> Chunks:
-    return alike([_chunk(kind) for kind in text.split("+")], "chunks")
+def _select(text: str) -> Mapping[str, Chunks]:
+    return {"_chunks": alike([_chunk(kind) for kind in text.split("+")], "chunks")}
 
 
 def _chunk(text: str) -> Chunks:
@@ -67,8 +67,13 @@ def _place(text: str) -> Mapping[str, Any]:
 _FILES = {r"\^array_index\^": "{index}"}
 
 TABLE = table(
-    means("-l select", "_chunks", _select, instead=f"{SHAPE}, or -X chunk=name=value for what a node must have"),
-    means("-l nodes", "_nodes exclusive", nodes(), instead=SHAPE),
+    means(
+        "-l select",
+        "_chunks num_nodes ranks_per_node",
+        _select,
+        instead=f"{SHAPE}, or -X chunk=name=value for what a node must have",
+    ),
+    means("-l nodes", "_nodes num_nodes ranks_per_node exclusive", nodes(), instead=SHAPE),
     means("-l walltime", "wall_time_min", wall_time),
     means("-l place", "_arrangement _whole_hosts exclusive", _place, parameter="place"),
     means("-l mpiprocs", "_mpiprocs", count, instead=SHAPE),

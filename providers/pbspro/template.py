@@ -78,6 +78,7 @@ class PBSProTemplate(JobTemplate):
             ),
             "places each rank by itself where the number of nodes is left to it, and knows nothing of what a node is to have",
             "say -N; or the GPUs of each rank, and the memory of each core",
+            ("gpus_per_node", "memory_per_node"),
         ),
     )
 

@@ -74,7 +74,7 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
 
 TABLE = table(
     # ---- size and place
-    means("-l nodes", "_nodes exclusive", nodes(_GPU_MODES), instead=SHAPE),
+    means("-l nodes", "_nodes num_nodes ranks_per_node exclusive", nodes(_GPU_MODES), instead=SHAPE),
     means("-l procs", "_procs", count, instead=SHAPE),
     means("-l walltime", "wall_time_min", _wall_time),
     only_here("-l gpus", instead="say -g"),

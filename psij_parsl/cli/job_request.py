@@ -35,6 +35,7 @@ from .job_warnings import warnings
 from .jobscript import JobScript, copy_of, flags, recognize, runs_once, script_of, write_copy
 from .output import Renderer
 from .script_options import ScriptOptions, script_options
+from .script_remarks import no_interpreter
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _request(
         size = {
             "site_ranks_per_node": defaults.get("ranks_per_node"),
             "node": _node_size(target, values),
-            "nodes_left": options.lines is not None and not platform.one_host,
+            "nodes_left": options.lines is not None and not platform.one_host and values.get("ntasks") != 1,
         }
     job_fields = fields(values, **size)
     if job_fields.get("parameters"):
@@ -141,7 +142,10 @@ def _request(
         path = copy_of(script, spool_of(executor.spool, project) or executor.journal.home)
         on_nodes = copy_of(script, spool_of(executor.spool_on_nodes, project) or path.parents[1])
         script_copy = script, path
-        argv = [*options.interpreter(script), str(on_nodes), *argv[1:]]
+        interpreter = options.interpreter(script)
+        for note in no_interpreter(script.path, interpreter):
+            out.note(note)
+        argv = [*interpreter, str(on_nodes), *argv[1:]]
         job_fields.setdefault("name", os.path.basename(script.path))
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
     elif runs_once(os.path.join(str(job_fields.get("directory", "")), argv[0]) if "/" in argv[0] else argv[0]):

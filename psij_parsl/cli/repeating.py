@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +22,16 @@ from ..system.id_ranges import format_ranges
 from ..system.job_names import cluster_in
 from .flags import Flag, FlagTexts
 from .job_flags import JOB_FLAGS
-from .job_from_flags import FlagLayer, check_parameters, fields, merge
+from .job_from_flags import FlagLayer, as_lists, check_parameters, fields, merge
 from .job_request import JobRequest, beyond_cap, check_program
 from .job_table import JobTable, Target
 from .job_warnings import warnings
+from .jobscript import runs_once
 from .output import Renderer, plain
 
 _FACTOR = re.compile(r"[xX*](\d+(?:\.\d+)?|\.\d+)")
 _ADDED = ("environment", "parameters")  # to what the job had; other fields are replaced
+_SHAPE = frozenset({"num_nodes", "ranks", "ranks_per_node"})
 _OWN = ("array", "after", "hold", "begin")  # of each attempt
 _SHOWN_FILES = 3
 
@@ -98,6 +101,10 @@ class Repeater:
             )
         if added := changes.get("parameters"):
             check_parameters(added, executor.platform.name, executor.platform.template_class)
+            changes["parameters"] = as_lists(added, executor.platform.template_class)
+        job = attempt.job
+        if _SHAPE & changes.keys() and job.job_mode == "script" and runs_once(_program_path(job)):
+            changes.setdefault("job_mode", "script")
         after: Sequence[Dependency] = ()
         if "after" not in changes and attempt.job.after:
             if not self.independent:
@@ -125,10 +132,10 @@ class Repeater:
         else:
             asked = asked_of(site, attempt.job)
             values = dict(asked)
-            if {"num_nodes", "ranks_per_node"} & changes.keys() and attempt.has_usual_mode:
+            if _SHAPE & changes.keys() and attempt.has_usual_mode:
                 values["job_mode"] = None
             values |= attempt.replaced_by(changes)
-            values["implied"] = tuple(one for one in asked["implied"] if one not in changes)
+            values["implied"] = tuple(one for one in asked["implied"] if one in values["implied"])
             values |= {name: value for name, value in changes.items() if name not in _ADDED}
             for name in _ADDED:
                 values[name] = {**asked[name], **changes.get(name, {})}
@@ -225,6 +232,11 @@ def _file_names(changes: Mapping[str, Any], job: Job) -> dict[str, Path]:
     if not names.keys() & changes.keys() or patterns == job.name_patterns:
         return {}
     return {name: Path(str(path).replace("{", "{{").replace("}", "}}")) for name, path in literal.items()}
+
+
+def _program_path(job: Job) -> str:
+    """The path of a job's program; a plain name where it is looked for on PATH."""
+    return os.path.join(job.directory or "", job.command[0]) if "/" in job.command[0] else job.command[0]
 
 
 def _is_number(flag: Flag) -> bool:

@@ -19,6 +19,7 @@ from .flags import FlagValues
 from .job_flags import shown
 from .job_table import Target
 from .jobscript import JobScript
+from .script_remarks import starts_here
 from .script_words import PARAMETERS, WORDS_OF_FLAG, flag_values, lone_memory, said_together
 
 #: The fields of a job that lines of its own manager may say in its place.
@@ -30,6 +31,8 @@ _IMPLIED = frozenset(
         *("wall_time_min", "queue", "project", "begin"),
     )
 )
+#: The words that -N and -n take the place of, whatever else an option says that is not understood.
+_SHAPE = frozenset(("num_nodes", "ranks", "ranks_per_node"))
 _FIELDS = {"gpus": "gpus_per_node", "memory": "memory_per_node", "memory_per_rank": "memory_per_core"}
 #: Words that other managers are asked for by flags.
 _BY_FLAGS = frozenset(word for words in WORDS_OF_FLAG.values() for word in words) | OURS
@@ -91,8 +94,7 @@ class ScriptOptions:
             kept.add("num_nodes")
         fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
         fields["option_lines"] = self.passed_on.lines
-        if fields.get("array"):
-            fields["script_of"] = self.lines.platform.name
+        fields["script_of"] = self.lines.platform.name
         fields["parameters"] = {
             name: value
             for name, value in fields.get("parameters", {}).items()
@@ -116,6 +118,7 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
     taken = {word for flag in typed for word in WORDS_OF_FLAG.get(flag, ())}
     own = lines.table.prefix == _prefix(target)
     reading, passed_on, unknown = lines.reading, None, frozenset[str]()
+    notes += starts_here(path, lines)
     if own:
         passed_on = lines.passed_on(taken, typed.get("parameters", {}))
         if wrong := [
@@ -225,6 +228,7 @@ def _translated(
     """
     platform, reading = target.executor.platform, lines.reading
     declared = platform.template_class.params
+    sized = _SHAPE.issubset(taken)
     unknown = frozenset({*PLACES, "exclusive"} if not platform.places else ())
     known = {word for word in WORDS if word in {*_BY_FLAGS, *unknown} or PARAMETERS.get(word, "") in declared}
     said = {word for word, name in PARAMETERS.items() if name in typed.get("parameters", {})} | {*taken}
@@ -233,7 +237,7 @@ def _translated(
     refused: list[tuple[Directive, str]] = []
     for one in reading.directives:
         meant = _meant(reading, one)
-        replaced = bool(meant) and meant <= said
+        replaced = (bool(meant) and meant <= said) or (sized and bool(one.fault) and not meant.isdisjoint(_SHAPE))
         left_out = bool(meant) and meant <= unknown and one.option is not None
         if id(one) in untranslatable and not replaced and not (left_out and not one.fault):
             refused.append((one, untranslatable[id(one)]))
@@ -254,7 +258,7 @@ def _translated(
 
 def _meant(reading: Reading, one: Directive) -> set[str]:
     """The words that an option means, or would mean if its value were understood."""
-    words = {*(one.words or (one.option.sets if one.option else ()))}
+    words = {*one.words} if one.words and not one.fault else {*(one.option.sets if one.option else ())}
     whole = {word for word in words if not word.startswith("_")}
     return whole if whole == words else whole | {*reading.derived}
 

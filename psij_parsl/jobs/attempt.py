@@ -57,23 +57,29 @@ class Attempt:
         for name in changes:
             if name not in names:
                 raise InvalidRequest(f"a job has no field {name!r}", hint=nearest(name, names))
+        replaced = self.replaced_by(changes)
         if isinstance(environment := changes.get("environment"), Mapping):
             changes["environment"] = {**self.job.environment, **environment}
         if isinstance(parameters := changes.get("parameters"), Mapping):
             joined = {**self.job.parameters, **parameters}
             changes["parameters"] = {name: value for name, value in joined.items() if value not in (None, "")}
-        changed = self.job.with_(**{**self.replaced_by(changes), **changes})
+        changed = self.job.with_(**{**replaced, **changes})
         if "job_mode" not in changes and self.has_usual_mode:
             changed = changed.with_(job_mode=None)
         return self.with_job(changed, changes)
 
     def replaced_by(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields, each as it is when it is not said, that say in another way what the changes say."""
+        """The fields that say in another way what the changes say, without that."""
+        from .changed_lines import without_changed
+
         asked = {name for name, value in changes.items() if value is not None}
         kept = without_rivals({item.name: None for item in fields(Job)}, asked)
         plain = Resources()
         replaced = {item.name: getattr(plain, item.name) for item in fields(Resources) if item.name not in kept}
-        return {**replaced, "implied": tuple(name for name in self.job.implied if name not in changes)}
+        return {
+            **replaced,
+            **without_changed(self.entry.platform, self.job, changes, changes.get("parameters") or ()),
+        }
 
     @property
     def has_usual_mode(self) -> bool:

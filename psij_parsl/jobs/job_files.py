@@ -103,7 +103,7 @@ def _script(
     """The script, and the lines that start its command, of which some have a file of their own."""
     template = settings.template
     _refuse(settings, _told(job))
-    launch = launch_lines(job, settings.launcher, place.node_folder, settings.launch)
+    launch = launch_lines(job, settings.launcher, place.node_folder, settings.launch, settings.platform)
     core_values = _template_values(
         settings, job, place, dependencies or Dependencies(), launch=launch, elements=elements
     )

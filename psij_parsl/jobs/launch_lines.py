@@ -30,16 +30,18 @@ class LaunchLines(NamedTuple):
     start: str
 
 
-def launch_lines(job: Job, default: str, folder: Path, launch: LaunchOptions | None = None) -> LaunchLines:
+def launch_lines(
+    job: Job, default: str, folder: Path, launch: LaunchOptions | None = None, platform: str = ""
+) -> LaunchLines:
     """The lines that start the command as its `job_mode` asks.
 
-    `folder` is the job's, `launch` what the site says of the default launcher. Raises `InvalidRequest` where no
+    `folder` is the job's, `launch` what the site says of the default launcher, `platform` the name of the job's. Raises `InvalidRequest` where no
     launch method can do it.
     """
     if job.job_mode == "script":
         if job.launcher:  # not needed, but an unknown name is a mistake
             find_launcher(job.launcher)
-        return LaunchLines(script_variables(job), '  exec -- "$@"')
+        return LaunchLines(script_variables(job, platform), '  exec -- "$@"')
     from ..runs.binding import THREADS, Wrapper
     from ..runs.rank_io import RankIO
 

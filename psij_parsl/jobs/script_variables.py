@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..platforms.registry import platform as find_platform
@@ -13,20 +15,18 @@ if TYPE_CHECKING:
 _RANKFILE = "PSIJ_RANKFILE"
 
 
-def script_variables(job: Job) -> str:
-    """Lines that export them; '' for a job whose script is no other manager's.
+def script_variables(job: Job, platform: str) -> str:
+    """Lines that export them; '' for a job whose script is no manager's.
 
-    On its own manager only those are set that have the index of an array's element.
+    On its own manager, which is the `platform`, only those are set that would be others than for a job of its own.
     """
     if not job.script_of:
         return ""
-    table = find_platform(job.script_of).directive_table
-    wanted = (
-        {**table.habits.variables, **(table.habits.array_variables if job.array else {})}
-        if not job.option_lines
-        else {}
-    )
-    wanted |= table.habits.index_variables if job.array else {}
+    habits = find_platform(job.script_of).directive_table.habits
+    own = job.script_of == platform
+    wanted = {**(habits.own_variables if own else habits.variables)}
+    if job.array:
+        wanted |= {**({} if own else habits.array_variables), **habits.index_variables}
     known = {
         "name": shlex.quote(job.display_name),
         "num_ranks": job.num_ranks,
@@ -35,6 +35,7 @@ def script_variables(job: Job) -> str:
         "array_count": len(job.array),
         "array_first": min(job.array, default=0),
         "array_last": max(job.array, default=0),
+        "array_step": _step(sorted(job.array)),
     }
     lines = []
     for name, text in wanted.items():
@@ -44,6 +45,12 @@ def script_variables(job: Job) -> str:
             value = '"$PSIJ_JOB_FOLDER/ranks"'
         lines.append(f"export {name}={value}")
     return "\n".join(lines)
+
+
+def _step(indices: Sequence[int]) -> int:
+    """The step from an index to the next one; 1 where they differ, or there is one index alone."""
+    steps = {after - before for before, after in pairwise(indices)}
+    return steps.pop() if len(steps) == 1 else 1
 
 
 def _rank_file(job: Job) -> str:

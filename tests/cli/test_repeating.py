@@ -57,6 +57,17 @@ def again(job: Job, flags: str) -> Job:
         ({"queue": "a"}, "-q x2", {"queue": "x2"}),
         ({"array": range(5)}, "--array 1-2%1", {"array": (1, 2), "array_limit": 1}),
         ({"implied": ["wall_time_min", "queue"]}, "-t 20", {"implied": ("queue",), "wall_time_min": 20}),
+        (
+            {"implied": ["wall_time_min", "num_nodes"], "option_lines": ["#SBATCH -t 5 --qos=a", "#SBATCH -N 2"]},
+            "-t 20",
+            {"option_lines": ("#SBATCH --qos=a", "#SBATCH -N 2"), "implied": ("num_nodes",), "wall_time_min": 20},
+        ),
+        (
+            {"implied": ["num_nodes", "ranks_per_node"], "option_lines": ["#SBATCH -N 2 --ntasks-per-node=2 -x n1"]},
+            "-N 4 -X qos=b",
+            {"option_lines": ("#SBATCH -x n1",), "implied": (), "num_nodes": 4, "parameters": {"qos": "b"}},
+        ),
+        ({"option_lines": ["#SBATCH --qos=a"]}, "-X qos=b", {"option_lines": (), "parameters": {"qos": "b"}}),
         ({"parameters": {"a": "1", "b": "2"}}, "-X b= -X c=3", {"parameters": {"a": "1", "c": "3"}}),
         ({"environment": {"A": "1"}}, "--env B=2", {"environment": {"A": "1", "B": "2"}}),
         ({"after": ["1"]}, "-d afterany:2", {"after": ("afterany:2",)}),

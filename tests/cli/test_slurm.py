@@ -146,6 +146,33 @@ def test_a_failed_job_is_submitted_again_with_more_time_and_memory(here: Path) -
     assert [one["id"] for one in json.loads(psij("info", first, "--json").stdout)["attempts"]] == [first, again]
 
 
+def test_a_script_with_lines_of_slurm_is_the_same_again_but_for_what_is_typed(here: Path, home: Path) -> None:
+    (here / "job.sh").write_text("""#!/bin/bash
+#SBATCH -t 2 --comment=kept
+#SBATCH --ntasks=2 --nodes=1
+#SBATCH --mem-per-cpu=60M
+test -e good || exit 3
+squeue -h -j $SLURM_JOB_ID -o "%l %D %m $SLURM_NTASKS"
+""")
+    first = psij("submit", "job.sh").stdout.strip()
+    assert psij("wait", first).returncode == 3
+    (here / "good").touch()
+    (here / "job.sh").unlink()
+    for flags, said in (
+        ((), "2:00 1 60M 2"),
+        (("-t", "x2"), "4:00 1 60M 2"),
+        (("--mem", "200M", "-n", "4"), "2:00 1 200M 4"),
+        (("-N", "2"), "2:00 2 60M 4"),
+    ):
+        again = psij("resubmit", first, *flags)
+        assert psij("wait", again.stdout.strip()).returncode == 0, again.stderr
+        assert psij("logs", "last").stdout == f"{said}\n"
+    again = json.loads(psij("resubmit", first, "--json").stdout)[0]
+    scripts = [Path(folder, "script.sh").read_text() for folder in (home / "jobs" / first, again["folder"])]
+    assert scripts[1].replace(again["id"], first) == scripts[0]
+    assert "\n#SBATCH --ntasks=2 --nodes=1\n" in scripts[1]
+
+
 def test_of_fifty_elements_the_three_that_failed_run_again_with_more_time(here: Path) -> None:
     words = ("--array", "0-49", "-t", "2", "-o", "out", "--", "sh", "-c", _SOME_FAIL)
     array = psij("submit", *words).stdout.strip()

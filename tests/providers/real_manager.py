@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, Submission
-from psij_parsl.errors import Error
+from psij_parsl.errors import Error, InvalidRequest
 from psij_parsl.testing.tools import PATIENCE_S, comes_true, shell
 from tests.clusters.managed import Remote
 from tests.end_to_end.test_hostile import Places
@@ -133,6 +133,55 @@ class Life(OnRealManager):
     ) -> None:
         made = [executor.submit(self.job(f"echo {number}")) for number in range(40)]
         assert [job.result(2 * PATIENCE_S) for job in made] == [f"{number}\n" for number in range(40)]
+
+
+class Words(OnRealManager):
+    """What a job can say beside its size, and what comes of it."""
+
+    #: Whether the manager can be told how many elements of an array may run at a time, and when a job may begin.
+    limits_arrays: ClassVar[bool] = True
+    knows_begin: ClassVar[bool] = True
+
+    def test_a_job_does_not_start_before_its_time_and_has_its_wall_time_then(
+        self, manager: Remote, executor: BatchSchedulerExecutor
+    ) -> None:
+        if not self.knows_begin:
+            with pytest.raises(InvalidRequest, match="a time before which a job does not start"):
+                executor.submit(self.job("true", begin="+5"))
+            return
+        begin = time.time() + 20
+        job = executor.submit(self.job("date +%s; sleep 50", begin="+20", wall_time_min=1))
+        assert job.wait(2 * PATIENCE_S).state is JobState.COMPLETED
+        assert int(job.result()) >= int(begin)
+
+    def test_of_an_array_no_more_elements_run_at_a_time_than_it_says(
+        self, manager: Remote, executor: BatchSchedulerExecutor, log: Path
+    ) -> None:
+        text = f"echo 1 >>{log}; sleep 2; echo -1 >>{log}"
+        if not self.limits_arrays:
+            with pytest.raises(InvalidRequest, match="how many elements of an array run at a time"):
+                executor.submit(self.job(text, array="0-5%2"))
+            return
+        array = executor.submit(self.job(text, array="0-5%2"))
+        assert array.wait(2 * PATIENCE_S).state is JobState.COMPLETED
+        steps = [int(line) for line in log.read_text().split()]
+        running = [sum(steps[: at + 1]) for at in range(len(steps))]
+        assert len(steps) == 12
+        assert max(running) <= 2
+
+    def test_output_goes_to_files_whose_names_are_filled_in_and_is_added(
+        self, manager: Remote, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        job = self.job("echo $PSIJ_ARRAY_INDEX", array="1,2", directory=tmp_path, stdout="out-{array}.{index:2}")
+        for _ in range(2):
+            array = executor.submit(job.with_(name_patterns=True, append=True))
+            assert array.wait(PATIENCE_S).state is JobState.COMPLETED
+            number = str(array.native_id).partition("[")[0]
+            assert (tmp_path / f"out-{number}.01").read_text() == "1\n"
+        log = self.job("echo more", directory=tmp_path, stdout="log", append=True)
+        for _ in range(2):
+            assert executor.submit(log).wait(PATIENCE_S).state is JobState.COMPLETED
+        assert (tmp_path / "log").read_text() == "more\nmore\n"
 
 
 class Outages(OnRealManager):

@@ -131,7 +131,7 @@ class ScriptLines:
     @cached_property
     def _together(self) -> frozenset[str]:
         """The words that options say only together; where the job's size is among them, all about its size."""
-        derived = frozenset(self.reading.derived)
+        derived = frozenset(self.reading.derived) - OURS
         return derived if derived.isdisjoint(SIZE) else derived | SIZE
 
     def _goes(self, one: Directive, taken: Collection[str], parameters: Collection[str]) -> bool:

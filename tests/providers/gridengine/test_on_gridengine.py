@@ -12,7 +12,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, EndReason, JobState
 from psij_parsl.testing.tools import PATIENCE_S, comes_true
 from tests.clusters.managed import Remote
-from tests.providers.real_manager import Blocks, Life, OddTexts, OnRealManager, Outages, TwoNodes
+from tests.providers.real_manager import Blocks, Life, OddTexts, OnRealManager, Outages, TwoNodes, Words
 from tests.runs import real_mpis
 
 pytestmark = pytest.mark.slow
@@ -32,6 +32,10 @@ class Here:
 
 class TestLife(Here, Life):
     deleted_elsewhere = (JobState.FAILED, None)  # as if it had been killed: qacct tells no difference
+
+
+class TestWords(Here, Words):
+    pass
 
 
 class TestOutages(Here, Outages):

@@ -14,7 +14,7 @@ from psij_parsl.errors import InvalidRequest
 from psij_parsl.testing.tools import PATIENCE_S, comes_true
 from tests.clusters.managed import Remote
 from tests.end_to_end.test_hostile import CELLS
-from tests.providers.real_manager import Blocks, Life, OddTexts, Outages
+from tests.providers.real_manager import Blocks, Life, OddTexts, Outages, Words
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +182,10 @@ class TestLife(Here, Life):
         )
         job = executor.submit(self.job(text, cpus_per_rank=2, gpus_per_rank=1, memory_per_node=256, wall_time_min=10))
         assert job.result(PATIENCE_S).split() == ["htcondor", job.native_id, "2", "1", "256", "True"]
+
+
+class TestWords(Here, Words):
+    limits_arrays = False  # max_materialize would hide elements from our queries
 
 
 class TestOutages(Here, Outages):

@@ -9,7 +9,7 @@ import pytest
 from psij_parsl import BatchSchedulerExecutor, JobState
 from psij_parsl.testing.tools import PATIENCE_S, comes_true
 from tests.clusters.managed import Remote
-from tests.providers.real_manager import Blocks, Life, OddTexts, OnRealManager, Outages, TwoNodes
+from tests.providers.real_manager import Blocks, Life, OddTexts, OnRealManager, Outages, TwoNodes, Words
 from tests.runs import real_mpis
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,10 @@ class Here:
 
 class TestLife(Here, Life):
     pass
+
+
+class TestWords(Here, Words):
+    limits_arrays = knows_begin = False
 
 
 class TestOutages(Here, Outages):

@@ -111,10 +111,11 @@ def _take(job: JobData, option: str, value: str) -> None:
             raise Refused(2, f"illegal {option} value\n{_USAGE}")
         job["output" if option == "-o" else "error"] = value
     elif option == "-J":
-        match = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?", value)
+        span, _, limit = value.partition("%")
+        match = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?", span)
         if not match or int(match[1]) >= int(match[2]):
             raise Refused(2, f"illegal -J value\n{_USAGE}")
-        job["array"] = indices(value)
+        job["array"], job["slots"] = indices(span), int(limit or 0)
         if len(job["array"]) > 10000:
             raise Refused(3, "Array job exceeds server or queue size limit")
     elif option == "-v":
@@ -159,6 +160,9 @@ def _resources(job: JobData, value: str) -> None:
             if not re.fullmatch(r"\d+(:\d+){0,2}", text):
                 raise Refused(166, "Illegal attribute or resource value Resource_List.walltime")
             job["walltime"] = in_seconds(text)
+        elif name == "nodes" and (match := re.fullmatch(r"(\d+)(?::ppn=(\d+))?", text)):
+            ranks = int(match[2] or 1)
+            job.update(chunks=int(match[1]), chunk={"ncpus": ranks, "mpiprocs": ranks}, place="scatter", scatter=True)
         elif name == "place":
             if not re.fullmatch(r"(free|pack|scatter|vscatter)(:(excl|exclhost|shared))?(:group=\w+)?", text):
                 raise Refused(166, "Illegal attribute or resource value Resource_List.place")
