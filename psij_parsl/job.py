@@ -60,7 +60,7 @@ class Job(Resources):
     wall_time_min: int | None = 10
     queue: str | None = None
     project: str | None = None
-    #: None: `script` for one rank, `mpi` for more.
+    #: None: `script` for one rank and with `compat`, else `mpi`.
     job_mode: str | None = None
     #: Shown to people; the manager gets a slug of it.
     name: str = ""
@@ -102,6 +102,8 @@ class Job(Resources):
     option_lines: tuple[str, ...] = ()
     #: The platform whose script is run on another one: variables that such scripts read are set.
     script_of: str = ""
+    #: The platform whose commands the job's script calls: on another one there are stand-ins for them on its PATH.
+    compat: str = ""
 
     if TYPE_CHECKING:  # more may be passed than what the fields hold
 
@@ -137,7 +139,7 @@ class Job(Resources):
         super().__post_init__()
         for name in ("wall_time_min", "array_limit"):
             whole(self, name, least=1)
-        mode = self.job_mode or ("mpi" if self.num_ranks > 1 else "script")
+        mode = self.job_mode or ("mpi" if self.num_ranks > 1 and not self.compat else "script")
         if mode not in JOB_MODES:
             raise InvalidRequest(f"unknown job mode {mode!r}", hint=nearest(str(mode), JOB_MODES))
         put("job_mode", mode)
@@ -159,7 +161,7 @@ class Job(Resources):
         for text, what in (*((argument, "argument") for argument in self.command), *self._texts()):
             if "\0" in text:
                 raise InvalidRequest(f"a NUL character in the {what} {text!r}", hint="no program can receive one")
-        for name in ("name", "queue", "project", "launcher"):
+        for name in ("name", "queue", "project", "launcher", "compat"):
             if not isinstance(value := getattr(self, name), str | None):
                 raise InvalidRequest(f"{name}={value!r} is no text", hint=f"say {str(value)!r}")
         lists = {"array": "its indices, e.g. array=range(10)", "after": f"after=[{self.after!r}]"}

@@ -39,6 +39,7 @@ FLAGS: Mapping[str, str] = {
     "stdout": "-o/--output",
     "stderr": "-e/--error",
     "append": "--append",
+    "compat": "--compat",
 }
 """The command line option of each job field, for messages. The command line's own table (`cli/job_flags.py`) stands
 above what uses this one, and has more spellings; a test compares them."""

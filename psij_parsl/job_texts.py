@@ -80,6 +80,7 @@ class JobOptions(TypedDict, total=False):
     implied: Iterable[str]
     option_lines: Iterable[str]
     script_of: str
+    compat: str
 
 
 class JobFields(JobOptions):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 #: What people ask for: the words, and a pattern of the tests that show it.
 CAPABILITIES: Mapping[str, str] = {
-    "output, exit codes, signals": "a_job_gives_back|an_exit_code|a_signal_is|does_not_exist|manager_sees",
+    "output, exit codes, signals": "a_job_gives_back|jobs_are_futures|an_exit_code|a_signal_is|does_not_exist|manager_sees",
     "directory, environment, files": "starts_where|environment|input_file|output_files|stderr_joins|setup|umask",
     "any argument, any name": "arguments_arrive|looks_like_directives|name_of_300",
     "cancel": "cancelling_a_running|queued_job_can_be|somebody_else_kills",

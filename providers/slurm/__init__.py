@@ -13,6 +13,7 @@ platform = Platform(
     provider="provider:SlurmProvider",
     directives="directives:TABLE",
     option_lines="#SBATCH",
+    stand_ins=("srun",),
     site_facts="site_facts:site_facts",
     command="sbatch",
     signs=Signs(

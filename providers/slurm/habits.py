@@ -14,6 +14,7 @@ HABITS = Habits(
         "SLURM_CPUS_PER_TASK": "{cpus_per_rank}",
         "SLURM_JOB_NUM_NODES": '$(wc -l <"$PSIJ_NODEFILE")',
         "SLURM_NNODES": '$(wc -l <"$PSIJ_NODEFILE")',
+        "SLURM_GPUS_ON_NODE": "{gpus_on_node}",
     },
     array_variables={
         "SLURM_ARRAY_JOB_ID": "$PSIJ_ARRAY_ID",

@@ -60,6 +60,15 @@ def platforms(ctx: typer.Context) -> Iterator[Offer]:
 
 
 @_silent
+def stand_ins(ctx: typer.Context) -> Iterator[Offer]:
+    """Platforms that have stand-ins for some of their commands."""
+    from ..jobs.stand_ins import with_stand_ins
+
+    for platform in with_stand_ins():
+        yield platform.name, ", ".join(platform.stand_ins)
+
+
+@_silent
 def launchers(ctx: typer.Context) -> Iterator[Offer]:
     """Installed launch methods."""
     from ..runs.registry import launchers as installed

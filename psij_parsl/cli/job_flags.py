@@ -203,6 +203,14 @@ JOB_FLAGS: tuple[Flag, ...] = (
         in_script=False,
         complete="platforms",
     ),
+    Flag(
+        "compat",
+        ("--compat",),
+        "PLATFORM",
+        "Put stand-ins for the commands of that resource manager (srun of slurm) on the PATH of a job on another one."
+        " They run `psij-run launch`.",
+        complete="stand_ins",
+    ),
     Flag("config", ("--config",), "FILE", "Site file to use.", variable=True, in_script=False),
     Flag(
         "parameters",

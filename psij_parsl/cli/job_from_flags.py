@@ -229,6 +229,7 @@ _FIELDS = {
     "dependency": "after",
     "setup_may_fail": "setup_may_fail",
     "parameters": "parameters",
+    "compat": "compat",
 }
 _GPUS = ("gpus_per_node", "gpus_per_rank", "gpu_kind")
 _PATHS = {"cwd": "directory", "input": "stdin", "output": "stdout", "error": "stderr"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidRequest, UnknownJob
@@ -114,19 +113,6 @@ def newest(
             take(record, mine)
     take(entry, list(left))
     return found
-
-
-def chain(journal: JournalReader, entry: JobRecord) -> list[JobRecord]:
-    """All attempts at a job, this one among them, oldest first."""
-    first = entry
-    while before := journal.some([first.resubmitted_from] if first.resubmitted_from else ()):
-        first = next(iter(before.values()))
-    attempts, unseen = [first], [first]
-    while unseen:
-        later = journal.resubmissions(unseen.pop())
-        attempts += later
-        unseen += later
-    return sorted(attempts, key=attrgetter("intended"))
 
 
 def dependencies_again(

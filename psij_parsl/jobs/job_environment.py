@@ -80,7 +80,7 @@ def environment_text(
 ) -> str:
     """The shell text that gives a job its environment; `environ` is the submitting one.
 
-    It also sets the cluster, the site, the queue and the node type, so that jobs which this job submits use the same ones, and so that `launch`
+    It also sets the platform, the cluster, the site, the queue and the node type, so that jobs which this job submits use the same ones, and so that `launch`
     in the job knows its nodes. `client` is the environment that the manager's client gets from us. With
     `node_settings`, the script finds out from it which variables the node has set, and these win.
     """
@@ -108,6 +108,7 @@ def environment_text(
             lines.append('[ "${#psij_of_node[@]}" = 0 ] || export "${psij_of_node[@]}"\n')
     lines.append(f"unset {' '.join(unset)}\n" if unset else "")
     own["PSIJ_JOB_CLUSTER"] = settings.cluster
+    own["PSIJ_JOB_PLATFORM"] = settings.platform
     lines.append(exports({name: value for name, value in own.items() if value}))
     lines.append(exports(job.environment))
     return "".join(lines)

@@ -16,12 +16,13 @@ from ..job import Job
 from ..job_size import FLAGS, Resources
 from ..platforms.templates.loader import FUNCTIONS, functions_text
 from ..platforms.templates.quoting import Raw
-from ..system.files import write_new
+from ..system.files import private_folder, write_new
 from ..system.id_ranges import format_ranges
 from .file_settings import FileSettings, JobPlace
 from .job_dependencies import Dependencies
 from .job_environment import environment_text, exports
 from .launch_lines import LAUNCHER, WRAPPER, LaunchLines, is_wrapped, launch_lines
+from .stand_ins import files as stand_in_files
 
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
@@ -70,6 +71,7 @@ class SubmissionRequest:
             files[WRAPPER] = text()
         if launch.before:
             files[LAUNCHER] = f"{launch.before}\n"
+        files |= stand_in_files(job, settings.platform)
         files[FUNCTIONS] = functions_text()
         files[_SCRIPT] = script
         return cls(job, elements, place, files, settings.executable)
@@ -77,8 +79,11 @@ class SubmissionRequest:
     def write(self) -> Path:
         """Write the files, readable by their owner only, into the folder; returns the script's path."""
         for name, text in self.files.items():
-            mode = 0o700 if self.executable and name == _SCRIPT else 0o600
-            write_new(self.place.folder / name, text, mode=mode)
+            path = self.place.folder / name
+            is_stand_in = path.parent != self.place.folder
+            if is_stand_in:
+                private_folder(path.parent)
+            write_new(path, text, mode=0o700 if is_stand_in or (self.executable and name == _SCRIPT) else 0o600)
         return self.place.folder / _SCRIPT
 
 

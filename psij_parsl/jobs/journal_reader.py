@@ -153,7 +153,23 @@ class JournalReader:
         with self._log.current():
             records, shelf = self._log.contents.records, self._log.contents.shelf()
             found = [record_of(records, job_id) for job_id in records if repeats(records[job_id], entry.id)]
-        return sorted([*shelf.resubmissions(entry), *found], key=attrgetter("intended"))
+        later = (one for one in (*shelf.resubmissions(entry), *found) if one.intended > entry.intended)
+        return sorted(later, key=attrgetter("intended"))
+
+    def attempts(self, entry: JobRecord) -> list[JobRecord]:
+        """The records of all attempts at a job, this one among them, oldest first."""
+        first = entry
+        while first.resubmitted_from:
+            before = self.some([first.resubmitted_from]).get(first.resubmitted_from)
+            if before is None or before.intended >= first.intended:  # cleaned, or damaged
+                break
+            first = before
+        found, unseen = [first], [first]
+        while unseen:
+            later = self.resubmissions(unseen.pop())
+            found += later
+            unseen += later
+        return sorted(found, key=attrgetter("intended"))
 
     def find(
         self, selectors: Sequence[str], *, elements: bool = True, of: tuple[str, str] | None = None

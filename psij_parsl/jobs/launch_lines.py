@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..job import Job
 from ..runs.registry import launcher as find_launcher
 from .script_variables import script_variables
+from .stand_ins import FOLDER as STAND_INS
+from .stand_ins import path_lines
 
 if TYPE_CHECKING:
     from ..sites.launch_options import LaunchOptions
@@ -35,13 +37,16 @@ def launch_lines(
 ) -> LaunchLines:
     """The lines that start the command as its `job_mode` asks.
 
-    `folder` is the job's, `launch` what the site says of the default launcher, `platform` the name of the job's. Raises `InvalidRequest` where no
-    launch method can do it.
+    `folder` is the job's, `launch` what the site says of the default launcher, `platform` that to which the job goes.
+    Raises `InvalidRequest` where no launch method can do it.
     """
+    stand_ins = path_lines(job, platform, folder)
     if job.job_mode == "script":
         if job.launcher:  # not needed, but an unknown name is a mistake
             find_launcher(job.launcher)
-        return LaunchLines(script_variables(job, platform), '  exec -- "$@"')
+        lines = "\n".join(filter(None, (script_variables(job, platform), stand_ins)))
+        note = f"  # {job.compat}'s commands are there: {STAND_INS} in the job's folder\n" if stand_ins else ""
+        return LaunchLines(lines, f'{note}  exec -- "$@"')
     from ..runs.binding import THREADS, Wrapper
     from ..runs.rank_io import RankIO
 

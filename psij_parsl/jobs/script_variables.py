@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..platforms.registry import platform as find_platform
 
@@ -16,22 +16,25 @@ _RANKFILE = "PSIJ_RANKFILE"
 
 
 def script_variables(job: Job, platform: str) -> str:
-    """Lines that export them; '' for a job whose script is no manager's.
+    """Lines that export them; '' for a job whose script is no manager's and calls no other manager's commands.
 
     On its own manager, which is the `platform`, only those are set that would be others than for a job of its own.
     """
-    if not job.script_of:
-        return ""
-    habits = find_platform(job.script_of).directive_table.habits
-    own = job.script_of == platform
-    wanted = {**(habits.own_variables if own else habits.variables)}
-    if job.array:
-        wanted |= {**({} if own else habits.array_variables), **habits.index_variables}
-    known = {
+    wanted: dict[str, str] = {}
+    for name in dict.fromkeys((job.compat if job.compat != platform else "", job.script_of)):
+        if not name:
+            continue
+        habits = find_platform(name).directive_table.habits
+        own = name == platform
+        wanted |= {**(habits.own_variables if own else habits.variables)}
+        if job.array:
+            wanted |= {**({} if own else habits.array_variables), **habits.index_variables}
+    known: dict[str, Any] = {
         "name": shlex.quote(job.display_name),
         "num_ranks": job.num_ranks,
         "num_cores": job.num_ranks * job.cpus_per_rank,
         "cpus_per_rank": job.cpus_per_rank,
+        "gpus_on_node": job.gpus_on_node or "",
         "array_count": len(job.array),
         "array_first": min(job.array, default=0),
         "array_last": max(job.array, default=0),
@@ -40,6 +43,8 @@ def script_variables(job: Job, platform: str) -> str:
     lines = []
     for name, text in wanted.items():
         value = str(known[text[1:-1]]) if text.startswith("{") else text
+        if not value:
+            continue
         if _RANKFILE in text:
             lines.append(_rank_file(job))
             value = '"$PSIJ_JOB_FOLDER/ranks"'

@@ -12,6 +12,7 @@ from ..errors import Error, PluginError
 if TYPE_CHECKING:
     from .directives.table import DirectiveTable
     from .scheduler import Scheduler
+    from .stand_in import StandIn
     from .templates.template import JobTemplate
 
 
@@ -39,6 +40,8 @@ class Platform:
     - `command` is the name of its submit command, '' for a manager that has none.
     - `directives` is the table of that command's options, for the option lines of scripts, and `option_lines` a pattern
       of what these begin with, as the table has it.
+    - `stand_ins` are commands of it that `--compat` puts on the PATH of jobs of other managers. Each has a file of its
+      name, whose `stand_in` does it by `psij-run launch`: see `StandIn`.
     - `places`: whether jobs can be sent to queues, charged to projects and so on; else what a script says of them is
       left out.
     - `one_host`: whether all jobs run on the host on which they are submitted.
@@ -60,6 +63,7 @@ class Platform:
     provider: str = ""
     directives: str = ""
     option_lines: str = ""
+    stand_ins: Sequence[str] = ()
     places: bool = True
     one_host: bool = False
     site_facts: str = ""
@@ -74,6 +78,14 @@ class Platform:
         path = getattr(self, which)
         if not path:
             raise PluginError(f"the platform {self.name!r} has no {which}")
+        return self._loaded(which, path)
+
+    def stand_in(self, command: str) -> StandIn:
+        """Import and return what does that command of its `stand_ins`. Raises `PluginError` as `part`."""
+        found: StandIn = self._loaded(f"stand-in for {command}", f"{command}:stand_in")
+        return found
+
+    def _loaded(self, which: str, path: str) -> Any:
         module, _, attribute = path.partition(":")
         try:
             return getattr(importlib.import_module(f".{module}", self.package), attribute)

@@ -26,7 +26,8 @@ def described(environ: Mapping[str, str] = os.environ) -> Allocation:
     """The allocation that the environment describes, with what that says and no more; without one, this host.
 
     One job may run inside another (Flux in a Slurm job, a local job in either), and the inner one inherits the
-    outer one's variables. The job that our own script names in PSIJ_NATIVE_ID counts first, else the smallest,
+    outer one's variables; and a script of one manager may be given its variables on another. The job that our own
+    script names in PSIJ_NATIVE_ID and PSIJ_JOB_PLATFORM counts first, else the smallest,
     for a part is smaller than the whole. Raises `AllocationError` when the variables of the only job there is
     cannot be read.
     """
@@ -48,11 +49,16 @@ def described(environ: Mapping[str, str] = os.environ) -> Allocation:
             break
     if not allocations and errors:
         raise errors[0]
-    return _innermost(allocations, environ.get("PSIJ_NATIVE_ID", "")) if allocations else plain_host(environ)
+    return _innermost(allocations, environ) if allocations else plain_host(environ)
 
 
-def _innermost(allocations: list[Allocation], native_id: str) -> Allocation:
-    submitted_by_us = [allocation for allocation in allocations if native_id and allocation.id == native_id]
+def _innermost(allocations: list[Allocation], environ: Mapping[str, str]) -> Allocation:
+    native_id, platform = environ.get("PSIJ_NATIVE_ID", ""), environ.get("PSIJ_JOB_PLATFORM", "")
+    submitted_by_us = [
+        allocation
+        for allocation in allocations
+        if native_id and allocation.id == native_id and platform in ("", allocation.platform)
+    ]
     return min(submitted_by_us or allocations, key=lambda allocation: (len(allocation.nodes), allocation.num_cpus))
 
 

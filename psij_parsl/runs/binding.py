@@ -42,7 +42,7 @@ class Wrapper:
     fails. `exit_codes` is a file to which failing exit codes are added, `hide_failures`: which the launcher is then not
     told. `die_with_parent`: let the kernel end the rank with its parent. `relay_signals`: signals come to the wrapper
     alone, which hands them on where it stays. `watch_mpi`: tell when an MPI library is loaded to which the launch gives
-    no means.
+    no means. `rank_names` are further variables for a rank's numbers: NAME=PSIJ_RANK ...
     """
 
     rank_variables: Sequence[str]
@@ -60,6 +60,7 @@ class Wrapper:
     die_with_parent: bool = False
     relay_signals: bool = False
     watch_mpi: bool = False
+    rank_names: str = ""
 
     def args(self, shape: Resources, file: str = "") -> list[str]:
         """The elements between the launcher's and the command's; `file` holds the wrapper's text, if given."""
@@ -80,6 +81,7 @@ class Wrapper:
             "report_signals": self.report_signals,
             "die_with_parent": self.die_with_parent,
             "watch_mpi": self.watch_mpi,
+            "rank_names": self.rank_names,
             "relay_signals": self._relays,
         }
         if self.io.per_rank:

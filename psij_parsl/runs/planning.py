@@ -23,7 +23,7 @@ from .mpi_libraries import Linked, linked_mpi
 from .mpirun import MPIRun
 from .rank_io import RankIO
 from .run import GRACE_S, Run, RunCommand
-from .variables import CALLERS, OUTER_RUN
+from .variables import CALLERS, OUTER_RUN, RANK_NAMES
 
 _NAME = "psij-{}"
 
@@ -45,7 +45,8 @@ def prepare_run(
     the time in seconds from TERM to KILL. Raises `InvalidRequest` for nodes that do not fit the job or the method,
     `LaunchError` when the launcher is not here, or does not serve the program.
     """
-    environment = _environment(method, job, os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    environment = _environment(method, job, environ)
     path = environment.get("PATH", os.defpath)
     method = method.resolved(path)
     placed = tuple(nodes or ())
@@ -80,6 +81,7 @@ def prepare_run(
         threads=threads(job.cpus_per_rank, environment) if bind else 0,
         directory=str(job.directory),
         io=io,
+        rank_names=environ.get(RANK_NAMES, ""),
         exit_codes=str(exit_codes or ""),
         hide_failures=mode in method.independent_copies,
         mark=mark,

@@ -37,7 +37,7 @@ psij_read_keys() {
   psij_rows= psij_num_rows=0 psij_num_ranks=1 psij_ranks_per_node=1 psij_stdout= psij_stderr= psij_stdin= psij_append=
   psij_labelled= psij_directory= psij_threads= psij_gpu_vendor= psij_gpus_per_rank= psij_report_signals=
   psij_exit_codes= psij_hide_failures= psij_die_with_parent= psij_relay_signals= psij_watch_mpi=
-  psij_rank= psij_local_rank= psij_num_keys=0
+  psij_rank= psij_local_rank= psij_names= psij_num_keys=0
   while [ "$1" != -- ]; do
     case $1 in
     mark=*) PSIJ_RUN=${1#*=}; export PSIJ_RUN ;;              # the mark by which the run's processes are found
@@ -63,6 +63,7 @@ psij_read_keys() {
     die_with_parent=*) psij_die_with_parent=1 ;;              # end with the process that started us
     relay_signals=*) psij_relay_signals=1 ;;                  # signals reach us alone and are to be handed on; in bash
     watch_mpi=*) psij_watch_mpi=1 ;;                          # see whether an MPI library is loaded without means
+    rank_names=*) psij_names=${1#*=} ;;                       # NAME=PSIJ_RANK ...: the same in other variables
     row=*)                                                    # NODE|cores of rank 0;of rank 1;...|its GPUs;...
       psij_rows="$psij_rows ${1#*=}" psij_num_rows=$((psij_num_rows + 1)) ;;
     esac
@@ -79,6 +80,7 @@ psij_find_rank() {
   [ -n "$psij_local_rank" ] || psij_local_rank=$((${psij_rank:-0} % psij_ranks_per_node))
   PSIJ_RANK=${psij_rank:-0} PSIJ_LOCAL_RANK=$psij_local_rank PSIJ_NUM_RANKS=$psij_num_ranks
   export PSIJ_RANK PSIJ_LOCAL_RANK PSIJ_NUM_RANKS
+  for psij_v in $psij_names; do eval "export ${psij_v%%=*}=\$${psij_v#*=}"; done
 }
 
 psij_find_row() {  # that of this node, by its name; hosts that all say one name are known by the order of the ranks

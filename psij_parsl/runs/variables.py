@@ -55,6 +55,9 @@ OUTER_RUN = (
     "PSIJ_CPUS",
     "PSIJ_GPUS",
     "PSIJ_RUN",
+    "PSIJ_RANK_NAMES",
 )
+#: Other names for the variables of ours that tell a rank its number: SLURM_PROCID=PSIJ_RANK ...
+RANK_NAMES = "PSIJ_RANK_NAMES"
 #: Variables that ranks on any node have as the caller has them, whatever the launcher's daemons there have.
 CALLERS = ("PATH", "LD_LIBRARY_PATH")

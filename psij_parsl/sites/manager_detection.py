@@ -133,8 +133,12 @@ def _path(environ: Mapping[str, str]) -> str:
 
 def _sign(platform: Platform, command: str, environ: Mapping[str, str]) -> tuple[str, str]:
     rules = platform.signs
+    ours_elsewhere = environ.get("PSIJ_JOB_PLATFORM", platform.name) != platform.name
     for name in rules.variables:
-        if value := environ.get(name):
+        value = environ.get(name)
+        if ours_elsewhere and value == environ.get("PSIJ_NATIVE_ID"):
+            continue  # for the script alone: see jobs/script_variables.py
+        if value:
             return "variable", f"${name} is {value}"
     for path in rules.files:
         if os.path.exists(under_root(path, environ)):

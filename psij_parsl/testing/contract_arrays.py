@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import BatchSchedulerExecutor, JobState
+import pytest
+
+from .. import BatchSchedulerExecutor, JobFailed, JobState
 from ..resources.hostlist import expand
 from .tools import PATIENCE_S, ended, needs, shell
 
@@ -26,6 +28,9 @@ class Arrays:
             element = executor.submission(f"{whole.id}_{index}")
             assert element.stdout is not None
             assert element.stdout.read_text() == f"{index}\n"
+        with pytest.raises(JobFailed) as caught:
+            whole.result()
+        assert [element.id for element in caught.value.elements] == [f"{whole.id}_7"]
 
     def test_a_large_array_beside_a_plain_job_runs_each_index_once(
         self, executor: BatchSchedulerExecutor, tmp_path: Path
@@ -46,6 +51,7 @@ class Arrays:
         needs(executor, "array")
         whole = executor.submit(shell("sleep $PSIJ_ARRAY_INDEX", array=(0, 3)))
         status = whole.wait(PATIENCE_S)
+        assert whole.result() == ["", ""]
         first, last = executor.status([f"{whole.id}_0", f"{whole.id}_3"])
         elements = (first, last)
         assert status.started == min((element.started for element in elements if element.started), default=None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from .. import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus
+from .. import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, as_completed
 from ..errors import InvalidRequest, JobFailed, Rejected
 from .templates import sentinel_check
 from .tools import PATIENCE_S, comes_true, shell
@@ -22,6 +23,15 @@ class Ends:
 
     def test_a_job_gives_back_what_it_printed(self, executor: BatchSchedulerExecutor) -> None:
         assert executor.submit(Job(command=["echo", "hello"])).result(PATIENCE_S) == "hello\n"
+
+    def test_jobs_are_futures_that_are_told_of_when_they_have_ended(self, executor: BatchSchedulerExecutor) -> None:
+        jobs = [executor.submit(["bash", "-c", f"echo {code}; exit {code}"]) for code in (0, 3)]
+        copies = pickle.loads(pickle.dumps(jobs))
+        errors = {job.id: job.exception() for job in as_completed([*jobs, *copies], PATIENCE_S)}
+        assert errors[jobs[0].id] is None
+        assert isinstance(error := errors[jobs[1].id], JobFailed)
+        assert error.status.exit_code == 3
+        assert copies[0].result() == "0\n"
 
     def test_an_exit_code_is_told_as_it_was(self, executor: BatchSchedulerExecutor) -> None:
         job = executor.submit(shell("echo so >&2; exit 3"))

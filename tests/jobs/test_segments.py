@@ -86,6 +86,32 @@ def test_ended_records_leave_the_log_and_every_question_finds_them(home: Path, s
         assert "nosuch" not in everything
 
 
+def test_attempts_are_found_from_each_of_them(home: Path, small: None) -> None:
+    journal = Journal(home)
+    [first] = closed(journal, 1)
+    closed(journal, 40)
+    [second] = closed(journal, 1, resubmitted_from=first.id)
+    closed(journal, 40)
+    [third] = closed(journal, 1, resubmitted_from=second.id)
+    beside, going = closed(journal, 1, resubmitted_from=first.id)[0], add(journal, resubmitted_from=third.id)
+    assert {first.id, second.id} < {name for segment in segments(home) for name in segment.ids()}
+    for reader in (journal, Journal(home)):
+        assert reader.resubmissions(first) == [second, beside]
+        assert reader.resubmissions(going) == []
+        for entry in (first, second, third, beside, going):
+            assert reader.attempts(entry) == [first, second, third, beside, going]
+    journal.forget([first.id])
+    assert Journal(home).attempts(third) == [second, third, going]
+
+
+def test_records_that_name_each_other_are_no_endless_chain(home: Path) -> None:
+    journal = Journal(home)
+    one = add(journal, resubmitted_from="9" * 10)
+    two = journal.intend(replace(one, id="9" * 10, resubmitted_from=one.id))
+    assert journal.attempts(two) == [one, two]
+    assert [entry.id for entry in journal.attempts(journal.get(one.id))] == [one.id, two.id]
+
+
 def test_a_beginning_of_an_ended_jobs_id_is_enough_when_it_is_the_only_one(home: Path, small: None) -> None:
     journal = Journal(home)
     ended = closed(journal, 60)

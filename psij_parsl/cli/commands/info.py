@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ...jobs.attempts import chain
 from ...jobs.job_folder import claimed_by, outputs
 from ...jobs.verdict import manager_log
 from ...system.files import end_of_log
@@ -152,7 +151,7 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
 def _attempts(table: JobTable, row: JobRow) -> list[dict[str, Any]]:
     """All attempts at the job or element, the oldest first; none if there is only this one."""
     own_key = row.key if row.key not in ("", "*") else ""
-    records = [one for one in chain(table.journal, row.entry) if not own_key or own_key in one.keys]
+    records = [one for one in table.journal.attempts(row.entry) if not own_key or own_key in one.keys]
     if len(records) < 2:
         return []
     rows = table.poll([(one, own_key or ("*" if one.array else "")) for one in records])

@@ -67,6 +67,7 @@ class _Launch:
             cpus_per_rank=values.get("cpus_per_task", 1),
             threads_per_core=values.get("threads_per_core", 1),
             gpus_per_rank=values.get("gpus_per_task", 0),
+            gpus_per_node=values.get("gpus_per_node"),
             memory_per_node=values.get("mem"),
         )
         nodes_and_ranks: dict[str, Any] = dict(even_shape(values))
@@ -82,6 +83,7 @@ class _Launch:
             cpus_per_rank=rank.cpus_per_rank,
             threads_per_core=rank.threads_per_core,
             gpus_per_rank=rank.gpus_per_rank,
+            gpus_per_node=rank.gpus_per_node,
             memory_per_node=rank.memory_per_node,
             **nodes_and_ranks,
         )
@@ -224,6 +226,13 @@ def _site(values: FlagValues) -> Site:
 
 _OWN_FLAGS: tuple[Flag, ...] = (
     SHARE,
+    Flag(
+        "gpus_per_node",
+        ("--gpus-per-node",),
+        "COUNT",
+        "Number of GPUs on each node, all of which each of its ranks sees; a multiple of the ranks there.",
+        non_negative_int,
+    ),
     Flag(
         "spread",
         ("--spread",),
