@@ -92,20 +92,23 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     """The job that a command line describes. Notes on it are printed.
 
     Flags count before `#PSIJ` lines, these before option lines of a manager, these before PSIJ_RUN_*, these before the
-    manager's own variables, these before the site's defaults. `submitted_here`: its program must exist on this host; else there is only a note if not.
+    manager's own variables, these before the site's defaults. `submitted_here`: its program must exist on this host;
+    else there is only a note if not.
     """
     texts = dict(invocation.texts)
     script, argv = _script(invocation)
     layers = [FlagLayer(texts), *_script_layers(script, invocation), from_environment()]
-    target, values = _target(out, table, layers, submitted_here=submitted_here)
+    target, values, note = _target(table, layers, submitted_here=submitted_here)
     options = ScriptOptions()
     if script is not None and not texts.get("ignore_directives"):
         typed = merge(layers[:-1])
         options = script_options(script.path, script.text, target, typed, texts.get("directives", ""))
-        for note in options.notes:
-            out.note(note)
+        for remark in options.notes:
+            out.note(remark)
         lines = FlagLayer(dict.fromkeys(options.values, ""), script.path, values=options.values)
-        target, values = _target(out, table, [*layers[:-1], lines, layers[-1]], submitted_here=submitted_here)
+        target, values, note = _target(table, [*layers[:-1], lines, layers[-1]], submitted_here=submitted_here)
+    if note:
+        out.note(note)
     with options.named():
         return _request(out, target, values, options, script, argv, invocation, submitted_here=submitted_here)
 
@@ -222,20 +225,16 @@ def _script_layers(script: JobScript | None, invocation: Invocation) -> list[Fla
     return [FlagLayer(texts, where, script=script.path) for texts, where in lines]
 
 
-def _target(
-    out: Renderer, table: JobTable, layers: Sequence[FlagLayer], *, submitted_here: bool
-) -> tuple[Target, FlagValues]:
-    """Where the job goes, and the values of all flags, those from the manager's own variables included."""
+def _target(table: JobTable, layers: Sequence[FlagLayer], *, submitted_here: bool) -> tuple[Target, FlagValues, str]:
+    """Where the job goes, and the values of all flags, with a note on those from the manager's own variables."""
     values = merge(layers)
     target = table.target(values, submits=submitted_here)
     parameters = {**(target.site.parameters if target.site else {}), **values.get("parameters", {})}
     wishes = target.executor.scheduler.wished(os.environ, parameters)
-    if wishes:
-        weaker, note = from_manager(wishes, target.executor.platform.template_class.params, values)
-        values = merge([*layers, *weaker])
-        if note:
-            out.note(note)
-    return target, values
+    if not wishes:
+        return target, values, ""
+    weaker, note = from_manager(wishes, target.executor.platform.template_class.params, values)
+    return target, merge([*layers, *weaker]), note
 
 
 def _check(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidRequest
-from ..platforms.directives.script import any_lines
 from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
 from .command import Command, Invocation
@@ -49,6 +48,8 @@ def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
         return None  # a file that cannot be read may be an executable all the same
     runnable = os.access(path, os.X_OK) if "/" in path else shutil.which(path) is not None
     script = script_of(path, text)
+    from ..platforms.directives.script import any_lines
+
     has_lines = bool(script.flags) or (
         managers_lines and text.lstrip("\ufeff\r\n\t ").startswith("#") and any_lines(text)
     )
