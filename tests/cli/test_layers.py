@@ -64,6 +64,16 @@ def test_what_is_typed_replaces_all_that_says_the_same_in_another_way(
     assert asked(*typed, **environ) == options
 
 
+@pytest.mark.parametrize("typed", [(), ("--mem", "1G"), ("--mem-per-cpu", "1G"), ("--mem-per-gpu", "1G", "-g", "1")])
+def test_slurms_own_variable_for_memory_counts_where_nothing_is_said_of_memory(typed: tuple[str, ...]) -> None:
+    done = psij_here("render", *typed, "--", "hostname", SBATCH_MEM_PER_NODE="0")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ("" if typed else "psij-run: the environment sets --mem 0 from SBATCH_MEM_PER_NODE\n")
+    found = re.findall(r"^#SBATCH --(mem\S*)=", done.stdout, re.MULTILINE)
+    assert found == [typed[0].removeprefix("--") if typed else "mem"]
+    assert ("--mem=0" in done.stdout) is not bool(typed)
+
+
 def test_what_is_typed_replaces_the_lines_of_a_script_that_say_the_same(tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\n#PSIJ -N 4 --mem 8G\n#PSIJ -n 8\nhostname\n")
