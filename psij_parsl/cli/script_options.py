@@ -90,6 +90,8 @@ class ScriptOptions:
         kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
         if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
             kept |= {name for name in _SIZE if name not in said}
+        if not kept.isdisjoint(_SHAPE):
+            kept |= _SHAPE
         if "num_nodes" not in said:
             kept.add("num_nodes")
         fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
