@@ -119,3 +119,15 @@ def test_ranks_alone_fill_nodes_whose_size_the_site_knows(
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^#SBATCH --((?:nodes|ntasks|gpus)\S*)", done.stdout, re.MULTILINE)
     assert {option for option in found if not option.endswith("=1")} == options
+
+
+def test_info_tells_what_was_asked_for() -> None:
+    words = ("--mem", "0", "--array", "0-3%2", "--begin", "2099-01-02T03:04", "-n", "2", "--mode", "script")
+    job = psij_here("submit", "--platform", "local", *words, "--", "true").stdout.strip()
+    (line,) = [line for line in psij_here("info", job).stdout.splitlines() if line.startswith("asked for")]
+    assert line.split(maxsplit=2)[2].split(", ") == [
+        *("nodes 1", "ranks per node 2", "all memory of each node", "minutes 10", "mode script"),
+        *("elements at a time 2", "begin 2099-01-02T03:04:00"),
+    ]
+    assert "waits for its begin" in psij_here("status", job, "--json").stdout
+    assert psij_here("cancel", job).returncode == 0
