@@ -38,7 +38,9 @@ _KILL_SCRIPT = """squeue --noheader --steps --jobs="$1" --format="%i %j" | while
 
 
 def _nodes(run: RunShape) -> Args:
-    return [f"--nodes={run.num_nodes}", f"--ntasks={run.num_ranks}", f"--ntasks-per-node={run.ranks_per_node}"]
+    uneven = run.num_ranks % run.num_nodes  # then srun warns that it ignores the third
+    per_node = when(not uneven, f"--ntasks-per-node={run.ranks_per_node}")
+    return [f"--nodes={run.num_nodes}", f"--ntasks={run.num_ranks}", *per_node]
 
 
 def _rank_options(run: RunShape) -> Args:
@@ -110,8 +112,10 @@ class Srun(MPIRun):
         return ["srun", "--mpi=none", "--kill-on-bad-exit=0", "--overlap", "--cpu-bind=none", *_nodes(run)]
 
     def lines(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
-        """As in the base class: the choice of the PMI."""
-        return "" if mode != "mpi" or shape.num_ranks < 2 or self._pmi_option() else _CHOOSE_PMI
+        """As in the base class: the choice of the PMI; and for uneven ranks, srun is not to warn of the job's own."""
+        uneven = "unset SLURM_NTASKS_PER_NODE" if shape.ranks else ""
+        choice = "" if mode != "mpi" or shape.num_ranks < 2 or self._pmi_option() else _CHOOSE_PMI
+        return "\n".join(filter(None, (uneven, choice)))
 
     def pmi_environment(self, linked: Linked, num_ranks: int, environment: Mapping[str, str]) -> dict[str, str]:
         """As in the base class. srun does not choose the PMI by the program; with a wrong one each rank is alone."""

@@ -8,6 +8,7 @@ top to bottom gives the state; nothing else is needed and nothing is ever change
 from __future__ import annotations
 
 import json
+from time import time as now
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -195,8 +196,9 @@ class LocalJob:
         submitted, started, ended = (_time(t) for t in (self.spec.submitted, self.started, self.ended))
         code = "" if self.exit is None else self.exit
         number = "" if self.signal is None else self.signal
+        reason = self.reason or ("waits for its begin" if self.state == QUEUED and self.spec.begin > now() else "")
         return (
-            f"{self.id}|{state}|{code}|{number}|{self.reason}|{submitted}|{started}|{ended}"
+            f"{self.id}|{state}|{code}|{number}|{reason}|{submitted}|{started}|{ended}"
             f"|{self.spec.host}|{self.spec.tag}|{self.spec.name}"
         )
 

@@ -21,9 +21,8 @@ HABITS = Habits(
         "SLURM_ARRAY_TASK_COUNT": "{array_count}",
         "SLURM_ARRAY_TASK_MIN": "{array_first}",
         "SLURM_ARRAY_TASK_MAX": "{array_last}",
-        "SLURM_ARRAY_TASK_STEP": "{array_step}",
     },
-    index_variables={"SLURM_ARRAY_TASK_ID": "$PSIJ_ARRAY_INDEX"},
-    own_variables={"SLURM_SUBMIT_DIR": "$PWD"},
+    index_variables={"SLURM_ARRAY_TASK_ID": "$PSIJ_ARRAY_INDEX", "SLURM_ARRAY_TASK_STEP": "{array_step}"},
+    own_variables={"SLURM_JOB_NAME": "{name}", "SLURM_SUBMIT_DIR": "$PWD"},
     commands=("srun", "sbatch", "sbcast", "scontrol", "squeue", "sacct", "scancel", "sinfo", "sstat", "sattach"),
 )

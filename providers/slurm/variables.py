@@ -15,8 +15,6 @@ def wished_value(variable: str, text: str) -> str | None:
         return "yes" if text in ("", "exclusive") else None  # not user, mcs, topo
     if variable in ("SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"):
         return "no" if variable == "SBATCH_NO_REQUEUE" else "yes"
-    if variable == "SBATCH_MEM_PER_NODE" and text == "0":  # all of it
-        return None
     return time_limit(text) if variable == "SBATCH_TIMELIMIT" else text
 
 
@@ -48,6 +46,7 @@ WISHES: Mapping[str, str] = {
     "SBATCH_EXCLUSIVE": "exclusive",
     "SBATCH_GRES": "gres",
     "SBATCH_MEM_PER_NODE": "memory_per_node",
+    "SBATCH_MEM_PER_GPU": "memory_per_gpu",
     "SBATCH_THREADS_PER_CORE": "threads_per_core",
     "SBATCH_JOB_NAME": "name",
     "SBATCH_REQUEUE": "requeue",

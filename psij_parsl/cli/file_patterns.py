@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-_OURS = re.compile(r"\{(?:id|array|index|name|user|host)(?::[0-9]{1,2})?\}")
 _PERCENT = {"j": "{id}", "J": "{id}", "A": "{array}", "a": "{index}", "x": "{name}", "u": "{user}", "N": "{host}"}
-_PERCENT_OR_BRACE = re.compile(r"%(%|[0-9]{0,2}[jJAaxuN])|\{\{|\}\}|[{}]")
+#: A doubled brace, one of ours, one that is no more than a brace, one with a per cent sign.
+_WORD = re.compile(
+    r"(\{\{|\}\})|(\{(?:(?:id|array|name|user|host|index)|index:[0-9]{1,2})\})|([{}])|%(%|[0-9]{0,2}[jJAaxuN])"
+)
 
 
 class Pattern(str):
@@ -19,7 +21,7 @@ def has_patterns(name: str) -> bool:
     """Whether anything in the name of a file is to be filled in."""
     if isinstance(name, Pattern):
         return "{" in name
-    return bool(_OURS.search(name) or any(match[1] for match in _PERCENT_OR_BRACE.finditer(name)))
+    return any(match[2] or match[4] for match in _WORD.finditer(name))
 
 
 def pattern(name: str, *, literal: bool = False) -> str:
@@ -29,21 +31,18 @@ def pattern(name: str, *, literal: bool = False) -> str:
     """
 
     def ours(match: re.Match[str]) -> str:
-        if not match[1]:
-            return match[0] if len(match[0]) == 2 else match[0] * 2
-        if match[1] == "%":
+        doubled, placeholder, brace, percent = match.groups()
+        if brace:
+            return 2 * str(brace)
+        if not percent:
+            return str(doubled or placeholder)
+        if percent == "%":
             return "%"
-        placeholder = _PERCENT[match[1][-1]]
-        digits = match[1][:-1].lstrip("0")
-        return placeholder.replace("}", f":{digits}}}") if digits and placeholder == "{index}" else placeholder
+        meant, digits = _PERCENT[percent[-1]], percent[:-1].lstrip("0")
+        return f"{{index:{digits}}}" if digits and meant == "{index}" else meant
 
     if isinstance(name, Pattern):
         return str(name)
     if literal:
         return name.replace("{", "{{").replace("}", "}}")
-    kept = [(match.start(), match.end()) for match in _OURS.finditer(name)]
-    parts, at = [], 0
-    for start, end in kept:
-        parts += [_PERCENT_OR_BRACE.sub(ours, name[at:start]), name[start:end]]
-        at = end
-    return "".join([*parts, _PERCENT_OR_BRACE.sub(ours, name[at:])])
+    return _WORD.sub(ours, name)

@@ -11,6 +11,7 @@ from ..errors import InvalidRequest, nearest
 from ..job import DEPENDENCY_KINDS
 from ..job_texts import indices
 
+_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self|thread-self|\d+)/.*")
 
 
@@ -70,6 +71,11 @@ def gpus(text: str) -> Gpus:
     if not re.fullmatch(r"[0-9]{1,9}", count) or not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", kind, re.ASCII):
         raise ValueError("must be a number of GPUs, or a model and a number, such as 4 or a100:4")
     return Gpus(int(count), kind)
+
+
+def job_input(text: str) -> str:
+    """The name of a file for a job's stdin, or `-` for the stdin of this command."""
+    return "-" if text == "-" or os.path.normpath(text) in _STDIN else job_file(text)
 
 
 def job_file(text: str) -> str:

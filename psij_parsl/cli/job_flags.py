@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..job import JOB_MODES
 from ..validators import memory, memory_or_all, moment, non_negative_int, one_of, positive_int, unambiguous, wall_time
-from .flag_types import dependencies, environment_files, gpus, job_file, limited_indices, pairs, variables
+from .flag_types import dependencies, environment_files, gpus, job_file, job_input, limited_indices, pairs, variables
 from .flags import JSON, Argument, Flag
 
 VERBOSE = Flag("verbose", ("-v", "--verbose"), "", "Print more details on stderr.", switch=True, in_script=False)
@@ -87,7 +87,13 @@ JOB_FLAGS: tuple[Flag, ...] = (
     ),
     Flag("account", ("-A", "--account", "--project"), "NAME", "Project to charge.", variable=True),
     Flag("job_name", ("-J", "--job-name"), "NAME", "Name of the job (default: the name of the command)."),
-    Flag("input", ("-i", "--input"), "FILE", "File to read stdin from (default: no input).", job_file),
+    Flag(
+        "input",
+        ("-i", "--input"),
+        "FILE",
+        "File to read stdin from (default: no input); - is the stdin of psij-run, read to its end.",
+        job_input,
+    ),
     Flag(
         "output",
         ("-o", "--output"),

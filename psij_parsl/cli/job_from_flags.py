@@ -66,7 +66,8 @@ def from_manager(
             ignored.append(variable)
             continue
         layers.append(FlagLayer({flag: value} if flag else {"parameters": [f"{name}={value}"]}, variable))
-        if flag not in stronger if flag else name not in stronger.get("parameters", {}):
+        same = next((group for group in _GROUPS if flag in group), (flag,))
+        if stronger.keys().isdisjoint(same) if flag else name not in stronger.get("parameters", {}):
             used.append(f"{shown(flag) if flag else f'-X {name}'} {value} from {variable}")
     notes = [f"the environment sets {', '.join(used)}"] if used else []
     notes += [f"{', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored"] if ignored else []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import Error, InvalidRequest, Rejected, UnknownJob, nearest
+from ..errors import Ambiguous, Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job
 from ..jobs.executor import Submission
 from ..jobs.job_places import spool_of
@@ -19,6 +18,7 @@ from ..sites.findings import Finding, settle
 from ..sites.job_shape import usable_cores
 from ..sites.queues import AUTO, Queue
 from .command import Invocation
+from .file_patterns import pattern
 from .flags import FlagValues
 from .job_from_flags import (
     FlagLayer,
@@ -30,9 +30,10 @@ from .job_from_flags import (
     from_manager,
     merge,
 )
+from .job_input import STDIN, JobInput
 from .job_table import JobTable, Target
 from .job_warnings import warnings
-from .jobscript import JobScript, copy_of, flags, recognize, runs_once, script_of, write_copy
+from .jobscript import JobScript, copy_of, flags, read_stdin, recognize, runs_once, script_of, write_copy
 from .output import Renderer
 from .script_options import ScriptOptions, script_options
 from .script_remarks import no_interpreter
@@ -40,12 +41,21 @@ from .script_remarks import no_interpreter
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job, where it goes, its job script with the path of the copy, if it has one, and what its option lines say."""
+    """A job, where it goes, its job script with the path of the copy, if it has one, and what its option lines say.
+
+    `input` is set if the job's is the stdin of this command.
+    """
 
     job: Job
     target: Target
     script: tuple[JobScript, Path] | None = None
     options: ScriptOptions = field(default_factory=ScriptOptions)
+    input: JobInput | None = None
+
+    def take_input(self, out: Renderer) -> None:
+        """Read stdin, if it is the job's: to be done before it is submitted."""
+        if self.input is not None:
+            self.input.take(out)
 
     def render(self) -> str:
         """The script that would be submitted."""
@@ -58,7 +68,11 @@ class JobRequest:
             write_copy(*self.script)
         try:
             return self._send()
-        except Rejected as error:
+        except Error as error:
+            if self.input is not None and not isinstance(error, Ambiguous):
+                self.input.drop()
+            if not isinstance(error, Rejected):
+                raise
             hint = (error.limit == "queue" and self._queue_hint()) or error.hint or self._unknown_dependency()
             if hint == error.hint:
                 raise
@@ -96,7 +110,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     else there is only a note if not.
     """
     texts = dict(invocation.texts)
-    script, argv = _script(invocation)
+    script, argv = _script(out, invocation)
     layers = [FlagLayer(texts), *_script_layers(script, invocation), from_environment()]
     target, values, note = _target(table, layers, submitted_here=submitted_here)
     options = ScriptOptions()
@@ -140,10 +154,7 @@ def _request(
         job_fields["parameters"] = as_lists(job_fields["parameters"], platform.template_class)
     script_copy = None
     if script is not None:
-        project = job_fields.get("project") or defaults.get("project")
-        executor = target.executor
-        path = copy_of(script, spool_of(executor.spool, project) or executor.journal.home)
-        on_nodes = copy_of(script, spool_of(executor.spool_on_nodes, project) or path.parents[1])
+        path, on_nodes = (copy_of(script, folder) for folder in _folders(target, job_fields))
         script_copy = script, path
         interpreter = options.interpreter(script)
         for note in no_interpreter(script.path, interpreter):
@@ -154,19 +165,38 @@ def _request(
     elif runs_once(os.path.join(str(job_fields.get("directory", "")), argv[0]) if "/" in argv[0] else argv[0]):
         job_fields.setdefault("job_mode", "script")
     job_fields["command"] = argv
+    own_input = None
+    if values.get("input") == STDIN:
+        if script is not None and script.path == "stdin":
+            raise InvalidRequest(
+                "the script is read from stdin, and -i - would read the job's input from there, too",
+                hint="name a file for one of them",
+            )
+        own_input = JobInput.below(*_folders(target, job_fields))
+        name = str(own_input.on_nodes)
+        job_fields["stdin"] = Path(pattern(name, literal=True) if job_fields.get("name_patterns") else name)
     completion = target.site.completion(job_fields) if target.site else None
     if completion and completion.queues and (job_fields.get("queue") or defaults.get("queue")) == AUTO:
         out.note(f"the best queue for this job is {completion.queues[0].name}")
     job = Job(**options.complete(job_fields, completion.fields if completion else job_fields))
-    _check(out, job, script, invocation, submitted_here=submitted_here)
+    checked = job if own_input is None else job.with_(stdin=None)
+    _check(out, checked, script, invocation, submitted_here=submitted_here)
     if target.site and completion:
         found = [*completion.findings, *target.site.check(job), *beyond_cap(target, completion.queues, job)]
         for finding in settle(found):
             out.note(str(finding))
-    return JobRequest(job, target, script_copy, options)
+    return JobRequest(job, target, script_copy, options, own_input)
 
 
-def _script(invocation: Invocation) -> tuple[JobScript | None, list[str]]:
+def _folders(target: Target, job_fields: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Where copies for the job lie, and what compute nodes call that."""
+    defaults, executor = target.site.defaults if target.site else {}, target.executor
+    project = job_fields.get("project") or defaults.get("project")
+    folder = spool_of(executor.spool, project) or executor.journal.home
+    return folder, spool_of(executor.spool_on_nodes, project) or folder
+
+
+def _script(out: Renderer, invocation: Invocation) -> tuple[JobScript | None, list[str]]:
     """The job script that a command line names or says, None if it names a command; and the words of its command."""
     argv, texts = list(invocation.arguments), invocation.texts
     if "wrap" in texts:
@@ -181,10 +211,7 @@ def _script(invocation: Invocation) -> tuple[JobScript | None, list[str]]:
             hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname; `-` reads a script from stdin",
         )
     if argv[0] == "-" and not invocation.after_dashes:
-        text = sys.stdin.read()
-        if not text.strip():
-            raise InvalidRequest("there is no script on stdin", hint="psij-run submit - <job.sh")
-        return script_of("stdin", text), argv
+        return script_of("stdin", read_stdin(out)), argv
     return recognize(argv[0], managers_lines=not texts.get("ignore_directives")), argv
 
 

@@ -17,6 +17,7 @@ from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
 from .command import Command, Invocation
 from .flags import FlagTexts
+from .output import Renderer
 from .quick_parser import parse
 
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
@@ -86,6 +87,25 @@ def read_script(path: str) -> str:
                 data += file.read(_LONGEST + 1 - _HEAD)
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}", hint="give the path of a script") from error
+    return _text(path, data)
+
+
+def read_stdin(out: Renderer) -> str:
+    """The text of a script on stdin. Raises `InvalidRequest` where there is none."""
+    from .job_input import stdin_chunks
+
+    data = b""
+    for chunk in stdin_chunks(out, "the script"):
+        data += chunk
+        if len(data) > _LONGEST:
+            break
+    text = _text("stdin", data)
+    if not text.strip():
+        raise InvalidRequest("there is no script on stdin", hint="psij-run submit - <job.sh")
+    return text
+
+
+def _text(path: str, data: bytes) -> str:
     if b"\0" in data or len(data) > _LONGEST:
         raise InvalidRequest(f"{path} is no script: it is no text, or too long", hint="give the path of a script")
     return data.decode("utf-8", "surrogateescape")

@@ -23,6 +23,7 @@ from ..system.job_names import cluster_in
 from .flags import Flag, FlagTexts
 from .job_flags import JOB_FLAGS
 from .job_from_flags import FlagLayer, as_lists, check_parameters, fields, merge
+from .job_input import STDIN
 from .job_request import JobRequest, beyond_cap, check_program
 from .job_table import JobTable, Target
 from .job_warnings import warnings
@@ -213,6 +214,8 @@ def changed_fields(texts: FlagTexts, attempt: Attempt) -> dict[str, Any]:
             scaled[flag.name] = _times(flag, text, float(match[1]), attempt)
     values = merge([FlagLayer({name: text for name, text in texts.items() if name not in scaled})])
     values |= scaled
+    if values.get("input") == STDIN:
+        raise InvalidRequest("stdin cannot be handed on to one more attempt", hint="name a file")
     ranks = {"ntasks", "ntasks_per_node"} & values.keys()
     if ranks == {"ntasks"} and "nodes" not in values:
         if job.num_nodes is None:  # the manager decides, as before

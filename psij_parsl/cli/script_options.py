@@ -19,7 +19,7 @@ from .flags import FlagValues
 from .job_flags import shown
 from .job_table import Target
 from .jobscript import JobScript
-from .script_remarks import starts_here
+from .script_remarks import calls, starts_here
 from .script_words import PARAMETERS, WORDS_OF_FLAG, flag_values, lone_memory, said_together
 
 #: The fields of a job that lines of its own manager may say in its place.
@@ -90,6 +90,8 @@ class ScriptOptions:
         kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
         if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
             kept |= {name for name in _SIZE if name not in said}
+        if not kept.isdisjoint(_SHAPE):
+            kept |= _SHAPE
         if "num_nodes" not in said:
             kept.add("num_nodes")
         fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
@@ -143,7 +145,7 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
     if parameters:
         values["parameters"] = parameters
     if not own:
-        notes += _calls(path, lines, typed.get("compat", ""))
+        notes += calls(path, lines, typed.get("compat", ""))
     said = [(one, _fields(reading, one) - unknown - taken) for one in reading.directives if not one.superseded]
     return ScriptOptions(lines, values, passed_on, tuple(notes), reading.words.get("shell", ""), path, tuple(said))
 
@@ -302,28 +304,6 @@ def _unknown_queue(target: Target, names: Sequence[str]) -> str:
     where = target.site.name if target.site is not None else target.executor.platform.name
     there = f"; {where} has {', '.join(sorted(names))}" if names else ""
     return f"is no queue of {where}{there}: say {shown('queue')}"
-
-
-def _calls(path: str, lines: ScriptLines, compat: str) -> list[str]:
-    """A remark on lines of the body that call the other manager's programs, where this host has none of that name.
-
-    `compat` is the platform for whose programs there are stand-ins.
-    """
-    from shutil import which
-
-    from .bash_syntax import calls_of
-
-    stand_ins = lines.platform.stand_ins
-    there = stand_ins if lines.platform.name == compat else ()
-    missing = [name for name in lines.table.habits.commands if name not in there and which(name) is None]
-    found = calls_of(lines.text, missing)
-    if not found:
-        return []
-    places = ", ".join(f"line {number}: {name}" for number, name in found[:5])
-    more = f", and {len(found) - 5} more" if len(found) > 5 else ""
-    text = f"{path} calls programs of {lines.platform.name} that are not on PATH here ({places}{more}): they end with 127"
-    mended = [name for name in stand_ins if any(name == called for _, called in found)]
-    return [f"{text}; --compat {lines.platform.name} puts {' and '.join(mended)} there" if mended else text]
 
 
 def _refusal(path: str, refused: Sequence[tuple[Directive, str]], what: str) -> InvalidRequest:

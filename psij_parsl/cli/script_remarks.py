@@ -24,3 +24,25 @@ def no_interpreter(path: str, interpreter: Sequence[str]) -> Iterator[str]:
     """A remark on a script whose interpreter this host does not have."""
     if os.path.isabs(interpreter[0]) and not os.path.exists(interpreter[0]):
         yield f"{path}: there is no {interpreter[0]} here; the job fails unless there is one where it runs"
+
+
+def calls(path: str, lines: ScriptLines, compat: str) -> list[str]:
+    """A remark on lines of the body that call the other manager's programs, where this host has none of that name.
+
+    `compat` is the platform for whose programs there are stand-ins.
+    """
+    from shutil import which
+
+    from .bash_syntax import calls_of
+
+    stand_ins = lines.platform.stand_ins
+    there = stand_ins if lines.platform.name == compat else ()
+    missing = [name for name in lines.table.habits.commands if name not in there and which(name) is None]
+    found = calls_of(lines.text, missing)
+    if not found:
+        return []
+    places = ", ".join(f"line {number}: {name}" for number, name in found[:5])
+    more = f", and {len(found) - 5} more" if len(found) > 5 else ""
+    text = f"{path} calls programs of {lines.platform.name} that are not on PATH here ({places}{more}): they end with 127"
+    mended = [name for name in stand_ins if any(name == called for _, called in found)]
+    return [f"{text}; --compat {lines.platform.name} puts {' and '.join(mended)} there" if mended else text]

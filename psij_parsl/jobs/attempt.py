@@ -139,16 +139,18 @@ class Attempt:
         on_nodes = spool_of(spool_on_nodes, project)
         here = spool_of(spool, project) or self.entry.folder.parent
         jobs = (*self.elements, self.job)
-        for argument in (argument for job in jobs for argument in job.command if _COPY.fullmatch(argument)):
-            copy = Path(argument)
+        copies = {argument: "script" for job in jobs for argument in job.command if _COPY.fullmatch(argument)}
+        copies |= {str(job.stdin): "input" for job in jobs if _COPY.fullmatch(str(job.stdin))}
+        for name, what in copies.items():
+            copy = Path(name)
             if on_nodes is not None and copy.is_relative_to(on_nodes):
                 copy = here / copy.relative_to(on_nodes)
             try:
                 os.utime(copy)  # `clean` looks at this time
             except OSError as error:
                 raise InvalidRequest(
-                    f"the copy of its script that job {self.entry.id} ran is gone: {copy}",
-                    hint="submit the script itself with `psij-run submit`",
+                    f"the copy of its {what} that job {self.entry.id} {'ran' if what == 'script' else 'read'} is gone: {copy}",
+                    hint=f"submit the {what} itself with `psij-run submit`",
                 ) from error
         for job in jobs:
             for path in (path.parent for path in (job.stdout, job.stderr) if path is not None):

@@ -61,6 +61,22 @@ class Arrays:
             name for text in host_lists for name in expand(text)
         }
 
+    def test_what_failed_of_an_array_is_submitted_again_with_its_indices(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        needs(executor, "array")
+        text = f"echo $PSIJ_ARRAY_INDEX; test -e {tmp_path}/good || exit $((PSIJ_ARRAY_INDEX % 4 == 3))"
+        whole = executor.submit(shell(text, array=(2, 3, 5, 6, 7)))
+        assert ended(whole) is JobState.FAILED
+        (tmp_path / "good").touch()
+        again = whole.resubmit(failed_only=True)
+        assert again.wait(PATIENCE_S).state is JobState.COMPLETED
+        assert [(one.id, one.result()) for one in again.elements()] == [
+            (f"{again.id}_3", "3\n"),
+            (f"{again.id}_7", "7\n"),
+        ]
+        assert executor.resubmit(f"{whole.id}_5").result(PATIENCE_S) == ["5\n"]
+
     def test_many_alike_jobs_are_one_array(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
         needs(executor, "array")
         jobs = [

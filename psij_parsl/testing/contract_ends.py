@@ -33,6 +33,24 @@ class Ends:
         assert error.status.exit_code == 3
         assert copies[0].result() == "0\n"
 
+    def test_a_job_that_has_failed_is_submitted_again_as_it_was(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PSIJ_CONTRACT_WORD", "two\n'lines'")
+        job = executor.submit(
+            shell(
+                'test -e good || exit 3; echo "$PSIJ_CONTRACT_WORD $OWN"',
+                directory=tmp_path,
+                environment={"OWN": "x"},
+            )
+        )
+        assert job.wait(PATIENCE_S).exit_code == 3
+        monkeypatch.delenv("PSIJ_CONTRACT_WORD")
+        (tmp_path / "good").touch()
+        again = job.resubmit(wall_time_min=3)
+        assert again.result(PATIENCE_S) == "two\n'lines' x\n"
+        assert executor.journal.get(again.id).resubmitted_from == job.id
+
     def test_an_exit_code_is_told_as_it_was(self, executor: BatchSchedulerExecutor) -> None:
         job = executor.submit(shell("echo so >&2; exit 3"))
         status = job.wait(PATIENCE_S)

@@ -245,9 +245,13 @@ def test_such_a_time_of_a_script_or_a_variable_is_refused_and_slurms_own_is_read
     assert "--time=00:30:00" in psij_here("render", "--platform", "slurm", "true", SBATCH_TIMELIMIT="30:00").stdout
 
 
-@pytest.mark.parametrize("flag", ["-i", "-o", "-e"])
 @pytest.mark.parametrize(
-    "path", ["-", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/63", "/dev/../dev/fd/0", "/proc/self/fd/1"]
+    ("flag", "path"),
+    [
+        *(("-i", path) for path in ("/dev/stdout", "/dev/fd/63", "/dev/../dev/tty", "/proc/self/fd/1")),
+        *(("-o", path) for path in ("-", "/dev/stdin", "/dev/stdout", "/dev/../dev/fd/0", "/proc/self/fd/1")),
+        *(("-e", path) for path in ("-", "/dev/stderr", "/dev/fd/63")),
+    ],
 )
 def test_a_stream_of_ours_is_no_file_of_a_job(flag: str, path: str, here: Path) -> None:
     done = psij_here("run", flag, path, "--", "true")

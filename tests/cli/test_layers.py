@@ -64,6 +64,16 @@ def test_what_is_typed_replaces_all_that_says_the_same_in_another_way(
     assert asked(*typed, **environ) == options
 
 
+@pytest.mark.parametrize("typed", [(), ("--mem", "1G"), ("--mem-per-cpu", "1G"), ("--mem-per-gpu", "1G", "-g", "1")])
+def test_slurms_own_variable_for_memory_counts_where_nothing_is_said_of_memory(typed: tuple[str, ...]) -> None:
+    done = psij_here("render", *typed, "--", "hostname", SBATCH_MEM_PER_NODE="0")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ("" if typed else "psij-run: the environment sets --mem 0 from SBATCH_MEM_PER_NODE\n")
+    found = re.findall(r"^#SBATCH --(mem\S*)=", done.stdout, re.MULTILINE)
+    assert found == [typed[0].removeprefix("--") if typed else "mem"]
+    assert ("--mem=0" in done.stdout) is not bool(typed)
+
+
 def test_what_is_typed_replaces_the_lines_of_a_script_that_say_the_same(tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\n#PSIJ -N 4 --mem 8G\n#PSIJ -n 8\nhostname\n")
@@ -109,3 +119,15 @@ def test_ranks_alone_fill_nodes_whose_size_the_site_knows(
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^#SBATCH --((?:nodes|ntasks|gpus)\S*)", done.stdout, re.MULTILINE)
     assert {option for option in found if not option.endswith("=1")} == options
+
+
+def test_info_tells_what_was_asked_for() -> None:
+    words = ("--mem", "0", "--array", "0-3%2", "--begin", "2099-01-02T03:04", "-n", "2", "--mode", "script")
+    job = psij_here("submit", "--platform", "local", *words, "--", "true").stdout.strip()
+    (line,) = [line for line in psij_here("info", job).stdout.splitlines() if line.startswith("asked for")]
+    assert line.split(maxsplit=2)[2].split(", ") == [
+        *("nodes 1", "ranks per node 2", "all memory of each node", "minutes 10", "mode script"),
+        *("elements at a time 2", "begin 2099-01-02T03:04:00"),
+    ]
+    assert "waits for its begin" in psij_here("status", job, "--json").stdout
+    assert psij_here("cancel", job).returncode == 0

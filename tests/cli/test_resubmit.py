@@ -412,3 +412,26 @@ def test_a_handle_is_submitted_again(here: Path) -> None:
         again.resubmit(failed_only=True)
     with pytest.raises(InvalidRequest, match=r"use BatchSchedulerExecutor\('local'\)"):
         BatchSchedulerExecutor("local", site="laptop").resubmit(first)
+
+
+# ---- other managers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("manager", ["pbs", "torque", "lsf"])
+def test_failed_elements_run_again_on_other_managers(
+    manager: str, here: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(manager)
+    platform = "pbspro" if manager == "pbs" else manager
+    words = ("--platform", platform, "--array", "2,3,5-7", "-t", "2", "--", "sh", "-c")
+    array = submit(
+        *words, 'echo "element $PSIJ_ARRAY_INDEX"; test -e good || exit $((PSIJ_ARRAY_INDEX % 4 == 3))', code=1
+    )
+    (here / "good").touch()
+    again = resubmit(array, "--failed", "-t", "x2")
+    assert (again["array"], again["platform"]) == ("3,7", platform)
+    assert psij("wait", again["id"]).returncode == 0
+    assert [psij("logs", f"{again['id']}_{index}").stdout for index in (3, 7)] == ["element 3\n", "element 7\n"]
+    one = resubmit(f"{again['id']}_7")
+    assert psij("wait", one["id"]).returncode == 0
+    assert psij("logs", f"{one['id']}_7").stdout == "element 7\n"

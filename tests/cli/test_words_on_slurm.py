@@ -46,6 +46,7 @@ def test_ranks_that_do_not_divide_by_the_nodes_are_all_started(mode: str) -> Non
     ranks = dict(line.split() for line in done.stdout.splitlines())
     assert sorted(ranks) == ["0", "1", "2", "3", "4"]
     assert sorted(Counter(ranks.values()).values()) == [2, 3]
+    assert "srun" not in done.stderr
 
 
 def test_ranks_alone_are_spread_by_slurm() -> None:

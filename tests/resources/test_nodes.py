@@ -356,11 +356,11 @@ class Model:
         return cores if share is None else max(cores, Fraction(1, share))
 
     def fits(self, request: Resources, share: int | None) -> bool:
-        needed = self.size[1] if share == 1 else request.gpus_per_node
+        needed = self.size[1] if share == 1 else request.gpus_on_node
         return (
             request.cores_per_node <= self.size[0]
             and self.occupied + self.occupies(request, share) <= 1
-            and len(self.gpus) >= max(needed, request.gpus_per_node)
+            and len(self.gpus) >= max(needed, request.gpus_on_node)
             and (self.memory is None or self.memory >= (request.memory_per_node or 0))
         )
 

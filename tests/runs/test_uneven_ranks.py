@@ -13,7 +13,7 @@ from psij_parsl.runs.registry import launcher, launchers
 
 UNEVEN = Resources(num_nodes=2, ranks=5, cpus_per_rank=3)
 LINES = {
-    "srun": "srun --kill-on-bad-exit=1 --nodes=2 --ntasks=5 --ntasks-per-node=3 --cpus-per-task=3",
+    "srun": "srun --kill-on-bad-exit=1 --nodes=2 --ntasks=5 --cpus-per-task=3",
     "openmpi": "mpirun -n 5 --map-by ppr:3:node:pe=3",
     "mpich": "mpiexec -n 5 -ppn 3 -bind-to core:3",
     "intelmpi": "mpiexec -n 5 -ppn 3 -genv I_MPI_PIN_DOMAIN 3:compact",

@@ -147,13 +147,15 @@ def _is_orphaned(path: Path, identity: str, limit: float) -> bool:
 
 
 def _scripts(journal: Journal, removed: Container[str], roots: Iterable[str], limit: float) -> list[Path]:
-    """Copies of job scripts that no remaining job runs. Each use updates their time, so only old jobs can use them."""
+    """Copies of job scripts, and of input, that no remaining job has. Each use updates their time, so only old jobs can use them."""
     roots = {str(journal.home), *journal.places()[1]}
-    copies = [path for root in roots for path in Path(root, "scripts").glob("*.sh") if _changed(path) <= limit]
+    found = (path for root in roots for kind in ("*.sh", "*.input") for path in Path(root, "scripts").glob(kind))
+    copies = [path for path in found if _changed(path) <= limit]
     if not copies:
         return []
     remaining = (entry for entry in journal.aged(limit + _ORPHAN_S) if entry.id not in removed)
-    used = {arg for entry in remaining if (job := journal.job(entry)) is not None for arg in job.command}
+    jobs = [job for entry in remaining if (job := journal.job(entry)) is not None]
+    used = {str(name) for job in jobs for name in (*job.command, job.stdin)}
     return [path for path in copies if str(path) not in used]
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-
 from ...errors import InvalidRequest
 from ...platforms.directives.script import by_lines, families
 from ..command import Command, Invocation
 from ..flags import JSON, Argument, Flag
-from ..jobscript import read_script
+from ..jobscript import read_script, read_stdin
 from ..output import Renderer
 from ..script_import import imported
 
 
 def _import(out: Renderer, invocation: Invocation) -> int:
     path = invocation.arguments[0]
-    text = sys.stdin.read() if path == "-" else read_script(path)
+    text = read_stdin(out) if path == "-" else read_script(path)
     chosen = invocation.texts.get("directives", "")
     groups = by_lines([lines for lines in families(text) if not chosen or lines.platform.name == chosen])
     if not groups:

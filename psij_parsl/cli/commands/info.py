@@ -60,16 +60,23 @@ _LINES = (
 _LOG_LINES = 10
 _SHAPE = {
     "num_nodes": "nodes",
+    "ranks": "ranks",
     "ranks_per_node": "ranks per node",
     "cpus_per_rank": "cores per rank",
     "threads_per_core": "threads per core",
     "gpus_per_rank": "GPUs per rank",
+    "gpus_per_node": "GPUs per node",
+    "gpu_kind": "GPUs of kind",
     "memory_per_node": "MB per node",
+    "memory_per_core": "MB per core",
+    "memory_per_gpu": "MB per GPU",
     "wall_time_min": "minutes",
     "queue": "queue",
     "project": "project",
     "job_mode": "mode",
     "launcher": "launcher",
+    "array_limit": "elements at a time",
+    "begin": "begin",
 }
 _ALWAYS = ("num_nodes", "ranks_per_node", "wall_time_min", "job_mode")
 
@@ -127,12 +134,7 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         return record
     job_data = job.to_dict()
     job_data["environment"] = sorted(job.environment)  # names only: the values may be secret
-    shown = {
-        name: value
-        for name, value in job_data.items()
-        if name in _SHAPE and (name in _ALWAYS or value not in (None, 0, 1))
-    }
-    asked = [f"{_SHAPE[name]} {value}" for name, value in shown.items()]
+    asked = _asked(job_data)
     asked += [f"{name}={value}" for name, value in job.parameters.items()]
     record |= {
         "command": list(job.command),
@@ -146,6 +148,20 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         stdout, stderr = outputs(entry.element_folder(key), key, job)
         record |= {"stdout": str(stdout), "stderr": str(stderr)}
     return record
+
+
+def _asked(job_data: dict[str, Any]) -> list[str]:
+    """What the job asks for, as far as it is more than the least; nothing of what is left to the manager."""
+    found = []
+    for name, label in _SHAPE.items():
+        value = job_data[name]
+        if name == "memory_per_node" and value == 0:
+            found.append("all memory of each node")
+        elif name == "ranks_per_node" and job_data["ranks"]:
+            continue  # the most that a node has
+        elif value not in (None, "") and (name in _ALWAYS or value not in (0, 1) or name == "array_limit"):
+            found.append(f"{label} {value}")
+    return found
 
 
 def _attempts(table: JobTable, row: JobRow) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from ...signals import kept, received_signal, registered, should_exit
 from ...states import JobState, JobStatus
 from ..command import OWN_ERROR, Command, Invocation
 from ..job_flags import JOB_COMMAND, JOB_FLAGS
+from ..job_input import stdin_waits
 from ..job_outcome import all_final, exit_status, failure_error
 from ..job_request import JobRequest, job_request
 from ..job_table import JobRow, JobTable, Selection
@@ -30,6 +31,7 @@ _POLL_AFTER_S = (0.2, 1.0, 3.0, None)  # seconds between polls of a job that is 
 def _run(out: Renderer, invocation: Invocation) -> int:
     table = JobTable()
     request = job_request(out, table, invocation)
+    request.take_input(out)
     return _Foreground(out, table, request, verbose="verbose" in invocation.texts).run()
 
 
@@ -64,6 +66,10 @@ class _Foreground:
                 self.out.note(
                     f"job {self.submission.id}; {self.executor.platform.name} id {self.submission.native_id};"
                     f" folder {self.submission.folder}"
+                )
+            if job.stdin is None and stdin_waits():
+                self.out.note(
+                    "what waits on stdin is not read: -i - hands it on to the job, and </dev/null says that it is not for it"
                 )
             self.jobs = self.table.find([self.submission.id], elements=True)
             self.pump = Pump(self._pairs({tail.path: tail for tail in existing}), self.spinner)

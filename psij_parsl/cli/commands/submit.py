@@ -25,6 +25,7 @@ def _submit(out: Renderer, invocation: Invocation) -> int:
     verbose = "verbose" in invocation.texts
     if "dry_run" in invocation.texts:
         return print_script(out, request, verbose=verbose)
+    request.take_input(out)
     submission = _submitted(out, request)
     executor = request.target.executor
     write_error = print_id(out, executor, submission)

@@ -129,11 +129,12 @@ def test_of_an_array_no_more_elements_run_at_a_time_than_it_says_and_other_jobs_
 def test_a_job_starts_at_its_time_though_nobody_asks_for_it_and_others_pass_it(local: Manager) -> None:
     begin = time.time() + 1.5
     waiting = local.submit("date +%s.%N >began", "--begin", f"{begin:.2f}", "--cores", "2")
-    assert local.state(waiting) == "QUEUED"
+    assert (local.state(waiting), local.jobs()[waiting]["reason"]) == ("QUEUED", "waits for its begin")
     assert local.ended(local.submit("true", "--cores", "2"))["state"] == "DONE"
     began = float(until(lambda: local.read("began"), "it began, by itself")[0])
     assert begin <= began < begin + 20
     assert local.ended(waiting)["started"] >= begin
+    assert local.jobs()[waiting]["reason"] == ""
 
 
 def test_a_job_whose_time_has_passed_unnoticed_is_started_by_the_next_command(local: Manager) -> None:

@@ -49,6 +49,7 @@ def lines(*flags: str, **environ: str) -> tuple[list[str], str]:
         ("SBATCH_EXCLUSIVE", "", "exclusive"),
         ("SBATCH_GRES", "gpu:1", "gres=gpu:1"),
         ("SBATCH_MEM_PER_NODE", "4G", "mem=4096M"),
+        ("SBATCH_MEM_PER_GPU", "4G", "mem-per-gpu=4096M"),
         ("SBATCH_THREADS_PER_CORE", "2", "threads-per-core=2"),
         ("SBATCH_JOB_NAME", "name", "job-name=name"),
         ("SBATCH_REQUEUE", "1", "requeue"),

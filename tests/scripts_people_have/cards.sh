@@ -1,0 +1,5 @@
+#!/bin/sh
+#SBATCH -G 2 -t 5
+#SBATCH -n 2
+
+./seen
