@@ -13,6 +13,7 @@ from tests.simulated.server import Simulated
 
 class TestLocal(PlatformContract):
     tried, version = "real", ""
+    must_have = ("memory",)
 
     @pytest.fixture
     def executor(self) -> BatchSchedulerExecutor:

@@ -41,6 +41,24 @@ def test_a_job_on_several_nodes_has_each_host_once_and_its_threads(executor: Bat
     assert executor.submit(job).result(PATIENCE_S).split()[:3] == ["node01", "node02", "3"]
 
 
+def test_ranks_without_a_number_of_nodes_are_chunks_that_may_share_one(executor: BatchSchedulerExecutor) -> None:
+    job = shell("wc -l <$PBS_NODEFILE; sort -u $PSIJ_NODEFILE | wc -l", num_nodes=None, ranks=5, job_mode="script")
+    ranks, nodes = map(int, executor.submit(job).result(PATIENCE_S).split())
+    assert ranks == 5
+    assert 1 <= nodes <= 5
+
+
+def test_of_an_array_no_more_elements_run_at_a_time_than_it_says(
+    executor: BatchSchedulerExecutor, tmp_path: Path
+) -> None:
+    text = "echo 1 >>log; sleep 0.5; echo -1 >>log"
+    array = executor.submit(shell(text, array="0-5%2", directory=tmp_path))
+    assert array.wait(PATIENCE_S).state is JobState.COMPLETED
+    steps = [int(line) for line in (tmp_path / "log").read_text().split()]
+    assert len(steps) == 12
+    assert max(sum(steps[: at + 1]) for at in range(len(steps))) <= 2
+
+
 def test_chunks_placement_and_resources_are_asked_for(executor: BatchSchedulerExecutor) -> None:
     job = Job(
         command=["x"],
