@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..errors import InvalidRequest, nearest
 from ..jobs.record_filter import HELD
@@ -33,6 +34,8 @@ SORT_KEYS: Mapping[str, str] = {  # what people type -> key of a row's data
     "state": "state",
     "site": "where",
 }
+
+_FEW = 10_000  # rows that are kept as they are until they are sorted
 
 Order = Sequence[tuple[str, bool]]
 """Keys of a row's data, the most important first, each with whether the greatest value comes first."""
@@ -87,14 +90,16 @@ def _words(flag: str, texts: Sequence[str]) -> list[str]:
 def in_order(rows: Iterable[JobRow], wanted: Order, now: float) -> Iterator[JobRow]:
     """The rows in that order; those without such a value are last.
 
-    Meanwhile a row of an ended job is kept as the line of its record, which is a tenth as large.
+    If there are many, rows of ended jobs are meanwhile kept as the lines of their records, which are a tenth as large.
     """
     from ..jobs.record_lines import from_line, line_of
 
-    kept = []
+    kept: list[tuple[list[Any], JobRow | bytes]] = []
     for row in rows:
         data = row.data(now)
-        kept.append(([data[key] for key, _ in wanted], row if row.entry.open else line_of(row.entry)))
+        kept.append(
+            ([data[key] for key, _ in wanted], row if row.entry.open or len(kept) < _FEW else line_of(row.entry))
+        )
     for at, (_, reverse) in reversed(list(enumerate(wanted))):
         known = [item for item in kept if item[0][at] is not None]
         lacking = [item for item in kept if item[0][at] is None]

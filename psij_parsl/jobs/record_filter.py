@@ -15,6 +15,7 @@ from .array_status import worst
 from .record import JobRecord
 from .segments import intended_at
 
+_NAME = re.compile(rb'[,{]"name":"([^"\\]*)"')
 HELD = "HELD"  # a word for jobs in the queue that were told not to start
 
 
@@ -43,7 +44,9 @@ class RecordFilter:
         """Whether the record of an ended job in that line may be wanted: a quick look that does not parse it."""
         if self._timed and not self.after <= intended_at(line) <= self.before:
             return False
-        return all(any(mark in line for mark in marks) for marks in self._marks)
+        if not all(any(mark in line for mark in marks) for marks in self._marks):
+            return False
+        return not self.names or self._names_match(_name_in(line))
 
     def matches(self, entry: JobRecord) -> bool:
         """Whether that record is wanted."""
@@ -51,13 +54,13 @@ class RecordFilter:
             return False
         if entry.open:
             return self.going is None or entry.id in self.going
-        return self.has_state(worst(list(entry.ended.values())), entry)
+        return not self.states or self.has_state(worst(list(entry.ended.values())), entry)
 
     def matches_open(self, entry: JobRecord) -> bool:
         """Whether that record is wanted, as far as this does not depend on its state."""
         return (
             self.after <= entry.intended <= self.before
-            and (not self.names or any(fnmatchcase(entry.name, pattern) for pattern in self.names))
+            and (not self.names or self._names_match(entry.name))
             and (not self.sites or (entry.site or entry.platform) in self.sites)
         )
 
@@ -68,6 +71,9 @@ class RecordFilter:
         ends: Iterable[JobStatus] = (status, *entry.ended.values())
         return any(end.reason is not None and end.reason.name in self.states for end in ends)
 
+    def _names_match(self, name: str | None) -> bool:
+        return name is None or any(fnmatchcase(name, pattern) for pattern in self.names)
+
     @cached_property
     def _timed(self) -> bool:
         return self.after > 0 or self.before < math.inf
@@ -76,8 +82,6 @@ class RecordFilter:
     def _marks(self) -> Sequence[Sequence[bytes]]:
         """Pieces of a line: of each group, one must be in it."""
         marks: list[Sequence[bytes]] = []
-        if self.names and all(map(_literal, self.names)):
-            marks.append([_quoted(_literal(name))[1:-1] for name in self.names])
         if self.sites:
             keys = ("site", "platform")
             marks.append([b'"%b":%b' % (key.encode(), _quoted(site)) for key in keys for site in self.sites])
@@ -90,9 +94,12 @@ class RecordFilter:
 EVERY = RecordFilter()
 
 
-def _literal(pattern: str) -> str:
-    """The longest text that each name has which matches that pattern."""
-    return max(re.split(r"[*?]", pattern.partition("[")[0]), key=len)
+def _name_in(line: bytes) -> str | None:
+    """The name of the job in that line, found without parsing the JSON; None if it cannot be read so."""
+    match = _NAME.search(line)
+    if match is None:
+        return None if b'"name":' in line else ""
+    return match[1].decode(errors="replace")  # a damaged line is no record
 
 
 def _quoted(text: str) -> bytes:
