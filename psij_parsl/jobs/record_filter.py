@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 
 from ..states import JobStatus
-from .array_status import worst
 from .record import JobRecord
 from .segments import intended_at
 
@@ -54,7 +53,11 @@ class RecordFilter:
             return False
         if entry.open:
             return self.going is None or entry.id in self.going
-        return not self.states or self.has_state(worst(list(entry.ended.values())), entry)
+        if not self.states:
+            return True
+        from .array_status import worst
+
+        return self.has_state(worst(list(entry.ended.values())), entry)
 
     def matches_open(self, entry: JobRecord) -> bool:
         """Whether that record is wanted, as far as this does not depend on its state."""
