@@ -74,7 +74,7 @@ def launch(arguments: Sequence[str], environ: Mapping[str, str]) -> Launch:
     made += [*_files(said, environ), *_environment(said)]
     made += ["--label"] if "label" in said else []
     made += ["--verbose"] if "verbose" in said else []
-    if "none" in said.get("cpu-bind", "").split(",") and "--bind" not in made:
+    if "none" in said.get("cpu-bind", "").split(","):
         made += ["--bind", "none"]
     return Launch([*made, "--", *program], notes)
 
@@ -121,7 +121,10 @@ def _cores(said: Mapping[str, str], environ: Mapping[str, str], ranks: int) -> i
 
 
 def _gpus(said: Mapping[str, str], environ: Mapping[str, str], ranks: int, nodes: int) -> list[str]:
-    """GPUs of each rank, or those of a node that all of its ranks see: without an option all that the job has there."""
+    """GPUs of each rank, or those of a node that all of its ranks see: without an option all that the job has there.
+
+    Where the job did not ask for them, or they cannot be divided among the ranks, other steps may have the same.
+    """
     if "gpus-per-task" in said:
         return ["-g", str(_number_of_gpus("gpus-per-task", said["gpus-per-task"]))]
     if "gres" in said:
@@ -138,8 +141,8 @@ def _gpus(said: Mapping[str, str], environ: Mapping[str, str], ranks: int, nodes
         on_node = in_all // nodes
     else:
         on_node = _of_job(environ, "SLURM_GPUS_ON_NODE", 0)
-        if on_node % max(1, ranks // nodes):
-            return ["--bind", "none"]  # they share them, and `launch` cannot divide them: it hides none
+        if not on_node or on_node % max(1, ranks // nodes):
+            return ["--gpus-per-node", "shared"]
     return ["--gpus-per-node", str(on_node)] if on_node else []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import select
 import stat
 import struct
@@ -31,7 +30,7 @@ class JobInput:
     @classmethod
     def below(cls, folder: Path, on_nodes: Path) -> JobInput:
         """One with a name of its own below `folder`."""
-        name = f"{secrets.token_hex(16)}{_ENDING}"
+        name = f"{os.urandom(16).hex()}{_ENDING}"
         return cls(folder / _FOLDER / name, on_nodes / _FOLDER / name)
 
     def take(self, out: Renderer) -> None:

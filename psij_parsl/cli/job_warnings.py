@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 
 from ..job import Job
@@ -40,6 +41,8 @@ def warnings(job: Job, program: str, *, script: bool = True) -> Iterator[str]:
             yield f"{pattern[0]} in {path.name} is not replaced; the elements of an array append .INDEX"
     if os.path.isfile(program):
         text = _text(program)
+        if not job.script_of and not job.option_lines and not job.compat:
+            yield from _stand_ins(program, text)
         yield from _lines(program, text)
         if script:
             yield from _late(program, text)
@@ -53,6 +56,22 @@ def _text(program: str) -> str:
     except OSError:
         return ""  # not readable, but it may be executable
     return data.decode("utf-8", "replace") if data.startswith(b"#") else ""
+
+
+def _stand_ins(program: str, text: str) -> Iterator[str]:
+    """A warning on a script that calls a command which is not here, and for which there is a stand-in."""
+    if not text.startswith("#!") or text.count("\0"):
+        return
+    from ..jobs.stand_ins import with_stand_ins
+    from .bash_syntax import calls_of
+
+    for platform in with_stand_ins():
+        calls = calls_of(text, [name for name in platform.stand_ins if shutil.which(name) is None])
+        for number, name in calls[:1]:
+            yield (
+                f"{program}, line {number}: {name} is not on PATH here, and the job fails unless it is there where it"
+                f" runs; --compat {platform.name} puts one there"
+            )
 
 
 def _late(program: str, text: str) -> Iterator[str]:

@@ -83,6 +83,26 @@ def test_two_in_the_background_share_the_jobs_cores(tmp_path: Path) -> None:
 
 
 @slow
+def test_ranks_see_the_gpus_of_the_job_unless_some_are_asked_for(tmp_path: Path) -> None:
+    show = "sh -c 'echo $SLURM_PROCID ${CUDA_VISIBLE_DEVICES:-none}'"
+    job = script(tmp_path / "job.sh", f"srun {show}", f"srun --gpus-per-task=1 {show}", f"srun --gres=none {show}")
+    done = ran(job, "-n", "2", "--env", "CUDA_VISIBLE_DEVICES=4,7")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert [sorted(shown[at : at + 2]) for at in (0, 2, 4)] == [
+        ["0 4,7", "1 4,7"],
+        ["0 4", "1 7"],
+        ["0 none", "1 none"],
+    ]
+
+
+@slow
+def test_elements_of_an_array_have_it_each(tmp_path: Path) -> None:
+    job = script(tmp_path / "job.sh", "srun -n1 sh -c 'echo $SLURM_ARRAY_TASK_ID'", lines="#SBATCH --array=3-4")
+    assert sorted(ran(job).stdout.splitlines()) == ["[3] 3", "[4] 4"]
+
+
+@slow
 @pytest.mark.parametrize("mpi", ["openmpi", "mpich"])
 def test_srun_starts_mpi_programs(mpi: str, tmp_path: Path) -> None:
     try:
@@ -166,6 +186,10 @@ def test_the_remark_on_missing_programs_says_what_would_help(tmp_path: Path, mon
     assert "line 3: srun, line 4: scontrol): they end with 127; --compat slurm puts srun there" in without
     given = psij_here("render", "--platform", "local", "--compat", "slurm", job).stderr
     assert "(line 4: scontrol): they end with 127\n" in given
+    script(tmp_path / "job.sh", "srun hostname", lines="")
+    lone = psij_here("submit", "--platform", "local", "--hold", job).stderr
+    assert lone.startswith(f"psij-run: {job}, line 3: srun is not on PATH here")
+    assert lone.endswith("; --compat slurm puts one there\n")
     script(tmp_path / "job.sh", "srun hostname")
     assert psij_here("render", "--platform", "local", "--compat", "slurm", job).stderr == ""
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _SITE_HELP = "Site whose launch method and nodes to use (default: the site of the job, or of this host)."
 _POLL_S = 1.0
+_SHARED = "shared"  # GPUs that are neither hidden nor held
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OTHER_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)  # that are forwarded
 
@@ -67,7 +68,7 @@ class _Launch:
             cpus_per_rank=values.get("cpus_per_task", 1),
             threads_per_core=values.get("threads_per_core", 1),
             gpus_per_rank=values.get("gpus_per_task", 0),
-            gpus_per_node=values.get("gpus_per_node"),
+            gpus_per_node=None if values.get("gpus_per_node") == _SHARED else values.get("gpus_per_node"),
             memory_per_node=values.get("mem"),
         )
         nodes_and_ranks: dict[str, Any] = dict(even_shape(values))
@@ -163,7 +164,8 @@ class _Launch:
             assignment.nodes,
             io=io,
             bind=self.values.get("bind") != "none",
-            hide_gpus=any(node.gpus for node in resources.allocation.nodes),
+            hide_gpus=self.values.get("gpus_per_node") != _SHARED
+            and any(node.gpus for node in resources.allocation.nodes),
             grace_s=self.values.get("grace", 10),
         )
         if "verbose" in self.values:
@@ -224,14 +226,19 @@ def _site(values: FlagValues) -> Site:
     return find(values.get("site"), Path(values["config"]) if "config" in values else None, placing=False)
 
 
+def _gpus_on_node(text: str) -> int | str:
+    return text if text == _SHARED else non_negative_int(text)
+
+
 _OWN_FLAGS: tuple[Flag, ...] = (
     SHARE,
     Flag(
         "gpus_per_node",
         ("--gpus-per-node",),
         "COUNT",
-        "Number of GPUs on each node, all of which each of its ranks sees; a multiple of the ranks there.",
-        non_negative_int,
+        "Number of GPUs on each node, all of which each of its ranks sees; a multiple of the ranks there. shared: all"
+        " that the job has, also while other runs have them.",
+        _gpus_on_node,
     ),
     Flag(
         "spread",

@@ -10,32 +10,33 @@ from psij_parsl.providers.slurm.srun import launch
 JOB = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "2", "SLURM_JOB_ID": "7.head"}
 ALONE = {"SLURM_NTASKS": "1", "SLURM_NNODES": "1", "SLURM_CPUS_PER_TASK": "8"}
 GPUS = {"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_CPUS_PER_TASK": "1", "SLURM_GPUS_ON_NODE": "4"}
+SHARED = ("--gpus-per-node", "shared")
 
 SAID = {
-    "": "-n 4 -N 2 -c 2 -i -",
-    "-n1": "-n 1 -N 1 -c 2 -i -",
-    "-n 2": "-n 2 -N 2 -c 2 -i -",
-    "-N1": "-n 4 -N 1 -c 2 -i -",
-    "-N 1-1 -n 3": "-n 3 -N 1 -c 2 -i -",
-    "-n 3": "-n 3 -c 2 -i -",
-    "-n 8 --ntasks-per-node=4": "-n 8 -N 2 -i -",
-    "-n4 --tasks-per-node 4": "-n 4 -N 1 -c 2 -i -",
-    "--ntasks=2 --cpus-per-t 1": "-n 2 -N 2 -i -",
-    "-l -n4 -c4": "-n 4 -N 2 -c 4 -i - --label",
-    "-ul -N2": "-n 4 -N 2 -c 2 -i - --label",
-    "--exclusive --exact --mpi=pmix -K -Q -J step": "-n 4 -N 2 -c 2 -i -",
-    "--exclusive=user --kill-on-bad-exit=1 -K0": "-n 4 -N 2 -c 2 -i -",
-    "-i none": "-n 4 -N 2 -c 2",
-    "--input=in.txt -o out-%j.%t --error=none": "-n 4 -N 2 -c 2 -i in.txt -o out-7.head.%r -e /dev/null",
-    "-o 100%% --open-mode=append": "-n 4 -N 2 -c 2 -i - -o 100% --append",
+    "": "-n 4 -N 2 -c 2 --gpus-per-node shared -i -",
+    "-n1": "-n 1 -N 1 -c 2 --gpus-per-node shared -i -",
+    "-n 2": "-n 2 -N 2 -c 2 --gpus-per-node shared -i -",
+    "-N1": "-n 4 -N 1 -c 2 --gpus-per-node shared -i -",
+    "-N 1-1 -n 3": "-n 3 -N 1 -c 2 --gpus-per-node shared -i -",
+    "-n 3": "-n 3 -c 2 --gpus-per-node shared -i -",
+    "-n 8 --ntasks-per-node=4": "-n 8 -N 2 --gpus-per-node shared -i -",
+    "-n4 --tasks-per-node 4": "-n 4 -N 1 -c 2 --gpus-per-node shared -i -",
+    "--ntasks=2 --cpus-per-t 1": "-n 2 -N 2 --gpus-per-node shared -i -",
+    "-l -n4 -c4": "-n 4 -N 2 -c 4 --gpus-per-node shared -i - --label",
+    "-ul -N2": "-n 4 -N 2 -c 2 --gpus-per-node shared -i - --label",
+    "--exclusive --exact --mpi=pmix -K -Q -J step": "-n 4 -N 2 -c 2 --gpus-per-node shared -i -",
+    "--exclusive=user --kill-on-bad-exit=1 -K0": "-n 4 -N 2 -c 2 --gpus-per-node shared -i -",
+    "-i none": "-n 4 -N 2 -c 2 --gpus-per-node shared",
+    "--input=in.txt -o out-%j.%t --error=none": "-n 4 -N 2 -c 2 --gpus-per-node shared -i in.txt -o out-7.head.%r -e /dev/null",
+    "-o 100%% --open-mode=append": "-n 4 -N 2 -c 2 --gpus-per-node shared -i - -o 100% --append",
     "--gpus-per-task=a100:2": "-n 4 -N 2 -c 2 -g 2 -i -",
     "-G 4": "-n 4 -N 2 -c 2 --gpus-per-node 2 -i -",
     "--gres=gpu:a100:2": "-n 4 -N 2 -c 2 --gpus-per-node 2 -i -",
     "--gres=none --mem=0": "-n 4 -N 2 -c 2 -i -",
-    "-n1 --mem=2G": "-n 1 -N 1 -c 2 --mem 2048M -i -",
-    "--mem-per-cpu=100": "-n 4 -N 2 -c 2 --mem 400M -i -",
-    "--export=ALL,A=1,B -D /tmp": "-n 4 -N 2 -c 2 --cwd /tmp -i - --env A=1 --env B",
-    "--cpu-bind=none": "-n 4 -N 2 -c 2 -i - --bind none",
+    "-n1 --mem=2G": "-n 1 -N 1 -c 2 --gpus-per-node shared --mem 2048M -i -",
+    "--mem-per-cpu=100": "-n 4 -N 2 -c 2 --gpus-per-node shared --mem 400M -i -",
+    "--export=ALL,A=1,B -D /tmp": "-n 4 -N 2 -c 2 --gpus-per-node shared --cwd /tmp -i - --env A=1 --env B",
+    "--cpu-bind=none": "-n 4 -N 2 -c 2 --gpus-per-node shared -i - --bind none",
 }
 
 
@@ -47,14 +48,14 @@ def test_options_become_those_of_launch(said: str) -> None:
 
 
 def test_without_c_more_ranks_than_the_job_has_get_a_core_each() -> None:
-    assert launch(["-n8", "true"], ALONE).arguments == ["-n", "8", "-N", "1", "-i", "-", "--", "true"]
+    assert launch(["-n8", "true"], ALONE).arguments == ["-n", "8", "-N", "1", *SHARED, "-i", "-", "--", "true"]
     assert launch(["true"], {**ALONE, "SRUN_CPUS_PER_TASK": "3"}).arguments[4:6] == ["-c", "3"]
 
 
 def test_without_an_option_every_rank_sees_all_gpus_of_the_job_on_its_node() -> None:
     assert "--gpus-per-node 4" in " ".join(launch(["true"], GPUS).arguments)
     assert launch(["-n", "3", "true"], GPUS).arguments[-4:] == ["-i", "-", "--", "true"]
-    assert "--bind none" in " ".join(launch(["-n", "3", "true"], GPUS).arguments)
+    assert "--gpus-per-node shared" in " ".join(launch(["-n", "3", "true"], GPUS).arguments)
     assert "-g 1" in " ".join(launch(["--gpus-per-task=1", "true"], GPUS).arguments)
 
 
