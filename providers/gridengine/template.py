@@ -71,6 +71,7 @@ class GridEngineTemplate(JobTemplate):
             ),
             "has more than one slot only in a parallel environment, which is not named",
             "`qconf -spl` lists those of this machine: -X pe=NAME",
+            ("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank"),
         ),
         Refuse(
             lambda asked: (

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Error, InvalidRequest, Rejected, nearest
+from ..platforms.directives.option import Elsewhere
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families
 from ..platforms.directives.words import PLACES, WORDS
@@ -88,10 +89,10 @@ class ScriptOptions:
         if self.passed_on is None:
             return {**fields, "script_of": self.script_of}
         kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
-        if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
-            kept |= {name for name in _SIZE if name not in said}
         if not kept.isdisjoint(_SHAPE):
             kept |= _SHAPE
+        if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
+            kept |= {name for name in _SIZE if name not in said}
         if "num_nodes" not in said:
             kept.add("num_nodes")
         fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
@@ -188,9 +189,11 @@ def _counting(path: str, text: str, target: Target, chosen: str) -> tuple[Script
 
 def _likeliest(group: Sequence[ScriptLines]) -> ScriptLines:
     """Of managers whose lines begin alike, the one that knows most of what they say."""
-    return min(
-        group, key=lambda lines: sum(one.option is None or bool(one.fault) for one in lines.reading.directives)
-    )
+
+    def unknown(one: Directive) -> int:
+        return 2 if one.option is None or one.option.elsewhere is Elsewhere.REFUSED else bool(one.fault)
+
+    return min(group, key=lambda lines: sum(map(unknown, lines.reading.directives)))
 
 
 def _own_parameters(reading: Reading, target: Target, removed: Collection[Directive]) -> dict[str, Any]:

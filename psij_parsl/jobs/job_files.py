@@ -135,6 +135,7 @@ def _refuse(settings: FileSettings, job: Job) -> None:
         raise InvalidRequest(
             f"the {settings.platform} platform must be told the number of nodes",
             hint=f"say {FLAGS['num_nodes']}, or num_nodes in Python",
+            about=("num_nodes", "ranks"),
         )
     shape = {name: getattr(job, name) for name in (*_SHAPE, *_MANAGED, "gpus_on_node", "num_ranks")}
     if "memory_per_core" not in template.uses:

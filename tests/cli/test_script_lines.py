@@ -196,3 +196,33 @@ def test_import_keeps_what_it_cannot_say_as_comments_and_tells_of_it(script: Pat
     done = psij_here("import", str(SCRIPTS / "htcondor" / "relax.csh"))
     assert done.returncode == 2
     assert "no option lines" in one_sentence_and_a_hint(done)[0]
+
+
+def test_on_another_manager_typed_nodes_and_ranks_take_the_place_of_a_size_that_only_its_own_knows(
+    script: Path,
+) -> None:
+    script.write_text("#!/bin/sh\n#PBS -l select=1:ncpus=4+2:ncpus=8\n#PBS -l walltime=60\nhostname\n")
+    done = psij_here("render", "--platform", "slurm", str(script))
+    assert "line 2: -l select=1:ncpus=4+2:ncpus=8 asks for chunks that differ" in one_sentence_and_a_hint(done)[0]
+    typed = lines("--platform", "slurm", "-N", "2", "-n", "4", script)
+    assert {" --nodes=2", " --ntasks-per-node=2"} <= {*typed}
+
+
+@pytest.mark.parametrize(
+    ("own", "refused"),
+    [
+        ("max_nodes = 1", "line 2 --nodes=3"),
+        ('max_time = "10m"', "line 3 -t 60"),
+        ("max_nodes = 1\nmax_time = '10m'", "line 2 --nodes=3, line 3 -t 60"),
+    ],
+)
+def test_what_a_site_refuses_names_the_lines_that_say_it(
+    own: str, refused: str, script: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "toy.toml"
+    site.write_text(f'platform = "slurm"\n[queues.short]\nstrict = true\n{own}\n')
+    script.write_text("#!/bin/sh\n#SBATCH --nodes=3 -J x\n#SBATCH -t 60\nhostname\n")
+    done = psij_here("render", "--site", str(site), "-q", "short", str(script))
+    assert done.returncode == 2
+    assert f"{script}, {refused}: " in done.stderr
+    assert "line 2" not in psij_here("render", "--site", str(site), "-q", "short", "-N", "1", str(script)).stderr

@@ -20,6 +20,7 @@ import pytest
 
 from psij_parsl.testing.tools import comes_true
 from tests.cli.helpers import psij_here
+from tests.clusters.managed import Remote
 from tests.clusters.slurm import SlurmCluster
 from tests.simulated.server import Simulated
 
@@ -30,8 +31,10 @@ _OWN = re.compile(
     r"\w*Time|\w*JobId|Std\w+|WorkDir|Command|Priority|LastSchedEval|Scheduler|AllocNode:Sid|Comment|JobName|Nodes"
     r"|NodeList|BatchHost|CPU_IDs|ExitCode|SchedNodeList"
 )
+#: What a job sees that is another one's: ids, names of nodes, numbers of GPUs, and our log.
 _OWN_VARIABLES = re.compile(
-    r"PSIJ_\w+|SLURM_(JOB_?ID|\w*NODELIST|NODENAME|TASK_PID|JOB_(START|END)_TIME)|SLURMD_NODENAME"
+    r"PSIJ_\w+|SLURM_(JOB_?ID|\w*NODELIST|NODENAME|TASK_PID|TOPOLOGY_ADDR|JOB_(START|END)_TIME)|SLURMD_NODENAME|host|rank"
+    r"|SLURM_JOB_GPUS|CUDA_VISIBLE_DEVICES|JOB_(ID|SCRIPT)|SGE_(STD\w+_PATH|JOB_SPOOL_DIR|O_WORKDIR|CWD_PATH)"
 )
 
 
@@ -126,7 +129,7 @@ def test_each_script_has_a_row_for_each_platform() -> None:
     assert scripts == TABLE.keys()
     assert len(scripts) >= 20
     for script, of in TABLE.items():
-        assert {"local", "pbspro", "slurm"} <= of.keys(), script
+        assert {"local", "pbspro", "slurm", "gridengine"} <= of.keys(), script
 
 
 @pytest.mark.parametrize("comes", rows("local", refused=True))
@@ -187,10 +190,58 @@ class TestOnSlurm:
                 _same_outputs(there, theirs, here, ours)
 
 
+class TestOnGridEngine:
+    """A script with `#$` lines is the same job as by qsub."""
+
+    @pytest.mark.parametrize("comes", rows("gridengine", refused=True))
+    def test_what_grid_engine_cannot_do_is_refused_by_its_lines(
+        self, comes: Comes, here: Path, gridengine: Remote
+    ) -> None:
+        comes.is_refused(here)
+
+    @pytest.mark.parametrize("comes", rows("gridengine", refused=False))
+    def test_a_script_runs(
+        self, comes: Comes, here: Path, tmp_path_factory: pytest.TempPathFactory, gridengine: Remote
+    ) -> None:
+        there, theirs = tmp_path_factory.mktemp("qsub"), ""
+        if comes.row.get("same"):
+            people_have(there)
+            argv = ["qsub", "-terse", comes.script, "a", "b c"]
+            done = subprocess.run(argv, cwd=there, capture_output=True, text=True, check=True)
+            theirs = done.stdout.strip().partition(".")[0]
+        ours = comes.runs(here).partition(".")[0]
+        elements = len(comes.row.get("indices", [0]))
+        told = _qacct(ours, elements)
+        assert {name: told.get(name) for name in comes.row["asked"]} == {
+            name: str(value) for name, value in comes.row["asked"].items()
+        }
+        if theirs:
+            assert _qacct(theirs, elements) == told
+            _same_outputs(there, theirs, here, ours)
+
+
+def _qacct(job: str, elements: int) -> dict[str, str]:
+    """What the accounting says that a job asked for and got, when all its elements are in it."""
+    argv = ["qacct", "-j", job]
+    found: list[str] = []
+
+    def whole() -> bool:
+        text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        found[:] = re.split(r"^=+$", text, flags=re.MULTILINE)[1:]
+        return len(found) == elements
+
+    comes_true(whole, 60)
+    pairs = dict(re.findall(r"^(\w+) +(.*?) *$", found[0], re.MULTILINE))
+    options = dict(re.findall(r"(-\w+) (\S+)", pairs["category"]))
+    resources = ",".join(sorted(options.get("-l", "").split(",")))
+    return {**{name: pairs[name] for name in ("granted_pe", "slots", "project", "department")}, "-l": resources}
+
+
 def _scontrol(job: str) -> dict[str, str]:
     argv = ["scontrol", "-o", "show", "job", job]
     lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    return dict(re.findall(r"(\S+?)=(.*?)(?= \S+?=|$)", min(lines)))
+    told = min(lines).replace("=gres:gpu", "=gres/gpu")  # as 22.05 has it
+    return dict(re.findall(r"(\S+?)=(.*?) *(?= \S+?=|$)", told))
 
 
 def _has_ended(job: str) -> bool:
@@ -211,8 +262,11 @@ def _same_outputs(there: Path, theirs: str, here: Path, ours: str) -> None:
         for path in folder.rglob("*"):
             if path.is_file() and not (SCRIPTS / path.name).exists():
                 seen = {name: text.replace(str(folder), "HERE") for name, text in printed(path).items()}
-                name = str(path.relative_to(folder)).replace(job.partition("_")[0], "ID")
+                name = str(path.relative_to(folder)).replace(job.partition("_")[0], "ID", 1)
                 found[name] = {key: text for key, text in seen.items() if not _OWN_VARIABLES.fullmatch(key)}
         return found
 
-    assert outputs(there, theirs) == outputs(here, ours)
+    wanted, found = outputs(there, theirs), outputs(here, ours)
+    assert wanted.keys() == found.keys()
+    for name, seen in wanted.items():
+        assert sorted({*seen.items()} ^ {*found[name].items()}) == []
