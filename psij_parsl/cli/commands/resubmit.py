@@ -24,8 +24,8 @@ from ..selectors import JOBS_AGAIN, required
 from .submit import print_id
 
 _DAY_S = 86400.0
-#: Flags of a job that choose where it goes: it goes where it was.
-_PLACE = ("site", "platform", "config")
+#: Flags that choose where a job goes, which is where it was, or how a script is read, which was done.
+_NOT_AGAIN = ("site", "platform", "config", "wrap", "directives", "ignore_directives")
 
 Selected = Sequence[tuple[JobRecord, Sequence[str]]]
 
@@ -229,7 +229,7 @@ RESUBMIT = Command(
     "resubmit",
     "Submit jobs that have ended once more, and print their new ids.",
     _resubmit,
-    (*_OWN, *(flag for flag in JOB_FLAGS if flag.name not in _PLACE)),
+    (*_OWN, *(flag for flag in JOB_FLAGS if flag.name not in _NOT_AGAIN)),
     JOBS_AGAIN,
     details=(
         "The same command, script, files, environment and wishes as then, at the same site. Flags of `submit` replace what"
