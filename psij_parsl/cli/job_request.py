@@ -167,7 +167,7 @@ def _request(
     job_fields["command"] = argv
     own_input = None
     if values.get("input") == STDIN:
-        if script is not None and script.path == "stdin":
+        if invocation.arguments and invocation.arguments[0] == STDIN and script is not None:
             raise InvalidRequest(
                 "the script is read from stdin, and -i - would read the job's input from there, too",
                 hint="name a file for one of them",
