@@ -33,7 +33,7 @@ _OWN = re.compile(
 )
 #: What a job sees that is another one's: ids, names of nodes, numbers of GPUs, and our log.
 _OWN_VARIABLES = re.compile(
-    r"PSIJ_\w+|SLURM_(JOB_?ID|\w*NODELIST|NODENAME|TASK_PID|TOPOLOGY_ADDR|JOB_(START|END)_TIME)|SLURMD_NODENAME|host|rank"
+    r"PSIJ_\w+|SLURM_((ARRAY_)?JOB_?ID|\w*NODELIST|NODENAME|TASK_PID|TOPOLOGY_ADDR|JOB_(START|END)_TIME)|SLURMD_NODENAME|host|rank"
     r"|SLURM_JOB_GPUS|CUDA_VISIBLE_DEVICES|JOB_(ID|SCRIPT)|SGE_(STD\w+_PATH|JOB_SPOOL_DIR|O_WORKDIR|CWD_PATH)"
 )
 
