@@ -302,7 +302,12 @@ SAMPLES = {
     "setup": ["true"],
 }
 #: These give a field in another way, or none.
-OTHER_WAYS = {"ntasks", "gpus", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"}
+OTHER_WAYS = frozenset(
+    (
+        *("ntasks", "gpus", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"),
+        *("wrap", "directives", "ignore_directives"),
+    )
+)
 
 
 def test_the_sites_messages_call_each_field_by_its_flag() -> None:
@@ -409,12 +414,12 @@ def test_a_bad_line_of_a_script_is_named_by_file_and_number(tmp_path: Path, line
     assert said in sentence
 
 
-def test_behind_a_double_dash_a_script_is_an_ordinary_program(tmp_path: Path) -> None:
-    job = script(tmp_path / "job.sh", "#!/bin/sh\n#PSIJ --hold\necho ran\n")
-    assert psij("submit", "--", job).returncode == 2
-    Path(job).chmod(0o755)
-    done = psij("run", "--", job)
-    assert (done.returncode, done.stdout) == (0, "ran\n")
+def test_behind_a_double_dash_the_lines_of_a_script_are_read_too(tmp_path: Path) -> None:
+    job = script(tmp_path / "job.sh", "#!/bin/sh\n#PSIJ --env WORD=read\necho $WORD $PSIJ_JOB_MODE\n")
+    for mode in (0o644, 0o755):
+        Path(job).chmod(mode)
+        done = psij("run", "-n", "2", "--", job)
+        assert (done.returncode, done.stdout) == (0, "read script\n")
 
 
 def test_a_script_that_is_not_executable_runs_by_its_first_line(tmp_path: Path) -> None:

@@ -50,9 +50,12 @@ def test_files_that_are_not_here_are_remarked_on(words: tuple[str, ...], said: s
 
 def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -> None:
     script = here / "job.sh"
-    script.write_text("#!/bin/sh\n#SBATCH -N 2\n#SBATCH -t 5\n#PSIJ-t 5\n# PSIJ -t 6\n#PSIJ -t 7\ntrue\n#PBS -q x\n")
+    script.write_text("#!/bin/sh\n#MSUB -N 2\n#MSUB -t 5\n#PSIJ-t 5\n# PSIJ -t 6\n#PSIJ -t 7\ntrue\n#PBS -q x\n")
     said = psij_here("submit", "--hold", str(script)).stderr.splitlines()
     assert [line.partition("line ")[2][:2] for line in said] == ["2:", "4:", "5:"]
+    script.write_text("#!/bin/sh\n#SBATCH -n 2\ntrue\n#SBATCH -t 5\n")
+    (remark,) = psij_here("submit", "--hold", str(script)).stderr.splitlines()
+    assert remark == f"psij-run: {script}: line 4 below the first command, where sbatch reads no options"
     script.chmod(0o755)
     assert psij_here("submit", "--hold", "--", "true").stderr == ""
 
@@ -91,7 +94,7 @@ def test_lines_after_the_first_command_are_remarked_on(here: Path, begin: str) -
     script.chmod(0o755)
     done = psij_here("submit", "--hold", str(script))
     assert (done.returncode, done.stderr) == (0, said)
-    assert psij_here("submit", "--hold", "--", str(script)).stderr == ""  # a program, whatever it says
+    assert psij_here("submit", "--hold", "--", str(script)).stderr == said
 
 
 def test_a_line_of_shell_as_one_word_is_told_how_it_is_said() -> None:

@@ -445,8 +445,8 @@ def test_compute_nodes_may_know_the_spool_by_another_path(tmp_path: Path) -> Non
     (tmp_path / "script.sh").write_text("#!/bin/bash\n#PSIJ -t 5\nenv | grep ^PSIJ_JOB_FOLDER; echo $0")
     words = ("run", "--config", str(tmp_path / "machine.toml"), "-A", "p", "--", str(tmp_path / "script.sh"))
     (tmp_path / "script.sh").chmod(0o755)
-    assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 1
-    words = (*words[:-2], str(tmp_path / "script.sh"))  # its lines are read, so a copy of it runs
+    assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 2  # its lines are read, so a copy of it runs
+    words = (*words[:-2], str(tmp_path / "script.sh"))
     assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 2
 
 
