@@ -303,6 +303,7 @@ SAMPLES = {
 }
 #: These give a field in another way, or none.
 OTHER_WAYS = {"ntasks", "gpus", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"}
+OTHER_WAYS |= {"wrap", "directives", "ignore_directives"}
 
 
 def test_the_sites_messages_call_each_field_by_its_flag() -> None:
