@@ -302,12 +302,17 @@ SAMPLES = {
     "setup": ["true"],
 }
 #: These give a field in another way, or none.
+<<<<<<< HEAD
 OTHER_WAYS = frozenset(
     (
         *("ntasks", "gpus", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"),
         *("wrap", "directives", "ignore_directives"),
     )
 )
+=======
+OTHER_WAYS = {"ntasks", "gpus", "env_file", "no_env", "parameters", "site", "platform", "config", "json", "verbose"}
+OTHER_WAYS |= {"wrap", "directives", "ignore_directives"}
+>>>>>>> 05b66f7ecb4c227e95e4322c18b4c9d7f6a61ed2
 
 
 def test_the_sites_messages_call_each_field_by_its_flag() -> None:
