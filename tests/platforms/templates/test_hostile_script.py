@@ -316,7 +316,8 @@ def test_a_requeue_of_the_same_id_passes_its_own_claim(tmp_path: Path) -> None:
 
 @given(values=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3))
 def test_the_words_of_elements_are_shell_that_a_shell_reads_back(values: list[tuple[str, str]]) -> None:
-    text = element_text([Job(command=["x", a], environment={"H": b}, directory=Path("/")) for a, b in values])
+    jobs = [Job(command=["x", a], environment={"H": b}, directory=Path("/")) for a, b in values]
+    text = element_text(range(len(jobs)), jobs)
     for argument, value in values:
         assert f"export H={shlex.quote(value)}\n" in text
         assert f"psij_command=(x {shlex.quote(argument)})" in text
