@@ -20,6 +20,7 @@ _SAMPLES: Mapping[str, Any] = {
     "indices": [0, 1, 2, 3],
     "inherit_environment": True,
     "hold": False,
+    "begin": "2031-02-03T04:05:06",
     "folder": "/tmp/sample",
     "elements": "",
     "setup": Raw("", "setup"),

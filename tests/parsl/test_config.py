@@ -214,7 +214,7 @@ def test_a_block_has_what_its_queue_adds_and_is_not_asked_for_gpus_that_come_wit
     assert made.executor["available_accelerators"] == 4
     job = made.provider_class(**made.provider)._shape.job("true", "n")
     assert (job.queue, job.queue_name, job.parameters["qos"], job.setup) == ("gpu", "come", "come", ("come setup",))
-    assert (job.gpus_per_node, job.implied, "gpus_per_node" in job.parameters) == (4, ("gpus_per_rank",), False)
+    assert (job.gpus_on_node, "gpus_per_rank" in job.implied, "gpus_per_node" in job.parameters) == (4, True, False)
 
 
 @pytest.mark.usefixtures("queues")

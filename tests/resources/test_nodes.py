@@ -412,7 +412,7 @@ class AssignAndFree(RuleBasedStateMachine):
                 assert (len(cpus), len(gpus)) == model.size
             else:
                 assert node.cpus == tuple(sorted(model.cpus)[: request.cores_per_node])  # the lowest free
-                assert sorted(gpus) == sorted(model.gpus)[: request.gpus_per_node]
+                assert sorted(gpus) == sorted(model.gpus)[: request.gpus_on_node]
             model.cpus -= cpus
             model.gpus -= gpus
             occupied = model.occupies(request, share)
