@@ -13,6 +13,11 @@ from ..platforms.templates.template import FIXED, GIVEN, JobTemplate
 _SAMPLES: Mapping[str, Any] = {
     **dict.fromkeys(GIVEN, "sample"),
     **dict.fromkeys(("ranks_per_node", "cpus_per_rank", "threads_per_core", "num_ranks", "cores_per_node"), 2),
+    **dict.fromkeys(("nodes_left", "all_memory", "append", "name_patterns"), False),
+    **dict.fromkeys(("ranks", "memory_per_core", "memory_per_gpu", "array_limit")),
+    "option_lines": [],
+    "gpu_kind": "",
+    "gpus_on_node": 2,
     "gpus_per_rank": 1,
     "memory_per_node": 4096,
     "after": ["afterok:1"],
