@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from typing import Any, TypeVar
 
@@ -269,19 +270,15 @@ def moment(value: Any) -> str:
     if match := _FROM_NOW.fullmatch(text):
         unit = match[2].lower()[:1] or "s"
         if unit in _UNITS_S and re.fullmatch(r"|s|sec.*|m|min.*|h|hours?|d|days?|w|weeks?", match[2].lower()):
-            try:
+            with suppress(OverflowError):
                 return _text(now + timedelta(seconds=int(match[1]) * _UNITS_S[unit]))
-            except OverflowError:
-                pass
-    try:
+    with suppress(ValueError):  # no such day or time
         if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
             at = time.fromisoformat(text.zfill(5 if text.count(":") == 1 else 8))
             found = datetime.combine(now.date(), at)
             return _text(found if found >= now else found + timedelta(days=1))
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", text):
             return _text(datetime.fromisoformat(text))
-    except ValueError:
-        pass
     raise ValueError("must be a time such as 16:00, 2026-12-01T08:00 or +2h")
 
 
