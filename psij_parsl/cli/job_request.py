@@ -33,7 +33,17 @@ from .job_from_flags import (
 from .job_input import STDIN, JobInput
 from .job_table import JobTable, Target
 from .job_warnings import warnings
-from .jobscript import JobScript, copy_of, flags, read_stdin, recognize, runs_once, script_of, write_copy
+from .jobscript import (
+    JobScript,
+    copy_of,
+    described_for,
+    flags,
+    read_stdin,
+    recognize,
+    runs_once,
+    script_of,
+    write_copy,
+)
 from .output import Renderer
 from .script_options import ScriptOptions, script_options
 from .script_remarks import no_interpreter
@@ -285,6 +295,7 @@ def check_program(job: Job, out: Renderer) -> None:
     program = job.command[0]
     if "/" not in program:
         if shutil.which(program, path=job.environment.get("PATH")) is None and not job.setup:
+            _refuse_description(program)
             shell = "; for shell code use -- bash -c '...'" if re.search(r"[\s;|&<>]", program) else ""
             out.note(f"{program!r} is not on PATH here; the job fails unless it is on PATH where it runs{shell}")
         return
@@ -296,4 +307,13 @@ def check_program(job: Job, out: Renderer) -> None:
     if os.path.isdir(path):
         raise InvalidRequest(f"{path} is a directory, not a program", hint="name the program in it")
     if not os.access(path, os.X_OK):
+        _refuse_description(path)
         raise InvalidRequest(f"{path} is not executable", hint=f"chmod +x {program}, or use: bash {program}")
+
+
+def _refuse_description(path: str) -> None:
+    if command := described_for(path):
+        raise InvalidRequest(
+            f"{path} is a description for {command}, which psij-run does not read",
+            hint="say its program and arguments, and what they need: psij-run submit --array 0-9 -- ./program",
+        )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, PluginError
 from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
 from .command import Command, Invocation
@@ -23,6 +23,7 @@ from .quick_parser import parse
 _LONGEST = 4 * 1024 * 1024  # bytes; a longer file is no script
 _HEAD = 64 * 1024  # bytes that are read first: most programs show there that they are no text
 _HINT = "a #PSIJ line has flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
+_DESCRIBES = 3  # options in a file that make it a description
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish"))
 DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
@@ -55,6 +56,23 @@ def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
         managers_lines and text.lstrip("\ufeff\r\n\t ").startswith("#") and any_lines(text)
     )
     return script if has_lines or (text.startswith("#!") and not runnable) else None
+
+
+def described_for(path: str) -> str:
+    """The submit command whose description of a job a file is, such as one that no script starts; '' for other files."""
+    from ..platforms.registry import platforms
+
+    try:
+        text = read_script(path)
+    except InvalidRequest:
+        return ""
+    for _, one in platforms(plugins=False):
+        if isinstance(one, PluginError) or not one.directives or not one.directive_table.without_prefix:
+            continue
+        known = [said for said in one.directive_table.read(text).directives if said.option]
+        if len(known) >= _DESCRIBES:
+            return one.directive_table.command
+    return ""
 
 
 def script_of(path: str, text: str) -> JobScript:
