@@ -32,6 +32,7 @@ SIZE = megabytes(bare="B")
 PREFIX = r"#PBS(?=\s|$)"
 _TIME = minutes(bare=1, pair=(60, 1))
 SHAPE = "say -N, -n and -c"
+OF_NODES = ("cpus_per_rank", "gpus_per_node", "memory_per_node")  # what chunks and nodes may say, too
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,9 @@ def _array(text: str) -> str:
 
 
 def _after(text: str) -> tuple[str, ...]:
-    """Numbers, names, or patterns of names; whichever way those jobs end."""
+    """Numbers of jobs, whichever way these end. Their names, too, are Grid Engine's alone."""
+    if not re.fullmatch(r"[0-9.,]+", text):
+        raise NoEquivalent(f"waits for jobs by their names, {text}")
     return tuple(f"afterany:{job}" for job in text.split(",") if job)
 
 
@@ -270,7 +272,6 @@ TABLE = DirectiveTable(
     joined=False,
     habits=HABITS,
     options=(
-        # ---- size
         means(
             "-pe",
             "_pe num_nodes ranks_per_node cpus_per_rank",

@@ -208,6 +208,7 @@ def _section(name: str, sets: str, read: Callable[[str], Any], **settings: Any) 
     return means(f"-R {name}", sets, read, parameter="requirements", for_parameter=_alone, **settings)
 
 
+_MEMORY = ("memory_per_node", "memory_per_rank")
 TABLE = DirectiveTable(
     command="bsub",
     prefix=r"\s*#BSUB(?=\s*-)",
@@ -224,13 +225,13 @@ TABLE = DirectiveTable(
         means("-nnodes", "num_nodes", count, instead="say -N, and -X nodes_option=nnodes"),
         _section("span", "_per_host", span, instead="say -N and --ntasks-per-node"),
         _section("affinity", "cpus_per_rank", affinity),
-        _section("rusage", "_reserved", usage),
+        _section("rusage", "_reserved", usage, about=_MEMORY),
         _section("select", "_hosts", asks("hosts by their properties")),
         _section("same", "_hosts", asks("hosts that are alike")),
         _section("cu", "_hosts", asks("hosts that are near each other")),
         dropped("-R order", parameter="requirements", for_parameter=_alone),
         _section("", "_hosts", requirement),
-        means("-M", "_limit", limit, instead="say --mem"),
+        means("-M", "_limit", limit, instead="say --mem", about=_MEMORY),
         means(
             "-gpu num",
             "gpus_per_node gpus_per_rank",

@@ -92,6 +92,11 @@ class LSFTemplate(JobTemplate):
     )
     refusals = (
         Refuse(
+            lambda asked: asked["nodes_left"] and asked["num_ranks"] > 1 and asked["gpus_on_node"],
+            "gives GPUs to hosts, whose number is left to it",
+            "say -N",
+        ),
+        Refuse(
             lambda asked: asked["nodes_left"] and (asked["nodes_option"] == "nnodes" or asked["cpus_per_rank"] > 1),
             "spreads slots over hosts without regard to ranks of several cores",
             "say -N, or ranks of one core",

@@ -10,6 +10,7 @@ from psij_parsl.platforms.directives.values import array, count
 from psij_parsl.platforms.directives.words import NoEquivalent
 from psij_parsl.providers._pbs_family.options import (
     AFTER,
+    OF_NODES,
     SHAPE,
     SIZE,
     Chunks,
@@ -72,8 +73,9 @@ TABLE = table(
         "_chunks num_nodes ranks_per_node",
         _select,
         instead=f"{SHAPE}, or -X chunk=name=value for what a node must have",
+        about=OF_NODES,
     ),
-    means("-l nodes", "_nodes num_nodes ranks_per_node exclusive", nodes(), instead=SHAPE),
+    means("-l nodes", "_nodes num_nodes ranks_per_node exclusive", nodes(), instead=SHAPE, about=OF_NODES),
     means("-l walltime", "wall_time_min", wall_time),
     means("-l place", "_arrangement _whole_hosts exclusive", _place, parameter="place"),
     means("-l mpiprocs", "_mpiprocs", count, instead=SHAPE),

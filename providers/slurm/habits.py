@@ -7,7 +7,7 @@ HABITS = Habits(
     element_output=("slurm-{array}_{index}.out", ""),
     joins=True,
     variables={
-        "SLURM_JOB_ID": "$PSIJ_NATIVE_ID",
+        "SLURM_JOB_ID": "${PSIJ_NATIVE_ID%%[.;]*}",
         "SLURM_JOB_NAME": "{name}",
         "SLURM_SUBMIT_DIR": "$PWD",
         "SLURM_NTASKS": "{num_ranks}",
@@ -17,7 +17,8 @@ HABITS = Habits(
         "SLURM_GPUS_ON_NODE": "{gpus_on_node}",
     },
     array_variables={
-        "SLURM_ARRAY_JOB_ID": "$PSIJ_ARRAY_ID",
+        "SLURM_JOB_ID": "${PSIJ_ARRAY_ID%%[.[;]*}",  # a number, as scripts expect
+        "SLURM_ARRAY_JOB_ID": "${PSIJ_ARRAY_ID%%[.[;]*}",
         "SLURM_ARRAY_TASK_COUNT": "{array_count}",
         "SLURM_ARRAY_TASK_MIN": "{array_first}",
         "SLURM_ARRAY_TASK_MAX": "{array_last}",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate
@@ -85,6 +85,11 @@ class SlurmTemplate(JobTemplate):
         Parameter("requeue", None, [str2bool], "run again after a node failure (default: as the site has it)"),
         Parameter("directives", (), [list_of(directive)], "further options of sbatch, e.g. --switches=2"),
     )
+
+    @classmethod
+    def queue_word(cls, parameters: Mapping[str, Any]) -> str:
+        """As in the base class: a partition, or a quality of service."""
+        return "qos" if parameters.get("queue_as") == "qos" else "queue"
 
     @staticmethod
     def directive_quote(text: str) -> str:

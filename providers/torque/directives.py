@@ -12,7 +12,16 @@ from typing import Any
 from psij_parsl.platforms.directives.option import NO_TERMINAL, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.values import array, count
 from psij_parsl.platforms.directives.words import NoEquivalent
-from psij_parsl.providers._pbs_family.options import AFTER, SHAPE, dependencies, file, nodes, table, wall_time
+from psij_parsl.providers._pbs_family.options import (
+    AFTER,
+    OF_NODES,
+    SHAPE,
+    dependencies,
+    file,
+    nodes,
+    table,
+    wall_time,
+)
 from psij_parsl.providers._pbs_family.options import settle as settle_common
 
 OF_ARRAYS = {
@@ -74,7 +83,7 @@ def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
 
 TABLE = table(
     # ---- size and place
-    means("-l nodes", "_nodes num_nodes ranks_per_node exclusive", nodes(_GPU_MODES), instead=SHAPE),
+    means("-l nodes", "_nodes num_nodes ranks_per_node exclusive", nodes(_GPU_MODES), instead=SHAPE, about=OF_NODES),
     means("-l procs", "_procs", count, instead=SHAPE),
     means("-l walltime", "wall_time_min", _wall_time),
     only_here("-l gpus", instead="say -g"),

@@ -145,7 +145,7 @@ JOB_FLAGS: tuple[Flag, ...] = (
         ("--mode",),
         "MODE",
         "script: start the command once; serial: start one copy for each rank;"
-        " mpi: start all ranks as one MPI run (default for several ranks).",
+        " mpi: start all ranks as one MPI run (default for several ranks, but of a shell script).",
         one_of(*JOB_MODES),
         variable=True,
         complete="modes",

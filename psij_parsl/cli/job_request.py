@@ -173,6 +173,8 @@ def _request(
         job_fields.setdefault("name", os.path.basename(script.path))
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
     elif runs_once(os.path.join(str(job_fields.get("directory", "")), argv[0]) if "/" in argv[0] else argv[0]):
+        if "job_mode" not in job_fields and (job_fields.get("ranks") or job_fields.get("ranks_per_node", 1) > 1):
+            out.note(f"{argv[0]} is a shell script, and runs once: --mode serial or mpi starts a copy for each rank")
         job_fields.setdefault("job_mode", "script")
     job_fields["command"] = argv
     own_input = None

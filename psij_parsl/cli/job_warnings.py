@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..job import Job
 from .jobscript import DIRECTIVE, head
@@ -35,8 +37,11 @@ def warnings(job: Job, program: str, *, script: bool = True) -> Iterator[str]:
     for path in dict.fromkeys(path for path in (job.stdout, job.stderr) if path):
         if os.path.isdir(path):
             yield f"{path} is a directory; the job cannot write its output there"
-        elif os.path.isdir(directory) and not path.parent.is_dir():
-            yield f"there is no directory {path.parent} here; the job fails unless it exists where the job runs"
+        elif os.path.isdir(directory) and not os.path.isdir(folder := _folder(path, filled_in=job.name_patterns)):
+            yield (
+                f"there is no directory {folder} here; the job fails unless it exists where the job runs:"
+                f" mkdir -p {shlex.quote(str(folder))}"
+            )
         if not job.name_patterns and (pattern := _PATTERN.search(path.name)):
             yield f"{pattern[0]} in {path.name} is not replaced; the elements of an array append .INDEX"
     if os.path.isfile(program):
@@ -46,6 +51,15 @@ def warnings(job: Job, program: str, *, script: bool = True) -> Iterator[str]:
         yield from _lines(program, text)
         if script:
             yield from _late(program, text)
+
+
+def _folder(path: Path, *, filled_in: bool) -> str:
+    """The folder of an output file; the directory that we are in where its name is filled in later."""
+    folder = str(path.parent)
+    if not filled_in:
+        return folder
+    plain = re.sub(r"\{\{|\}\}", lambda match: match[0][0], folder)
+    return os.curdir if re.search(r"(?<!\{)\{\w", folder) else plain
 
 
 def _text(program: str) -> str:

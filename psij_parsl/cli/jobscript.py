@@ -50,12 +50,13 @@ def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
         return None  # a file that cannot be read may be an executable all the same
     runnable = os.access(path, os.X_OK) if "/" in path else shutil.which(path) is not None
     script = script_of(path, text)
-    from ..platforms.directives.script import any_lines
+    if script.flags or (text.startswith("#!") and not runnable):
+        return script
+    if not managers_lines or not text.lstrip("\ufeff\r\n\t ").startswith("#"):
+        return None
+    from ..platforms.directives.script import families
 
-    has_lines = bool(script.flags) or (
-        managers_lines and text.lstrip("\ufeff\r\n\t ").startswith("#") and any_lines(text)
-    )
-    return script if has_lines or (text.startswith("#!") and not runnable) else None
+    return script if families(text) else None
 
 
 def described_for(path: str) -> str:
@@ -217,4 +218,4 @@ def write_copy(script: JobScript, path: Path) -> None:
 
 def _copied(script: JobScript) -> str:
     """The text as a shell reads it: with the line ends of Windows it would not."""
-    return script.text.replace("\r\n", "\n")
+    return script.text.removeprefix("\ufeff").replace("\r\n", "\n")

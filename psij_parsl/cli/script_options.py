@@ -6,21 +6,20 @@ translated into flags and parameters, left out with a remark, or refused by line
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Error, InvalidRequest, Rejected, nearest
+from ..errors import InvalidRequest, Rejected, nearest
 from ..platforms.directives.option import Elsewhere
 from ..platforms.directives.reading import Directive, Reading
-from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families
-from ..platforms.directives.words import PLACES, WORDS
+from ..platforms.directives.script import OURS, SIZE, PassedOn, ScriptLines, by_lines, families, said_by
 from .flags import FlagValues
-from .job_flags import shown
 from .job_table import Target
 from .jobscript import JobScript
-from .script_remarks import calls, starts_here
+from .script_remarks import calls, line_numbers, named_options, refusal, starts_here
+from .script_translation import SHAPE, meant_by, parameter_of, said_together_by, translated
 from .script_words import PARAMETERS, WORDS_OF_FLAG, flag_values, lone_memory, said_together
 
 #: The fields of a job that lines of its own manager may say in its place.
@@ -32,11 +31,7 @@ _IMPLIED = frozenset(
         *("wall_time_min", "queue", "project", "begin"),
     )
 )
-#: The words that -N and -n take the place of, whatever else an option says that is not understood.
-_SHAPE = frozenset(("num_nodes", "ranks", "ranks_per_node"))
 _FIELDS = {"gpus": "gpus_per_node", "memory": "memory_per_node", "memory_per_rank": "memory_per_core"}
-#: Words that other managers are asked for by flags.
-_BY_FLAGS = frozenset(word for words in WORDS_OF_FLAG.values() for word in words) | OURS
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ class ScriptOptions:
         except (InvalidRequest, Rejected) as error:
             about = error.about if isinstance(error, InvalidRequest) else {error.limit}
             if found := [one for one, names in self.said if not names.isdisjoint(about)]:
-                error.message = f"{self.path}, {_named(found)}: {error.message}"
+                error.message = f"{self.path}, {named_options(found)}: {error.message}"
                 error.args = (error.message,)
             raise
 
@@ -84,13 +79,15 @@ class ScriptOptions:
         if self.lines is None:
             return fields
         fields.setdefault("wall_time_min", None)
+        if self.passed_on is not None:
+            fields.setdefault("num_nodes", None)
         if said.get("ranks") and said.get("num_nodes", 1) is None:
             fields["num_nodes"] = None
         if self.passed_on is None:
             return {**fields, "script_of": self.script_of}
         kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
-        if not kept.isdisjoint(_SHAPE):
-            kept |= _SHAPE
+        if not kept.isdisjoint(SHAPE):
+            kept |= SHAPE
         if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
             kept |= {name for name in _SIZE if name not in said}
         if "num_nodes" not in said:
@@ -115,10 +112,17 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
     if lines is None:
         return ScriptOptions(notes=tuple(notes))
     if late := lines.table.unread(text):
-        notes.append(f"{path}: {_lines(late)} below the first command, where {lines.table.command} reads no options")
+        notes.append(
+            f"{path}: {line_numbers(late)} below the first command, where {lines.table.command} reads no options"
+        )
     if refused := lines.refused():
-        raise _refusal(path, refused, f"a job of psij-run cannot have {'it' if len(refused) == 1 else 'them'}")
+        raise refusal(path, refused, f"a job of psij-run cannot have {'it' if len(refused) == 1 else 'them'}")
     taken = {word for flag in typed for word in WORDS_OF_FLAG.get(flag, ())}
+    site_parameters = target.site.parameters if target.site is not None else {}
+    queue_word = target.executor.platform.template_class.queue_word(
+        {**site_parameters, **typed.get("parameters", {})}
+    )
+    taken |= {queue_word} if "queue" in typed else set()
     own = lines.table.prefix == _prefix(target)
     reading, passed_on, unknown = lines.reading, None, frozenset[str]()
     notes += starts_here(path, lines)
@@ -127,22 +131,28 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
         if wrong := [
             (one, one.fault)
             for one in passed_on.removed
-            if one.fault and one.option and not OURS.issuperset(one.option.sets)
+            if one.fault and one.option and not ({*OURS, *taken, "cpus_per_rank"} >= said_by(one.option))
         ]:
-            raise _refusal(path, wrong, "what is typed cannot change it")
+            raise refusal(path, wrong, "what is typed cannot change it")
+        _refuse_half_a_size(path, reading, passed_on, taken)
         parameters = _own_parameters(reading, target, passed_on.removed)
     else:
         notes += _left_out(path, reading, target)
-        parameters, unknown = _translated(path, lines, target, taken, typed)
+        parameters, unknown = translated(path, lines, target, taken, typed)
         if unknown:
-            places = _named(one for one in reading.directives if one.words and unknown.issuperset(one.words))
+            places = named_options(one for one in reading.directives if one.words and unknown.issuperset(one.words))
             notes += (
                 [f"{path}: left out on {target.executor.platform.name}, which has no such places: {places}"]
                 if places
                 else []
             )
     words = {name: value for name, value in reading.words.items() if name not in unknown | taken}
-    values = flag_values(said_together(words) if own else lone_memory(words), lines.table, path)
+    if own and queue_word in words:
+        words["queue"] = words[queue_word]
+        parameters.pop(queue_word, None)
+        passed_on = passed_on and passed_on._replace(words=passed_on.words | {"queue"})
+    told = said_together(words, passed_on.words) if passed_on else lone_memory(words)
+    values = flag_values(told, lines.table, path)
     if parameters:
         values["parameters"] = parameters
     if not own:
@@ -175,7 +185,7 @@ def _counting(path: str, text: str, target: Target, chosen: str) -> tuple[Script
         name = target.executor.platform.name
         own = [lines for lines in found if lines.platform.name == name]
         if not own and len(groups) > 1:
-            which = "; ".join(f"{_lines(group[0].numbers)} of {group[0].platform.name}" for group in groups)
+            which = "; ".join(f"{line_numbers(group[0].numbers)} of {group[0].platform.name}" for group in groups)
             names = " or ".join(f"--directives {group[0].platform.name}" for group in groups)
             raise InvalidRequest(
                 f"{path} has option lines of several managers, none of them {name}'s: {which}",
@@ -183,7 +193,7 @@ def _counting(path: str, text: str, target: Target, chosen: str) -> tuple[Script
             )
         counting = own[0] if own else _likeliest(groups[0])
     ignored = [group[0] for group in groups if group[0].numbers != counting.numbers]
-    notes = [f"{path}: {_lines(lines.numbers)} of {lines.platform.name} ignored" for lines in ignored]
+    notes = [f"{path}: {line_numbers(lines.numbers)} of {lines.platform.name} ignored" for lines in ignored]
     return counting, notes
 
 
@@ -207,7 +217,10 @@ def _own_parameters(reading: Reading, target: Target, removed: Collection[Direct
         for one in removed
         if one.option and one.option.sets and not any(word.startswith("_") for word in one.option.sets)
     }
-    found = {}
+    found = said_together_by(reading, (), target) if any(map(_is_whole, removed)) else {}
+    for one in removed:  # such as that hosts are the job's alone, which a placement says
+        words = {word for word, value in one.words.items() if word in PARAMETERS and value is True}
+        found |= {name: "yes" for word in words if (name := parameter_of(word, target.executor.platform))}
     for name, value in reading.parameters().items():
         try:
             if name in declared and name not in replaced:
@@ -217,119 +230,29 @@ def _own_parameters(reading: Reading, target: Target, removed: Collection[Direct
     return found
 
 
+def _refuse_half_a_size(path: str, reading: Reading, passed_on: PassedOn, taken: Collection[str]) -> None:
+    """Refuse to change a part of what an option says as a whole, where the rest has no word of ours."""
+    whole = [one for one in passed_on.removed if one.words and not (one.words.keys() & OURS) and _is_whole(one)]
+    sized = SIZE & {*reading.derived}
+    if whole and sized and SHAPE.isdisjoint(reading.words) and SHAPE.isdisjoint(taken):
+        raise refusal(
+            path, [(one, "says no number of nodes or ranks") for one in whole], "what is typed cannot change it"
+        )
+
+
+def _is_whole(one: Directive) -> bool:
+    return any(word.startswith("_") for word in one.words)
+
+
 def _left_out(path: str, reading: Reading, target: Target) -> list[str]:
     dropped = [one for one in reading.dropped() if not one.superseded]
     if not dropped:
         return []
-    return [f"{path}: left out on {target.executor.platform.name}: {_named(dropped)}"]
-
-
-def _translated(
-    path: str, lines: ScriptLines, target: Target, taken: Collection[str], typed: FlagValues
-) -> tuple[dict[str, Any], frozenset[str]]:
-    """The parameters of the other manager that stand for options, and the words that mean nothing there.
-
-    What has no equivalent is refused.
-    """
-    platform, reading = target.executor.platform, lines.reading
-    declared = platform.template_class.params
-    sized = _SHAPE.issubset(taken)
-    unknown = frozenset({*PLACES, "exclusive"} if not platform.places else ())
-    known = {word for word in WORDS if word in {*_BY_FLAGS, *unknown} or PARAMETERS.get(word, "") in declared}
-    said = {word for word, name in PARAMETERS.items() if name in typed.get("parameters", {})} | {*taken}
-    untranslatable = {id(one): why for one, why in reading.untranslatable(known)}
-    parameters: dict[str, Any] = {}
-    refused: list[tuple[Directive, str]] = []
-    for one in reading.directives:
-        meant = _meant(reading, one)
-        replaced = (bool(meant) and meant <= said) or (sized and bool(one.fault) and not meant.isdisjoint(_SHAPE))
-        left_out = bool(meant) and meant <= unknown and one.option is not None
-        if id(one) in untranslatable and not replaced and not (left_out and not one.fault):
-            refused.append((one, untranslatable[id(one)]))
-        elif replaced or left_out or one.superseded:
-            continue
-        elif why := _place_fault(one, meant & PLACES - said - unknown, lines, target):
-            refused.append((one, why))
-        else:
-            parameters |= {
-                PARAMETERS[word]: "yes" if value is True else value
-                for word, value in one.words.items()
-                if PARAMETERS.get(word, "") in declared
-            }
-    if refused:
-        raise _refusal(path, refused, f"{platform.name} cannot be asked for {'it' if len(refused) == 1 else 'them'}")
-    return parameters, unknown
-
-
-def _meant(reading: Reading, one: Directive) -> set[str]:
-    """The words that an option means, or would mean if its value were understood."""
-    words = {*one.words} if one.words and not one.fault else {*(one.option.sets if one.option else ())}
-    whole = {word for word in words if not word.startswith("_")}
-    return whole if whole == words else whole | {*reading.derived}
+    return [f"{path}: left out on {target.executor.platform.name}: {named_options(dropped)}"]
 
 
 def _fields(reading: Reading, one: Directive) -> frozenset[str]:
     """The fields of a job that an option says."""
     ours = OURS.intersection(one.words)  # such as whether stdout and stderr are joined: then it is about nothing else
-    words = ours or (_meant(reading, one) if one.words else ())
+    words = ours or (meant_by(reading, one) if one.words else ())
     return frozenset(_FIELDS.get(word, word) for word in words)
-
-
-def _place_fault(one: Directive, places: Collection[str], lines: ScriptLines, target: Target) -> str:
-    """What is wrong with the names of another machine, where an option says any; '' if this one has them."""
-    if not places:
-        return ""
-    if "queue" in places:
-        names = _queues(target)
-        return "" if one.value in names else _unknown_queue(target, names)
-    say = _say(min(places), target.executor.platform.template_class.params)
-    return f"names what only {lines.platform.name}'s machine has; {say}"
-
-
-def _say(word: str, declared: Collection[str]) -> str:
-    if word == "project":
-        return f"say {shown('account')}"
-    if word == "gpu_kind":
-        return "say -G"
-    return f"say -X {PARAMETERS[word]}=VALUE" if PARAMETERS.get(word, "") in declared else "leave it out"
-
-
-def _queues(target: Target) -> list[str]:
-    if target.site is not None and target.site.queues:
-        return [*target.site.queues]
-    try:
-        return [queue.name for queue in target.executor.scheduler.queues()]
-    except Error:
-        return []
-
-
-def _unknown_queue(target: Target, names: Sequence[str]) -> str:
-    where = target.site.name if target.site is not None else target.executor.platform.name
-    there = f"; {where} has {', '.join(sorted(names))}" if names else ""
-    return f"is no queue of {where}{there}: say {shown('queue')}"
-
-
-def _refusal(path: str, refused: Sequence[tuple[Directive, str]], what: str) -> InvalidRequest:
-    each = "; ".join(f"line {one.line}: {one.said} {_reason(why)}" for one, why in refused)
-    return InvalidRequest(
-        f"{path}, {each}: {what}",
-        hint="change the line, or say it with flags; --ignore-directives reads none of these lines",
-    )
-
-
-def _reason(why: str) -> str:
-    return (
-        why
-        if why.startswith(("has ", "is ", "names ", "asks ", "must ", "waits ", "stands ", "lacks ", "cannot "))
-        else f"({why})"
-    )
-
-
-def _named(directives: Iterable[Directive]) -> str:
-    return ", ".join(f"line {one.line} {one.said}" for one in directives)
-
-
-def _lines(numbers: Sequence[int]) -> str:
-    several = len(numbers) > 1
-    shown_numbers = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-    return f"line{'s' if several else ''} {shown_numbers}"

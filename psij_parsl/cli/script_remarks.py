@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from ..errors import InvalidRequest
+from ..platforms.directives.reading import Directive
 from ..platforms.directives.script import ScriptLines
 
 _CD = re.compile(r"^\s*(?:cd|chdir|pushd)\b", re.MULTILINE)
@@ -46,3 +48,32 @@ def calls(path: str, lines: ScriptLines, compat: str) -> list[str]:
     text = f"{path} calls programs of {lines.platform.name} that are not on PATH here ({places}{more}): they end with 127"
     mended = [name for name in stand_ins if any(name == called for _, called in found)]
     return [f"{text}; --compat {lines.platform.name} puts {' and '.join(mended)} there" if mended else text]
+
+
+def refusal(path: str, refused: Sequence[tuple[Directive, str]], what: str) -> InvalidRequest:
+    """The error for options that cannot be, each with its line and the reason."""
+    each = "; ".join(f"line {one.line}: {one.said} {_reason(why)}" for one, why in refused)
+    return InvalidRequest(
+        f"{path}, {each}: {what}",
+        hint="change the line, or say it with flags; --ignore-directives reads none of these lines",
+    )
+
+
+def _reason(why: str) -> str:
+    return (
+        why
+        if why.startswith(("has ", "is ", "names ", "asks ", "must ", "waits ", "stands ", "lacks ", "cannot "))
+        else f"({why})"
+    )
+
+
+def named_options(directives: Iterable[Directive]) -> str:
+    """Options with their lines."""
+    return ", ".join(f"line {one.line} {one.said}" for one in directives)
+
+
+def line_numbers(numbers: Sequence[int]) -> str:
+    """Lines of a script, as people name them."""
+    several = len(numbers) > 1
+    shown_numbers = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"line{'s' if several else ''} {shown_numbers}"

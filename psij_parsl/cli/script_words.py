@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import InvalidRequest
@@ -76,7 +76,9 @@ def flag_values(
 
     `usual_files`: output goes where that manager's users look for it, if no word says where.
     """
-    values: FlagValues = {flag: words[word] for word, flag in _PLAIN.items() if words.get(word) not in (None, False)}
+    values: FlagValues = {
+        flag: words[word] for word, flag in _PLAIN.items() if not (words.get(word) is None or words[word] is False)
+    }
     kind = words.get("gpu_kind", "")
     if "gpus_per_rank" in words:
         values["gpus_per_task"] = words["gpus_per_rank"]
@@ -102,6 +104,8 @@ def flag_values(
 
 def _memory(words: Mapping[str, Any]) -> FlagValues:
     """Memory of the whole job, and of ranks, as that of nodes and cores."""
+    if "memory" in words and not words.get("num_nodes") and words.get("ranks"):
+        return {"mem_per_cpu": -(-words["memory"] // (words["ranks"] * words.get("cpus_per_rank", 1)))}
     if "memory" in words:
         return {"mem": -(-words["memory"] // (words.get("num_nodes") or 1))}
     if "memory_per_rank" in words:
@@ -134,10 +138,13 @@ def lone_memory(words: Mapping[str, Any]) -> Mapping[str, Any]:
     return words
 
 
-def said_together(words: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of lines that stay as they are, without what our flags do not say together: for our records alone."""
+def said_together(words: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
+    """The words without what our flags do not say together: of lines that are `kept` as they are they are for our records
+    alone."""
     memory = [word for word in _MEMORY if words.get(word) is not None]
-    left_out = {*memory[1:], "memory", "memory_per_rank", "gpus"}
+    left_out = {*memory[1:]}
+    if words.get("gpus", 0) % words.get("num_nodes", 1):
+        left_out |= {"gpus"} & {*kept}
     if "ranks" in words and words["ranks"] < words.get("num_nodes", 1):
         left_out |= {*_SIZE}
     return {name: value for name, value in words.items() if name not in left_out}

@@ -190,6 +190,8 @@ def requests(job: Job) -> dict[str, Any]:
     """The requests of a job that differ from the defaults, to check that the template can express them."""
     plain = Resources()
     asked = {name: getattr(job, name) for name in _SHAPE if getattr(job, name) != getattr(plain, name)}
+    if asked.get("gpus_per_node") == 0:
+        del asked["gpus_per_node"]
     if asked.get("memory_per_node") == 0:
         asked["all_memory"] = asked.pop("memory_per_node")
     if job.nodes_at_least > 1:
@@ -203,11 +205,10 @@ def _shape_values(job: Job, uses: Collection[str]) -> dict[str, Any]:
     """The job's size as templates see it: None for what its option lines say. `uses`: what the template uses."""
     told = _told(job)
     shape: dict[str, Any] = {name: getattr(told, name) for name in _SHAPE}
-    said = {"num_ranks": told.num_ranks, "cores_per_node": told.cores_per_node}
     ranks, cores = "ranks_per_node" not in job.implied, "cpus_per_rank" not in job.implied
     shape |= {name: None for name in job.implied if name in ("ranks_per_node", "cpus_per_rank")}
-    shape |= {"num_ranks": said["num_ranks"] if ranks else None, "gpus_on_node": told.gpus_on_node}
-    shape["cores_per_node"] = said["cores_per_node"] if ranks and cores else None
+    shape |= {"num_ranks": told.num_ranks if ranks or told.ranks else None, "gpus_on_node": told.gpus_on_node}
+    shape["cores_per_node"] = told.cores_per_node if ranks and cores else None
     for name in ("memory_per_core", "memory_per_gpu"):
         if shape[name] is not None and name not in uses:  # the manager knows the memory of nodes alone
             shape["memory_per_node"] = told.memory_on_node

@@ -252,7 +252,8 @@ def _parameters_of(queues: Sequence[Queue]) -> tuple[dict[str, Any], list[Findin
 def _missing(site: SiteData, layers: Iterable[_Layer], filled: Mapping[str, Any]) -> Iterator[Finding]:
     for layer in layers:
         for name in layer.settings.required:
-            if all(is_unset(filled.get(one)) for one in (_GPUS if name in _GPUS else (name,))):
+            in_any_way = next((kind for kind in (_GPUS, _MEMORY) if name in kind), (name,))
+            if all(is_unset(filled.get(one)) for one in in_any_way):
                 key = "project" if name == "project" else "required"
                 where = site.origin((*layer.key, "required"))
                 hint = f"give {flag(name)}; {where} asks for it"

@@ -31,7 +31,8 @@ class Option:
     left out, and is otherwise joined by `=`. `sets` is the word that `read` makes of its value, or several: then `read`
     gives a mapping. `read` raises `ValueError` for a value that is wrong, and `NoEquivalent`. `parameter` is the
     platform's own parameter that has this value, as `for_parameter` converts it, which raises `ValueError` for a value
-    that the parameter cannot have. `unsaid` are values that our own flags cannot say. With `adds` an option that is said
+    that the parameter cannot have. `about` are words that it is about, where
+    those of `sets` do not tell. `unsaid` are values that our own flags cannot say. With `adds` an option that is said
     again adds to itself also where the last one counts (`DirectiveTable.last_counts`). `instead` is how psij-run is told that; an option without words and
     parameter that has it must not be in a job of ours at all.
     """
@@ -43,6 +44,7 @@ class Option:
     for_parameter: Callable[[str], Any] = str
     unsaid: tuple[str, ...] = ()
     adds: bool = False
+    about: tuple[str, ...] = ()
     arguments: int = 1
     optional: bool = False
     elsewhere: Elsewhere = Elsewhere.TRANSLATED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...errors import InvalidRequest, PluginError
 from ..platform import Platform
 from ..registry import platforms
-from .option import Elsewhere
+from .option import Elsewhere, Option
 from .reading import Directive, Reading, WrongLine
 from .table import DirectiveTable
 
@@ -67,6 +67,21 @@ class ScriptLines:
         """The numbers of the lines that count."""
         return [number for number, _ in self.table.lines(self.text)]
 
+    def are_some(self, *, anywhere: bool) -> bool:
+        """Whether there are option lines: before the first command, with a known option; or `anywhere`, with any."""
+        if not self.numbers:
+            return False
+        if anywhere:
+            return any(one.option or one.said.startswith("-") for one in self.reading.directives)
+        commands = (
+            at
+            for at, line in enumerate(self.text.splitlines(), 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        )
+        first = next(commands, len(self.text))
+        meant = (one for one in self.reading.directives if one.option is not None or one.said.startswith("--"))
+        return any(one.line < first for one in meant)
+
     @cached_property
     def reading(self) -> Reading:
         """What they ask."""
@@ -97,7 +112,7 @@ class ScriptLines:
 
         An option that says several words goes as a whole, and so does what only several options say together.
         """
-        removed = self._removed({*OURS, *taken}, parameters)
+        removed = self._removed({*OURS, *taken, *self._of_parameters(parameters)}, parameters)
         kept = [one for one in self.reading.directives if one not in removed]
         lines: list[str] = []
         for number, line in self.table.lines(self.text):
@@ -107,12 +122,18 @@ class ScriptLines:
             if all(one in kept for one in here):
                 lines.append(self._written(line))
             else:
-                lines += [self._written(f" {_quoted(one.said)}") for one in here if one in kept]
+                lines += [self._written(f" {_quoted(one)}") for one in here if one in kept]
         words = {word for one in kept for word in one.words if not word.startswith("_")}
         if any(word.startswith("_") for one in kept for word in one.words):
             words |= self.reading.derived.keys()
         said = {one.option.parameter for one in kept if one.option}
         return PassedOn(tuple(lines), frozenset(words), frozenset(said - {""}), tuple(removed))
+
+    def _of_parameters(self, parameters: Collection[str]) -> set[str]:
+        """The words that parameters say only together with options: these are then said anew, too."""
+        options = (option for option in self.table.options if option.parameter in parameters and option.parameter)
+        together = any(word.startswith("_") for option in options for word in option.sets)
+        return {*self._together} if together else set()
 
     def _removed(self, taken: set[str], parameters: Collection[str]) -> list[Directive]:
         removed: list[Directive] = []
@@ -144,7 +165,7 @@ class ScriptLines:
         if any(word.startswith("_") for word in words) and not OURS.isdisjoint(words):
             return True  # such as where stdout and stderr are joined
         if any(word.startswith("_") for word in words):
-            words |= SIZE if one.fault else self._together
+            words |= said_by(option) if one.fault else self._together
         known = not one.fault or not _MAY_BE_UNKNOWN.issuperset(words)
         return (not words.isdisjoint(taken) and known) or (bool(option.parameter) and option.parameter in parameters)
 
@@ -152,10 +173,21 @@ class ScriptLines:
         return f"{self.table.written}{line}".replace("\t", " ").rstrip()
 
 
-def _quoted(said: str) -> str:
-    """An option as a line has it: a value that is not one plain word stands in double quotes."""
-    name, _, value = said.partition(" ")
-    return f'{name} "{value}"' if re.search(r"[\s\[\]()&|<>;'*]", value) and '"' not in value else said
+def _quoted(one: Directive) -> str:
+    """An option as a line has it: a value that is not one plain word stands in quotes."""
+    said, value = one.said, one.value
+    if not value or not said.endswith(value) or (one.option is not None and one.option.arguments > 1):
+        return said
+    if not re.search(r"[\s\[\]()&|<>;'\"*#]", value):
+        return said
+    quote = "'" if '"' in value else '"'
+    return f"{said.removesuffix(value)}{quote}{value}{quote}"
+
+
+def said_by(option: Option) -> frozenset[str]:
+    """The words that an option says, whatever its value is."""
+    whole = frozenset(word for word in (*option.sets, *option.about) if not word.startswith("_"))
+    return whole or SIZE
 
 
 def as_parameter(one: Directive, declared: Mapping[str, Parameter]) -> str:
@@ -176,21 +208,17 @@ def as_parameter(one: Directive, declared: Mapping[str, Parameter]) -> str:
     return ""
 
 
-def any_lines(text: str) -> bool:
-    """Whether a script seems to have option lines of a built-in platform."""
-    return next(_with_lines(text), None) is not None
-
-
 def families(text: str, target: Platform | None = None) -> list[ScriptLines]:
     """The option lines of a script for each platform that has some, also where those of two begin alike.
 
-    They are those of the built-in platforms, and of the `target`.
+    They are those of the built-in platforms, and of the `target`. Of others than that there must be one before the first
+    command, with an option that is known: what stands elsewhere may be anything.
     """
     found = {one.name: one for one in _with_lines(text)}
     if target is not None and target.option_lines:
         found[target.name] = target
     every = (ScriptLines(one, text) for one in found.values())
-    return [lines for lines in every if lines.numbers]
+    return [lines for lines in every if lines.are_some(anywhere=lines.platform is target)]
 
 
 def _with_lines(text: str) -> Iterator[Platform]:

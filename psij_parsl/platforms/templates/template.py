@@ -245,6 +245,11 @@ class JobTemplate:
         return cls._code.render(values, Quoting(cls.directive_quote))
 
     @classmethod
+    def queue_word(cls, parameters: Mapping[str, Any]) -> str:
+        """The word by which a script's option lines name what a site with these parameters calls a queue."""
+        return "queue"
+
+    @classmethod
     def log_path(cls, folder: str) -> str:
         """The file to which the manager writes its own log; /dev/null where an option line cannot name it."""
         try:

@@ -124,11 +124,10 @@ class TestOptionLines(OptionLines):
                 "wall_time_min": 1440,
                 "signal_before_end": "USR1@600",
                 "memory_per_core": 3072,
-                "after": ("afterany:4711", "afterany:prep_lbm"),
                 "hosts": "node09",
             },
             dropped=(9, 10),
-            untranslatable=(4, 7, 8, 12, 13, 18, 20),
+            untranslatable=(4, 7, 8, 11, 12, 13, 18, 20),
         ),
         "array.sh": Asked(
             {
@@ -227,7 +226,7 @@ ONE = {"num_nodes": 1, "ranks_per_node": 1}
         ("-e a{b}", {"stderr": "a{{b}}", "append": True}),
         ("-o x -e y -j yes", {"stdout": "x", "append": True, "join": True}),
         ("-o x -e y -j n", {"stdout": "x", "stderr": "y", "append": True, "join": False}),
-        ("-hold_jid 1,prep*", {"after": ("afterany:1", "afterany:prep*")}),
+        ("-hold_jid 1,2.3", {"after": ("afterany:1", "afterany:2.3")}),
         ("-hold_jid 1 -hold_jid 2", {"after": ("afterany:1", "afterany:2")}),
         ("-v A=1,B -v C=2", {"environment": {"A": "1", "B": None, "C": "2"}}),
         ("-S host:/bin/zsh", {"shell": "/bin/zsh"}),
