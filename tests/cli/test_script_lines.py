@@ -235,3 +235,93 @@ def test_a_description_of_a_job_is_no_script_and_says_so(path: Path, monkeypatch
         done = psij_here("submit", "--platform", "local", said)
         assert done.returncode == 2
         assert "is a description for condor_submit" in one_sentence_and_a_hint(done)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "typed", "asked"),
+    [
+        ("oar", "#OAR -l nodes=2,walltime=2", "-t 5", ["-l /nodes=2,walltime=0:05:00"]),
+        (
+            "oar",
+            "#OAR -l {gpu='YES'}/nodes=1/core=2,walltime=2",
+            "-t 5",
+            ["-l /nodes=1/resource_id=2,walltime=0:05:00", "-p gpu='YES'"],
+        ),
+        ("flux", "# flux: -n 8 -c 2", "-n 4", ["-c 2", "--nslots=4"]),
+        ("slurm", "#SBATCH -N 2 -n 8 --gpus-per-task=1", "-g 2", ["-N 2", "-n 8", "--gpus-per-task=2"]),
+        ("slurm", "# flux: -n 4 -c 2 -g 1", "", ["--ntasks=4", "--cpus-per-task=2", "--gpus-per-task=1"]),
+        ("pbspro", "#PBS -l select=2:ncpus=8:mem=4gb", "-N 3", ["-l select=3:ncpus=8:mpiprocs=1:mem=8192mb"]),
+        ("pbspro", "#PBS -l ncpus=8,mem=4gb", "-c 2", ["-l select=1:ncpus=2:mpiprocs=1:mem=4096mb"]),
+        (
+            "pbspro",
+            "#PBS -l select=1:ncpus=4 -l place=excl",
+            "-N 2",
+            ["-l select=2:ncpus=4:mpiprocs=1", "-l place=scatter:exclhost"],
+        ),
+        ("torque", "#PBS -l nodes=2:ppn=4,mem=4gb", "-N 1", ["-l nodes=1:ppn=1", "-l mem=4096mb"]),
+        ("gridengine", "#$ -cwd -V -pe smp 4", "", ["-pe smp 4"]),
+        ("gridengine", "#$ -hold_jid prep", "", ["-hold_jid prep"]),
+        ("slurm", '#SBATCH -J x --reservation="big res"', "", ['--reservation="big res"']),
+        (
+            "flux",
+            '# flux: --job-name=x --requires="host:a or host:b" -n1',
+            "",
+            ['--requires="host:a or host:b"', "-n1"],
+        ),
+        ("slurm", "#OAR -l nodes=2", "", ["--nodes=2", "--exclusive"]),
+        ("slurm", "#SBATCH -N 2 --mem=0", "-t 5", ["-N 2 --mem=0"]),
+        ("pbspro", "#PBS -l select=2:ncpus=8", "-X place=pack", ["-l select=2:ncpus=8:mpiprocs=1", "-l place=pack"]),
+        ("lsf", "#BSUB -n 8 -M 4G", "--mem 8G", ["-n 8", "-M 8192MB"]),
+    ],
+)
+def test_nothing_is_lost_of_what_options_say_together(
+    name: str, said: str, typed: str, asked: list[str], script: Path
+) -> None:
+    script.write_text(f"#!/bin/sh\n{said}\nhostname\n")
+    done = psij_here("render", "--platform", name, *typed.split(), str(script))
+    assert done.returncode == 0, done.stderr
+    begin = platform(name).directive_table.written
+    found = [line.removeprefix(begin).strip() for line in done.stdout.splitlines() if line.startswith(begin)]
+    assert [line for line in asked if line not in found] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "typed", "why"),
+    [
+        ("oar", "#OAR -l gpu=2,walltime=1", "-t 5", "line 2: -l gpu=2,walltime=1 (says no number of nodes or ranks)"),
+        ("pbspro", "#PBS -l select=2:ncpus=8:mem=4gb", "-n 4", "knows nothing of what a node is to have"),
+        ("lsf", "#BSUB -n 8 -M 4G", "-n 4", "say --mem: what is typed cannot change it"),
+        ("pbspro", "#SBATCH -N 2 --mem=0", "", "all the memory of a node"),
+    ],
+)
+def test_what_would_be_lost_is_refused(name: str, said: str, typed: str, why: str, script: Path) -> None:
+    script.write_text(f"#!/bin/sh\n{said}\nhostname\n")
+    done = psij_here("render", "--platform", name, *typed.split(), str(script))
+    assert done.returncode == 2
+    assert why in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/usr/bin/env python3\n# flux: the rate of particles\n",
+        "#!/usr/bin/perl\n#$ -x is odd\n",
+        '#!/usr/bin/env python3\nT = """\n#!/bin/bash\n#SBATCH -N 2\n#$ -pe mpi 4\n"""\n',
+        "#!/bin/bash\ncat <<END\n#SBATCH -N 2\nEND\n",
+    ],
+)
+def test_prose_and_what_a_program_writes_are_no_option_lines(text: str, script: Path) -> None:
+    script.write_text(text)
+    script.chmod(0o755)
+    done = psij_here("render", "--platform", "local", "-n", "1", str(script))
+    assert done.returncode == 0, done.stderr
+    assert f"psij_command=({script})" in done.stdout
+
+
+def test_a_shell_script_that_runs_once_with_several_ranks_is_remarked_on(script: Path) -> None:
+    script.write_text("#!/bin/bash\nhostname\n")
+    script.chmod(0o755)
+    done = psij_here("render", "--platform", "local", "-n", "2", "--", str(script))
+    assert "is a shell script, and runs once: --mode serial or mpi" in done.stderr
+    done = psij_here("render", "--platform", "local", "-n", "2", "--mode", "serial", "--", str(script))
+    assert "runs once" not in done.stderr
