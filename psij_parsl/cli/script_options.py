@@ -92,6 +92,8 @@ class ScriptOptions:
             kept |= {name for name in _SIZE if name not in said}
         if "num_nodes" not in said:
             kept.add("num_nodes")
+        if "gpus" in self.passed_on.words and "gpus" not in self.values:
+            fields["gpus_per_node"] = None  # it was said for the site's choice of nodes alone
         fields["implied"] = tuple(sorted({*fields.get("implied", ()), *(kept & _IMPLIED)}))
         fields["option_lines"] = self.passed_on.lines
         fields["script_of"] = self.lines.platform.name

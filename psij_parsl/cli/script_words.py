@@ -143,8 +143,10 @@ def said_together(words: Mapping[str, Any], kept: Collection[str]) -> dict[str, 
     alone."""
     memory = [word for word in _MEMORY if words.get(word) is not None]
     left_out = {*memory[1:]}
-    if words.get("gpus", 0) % words.get("num_nodes", 1):
-        left_out |= {"gpus"} & {*kept}
+    some = {}
+    if "gpus" in kept and (not words.get("num_nodes") or words["gpus"] % words["num_nodes"]):
+        left_out |= {"gpus"}
+        some = {"gpus_per_node": 1}  # of how many nodes is not known, but that there are some
     if "ranks" in words and words["ranks"] < words.get("num_nodes", 1):
         left_out |= {*_SIZE}
-    return {name: value for name, value in words.items() if name not in left_out}
+    return {**some, **{name: value for name, value in words.items() if name not in left_out}}

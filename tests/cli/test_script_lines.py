@@ -325,3 +325,20 @@ def test_a_shell_script_that_runs_once_with_several_ranks_is_remarked_on(script:
     assert "is a shell script, and runs once: --mode serial or mpi" in done.stderr
     done = psij_here("render", "--platform", "local", "-n", "2", "--mode", "serial", "--", str(script))
     assert "runs once" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("site", "said", "typed", "asked"),
+    [
+        ("perlmutter", "#SBATCH -q regular -N 2 -C cpu -A m1 -t 30", "", ["-q regular -N 2 -C cpu -A m1 -t 30"]),
+        ("perlmutter", "#SBATCH --qos=regular -N 2 -C cpu -A m1 -t 30", "-q debug", ["--qos=debug", "-N 2"]),
+        ("perlmutter", "#SBATCH -n 2 --gpus=2 -A m1 -t 30 -q regular", "", ["--constraint=gpu"]),
+        ("frontier", "#SBATCH -N 200-300 -t 300 -A abc123", "", ["-N 200-300 -t 300 -A abc123"]),
+        ("expanse", "#SBATCH --mem-per-cpu=2G -N 1 -n 4 -p compute -A abc -t 30", "", ["--job-name=job.sh"]),
+    ],
+)
+def test_a_sites_rules_see_what_lines_say(site: str, said: str, typed: str, asked: list[str], script: Path) -> None:
+    script.write_text(f"#!/bin/sh\n{said}\nhostname\n")
+    found = [line.strip() for line in lines("--site", site, *typed.split(), script)]
+    assert [line for line in asked if line not in found] == []
+    assert not (typed and "--qos=regular" in found)
