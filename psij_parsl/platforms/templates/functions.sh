@@ -62,7 +62,8 @@ psij_require() {  # kind folder...: end the job unless the jobs with these folde
   psij_end 125 dependency
 }
 
-psij_fill_in() {  # text name: what stands in braces in the text; a link of that name leads to the file. Sets psij_filled
+# text name: fill in what stands in braces in the text, as psij_filled; a link of that name leads to the file.
+psij_fill_in() {
   local psij_rest=$1 psij_word psij_brace='^([^{}]*)([{][{]|[}][}]|[{]([a-z]+)(:([0-9]{1,2}))?[}]|[{}])(.*)$'
   psij_filled=
   while [[ $psij_rest =~ $psij_brace ]]; do
@@ -111,7 +112,9 @@ psij_name_files() {  # the paths of stdin, stdout and stderr
   fi
 }
 
-psij_make() {  # file: empty it, or make it where output is added to it. A file of the user's is made by the user's umask; what is in our folder is private.
+# file: empty it, or make it where output is added to it. A file of the user's is made by the user's umask; what is in our
+# folder is private.
+psij_make() {
   case $1 in
     "$psij_folder"/*) : >"$1" ;;
     *) (umask "$psij_umask" && if [ "$psij_append" = yes ]; then : >>"$1"; else : >"$1"; fi) ;;
