@@ -29,25 +29,32 @@ def no_interpreter(path: str, interpreter: Sequence[str]) -> Iterator[str]:
 
 
 def calls(path: str, lines: ScriptLines, compat: str) -> list[str]:
-    """A remark on lines of the body that call the other manager's programs, where this host has none of that name.
-
-    `compat` is the platform for whose programs there are stand-ins.
+    """Remarks on lines of the body that call programs of a manager that the job is not of: they are not on PATH here, or
+    serve that manager's own jobs alone. `compat` is the platform for whose programs there are stand-ins.
     """
     from shutil import which
 
     from .bash_syntax import calls_of
 
-    stand_ins = lines.platform.stand_ins
-    there = stand_ins if lines.platform.name == compat else ()
-    missing = [name for name in lines.table.habits.commands if name not in there and which(name) is None]
-    found = calls_of(lines.text, missing)
-    if not found:
-        return []
+    name, stand_ins = lines.platform.name, lines.platform.stand_ins
+    programs = [one for one in lines.table.habits.commands if name != compat or one not in stand_ins]
+    found = calls_of(lines.text, programs)
+    missing = [call for call in found if which(call[1]) is None]
+    useless = [call for call in found if call not in missing and call[1] in stand_ins]
+    remarks = []
+    if missing:
+        text = f"{path} calls programs of {name} that are not on PATH here ({_places(missing)}): they end with 127"
+        mended = [one for one in stand_ins if any(one == called for _, called in missing)]
+        remarks.append(f"{text}; --compat {name} puts {' and '.join(mended)} there" if mended else text)
+    if useless:
+        text = f"{path} calls programs that serve {name}'s own jobs alone ({_places(useless)})"
+        remarks.append(f"{text}; --compat {name} puts others in their place")
+    return remarks
+
+
+def _places(found: Sequence[tuple[int, str]]) -> str:
     places = ", ".join(f"line {number}: {name}" for number, name in found[:5])
-    more = f", and {len(found) - 5} more" if len(found) > 5 else ""
-    text = f"{path} calls programs of {lines.platform.name} that are not on PATH here ({places}{more}): they end with 127"
-    mended = [name for name in stand_ins if any(name == called for _, called in found)]
-    return [f"{text}; --compat {lines.platform.name} puts {' and '.join(mended)} there" if mended else text]
+    return places + (f", and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 def refusal(path: str, refused: Sequence[tuple[Directive, str]], what: str) -> InvalidRequest:

@@ -128,7 +128,7 @@ def test_on_a_simulated_pbs_it_sees_the_allocation_of_pbs(pbs: Simulated, put: C
     rank, shown, native = done.stdout.splitlines()
     assert rank == "rank 0"
     assert json.loads(shown)["platform"] == "pbspro"
-    assert json.loads(shown)["id"] == native
+    assert json.loads(shown)["id"].partition(".")[0] == native  # a number, as scripts of Slurm expect
 
 
 def test_the_variables_of_a_script_are_not_taken_for_its_managers_own(tmp_path: Path) -> None:
@@ -186,6 +186,10 @@ def test_the_remark_on_missing_programs_says_what_would_help(tmp_path: Path, mon
     assert "line 3: srun, line 4: scontrol): they end with 127; --compat slurm puts srun there" in without
     given = psij_here("render", "--platform", "local", "--compat", "slurm", job).stderr
     assert "(line 4: scontrol): they end with 127\n" in given
+    (bare / "srun").symlink_to(bare / "sh")
+    there = psij_here("render", "--platform", "local", job).stderr
+    assert "programs that serve slurm's own jobs alone (line 3: srun); --compat slurm puts others" in there
+    (bare / "srun").unlink()
     script(tmp_path / "job.sh", "srun hostname", lines="")
     lone = psij_here("submit", "--platform", "local", "--hold", job).stderr
     assert lone.startswith(f"psij-run: {job}, line 3: srun is not on PATH here")
