@@ -15,7 +15,6 @@ from psij_parsl import Job
 from psij_parsl.cli.completion import stand_ins
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.resources.discover import described
-from psij_parsl.sites import detect
 from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij, psij_here
 from tests.clusters.packages import ManagerUnavailable
 from tests.runs import real_mpis
@@ -144,11 +143,10 @@ def test_the_variables_of_a_script_are_not_taken_for_its_managers_own(tmp_path: 
         described({**of_slurm, **of_pbs, "PSIJ_NATIVE_ID": "7.head", "PSIJ_JOB_PLATFORM": "pbspro"}).platform
         == "pbspro"
     )
-    found = detect(environ={**local, "SLURM_JOB_ID": "7.head", "PATH": "/nowhere"}, hostname="laptop")
-    assert found is None or "SLURM_JOB_ID" not in found.sign
-    real = detect(environ={"SLURM_JOB_ID": "7", "PATH": "/nowhere"}, hostname="laptop")
-    assert real is not None
-    assert real.sign == "$SLURM_JOB_ID is 7, its commands are not on PATH"
+    home, _ = at_home(["slurm"], {**local, "SLURM_JOB_ID": "7.head", "PATH": "/nowhere"})
+    assert not [manager for manager in home if "SLURM_JOB_ID" in manager.sign]
+    home, _ = at_home(["slurm"], {"SLURM_JOB_ID": "7", "PATH": "/nowhere"})
+    assert any("SLURM_JOB_ID" in manager.sign for manager in home)
 
 
 def test_the_python_that_submitted_is_named_where_it_is_not_there(tmp_path: Path) -> None:
