@@ -15,6 +15,7 @@ from psij_parsl import Job
 from psij_parsl.cli.completion import stand_ins
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.resources.discover import described
+from psij_parsl.sites.manager_detection import at_home
 from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij, psij_here
 from tests.clusters.packages import ManagerUnavailable
 from tests.runs import real_mpis
