@@ -138,10 +138,15 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
 
     from psij_parsl.providers import SlurmProvider
 
+    # A node that is busy for a while, so that a block on it waits until it is held.
+    busy = ["sbatch", "--parsable", "-w", "node04", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 40"]
+    job = subprocess.run(busy, check=True, capture_output=True, text=True).stdout.strip()
+    ask = ["squeue", "-h", "-o", "%t", "-j", job]
+    comes_true(lambda: subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip() == "R")
     shims = Shims(tmp_path / "shims")
     shims.count("sbatch", "squeue")
     monkeypatch.setenv("PATH", shims.path)
-    held = SlurmProvider(scheduler_options="#SBATCH --begin=now+40", cores_per_node=1)
+    held = SlurmProvider(nodelist="node04", cores_per_node=1)
     short = SlurmProvider(wall_time_min=1, cores_per_node=1)
     executors = []
     for name, provider in (("held", held), ("short", short)):
