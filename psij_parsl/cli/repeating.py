@@ -16,6 +16,7 @@ from ..jobs.attempt import Attempt, earlier
 from ..jobs.attempts import Along, Dependency, dependencies_again
 from ..jobs.executor import Submission
 from ..jobs.record import JobRecord
+from ..platforms.directives.words import SHAPE
 from ..sites.asked_again import asked_of
 from ..sites.findings import settle
 from ..system.id_ranges import format_ranges
@@ -32,7 +33,6 @@ from .output import Renderer, plain
 
 _FACTOR = re.compile(r"[xX*](\d+(?:\.\d+)?|\.\d+)")
 _ADDED = ("environment", "parameters")  # to what the job had; other fields are replaced
-_SHAPE = frozenset({"num_nodes", "ranks", "ranks_per_node"})
 _OWN = ("array", "after", "hold", "begin")  # of each attempt
 _SHOWN_FILES = 3
 
@@ -104,7 +104,7 @@ class Repeater:
             check_parameters(added, executor.platform.name, executor.platform.template_class)
             changes["parameters"] = as_lists(added, executor.platform.template_class)
         job = attempt.job
-        if _SHAPE & changes.keys() and job.job_mode == "script" and runs_once(_program_path(job)):
+        if SHAPE & changes.keys() and job.job_mode == "script" and runs_once(_program_path(job)):
             changes.setdefault("job_mode", "script")
         after: Sequence[Dependency] = ()
         if "after" not in changes and attempt.job.after:
@@ -133,7 +133,7 @@ class Repeater:
         else:
             asked = asked_of(site, attempt.job)
             values = dict(asked)
-            if _SHAPE & changes.keys() and attempt.has_usual_mode:
+            if SHAPE & changes.keys() and attempt.has_usual_mode:
                 values["job_mode"] = None
             values |= attempt.replaced_by(changes)
             values["implied"] = tuple(one for one in asked["implied"] if one in values["implied"])

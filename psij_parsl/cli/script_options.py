@@ -14,12 +14,13 @@ from typing import Any
 from ..errors import InvalidRequest, Rejected, nearest
 from ..platforms.directives.option import Elsewhere
 from ..platforms.directives.reading import Directive, Reading
-from ..platforms.directives.script import OURS, SIZE, PassedOn, ScriptLines, by_lines, families, said_by
+from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families, said_by
+from ..platforms.directives.words import FIELDS, SHAPE, SIZE
 from .flags import FlagValues
 from .job_table import Target
 from .jobscript import JobScript
 from .script_remarks import calls, line_numbers, named_options, refusal, starts_here
-from .script_translation import SHAPE, meant_by, parameter_of, said_together_by, translated
+from .script_translation import meant_by, parameter_of, said_together_by, translated
 from .script_words import PARAMETERS, WORDS_OF_FLAG, flag_values, lone_memory, said_together
 
 #: The fields of a job that lines of its own manager may say in its place.
@@ -31,7 +32,6 @@ _IMPLIED = frozenset(
         *("wall_time_min", "queue", "project", "begin"),
     )
 )
-_FIELDS = {"gpus": "gpus_per_node", "memory": "memory_per_node", "memory_per_rank": "memory_per_core"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ScriptOptions:
             fields["num_nodes"] = None
         if self.passed_on is None:
             return {**fields, "script_of": self.script_of}
-        kept = {_FIELDS.get(word, word) for word in self.passed_on.words}
+        kept = {FIELDS.get(word, word) for word in self.passed_on.words}
         if not kept.isdisjoint(SHAPE):
             kept |= SHAPE
         if not kept.isdisjoint(_SIZE) or said.keys().isdisjoint(_SIZE):
@@ -257,4 +257,4 @@ def _fields(reading: Reading, one: Directive) -> frozenset[str]:
     """The fields of a job that an option says."""
     ours = OURS.intersection(one.words)  # such as whether stdout and stderr are joined: then it is about nothing else
     words = ours or (meant_by(reading, one) if one.words else ())
-    return frozenset(_FIELDS.get(word, word) for word in words)
+    return frozenset(FIELDS.get(word, word) for word in words)

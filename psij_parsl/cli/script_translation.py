@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import Error
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, ScriptLines
-from ..platforms.directives.words import PLACES, WORDS
+from ..platforms.directives.words import PLACES, SHAPE, WORDS
 from ..platforms.platform import Platform
 from .flags import FlagValues
 from .job_flags import shown
@@ -18,8 +18,6 @@ from .script_words import PARAMETERS, WORDS_OF_FLAG
 
 #: Words that other managers are asked for by flags.
 _BY_FLAGS = frozenset(word for words in WORDS_OF_FLAG.values() for word in words) | OURS
-#: The words that -N and -n take the place of, whatever else an option says that is not understood.
-SHAPE = frozenset(("num_nodes", "ranks", "ranks_per_node"))
 
 
 def translated(
@@ -31,7 +29,7 @@ def translated(
     """
     platform, reading = target.executor.platform, lines.reading
     declared = platform.template_class.params
-    sized = SHAPE.issubset(taken)
+    sized = SHAPE.issubset(taken)  # -N and -n count, whatever else an option says that is not understood
     unknown = frozenset({*PLACES, "exclusive"} if not platform.places else ())
     known = {word for word in WORDS if word in {*_BY_FLAGS, *unknown} or PARAMETERS.get(word, "") in declared}
     said = {word for word, name in PARAMETERS.items() if name in typed.get("parameters", {})} | {*taken}

@@ -9,19 +9,16 @@ from typing import Any
 from ..errors import InvalidRequest
 from ..job_texts import indices
 from ..platforms.directives.table import DirectiveTable
+from ..platforms.directives.words import GPUS, MEMORY, SHAPE, WORDS
 from .file_patterns import Pattern
 from .flag_types import Gpus, Indices
 from .flags import FlagValues
 
-_SIZE = ("num_nodes", "ranks", "ranks_per_node")
-_GPUS = ("gpus", "gpus_per_node", "gpus_per_rank", "gpu_kind")
-_MEMORY = ("memory", "memory_per_node", "memory_per_rank", "memory_per_core", "memory_per_gpu")
-
 #: The words that a flag takes the place of where it is typed.
-WORDS_OF_FLAG: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("nodes", "ntasks", "ntasks_per_node"), _SIZE),
-    **dict.fromkeys(("gpus", "gpus_per_node", "gpus_per_task"), _GPUS),
-    **dict.fromkeys(("mem", "mem_per_cpu", "mem_per_gpu"), _MEMORY),
+WORDS_OF_FLAG: Mapping[str, Collection[str]] = {
+    **dict.fromkeys(("nodes", "ntasks", "ntasks_per_node"), SHAPE),
+    **dict.fromkeys(("gpus", "gpus_per_node", "gpus_per_task"), GPUS),
+    **dict.fromkeys(("mem", "mem_per_cpu", "mem_per_gpu"), MEMORY),
     "cpus_per_task": ("cpus_per_rank",),
     "threads_per_core": ("threads_per_core",),
     "time": ("wall_time_min",),
@@ -130,9 +127,14 @@ def _files(words: Mapping[str, Any], table: DirectiveTable) -> FlagValues:
     return {name: Pattern(text) for name, text in (("output", stdout), ("error", stderr)) if text}
 
 
+def _of_memory(words: Mapping[str, Any]) -> list[str]:
+    """The words about memory that are said, in the order of the list of all words."""
+    return [word for word in WORDS if word in MEMORY and words.get(word) is not None]
+
+
 def lone_memory(words: Mapping[str, Any]) -> Mapping[str, Any]:
     """The words. Raises `InvalidRequest` for memory that is said in two ways, which managers understand otherwise."""
-    said = [word for word in _MEMORY if words.get(word) is not None]
+    said = _of_memory(words)
     if len(said) > 1:
         raise InvalidRequest(f"memory is said twice, as {said[0]} and as {said[1]}", hint="leave out one of them")
     return words
@@ -141,12 +143,11 @@ def lone_memory(words: Mapping[str, Any]) -> Mapping[str, Any]:
 def said_together(words: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
     """The words without what our flags do not say together: of lines that are `kept` as they are they are for our records
     alone."""
-    memory = [word for word in _MEMORY if words.get(word) is not None]
-    left_out = {*memory[1:]}
+    left_out = {*_of_memory(words)[1:]}
     some = {}
     if "gpus" in kept and (not words.get("num_nodes") or words["gpus"] % words["num_nodes"]):
         left_out |= {"gpus"}
         some = {"gpus_per_node": 1}  # of how many nodes is not known, but that there are some
     if "ranks" in words and words["ranks"] < words.get("num_nodes", 1):
-        left_out |= {*_SIZE}
+        left_out |= SHAPE
     return {**some, **{name: value for name, value in words.items() if name not in left_out}}

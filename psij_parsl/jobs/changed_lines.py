@@ -7,13 +7,8 @@ from typing import Any
 
 from ..job import Job
 from ..platforms.directives.script import ScriptLines
+from ..platforms.directives.words import FIELDS, GPUS, MEMORY, SHAPE
 from ..platforms.registry import platform
-
-_SIZE = frozenset({"num_nodes", "ranks", "ranks_per_node"})
-_GPUS = frozenset({"gpus", "gpus_per_node", "gpus_per_rank", "gpu_kind"})
-_MEMORY = frozenset({"memory", "memory_per_node", "memory_per_rank", "memory_per_core", "memory_per_gpu"})
-#: Fields that have another name than the word of an option.
-_FIELDS = {"gpus": "gpus_per_node", "memory": "memory_per_node", "memory_per_rank": "memory_per_core"}
 
 
 def without_changed(manager: str, job: Job, changed: Collection[str], parameters: Collection[str]) -> dict[str, Any]:
@@ -22,12 +17,12 @@ def without_changed(manager: str, job: Job, changed: Collection[str], parameters
     if not job.option_lines:
         return {"implied": tuple(sorted(implied))}
     taken = set(changed)
-    for group in (_SIZE, _GPUS, _MEMORY):
+    for group in (SHAPE, GPUS, MEMORY):
         if not group.isdisjoint(changed):
             taken |= group
     lines = ScriptLines(platform(manager), "".join(f"{line}\n" for line in job.option_lines))
     before, after = lines.passed_on((), ()), lines.passed_on(taken, parameters)
-    gone = {_FIELDS.get(word, word) for word in before.words - after.words}
-    if not _SIZE.isdisjoint(gone) and _SIZE.isdisjoint(after.words):
-        gone |= _SIZE
+    gone = {FIELDS.get(word, word) for word in before.words - after.words}
+    if not SHAPE.isdisjoint(gone) and SHAPE.isdisjoint(after.words):
+        gone |= SHAPE
     return {"option_lines": after.lines, "implied": tuple(sorted(implied - gone))}

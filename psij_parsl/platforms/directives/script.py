@@ -13,8 +13,9 @@ from ...errors import InvalidRequest, PluginError
 from ..platform import Platform
 from ..registry import platforms
 from .option import Elsewhere, Option
-from .reading import Directive, Reading, WrongLine
+from .reading import Directive, Reading, WrongLine, before_first_command
 from .table import DirectiveTable
+from .words import SIZE
 
 if TYPE_CHECKING:
     from ..templates.parameters import Parameter
@@ -24,14 +25,6 @@ OURS = frozenset(
     (
         *("name", "directory", "stdin", "stdout", "stderr", "join", "append", "environment", "inherit_environment"),
         *("shell", "array", "array_limit", "after", "hold"),
-    )
-)
-#: Words about the size of a job.
-SIZE = frozenset(
-    (
-        *("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank", "threads_per_core"),
-        *("gpus", "gpus_per_node", "gpus_per_rank", "gpu_kind"),
-        *("memory", "memory_per_node", "memory_per_rank", "memory_per_core", "memory_per_gpu"),
     )
 )
 #: Words of ours that the manager may be told in ways that we do not know.
@@ -73,14 +66,9 @@ class ScriptLines:
             return False
         if anywhere:
             return any(one.option or one.said.startswith("-") for one in self.reading.directives)
-        commands = (
-            at
-            for at, line in enumerate(self.text.splitlines(), 1)
-            if line.strip() and not line.lstrip().startswith("#")
-        )
-        first = next(commands, len(self.text))
+        head = {number for number, _ in before_first_command(enumerate(self.text.splitlines(), 1))}
         meant = (one for one in self.reading.directives if one.option is not None or one.said.startswith("--"))
-        return any(one.line < first for one in meant)
+        return any(one.line in head for one in meant)
 
     @cached_property
     def reading(self) -> Reading:
@@ -92,7 +80,7 @@ class ScriptLines:
         found = []
         for one in self.reading.directives:
             option = one.option
-            if isinstance(one.fault, str) and one.fault and option is None and one.line in self._wrong:
+            if one.fault and option is None and one.line in self._wrong:
                 found.append((one, one.fault))
             elif option is None or one.superseded:
                 continue

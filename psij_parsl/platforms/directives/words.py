@@ -49,6 +49,19 @@ WORDS: Mapping[str, str] = {
 }
 """Our words for what a script can ask, of any manager: their types, units and meaning."""
 
+SHAPE = frozenset(("num_nodes", "ranks", "ranks_per_node"))
+GPUS = frozenset(("gpus", "gpus_per_node", "gpus_per_rank", "gpu_kind"))
+MEMORY = frozenset(("memory", "memory_per_node", "memory_per_rank", "memory_per_core", "memory_per_gpu"))
+SIZE = SHAPE | {"cpus_per_rank", "threads_per_core"} | GPUS | MEMORY
+"""Words about the size of a job. Those of `SHAPE`, of `GPUS` and of `MEMORY` say the same in different ways."""
+
+FIELDS: Mapping[str, str] = {
+    "gpus": "gpus_per_node",
+    "memory": "memory_per_node",
+    "memory_per_rank": "memory_per_core",
+}
+"""The fields of a job that hold what these words say; others have the word's name."""
+
 PLACES = frozenset(
     ("queue", "project", "qos", "constraint", "reservation", "hosts", "exclude_hosts", "licenses", "gpu_kind")
 )
