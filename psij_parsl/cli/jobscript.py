@@ -15,6 +15,7 @@ from pathlib import Path
 from ..errors import InvalidRequest, PluginError
 from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
+from ..system.interpreters import first_line_words, program_of
 from .command import Command, Invocation
 from .flags import FlagTexts
 from .output import Renderer
@@ -84,15 +85,7 @@ def script_of(path: str, text: str) -> JobScript:
 def runs_once(program: str) -> bool:
     """Whether a program is a shell script, by its first line."""
     path = program if "/" in program else shutil.which(program)
-    try:
-        with open(path or "", "rb") as file:
-            first = file.readline(256).decode(errors="replace")
-    except OSError:
-        return False
-    words = first[2:].split() if first.startswith("#!") else []
-    if words and os.path.basename(words[0]) == "env":
-        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-    return bool(words) and os.path.basename(words[0]) in _SHELLS
+    return program_of(first_line_words(path or "")) in _SHELLS
 
 
 def read_script(path: str) -> str:

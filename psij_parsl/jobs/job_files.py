@@ -18,6 +18,7 @@ from ..platforms.templates.loader import FUNCTIONS, functions_text
 from ..platforms.templates.quoting import Raw
 from ..system.files import private_folder, write_new
 from ..system.id_ranges import format_ranges
+from ..system.interpreters import first_line_words, program_of
 from .file_settings import FileSettings, JobPlace
 from .job_dependencies import Dependencies
 from .job_environment import environment_text, exports
@@ -165,15 +166,8 @@ def umask() -> int:
 def calls_a_shell(job: Job) -> bool:
     """Whether a shell is what the job runs: bash or sh, by name, through env, or as a script's interpreter."""
     program = shutil.which(job.command[0], path=job.environment.get("PATH")) or job.command[0]
-    try:
-        with open(os.path.join(job.directory or "", program), "rb") as file:
-            head = file.readline(256).decode(errors="replace")
-    except OSError:
-        head = ""
-    args = head[2:].split() if head.startswith("#!") else list(job.command)
-    if os.path.basename(args[0] if args else "") == "env":
-        args = [arg for arg in args[1:] if not arg.startswith("-") and "=" not in arg]
-    return bool(args) and os.path.basename(args[0]) in ("bash", "sh")
+    words = first_line_words(os.path.join(job.directory or "", program))
+    return program_of(words or job.command) in ("bash", "sh")
 
 
 def values(job: Job) -> dict[str, Any]:
