@@ -31,7 +31,8 @@ _PYTEST = ["python", "-u", "-m", "pytest", "--dist", "loadfile", "--no-loadscope
 _LATER = {"24.11": "cluster and not managed", "26.05": "cluster and every_slurm"}
 #: What is run of each manager that root starts for an ordinary user: the manager, and where it is.
 _MANAGED = (("gridengine", "22.05"), ("htcondor", "24.11"), ("oar", "22.05"), ("htcondor", "26.05"))
-#: What is run there with Python 3.13 and 3.14 when all that has ended, for it keeps the processors busy.
+#: What is run with the latest Python that can be had when all that has ended, for it keeps the processors busy. What
+#: the Pythons between it and that of the whole suite would show, the tests of their releases' Slurms show.
 _QUICK = "not cluster and not slow"
 #: What is run on one Slurm that is asked for, where nothing is said of which tests.
 _OF_SLURM = ["-m", "cluster and not managed"]
@@ -122,13 +123,13 @@ class Run:
 
 
 def everywhere(workers: str) -> list[Run]:
-    """The whole suite on Debian 12, and beside it the Slurms of the other releases, one after the other; then Pythons."""
+    """The whole suite on Debian 12, and beside it the Slurms of the other releases, one after the other; then a Python."""
     whole = Run(release("22.05"), ["-m", "not managed"], workers, print_now)
     later = [Run(release(name), ["-m", marks], "2", print) for name, marks in _LATER.items()]
     managed = [_managed_run(name, where) for name, where in _MANAGED]
     for run in (*later, *managed):
         run.show = run.output.append
-    quick = [Run(release(name), ["-m", _QUICK], workers, print_now, of_slurm=False) for name in _LATER]
+    quick: list[Run] = []
     roots.make(whole.where)  # the others take a library from it
 
     def one_after_the_other(runs: Sequence[Run]) -> None:
@@ -143,8 +144,11 @@ def everywhere(workers: str) -> list[Run]:
         thread.join()
     for run in (*later, *managed):
         print(f"\n==== {run.subject} ====\n{''.join(run.output)}", flush=True)
-    for run in quick:
-        run()
+    for name in reversed(_LATER):
+        quick.append(Run(release(name), ["-m", _QUICK], workers, print_now, of_slurm=False))
+        quick[-1]()
+        if quick[-1].python:
+            break
     return [whole, *later, *managed, *quick]
 
 
