@@ -28,6 +28,7 @@ WINGS: Sequence[Sequence[str]] = (
     ("psij_parsl.runs",),
     ("psij_parsl.jobs",),
     ("psij_parsl.parsl",),
+    ("psij_parsl.farm",),
     ("psij_parsl.api",),
     ("psij_parsl",),
     ("psij_parsl.providers", "psij_parsl.launchers"),
