@@ -9,7 +9,7 @@ from ..errors import InvalidRequest, nearest
 from ..jobs.record_filter import HELD
 from ..states import EndReason, JobState
 from .flags import empty_value
-from .job_table import JobRow, recorded_row
+from .job_row import JobRow, recorded_row
 
 OPEN_STATES = frozenset((HELD, *(state.name for state in JobState if not state.final)))
 STATES = (*(state.name for state in JobState), HELD, *EndReason.__members__)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import Error
 from ..states import JobState, JobStatus
-from .job_table import JobRow
+from .job_row import JobRow
 
 _LOG_LINES = 10  # of the manager's log, in the error
 

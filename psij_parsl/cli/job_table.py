@@ -12,7 +12,7 @@ from ..jobs.journal import Journal
 from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
 from ..system.job_names import cluster_in
-from .output import short_moment
+from .job_row import JobRow, of_all, recorded, recorded_row
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
@@ -30,88 +30,6 @@ class Target:
 
     executor: BatchSchedulerExecutor
     site: Site | None = None
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """One job, or array element ('*': the whole array), as it is now."""
-
-    entry: JobRecord
-    key: str
-    status: JobStatus
-    native: str
-    note: str = ""
-    pending: str = ""  # why it waits, as the manager calls it
-    pending_words: str = ""  # the same in words
-
-    @property
-    def id(self) -> str:
-        """The id that people use for it."""
-        return element_id(self.entry, self.key)
-
-    @property
-    def resubmitted_from(self) -> str | None:
-        """The id of the job, or the element, that this one repeats."""
-        earlier = self.entry.resubmitted_from
-        return f"{earlier}_{self.key}" if earlier and self.key not in ("", "*") else earlier or None
-
-    @property
-    def why(self) -> str:
-        """Why it is in its state, in a few words."""
-        message = self.status.describe().partition(", ")[2] if self.status.final else self._progress
-        orphaned = ""
-        if self.entry.orphaned:
-            # A workflow that ends normally cancels its blocks, and is gone before the manager reports their ends.
-            asked = self.entry.cancel_asked(self.key) and not self.entry.cancel_unsent(self.key)
-            orphaned = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
-        held = "held" if self.status.held and not message.startswith("held") else ""
-        again = f"again of {self.resubmitted_from}" if self.resubmitted_from else ""
-        return "; ".join(filter(None, (held, "" if message == "None" else message, self.note, orphaned, again)))
-
-    @property
-    def _progress(self) -> str:
-        """What is known of a job that has not ended: of an array, how its elements are and why some wait."""
-        if self.key != "*":
-            return self.pending_words or self.status.message
-        return ": ".join(filter(None, (self.status.message, self.pending_words)))
-
-    def data(self, now: float) -> dict[str, Any]:
-        """Plain data for a renderer. Times are seconds since the epoch, or seconds."""
-        entry, status = self.entry, self.status
-        submitted = entry.committed or entry.intended
-        expected = status.expected if status.state is JobState.QUEUED else None
-        start = f"expected to start {_at(expected, now)}" if expected and expected > now else ""
-        started, ended = status.started, status.ended
-        queue_end = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
-        return {
-            "id": self.id,
-            "native_id": self.native,
-            "name": entry.name,
-            "state": status.state.name,
-            "native_state": status.native,
-            "exit_code": status.exit_code,
-            "signal": status.signal,
-            "reason": status.reason.name if status.reason else None,
-            "hint": status.reason.hint if status.reason else "",
-            "message": status.message,
-            "why": "; ".join(filter(None, (self.why, start))),
-            "pending_reason": self.pending,
-            "platform": entry.platform,
-            "site": entry.site,
-            "where": entry.site or entry.platform,
-            "cluster": entry.cluster,
-            "resubmitted_from": self.resubmitted_from,
-            "nodes": status.nodes,
-            "attempt": status.attempt,
-            "held": status.held,
-            "submitted": submitted or None,
-            "expected_start": expected,
-            "started": started,
-            "ended": ended,
-            "queue_s": max(0.0, queue_end - submitted) if queue_end and submitted else None,
-            "run_s": max(0.0, (ended or now) - started) if started and (ended or not status.final) else None,
-            "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
-        }
 
 
 class JobTable:
@@ -250,14 +168,14 @@ class JobTable:
             others = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
             rows = {(row.entry.id, row.key): row for row in self._poll_group(others, urgent=urgent)} if others else {}
             return [
-                rows.get((entry.id, key)) or JobRow(entry, key, _recorded(entry, key), entry.native)
+                rows.get((entry.id, key)) or JobRow(entry, key, recorded(entry, key), entry.native)
                 for entry, key in group
             ]
         try:
             executor = self.executor(first)
         except PluginError as error:
             note = f"last known: {error.message}"
-            return [JobRow(entry, key, _recorded(entry, key), entry.native, note) for entry, key in group]
+            return [JobRow(entry, key, recorded(entry, key), entry.native, note) for entry, key in group]
         if executor.cluster == first.cluster:
             statuses, note = executor.statuses(group, urgent=urgent), ""
             view = executor.snapshot.view()
@@ -291,39 +209,12 @@ def _pending(executor: BatchSchedulerExecutor, entry: JobRecord, key: str, statu
     return next((each.message for each in waiting if each.native), "")
 
 
-def _at(moment: float, now: float) -> str:
-    """A point in time in a sentence: without the date if it is today."""
-    shown = short_moment(moment)
-    return f"at {shown[6:]}" if shown[:5] == short_moment(now)[:5] else f"on {shown}"
-
-
-def recorded_row(entry: JobRecord) -> JobRow:
-    """A job by the journal alone, an array as a whole."""
-    return JobRow(entry, "*" if entry.array else "", _recorded(entry, ""), entry.native)
-
-
 def _native(executor: BatchSchedulerExecutor, entry: JobRecord, key: str) -> str:
     whole = key in ("", "*") or not entry.native
     return entry.native if whole else executor.scheduler.element(entry.native, int(key))
 
 
-def _recorded(entry: JobRecord, key: str) -> JobStatus:
-    """The status by the journal alone."""
-    not_ended = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
-    keys = entry.keys_of(key)
-    statuses = [entry.ended.get(index, not_ended) for index in keys]
-    return _of_all(statuses)
-
-
-def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
-    if len(statuses) == 1:
-        return statuses[0]
-    from ..jobs.array_status import summary
-
-    return summary(statuses)
-
-
 def _last_known(view: View, entry: JobRecord, key: str) -> JobStatus:
     keys = entry.keys_of(key)
     seen = {index: view.status(element_id(entry, index)) for index in keys if entry.native}
-    return _of_all([entry.ended.get(index) or seen.get(index) or _recorded(entry, index) for index in keys])
+    return of_all([entry.ended.get(index) or seen.get(index) or recorded(entry, index) for index in keys])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, JobState, JobStatus
-from psij_parsl.cli.job_table import JobRow
+from psij_parsl.cli.job_row import JobRow
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.system.processes import process_identity
 from tests.cli.helpers import one_sentence_and_a_hint, psij, psij_here

@@ -13,7 +13,8 @@ from ...system.files import end_of_log
 from ...system.id_ranges import format_ranges
 from ..command import Command, Invocation
 from ..flags import JSON
-from ..job_table import JobRow, JobTable
+from ..job_row import JobRow
+from ..job_table import JobTable
 from ..output import Column, Renderer, length, moment
 from ..selectors import ANY_JOBS, required
 

@@ -18,7 +18,8 @@ from ...validators import non_negative_int
 from ..command import Command, Invocation
 from ..flags import Flag
 from ..job_outcome import all_final
-from ..job_table import JobRow, JobTable, Selection
+from ..job_row import JobRow
+from ..job_table import JobTable, Selection
 from ..output import Renderer
 from ..output_stream import Pump, Sink, Spinner, Tail
 from ..selectors import ANY_JOBS, required

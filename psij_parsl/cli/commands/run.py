@@ -19,7 +19,8 @@ from ..job_flags import JOB_COMMAND, JOB_FLAGS
 from ..job_input import stdin_waits
 from ..job_outcome import all_final, exit_status, failure_error
 from ..job_request import JobRequest, job_request
-from ..job_table import JobRow, JobTable, Selection
+from ..job_row import JobRow
+from ..job_table import JobTable, Selection
 from ..output import Renderer
 from ..output_stream import Pump, Sink, Spinner, Tail
 from ..stdio import unwritten

@@ -11,7 +11,8 @@ from signal import SIGINT
 from ...signals import received_signal, registered, should_exit
 from ..command import Command, Invocation
 from ..flags import JSON, Flag
-from ..job_table import JobRow, JobTable, Selection
+from ..job_row import JobRow
+from ..job_table import JobTable, Selection
 from ..output import Column, Renderer, length, short_moment
 from ..selectors import OPEN_JOBS
 

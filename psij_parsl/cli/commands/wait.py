@@ -11,7 +11,8 @@ from ...validators import duration, unambiguous
 from ..command import TIMED_OUT, Command, Invocation
 from ..flags import JSON, Flag
 from ..job_outcome import all_final, exit_status, failure_error
-from ..job_table import JobRow, JobTable
+from ..job_row import JobRow
+from ..job_table import JobTable
 from ..output import Renderer
 from ..selectors import NAMED_OPEN_JOBS, required, some_ids
 

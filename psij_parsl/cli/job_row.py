@@ -1,0 +1,121 @@
+"""One line of a table of jobs: a job, or an element of an array, as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..jobs.record import JobRecord, element_id
+from ..states import JobState, JobStatus
+from .output import short_moment
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job, or array element ('*': the whole array), as it is now."""
+
+    entry: JobRecord
+    key: str
+    status: JobStatus
+    native: str
+    note: str = ""
+    pending: str = ""  # why it waits, as the manager calls it
+    pending_words: str = ""  # the same in words
+
+    @property
+    def id(self) -> str:
+        """The id that people use for it."""
+        return element_id(self.entry, self.key)
+
+    @property
+    def resubmitted_from(self) -> str | None:
+        """The id of the job, or the element, that this one repeats."""
+        earlier = self.entry.resubmitted_from
+        return f"{earlier}_{self.key}" if earlier and self.key not in ("", "*") else earlier or None
+
+    @property
+    def why(self) -> str:
+        """Why it is in its state, in a few words."""
+        message = self.status.describe().partition(", ")[2] if self.status.final else self._progress
+        orphaned = ""
+        if self.entry.orphaned:
+            # A workflow that ends normally cancels its blocks, and is gone before the manager reports their ends.
+            asked = self.entry.cancel_asked(self.key) and not self.entry.cancel_unsent(self.key)
+            orphaned = "asked to be cancelled" if asked else "its workflow is gone: `psij-run cancel --orphans`"
+        held = "held" if self.status.held and not message.startswith("held") else ""
+        again = f"again of {self.resubmitted_from}" if self.resubmitted_from else ""
+        return "; ".join(filter(None, (held, "" if message == "None" else message, self.note, orphaned, again)))
+
+    @property
+    def _progress(self) -> str:
+        """What is known of a job that has not ended: of an array, how its elements are and why some wait."""
+        if self.key != "*":
+            return self.pending_words or self.status.message
+        return ": ".join(filter(None, (self.status.message, self.pending_words)))
+
+    def data(self, now: float) -> dict[str, Any]:
+        """Plain data for a renderer. Times are seconds since the epoch, or seconds."""
+        entry, status = self.entry, self.status
+        submitted = entry.committed or entry.intended
+        expected = status.expected if status.state is JobState.QUEUED else None
+        start = f"expected to start {_at(expected, now)}" if expected and expected > now else ""
+        started, ended = status.started, status.ended
+        queue_end = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
+        return {
+            "id": self.id,
+            "native_id": self.native,
+            "name": entry.name,
+            "state": status.state.name,
+            "native_state": status.native,
+            "exit_code": status.exit_code,
+            "signal": status.signal,
+            "reason": status.reason.name if status.reason else None,
+            "hint": status.reason.hint if status.reason else "",
+            "message": status.message,
+            "why": "; ".join(filter(None, (self.why, start))),
+            "pending_reason": self.pending,
+            "platform": entry.platform,
+            "site": entry.site,
+            "where": entry.site or entry.platform,
+            "cluster": entry.cluster,
+            "resubmitted_from": self.resubmitted_from,
+            "nodes": status.nodes,
+            "attempt": status.attempt,
+            "held": status.held,
+            "submitted": submitted or None,
+            "expected_start": expected,
+            "started": started,
+            "ended": ended,
+            "queue_s": max(0.0, queue_end - submitted) if queue_end and submitted else None,
+            "run_s": max(0.0, (ended or now) - started) if started and (ended or not status.final) else None,
+            "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
+        }
+
+
+def _at(moment: float, now: float) -> str:
+    """A point in time in a sentence: without the date if it is today."""
+    shown = short_moment(moment)
+    return f"at {shown[6:]}" if shown[:5] == short_moment(now)[:5] else f"on {shown}"
+
+
+def recorded_row(entry: JobRecord) -> JobRow:
+    """A job by the journal alone, an array as a whole."""
+    return JobRow(entry, "*" if entry.array else "", recorded(entry, ""), entry.native)
+
+
+def recorded(entry: JobRecord, key: str) -> JobStatus:
+    """The status by the journal alone."""
+    not_ended = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
+    keys = entry.keys_of(key)
+    statuses = [entry.ended.get(index, not_ended) for index in keys]
+    return of_all(statuses)
+
+
+def of_all(statuses: Sequence[JobStatus]) -> JobStatus:
+    """The status of the elements together."""
+    if len(statuses) == 1:
+        return statuses[0]
+    from ..jobs.array_status import summary
+
+    return summary(statuses)
