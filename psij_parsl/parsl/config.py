@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidRequest
 from ..sites.job_shape import gpu_count, usable_cores
 from ..validators import non_negative_int, positive_int
 from . import checked
+from .addresses import address
 from .block_shape import node
 from .interchange import command as interchange_command
 from .options import ParslOptions
@@ -162,7 +161,7 @@ def _executor_arguments(
     arguments: dict[str, Any] = {
         "label": options.label,
         "encrypted": options.encrypted,
-        "address": _address(options, machine, local=block.is_here),
+        "address": address(machine, options.address, options.interface, local=block.is_here),
         "drain_period": _drain_period(block.wall_time_min, drain_min),
         **({"worker_port_range": options.worker_port_range} if options.worker_port_range else {}),
     }
@@ -219,67 +218,3 @@ def _drain_period(wall_time_min: int, drain_min: int | None) -> int | None:
     """Seconds from a block's start until its workers take no more tasks; None for a block that is too short."""
     reserve = max(1, min(10, wall_time_min // 10)) if drain_min is None else drain_min
     return (wall_time_min - reserve) * 60 if 0 < reserve < wall_time_min else None
-
-
-def _address(options: ParslOptions, machine: Site, *, local: bool) -> str:
-    """The IP address at which workers reach this host. It is determined when needed, never at import.
-
-    Parsl's own default asks a server on the internet, and waits for it where there is no connection.
-    """
-    if options.interface is not None:
-        return _of_interface(options.interface)
-    if (name := options.address) is not None:
-        return _resolved(name, lambda: InvalidRequest(f"address={name!r} is no address that is known here"))
-    if local:
-        return "127.0.0.1"
-    if (known := _of_site(machine)) is not None:
-        return known
-    try:
-        own = _resolved(socket.gethostname(), LookupError)
-        return own if not own.startswith("127.") else _by_route()
-    except (LookupError, OSError):
-        return "127.0.0.1"
-
-
-def _of_site(machine: Site) -> str | None:
-    """The address that the site says: of a compute node inside a job, else of a login node. None if it is not one here."""
-    network = machine.network
-    text = network.compute if os.environ.get("PSIJ_JOB_ID") or not network.login else network.login
-    if not text:
-        return None
-    try:
-        if "{host}" in text:
-            return _resolved(text.replace("{host}", socket.gethostname().partition(".")[0]), LookupError)
-        if text in (name for _, name in socket.if_nameindex()):
-            return _of_interface(text)
-        raise LookupError(text)
-    except (LookupError, InvalidRequest):
-        log.info("%s is no address of this host, which %s names", text, machine.line_of(("network",)))
-        return None
-
-
-def _resolved(name: str, error: Callable[[], Exception]) -> str:
-    try:
-        return str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
-        raise error() from None
-
-
-def _by_route() -> str:
-    """The address of the interface with the default route; no packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # RFC 5737: for documentation, of no host
-        return str(probe.getsockname()[0])
-
-
-def _of_interface(interface: str) -> str:
-    from parsl.addresses import address_by_interface
-
-    try:
-        return str(address_by_interface(interface))
-    except OSError as error:
-        interfaces = ", ".join(name for _, name in socket.if_nameindex())
-        raise InvalidRequest(
-            f"interface={interface!r} has no address here: {os.strerror(error.errno or 0)}",
-            hint=f"there are {interfaces}",
-        ) from error
