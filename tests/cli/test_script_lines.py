@@ -292,6 +292,8 @@ def test_nothing_is_lost_of_what_options_say_together(
         ("pbspro", "#PBS -l select=2:ncpus=8:mem=4gb", "-n 4", "knows nothing of what a node is to have"),
         ("lsf", "#BSUB -n 8 -M 4G", "-n 4", "say --mem: what is typed cannot change it"),
         ("pbspro", "#SBATCH -N 2 --mem=0", "", "all the memory of a node"),
+        ("gridengine", "#$ -b y", "", "line 2: -b y (runs a program in place of the script)"),
+        ("gridengine", "#$ -w v", "", "line 2: -w v (submits nothing)"),
     ],
 )
 def test_what_would_be_lost_is_refused(name: str, said: str, typed: str, why: str, script: Path) -> None:

@@ -87,6 +87,8 @@ class ScriptLines:
             elif not option.sets and not option.parameter and option.instead:
                 if option.elsewhere is Elsewhere.REFUSED:
                     found.append((one, option.instead))
+            elif one.fault and option.elsewhere is Elsewhere.NEEDLESS:
+                found.append((one, one.fault))  # with this value it is not needless: the command does something else
             elif one.fault and OURS.issuperset(option.sets) and not _MAY_BE_UNKNOWN.issuperset(option.sets):
                 found.append((one, one.fault))
         return found
