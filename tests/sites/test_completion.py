@@ -448,6 +448,10 @@ def test_compute_nodes_may_know_the_spool_by_another_path(tmp_path: Path) -> Non
     assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 2  # its lines are read, so a copy of it runs
     words = (*words[:-2], str(tmp_path / "script.sh"))
     assert psij_here(*words).stdout.count(f"{tmp_path}/node/p/") == 2
+    assert psij_here("submit", *words[1:-1], "--hold", words[-1]).returncode == 0
+    assert psij_here("clean", "--older-than", "0").returncode == 0
+    assert [*(tmp_path / "login/p/scripts").iterdir()]  # the held job will run it
+    assert psij_here("cancel", "last").returncode == 0
 
 
 def test_a_file_that_builds_on_another_takes_a_queue_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

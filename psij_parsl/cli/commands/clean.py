@@ -147,7 +147,10 @@ def _is_orphaned(path: Path, identity: str, limit: float) -> bool:
 
 
 def _scripts(journal: Journal, removed: Container[str], roots: Iterable[str], limit: float) -> list[Path]:
-    """Copies of job scripts, and of input, that no remaining job has. Each use updates their time, so only old jobs can use them."""
+    """Copies of job scripts, and of input, that no remaining job has. Each use updates their time, so only old jobs can use them.
+
+    They are named by their content; a job may know one by another path, that of compute nodes.
+    """
     roots = {str(journal.home), *journal.places()[1]}
     found = (path for root in roots for kind in ("*.sh", "*.input") for path in Path(root, "scripts").glob(kind))
     copies = [path for path in found if _changed(path) <= limit]
@@ -155,8 +158,8 @@ def _scripts(journal: Journal, removed: Container[str], roots: Iterable[str], li
         return []
     remaining = (entry for entry in journal.aged(limit + _ORPHAN_S) if entry.id not in removed)
     jobs = [job for entry in remaining if (job := journal.job(entry)) is not None]
-    used = {str(name) for job in jobs for name in (*job.command, job.stdin)}
-    return [path for path in copies if str(path) not in used]
+    used = {os.path.basename(str(name)) for job in jobs for name in (*job.command, job.stdin)}
+    return [path for path in copies if path.name not in used]
 
 
 def _changed(path: Path) -> float:
