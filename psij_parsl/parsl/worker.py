@@ -1,0 +1,148 @@
+"""A worker of a pool: its own cores and GPUs, and its end.
+
+A worker is one process of Parsl's pool. It knows its place on the node when it gets its first task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..resources.node import Node
+from ..runs.binding import OUR_THREADS, THREADS
+from ..runs.run_processes import MARK
+from ..runs.variables import OUTER_RUN
+from ..system.commands import matcher
+from ..system.gpu_variables import GPU_VARIABLES
+from ..system.id_ranges import format_ranges
+from .worker_pool import PLACES
+
+#: What the pool is known by to the run that started it; of these a worker's commands have their own, or the run's mark.
+_OF_POOL = matcher((*({*OUTER_RUN} - {MARK, "PSIJ_CPUS", "PSIJ_GPUS"}), PLACES))
+_OF_WORKER = matcher(("PARSL_*",))
+_PR_SET_PDEATHSIG = 1
+_command = 0  # the process id of the command that runs, which leads a group
+
+
+class Place(NamedTuple):
+    """The CPUs and GPUs of one worker; `all_cpus` are those of all workers of its node."""
+
+    cpus: Sequence[int]
+    gpus: Sequence[str]
+    all_cpus: Sequence[int]
+    real_ids: bool
+    cores: int
+
+
+def places(node: Node, workers: int, cores: int) -> list[Place]:
+    """Those of the workers of a node of an assignment, of so many cores each."""
+    if not node.cpus:
+        return [Place((), (), (), False, cores)] * workers
+    return [Place(part.cpus, part.gpus, node.cpus, node.real_ids, cores) for part in node.per_rank(workers)]
+
+
+@cache
+def environment() -> Mapping[str, str]:
+    """What a worker's command is to have: the node's, with the GPUs and the number of cores that are the worker's.
+
+    On the first call the worker settles: it binds itself to its cores, and will end with its pool, and its command
+    with it.
+    """
+    _settle()
+    return {name: value for name, value in os.environ.items() if not _OF_WORKER.fullmatch(name)}
+
+
+def started(pid: int) -> None:
+    """The command that runs now, which leads a group of its own; 0 for none. It ends if this worker is told to end."""
+    global _command
+    _command = pid
+
+
+def end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Let the kernel send that signal to this process when its parent ends (Linux)."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def in_child() -> None:
+    """For a command that was forked and is to be executed: no signal is blocked, and it ends with its worker."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    end_with_parent()
+
+
+def _settle() -> None:
+    import logging
+    from multiprocessing import parent_process
+
+    logging.getLogger("parsl").setLevel(logging.WARNING)  # else some lines for each task
+    os.setpgid(0, 0)  # what reaches the pool's group is not for us
+    signal.signal(signal.SIGTERM, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    end_with_parent(signal.SIGTERM)
+    pool = parent_process()
+    if pool is not None and os.getppid() != pool.pid:
+        os._exit(1)  # it ended before
+    known = [Place(*place) for place in json.loads(os.environ.get(PLACES, "[]"))]
+    for name in [*filter(_OF_POOL.fullmatch, os.environ)]:
+        del os.environ[name]
+    rank = int(os.environ.get("PARSL_WORKER_RANK", "0"))
+    if rank < len(known):
+        _take(known[rank])
+
+
+def _end(number: int, frame: object) -> None:
+    if _command:
+        with suppress(OSError):
+            os.killpg(_command, signal.SIGKILL)
+    os._exit(128 + number)
+
+
+def _take(place: Place) -> None:
+    cpus = _own_cpus(place, sorted(os.sched_getaffinity(0)))
+    if cpus:
+        with suppress(OSError):
+            os.sched_setaffinity(0, cpus)
+    if "PSIJ_CPUS" in os.environ:
+        os.environ["PSIJ_CPUS"] = format_ranges(cpus or place.cpus)
+    for name in THREADS:
+        if os.environ.get(name) == os.environ.get(OUR_THREADS):  # not the user's own word
+            os.environ[name] = str(place.cores)
+    os.environ[OUR_THREADS] = str(place.cores)
+    for name in ("PSIJ_GPUS", *GPU_VARIABLES):
+        if os.environ.get(name):  # as the launch has masked them for the whole pool
+            os.environ[name] = ",".join(place.gpus)
+
+
+def _own_cpus(place: Place, allowed: Sequence[int]) -> Sequence[int]:
+    """The CPUs to be bound to; none where they are not known by their numbers, and the node lets us use others."""
+    if place.real_ids:
+        return sorted({*place.cpus} & {*allowed})
+    every = sorted(place.all_cpus)
+    return [allowed[every.index(cpu)] for cpu in place.cpus] if len(every) == len(allowed) else ()
+
+
+def called(function: bytes, *args: Any) -> Any:
+    """Call a function, which travels as text of its own, in a worker that has settled."""
+    environment()
+    return _loaded(function)(*args)
+
+
+@cache
+def _loaded(function: bytes) -> Callable[..., Any]:
+    from parsl.serialize import deserialize
+
+    loaded: Callable[..., Any] = deserialize(function)
+    return loaded
+
+
+def log_of(folder: Path, node: str) -> Path:
+    """Where Parsl's pool of that node writes."""
+    return folder / "htex" / f"block-{node}"

@@ -1,0 +1,84 @@
+"""Parsl's worker pool of one node, where our launcher starts it: `python -m psij_parsl.parsl.worker_pool FOLDER ...`.
+
+`FOLDER` holds what `pools.py` says to all nodes; the other arguments are those of Parsl's own pool, which this becomes.
+Added to it: a signal that the launcher hands on reaches the commands that the workers have started, and not the pool.
+One that asks to end ends the pool where no command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from ..resources.host import is_here
+from ..system.processes import STATE, process_status
+
+_PARENT = 1  # a field of `process_status`
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HANDED_ON = frozenset((*_ENDING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTSTP))
+
+POOL_FILE = "pool.json"
+#: The variable by which a worker is told the places of its node's workers, as JSON.
+PLACES = "PSIJ_WORKER_PLACES"
+
+
+def _commands() -> Iterator[int]:
+    """What the workers have started: each is the leader of a group of its own."""
+    workers = {process.pid for process in multiprocessing.active_children()}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        with suppress(OSError, IndexError):
+            status = process_status(int(name))
+            if int(status[_PARENT]) in workers and status[STATE] not in b"ZX":
+                yield int(name)
+
+
+def _hand_on() -> None:
+    while True:
+        number = signal.sigwait(_HANDED_ON)
+        commands = [*_commands()]
+        for pid in commands:
+            with suppress(OSError):
+                os.killpg(pid, number)
+        if number in _ENDING and not commands:
+            for process in multiprocessing.active_children():
+                process.kill()
+            os._exit(0)
+
+
+def _own_node(said: dict[str, Any]) -> str:
+    """The name of this node among those of the pool."""
+    names = [*said["places"]]
+    called = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+    short = called.partition(".")[0]
+    return next((name for name in names if name == called or name.partition(".")[0] == short), "") or next(
+        filter(is_here, names), called
+    )
+
+
+def _main() -> None:
+    said = json.loads(Path(sys.argv.pop(1), POOL_FILE).read_text())
+    node = _own_node(said)
+    sys.argv[1:] = [f"--block_id={node}" if word.startswith("--block_id=") else word for word in sys.argv[1:]]
+    sys.path.extend(path for path in said["path"] if path not in sys.path)  # the workers are given ours
+    os.environ[PLACES] = json.dumps(said["places"].get(node, []))
+    os.environ["PARSL_CORES"] = str(said["workers"])
+    resource_tracker.ensure_running()  # some Pythons take signals back from who starts it
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)  # also in the workers, which are of our process group
+    threading.Thread(target=_hand_on, name="hand-signals-on", daemon=True).start()
+    runpy.run_module("parsl.executors.high_throughput.process_worker_pool", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _main()
