@@ -60,11 +60,11 @@ class NodesEngine:
         elif isinstance(cause, PoolsEnded):
             future.set_exception(cause)
         else:
-            host, why = "", f"{type(cause).__name__}: {cause}"
+            host, known, why = "", True, f"{type(cause).__name__}: {cause}"
             if isinstance(cause, Lost):
-                host = cause.host
+                host, known = cause.host, False
                 why = f"lost{' on ' * bool(host)}{host}: {cause.what}; how it ended, or whether, is not known"
-            future.set_result(TaskEnd(task.number, 125, host, began, time.time(), why))
+            future.set_result(TaskEnd(task.number, 125, host, began, time.time(), why, known))
 
     def signal(self, number: int) -> None:
         """See `Engine`."""

@@ -30,8 +30,8 @@ class Task:
 class TaskEnd:
     """How a task ended: its exit code, 128 + the signal that ended it; when, in seconds since the epoch.
 
-    `error` says why it did not start, or why nobody knows how it ended; its `exit_code` is then 125 (or as a shell
-    has it: 126 for what may not be executed, 127 for what is not found).
+    `error` says why it did not start, or why nobody knows how it ended (then it is not `known`); its `exit_code` is
+    125 then (or as a shell has it: 126 for what may not be executed, 127 for what is not found).
     """
 
     number: int
@@ -40,13 +40,15 @@ class TaskEnd:
     began: float
     ended: float
     error: str = ""
+    known: bool = True
 
 
 class Engine(Protocol):
     """Runs tasks on the cores and GPUs that it was made with: each one on its own, as many at once as there is room.
 
     `start` returns at once; a farm never has more than `at_once` tasks with an engine. Its future has a `TaskEnd` and
-    no exception, save for what the engine cannot go on after, one of our errors (`errors.py`). `signal` reaches all that run.
+    no exception, save for what the engine cannot go on after, one of our errors (`errors.py`).
+    `signal` reaches all that run.
     `close` waits for what runs, or with `kill` ends it (KILL) and waits; afterwards none of it is left on any node.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...errors import InvalidRequest
 from ...validators import duration, non_negative_int, one_of, unambiguous
 from ..command import Command, Invocation
+from ..farm_flags import FARM_FLAGS
 from ..flags import Flag
 from ..job_flags import PROGRAM, SHARE, job_flags
 from ..output import Renderer
@@ -17,9 +18,19 @@ _SITE_HELP = "Site whose launch method and nodes to use (default: the site of th
 
 
 def _launch(out: Renderer, invocation: Invocation) -> int:
+    values = invocation.values()
+    if "each_line" in values or "array" in values:
+        from .many_launches import launch_many
+
+        return launch_many(out, values, invocation.arguments)
+    for flag in FARM_FLAGS:
+        if flag.name in values:
+            raise InvalidRequest(
+                f"{flag.shown} is for many tasks", hint="say which: --each-line FILE, or --array 0-9"
+            )
     if not invocation.arguments:
         raise InvalidRequest("there is no command to run", hint="put it after `--`, e.g. -- hostname")
-    return OneLaunch(out, invocation.values(), list(invocation.arguments)).run()
+    return OneLaunch(out, values, list(invocation.arguments)).run()
 
 
 def _gpus_on_node(text: str) -> int | str:
@@ -124,6 +135,7 @@ LAUNCH = Command(
             )
         ),
         *_OWN_FLAGS,
+        *FARM_FLAGS,
     ),
     PROGRAM,
     details=(
@@ -134,6 +146,8 @@ LAUNCH = Command(
         "psij-run launch -n 8 -c 2 -- ./solver input.dat",
         "psij-run launch -N 2 -n 8 -g 1 -- ./train",
         "psij-run launch -n 4 --no-wait -o out.%r -- ./a.out",
+        "psij-run launch --each-line commands.txt --resume",
+        "psij-run launch --array 0-999 -c 2 -o 'out/{index}.txt' -- ./simulate {index}",
     ),
     runs_program=True,
     foreground=True,

@@ -109,7 +109,7 @@ class OneLaunch:
         with registered():
             assignment = self._assign(request)
             if assignment is None:
-                return self._not_assigned()
+                return self.not_assigned()
             try:
                 return self._run(assignment, io)
             finally:
@@ -126,7 +126,8 @@ class OneLaunch:
             self.out.note("waiting for room in the allocation")
         return self.resources.wait_for(self.job, self.values.get("timeout"), **request)
 
-    def _not_assigned(self) -> int:
+    def not_assigned(self) -> int:
+        """The exit code where there was no room. Raises `LaunchError` where none was to be waited for."""
         if (number := received_signal()) is not None:
             return 128 + number
         if "no_wait" in self.values:
