@@ -1,4 +1,4 @@
-"""Which jobs `list` shows, and in which order: the readers of its flags."""
+"""Which jobs `list` and `status` show, and in which order: their flags for it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidRequest, nearest
-from ..jobs.record_filter import HELD
+from ..jobs.record_filter import HELD, RecordFilter
 from ..states import EndReason, JobState
-from .flags import empty_value
+from .flags import Flag, empty_value
 from .job_row import JobRow, recorded_row
 
 OPEN_STATES = frozenset((HELD, *(state.name for state in JobState if not state.final)))
@@ -105,3 +105,41 @@ def in_order(rows: Iterable[JobRow], wanted: Order, now: float) -> Iterator[JobR
         lacking = [item for item in kept if item[0][at] is None]
         kept = [*sorted(known, key=lambda item: item[0][at], reverse=reverse), *lacking]
     return (recorded_row(from_line(item)) if isinstance(item, bytes) else item for _, item in kept)
+
+
+def wants(wanted: RecordFilter, row: JobRow) -> bool:
+    """Whether that row, of a job or of an element, is wanted as it is now."""
+    if row.key in ("", "*"):
+        return wanted.matches_open(row.entry) and wanted.has_state(row.status, row.entry)
+    return wanted.matches_open(row.entry) and wanted.has_this_state(row.status)
+
+
+CHOICE = (
+    Flag(
+        "state",
+        ("--state",),
+        "STATE,...",
+        "Show jobs in these states (QUEUED, FAILED, ...), held (HELD), or ended for these reasons (TIMEOUT, ...).",
+        states,
+        many=True,
+        complete="states",
+    ),
+    Flag("name", ("--name",), "PATTERN", "Show jobs whose name matches, such as 'train-*'.", names, many=True),
+    Flag(
+        "site",
+        ("--site",),
+        "NAME,...",
+        "Show jobs of these sites; of a platform, those without a site.",
+        sites,
+        many=True,
+        complete="places",
+    ),
+)
+SORT = Flag(
+    "sort",
+    ("--sort",),
+    "KEY,...",
+    f"Sort by {', '.join(SORT_KEYS)}; -KEY for the greatest first. By default the newest job is last.",
+    order,
+    complete="sort_keys",
+)

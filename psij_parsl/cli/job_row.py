@@ -10,6 +10,9 @@ from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
 from .output import short_moment
 
+JobKey = tuple[str, str]
+"""Our id of a submission, and the index of an array element as in a selection."""
+
 
 @dataclass(frozen=True)
 class JobRow:
@@ -22,6 +25,12 @@ class JobRow:
     note: str = ""
     pending: str = ""  # why it waits, as the manager calls it
     pending_words: str = ""  # the same in words
+    as_of: float | None = None  # when the manager was asked; None if it has ended, or nobody has said
+
+    @property
+    def place(self) -> JobKey:
+        """What tells it from all others."""
+        return self.entry.id, self.key
 
     @property
     def id(self) -> str:
@@ -89,6 +98,7 @@ class JobRow:
             "ended": ended,
             "queue_s": max(0.0, queue_end - submitted) if queue_end and submitted else None,
             "run_s": max(0.0, (ended or now) - started) if started and (ended or not status.final) else None,
+            "as_of": self.as_of,
             "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
         }
 

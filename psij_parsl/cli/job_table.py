@@ -12,7 +12,7 @@ from ..jobs.journal import Journal
 from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
 from ..system.job_names import cluster_in
-from .job_row import JobRow, of_all, recorded, recorded_row
+from .job_row import JobKey, JobRow, of_all, recorded, recorded_row
 
 if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
@@ -131,18 +131,25 @@ class JobTable:
 
     def raise_first_error(self) -> None:
         """Raise the first error of `groups`; to be called after everything possible was done."""
-        if self._errors:
-            raise self._errors[0]
+        errors, self._errors = self._errors, []
+        if errors:
+            raise errors[0]
 
-    def poll(self, jobs: Selection, *, urgent: bool = False) -> list[JobRow]:
-        """Each job as it is now; `urgent` asks the managers if the shared budget allows. Order is kept."""
+    def poll(
+        self, jobs: Selection, *, urgent: bool = False, before: Mapping[JobKey, JobStatus] | None = None
+    ) -> list[JobRow]:
+        """Each job as it is now, in the same order; `urgent` asks the managers if the shared budget allows.
+
+        With `before`, the statuses so far, they are asked early where a job's folder shows a start or an end that is
+        not among these.
+        """
         groups: dict[tuple[str, str, str], list[tuple[JobRecord, str]]] = {}
         for entry, key in jobs:
             groups.setdefault((entry.platform, entry.site, entry.cluster), []).append((entry, key))
-        rows: dict[tuple[str, str], JobRow] = {}
+        rows: dict[JobKey, JobRow] = {}
         for group in groups.values():
-            for row in self._poll_group(group, urgent=urgent):
-                rows[row.entry.id, row.key] = row
+            for row in self._poll_group(group, urgent, before):
+                rows[row.place] = row
         return [rows[entry.id, key] for entry, key in jobs]
 
     def chosen(self, wanted: RecordFilter, *, ended: bool, count: int = 0) -> Iterator[JobRow]:
@@ -161,12 +168,12 @@ class JobTable:
         entries = self.journal.recent(count, wanted).values() if count else self.journal.wanted(wanted)
         return (rows.get(entry.id) or recorded_row(entry) for entry in entries)
 
-    def _poll_group(self, group: Selection, *, urgent: bool) -> list[JobRow]:
+    def _poll_group(self, group: Selection, urgent: bool, before: Mapping[JobKey, JobStatus] | None) -> list[JobRow]:
         first = group[0][0]
         ended = {(entry.id, key) for entry, key in group if not entry.open and key in ("", "*")}
         if ended:  # the journal has everything about them
             others = [(entry, key) for entry, key in group if (entry.id, key) not in ended]
-            rows = {(row.entry.id, row.key): row for row in self._poll_group(others, urgent=urgent)} if others else {}
+            rows = {row.place: row for row in self._poll_group(others, urgent, before)} if others else {}
             return [
                 rows.get((entry.id, key)) or JobRow(entry, key, recorded(entry, key), entry.native)
                 for entry, key in group
@@ -177,7 +184,7 @@ class JobTable:
             note = f"last known: {error.message}"
             return [JobRow(entry, key, recorded(entry, key), entry.native, note) for entry, key in group]
         if executor.cluster == first.cluster:
-            statuses, note = executor.statuses(group, urgent=urgent), ""
+            statuses, note = _statuses(executor, group, urgent, before), ""
             view = executor.snapshot.view()
             if view.failure and not all(status.final for status in statuses):
                 self.notes.append(f"{view.failure}; {view.age()}")
@@ -185,7 +192,8 @@ class JobTable:
             from ..jobs.snapshot import QueueSnapshot
 
             snapshot = QueueSnapshot(self.journal.home, first.platform, first.cluster, executor.snapshot.interval_s)
-            statuses = [_last_known(snapshot.view(), entry, key) for entry, key in group]
+            view = snapshot.view()
+            statuses = [_last_known(view, entry, key) for entry, key in group]
             note = f"last known; it is on another cluster ({first.cluster or 'the default one'})"
         fresh = self.journal.some({entry.id for entry, _ in group})
         found = []
@@ -193,8 +201,17 @@ class JobTable:
             pending = _pending(executor, entry, key, status)
             words = executor.scheduler.in_words(pending) if pending else ""
             native, remark = _native(executor, entry, key), "" if status.final else note
-            found.append(JobRow(fresh.get(entry.id, entry), key, status, native, remark, pending, words))
+            as_of = None if status.final else view.asked or None
+            found.append(JobRow(fresh.get(entry.id, entry), key, status, native, remark, pending, words, as_of))
         return found
+
+
+def _statuses(
+    executor: BatchSchedulerExecutor, group: Selection, urgent: bool, before: Mapping[JobKey, JobStatus] | None
+) -> list[JobStatus]:
+    if before is None:
+        return executor.statuses(group, urgent=urgent)
+    return executor.poll(group, [before.get((entry.id, key)) or JobStatus() for entry, key in group])
 
 
 def _pending(executor: BatchSchedulerExecutor, entry: JobRecord, key: str, status: JobStatus) -> str:

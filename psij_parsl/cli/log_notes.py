@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from .output import Renderer
+
+class Notes(Protocol):
+    """Takes notes: a renderer, or what keeps them for later."""
+
+    def note(self, text: str) -> None: ...
 
 
 class _NoteHandler(logging.Handler):
     """Prints each log message as a note."""
 
-    def __init__(self, out: Renderer) -> None:
+    def __init__(self, out: Notes) -> None:
         super().__init__()
         self._out = out
 
@@ -21,7 +26,7 @@ class _NoteHandler(logging.Handler):
 
 
 @contextmanager
-def notes_from_log(out: Renderer, *, verbose: bool) -> Iterator[None]:
+def notes_from_log(out: Notes, *, verbose: bool) -> Iterator[None]:
     """Print what psij_parsl logs in the meantime: warnings, or all if `verbose`. The logger is restored afterwards."""
     logger = logging.getLogger("psij_parsl")
     handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate

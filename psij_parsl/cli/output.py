@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import Error
-from .wrapping import display_width, wrapped, yielding
+from .wrapping import display_width, in_room, wrapped, yielding
 
 Data = Mapping[str, Any]
 
@@ -142,8 +142,9 @@ class TextRenderer(Renderer):
         lines = [(column.title, column.show(data.get(column.key))) for column in shown]
         lines = [(title, text) for title, text in lines if text]
         width = max((len(title) for title, _ in lines), default=0)
+        room = self._columns() - width - 2
         for title, text in lines:
-            first, *rest = text.split("\n")
+            first, *rest = [part for line in text.split("\n") for part in in_room(line, room)]
             self.out.write(f"{self.colour(title.ljust(width), '1')}  {first}\n")
             self.out.writelines(f"{'':{width}}  {line}\n" for line in rest)
 

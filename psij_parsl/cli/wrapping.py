@@ -53,6 +53,18 @@ def _limits(widths: Sequence[int], kinds: Sequence[Kind], width: int) -> list[in
     return limits
 
 
+def in_room(text: str, room: int) -> list[str]:
+    """The lines of a text that has so many characters of each, all of it if that is no terminal.
+
+    A word that is longer stays whole, such as a path: it is to be copied.
+    """
+    if room <= 0 or display_width(text) <= room:
+        return [text]
+    from textwrap import wrap
+
+    return wrap(text, max(room, _LEAST), break_on_hyphens=False, break_long_words=False) or [""]
+
+
 def yielding(columns: Sequence[Sequence[str]], kinds: Sequence[Kind], width: int) -> set[int]:
     """Which columns are left out so that the others have room, by their places."""
     widths = [max(map(display_width, texts)) for texts in columns]

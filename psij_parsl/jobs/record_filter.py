@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -69,10 +69,16 @@ class RecordFilter:
 
     def has_state(self, status: JobStatus, entry: JobRecord) -> bool:
         """Whether a job with that status is wanted; an array also has the reasons of its elements that have ended."""
+        return self.has_this_state(status) or any(map(self._has_reason, entry.ended.values()))
+
+    def has_this_state(self, status: JobStatus) -> bool:
+        """Whether one job, or one element, with that status is wanted."""
         if not self.states or status.state.name in self.states or (status.held and HELD in self.states):
             return True
-        ends: Iterable[JobStatus] = (status, *entry.ended.values())
-        return any(end.reason is not None and end.reason.name in self.states for end in ends)
+        return self._has_reason(status)
+
+    def _has_reason(self, status: JobStatus) -> bool:
+        return status.reason is not None and status.reason.name in self.states
 
     def _names_match(self, name: str | None) -> bool:
         return name is None or any(fnmatchcase(name, pattern) for pattern in self.names)

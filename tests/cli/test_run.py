@@ -5,59 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
 from tests.cli.helpers import COMMAND, psij
+from tests.cli.terminals import Terminal
 
 pytestmark = pytest.mark.slow
-
-
-class Terminal:
-    """psij-run on a terminal of its own."""
-
-    def __init__(self, *args: str) -> None:
-        self.text = ""
-        self.pid, self.end = pty.fork()
-        if not self.pid:
-            os.execve(sys.executable, [*COMMAND, *args], {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"})
-
-    def see(self, text: str, seconds: float = 20.0) -> None:
-        """Wait until that text has been shown."""
-        deadline = monotonic() + seconds
-        while text not in self.text:
-            left = deadline - monotonic()
-            assert left > 0, f"{text!r} is not in {self.text!r}"
-            if select.select([self.end], [], [], left)[0] and not self._read():
-                assert text in self.text
-                return
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self.end, 65536)
-        except OSError:  # nobody holds its other end any more
-            return False
-        self.text += data.decode("utf-8", "replace")
-        return bool(data)
-
-    def type(self, text: str) -> None:
-        os.write(self.end, text.encode())
-
-    def close(self) -> int:
-        """Wait for its end; the exit code as a shell has it."""
-        while self._read():
-            pass
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.end)
-        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 @pytest.fixture
@@ -321,6 +281,8 @@ def test_a_look_at_jobs_imports_nothing_heavy() -> None:
         "jinja2",
         "parsl",
         "filelock",
+        "rich",
+        "typer",
         "psij_parsl.platforms.templates.template",
         "psij_parsl.sites.models.site_model",
     }

@@ -30,7 +30,7 @@ _COLUMNS = (
 )
 _MOST_IDS = 5  # named in one line
 _LOW_SPACE = 100 * 1024 * 1024  # bytes
-_PACKAGES = ("psij-parsl", "typer", "jinja2", "pydantic", "filelock", "parsl")
+_PACKAGES = ("psij-parsl", "typer", "rich", "jinja2", "pydantic", "filelock", "parsl")
 
 
 class Check(NamedTuple):

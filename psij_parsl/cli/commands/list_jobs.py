@@ -11,7 +11,7 @@ from ...jobs.record_filter import RecordFilter
 from ...validators import positive_int
 from ..command import Command, Invocation
 from ..flags import JSON, Flag, FlagValues
-from ..job_choice import OPEN_STATES, SORT_KEYS, in_order, names, order, sites, states
+from ..job_choice import CHOICE, OPEN_STATES, SORT, in_order
 from ..job_table import JobTable
 from ..moments import since, until
 from ..output import Renderer
@@ -75,25 +75,7 @@ LIST = Command(
     _list,
     (
         Flag("all", ("-a", "--all"), "", "Show ended jobs too.", switch=True),
-        Flag(
-            "state",
-            ("--state",),
-            "STATE,...",
-            "Show jobs in these states (QUEUED, FAILED, ...), held (HELD), or ended for these reasons (TIMEOUT, ...).",
-            states,
-            many=True,
-            complete="states",
-        ),
-        Flag("name", ("--name",), "PATTERN", "Show jobs whose name matches, such as 'train-*'.", names, many=True),
-        Flag(
-            "site",
-            ("--site",),
-            "NAME,...",
-            "Show jobs of these sites; of a platform, those without a site.",
-            sites,
-            many=True,
-            complete="places",
-        ),
+        *CHOICE,
         Flag(
             "since",
             ("--since",),
@@ -105,14 +87,7 @@ LIST = Command(
             "until", ("--until",), "TIME", "Show jobs submitted until then, ended ones too; a day is included.", until
         ),
         Flag("count", ("--limit", "-n", "--count"), "N", "Show only the newest N of them.", positive_int),
-        Flag(
-            "sort",
-            ("--sort",),
-            "KEY,...",
-            f"Sort by {', '.join(SORT_KEYS)}; -KEY for the greatest first. By default the newest job is last.",
-            order,
-            complete="sort_keys",
-        ),
+        SORT,
         JSON,
     ),
     details=(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGINT
 
 from ...errors import Error, InvalidRequest
-from ...jobs.job_folder import outputs
-from ...jobs.record import JobRecord
 from ...jobs.verdict import manager_log
 from ...signals import received_signal, registered, should_exit
 from ...states import JobState, JobStatus
@@ -18,6 +15,7 @@ from ...validators import non_negative_int
 from ..command import Command, Invocation
 from ..flags import Flag
 from ..job_outcome import all_final
+from ..job_output import has_started, output_file
 from ..job_row import JobRow
 from ..job_table import JobTable, Selection
 from ..output import Renderer
@@ -32,7 +30,7 @@ def _logs(out: Renderer, invocation: Invocation) -> int:
         raise InvalidRequest("--stderr and --manager are two different files", hint="use one of them")
     table = JobTable()
     jobs = table.find(required(invocation.arguments, "logs"), elements=True)
-    rows = [(row, _file(table, row, stderr=stderr, manager=manager)) for row in table.poll(jobs, urgent=True)]
+    rows = [(row, output_file(table, row, stderr=stderr, manager=manager)) for row in table.poll(jobs, urgent=True)]
     if "follow" in values:
         exit_code = _follow(table, jobs, [_tail(row, path, last_lines, label=len(rows) > 1) for row, path in rows])
         if not exit_code:
@@ -50,60 +48,17 @@ def _logs(out: Renderer, invocation: Invocation) -> int:
 
 def _written(rows: Sequence[tuple[JobRow, Path]]) -> Sequence[tuple[JobRow, Path]]:
     """Those that have written something. Raises `Error` where there is none."""
-    written = [(row, path) for row, path in rows if _has_started(row) and path.exists()]
+    written = [(row, path) for row, path in rows if has_started(row) and path.exists()]
     if rows and not written:
         raise _no_output(*rows[0])
     return written
 
 
-def _has_started(row: JobRow) -> bool:
-    return row.status.state >= JobState.ACTIVE or os.path.lexists(row.entry.element_folder(row.key) / "claim")
-
-
 def _tail(row: JobRow, path: Path, lines: int | None, *, label: bool = False) -> tuple[Tail, Sink]:
     tail = Tail(path)
-    if _has_started(row):  # otherwise the file is not the job's yet
+    if has_started(row):  # otherwise the file is not the job's yet
         tail.begin(lines)
     return tail, Sink(sys.stdout, f"[{row.id}] " if label else "")
-
-
-def _file(table: JobTable, row: JobRow, *, stderr: bool, manager: bool) -> Path:
-    entry, key = row.entry, row.key
-    if manager and not entry.attached:
-        return manager_log(entry, key)
-    job = table.journal.job(entry, key)
-    if job is None:
-        raise Error(
-            f"it is not known where job {entry.id} writes its output: {_why_unknown(entry)}",
-            hint=f"`psij-run info {entry.id}` shows what is known",
-        )
-    path = outputs(entry.element_folder(key), key, job)[1 if stderr else 0]
-    if path.exists() and not path.is_file():
-        raise Error(
-            f"{path}, where job {entry.id} writes, is not a file that can be read again: it is {_kind(path)}",
-            hint="its output went to the reader of that; submit with -o FILE to keep it",
-        )
-    return path
-
-
-def _why_unknown(entry: JobRecord) -> str:
-    """Why it is not known where a job writes its output."""
-    if not entry.folder.is_dir():
-        return f"its folder {entry.folder} is gone"
-    if os.path.lexists(entry.folder / "job.json"):
-        return f"{entry.folder / 'job.json'} cannot be read"
-    return "it was not submitted from here"
-
-
-def _kind(path: Path) -> str:
-    kinds = (
-        (path.is_dir, "a directory"),
-        (path.is_fifo, "a pipe"),
-        (path.is_socket, "a socket"),
-        (path.is_char_device, "a device"),
-        (path.is_block_device, "a disk"),
-    )
-    return next((name for is_kind, name in kinds if is_kind()), "something else")
 
 
 def _no_output(row: JobRow, path: Path) -> Error:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import ne
 from signal import SIGINT
 
+from ...jobs.record_filter import EVERY, RecordFilter
 from ...signals import received_signal, registered, should_exit
 from ..command import Command, Invocation
 from ..flags import JSON, Flag
+from ..job_choice import CHOICE, SORT, Order, in_order, wants
 from ..job_row import JobRow
 from ..job_table import JobTable, Selection
 from ..output import Column, Renderer, length, short_moment
@@ -31,12 +34,25 @@ _WATCH_S = 1.0
 
 
 def _status(out: Renderer, invocation: Invocation) -> int:
-    table = JobTable()
-    jobs = table.find(invocation.arguments or ["all"], elements="elements" in invocation.texts)
-    if "watch" in invocation.texts:
-        return _watch(table, out, jobs)
-    rows = table.poll(jobs, urgent=True)
-    show_jobs(out, table, rows)
+    values = invocation.values()
+    wanted = RecordFilter(
+        names=values.get("name", ()), sites=values.get("site", ()), states=values.get("state", EVERY.states)
+    )
+    table, elements = JobTable(), "elements" in values
+
+    def find() -> Selection:
+        found = table.find(invocation.arguments or ["all"], elements=elements)
+        return [(entry, key) for entry, key in found if wanted.matches_open(entry)]
+
+    jobs = find()
+    if "watch" in values and jobs and _is_screen(out):
+        return _watch_screen(out, table, jobs, find, wanted, values.get("sort", ()))
+    if "watch" in values:
+        return _watch(table, out, jobs, wanted)
+    rows: Iterable[JobRow] = [row for row in table.poll(jobs, urgent=True) if wants(wanted, row)]
+    if "sort" in values:
+        rows = in_order(rows, values["sort"], time.time())
+    show_jobs(out, table, rows, empty="no open job matches" if wanted != EVERY else "")
     return 0
 
 
@@ -50,17 +66,40 @@ def show_jobs(out: Renderer, table: JobTable, rows: Iterable[JobRow], *, empty: 
     out.table(COLUMNS, (row.data(now) for row in rows), empty=empty)
 
 
-def _watch(table: JobTable, out: Renderer, jobs: Selection) -> int:
-    """On a terminal one table that is redrawn; elsewhere the rows that have changed."""
-    screen = out.out.isatty() and not out.json
+def _is_screen(out: Renderer) -> bool:
+    """Whether our stdout is a terminal that a screen can be drawn on, and that is ours to draw on."""
+    if out.json or not out.out.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return False
+    try:
+        return os.tcgetpgrp(out.out.fileno()) == os.getpgrp()
+    except OSError:  # it is not the terminal that controls us
+        return True
+
+
+def _watch_screen(
+    out: Renderer, table: JobTable, jobs: Selection, find: Callable[[], Selection], wanted: RecordFilter, order: Order
+) -> int:
+    rows: Sequence[JobRow] = table.poll(jobs, urgent=True)
+    ended, code = all(row.status.final for row in rows), 0
+    if not ended:
+        from ..live.watch import watch
+
+        code, rows, ended = watch(out, table, rows, find, partial(wants, wanted), order)
+    if ended:
+        rows = [row for row in rows if wants(wanted, row)]
+        show_jobs(out, table, in_order(rows, order, time.time()) if order else rows)
+    return code
+
+
+def _watch(table: JobTable, out: Renderer, jobs: Selection, wanted: RecordFilter) -> int:
+    """Print the rows that have changed, until all jobs have ended."""
     last: dict[str, tuple[str, str]] = {}
     with registered():
         while True:
             rows = table.poll(jobs)
-            if screen:
-                out.out.write("\x1b[H\x1b[2J")
-            changed = [row for row in rows if screen or last.get(row.id) != (row.status.state.name, row.why)]
-            if changed:
+            shown = [row for row in rows if wants(wanted, row)]
+            changed = [row for row in shown if last.get(row.id) != (row.status.state.name, row.why)]
+            if changed or not (jobs or out.json):
                 show_jobs(out, table, changed)
                 out.out.flush()
             last = {row.id: (row.status.state.name, row.why) for row in rows}
@@ -80,10 +119,22 @@ STATUS = Command(
     _status,
     (
         Flag("elements", ("--elements",), "", "Show each element of an array on its own line.", switch=True),
-        Flag("watch", ("--watch",), "", "Refresh until all jobs have ended or you press Ctrl-C.", switch=True),
+        *CHOICE,
+        SORT,
+        Flag("watch", ("--watch",), "", "Follow the jobs until all have ended or you leave.", switch=True),
         JSON,
     ),
     OPEN_JOBS,
-    details="A job that has ended since you last asked is shown one more time.",
-    examples=("psij-run status last", "psij-run status --watch"),
+    details=(
+        "A job that has ended since you last asked is shown one more time.\n\nOn a terminal, --watch is a live view,"
+        " which also shows jobs that are submitted meanwhile if no job is named: choose one with the arrow keys, filter"
+        " (/), sort (s), see its output grow (t), cancel it (c), leave (q); ? tells all keys. Elsewhere it prints rows"
+        " as they change. It exits with 0 when all jobs have ended, however they ended, and after q; with 128 + the"
+        " signal after Ctrl-C or another signal. `psij-run wait` gives the jobs' own exit code."
+    ),
+    examples=(
+        "psij-run status last",
+        "psij-run status --watch",
+        "psij-run status --watch --name 'train-*' --sort -run",
+    ),
 )
