@@ -16,19 +16,17 @@ from .task import Task, TaskEnd
 def run(task: Task) -> TaskEnd:
     """Run its command to the end, in a session of its own."""
     began = time.time()
-    code, error = 125, ""
+    error = ""
     try:
         with ExitStack() as files:
             process = _started(task, files)
         worker.started(process.pid)
-        code = process.wait()
-    except OSError as problem:
-        code, error = _not_started(task, problem)
-    except ValueError as problem:
-        error = f"{task.argv[0]!r} cannot be started: {problem}"
+        code = exit_code(process.wait())
+    except (OSError, ValueError) as problem:
+        code, error = not_started(task.argv[0], problem)
     finally:
         worker.started(0)
-    return TaskEnd(task.number, 128 - code if code < 0 else code, host_name(), began, time.time(), error)
+    return TaskEnd(task.number, code, host_name(), began, time.time(), error)
 
 
 def _started(task: Task, files: ExitStack) -> subprocess.Popen[bytes]:
@@ -48,9 +46,17 @@ def _started(task: Task, files: ExitStack) -> subprocess.Popen[bytes]:
     )
 
 
-def _not_started(task: Task, error: OSError) -> tuple[int, str]:
-    reason, path = error.strerror or str(error), error.filename or task.argv[0]
-    if path != task.argv[0]:  # its directory, or a file of its own
+def exit_code(code: int) -> int:
+    """That of a shell: 128 + the signal that ended it."""
+    return 128 - code if code < 0 else code
+
+
+def not_started(program: str, error: OSError | ValueError) -> tuple[int, str]:
+    """The exit code, as a shell has it, and the reason."""
+    if not isinstance(error, OSError):
+        return 125, f"{program!r} cannot be started: {error}"
+    reason, path = error.strerror or str(error), error.filename or program
+    if path != program:  # its directory, or a file of its own
         return 125, f"{path}: {reason}"
     codes = {FileNotFoundError: 127, PermissionError: 126}
-    return codes.get(type(error), 125), f"{task.argv[0]!r} cannot be started: {reason}"
+    return codes.get(type(error), 125), f"{program!r} cannot be started: {reason}"

@@ -1,6 +1,6 @@
-"""A worker of a pool: its own cores and GPUs, and its end.
+"""A worker: a process that runs one task after the other, with cores and GPUs of its own, and its end.
 
-A worker is one process of Parsl's pool. It knows its place on the node when it gets its first task.
+One of Parsl's pool settles when it gets its first task; one of a pool of this host when it starts.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..resources.node import Node
@@ -27,6 +28,7 @@ from .worker_pool import PLACES
 _OF_POOL = matcher((*({*OUTER_RUN} - {MARK, "PSIJ_CPUS", "PSIJ_GPUS"}), PLACES))
 _OF_WORKER = matcher(("PARSL_*",))
 _PR_SET_PDEATHSIG = 1
+_WATCH_S = 1.0
 _command = 0  # the process id of the command that runs, which leads a group
 
 
@@ -64,6 +66,13 @@ def started(pid: int) -> None:
     _command = pid
 
 
+def settle_here(place: Place) -> None:
+    """For a worker that a pool of this host's processes has started: as `environment` does on its first call."""
+    _handle_end()
+    threading.Thread(target=_watch_parent, args=(os.getppid(),), name="watch-parent", daemon=True).start()
+    _take(place)
+
+
 def end_with_parent(number: int = signal.SIGKILL) -> None:
     """Let the kernel send that signal to this process when its parent ends (Linux)."""
     import ctypes
@@ -83,9 +92,7 @@ def _settle() -> None:
     from multiprocessing import parent_process
 
     logging.getLogger("parsl").setLevel(logging.WARNING)  # else some lines for each task
-    os.setpgid(0, 0)  # what reaches the pool's group is not for us
-    signal.signal(signal.SIGTERM, _end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    _handle_end()
     end_with_parent(signal.SIGTERM)
     pool = parent_process()
     if pool is not None and os.getppid() != pool.pid:
@@ -96,6 +103,19 @@ def _settle() -> None:
     rank = int(os.environ.get("PARSL_WORKER_RANK", "0"))
     if rank < len(known):
         _take(known[rank])
+
+
+def _handle_end() -> None:
+    os.setpgid(0, 0)  # what reaches the pool's group is not for us
+    signal.signal(signal.SIGTERM, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def _watch_parent(parent: int) -> None:
+    """As `end_with_parent`, which would end us with the thread that started us."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(number: int, frame: object) -> None:
@@ -141,8 +161,3 @@ def _loaded(function: bytes) -> Callable[..., Any]:
 
     loaded: Callable[..., Any] = deserialize(function)
     return loaded
-
-
-def log_of(folder: Path, node: str) -> Path:
-    """Where Parsl's pool of that node writes."""
-    return folder / "htex" / f"block-{node}"

@@ -1,6 +1,6 @@
 """A user's program with a mistake in each line that says so, for type checkers to find."""
 
-from psij_parsl import BatchSchedulerExecutor, Job, as_completed, site
+from psij_parsl import BatchSchedulerExecutor, Job, as_completed, farm, site
 
 executor = BatchSchedulerExecutor("local")
 job = executor.submit(["hostname"], wall_time="1h")  # mistake
@@ -13,3 +13,8 @@ print(executor.status([job]).state)  # mistake
 as_completed([job.id])  # mistake
 site(7)  # mistake
 site("laptop").executor().submit(["hostname"], array=4)  # mistake
+farm.map(len, [1])  # mistake
+farm.map(["echo", "{}"], 3)  # mistake
+farm.map(len, ["a"], core=2)  # mistake
+print(next(farm.map(["echo", "{}"], [3])).exit_code)  # mistake
+next(farm.map(len, ["a"])).upper()  # mistake

@@ -20,6 +20,7 @@ from psij_parsl import (
     JobStatus,
     Submission,
     as_completed,
+    farm,
     site,
     wait,
 )
@@ -42,6 +43,25 @@ def why(job: Submission) -> EndReason | None:
 
 async def awaited(jobs: Sequence[Submission]) -> list[str]:
     return list(await asyncio.gather(*jobs))
+
+
+def half(number: int) -> float:
+    if number < 0:
+        raise ValueError(number)
+    return number / 2
+
+
+def mapped() -> None:
+    halves: list[float] = list(farm.map(half, range(4), in_order=False, at_once=2))
+    assert sorted(halves) == [0, 0.5, 1, 1.5]
+    mixed: list[float | Exception] = list(farm.map(half, [-1], return_exceptions=True))
+    assert isinstance(mixed[0], ValueError)
+    with farm.map(["echo", "{}"], ["a", Path("b")], cores=1) as lines:
+        first: str = next(lines)
+        assert [first, *lines] == ["a\n", "b\n"]
+    failed = [*farm.map(["sh", "-c", "exit {}"], [3], return_exceptions=True)]
+    codes: list[int] = [each.exit_code for each in failed if isinstance(each, farm.TaskFailed)]
+    assert codes == [3]
 
 
 def main() -> None:
@@ -92,6 +112,7 @@ def main() -> None:
         refused: Error = error
         hint = refused.hint
     assert "1h30m" in hint
+    mapped()
     print("all is well")
 
 

@@ -1,0 +1,152 @@
+"""Workers that call functions: processes of this host, or Parsl's pools on several nodes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, Protocol
+
+from ..errors import Error, InvalidRequest, LaunchError
+from ..job_size import Resources
+from ..parsl import worker
+from ..resources import Node
+from ..sites import Site
+
+_GRACE_S = 2.0
+
+
+class TaskLost(Error):
+    """A task of `map` of which nobody knows whether it ended: its worker, or its node, is gone."""
+
+
+class Workers(Protocol):
+    """So many of them, each with cores and GPUs of its own. `close` ends what runs.
+
+    `cause` is the exception of a future as the user is to see it. Raises `LaunchError` where no worker is left.
+    """
+
+    at_once: int
+
+    def submit(self, item: Any) -> Future[Any]: ...
+
+    def cause(self, error: BaseException) -> BaseException: ...
+
+    def close(self) -> None: ...
+
+
+class ProcessesHere:
+    """Processes of this host that call one function."""
+
+    def __init__(self, node: Node, shape: Resources, function: Callable[[Any], Any]) -> None:
+        self.at_once = shape.ranks_per_node
+        self._function = _picklable(function)
+        places = worker.places(node, self.at_once, shape.cpus_per_rank)
+        context = multiprocessing.get_context()
+        queue = context.SimpleQueue()
+        for place in places:
+            queue.put(place)
+        self._pool = ProcessPoolExecutor(self.at_once, context, _settle, (queue,))
+
+    def submit(self, item: Any) -> Future[Any]:
+        """Have a worker call the function. Where the workers have ended the future says so."""
+        try:
+            return self._pool.submit(self._function, item)
+        except RuntimeError as error:  # BrokenProcessPool
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
+
+    def cause(self, error: BaseException) -> BaseException:
+        """See `Workers`."""
+        if isinstance(error, BrokenProcessPool):
+            raise LaunchError(
+                "a worker was killed, and with it a task of which nobody knows whether it ended",
+                hint="is this host out of memory?",
+            ) from error
+        return error
+
+    def close(self) -> None:
+        """End the workers, with what they run."""
+        processes = [*(self._pool._processes or {}).values()]  # before Python 3.14 nothing else ends one that runs
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + _GRACE_S
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+            process.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _picklable(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function, or what stands for one that only Parsl's serializer takes, as those of `__main__` and lambdas."""
+    try:
+        pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return partial(worker.called, _packed(function))
+    return function
+
+
+def _packed(function: Callable[[Any], Any]) -> bytes:
+    from ..parsl.pools import packed
+
+    try:
+        return packed(function)
+    except Exception as error:  # whatever its parts raise
+        raise InvalidRequest(
+            f"{function!r} cannot be sent to a worker: {error}", hint="let it hold no open file, lock or connection"
+        ) from error
+
+
+def _settle(places: Any) -> None:
+    worker.settle_here(places.get())
+
+
+class PoolsOnNodes:
+    """Parsl's pools on nodes, whose workers call one function."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        shape: Resources,
+        site: Site,
+        function: Callable[[Any], Any],
+        *,
+        launcher: str | None,
+        guarded: Callable[[int], None],
+    ) -> None:
+        from ..parsl.pools import NodePools
+        from ..runs.selection import select_launch_method
+
+        self._packed = _packed(function)
+        method = select_launch_method(site, launcher=launcher)
+        self._pools = NodePools(nodes, shape, method, site=site, guarded=guarded)
+        self.at_once = self._pools.workers
+
+    def submit(self, item: Any) -> Future[Any]:
+        """Have a worker call the function. Where no worker is left the future says so."""
+        try:
+            return self._pools.submit_loaded(self._packed, item)
+        except LaunchError as error:
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
+
+    def cause(self, error: BaseException) -> BaseException:
+        """See `Workers`."""
+        from ..parsl.pools import Lost, PoolsEnded
+
+        cause = self._pools.cause(error)
+        if isinstance(cause, PoolsEnded):
+            raise cause from error
+        if isinstance(cause, Lost):
+            return TaskLost(f"lost{f' on {cause.host}' if cause.host else ''}: {cause.what}")
+        return cause
+
+    def close(self) -> None:
+        """End the workers, with what they run."""
+        self._pools.close()
