@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from subprocess import DEVNULL
+from tempfile import TemporaryFile
+from typing import IO
 
 from ..parsl import worker
 from ..resources.host import name as host_name
-from .node_task import exit_code, not_started
+from .node_task import end_group, exit_code, not_started, started
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +26,19 @@ class CommandEnd:
 
 def run_command(argv: Sequence[str]) -> CommandEnd:
     """Run it to its end, in a session of its own."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=worker.environment(),
-            start_new_session=True,
-            preexec_fn=worker.in_child,
-        )
-    except (OSError, ValueError) as error:
-        code, why = not_started(argv[0], error)
-        return CommandEnd(code, host_name(), error=why)
-    worker.started(process.pid)
-    try:
-        stdout, stderr = process.communicate()
-    finally:
-        worker.started(0)
-    texts = [data.decode(errors="replace") for data in (stdout, stderr)]
-    return CommandEnd(exit_code(process.returncode), host_name(), *texts)
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:  # what it leaves behind may hold pipes open
+        try:
+            process = started(argv, worker.environment(), stdin=DEVNULL, stdout=stdout, stderr=stderr)
+            code = exit_code(process.wait())
+            end_group(process.pid)
+        except (OSError, ValueError) as error:
+            code, why = not_started(error)
+            return CommandEnd(code, host_name(), error=why)
+        finally:
+            worker.started(0)
+        return CommandEnd(code, host_name(), _text(stdout), _text(stderr))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")

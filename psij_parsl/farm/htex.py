@@ -35,8 +35,12 @@ class NodesEngine:
         site: Site,
         environment: Mapping[str, str] | None = None,
         guarded: Callable[[int], None] | None = None,
+        bind: bool = True,
+        hide_gpus: bool = False,
     ) -> None:
-        self._pools = NodePools(nodes, shape, method, site=site, environment=environment, guarded=guarded)
+        self._pools = NodePools(
+            nodes, shape, method, site=site, environment=environment, guarded=guarded, bind=bind, hide_gpus=hide_gpus
+        )
         self.at_once = self._pools.workers
 
     def start(self, task: Task) -> Future[TaskEnd]:

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
-from ..errors import Error, InvalidRequest
+from ..errors import Error, InvalidRequest, LaunchError
 from ..job_size import Resources
 from ..validators import non_negative_int, positive_int
 from .command_task import CommandEnd, run_command
@@ -135,7 +135,7 @@ def map(
     from ..resources import NodeResources
     from ..runs.selection import fitting
     from ..sites import find
-    from .room import take_room
+    from .slots import sized, take
 
     function = _function(work)
     task = Resources(
@@ -147,7 +147,13 @@ def map(
     resources = NodeResources.discover(hardware=machine.hardware_of)
     if site is None:
         machine = fitting(machine, resources.allocation.platform)
-    assignment, shape = take_room(resources, task, most, timeout)
+    holding = take(resources, task, most, timeout_s=timeout)
+    if holding is None:
+        raise LaunchError(
+            "there was no room for map in time", hint="`psij-run resources show` shows which runs hold the nodes"
+        )
+    assignment = holding.assignment
+    shape = sized(task, len(assignment.nodes), holding.per_node)
     try:
         guarded = partial(resources.hold_for, assignment)
         workers = _workers(function, assignment.nodes, shape, machine, launcher, guarded)

@@ -2,48 +2,73 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import subprocess
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..parsl import worker
 from ..resources.host import name as host_name
+from . import spawner
 from .task import Task, TaskEnd
 
 
 def run(task: Task) -> TaskEnd:
-    """Run its command to the end, in a session of its own."""
-    began = time.time()
+    """Run its command to the end; what it leaves behind ends, too."""
+    began = ended = time.time()
+    handles: list[int] = []
     error = ""
     try:
-        with ExitStack() as files:
-            process = _started(task, files)
-        worker.started(process.pid)
+        os.chdir(task.directory or ".")
+        handles = spawner.opened(*map(os.fsencode, (task.stdin, task.stdout, task.stderr)))
+        environment = {**worker.environment(), **task.environment}
+        process = started(task.argv, environment, **dict(zip(("stdin", "stdout", "stderr"), handles, strict=True)))
         code = exit_code(process.wait())
+        ended = time.time()
+        end_group(process.pid)
     except (OSError, ValueError) as problem:
-        code, error = not_started(task.argv[0], problem)
+        code, error = not_started(problem)
     finally:
         worker.started(0)
-    return TaskEnd(task.number, code, host_name(), began, time.time(), error)
+        for handle in handles:
+            os.close(handle)
+    return TaskEnd(task.number, code, host_name(), began, ended, error)
 
 
-def _started(task: Task, files: ExitStack) -> subprocess.Popen[bytes]:
-    def opened(path: str, mode: str) -> Any:
-        return files.enter_context(open(os.path.join(task.directory, path), mode)) if path else subprocess.DEVNULL
+def started(argv: Sequence[str], environment: Mapping[str, str], **streams: Any) -> subprocess.Popen[bytes]:
+    """A command that runs in a session of its own, and ends with this worker. Raises `OSError`, `ValueError`."""
+    words: list[bytes] = [*map(os.fsencode, argv)]
+    file = spawner.program(words[0], os.fsencode(environment.get("PATH", os.defpath)))
+    settings: dict[str, Any] = {
+        "env": environment,
+        "start_new_session": True,
+        "preexec_fn": worker.in_child,
+        **streams,
+    }
+    try:
+        process = subprocess.Popen(words, executable=file, **settings)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise OSError(error.errno, f"{argv[0]} cannot be started: {error.strerror}") from error
+        process = subprocess.Popen([b"sh", file, *words[1:]], executable=b"/bin/sh", **settings)  # as shells have it
+    worker.started(process.pid)
+    return process
 
-    stdout = opened(task.stdout, "wb")
-    return subprocess.Popen(
-        task.argv,
-        stdin=opened(task.stdin, "rb"),
-        stdout=stdout,
-        stderr=opened(task.stderr, "wb") if task.stderr else stdout,
-        cwd=task.directory or None,
-        env={**worker.environment(), **task.environment},
-        start_new_session=True,
-        preexec_fn=worker.in_child,
-    )
+
+def end_group(group: int) -> None:
+    """End what a command that has ended left behind: TERM, and KILL soon after."""
+    until = time.monotonic() + spawner.LEFT_S
+    number = int(signal.SIGTERM)
+    while True:
+        try:
+            os.killpg(group, number)
+        except (ProcessLookupError, PermissionError):  # nothing, or no longer ours
+            return
+        time.sleep(spawner.LOOK_S)
+        number = signal.SIGKILL if time.monotonic() > until else 0
 
 
 def exit_code(code: int) -> int:
@@ -51,12 +76,10 @@ def exit_code(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def not_started(program: str, error: OSError | ValueError) -> tuple[int, str]:
+def not_started(error: OSError | ValueError) -> tuple[int, str]:
     """The exit code, as a shell has it, and the reason."""
     if not isinstance(error, OSError):
-        return 125, f"{program!r} cannot be started: {error}"
-    reason, path = error.strerror or str(error), error.filename or program
-    if path != program:  # its directory, or a file of its own
-        return 125, f"{path}: {reason}"
-    codes = {FileNotFoundError: 127, PermissionError: 126}
-    return codes.get(type(error), 125), f"{program!r} cannot be started: {reason}"
+        return 125, str(error)
+    if error.filename is not None:  # its directory, or a file of its own
+        return 125, f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return spawner.CODES.get(error.errno or 0, 125), error.strerror or str(error)

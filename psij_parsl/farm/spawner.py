@@ -18,12 +18,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 SLOTS, SIGNAL = -1, -2  # in place of a task's number
-_LEFT_S = 1.0  # what a task leaves behind is asked to end, and killed after this
-_LOOK_S = 0.02
+LEFT_S = 1.0  # what a task leaves behind is asked to end, and killed after this
+LOOK_S = 0.02
 _PATIENCE_S = 10.0  # where no further process may be started now
 _PDEATHSIG, _SUBREAPER = 1, 36  # prctl(2)
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_CODES = {errno.ENOENT: 127, errno.EACCES: 126}  # as shells have them
+CODES = {errno.ENOENT: 127, errno.EACCES: 126}  # as shells have them
 _AGAIN_DEFAULT = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -87,7 +87,7 @@ class Spawner:
             if directory and directory != self.directory:
                 os.chdir(directory)
                 self.directory = directory
-            handles = _opened(*names)
+            handles = opened(*names)
             program = self._program(argv[0], environment.get(b"PATH", os.fsencode(os.defpath)))
             pid = self._fork(began)
             if not pid:
@@ -95,7 +95,7 @@ class Spawner:
             self.running[pid] = Running(number, began)
         except OSError as error:
             of_program = error.filename is None
-            code = _CODES.get(error.errno or 0, 125) if of_program else 125
+            code = CODES.get(error.errno or 0, 125) if of_program else 125
             where = "" if of_program else f"{os.fsdecode(error.filename)}: "
             _answer((number, code, began, time.time(), f"{where}{error.strerror}"))
         finally:
@@ -109,23 +109,12 @@ class Spawner:
             except BlockingIOError:  # so many processes are allowed: some of ours may end
                 if time.time() > began + _PATIENCE_S:
                     raise
-                time.sleep(_LOOK_S)
+                time.sleep(LOOK_S)
 
     def _program(self, name: bytes, path: bytes) -> bytes:
-        """The file of that program. Raises `OSError`, without a file's name, if there is none that may be executed."""
-        if b"/" in name:
-            return name
         found = self.programs.get((name, path))
         if found is None:
-            places = [os.path.join(folder or b".", name) for folder in path.split(b":")]
-            there = [place for place in places if os.path.isfile(place)]
-            able = [place for place in there if os.access(place, os.X_OK)]
-            if not able:
-                shown = os.fsdecode(name)
-                if there:
-                    raise OSError(errno.EACCES, f"{shown} is not executable")
-                raise OSError(errno.ENOENT, f"there is no program {shown}")
-            found = self.programs[name, path] = able[0]
+            found = self.programs[name, path] = program(name, path)
         return found
 
     def _become(
@@ -161,7 +150,7 @@ class Spawner:
                     b"/bin/sh", [b"sh", program, *argv[1:]], environment
                 )  # a script without #!, as shells have it
         except OSError as error:
-            code = _CODES.get(error.errno or 0, 125)
+            code = CODES.get(error.errno or 0, 125)
             os.write(2, b"psij: " + argv[0] + f" cannot be started: {error.strerror}\n".encode())
         finally:
             os._exit(code)
@@ -181,7 +170,7 @@ class Spawner:
             if task is None:  # an orphan of a task, which we have adopted
                 continue
             code, ended = os.waitstatus_to_exitcode(status), time.time()
-            self.left[pid] = Left(task, 128 - code if code < 0 else code, ended, ended + _LEFT_S)
+            self.left[pid] = Left(task, 128 - code if code < 0 else code, ended, ended + LEFT_S)
             self._look(pid, signal.SIGTERM)
 
     def _look(self, group: int, number: int) -> None:
@@ -231,7 +220,7 @@ class Spawner:
         poll.register(wake, select.POLLIN)
         requests = Requests()
         while True:
-            ready = dict(poll.poll(_LOOK_S * 1000 if self.left else None))
+            ready = dict(poll.poll(LOOK_S * 1000 if self.left else None))
             if wake in ready:
                 os.read(wake, 4096)
                 self.reap()
@@ -266,7 +255,22 @@ class Requests:
             yield request
 
 
-def _opened(stdin: bytes, stdout: bytes, stderr: bytes) -> list[int]:
+def program(name: bytes, path: bytes) -> bytes:
+    """The file of that program. Raises `OSError`, without a file's name, if there is none that may be executed."""
+    if b"/" in name:
+        return name
+    places = [os.path.join(folder or b".", name) for folder in path.split(b":")]
+    there = [place for place in places if os.path.isfile(place)]
+    able = [place for place in there if os.access(place, os.X_OK)]
+    if not able:
+        shown = os.fsdecode(name)
+        if there:
+            raise OSError(errno.EACCES, f"{shown} is not executable")
+        raise OSError(errno.ENOENT, f"there is no program {shown}")
+    return able[0]
+
+
+def opened(stdin: bytes, stdout: bytes, stderr: bytes) -> list[int]:
     """The task's three streams; stdout that is '' goes nowhere, stderr that is '' where stdout goes."""
     handles: list[int] = []
     made = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -124,7 +124,7 @@ class PoolsOnNodes:
 
         self._packed = _packed(function)
         method = select_launch_method(site, launcher=launcher)
-        self._pools = NodePools(nodes, shape, method, site=site, guarded=guarded)
+        self._pools = NodePools(nodes, shape, method, site=site, guarded=guarded, hide_gpus=not shape.gpus_per_rank)
         self.at_once = self._pools.workers
 
     def submit(self, item: Any) -> Future[Any]:

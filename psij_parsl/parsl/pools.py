@@ -82,7 +82,8 @@ class Lost:
 class NodePools:
     """One pool of workers on each of the nodes, as many as `shape` has ranks there, each with a rank's cores and GPUs.
 
-    The pools are being started when this returns. `guarded` is called with the process id of the run's guard: what
+    `environment` is added to that of the workers. Without `bind` they may use all of their node. `hide_gpus` masks all
+    GPUs where they have none. The pools are being started when this returns. `guarded` is called with the process id of the run's guard: what
     holds the nodes should hold them while that lives. Raises `LaunchError` where nothing can be started.
     """
 
@@ -95,6 +96,8 @@ class NodePools:
         site: Site,
         environment: Mapping[str, str] | None = None,
         guarded: Callable[[int], None] | None = None,
+        bind: bool = True,
+        hide_gpus: bool = False,
         start_s: float = START_S,
     ) -> None:
         self.nodes = tuple(nodes)
@@ -115,10 +118,10 @@ class NodePools:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         try:
-            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape)))
+            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape, bind=bind)))
             job = self._job(shape, environment or {})
             io = RankIO(stdout=self.folder / _LOG)
-            self._run = prepare_run(method, job, self.nodes, io=io, hide_gpus=not shape.gpus_on_node)
+            self._run = prepare_run(method, job, self.nodes, io=io, bind=bind, hide_gpus=hide_gpus)
             self._run.start(guarded=guarded)
         except BaseException:
             self._shut_down()
@@ -156,12 +159,12 @@ class NodePools:
             ) from error
         return executor
 
-    def _said(self, shape: Resources) -> dict[str, Any]:
+    def _said(self, shape: Resources, *, bind: bool) -> dict[str, Any]:
         workers = shape.ranks_per_node
         return {
             "workers": workers,
             "path": [path for path in sys.path if path],
-            "places": {node.name: places(node, workers, shape.cpus_per_rank) for node in self.nodes},
+            "places": {node.name: places(node, workers, shape.cpus_per_rank) if bind else [] for node in self.nodes},
         }
 
     def _job(self, shape: Resources, environment: Mapping[str, str]) -> Job:

@@ -30,6 +30,9 @@ LAST = (*CPUS, *CPUS)[:2]  # two workers, on a host of one CPU too
 SHAPE = Resources(ranks_per_node=2, gpus_per_rank=1)
 
 
+BARE = Path(__file__).with_name("bare_script")  # it has no line that says which program reads it
+
+
 def engine_here(**environment: str) -> NodesEngine:
     node = Node(host_name(), LAST, ("0", "GPU-5d"))
     return NodesEngine([node], SHAPE, launcher("fork")(), site=LAPTOP, environment=environment)
@@ -86,16 +89,13 @@ def test_two_at_a_time_each_with_its_own_gpu(engine: NodesEngine, tmp_path: Path
 @pytest.mark.parametrize(
     ("task", "code", "error"),
     [
-        (
-            Task(1, ("no-such-program-here",)),
-            127,
-            "'no-such-program-here' cannot be started: No such file or directory",
-        ),
-        (Task(1, ("/etc/passwd",)), 126, "'/etc/passwd' cannot be started: Permission denied"),
+        (Task(1, ("no-such-program-here",)), 127, "there is no program no-such-program-here"),
+        (Task(1, ("/etc/passwd",)), 126, "/etc/passwd cannot be started: Permission denied"),
         (Task(1, ("true",), directory="/no/such"), 125, "/no/such: No such file or directory"),
         (Task(1, ("true",), stdout="/no/such/out"), 125, "/no/such/out: No such file or directory"),
-        (Task(1, ("a\0b",)), 125, "'a\\x00b' cannot be started: embedded null byte"),
+        (Task(1, ("/bin/true", "a\0b")), 125, "embedded null byte"),
         (Task(1, ("sh", "-c", "kill -SEGV $$")), 139, ""),
+        (Task(1, (f"{BARE}",), environment={"CODE": "9"}), 9, ""),
     ],
 )
 def test_what_does_not_start_says_why_and_codes_are_those_of_a_shell(
@@ -117,6 +117,13 @@ def test_a_signal_reaches_the_task_and_not_the_pool(engine: NodesEngine, tmp_pat
     engine.signal(signal.SIGTERM)
     assert end.result(60).exit_code == 128 + signal.SIGTERM
     assert engine.start(Task(3, ("true",))).result(60).exit_code == 0
+
+
+def test_what_a_task_leaves_behind_ends(engine: NodesEngine, tmp_path: Path) -> None:
+    script = "sleep 600 & echo $! >pid; trap 'exit 5' TERM"
+    end = engine.start(Task(1, ("sh", "-c", script), directory=str(tmp_path))).result(60)
+    assert end.exit_code == 0
+    assert not process_start(int((tmp_path / "pid").read_text()))
 
 
 def test_a_task_whose_worker_is_killed_is_named_and_not_started_again(engine: NodesEngine, tmp_path: Path) -> None:

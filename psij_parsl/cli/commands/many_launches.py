@@ -176,7 +176,16 @@ class _ManyLaunches:
             platform=resources.allocation.platform,
             job=job.with_(num_nodes=len(nodes)),
         )
-        return NodesEngine(nodes, shape, method, site=self.launch.site, environment=environment, guarded=hold)
+        return NodesEngine(
+            nodes,
+            shape,
+            method,
+            site=self.launch.site,
+            environment=job.environment,
+            guarded=hold,
+            bind=bind,
+            hide_gpus=hide_gpus,
+        )
 
     def _rules(self) -> Rules:
         values = self.values
