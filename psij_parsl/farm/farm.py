@@ -18,7 +18,7 @@ from .remaining import Remaining
 from .source import Item, Source
 from .state_file import StateFile
 from .summary import Failed, Summary
-from .task import Engine, Task, TaskEnd
+from .task import Engine, EngineEnded, Task, TaskEnd
 
 KEPT = 10  # failed tasks that are named
 _LOOK_S = 0.5
@@ -74,7 +74,7 @@ class Farm:
         self._task, self._watch = task, watch
         self._at_once = min(engine.at_once, rules.at_once or engine.at_once)
         self._running: dict[int, Item] = {}
-        self._ends: SimpleQueue[Future[TaskEnd] | None] = SimpleQueue()
+        self._ends: SimpleQueue[tuple[Item, Future[TaskEnd]] | None] = SimpleQueue()
         self._broken: Error | None = None
         self._ending = False
         self._kill_at: float | None = None
@@ -178,23 +178,27 @@ class Farm:
             return
         self.state.begun(item.number, item.sum)
         self._running[item.number] = item
-        self.engine.start(task).add_done_callback(self._ends.put)
+        self.engine.start(task).add_done_callback(lambda future: self._ends.put((item, future)))
 
     def _take_end(self, patience_s: float) -> bool:
         """Take in one end, if there is one in time."""
         try:
-            future = self._ends.get(timeout=patience_s) if patience_s else self._ends.get_nowait()
+            news = self._ends.get(timeout=patience_s) if patience_s else self._ends.get_nowait()
         except Empty:
             return False
-        if future is None:
+        if news is None:
             return True
-        if (error := future.exception()) is not None:
-            if not isinstance(error, Error):
-                raise error
+        item, future = news
+        if (error := future.exception()) is None:
+            del self._running[item.number]
+            self._ended(item, future.result())
+        elif not isinstance(error, Error):
+            raise error
+        else:
             self._broken = self._broken or error
-            return True
-        end = future.result()
-        self._ended(self._running.pop(end.number), end)
+            if isinstance(error, EngineEnded) and not error.began:
+                del self._running[item.number]
+                self._stopped(item)
         return True
 
     def _ended(self, item: Item, end: TaskEnd) -> None:
@@ -202,8 +206,7 @@ class Farm:
         if not end.known:
             summary.unknown.append(item.index)
         elif end.exit_code and self._ending:
-            self.state.stopped(end.number)
-            summary.stopped += 1
+            self._stopped(item)
         else:
             self.state.ended(end.number, end.exit_code, end.ended - end.began, end.host)
             if end.exit_code:
@@ -211,6 +214,10 @@ class Farm:
             else:
                 summary.done += 1
         self.output.show(item)
+
+    def _stopped(self, item: Item) -> None:
+        self.state.stopped(item.number)
+        self.summary.stopped += 1
 
     def _failed(self, item: Item, end: TaskEnd) -> None:
         summary = self.summary

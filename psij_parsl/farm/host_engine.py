@@ -21,7 +21,7 @@ from ..errors import LaunchError
 from ..runs.run_processes import MARK, ProcessSweep
 from . import spawner
 from .slots import Slot
-from .task import Task, TaskEnd
+from .task import EngineEnded, Task, TaskEnd
 
 _KILLED_S = 5.0
 
@@ -115,7 +115,9 @@ class HostEngine:
             if closed_at:
                 future.set_result(TaskEnd(number, 128 + signal.SIGKILL, self._host, closed_at, time.time(), "killed"))
                 continue
-            future.set_exception(LaunchError("the process that starts the tasks was killed, and they with it"))
+            future.set_exception(
+                EngineEnded("the process that starts the tasks was killed, and they with it", began=True)
+            )
 
 
 def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..parsl.pools import Lost, NodePools, PoolsEnded
 from .node_task import run
-from .task import Task, TaskEnd
+from .task import EngineEnded, Task, TaskEnd
 
 if TYPE_CHECKING:
     from ..job_size import Resources
@@ -51,7 +51,7 @@ class NodesEngine:
         try:
             answer = self._pools.submit(run, task)
         except PoolsEnded as error:
-            future.set_exception(error)
+            future.set_exception(_ended(error))
         else:
             answer.add_done_callback(partial(self._ended, future, task, began))
         return future
@@ -62,7 +62,7 @@ class NodesEngine:
         if cause is None:
             future.set_result(answer.result())
         elif isinstance(cause, PoolsEnded):
-            future.set_exception(cause)
+            future.set_exception(_ended(cause))
         else:
             host, known, why = "", True, f"{type(cause).__name__}: {cause}"
             if isinstance(cause, Lost):
@@ -77,3 +77,7 @@ class NodesEngine:
     def close(self, *, kill: bool) -> None:
         """See `Engine`."""
         self._pools.close(kill=kill)
+
+
+def _ended(error: PoolsEnded) -> EngineEnded:
+    return EngineEnded(error.message, hint=error.hint, began=False)

@@ -72,9 +72,7 @@ class RunEngine:
 
     def _prepared(self, task: Task, nodes: tuple[Node, ...]) -> Run:
         directory = Path(task.directory or ".")
-        job = self._job.with_(
-            command=list(task.argv), directory=directory, environment={**self._job.environment, **task.environment}
-        )
+        job = self._job.with_(command=list(task.argv), directory=directory)
         io = RankIO(
             stdin=Path(task.stdin) if task.stdin else None,
             stdout=Path(task.stdout or os.devnull),
@@ -87,7 +85,7 @@ class RunEngine:
             io=io,
             bind=self._bind,
             hide_gpus=self._hide_gpus,
-            environ=self._environ,
+            environ={**self._environ, **task.environment},
             grace_s=self._grace_s,
         )
 

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..errors import LaunchError
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -43,11 +45,19 @@ class TaskEnd:
     known: bool = True
 
 
+class EngineEnded(LaunchError):
+    """An engine cannot go on. `began`: a task that has this for an end may have begun."""
+
+    def __init__(self, message: str, *, hint: str = "", began: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.began = began
+
+
 class Engine(Protocol):
     """Runs tasks on the cores and GPUs that it was made with: each one on its own, as many at once as there is room.
 
     `start` returns at once; a farm never has more than `at_once` tasks with an engine. Its future has a `TaskEnd` and
-    no exception, save for what the engine cannot go on after, one of our errors (`errors.py`).
+    no exception, save for what the engine cannot go on after: an error of ours, an `EngineEnded` where that is known.
     `signal` reaches all that run.
     `close` waits for what runs, or with `kill` ends it (KILL) and waits; afterwards none of it is left on any node.
     """

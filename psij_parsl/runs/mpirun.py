@@ -166,13 +166,22 @@ class MPIRun(LauncherTraits):
     # ---- the command line ------------------------------------------------------------------------------------
 
     def argv(
-        self, shape: Resources, *, mode: str = "mpi", hosts: Sequence[str] = (), stdin: bool = False, name: str = ""
+        self,
+        shape: Resources,
+        *,
+        mode: str = "mpi",
+        hosts: Sequence[str] = (),
+        stdin: bool = False,
+        name: str = "",
+        env_names: Sequence[str] = (),
     ) -> list[str]:
         """The elements before the command, for a run of that shape; without `hosts`, over the whole allocation.
 
-        Raises `InvalidRequest` when this method cannot start such a run.
+        `env_names` are variables that the ranks are to be given beside those of a job. Raises `InvalidRequest` when
+        this method cannot start such a run.
         """
-        return self._argv(mode, RunShape.of(shape, hosts=hosts, stdin=stdin, name=name))
+        run = RunShape.of(shape, hosts=hosts, stdin=stdin, name=name)
+        return self._argv(mode, replace(run, env_names=sorted({*run.env_names, *env_names})))
 
     def text(self, shape: Resources, *, mode: str = "mpi", hosts: str = "") -> str:
         """The same for a job script: shell text, over the whole allocation, to stand behind `lines`.

@@ -23,7 +23,7 @@ from .mpi_libraries import Linked, linked_mpi
 from .mpirun import MPIRun
 from .rank_io import RankIO
 from .run import GRACE_S, Run, RunCommand
-from .variables import CALLERS, OUTER_RUN, RANK_NAMES
+from .variables import ARRAY_INDEX, CALLERS, OUTER_RUN, RANK_NAMES
 
 _NAME = "psij-{}"
 
@@ -67,9 +67,9 @@ def prepare_run(
         environment |= method.pmi_environment(program, job.num_ranks, environment)
     if method.program and not os.path.isabs(method.program):
         method = method.with_program(method.launcher_name(find_launcher(method, path), path))
-    exported = job.with_(environment={**dict.fromkeys(_names(environment), ""), **job.environment})
+    names = _names(environment)
     hosts = [host_name() if method.needs_own_hostname and is_here(node.name) else node.name for node in placed]
-    argv = method.argv(exported, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name)
+    argv = method.argv(job, mode=mode, hosts=hosts, stdin=str(io.stdin) == "-", name=name, env_names=names)
     we_bind = bind and method.follows_assignment  # the ranks, and not their launcher
     exit_codes = private_folder(home(environment) / "runs") / mark if mode in method.loses_exit_codes else None
     wrapper = Wrapper(
@@ -139,7 +139,7 @@ def _manager_variables() -> Sequence[str]:
 
 def _names(environment: Mapping[str, str]) -> Sequence[str]:
     """Variables by which the caller shapes a rank, and that ranks on other nodes must be given too."""
-    return [name for name in (*CALLERS, *THREADS) if name in environment]
+    return [name for name in (*CALLERS, *THREADS, ARRAY_INDEX) if name in environment]
 
 
 def _reachable(method: MPIRun, placed: Placed) -> None:

@@ -61,3 +61,5 @@ OUTER_RUN = (
 RANK_NAMES = "PSIJ_RANK_NAMES"
 #: Variables that ranks on any node have as the caller has them, whatever the launcher's daemons there have.
 CALLERS = ("PATH", "LD_LIBRARY_PATH")
+#: The index of an element of an array, or of a task of a farm.
+ARRAY_INDEX = "PSIJ_ARRAY_INDEX"

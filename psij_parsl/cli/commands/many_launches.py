@@ -18,6 +18,7 @@ from ...farm.output import Output, Stream, filled, others
 from ...farm.source import Indices, Item, Lines, Source
 from ...farm.state_file import StateFile
 from ...farm.task import Engine, Task
+from ...runs.variables import ARRAY_INDEX
 from ...signals import registered
 from ..farm_report import Bar, exit_code, report
 from ..file_patterns import pattern
@@ -203,7 +204,7 @@ class _ManyLaunches:
     # ---- a task, and what it prints ------------------------------------------------------------------------------
 
     def _task(self, item: Item, stdout: str, stderr: str) -> Task:
-        environment: Mapping[str, str] = {"PSIJ_ARRAY_INDEX": str(item.index)}
+        environment: Mapping[str, str] = {ARRAY_INDEX: str(item.index)}
         stdin = filled(self.stdin, item.index) if self.stdin else ""
         return Task(item.number, item.argv, environment, str(self.job.directory), stdin, stdout, stderr)
 
