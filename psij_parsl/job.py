@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 #: How a job's script starts its command.
 JobMode = Literal["script", "serial", "mpi"]
 JOB_MODES: tuple[str, ...] = get_args(JobMode)
-#: What a job may ask of another that it comes after: that it ended well, ended at all, failed, has started.
-DEPENDENCY_KINDS = ("afterok", "afterany", "afternotok", "after")
 
 #: Variables that bash computes or keeps read-only: a value given for them never reaches a command.
 BASH_OWN = frozenset(
@@ -78,7 +76,7 @@ class Job(Resources):
     array: tuple[int, ...] = ()
     #: How many of its elements may run at a time.
     array_limit: int | None = None
-    #: Ids, our own or the manager's, of jobs that must end well first.
+    #: Ids, our own or the manager's, of jobs that must end well first; or what `-d` takes, `afterany:12`.
     after: Sequence[str] = ()
     #: Not to start before: YYYY-MM-DDTHH:MM:SS, local time. Given also as a datetime, "16:00" or "+2h".
     begin: str | None = None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, SupportsIndex, TypeAlias, TypedDict
 
+from .dependency import ONE_OF, read_dependencies
 from .errors import InvalidRequest
 from .validators import (
     Validator,
@@ -158,11 +159,13 @@ def _after(value: object) -> tuple[Any, ...]:
         return tuple(value)
     if not isinstance(value, str):
         raise ValueError("is no list")
-    found: list[str] = []
-    for part in value.split(","):
-        kind, *ids = part.strip().split(":")
-        found += [f"{kind}:{job_id}" for job_id in ids] if ids else [kind]
-    return tuple(found)
+    bare = re.compile(r"[^:?,]+")
+    parts = [value] if ONE_OF in value else [part.strip() for part in value.split(",")]
+    return tuple(
+        one
+        for part in parts
+        for one in ((part,) if bare.fullmatch(part) or not part else read_dependencies(part, "after"))
+    )
 
 
 def _path(value: object) -> Path:

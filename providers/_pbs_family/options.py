@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.dependency import DEPENDENCY_KINDS
 from psij_parsl.platforms.directives.option import (
     NO_TERMINAL,
     Option,

@@ -14,7 +14,7 @@ from math import ceil
 from signal import Signals
 from typing import Any
 
-from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.dependency import DEPENDENCY_KINDS
 from psij_parsl.platforms.directives.option import WAITS, dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.reading import Lines, OptionLines, WrongLine
 from psij_parsl.platforms.directives.table import DirectiveTable

@@ -78,7 +78,8 @@ class GridEngineScheduler(Scheduler):
     poll_s = 15.0
     refusal = r"(?m)^(qsub|error): |^Unable to |^denied: "
     tag_form = "psij.{}"
-    dependencies = ("afterany",)
+    dependencies = ("afterany", "afteranycorr")
+    same_elements = True
     forgets = UNSTARTED
     counts_attempts = False  # RESTARTED is 1, however often it was
     own_codes = (99, 100)  # to run again, and the error state

@@ -153,7 +153,9 @@ class GridEngineTemplate(JobTemplate):
         if fields.get("array"):
             fields["array"] = array_range(fields["array"], base=1)
         if fields.get("after"):
-            fields["after"] = [",".join(dict.fromkeys(map(_number, fields["after"])))]
+            by_element = [text for text in fields["after"] if text.startswith("afteranycorr:")]
+            others = [text for text in fields["after"] if text not in by_element]
+            fields["after"] = [",".join(dict.fromkeys(map(_number, texts))) for texts in (others, by_element)]
         return super().render(given=fields, **parameters)
 
 

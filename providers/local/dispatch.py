@@ -91,9 +91,10 @@ def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = 
                 active[job.spec.id] = active.get(job.spec.id, 0) + 1
     met_by_submission: dict[str, bool | None] = {}
     for job in waiting:
-        if job.spec.id not in met_by_submission:
-            met_by_submission[job.spec.id] = _dependencies_met(state, job.spec)
-        ready = met_by_submission[job.spec.id]
+        key = job.id if any(after.startswith("aftercorr:") for after in job.spec.after) else job.spec.id
+        if key not in met_by_submission:
+            met_by_submission[key] = _dependencies_met(state, job)
+        ready = met_by_submission[key]
         if ready is False:
             state.change(job, state=CANCELLED, reason=NEVER_SATISFIED, ended=now)
         elif ready and now >= job.spec.begin and not 0 < job.spec.at_once <= active.get(job.spec.id, 0):
@@ -112,11 +113,13 @@ def is_here(spec: Spec, machine: MachineIdentity) -> bool:
     return machine.host == spec.host or machine.boot == spec.boot
 
 
-def _dependencies_met(state: State, spec: Spec) -> bool | None:
+def _dependencies_met(state: State, job: LocalJob) -> bool | None:
     """Whether all dependencies of a job are met; None while that is not decided, False if one can never be met."""
     all_met: bool | None = True
-    for dependency in spec.after:
+    for dependency in job.spec.after:
         kind, _, name = dependency.partition(":")
+        if kind == "aftercorr" and job.index is not None:
+            name = f"{name}_{job.index}"
         met = dependency_met(kind, {job.state for job in state.find(name)})
         if met is False:
             return False
@@ -132,7 +135,7 @@ def dependency_met(kind: str, states: Collection[str]) -> bool | None:
     if kind == "after":
         return True if RUNNING in states or ENDED.issuperset(states) else None
     any_failed = bool(ENDED.intersection(states) - {DONE})
-    if kind == "afterok" and any_failed:
+    if kind in ("afterok", "aftercorr") and any_failed:
         return False
     if not ENDED.issuperset(states):
         return None

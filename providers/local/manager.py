@@ -7,7 +7,7 @@ submit SCRIPT       queue a copy of it (``-``: standard input) and print the job
                     from ``#PSIJ-LOCAL`` lines before the script's first command: ``--cores N``,
                     ``--memory MB``, ``--time SECONDS``, ``--name TEXT``, ``--tag TEXT``, ``--output FILE``,
                     ``--after ID,afterany:ID`` (start when the one ended DONE and the other at all;
-                    also ``afternotok`` and ``after``), ``--array 0-9,12`` or
+                    also ``afternotok``, ``after``, ``aftercorr``), ``--array 0-9,12`` or
                     ``0-9%4`` (four at a time), ``--begin TIME`` (seconds since 1970), ``--hold``
 list [--json]       jobs that are not over, and those that ended lately: ``id|state|exit|signal|reason|
                     submitted|started|ended|host|tag|name``, times in seconds since 1970

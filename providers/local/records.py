@@ -82,8 +82,9 @@ _SPEC_DEFAULTS: dict[str, Any] = {"at_once": 0, "begin": 0}
 _MAX_ELEMENTS = 1_000_000  # of an array, at most
 
 
-AFTER = ("afterok", "afterany", "afternotok", "after")
-"""The kinds of dependency: on another job's success, its end, its failure, or its start."""
+AFTER = ("afterok", "afterany", "afternotok", "after", "aftercorr")
+"""The kinds of dependency: on another job's success, its end, its failure, or its start; each element on the success
+of that with the same index."""
 
 
 def indices(text: str) -> list[int]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS
 from psij_parsl.platforms.queries import ErrorPattern, Query, Queue, SchedulerRecord
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.signals import should_exit
@@ -86,6 +87,7 @@ class LocalScheduler(Scheduler):
     )
     node_env = ("*",)
     poll_s = 0.5
+    dependencies = (*DEPENDENCY_KINDS, BY_ELEMENT)
     early_poll_delays_s = (0.05, 0.4, 1.5, 5.0)
     error_patterns = (
         ErrorPattern(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),

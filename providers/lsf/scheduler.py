@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS
 from psij_parsl.platforms.queries import Query, Wish
 from psij_parsl.platforms.scheduler import Scheduler
 from psij_parsl.states import EndReason
@@ -40,6 +41,8 @@ class LSFScheduler(Scheduler):
     node_env = ("*",)  # no login shell runs before the script
     error_patterns = ERROR_PATTERNS
     poll_s = 15.0
+    dependencies = (*DEPENDENCY_KINDS, BY_ELEMENT)
+    same_elements = True
     refusal = r"[Jj]ob not submitted|^\*\* "  # the second is how a site's own check (OLCF) lists what is missing
     script_on_stdin = True
     holds_elements = True  # `bstop` of an array would suspend its elements that run

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from psij_parsl.dependency import BY_ELEMENT
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.templates.parameters import Parameter
 from psij_parsl.platforms.templates.template import JobTemplate, Refuse
@@ -17,6 +18,7 @@ _REQUIREMENT = r"[a-z]+\[[\w.:=<>!&|()*+,/ -]+\](:\d+)?"
 _GPU_OPTIONS = r"[a-z_]+=[\w,./!-]+(:[a-z_]+=[\w,./!-]+)*"
 #: The kinds of dependencies: ours -> LSF's.
 CONDITIONS: Mapping[str, str] = {"afterok": "done", "afterany": "ended", "afternotok": "exit", "after": "started"}
+_BY_ELEMENT = "done({0}[*])"
 _SECTION = matching(_REQUIREMENT, "a section such as select[type==any]")
 
 
@@ -161,4 +163,6 @@ def condition(after: str) -> str:
             f"after={job_id!r} is refused: it must be the id of a job of LSF, such as 123 or 123[4]",
             hint="several dependencies are given one by one",
         )
+    if kind == BY_ELEMENT:
+        return _BY_ELEMENT.format(job_id)
     return f"{CONDITIONS[kind or 'afterok']}({job_id})"

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from typing import Any
 
-from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS, SINGLETON, alternatives, read_dependencies
+from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.directives.option import WAITS, dropped, means, needless, only_here, refused, switch
 from psij_parsl.platforms.directives.table import DirectiveTable
 from psij_parsl.platforms.directives.values import array, count, file_name, megabytes, minutes, variables
@@ -79,23 +80,19 @@ def _gres(text: str) -> Mapping[str, Any]:
 
 
 def _after(text: str) -> tuple[str, ...]:
-    """`afterok:1:2,afterany:3` as one text for each job."""
-    if "?" in text:
-        raise NoEquivalent("names jobs of which one is enough")
-    found = []
-    for part in filter(None, text.split(",")):
-        kind, *ids = part.split(":")
-        if kind not in DEPENDENCY_KINDS:
+    """`afterok:1:2,afterany:3` as one text for each job; jobs of which one is enough are one text."""
+    parts = [*filter(None, re.split("[,?]", text))]
+    for kind, *_ in (part.split(":") for part in parts):
+        if kind not in (*DEPENDENCY_KINDS, BY_ELEMENT, SINGLETON):
             raise NoEquivalent(f"has the dependency {kind}, which other managers do not have")
-        if not ids:
-            raise ValueError(f"must name a job after {kind}:")
-        for job_id in ids:
-            if "+" in job_id:
-                raise NoEquivalent("waits some minutes after another job's start")
-            if not _ID.fullmatch(job_id):
-                raise ValueError(f"must have ids of jobs, not {job_id!r}")
-            found.append(f"{kind}:{job_id}")
-    return tuple(found)
+    try:
+        found = read_dependencies(text.strip(","))
+    except InvalidRequest:
+        raise ValueError("must name jobs and how these end, such as afterok:12") from None
+    for one in (one for each in found for one in alternatives(each)):
+        if one.kind != SINGLETON and not _ID.fullmatch(one.job):
+            raise ValueError(f"must have ids of jobs, not {one.job!r}")
+    return found
 
 
 def _begin(text: str) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS, ONE_OF, SINGLETON, WITH_DELAY
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.queries import UNSTARTED_ELEMENTS, Query, Wish
 from psij_parsl.platforms.scheduler import Scheduler
@@ -43,6 +44,7 @@ class SlurmScheduler(Scheduler):
     stopgaps = ("TMPDIR=/tmp",)  # set by slurmd, where the client gave none, or one that is not on the node
     refusal = r"Batch job submission failed|^sbatch: (unrecognized|(error|fatal): )"
     forgets = UNSTARTED_ELEMENTS  # a plain job that is cancelled while it waits leaves a record
+    dependencies = (*DEPENDENCY_KINDS, BY_ELEMENT, SINGLETON, WITH_DELAY, ONE_OF)
     names_clusters = True
     holds_elements = True
     log_signs = (

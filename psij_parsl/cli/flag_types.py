@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import InvalidRequest, nearest
-from ..job import DEPENDENCY_KINDS
+from ..dependency import read_dependencies
+from ..errors import InvalidRequest
 from ..job_texts import indices
 
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -16,29 +16,8 @@ _STREAM = re.compile(r"/dev/(?:stdin|stdout|stderr|tty|fd(?:/.*)?)|/proc/(?:self
 
 
 def dependencies(texts: Sequence[str]) -> tuple[str, ...]:
-    """`kind:ID` for each of `ID`, `kind:ID` or `kind:ID:ID`, with commas between."""
-    return tuple(dict.fromkeys(dependency for text in texts for dependency in _dependencies(text)))
-
-
-def _dependencies(text: str) -> list[str]:
-    dependencies: list[str] = []
-    for part in (part.strip() for part in text.split(",")):
-        if not part:
-            what = (
-                f"-d {text} names no job next to one of its commas" if "," in text else "-d is empty: it names no job"
-            )
-            raise InvalidRequest(what, hint="was the submission of that job refused? For example: -d last")
-        kind, colon, ids = part.partition(":")
-        if not colon:
-            kind, ids = "afterok", part
-        if kind not in DEPENDENCY_KINDS:
-            raise InvalidRequest(
-                f"-d {text}: unknown kind of dependency {kind!r}", hint=nearest(kind, DEPENDENCY_KINDS)
-            )
-        if not all(ids.split(":")):
-            raise InvalidRequest(f"-d {text} names no job after {kind!r}", hint=f"for example -d {kind}:last")
-        dependencies += [f"{kind}:{job_id}" for job_id in ids.split(":")]
-    return dependencies
+    """`kind:ID` for each of `ID`, `kind:ID` or `kind:ID:ID`, with commas between: see `read_dependencies`."""
+    return tuple(dict.fromkeys(dependency for text in texts for dependency in read_dependencies(text)))
 
 
 class Indices(NamedTuple):

@@ -134,7 +134,9 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "dependency",
         ("-d", "--dependency"),
         "[KIND:]ID,...",
-        "Start after these jobs. KIND: afterok (all succeeded, the default), afterany (ended), afternotok (failed) or after (started). Repeatable.",
+        "Start after these jobs. KIND: afterok (all succeeded, the default), afterany (ended), afternotok (failed), after"
+        " (started; after:ID+10: ten minutes ago) or aftercorr (each element of an array after that of the same index)."
+        " 1?2: one of them is enough; singleton: all jobs of the same name. Repeatable.",
         dependencies,
         many=True,
         replaces=True,

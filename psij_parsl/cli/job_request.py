@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..dependency import alternatives
 from ..errors import Ambiguous, Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job
 from ..jobs.executor import Submission
@@ -94,11 +95,11 @@ class JobRequest:
 
     def _unknown_dependency(self) -> str:
         """A hint on the first dependency of which there is no record; '' if there is none."""
-        for _, _, name in (text.partition(":") for text in self.job.after):
+        for one in (one for text in self.job.after for one in alternatives(text) if one.job):
             try:
-                self.target.executor.journal.find([name], elements=False)
+                self.target.executor.journal.find([one.job], elements=False)
             except UnknownJob as error:
-                return f"no job {name} was submitted from here: {error.hint}"
+                return f"no job {one.job} was submitted from here: {error.hint}"
         return ""
 
     def _queue_hint(self) -> str:

@@ -120,7 +120,7 @@ class Repeater:
             for warning in warnings(job, job.command[0], script=False):
                 self.out.note(warning)
         self.rewritten += attempt.rewritten()
-        others = [one.text({}) for one in after if one.job_id not in along]
+        others = [one.text({}) for one in after if one.jobs.isdisjoint(along)]
         executor.render(job.with_(after=others) if others else job)  # raises what is wrong with the request
         return Repeat(job=job, target=target, attempt=attempt, before=before, after=after)
 

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import dependency as read
 from ..errors import InvalidRequest, UnknownJob
 from ..states import JobState
 from ..system.job_names import cluster_in
 from .asking import find_part, statuses
 from .attempt import Attempt, earlier
 from .executor import named_one
-from .job_dependencies import Outcome, outcome, split_dependency
+from .job_dependencies import Outcome, outcome
 from .record import JobRecord, element_id
 
 if TYPE_CHECKING:
@@ -40,11 +41,19 @@ class Dependency(NamedTuple):
     kind: str
     job_id: str
     key: str = ""  # '' for the whole job
+    minutes: int = 0  # after its start
+    or_else: tuple[Dependency, ...] = ()  # others that would do as well
+
+    @property
+    def jobs(self) -> set[str]:
+        """The ids of the jobs that it names."""
+        return {self.job_id, *(one.job_id for one in self.or_else)}
 
     def text(self, new_ids: Mapping[str, str]) -> str:
         """The same for `Job.after`; `new_ids` are those of jobs that were submitted again meanwhile."""
         job_id = new_ids.get(self.job_id, self.job_id)
-        return f"{self.kind}:{job_id}{f'_{self.key}' if self.key else ''}"
+        this = read.Dependency(self.kind, f"{job_id}{f'_{self.key}' if self.key else ''}", self.minutes).text
+        return read.ONE_OF.join([this, *(one.text(new_ids) for one in self.or_else)])
 
 
 def choose(
@@ -123,20 +132,49 @@ def dependencies_again(
     In place of a job that was submitted again it is its last attempt, or the one that is made `along` with this. `of` is
     the platform and the cluster. Raises `InvalidRequest` for a job that did not end as was asked.
     """
-    started = any(status.started is not None for status in attempt.entry.ended.values())
     kept: list[Dependency] = []
     for text in attempt.job.after:
-        kind, name = split_dependency(text)
-        try:
-            parts = journal.find([name], elements=False, of=of)
-        except UnknownJob as error:
-            if started:  # it was met then
+        each = read.alternatives(text)
+        if len(each) == 1:
+            kept += _again(journal, attempt, each[0], along or {}, of)
+            continue
+        open_ones: list[Dependency] = []
+        refusals: list[InvalidRequest] = []
+        for one in each:
+            try:
+                found = _again(journal, attempt, one, along or {}, of)
+            except InvalidRequest as error:
+                refusals.append(error)
                 continue
-            raise _unmet(attempt, f"{name}, of which nothing is known here") from error
-        for entry, key in parts:
-            last = newest(journal, entry, entry.keys_of(key), along)
-            kept += _still_open(attempt, kind, last, along or {}, started=started)
+            if not found:  # it is met, and is enough
+                break
+            open_ones += found
+        else:
+            if not open_ones:
+                raise refusals[0]
+            kept.append(open_ones[0]._replace(or_else=tuple(open_ones[1:])))
     return kept
+
+
+def _again(
+    journal: Journal, attempt: Attempt, one: read.Dependency, along: Along, of: tuple[str, str] | None
+) -> list[Dependency]:
+    """What is left of one dependency; nothing if it is met."""
+    if one.kind == read.SINGLETON:
+        return [Dependency(read.SINGLETON, "")]
+    started = any(status.started is not None for status in attempt.entry.ended.values())
+    try:
+        parts = journal.find([one.job], elements=False, of=of)
+    except UnknownJob as error:
+        if started:  # it was met then
+            return []
+        raise _unmet(attempt, f"{one.job}, of which nothing is known here") from error
+    kept: list[Dependency] = []
+    for entry, key in parts:
+        keys = [each for each in entry.keys_of(key) if one.kind != read.BY_ELEMENT or each in attempt.keys]
+        last = newest(journal, entry, keys, along)
+        kept += _still_open(attempt, one.kind, last, along, started=started)
+    return [each._replace(minutes=one.minutes) for each in kept]
 
 
 def _still_open(
@@ -149,13 +187,14 @@ def _still_open(
         return
     for record, keys in last:
         if record.id in again:
-            yield Dependency(kind, record.id, "" if set(keys) >= set(along[record.id]) else keys[0])
+            whole = kind == read.BY_ELEMENT or set(keys) >= set(along[record.id])
+            yield Dependency(kind, record.id, "" if whole else keys[0])
             continue
         bad = [key for key in keys if ends[record.id, key] is Outcome.NEVER]
-        if bad and (kind == "afterok" or not started):
+        if bad and (kind in ("afterok", read.BY_ELEMENT) or not started):
             raise _unmet(attempt, f"{element_id(record, bad[0])}, which ended otherwise than as {kind} asks")
         going = [key for key in keys if ends[record.id, key] is Outcome.OPEN]
-        if going and len(going) == len(record.keys):
+        if going and (kind == read.BY_ELEMENT or len(going) == len(record.keys)):
             yield Dependency(kind, record.id)
         else:
             yield from (Dependency(kind, record.id, key) for key in going)

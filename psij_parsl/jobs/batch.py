@@ -273,7 +273,7 @@ def _dependencies(executor: BatchSchedulerExecutor, job: Job) -> Dependencies | 
         return None
     from .dependency_resolution import resolve_dependencies
 
-    return resolve_dependencies(executor.channel, job.after)
+    return resolve_dependencies(executor.channel, job)
 
 
 def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest, attempt: Attempt | None) -> JobRecord:

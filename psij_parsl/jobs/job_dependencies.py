@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from ..dependency import BY_ELEMENT, SINGLETON, Dependency, alternatives
 from ..errors import Error
 from ..states import JobState
 from .journal import Journal
@@ -32,12 +33,6 @@ class Outcome(Enum):
     NEVER = "it ended otherwise"
 
 
-def split_dependency(text: str) -> tuple[str, str]:
-    """Split `kind:job` into its two parts; the kind of a job alone is 'afterok'."""
-    kind, colon, name = text.partition(":")
-    return (kind, name) if colon else ("afterok", text)
-
-
 def outcome(kind: str, entry: JobRecord, key: str) -> Outcome:
     """Whether a dependency of that kind on a job of ours is met, can never be met, or is open."""
     if not entry.over(key):
@@ -46,17 +41,28 @@ def outcome(kind: str, entry: JobRecord, key: str) -> Outcome:
     if kind in ("afterany", "after"):
         return Outcome.MET
     all_well = all(status.state is JobState.COMPLETED for status in ends)
-    return Outcome.MET if all_well == (kind == "afterok") else Outcome.NEVER
+    return Outcome.MET if all_well == (kind in ("afterok", BY_ELEMENT)) else Outcome.NEVER
 
 
-def unmet(journal: Journal, after: Sequence[str]) -> str:
-    """The name of the first job among these dependencies that did not end as required; '' if there is none."""
+def unmet(journal: Journal, after: Sequence[str], key: str = "") -> str:
+    """The name of the first job among these dependencies that did not end as required; '' if there is none.
+
+    `key` is the key of the element that comes after them.
+    """
     for text in after:
-        kind, name = split_dependency(text)
         try:
-            jobs = journal.find([name], elements=False)
+            each = alternatives(text)
+            if all(_never(journal, one, key) for one in each):
+                return f"job {each[0].job}"
         except Error:
             continue
-        if any(outcome(kind, entry, key) is Outcome.NEVER for entry, key in jobs):
-            return f"job {name}"
     return ""
+
+
+def _never(journal: Journal, one: Dependency, key: str) -> bool:
+    if one.kind == SINGLETON:
+        return False
+    jobs = journal.find([one.job], elements=False)
+    if one.kind == BY_ELEMENT:
+        jobs = [(entry, key) for entry, _ in jobs if entry.has(key)]
+    return any(outcome(one.kind, entry, part) is Outcome.NEVER for entry, part in jobs)

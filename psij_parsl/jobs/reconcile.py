@@ -185,16 +185,16 @@ class _Reconciliation:
             missing_since=self.old.missing.get(job_id),
             grace_s=self.channel.grace_s,
             witness=lambda: evidence.earliest <= (entry.born or entry.committed + evidence.clock),
-            unmet=lambda: self._unmet(entry),
+            unmet=lambda: self._unmet(entry, element.key),
         )
 
-    def _unmet(self, entry: JobRecord) -> str:
-        """The name of a job on which this one depends and that did not end as required; '' if there is none.
+    def _unmet(self, entry: JobRecord, key: str) -> str:
+        """The name of a job on which this element depends and that did not end as required; '' if there is none.
 
         Some managers remove such a job from the queue.
         """
         job = self.journal.job(entry)
-        return unmet(self.journal, job.after) if job is not None else ""
+        return unmet(self.journal, job.after, key) if job is not None else ""
 
     def _drop(self, entry: JobRecord, key: str, record: SchedulerRecord) -> SchedulerRecord:
         """Remove a failed job that the manager could start again. It is shown as held until that is done."""

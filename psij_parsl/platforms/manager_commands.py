@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..job import DEPENDENCY_KINDS
+from ..dependency import DEPENDENCY_KINDS
 from ..states import EndReason
 from ..system.bounds import MEMORY_MB
 from ..system.commands import Output, client_environment
@@ -60,8 +60,12 @@ class ManagerTables:
     refusal: ClassVar[str] = ""
     #: The form of our tag that the manager returns unchanged: a text with {} for our id.
     tag_form: ClassVar[str] = "psij:{}"
-    #: The kinds of dependencies that it has. Where it has only afterany, the script implements the others.
+    #: The kinds of dependencies that it has. Where it has only afterany, the script implements the others. Beside kinds
+    #: of ours: `after+`, some minutes after a start; `?`, one of several is enough; `afteranycorr`, any end of the
+    #: element with the same index.
     dependencies: ClassVar[Collection[str]] = DEPENDENCY_KINDS
+    #: Whether the indices of both arrays must be the same where element follows element.
+    same_elements: ClassVar[bool] = False
     #: Whether a job can be sent to another cluster, which the template's parameter `cluster` names.
     names_clusters: ClassVar[bool] = False
 

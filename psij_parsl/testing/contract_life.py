@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 
 from .. import BatchSchedulerExecutor, EndReason, Job, JobState
+from ..dependency import BY_ELEMENT, SINGLETON
 from ..errors import InvalidRequest
 from .tools import PATIENCE_S, comes_true, ended, needs, processes, shell
 
@@ -52,6 +53,32 @@ class Life:
         second = executor.submit(shell("echo second >>log", directory=tmp_path, after=[first.id]))
         assert ended(second) is JobState.COMPLETED
         assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+    def test_a_job_waits_for_those_of_its_name(self, executor: BatchSchedulerExecutor, tmp_path: Path) -> None:
+        needs(executor, "after")
+        if not {"afterany", SINGLETON} & set(executor.scheduler.dependencies):
+            pytest.skip(f"the {executor.platform.name} platform knows no end whatever it is")
+        name = f"only-{uuid.uuid4().hex[:8]}"
+        executor.submit(shell("sleep 2; echo first >>log; exit 3", directory=tmp_path, name=name))
+        second = executor.submit(shell("echo second >>log", directory=tmp_path, name=name, after=[SINGLETON]))
+        assert ended(second) is JobState.COMPLETED
+        assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+    def test_an_array_follows_another_element_by_element(
+        self, executor: BatchSchedulerExecutor, tmp_path: Path
+    ) -> None:
+        needs(executor, "after", "array")
+        if not {BY_ELEMENT, "afteranycorr"} & set(executor.scheduler.dependencies):
+            pytest.skip(f"the {executor.platform.name} platform has no elements that follow others")
+        text = f"echo {{}}$PSIJ_ARRAY_INDEX >>{tmp_path}/log; [ $PSIJ_ARRAY_INDEX != 3 ]"
+        first = executor.submit(shell(text.format("first "), array=(2, 3)))
+        second = executor.submit(shell(text.format("second "), array=(2, 3), after=[f"{BY_ELEMENT}:{first.id}"]))
+        assert ended(second) is not JobState.COMPLETED
+        good, bad = (executor.status([f"{second.id}_{index}"])[0] for index in (2, 3))
+        assert (good.state, bad.reason) == (JobState.COMPLETED, EndReason.DEPENDENCY)
+        log = (tmp_path / "log").read_text().splitlines()
+        assert sorted(log) == ["first 2", "first 3", "second 2"]
+        assert log.index("first 2") < log.index("second 2")
 
     def test_a_dependency_that_can_never_be_met_is_refused(self, executor: BatchSchedulerExecutor) -> None:
         first = executor.submit(Job(command=["false"]))

@@ -91,9 +91,35 @@ def test_dependencies_are_read_as_managers_write_them() -> None:
         "afterany:14",
         "afterok:last",
     )
-    for wrong in ("", "aftrok:12", "afterok:", "afterok:1::2", "12,", ",12", "12,,13"):
-        with pytest.raises(InvalidRequest):
-            dependencies([wrong])
+    assert dependencies(["singleton,after:12+5", "12?afterany:13:14"]) == (
+        "singleton",
+        "after:12+5",
+        "afterok:12?afterany:13?afterany:14",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("aftrok:12", "unknown kind of dependency 'aftrok'"),
+        ("afterok:", "names no job after 'afterok'"),
+        ("afterok:1::2", "names no job after 'afterok'"),
+        ("12,", "next to one of its commas"),
+        (",12", "next to one of its commas"),
+        ("12,,13", "next to one of its commas"),
+        ("12?", "next to ?"),
+        ("12,13?14", "a comma and ? are in one list"),
+        ("singleton:12", "names none itself"),
+        ("after:12+x", "'x' is no number of minutes"),
+        ("after:+5", "'5' is no number of minutes after the start of a job"),
+    ],
+)
+def test_a_wrong_dependency_is_named(text: str, says: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        dependencies([text])
+    assert says in caught.value.message
+    assert caught.value.hint
 
 
 def test_variables_are_set_copied_and_read_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

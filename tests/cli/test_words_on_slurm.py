@@ -121,3 +121,34 @@ def test_the_id_in_the_name_of_a_file_is_slurms(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a_b-{number}-.txt", f"a_b-{number}.err"]
     assert psij("logs", job).stdout == "out\n"
     assert psij("logs", "--stderr", job).stdout == "bad\n"
+
+
+def _dependency(native: str) -> str:
+    words = dict(word.partition("=")[::2] for word in _shown(native).split())
+    return words["Dependency"].replace("(unfulfilled)", "")
+
+
+def test_what_slurm_knows_of_dependencies_can_be_typed_and_stand_in_a_script(tmp_path: Path) -> None:
+    array = _submitted("--array", "0-1", "--hold", "--", "true")
+    bad = _submitted("--", "false")
+    number = _native(array).partition("_")[0]
+    psij("wait", bad)
+    said = {
+        f"aftercorr:{array}": f"aftercorr:{number}_*",
+        f"after:{array}+5": f"after:{number}_*+5",
+        f"{bad}?{array}": f"afterok:{number}_*",  # the other one cannot be it any more
+        f"afterany:{array}?singleton": f"afterany:{number}_*?singleton",
+        "singleton": "singleton",
+    }
+    for typed, shown in said.items():
+        words = ("--array", "0-1") if "corr" in typed else ()
+        job = _submitted("-J", "mine", "-d", typed, *words, "--", "true")
+        assert _dependency(_native(job).partition("_")[0]) == shown
+        (tmp_path / "job.sh").write_text(f"#!/bin/sh\n#SBATCH -J mine -d {typed.replace(array, number)}\ntrue\n")
+        if bad not in typed:
+            assert _dependency(_native(_submitted(*words, "job.sh")).partition("_")[0]) == shown
+    refused = psij("submit", "-d", f"{bad}?{bad}", "--", "true")
+    assert (refused.returncode, "could never start" in refused.stderr) == (2, True)
+    mixed = psij("submit", "-d", f"afterok:{array}", "-d", f"after:{array}?singleton", "--", "true")
+    assert (mixed.returncode, "waits for all jobs of a list or for one of them" in mixed.stderr) == (2, True)
+    psij("cancel", "all")

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WINGS: Sequence[Sequence[str]] = (
     ("psij_parsl.states",),
     ("psij_parsl.errors", "psij_parsl.validators"),
+    ("psij_parsl.dependency",),
     ("psij_parsl.job_texts", "psij_parsl.job_size"),
     ("psij_parsl.signals", "psij_parsl.job"),
     ("psij_parsl.system",),

@@ -46,6 +46,9 @@ def forget(manager: Manager, state: dict[str, Any], history: bool | float) -> No
 
 def depend(manager: Manager, state: dict[str, Any], job: JobData) -> None:
     """Free a job whose dependencies are met; end one that never can start."""
+    if job["depend"][0][0] == "aftercorr":
+        depend_by_element(manager, state, job, job["depend"][0][1])
+        return
     met = True
     for kind, other_id in job["depend"]:
         other = state["jobs"].get(other_id)
@@ -67,6 +70,22 @@ def depend(manager: Manager, state: dict[str, Any], job: JobData) -> None:
     if met:
         for part in dict.fromkeys((job["id"], *(part["id"] for part in manager.elements(state, job)))):
             manager.release(state["jobs"][part], "s")
+
+
+def depend_by_element(manager: Manager, state: dict[str, Any], job: JobData, other_id: str) -> None:
+    """The same, of each element of an array after that with the same index of another one."""
+    before = {part["index"]: part for part in manager.elements(state, state["jobs"][other_id])}
+    waiting = [part for part in manager.elements(state, job) if "s" in part["hold"]]
+    for part in waiting:
+        first = before[part["index"]]
+        if first["state"] not in manager.over:
+            continue
+        if first["how"] == "" and first["exit"] == 0:
+            manager.release(part, "s")
+        else:
+            manager.end(part, "dependency", None)
+    if not any("s" in part["hold"] and part["state"] not in manager.over for part in waiting):
+        manager.release(job, "s")
 
 
 def start(manager: Manager, state: dict[str, Any], job: JobData, settings: dict[str, Any]) -> None:

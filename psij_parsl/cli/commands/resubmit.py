@@ -136,7 +136,7 @@ def _checked(repeater: Repeater, selected: Selected) -> list[Repeat]:
         except Error as error:
             refusals.append(error)
     _refuse(refusals)
-    if any(one.job_id in along for repeat in repeats for one in repeat.after):
+    if any(one.jobs & along.keys() for repeat in repeats for one in repeat.after):
         repeats.sort(key=lambda repeat: repeat.entry.intended)  # a job comes after those that were there before it
     return repeats
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...dependency import SINGLETON
 from ...errors import InvalidRequest
 from .option import Elsewhere, Option
 from .words import WORDS
@@ -151,7 +152,7 @@ class Reading:
                 meant = {word for word in one.words if not word.startswith("_")}
                 if meant != one.words.keys():
                     meant |= self.derived.keys()
-                if "after" in meant:
+                if set(one.words.get("after", ())) - {SINGLETON}:
                     found.append((one, f"waits for jobs that {one.option.name} knows by their ids there"))
                 elif not one.option.sets or not known.issuperset(meant):
                     found.append((one, "has no equivalent"))

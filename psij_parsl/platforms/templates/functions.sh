@@ -49,6 +49,7 @@ psij_claim() {  # folder id: take the claim in it: the first copy has it, and a 
 psij_require() {  # kind folder...: end the job unless the jobs with these folders ended as it asks
   psij_kind=$1 psij_good=yes psij_wait=$psij_exit_lag_s
   shift
+  [ "$psij_kind" != aftercorr ] || { psij_kind=afterok; set -- "$1/$psij_index"; }  # the element of this index
   for psij_before; do
     while [ ! -s "$psij_before/exit" ] && [ "$psij_wait" -gt 0 ]; do
       sleep 1

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from psij_parsl.job import DEPENDENCY_KINDS
+from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS
 from psij_parsl.providers.local.manager import main
 from psij_parsl.providers.local.records import AFTER, parse_row
 from psij_parsl.testing.tools import PATIENCE_S
@@ -193,7 +193,7 @@ def test_a_job_that_waits_for_nothing_is_recorded_as_by_those_who_know_no_such_t
 
 
 def test_it_knows_the_kinds_of_dependencies_that_jobs_have() -> None:
-    assert AFTER == DEPENDENCY_KINDS
+    assert (*DEPENDENCY_KINDS, BY_ELEMENT) == AFTER
 
 
 def test_the_exit_status_is_kept(local: Manager) -> None:

@@ -338,8 +338,8 @@ def test_memory_is_said_by_the_sites_rule(
 
 
 def test_dependencies_are_one_expression() -> None:
-    after = ["afterok:1", "afterany:2[3]", "afternotok:4", "after:5"]
-    assert [*map(condition, after)] == ["done(1)", "ended(2[3])", "exit(4)", "started(5)"]
+    after = ["afterok:1", "afterany:2[3]", "afternotok:4", "after:5", "aftercorr:6"]
+    assert [*map(condition, after)] == ["done(1)", "ended(2[3])", "exit(4)", "started(5)", "done(6[*])"]
     with pytest.raises(InvalidRequest, match="id of a job of LSF"):
         condition("afterok:1)||done(2")
 

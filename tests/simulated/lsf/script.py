@@ -78,7 +78,8 @@ def _set(job: JobData, option: str, value: str) -> None:
     elif option == "-w":
         for part in value.split("&&"):
             kind, _, job_id = part.strip().removesuffix(")").partition("(")
-            job["depend"].append([_CONDITIONS[kind], job_id])
+            whole = job_id.removesuffix("[*]")
+            job["depend"].append([_CONDITIONS[kind] if whole == job_id else "aftercorr", whole])
     elif option == "-Q":
         job["requeue_codes"] = [int(code) for code in value.split()]
     elif option == "-M":
