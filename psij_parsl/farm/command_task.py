@@ -35,7 +35,7 @@ def run_command(argv: Sequence[str]) -> CommandEnd:
             code, why = not_started(error)
             return CommandEnd(code, host_name(), error=why)
         finally:
-            worker.started(0)
+            worker.ended()
         return CommandEnd(code, host_name(), _text(stdout), _text(stderr))
 
 

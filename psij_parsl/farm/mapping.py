@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -155,8 +155,12 @@ def map(
     assignment = holding.assignment
     shape = sized(task, len(assignment.nodes), holding.per_node)
     try:
-        guarded = partial(resources.hold_for, assignment)
-        workers = _workers(function, assignment.nodes, shape, machine, launcher, guarded)
+        settings = {
+            "launcher": launcher,
+            "guarded": partial(resources.hold_for, assignment),
+            "hide_gpus": any(node.gpus for node in resources.allocation.nodes),
+        }
+        workers = _workers(function, assignment.nodes, shape, machine, settings)
     except BaseException:
         assignment.free()
         raise
@@ -318,16 +322,11 @@ def _checked(name: str, value: Any, validator: Callable[[Any], int]) -> int:
 
 
 def _workers(
-    function: Callable[[Any], Any],
-    nodes: Sequence[Any],
-    shape: Resources,
-    machine: Site,
-    launcher: str | None,
-    guarded: Callable[[int], None],
+    function: Callable[[Any], Any], nodes: Sequence[Any], shape: Resources, machine: Site, settings: Mapping[str, Any]
 ) -> Workers:
     from ..resources.host import is_here
     from .workers import PoolsOnNodes, ProcessesHere
 
     if len(nodes) == 1 and is_here(nodes[0].name):
-        return ProcessesHere(nodes[0], shape, function)
-    return PoolsOnNodes(nodes, shape, machine, function, launcher=launcher, guarded=guarded)
+        return ProcessesHere(nodes[0], shape, function, hide_gpus=settings["hide_gpus"])
+    return PoolsOnNodes(nodes, shape, machine, function, **settings)

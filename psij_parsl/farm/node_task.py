@@ -32,7 +32,7 @@ def run(task: Task) -> TaskEnd:
     except (OSError, ValueError) as problem:
         code, error = not_started(problem)
     finally:
-        worker.started(0)
+        worker.ended()
         for handle in handles:
             os.close(handle)
     return TaskEnd(task.number, code, host_name(), began, ended, error)
@@ -48,13 +48,16 @@ def started(argv: Sequence[str], environment: Mapping[str, str], **streams: Any)
         "preexec_fn": worker.in_child,
         **streams,
     }
-    try:
-        process = subprocess.Popen(words, executable=file, **settings)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise OSError(error.errno, f"{argv[0]} cannot be started: {error.strerror}") from error
-        process = subprocess.Popen([b"sh", file, *words[1:]], executable=b"/bin/sh", **settings)  # as shells have it
-    worker.started(process.pid)
+    with worker.starting() as note:
+        try:
+            process = subprocess.Popen(words, executable=file, **settings)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise OSError(error.errno, f"{argv[0]} cannot be started: {error.strerror}") from error
+            process = subprocess.Popen(
+                [b"sh", file, *words[1:]], executable=b"/bin/sh", **settings
+            )  # as shells have it
+        note(process.pid)
     return process
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from ..job_size import Resources
 from ..parsl import worker
 from ..resources import Node
 from ..sites import Site
+from .slots import slots
 
 _GRACE_S = 2.0
 
@@ -42,14 +44,13 @@ class Workers(Protocol):
 class ProcessesHere:
     """Processes of this host that call one function."""
 
-    def __init__(self, node: Node, shape: Resources, function: Callable[[Any], Any]) -> None:
+    def __init__(self, node: Node, shape: Resources, function: Callable[[Any], Any], *, hide_gpus: bool) -> None:
         self.at_once = shape.ranks_per_node
         self._function = _picklable(function)
-        places = worker.places(node, self.at_once, shape.cpus_per_rank)
         context = multiprocessing.get_context()
         queue = context.SimpleQueue()
-        for place in places:
-            queue.put(place)
+        for slot in slots(node, self.at_once, shape, os.environ, hide_gpus=hide_gpus):
+            queue.put(slot)
         self._pool = ProcessPoolExecutor(self.at_once, context, _settle, (queue,))
 
     def submit(self, item: Any) -> Future[Any]:
@@ -83,7 +84,7 @@ class ProcessesHere:
 
 
 def _picklable(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The function, or what stands for one that only Parsl's serializer takes, as those of `__main__` and lambdas."""
+    """The function, or what stands for one that only dill takes, as those of `__main__` and lambdas."""
     try:
         pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -92,10 +93,8 @@ def _picklable(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _packed(function: Callable[[Any], Any]) -> bytes:
-    from ..parsl.pools import packed
-
     try:
-        return packed(function)
+        return worker.packed(function)
     except Exception as error:  # whatever its parts raise
         raise InvalidRequest(
             f"{function!r} cannot be sent to a worker: {error}", hint="let it hold no open file, lock or connection"
@@ -103,7 +102,7 @@ def _packed(function: Callable[[Any], Any]) -> bytes:
 
 
 def _settle(places: Any) -> None:
-    worker.settle_here(places.get())
+    worker.settle_here(*places.get())
 
 
 class PoolsOnNodes:
@@ -118,19 +117,20 @@ class PoolsOnNodes:
         *,
         launcher: str | None,
         guarded: Callable[[int], None],
+        hide_gpus: bool,
     ) -> None:
         from ..parsl.pools import NodePools
         from ..runs.selection import select_launch_method
 
         self._packed = _packed(function)
         method = select_launch_method(site, launcher=launcher)
-        self._pools = NodePools(nodes, shape, method, site=site, guarded=guarded, hide_gpus=not shape.gpus_per_rank)
+        self._pools = NodePools(nodes, shape, method, site=site, guarded=guarded, hide_gpus=hide_gpus)
         self.at_once = self._pools.workers
 
     def submit(self, item: Any) -> Future[Any]:
         """Have a worker call the function. Where no worker is left the future says so."""
         try:
-            return self._pools.submit_loaded(self._packed, item)
+            return self._pools.submit(worker.called, self._packed, item)
         except LaunchError as error:
             future: Future[Any] = Future()
             future.set_exception(error)

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
-from parsl.serialize import serialize
 
 from ..errors import LaunchError
 from ..job import Job
@@ -44,7 +43,7 @@ from ..system.files import home, private_folder, write_whole
 from ..system.processes import process_has_ended, process_identity
 from .addresses import LOOPBACK, addresses_of_node
 from .interchange import command as interchange_command
-from .worker import called, places
+from .worker import places
 from .worker_pool import POOL_FILE
 
 if TYPE_CHECKING:
@@ -209,10 +208,6 @@ class NodePools:
             return Lost("", failure.message) if failure.began else failure
         return error
 
-    def submit_loaded(self, function: bytes, *args: Any) -> Future[Any]:
-        """The same for a function that travels itself; see `packed`."""
-        return self.submit(called, function, *args)
-
     def signal(self, number: int) -> None:
         """Send a signal to the commands that run; one that asks to end ends the pools where none runs."""
         with self._lock:
@@ -300,12 +295,6 @@ class NodePools:
     def _tail(self) -> str:
         lines = [line for line in self._run.tail(20).splitlines() if any(map(str.isalnum, line))]
         return f": {lines[-1].strip()}" if lines else ""
-
-
-def packed(function: Callable[..., Any]) -> bytes:
-    """A function as it travels, by Parsl's serializer. Raises what that raises for one that cannot."""
-    data: bytes = serialize(function)
-    return data
 
 
 def _remove_left(folders: Path) -> None:

@@ -10,8 +10,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -60,17 +60,38 @@ def environment() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if not _OF_WORKER.fullmatch(name)}
 
 
-def started(pid: int) -> None:
-    """The command that runs now, which leads a group of its own; 0 for none. It ends if this worker is told to end."""
+@contextmanager
+def starting() -> Iterator[Callable[[int], None]]:
+    """A block in which a command is started; it is to call what this gives with the command's process id.
+
+    The command leads a group of its own, which ends if this worker is told to end, however early that is.
+    """
+
+    def started(pid: int) -> None:
+        global _command
+        _command = pid
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    try:
+        yield started
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def ended() -> None:
+    """The command has ended."""
     global _command
-    _command = pid
+    _command = 0
 
 
-def settle_here(place: Place) -> None:
-    """For a worker that a pool of this host's processes has started: as `environment` does on its first call."""
+def settle_here(cpus: Collection[int], told: Mapping[str, str]) -> None:
+    """For a worker that a pool of this host's processes has started: its CPUs (none: any), and what it is told."""
     _handle_end()
     threading.Thread(target=_watch_parent, args=(os.getppid(),), name="watch-parent", daemon=True).start()
-    _take(place)
+    os.environ.update(told)
+    if cpus:
+        with suppress(OSError):
+            os.sched_setaffinity(0, cpus)
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
@@ -149,15 +170,23 @@ def _own_cpus(place: Place, allowed: Sequence[int]) -> Sequence[int]:
     return [allowed[every.index(cpu)] for cpu in place.cpus] if len(every) == len(allowed) else ()
 
 
+def packed(function: Callable[..., Any]) -> bytes:
+    """A function as it travels to `called`: those of `__main__` with what they use of it. Raises what dill raises."""
+    import dill
+
+    data: bytes = dill.dumps(function, recurse=True)
+    return data
+
+
 def called(function: bytes, *args: Any) -> Any:
-    """Call a function, which travels as text of its own, in a worker that has settled."""
+    """Call a function, which is packed, in a worker that has settled."""
     environment()
     return _loaded(function)(*args)
 
 
 @cache
 def _loaded(function: bytes) -> Callable[..., Any]:
-    from parsl.serialize import deserialize
+    import dill
 
-    loaded: Callable[..., Any] = deserialize(function)
+    loaded: Callable[..., Any] = dill.loads(function)
     return loaded
