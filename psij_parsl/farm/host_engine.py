@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from typing import IO, Any
 from ..errors import LaunchError
 from ..runs.run_processes import MARK, ProcessSweep
 from . import spawner
+from .output import SPOOL
 from .slots import Slot
 from .task import EngineEnded, Task, TaskEnd
 
@@ -124,8 +126,11 @@ def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
 
 
-def end_what_is_left(farms: Sequence[Mapping[str, Any]]) -> None:
-    """Kill what is left on this host of the tasks of those farms, which were killed."""
-    for farm in farms:
-        if str(farm.get("process", "")).split("/")[0] == socket.gethostname() and farm.get("mark"):
-            ProcessSweep(str(farm["mark"]), -1, 0).end(signal.SIGKILL, _KILLED_S)
+def end_what_is_left(farm: Mapping[str, Any]) -> None:
+    """What a farm that was killed has left, as its line in the state file tells: tasks on this host, and their output."""
+    here = str(farm.get("process", "")).split("/")[0] == socket.gethostname()
+    if here and farm.get("mark"):
+        ProcessSweep(str(farm["mark"]), -1, 0).end(signal.SIGKILL, _KILLED_S)
+    spool = str(farm.get("spool", ""))
+    if os.path.basename(spool).startswith(SPOOL):
+        shutil.rmtree(spool, ignore_errors=True)

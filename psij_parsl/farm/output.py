@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from ..errors import LaunchError
 from .source import Item
 
 Write = Callable[[bytes], object]
+SPOOL = ".psij-farm-"
 _BLOCK = 1 << 16
 _WORD = re.compile(r"\{\{|\}\}|\{index(?::([0-9]{1,2}))?\}")
 
@@ -78,17 +79,20 @@ class Output:
     """The files of tasks: their own, or spool files, as many as tasks run at once.
 
     `folder` is where the spool is made: tasks on other nodes must be able to write there. As a context manager it
-    removes the spool.
+    removes the spool, and closes what is `closed` with it.
     """
 
-    def __init__(self, stdout: Stream, stderr: Stream | None, folder: Path | None = None) -> None:
+    def __init__(
+        self, stdout: Stream, stderr: Stream | None, folder: Path | None = None, *, closed: ExitStack | None = None
+    ) -> None:
+        self._closed = closed or ExitStack()
         self.stdout, self.stderr = stdout, stderr
         self.spool = ""
         self._spare: list[int] = []
         self._number = 0
         if not stdout.pattern or (stderr is not None and not stderr.pattern):
             try:
-                self.spool = tempfile.mkdtemp(prefix=".psij-farm-", dir=folder)
+                self.spool = tempfile.mkdtemp(prefix=SPOOL, dir=folder)
             except OSError as error:
                 raise LaunchError(
                     f"there is no room for the output of tasks in {folder or tempfile.gettempdir()}: {error.strerror}",
@@ -133,3 +137,4 @@ class Output:
     def __exit__(self, *error: object) -> None:
         if self.spool:
             shutil.rmtree(self.spool, ignore_errors=True)
+        self._closed.close()

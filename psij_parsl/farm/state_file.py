@@ -30,6 +30,7 @@ from ..system.processes import process_has_ended, process_identity
 FORMAT = 1
 #: How a task is, as far as the file says.
 NEW, BEGUN, DONE, FAILED, STOPPED = range(5)
+_FIRST = b"farm {"
 _SYNC_S = 1.0
 
 
@@ -148,7 +149,7 @@ class StateFile:
         with open(os.dup(self._handle), "rb") as file:
             file.seek(0)
             for line in file:
-                if not line.endswith(b"\n") and (whole or line.startswith(b"farm {")):
+                if not line.endswith(b"\n") and (whole or line.startswith(_FIRST) or _FIRST.startswith(line)):
                     break  # its writer was killed: as if it had not been written
                 whole += len(line)
                 self._take(line)
@@ -157,8 +158,10 @@ class StateFile:
                 os.ftruncate(self._handle, whole)
 
     def _take(self, line: bytes) -> None:
-        word, *rest = line.split()
+        word, *rest = line.split() or [b""]
         try:
+            if word != b"farm" and not self.farms:
+                raise ValueError(word)
             if word == b"begun":
                 self._note(int(rest[0]), BEGUN, int(rest[1], 16))
             elif word == b"ended":

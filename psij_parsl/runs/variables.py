@@ -63,3 +63,5 @@ RANK_NAMES = "PSIJ_RANK_NAMES"
 CALLERS = ("PATH", "LD_LIBRARY_PATH")
 #: The index of an element of an array, or of a task of a farm.
 ARRAY_INDEX = "PSIJ_ARRAY_INDEX"
+#: Set in the tasks of a farm: the allocation whose nodes it holds.
+FARM = "PSIJ_FARM"

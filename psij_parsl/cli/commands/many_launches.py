@@ -8,20 +8,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from ...errors import InvalidRequest
 from ...farm import slots
 from ...farm.farm import Farm, Halt, Rules
 from ...farm.host_engine import HostEngine, end_what_is_left
-from ...farm.output import Output, Stream, filled, others
+from ...farm.output import Output
 from ...farm.source import Indices, Item, Lines, Source
 from ...farm.state_file import StateFile
 from ...farm.task import Engine, Task
-from ...runs.variables import ARRAY_INDEX
+from ...runs.variables import ARRAY_INDEX, FARM
 from ...signals import registered
+from ..farm_files import FarmFiles
 from ..farm_report import Bar, exit_code, report
-from ..file_patterns import pattern
 from ..flags import FlagValues
 from ..output import Renderer
 from .one_launch import SHARED, OneLaunch
@@ -67,7 +66,8 @@ class _ManyLaunches:
         self.mark = secrets.token_hex(8)
         self.are_runs = self.job.num_ranks > 1 or "launcher" in values
         self.limit = values.get("at_once") or (values["array"].limit if "array" in values else None)
-        self.stdin = self._pattern("input")
+        self.bar: Bar | None = None
+        self.files = FarmFiles(values, str(self.job.directory), goes_on=self._goes_on, clear=self._clear_bar)
 
     def run(self) -> int:
         if not self.are_runs:
@@ -81,8 +81,8 @@ class _ManyLaunches:
             stack.callback(holding.assignment.free)
             engine = self._engine(holding)
             stack.callback(engine.close, kill=True)
-            output = stack.enter_context(self._output(stack, None if holding.here else state.path.parent))
-            self._bar = bar = Bar(self.out)
+            output = stack.enter_context(self.files.output(self.out, None if holding.here else state.path.parent))
+            self.bar = bar = Bar(self.out)
             stack.callback(bar.end)
             self.farm = Farm(
                 engine, self.source, state, output, self._task, self._rules(), bar.show if bar.shown else None
@@ -98,6 +98,10 @@ class _ManyLaunches:
                 bar.end()
                 report(self.out, summary, str(state.path))
         return exit_code(summary)
+
+    def _clear_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.clear()
 
     def _wake(self) -> None:
         if self.farm is not None:
@@ -116,7 +120,8 @@ class _ManyLaunches:
                     f"an earlier farm of these tasks has not finished ({path})",
                     hint="--resume goes on where it stopped, --fresh runs all tasks anew",
                 )
-            end_what_is_left(state.farms[-1:] if not state.finished else ())
+            if not state.finished:
+                end_what_is_left(state.farms[-1])
         except BaseException:
             state.release()
             raise
@@ -133,7 +138,7 @@ class _ManyLaunches:
     # ---- where the tasks run ------------------------------------------------------------------------------------
 
     def _hold(self) -> slots.Holding | None:
-        wait = "no_wait" not in self.values
+        wait = self.launch.may_wait
         take = slots.take_nodes if self.are_runs else slots.take
         return take(self.resources, self.job, self.limit, wait=wait, timeout_s=self.values.get("timeout"))
 
@@ -161,8 +166,8 @@ class _ManyLaunches:
                 grace_s=self.values.get("grace", _GRACE_S),
                 guarded=hold,
             )
-        environment = {**slots.environment_of_tasks(), **job.environment}
         if holding.here:
+            environment = {**slots.environment_of_tasks(), **job.environment}
             places = slots.slots(nodes[0], holding.per_node, job, environment, hide_gpus=hide_gpus, bind=bind)
             engine = HostEngine(places, mark=self.mark, environment=environment)
             hold(engine.pid)
@@ -204,56 +209,6 @@ class _ManyLaunches:
     # ---- a task, and what it prints ------------------------------------------------------------------------------
 
     def _task(self, item: Item, stdout: str, stderr: str) -> Task:
-        environment: Mapping[str, str] = {ARRAY_INDEX: str(item.index)}
-        stdin = filled(self.stdin, item.index) if self.stdin else ""
+        environment: Mapping[str, str] = {ARRAY_INDEX: str(item.index), FARM: self.launch.allocation_name}
+        stdin = self.files.stdin(item.index)
         return Task(item.number, item.argv, environment, str(self.job.directory), stdin, stdout, stderr)
-
-    def _pattern(self, name: str) -> str:
-        """The pattern of a file's name, absolute; '' if none was given."""
-        if name not in self.values:
-            return ""
-        typed = self.values[name]
-        path = pattern(os.path.join(str(self.job.directory), os.path.expanduser(typed)))
-        if word := others(path):
-            raise InvalidRequest(
-                f"{typed}: there is no {word} of a task of many, it has an {{index}}",
-                hint="for example 'out/{index}.txt'",
-            )
-        return path
-
-    def _output(self, stack: ExitStack, folder: Path | None) -> Output:
-        stdout = self._stream(stack, "output", self.out.out)
-        if "output" in self.values and "error" not in self.values:
-            return Output(stdout, None, folder)
-        return Output(stdout, self._stream(stack, "error", self.out.err), folder)
-
-    def _stream(self, stack: ExitStack, name: str, own: Any) -> Stream:
-        path = self._pattern(name)
-        label = "label" in self.values
-        if path and filled(path, 1) != filled(path, 2):
-            if label or "append" in self.values:
-                raise InvalidRequest(
-                    f"{'--label' if label else '--append'} is for output that is collected, and each task has a file",
-                    hint="leave it out, or the {index} in the file's name",
-                )
-            return Stream(path, lambda data: None)
-        if not path:
-            return Stream("", self._write_to(own), label=label)
-        file_name = filled(path, 0)
-        try:
-            mode = "ab" if "append" in self.values or self._goes_on else "wb"
-            file = Path(file_name).open(mode)  # noqa: SIM115 - the stack closes it
-        except OSError as error:
-            raise InvalidRequest(
-                f"{file_name} cannot be written: {error.strerror}", hint="choose another file"
-            ) from error
-        stack.callback(file.close)
-        return Stream("", file.write, label=label)
-
-    def _write_to(self, own: Any) -> Any:
-        def write(data: bytes) -> None:
-            self._bar.clear()
-            own.buffer.write(data)
-            own.flush()
-
-        return write

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InvalidRequest, LaunchError
 from ...job import Job
 from ...job_size import Resources
+from ...runs.variables import FARM
 from ...signals import kept, received_signal, registered
 from ..command import TIMED_OUT
 from ..flags import FlagValues
@@ -115,9 +116,25 @@ class OneLaunch:
             finally:
                 assignment.free()
 
+    @property
+    def allocation_name(self) -> str:
+        """What tells this allocation from others."""
+        allocation = self.resources.allocation
+        return f"{allocation.platform}:{allocation.id}"
+
+    @property
+    def in_farm(self) -> bool:
+        """Whether this is in a task of a farm: it holds the nodes until the task has ended, so one waits in vain."""
+        return os.environ.get(FARM) == self.allocation_name
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether to wait where there is no room now."""
+        return "no_wait" not in self.values and not self.in_farm
+
     def _assign(self, request: dict[str, Any]) -> Assignment | None:
-        """Take nodes, cores and GPUs; wait for them unless --no-wait is given."""
-        if "no_wait" in self.values:
+        """Take nodes, cores and GPUs; wait for them if one may."""
+        if not self.may_wait:
             return self.resources.assign(self.job, **request)
         if "verbose" in self.values:
             assignment = self.resources.assign(self.job, **request)
@@ -130,6 +147,11 @@ class OneLaunch:
         """The exit code where there was no room. Raises `LaunchError` where none was to be waited for."""
         if (number := received_signal()) is not None:
             return 128 + number
+        if self.in_farm:
+            raise LaunchError(
+                "there is no room for this run: the farm whose task it is in holds the nodes",
+                hint="have the farm start it: psij-run launch --each-line FILE -n RANKS; or leave it room with -P",
+            )
         if "no_wait" in self.values:
             raise LaunchError(
                 "there is no room for this run now",
