@@ -9,9 +9,8 @@ import re
 import select
 import struct
 import subprocess
-import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from tests.cli.helpers import COMMAND
@@ -26,16 +25,18 @@ def resize(end: int, columns: int, lines: int) -> None:
 
 
 class Terminal:
-    """psij-run on a terminal of its own."""
+    """psij-run, or another program, on a terminal of its own."""
 
-    def __init__(self, *args: str, columns: int = 0, lines: int = 24, **environ: str) -> None:
+    def __init__(
+        self, *args: str, columns: int = 0, lines: int = 24, program: Sequence[str] = COMMAND, **environ: str
+    ) -> None:
         self.text = ""
         self.pid, self.end = pty.fork()
         if not self.pid:
             if columns:
                 resize(1, columns, lines)
             variables = {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environ}
-            os.execve(sys.executable, [*COMMAND, *args], {**os.environ, **variables})
+            os.execvpe(program[0], [*program, *args], {**os.environ, **variables})
 
     def see(self, text: str, seconds: float = PATIENCE_S) -> None:
         """Wait until that text has been shown."""
@@ -46,9 +47,9 @@ class Terminal:
         deadline = monotonic() + seconds
         while not holds():
             left = deadline - monotonic()
-            assert left > 0, f"not seen in {self.text!r}"
+            assert left > 0, f"not seen in {self.text[-4000:]!r}"
             if select.select([self.end], [], [], left)[0] and not self._read():
-                assert holds(), f"not seen in {self.text!r}"
+                assert holds(), f"not seen in {self.text[-4000:]!r}"
                 return
 
     @property

@@ -59,7 +59,7 @@ class Jobs(NamedTuple):
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def short_home() -> Iterator[Path]:
     """A state directory whose path has always the same length."""
     with TemporaryDirectory(prefix="screens-", dir="/tmp") as name:
         assert len(name) == len(HOME)
@@ -67,10 +67,9 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def submitted(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def submitted(short_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs that have ended, and jobs in a Slurm that a stand-in speaks for."""
-    for name in [name for name in os.environ if name.startswith(("SLURM", "PSIJ"))]:
-        monkeypatch.delenv(name)
+    home = short_home
     monkeypatch.setenv("PSIJ_PARSL_HOME", str(home))
     at, begun = time.time() - AGO_S, time.time() - RUNS_S
 

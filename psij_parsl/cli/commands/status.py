@@ -46,7 +46,8 @@ def _status(out: Renderer, invocation: Invocation) -> int:
 
     jobs = find()
     if "watch" in values and jobs and _is_screen(out):
-        return _watch_screen(out, table, jobs, find, wanted, values.get("sort", ()))
+        later = find if list(invocation.arguments) in ([], ["all"]) else tuple  # those that were named are named
+        return _watch_screen(out, table, jobs, later, wanted, values.get("sort", ()))
     if "watch" in values:
         return _watch(table, out, jobs, wanted)
     rows: Iterable[JobRow] = [row for row in table.poll(jobs, urgent=True) if wants(wanted, row)]

@@ -57,6 +57,7 @@ class Board:
     page: int = 10  # rows that the screen has room for
     top: int = 0  # the first row on the screen
     shown: Sequence[JobRow] = field(default=(), init=False)
+    asked_about: JobRow | None = field(default=None, init=False)  # whether it is to be cancelled
     wrong: str = field(default="", init=False)  # what is not understood in the filter
 
     def take(self, rows: Sequence[JobRow]) -> None:
@@ -114,7 +115,7 @@ class Board:
 
     def _confirm(self, key: str) -> Request | None:
         self.mode = ""
-        row = self.row
+        row = self.asked_about
         if key not in ("y", "Y") or row is None:
             self.message = "nothing was cancelled"
             return None
@@ -128,7 +129,7 @@ class Board:
         elif row.status.final:
             self.message = f"job {row.id} has ended already"
         else:
-            self.mode = "cancel"
+            self.mode, self.asked_about = "cancel", row
 
     def _next_order(self) -> None:
         self.sort = _ORDERS[(_ORDERS.index(self.sort) + 1) % len(_ORDERS)]

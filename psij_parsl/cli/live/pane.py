@@ -18,6 +18,7 @@ from .picture import Pane
 
 _LINES = 200  # that are kept
 _LONGEST = 1000  # characters of a line that are kept
+_FAR = 1_000_000  # bytes that are not read if there are more behind them
 _CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
 
 
@@ -66,7 +67,13 @@ class _Lines:
         self._last = ""  # without an end yet
 
     def read(self) -> list[str]:
-        if data := self._tail.read():
+        data = self._tail.read()
+        if len(data) > _FAR:  # it is written faster than we look
+            self._lines.clear()
+            self._last = ""
+            self._tail.begin(_LINES)
+            data = self._tail.read()
+        if data:
             *lines, self._last = (self._last + self._decode(data)).split("\n")
             self._lines.extend(map(_shown, lines[-_LINES:]))
             self._last = self._last[-_LONGEST:]

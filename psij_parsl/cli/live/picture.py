@@ -14,7 +14,7 @@ from .board import Board, counts, name_of
 
 _STYLES = {"COMPLETED": "green", "FAILED": "red", "CANCELED": "yellow", "ACTIVE": "cyan"}
 _CHOSEN = "reverse"
-_DETAILS = 4  # lines at most that tell more of the chosen job
+_DETAILS = 4  # lines at least that tell more of the chosen job, where the screen has room
 _GAP = "  "
 _KEYS = (
     ("q", "quit"),
@@ -66,8 +66,10 @@ class Marks(NamedTuple):
 class Picture:
     """Draws boards. `limit` tells the wall time of a job in seconds, None where it is not known."""
 
-    def __init__(self, limit: Callable[[JobRow], float | None], marks: Marks = Marks()) -> None:  # noqa: B008 - it is immutable
-        self._limit, self._marks = limit, marks
+    def __init__(
+        self, limit: Callable[[JobRow], float | None], marks: Marks | None = None, *, keyboard: bool = True
+    ) -> None:
+        self._limit, self._marks, self._keyboard = limit, marks or Marks(), keyboard
 
     def lines(self, board: Board, size: Size, now: float, pane: Pane | None = None) -> list[Text]:
         """As many lines as the screen has, none longer than it is wide."""
@@ -75,7 +77,7 @@ class Picture:
         if board.mode == "help":
             texts = [line for text in _HELP.split("\n") for line in _wrap(text, width)]
             return self._fitted([Text(text) for text in texts], size)
-        details = self._details(board.row, now, width, max(1, min(_DETAILS, height // 6)))
+        details = self._details(board.row, now, width, max(1, height // 3 if height > 12 else height // 6))
         below = [*details, self._message(board)]
         if pane is not None and board.row is not None:
             room = max(2, (height - len(below) - 2) // 2)
@@ -166,7 +168,8 @@ class Picture:
             told = ["no job matches; Esc takes the filter away"]
             return [*lines, *map(Text, told), *[Text()] * (most - 1)]
         data = row.data(now)
-        facts = [row.id, _one_line(row.entry.name), row.status.state.name, f"on {data['where']}"]
+        name = " ".join(filter(None, (row.id, _one_line(row.entry.name), row.status.state.name)))
+        facts = [f"on {data['where']}"]
         if data["native_id"] and data["native_id"] != row.id:
             facts.append(f"as {data['native_id']}")
         run = self._run(row, data["run_s"])
@@ -174,11 +177,12 @@ class Picture:
         facts += [f"waited {length(data['queue_s'])}"] * (data["queue_s"] is not None)
         facts += [f"asked {age(row, now)}"] * bool(age(row, now))
         facts += [f"nodes {data['nodes']}"] * bool(data["nodes"])
-        texts = [", ".join(filter(None, facts)), _one_line(data["why"]), data["hint"] if data["reason"] else ""]
+        why = _one_line(data["why"])
+        texts = [f"{name}: {why}" if why else name, data["hint"] if data["reason"] else "", ", ".join(facts)]
         told = [line for text in texts if text for line in _wrap(text, width)]
         if len(told) > most:
             told[most - 1 :] = [told[most - 1][: width - 1] + self._marks.cut]
-        return [*lines, *map(Text, told), *[Text()] * (most - len(told))]
+        return [*lines, *map(Text, told), *[Text()] * (min(most, _DETAILS) - len(told))]
 
     def _pane(self, pane: Pane, width: int, room: int) -> list[Text]:
         title = f"{self._marks.rule * 2} {pane.title} "
@@ -189,11 +193,13 @@ class Picture:
     def _message(self, board: Board) -> Text:
         if board.mode == "filter":
             return Text(f"filter: {board.text}_  {board.wrong}".rstrip(), "bold")
-        if board.mode == "cancel" and board.row is not None:
-            return Text(f"cancel {name_of(board.row)}? y/n", "bold")
+        if board.mode == "cancel" and board.asked_about is not None:
+            return Text(f"cancel {name_of(board.asked_about)}? y/n", "bold")
         return Text(plain(board.message or board.trouble).replace("\n", " "), "bold")
 
     def _keys(self, width: int) -> Text:
+        if not self._keyboard:
+            return Text("stdin is no terminal: Ctrl-C quits", "dim")
         line = Text()
         for key, what in _KEYS:
             if line.cell_len + len(key) + len(what) + 1 > width:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from types import FrameType
 from typing import Any, TextIO
 
@@ -40,9 +42,10 @@ class Terminal:
         self._entered = False
         self._noted: set[int] = set()  # signals
         self._next_draw = 0.0
-        self._wake, self._to_wake = os.pipe()
-        for end in (self._wake, self._to_wake):
-            os.set_blocking(end, False)
+        # Closed with this object, not earlier: whoever wakes us late must not write to what has the descriptor then.
+        self._woken, self._wakes = (FileIO(end, mode) for end, mode in zip(os.pipe(), ("r", "w"), strict=True))
+        for end in (self._woken, self._wakes):
+            os.set_blocking(end.fileno(), False)
 
     # ---- coming and leaving --------------------------------------------------------------------------------
 
@@ -67,8 +70,6 @@ class Terminal:
             self.leave()
             for number, handler in earlier.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-            for end in (self._wake, self._to_wake):
-                os.close(end)
 
     def _enter(self) -> None:
         if self._keyboard is not None:
@@ -76,7 +77,7 @@ class Terminal:
             self._saved = self._saved or mode
             mode = [*mode[:3], mode[3] & ~(termios.ICANON | termios.ECHO), *mode[4:6], [*mode[6]]]
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-            termios.tcsetattr(self._keyboard, termios.TCSANOW, mode)
+            _set(self._keyboard, mode)
         self._entered = True
         self._lines = []
         self._stream.write(_ENTER)
@@ -92,7 +93,7 @@ class Terminal:
             self._stream.flush()
         if self._keyboard is not None and self._saved is not None:
             with suppress(OSError, termios.error):
-                termios.tcsetattr(self._keyboard, termios.TCSANOW, self._saved)
+                _set(self._keyboard, self._saved)
             self._saved = None
 
     def _suspend(self) -> None:
@@ -108,8 +109,7 @@ class Terminal:
 
     def wake(self) -> None:
         """End a `wait` now, from any thread or signal handler."""
-        with suppress(OSError):  # full: it is awake already; or closed
-            os.write(self._to_wake, b"x")
+        self._wakes.write(b"x")  # None if it is full: then it is awake already
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._noted.add(number)
@@ -156,11 +156,10 @@ class Terminal:
 
     def wait(self, seconds: float) -> list[str]:
         """The keys that were typed; after a signal, a `wake`, or this long, none."""
-        watched = [self._wake] if self._keyboard is None else [self._wake, self._keyboard]
+        watched = [self._woken.fileno(), *([] if self._keyboard is None else [self._keyboard])]
         ready = select.select(watched, [], [], _ESCAPE_S if self._keys.waiting else seconds)[0]
-        if self._wake in ready:
-            with suppress(BlockingIOError):
-                os.read(self._wake, 4096)
+        if self._woken.fileno() in ready:
+            self._woken.read(4096)
             self._after_signals()
         if self._keyboard is not None and self._keyboard in ready:
             return self._read(self._keyboard)
@@ -186,6 +185,17 @@ class Terminal:
             self._enter()
         if signal.SIGWINCH in noted:
             self._lines = []
+
+
+def _set(keyboard: int, mode: list[Any]) -> None:
+    """Set the mode of a terminal. In the background that stops us, and goes on when we are in the foreground again."""
+    while True:
+        try:
+            termios.tcsetattr(keyboard, termios.TCSANOW, mode)
+            return
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                raise
 
 
 def _differs(line: Text, other: Text) -> bool:

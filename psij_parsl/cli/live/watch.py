@@ -56,9 +56,10 @@ def watch(
     board = Board(wanted=wanted, order=order)
     board.take(rows)
     notes = _Notes(board)
-    terminal = Terminal(out.out, 0 if os.isatty(0) else None)
+    keyboard = 0 if os.isatty(0) else None
+    terminal = Terminal(out.out, keyboard)
     poller = Poller(table, rows, find, terminal.wake)
-    picture = Picture(_limits(table), Marks.of(out.out.encoding))
+    picture = Picture(_limits(table), Marks.of(out.out.encoding), keyboard=keyboard is not None)
     try:
         with (
             registered(on_first=terminal.wake, on_second=terminal.leave),
