@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import parsl_config as parsl_config
     from .api import site as site
     from .errors import Error as Error
     from .errors import JobFailed as JobFailed
@@ -53,6 +54,7 @@ _WHERE = {
     "Scheduler": "platforms.scheduler",
     "Submission": "jobs.executor",
     "as_completed": "jobs.waiting",
+    "parsl_config": "api",
     "register_handlers": "signals",
     "should_exit": "signals",
     "site": "api",
@@ -78,6 +80,7 @@ __all__ = [  # written out for type checkers
     "Submission",
     "__version__",
     "as_completed",
+    "parsl_config",
     "register_handlers",
     "should_exit",
     "site",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ class Machine(Site):
         return executor_of(self, **overrides)
 
     def parsl_config(self, **wishes: Any) -> ParslConfig:
-        """A ready `parsl.Config` for this machine; the wishes are the fields of `ParslOptions`
-        (`psij_parsl.parsl.options`) and the arguments of the platform's provider."""
+        """A ready `parsl.Config` for this machine. The wishes are the arguments of the platform's provider, of Parsl's
+        executor and of `parsl.Config`, and the fields of `ParslOptions`; see `psij_parsl.parsl_config`."""
         from .parsl.config import parsl_config
 
         return parsl_config(Site(**_values(self)), **wishes)
@@ -50,6 +50,26 @@ def site(
 ) -> Machine:
     """The machine to use: that file, else that name, else the one that this host is; see `psij_parsl.sites.find`."""
     return Machine(**_values(find(name, file, environ=environ, placing=placing)))
+
+
+def parsl_config(
+    site: str | Site | None = None,
+    *,
+    sites: Mapping[str, str | Site | Mapping[str, Any]] | Sequence[str | Site] | None = None,
+    **wishes: Any,
+) -> ParslConfig:
+    """A `parsl.Config` with an executor for a site (default: this host's), or for each of several.
+
+    The other arguments are those of the platform's provider, of Parsl's executor and of `parsl.Config`, and the fields
+    of `psij_parsl.parsl.options.ParslOptions`; `executors` are further ones. `sites` names a site for each executor's
+    label, or gives its own arguments, `site` among them; what stands beside `sites` goes to all of them.
+
+    A configuration can be loaded once, like any of Parsl's. Raises `InvalidRequest` or `SiteError` for arguments that
+    cannot work.
+    """
+    from .parsl.config import parsl_config
+
+    return parsl_config(site, sites=sites, **wishes)
 
 
 def _values(site: Site) -> dict[str, Any]:

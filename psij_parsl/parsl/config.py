@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import Error, InvalidRequest
 from ..sites.job_shape import gpu_count, usable_cores
 from ..validators import non_negative_int, positive_int
 from . import checked
 from .addresses import address
+from .arguments import executor_name, sorted_out, taken_by
 from .block_shape import node
 from .interchange import command as interchange_command
-from .options import ParslOptions
 from .provider import BlockProvider
 from .registry import provider_class
 from .vocabulary import minutes
 
 if TYPE_CHECKING:
     from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor
 
     from ..resources.node import Hardware
     from ..sites import NodeType, Site
+    from .options import ParslOptions
 
 log = logging.getLogger("parsl.psij")  # below Parsl's logger, so that it is written to parsl.log
 
@@ -43,40 +46,98 @@ class ConfigPlan:
     executor: dict[str, Any]
     config: dict[str, Any]
 
+    def make_executor(self) -> HighThroughputExecutor:
+        """The executor. Raises `InvalidRequest` for what Parsl does not take."""
+        from . import executors
+        from .error_handlers import consecutive_failures
 
-def parsl_config(site: str | Site | None = None, **wishes: Any) -> Config:
-    """A `parsl.Config` for a site (default: this host's). See `plan` for the other arguments.
+        kind: type[HighThroughputExecutor] = getattr(executors, self.executor_class)
+        arguments = {"block_error_handler": consecutive_failures, **self.executor}
+        executor = accepted(kind, **arguments, provider=self.provider_class(**self.provider))
+        if "interchange_launch_cmd" not in self.executor:
+            executor.interchange_launch_cmd = interchange_command()  # MPIExecutor's own argument takes one word only
+        return executor
 
-    It can be loaded once, like any of Parsl's. Raises `InvalidRequest` or `SiteError` for arguments that cannot work.
-    """
+
+_SHAPE = 'say sites={"a label": {"site": "a name", ...}, "another label": {...}}'
+Sites = (
+    Mapping[str, "str | Site | Mapping[str, Any]"] | Sequence["str | Site"]
+)  # as `psij_parsl.parsl_config` has them
+
+
+def parsl_config(site: str | Site | None = None, *, sites: Sites | None = None, **wishes: Any) -> Config:
+    """A `parsl.Config`: see `psij_parsl.parsl_config`."""
     from parsl.config import Config
-    from parsl.executors import HighThroughputExecutor, MPIExecutor
 
-    from .error_handlers import consecutive_failures
+    plans = [plan(site, **wishes)] if sites is None else plans_of(_labelled(site, sites), wishes)
+    executors = [one.make_executor() for one in plans]
+    config = dict(plans[0].config)
+    executors += config.pop("executors", ())
+    _differ([executor.label for executor in executors])
+    return accepted(Config, executors=executors, **config)
 
-    arguments = plan(site, **wishes)
-    classes = {"HighThroughputExecutor": HighThroughputExecutor, "MPIExecutor": MPIExecutor}
-    executor = classes[arguments.executor_class](
-        **arguments.executor,
-        provider=arguments.provider_class(**arguments.provider),
-        block_error_handler=consecutive_failures,
-    )
-    executor.interchange_launch_cmd = interchange_command()  # MPIExecutor's own argument takes one word only
-    return Config(executors=[executor], **arguments.config)
+
+_T = TypeVar("_T")
+
+
+def accepted(make: Callable[..., _T], **arguments: Any) -> _T:
+    """What a class of Parsl's makes of the arguments. Raises `InvalidRequest` for those of a wrong kind."""
+    try:
+        return make(**arguments)
+    except Error:
+        raise
+    except Exception as error:  # typeguard's, or Parsl's own, which are of many kinds
+        raise InvalidRequest(f"Parsl refuses an argument: {' '.join(str(error).split())}") from error
+
+
+def plans_of(sites: Mapping[str, str | Site | Mapping[str, Any]], shared: Mapping[str, Any]) -> list[ConfigPlan]:
+    """The arguments of a configuration with an executor for each label, and with the `shared` wishes.
+
+    Raises `InvalidRequest` or `SiteError`.
+    """
+    if not sites:
+        raise InvalidRequest("there is no site in sites", hint=_SHAPE)
+    if "label" in shared:
+        raise InvalidRequest("several sites cannot have one label", hint=_SHAPE)
+    plans = []
+    for label, own in sites.items():
+        wishes = dict(own) if isinstance(own, Mapping) else {"site": own}
+        site = wishes.pop("site", None)
+        if of_all := [name for name in wishes if name == "label" or name in taken_by("Config")]:
+            hint = "the key in sites is the label" if of_all[0] == "label" else "say it once, outside"
+            raise InvalidRequest(f"{label}: {of_all[0]} is one for all sites", hint=hint)
+        try:
+            plans.append(plan(site, **{**shared, **wishes, "label": label}))
+        except Error as error:
+            raise type(error)(f"{label}: {error.message}", hint=error.hint) from error
+    return plans
+
+
+def _labelled(site: str | Site | None, sites: Sites) -> Mapping[str, str | Site | Mapping[str, Any]]:
+    """The sites by label. Raises `InvalidRequest` if there is a site besides, or a label twice."""
+    if site is not None:
+        raise InvalidRequest("site and sites are both given", hint="put all of them into sites")
+    if isinstance(sites, Mapping):
+        return sites
+    names = [each if isinstance(each, str) else each.name for each in sites]
+    _differ(names)
+    return {each if isinstance(each, str) else each.name: each for each in sites}
+
+
+def _differ(labels: Sequence[str]) -> None:
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise InvalidRequest(f"there are two executors with the label {twice!r}", hint=_SHAPE)
 
 
 def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
-    """The arguments of a configuration for a site.
-
-    The `wishes` are the fields of `ParslOptions`; all others are `BlockProvider`'s arguments. Raises
-    `InvalidRequest` or `SiteError` for arguments that cannot work.
-    """
+    """The arguments of a configuration with one executor. Raises `InvalidRequest` or `SiteError`."""
     from ..sites import find
 
-    options, block = ParslOptions.split(wishes)
     machine = find(site) if site is None or isinstance(site, str) else site
     provider = provider_class(machine.platform)
-    arguments = _provider_arguments(options, block, machine, provider)
+    given = sorted_out(wishes, provider)
+    options = given.options
+    arguments = _provider_arguments(options, given.block, machine, provider)
     shape = provider(**arguments)  # raises the errors of a block's arguments
     arguments |= _of_queue(options, arguments, machine, shape)
     config = {
@@ -85,12 +146,12 @@ def plan(site: str | Site | None = None, **wishes: Any) -> ConfigPlan:
         "max_idletime": options.max_idletime,
         "retries": options.retries,
         "run_dir": options.run_dir,
+        **given.config,
     }
     node_type = _node_type(machine, shape)
-    hardware = node_type.hardware if node_type is not None and "cores_per_node" not in block else None
-    executor = _executor_arguments(options, provider(**arguments), machine, hardware)
-    kind = "MPIExecutor" if options.job_mode == "mpi" else "HighThroughputExecutor"
-    return ConfigPlan(provider, arguments, kind, executor, config)
+    hardware = node_type.hardware if node_type is not None and "cores_per_node" not in given.block else None
+    executor = {**_executor_arguments(options, provider(**arguments), machine, hardware), **given.executor}
+    return ConfigPlan(provider, arguments, executor_name(wishes), executor, config)
 
 
 def _provider_arguments(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 STRATEGY_PERIOD_S = 1
@@ -16,7 +16,7 @@ def _option(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ParslOptions:
-    """Options of `parsl_config`, besides the site and the arguments of `BlockProvider`, to which all others go."""
+    """Options of `parsl_config`. Its other arguments go to the provider, Parsl's executor and `parsl.Config`."""
 
     project: str | None = _option(None, "Project or allocation that is charged.")
     queue: str | None = _option(None, "Queue or partition.")
@@ -53,18 +53,11 @@ class ParslOptions:
     max_idletime: float = _option(120.0, "Seconds after which the strategy ends an idle block.")
     retries: int = _option(0, "How often Parsl runs a failed task again.")
     run_dir: str = _option("runinfo", "Directory for Parsl's logs and the blocks' folders.")
-    label: str = _option("psij", "The executor's name.")
+    label: str = _option("psij", "The executor's name (default: psij; of several, the site's).")
     watchdog_s: float | None = _option(
         WATCHDOG_S, "Seconds for which the workflow may be unreachable before a block ends itself; None: for ever."
     )
     mpi_launcher: str | None = _option(None, "With job_mode mpi: srun, aprun or mpiexec (default: the site's).")
-
-    @classmethod
-    def split(cls, wishes: Mapping[str, Any]) -> tuple[ParslOptions, dict[str, Any]]:
-        """The options among those arguments, and the others, which are a block's."""
-        names = {item.name for item in fields(cls)}
-        options = {name: value for name, value in wishes.items() if name in names}
-        return cls(**options), {name: value for name, value in wishes.items() if name not in names}
 
     @classmethod
     def help(cls, name: str) -> str:

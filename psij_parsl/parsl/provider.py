@@ -8,6 +8,7 @@ import os
 import sysconfig
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -209,18 +210,16 @@ class BlockProvider(ExecutionProvider, RepresentationMixin):
 
     def status(self, job_ids: Sequence[object]) -> list[ParslStatus]:
         """The status of each block, as a new object. It never raises; an unknown state stays the last one."""
-        records = self.blocks.records_of([str(job_id) for job_id in job_ids])
+        records = self.blocks.records_of([*map(str, job_ids)])
         present = [record for record in records.values() if record is not None]
-        statuses = dict(zip([record.id for record in present], self.blocks.poll(present), strict=True))
-        return [
-            parsl_status(statuses[record.id], record) if (record := records[str(job_id)]) else _no_block(str(job_id))
-            for job_id in job_ids
-        ]
+        statuses = map(parsl_status, self.blocks.poll(present), present, repeat(self.wall_time_min))
+        found = dict(zip([record.id for record in present], statuses, strict=False))
+        return [found.get(job_id) or _no_block(job_id) for job_id in map(str, job_ids)]
 
     def cancel(self, job_ids: Sequence[object]) -> list[bool]:
         """Cancel blocks. True for one that has ended or is being cancelled; False if the manager did not answer."""
-        answers = self.blocks.cancel([str(job_id) for job_id in job_ids])
-        return [answers.get(str(job_id), False) for job_id in job_ids]
+        answers = self.blocks.cancel([str(each) for each in job_ids])
+        return [answers.get(str(each), False) for each in job_ids]
 
     @property
     def label(self) -> str:

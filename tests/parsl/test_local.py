@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +126,43 @@ def test_a_block_at_its_wall_times_end_is_a_timeout_and_the_next_one_goes_on(tmp
         assert "wall time" in status.message
         assert nap(0).result(PATIENCE_S)
         assert len(provider.blocks.records) == 2
+
+
+def test_a_task_that_is_lost_with_its_block_tells_which_and_why(tmp_path: Path) -> None:
+    """The wall time is over under two tasks; then a task kills its worker."""
+    import parsl
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    import psij_parsl
+
+    made = psij_parsl.site("laptop").parsl_config(
+        workers_per_node=2,
+        wall_time_min=5,
+        heartbeat_period=1,
+        heartbeat_threshold=3,
+        max_blocks=2,
+        run_dir=str(tmp_path / "run"),
+        retry_handler=lambda error, task: told.append(str(error)) or 1,
+    )
+    told: list[str] = []
+    with loaded(made):
+        where, nap = apps()
+        assert where().result(PATIENCE_S)
+        tasks = [nap(300), nap(300)]
+        comes_true(lambda: all(task.task_status() in ("launched", "running") for task in tasks))
+        blocks = made.executors[0].provider.blocks
+        (job_id,) = blocks.records
+        blocks.executor.scheduler.run(["psij-local", "extend", blocks.executor.journal.get(job_id).native, "1"])
+        for task in tasks:
+            with pytest.raises(ManagerLost, match=rf"^Task failure due to loss of manager .*{job_id}") as caught:
+                task.result(PATIENCE_S)
+            for words in ("TIMEOUT", "its wall time was 5 min", "wall_time_min", "drain_min", "retries=1"):
+                assert words in str(caught.value)
+            assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+        killing = parsl.python_app(by_value("def die():\n import os\n os.kill(os.getpid(), 9)")["die"])
+        with pytest.raises(WorkerLost, match="its process was killed.*mem_per_node"):
+            killing().result(PATIENCE_S)
+        assert [job_id in text for text in told] == [True, True, False]
 
 
 @pytest.fixture

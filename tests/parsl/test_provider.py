@@ -346,7 +346,7 @@ def test_a_held_block_is_pending_and_says_that_it_is_held(local: Any) -> None:
     entry = local.blocks.executor.journal.get(job_id)
     from psij_parsl.parsl.status import parsl_status
 
-    told = parsl_status(JobStatus(JobState.QUEUED, "PENDING", held=True, message="JobHeldUser"), entry)
+    told = parsl_status(JobStatus(JobState.QUEUED, "PENDING", held=True, message="JobHeldUser"), entry, 10)
     assert (told.state, told.message) == (Theirs.PENDING, "held, JobHeldUser")
 
 

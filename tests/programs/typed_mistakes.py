@@ -1,6 +1,6 @@
 """A user's program with a mistake in each line that says so, for type checkers to find."""
 
-from psij_parsl import BatchSchedulerExecutor, Job, as_completed, farm, site
+from psij_parsl import BatchSchedulerExecutor, Job, as_completed, farm, parsl_config, site
 
 executor = BatchSchedulerExecutor("local")
 job = executor.submit(["hostname"], wall_time="1h")  # mistake
@@ -18,3 +18,6 @@ farm.map(["echo", "{}"], 3)  # mistake
 farm.map(len, ["a"], core=2)  # mistake
 print(next(farm.map(["echo", "{}"], [3])).exit_code)  # mistake
 next(farm.map(len, ["a"])).upper()  # mistake
+parsl_config(7)  # mistake
+parsl_config(sites={"a": 7})  # mistake
+print(site("laptop").parsl_config(num_nodes=1).retry)  # mistake

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from parsl.config import Config
+
 import psij_parsl
 from psij_parsl import (
     BatchSchedulerExecutor,
@@ -21,6 +23,7 @@ from psij_parsl import (
     Submission,
     as_completed,
     farm,
+    parsl_config,
     site,
     wait,
 )
@@ -62,6 +65,17 @@ def mapped() -> None:
     failed = [*farm.map(["sh", "-c", "exit {}"], [3], return_exceptions=True)]
     codes: list[int] = [each.exit_code for each in failed if isinstance(each, farm.TaskFailed)]
     assert codes == [3]
+
+
+def configurations() -> Sequence[Config]:
+    machine = site("laptop")
+    many = {"site": "laptop", "max_blocks": 2, "heartbeat_period": 7}
+    return [
+        machine.parsl_config(num_nodes=1, wall_time_min="1h", retries=2),
+        parsl_config("laptop", usage_tracking=0),
+        parsl_config(sites={"many": many, "named": "laptop", "other": {"site": machine}}, retries=1),
+        parsl_config(sites=["laptop"]),
+    ]
 
 
 def main() -> None:
@@ -113,6 +127,7 @@ def main() -> None:
         hint = refused.hint
     assert "1h30m" in hint
     mapped()
+    assert [len(list(config.executors)) for config in configurations()] == [1, 1, 3, 1]
     print("all is well")
 
 
