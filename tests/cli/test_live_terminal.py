@@ -85,7 +85,7 @@ def test_it_ends_when_all_jobs_have_ended_and_prints_how(job: str) -> None:
     Path("go").touch()
     terminal.see(LEAVE)
     terminal.see("COMPLETED")
-    assert modes(terminal.end) != before
+    assert modes(terminal.end) == before
     assert terminal.close() == 0
     assert "COMPLETED" in terminal.text.rpartition(LEAVE)[2]
     assert other not in terminal.text

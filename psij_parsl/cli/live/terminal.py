@@ -88,13 +88,13 @@ class Terminal:
         if not self._entered:
             return
         self._entered = False
-        with suppress(OSError):
-            self._stream.write(_LEAVE)
-            self._stream.flush()
         if self._keyboard is not None and self._saved is not None:
             with suppress(OSError, termios.error):
                 _set(self._keyboard, self._saved)
             self._saved = None
+        with suppress(OSError):
+            self._stream.write(_LEAVE)
+            self._stream.flush()
 
     def _suspend(self) -> None:
         """Stop as the shell wants it (Ctrl-Z), on a terminal as it was, and come back."""
