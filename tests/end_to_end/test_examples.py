@@ -21,6 +21,7 @@ TESTED = {
     "job_array.py",
     "job_array.sh",
     "many_tasks.sh",
+    "many_short_tasks.sh",
     "parsl_on_a_site.py",
     "my_cluster.toml",
 }
@@ -103,6 +104,15 @@ def test_many_tasks_in_one_job_each_have_a_core(a_users_folder: Path) -> None:
     assert output_of("psij-run", "run", "many_tasks.sh", "4") == "4 tasks, 0 of them failed\n"
     for number in range(1, 5):
         assert re.fullmatch(rf"task {number} has cores \d+\n", (a_users_folder / f"task.{number}").read_text())
+
+
+def test_many_short_tasks_run_by_one_command_that_goes_on(a_users_folder: Path) -> None:
+    for done in ("200 done", "200 done (200 of them before)"):
+        ran = subprocess.run(
+            ["psij-run", "run", "many_short_tasks.sh"], capture_output=True, text=True, timeout=240, check=True
+        )
+        assert f"psij-run: 200 tasks: {done}; " in ran.stderr
+    assert (a_users_folder / "squares" / "012.txt").read_text() == "144\n"
 
 
 def test_functions_run_on_a_site_through_parsl() -> None:
