@@ -31,6 +31,7 @@ class CobaltScheduler(Scheduler):
     """The scheduler of Cobalt."""
 
     commands = ("qsub", "qstat", "qdel")
+    gives_whole_nodes = True
     keep_env = ("COBALT_CONFIG_FILES", "COBALT_SOURCE_DIR", "COBALT_RUNTIME_DIR")
     drop_env = (
         "COBALT_*ID",

@@ -124,23 +124,34 @@ def past_jobs(text: str) -> list[Fields]:
     The answer about all jobs ends with a table of sums; one about a single job has none. Of a job with several tables,
     the last is the one that counts, so without it there would be another end.
     """
+    check_whole(text)
+    return ended_jobs(text)
+
+
+def check_whole(text: str) -> None:
+    """Raise `Unavailable` for an answer of qacct that is cut short."""
     single = text.count("\njobnumber ") == 1 and re.search(r"(?m)^category ", text)
     if not text.endswith("\n") or not (single or re.search(r"(?m)^OWNER ", text)):
         raise Unavailable("qacct's answer is cut short", output=text[-500:], hint="it is asked again later")
-    return ended_jobs(text)
 
 
 def ended_jobs(text: str) -> list[Fields]:
     """The last table of each job in `qacct -j`. Earlier ones are of attempts, or of its processes on other nodes."""
     last: dict[tuple[str, ...], Fields] = {}
-    for number, table in enumerate(re.split(r"(?m)^=+$", text)):
-        rows = (line.split(None, 1) for line in table.splitlines())
-        fields = {row[0]: row[1].strip() for row in rows if len(row) > 1}
-        if {"jobnumber", "exit_status"} & fields.keys() and fields.get("pe_taskid", "") in _NONE:
-            key = tuple(fields.get(name, str(number)) for name in ("jobnumber", "taskid", "jobname"))
+    for key, fields in tables(text):
+        if fields.get("pe_taskid", "") in _NONE:
             last.pop(key, None)
             last[key] = fields
     return list(last.values())
+
+
+def tables(text: str) -> Iterator[tuple[tuple[str, ...], Fields]]:
+    """Each table in `qacct -j`, with what the tables of one job or task have in common."""
+    for number, table in enumerate(re.split(r"(?m)^=+$", text)):
+        rows = (line.split(None, 1) for line in table.splitlines())
+        fields = {row[0]: row[1].strip() for row in rows if len(row) > 1}
+        if {"jobnumber", "exit_status"} & fields.keys():
+            yield tuple(fields.get(name, str(number)) for name in ("jobnumber", "taskid", "jobname")), fields
 
 
 def read_ended(fields: Fields) -> SchedulerRecord | None:

@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -132,6 +133,12 @@ class GridEngineScheduler(Scheduler):
             Query(["qacct", "-m", *everything], read_ended, past_jobs, name=_MASTERS, unknown=_NOTHING),
             Query(["qacct", *everything], read_ended, past_jobs, unknown=_NOTHING),
         )
+
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        """As in the base class, with the tables of processes on other nodes. Of running jobs qacct knows nothing."""
+        from .usage import read_usage, tables_by_job
+
+        return () if running else (replace(self.history(ids, since)[-1], parse=read_usage, split=tables_by_job),)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["qdel", *ids]

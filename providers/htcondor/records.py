@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import SchedulerRecord
+from psij_parsl.platforms.usage import Usage, held
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Ad = Mapping[str, Any]
@@ -20,6 +23,7 @@ Ad = Mapping[str, Any]
 ATTRIBUTES = (
     "ClusterId,ProcId,TotalSubmitProcs,JobStatus,LastJobStatus,ExitCode,ExitBySignal,ExitSignal,HoldReason,HoldReasonCode"
     ",HoldReasonSubCode,LastHoldReason,LastHoldReasonCode,LastHoldReasonSubCode,RemoveReason,QDate,JobCurrentStartDate,CompletionDate,EnteredCurrentStatus"
+    ",RemoteUserCpu,RemoteSysCpu,CpusProvisioned,ResidentSetSize,MemoryProvisioned"
     ",NumJobStarts,RemoteHost,LastRemoteHost,JobBatchName,Out,AllowedJobDuration"
 )
 
@@ -75,8 +79,11 @@ def past_ads(text: str) -> Sequence[Ad | str]:
 # ---- an ad to a record -----------------------------------------------------------------------------------------
 
 
-def read_job(piece: Ad | str, *, past: bool = False) -> SchedulerRecord:
-    """A job's record, from the queue or from history (`past`). Raises for an ad without id."""
+def read_job(piece: Ad | str, *, past: bool = False, used_so_far: bool = False) -> SchedulerRecord:
+    """A job's record, from the queue or from history (`past`). Raises for an ad without id.
+
+    What the job has used is read if it has ended, or with `used_so_far`.
+    """
     ad: Ad = json.loads(piece, strict=False) if isinstance(piece, str) else piece
     cluster, proc = ad["ClusterId"], ad["ProcId"]
     if not isinstance(cluster, int) or not isinstance(proc, int):
@@ -93,6 +100,21 @@ def read_job(piece: Ad | str, *, past: bool = False) -> SchedulerRecord:
         whole=str(cluster) if is_element else "",
         place=proc,
         alias="" if is_element else str(cluster),
+        usage=_used(ad, status) if used_so_far or status.final else None,
+    )
+
+
+def _used(ad: Ad, status: JobStatus) -> Usage:
+    """What the last run of a job has used; sizes of processes are in KB, those of slots in MB."""
+    until = status.ended if status.final else time.time()
+    ran = until - status.started if until is not None and status.started is not None else None
+    seconds = [ad[name] for name in ("RemoteUserCpu", "RemoteSysCpu") if isinstance(ad.get(name), int | float)]
+    size, asked = _number(ad, "ResidentSetSize"), _number(ad, "MemoryProvisioned")
+    return replace(
+        held(_number(ad, "CpusProvisioned"), ran),
+        cpu_s=sum(seconds) or None,
+        memory_bytes=size * 1024 if size else None,
+        memory_asked_bytes=asked * 1024**2 if asked else None,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,11 @@ class HTCondorScheduler(Scheduler):
         stayed = 'LeaveJobInQueue isnt undefined && unparse(LeaveJobInQueue) != "false"'
         argv = ["condor_history", *_JSON, "-since", f"EnteredCurrentStatus < {began} && !({stayed})", *ids]
         return (Query(argv, partial(read_job, past=True), past_ads),)
+
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        if running:
+            return (replace(self.live(), parse=partial(read_job, used_so_far=True)),)
+        return self.history(ids, since)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["condor_rm", *ids]

@@ -10,7 +10,8 @@ submit SCRIPT       queue a copy of it (``-``: standard input) and print the job
                     also ``afternotok``, ``after``, ``aftercorr``), ``--array 0-9,12`` or
                     ``0-9%4`` (four at a time), ``--begin TIME`` (seconds since 1970), ``--hold``
 list [--json]       jobs that are not over, and those that ended lately: ``id|state|exit|signal|reason|
-                    submitted|started|ended|host|tag|name``, times in seconds since 1970
+                    submitted|started|ended|cpu|memory|host|tag|name``, times in seconds since 1970, the
+                    CPU time that it used in seconds, the most memory in bytes
 show ID...          the same of single jobs, however old, one field per line (``--json``)
 cancel ID...        end them with all their processes; those that have ended stay as they are
 hold, release ID... keep a waiting job from starting, and let it

@@ -63,7 +63,7 @@ def _run(*argv: str) -> str:
         return ""
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -72,7 +72,7 @@ def _read(path: str) -> bytes:
 
 
 def _from_proc(pid: int) -> Process | None:
-    text = _read(f"/proc/{pid}/stat")
+    text = read(f"/proc/{pid}/stat")
     # The command's name, in brackets, may hold anything, brackets included.
     fields = text[text.rfind(b")") + 2 :].split()
     if len(fields) < 20:
@@ -138,7 +138,7 @@ def lock_holder(handle: int) -> str:
     """Which process has the lock (flock) of an open file, as a sentence; '' where the system does not show it."""
     file = os.fstat(handle)
     inode = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}".encode()
-    for line in _read("/proc/locks").splitlines():
+    for line in read("/proc/locks").splitlines():
         fields = line.split()  # 3: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF; "->" before FLOCK for one that waits
         if (
             len(fields) > 5
@@ -155,11 +155,11 @@ def lock_holder(handle: int) -> str:
 
 
 def _state(pid: int) -> bytes:
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].strip()[:1]
+    return read(f"/proc/{pid}/stat").rpartition(b")")[2].strip()[:1]
 
 
 def _is_supervisor(pid: int) -> bool:
-    return _SUPERVISOR_ARGUMENT in _read(f"/proc/{pid}/cmdline")
+    return _SUPERVISOR_ARGUMENT in read(f"/proc/{pid}/cmdline")
 
 
 def _descendants_of(processes: Mapping[int, Process], roots: Collection[int]) -> list[Process]:
@@ -189,10 +189,29 @@ def descendants(root: int, session: int) -> list[Process]:
     return list(members.values())
 
 
+def pids_below(root: int, session: int) -> list[int]:
+    """The pids of the descendants of *root*, without the table of all processes where the system tells children."""
+    found: list[int] = []
+    unvisited = [root]
+    while unvisited:
+        pid = unvisited.pop()
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:  # it has ended
+            continue
+        if not os.path.exists(f"/proc/{pid}/task/{threads[0]}/children"):
+            return [process.pid for process in descendants(root, session)]
+        children = [int(child) for one in threads for child in read(f"/proc/{pid}/task/{one}/children").split()]
+        children = [child for child in children if not _is_supervisor(child)]
+        found += children
+        unvisited += children
+    return found
+
+
 def _orphans(token: str, leader: tuple[int, str] | None) -> list[Process]:
     processes = table()
     variable = token.encode()
-    roots = [pid for pid in processes if variable and variable in _read(f"/proc/{pid}/environ").split(b"\0")]
+    roots = [pid for pid in processes if variable and variable in read(f"/proc/{pid}/environ").split(b"\0")]
     if leader and (process := processes.get(leader[0])) and process.start == leader[1]:
         # Only while the leader lives, the session is certainly the job's: its number may be used again later.
         roots += [process.pid for process in processes.values() if process.session == leader[0]]

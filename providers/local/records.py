@@ -20,7 +20,11 @@ QUEUED, HELD, STARTING, RUNNING = "QUEUED", "HELD", "STARTING", "RUNNING"
 DONE, FAILED, CANCELLED, TIMEOUT, LOST = "DONE", "FAILED", "CANCELLED", "TIMEOUT", "LOST"
 ENDED = frozenset((DONE, FAILED, CANCELLED, TIMEOUT, LOST))
 _STATES = ENDED | {QUEUED, HELD, STARTING, RUNNING}
-COLUMNS = ("id", "state", "exit", "signal", "reason", "submitted", "started", "ended", "host", "tag", "name")
+COLUMNS = (
+    *("id", "state", "exit", "signal", "reason", "submitted", "started", "ended"),
+    *("cpu", "memory", "host", "tag", "name"),
+)
+_OLD_COLUMNS = tuple(column for column in COLUMNS if column not in ("cpu", "memory"))
 NEVER_SATISFIED = "DependencyNeverSatisfied"
 
 
@@ -37,6 +41,8 @@ _INITIAL_VALUES: dict[str, Any] = {
     "exit": None,
     "signal": None,
     "reason": "",
+    "cpu": None,
+    "memory": None,
 }
 
 
@@ -55,6 +61,8 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "exit": (*_INTEGER, *_NONE),
     "signal": (*_INTEGER, *_NONE),
     "reason": _STRING,
+    "cpu": (*_NUMBER, *_NONE),
+    "memory": (*_INTEGER, *_NONE),
 }
 _SPEC_FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "affinity": (list,),
@@ -172,6 +180,8 @@ class LocalJob:
     exit: int | None
     signal: int | None
     reason: str
+    cpu: float | None  # seconds that its processes have used
+    memory: int | None  # the most bytes that they had at a time
 
     def __init__(self, spec: Spec, index: int | None) -> None:
         self.spec, self.index = spec, index
@@ -194,13 +204,13 @@ class LocalJob:
     def row(self) -> str:
         """The line that ``list`` prints. The name is last, because it may hold anything but a line break."""
         state = QUEUED if self.state == STARTING else self.state
-        submitted, started, ended = (_time(t) for t in (self.spec.submitted, self.started, self.ended))
+        submitted, started, ended, cpu = map(_time, (self.spec.submitted, self.started, self.ended, self.cpu))
         code = "" if self.exit is None else self.exit
         number = "" if self.signal is None else self.signal
         reason = self.reason or ("waits for its begin" if self.state == QUEUED and self.spec.begin > now() else "")
         return (
             f"{self.id}|{state}|{code}|{number}|{reason}|{submitted}|{started}|{ended}"
-            f"|{self.spec.host}|{self.spec.tag}|{self.spec.name}"
+            f"|{cpu}|{self.memory or ''}|{self.spec.host}|{self.spec.tag}|{self.spec.name}"
         )
 
 
@@ -209,10 +219,13 @@ def _time(seconds: float | None) -> str:
 
 
 def parse_row(line: str) -> dict[str, Any]:
-    """A line of ``list`` as a dictionary with numbers; None where a field is empty."""
-    fields: dict[str, Any] = dict(zip(COLUMNS, line.split("|", len(COLUMNS) - 1), strict=True))
-    for name, kind in (("exit", int), ("signal", int), ("submitted", float), ("started", float), ("ended", float)):
-        fields[name] = kind(fields[name]) if fields[name] else None
+    """A line of ``list`` as a dictionary with numbers; None where a field is empty, or missing in an older line."""
+    host = line.split("|", 9)[8:9]  # in an older line; else a number of seconds, or nothing
+    columns = _OLD_COLUMNS if host and host[0].strip("0123456789.") else COLUMNS
+    fields: dict[str, Any] = dict(zip(columns, line.split("|", len(columns) - 1), strict=True))
+    times = dict.fromkeys(("submitted", "started", "ended", "cpu"), float)
+    for name, kind in {"exit": int, "signal": int, "memory": int, **times}.items():
+        fields[name] = kind(fields[name]) if fields.get(name) else None
     return fields
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS
 from psij_parsl.platforms.queries import ErrorPattern, Query, Queue, SchedulerRecord
 from psij_parsl.platforms.scheduler import Scheduler
+from psij_parsl.platforms.usage import Usage
 from psij_parsl.signals import should_exit
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner
@@ -59,7 +60,10 @@ def record(row: Mapping[str, Any]) -> SchedulerRecord:
         row["ended"],
         native == HELD,
     )
-    return SchedulerRecord(row["id"], status, row["tag"], row["submitted"])
+    usage = None
+    if row["cpu"] is not None:
+        usage = Usage(cpu_s=row["cpu"], memory_bytes=row["memory"])
+    return SchedulerRecord(row["id"], status, row["tag"], row["submitted"], usage=usage)
 
 
 class _InterruptibleLockWait(LockWait):
@@ -86,6 +90,7 @@ class LocalScheduler(Scheduler):
         "PSIJ_LOCAL_TOKEN",
     )
     node_env = ("*",)
+    tells_usage = True
     poll_s = 0.5
     dependencies = (*DEPENDENCY_KINDS, BY_ELEMENT)
     early_poll_delays_s = (0.05, 0.4, 1.5, 5.0)

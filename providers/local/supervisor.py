@@ -22,6 +22,7 @@ from .records import CANCELLED, DONE, FAILED, LOST, RUNNING, STARTING, TIMEOUT, 
 from .script import become_script
 from .settings import Settings
 from .store import Store
+from .usage import Meter
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Supervisor:
         self.limit = 0.0
         self.pid = 0
         self.status: int | None = None  # of the script, when it has ended
+        self.meter = Meter()
         self.stop_requested = False
         self._wake, writer = os.pipe()
         os.set_blocking(self._wake, False)
@@ -153,7 +155,8 @@ class Supervisor:
                     return end
             if self.limit and now - self.started >= self.limit:
                 return TIMEOUT, f"the wall time of {self.limit:g} s was reached"
-            until = min(next_poll, self.started + self.limit) if self.limit else next_poll
+            self.meter.sample_if_due(self.pid)
+            until = min(next_poll, self.meter.next_sample, *([self.started + self.limit] if self.limit else []))
             self._pause(max(0.0, until - now))
 
     _woken = False
@@ -186,11 +189,12 @@ class Supervisor:
         """Collect the children that have ended. False if no child is left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return False
             if not pid:
                 return True
+            self.meter.ended(usage)
             if pid == self.pid:
                 self.status = status
 
@@ -238,7 +242,9 @@ class Supervisor:
                     job = state.jobs.get(self.id)
                     if job and job.nonce == self.nonce and job.state == RUNNING:
                         end = ended or time.time()
-                        state.change(job, state=state_name, exit=code, signal=number, reason=reason, ended=end)
+                        changes = {"exit": code, "signal": number, "reason": reason, "ended": end}
+                        used = {"cpu": round(self.meter.cpu, 3), "memory": self.meter.memory} if self.pid else {}
+                        state.change(job, state=state_name, **changes, **used)
                 return
             except (OSError, LocalError):
                 if not self.store.exists():  # removed with all its jobs

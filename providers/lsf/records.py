@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
+from psij_parsl.platforms.usage import UsageRecord, held, size_bytes
 from psij_parsl.states import EndReason, JobState, JobStatus
 
 Row = Mapping[str, str]
@@ -125,6 +127,8 @@ def moment(text: str, ahead_s: float = _DAY_S) -> float | None:
 # ---- bjobs -----------------------------------------------------------------------------------------------------
 
 DELIMITER = "^"
+#: What is asked about what jobs have used.
+USAGE_COLUMNS = ("jobid", "jobindex", "stat", "submit_time", "cpu_used", "run_time", "slots", "max_mem", "queue")
 #: The columns that we ask for. The last is never empty: a row without it was cut short.
 COLUMNS = (
     *("jobid", "jobindex", "stat", "exit_code", "exit_reason", "submit_time", "start_time", "finish_time"),
@@ -151,11 +155,14 @@ def rows(text: str) -> Iterator[Row]:
         raise ValueError("there are no names of columns")
 
 
+def _job_id(row: Row) -> str:
+    job_id, index = row["JOBID"], row["JOBINDEX"]
+    return job_id if index in ("", "0") or "[" in job_id else f"{job_id}[{index}]"
+
+
 def read_job(row: Row) -> SchedulerRecord:
     """A job's record. Raises `KeyError` for a row that lacks columns."""
-    job_id, index, _ = row["JOBID"], row["JOBINDEX"], row["QUEUE"]
-    if index not in ("", "0") and "[" not in job_id:
-        job_id = f"{job_id}[{index}]"
+    job_id, _ = _job_id(row), row["QUEUE"]
     code = row["EXIT_CODE"]
     job_status = status(
         row["STAT"],
@@ -168,6 +175,26 @@ def read_job(row: Row) -> SchedulerRecord:
     return SchedulerRecord(
         job_id, job_status, row["JOB_DESCRIPTION"], moment(row["SUBMIT_TIME"]), output=row["OUTPUT_FILE"]
     )
+
+
+def read_usage(row: Row) -> UsageRecord:
+    """What a job has used so far, or in all."""
+    slots = row["SLOTS"]
+    usage = replace(
+        held(int(slots) if slots.isdecimal() else None, _amount(row["RUN_TIME"])),
+        cpu_s=_amount(row["CPU_USED"]) or None,
+        memory_bytes=size_bytes("".join(row["MAX_MEM"].split()[:2]).lower().removesuffix("ytes"), 1024**2) or None,
+    )
+    final = STATES.get(row["STAT"], JobState.UNKNOWN).final
+    return UsageRecord(_job_id(row), usage, final, moment(row["SUBMIT_TIME"]))
+
+
+def _amount(text: str) -> float | None:
+    """`1.5 second(s)`"""
+    try:
+        return float(text.split()[0])
+    except (ValueError, IndexError):
+        return None
 
 
 def nodes(exec_host: str) -> str:

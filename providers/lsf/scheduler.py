@@ -23,7 +23,19 @@ from psij_parsl.states import EndReason
 from psij_parsl.system.commands import Output
 
 from .errors import ERROR_PATTERNS
-from .records import COLUMNS, DELIMITER, histories, queues, read_end, read_history, read_job, read_queue, rows
+from .records import (
+    COLUMNS,
+    DELIMITER,
+    USAGE_COLUMNS,
+    histories,
+    queues,
+    read_end,
+    read_history,
+    read_job,
+    read_queue,
+    read_usage,
+    rows,
+)
 
 _SUBMITTED = r"Job <(\d+)> is submitted to (?:default )?queue <[^>]*>\."
 _NONE = r"^No (unfinished |matching )?job found|^Job <[^>]*> is not found|^Job <[^>]*>: No matching job found"
@@ -83,6 +95,11 @@ class LSFScheduler(Scheduler):
         """The newest event files: `-n 0` would read all of them."""
         submissions = dict.fromkeys(map(self.whole, ids))
         return (Query(["bhist", "-l", "-n", "4", *submissions], read_history, histories, (0, 255), unknown=_NONE),)
+
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        columns = f"{' '.join(USAGE_COLUMNS)} delimiter='{DELIMITER}'"
+        submissions = dict.fromkeys(map(self.whole, ids))
+        return (Query(["bjobs", "-a", "-o", columns, *submissions], read_usage, rows, (0, 255), unknown=_NONE),)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["bkill", *ids]

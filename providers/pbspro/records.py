@@ -16,7 +16,10 @@ from typing import Any
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
 from psij_parsl.platforms.tools import without_host
+from psij_parsl.platforms.usage import Usage
 from psij_parsl.states import EndReason, JobState, JobStatus
+
+from .._pbs_family.usage import used
 
 Attributes = Mapping[str, Any]
 
@@ -104,8 +107,13 @@ def recovered(text: str) -> Attributes:
 # ---- a piece to a record ---------------------------------------------------------------------------------------
 
 
-def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerRecord | None:
-    """A job's record; None for a job of another owner, and for one without a usable status."""
+def read_job(
+    piece: tuple[str, Attributes | str], owner: str = "", *, used_so_far: bool = False
+) -> SchedulerRecord | None:
+    """A job's record; None for a job of another owner, and for one without a usable status.
+
+    What the job has used is read if it has ended, or with `used_so_far`.
+    """
     job_id, attributes = piece
     job = recovered(attributes) if isinstance(attributes, str) else attributes
     if owner and not str(job.get("Job_Owner", owner)).startswith(f"{owner}@"):
@@ -138,6 +146,21 @@ def read_job(piece: tuple[str, Attributes | str], owner: str = "") -> SchedulerR
         without_host(str(get("Output_Path", ""))),
         moved=job_status.native == MOVED,
         leftover=job_status.native == "H" and job_status.final,
+        usage=_used(job) if used_so_far or job_status.final else None,
+    )
+
+
+def _used(job: Attributes) -> Usage | None:
+    resources, asked = job.get("resources_used"), job.get("Resource_List")
+    if not isinstance(resources, dict):
+        return None
+    cores = resources.get("ncpus")
+    hosts = {part.partition("/")[0] for part in str(job.get("exec_host", "")).split("+")}
+    return used(
+        resources,
+        cores=cores if isinstance(cores, int) else None,
+        memory_asked=str(asked.get("mem", "")) if isinstance(asked, dict) else "",
+        nodes=len(hosts),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -137,6 +138,10 @@ class PBSProScheduler(Scheduler):
     def history(self, ids: Sequence[str], since: float) -> Sequence[Query]:
         """A server that keeps no history answers as if there were no such jobs."""
         return (self._submissions_query(ids, "-x"),)
+
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        query = self._submissions_query(ids, *([] if running else ["-x"]))
+        return (replace(query, parse=partial(read_job, used_so_far=True)),)
 
     def _submissions_query(self, ids: Sequence[str], *options: str) -> Query:
         """A query about some submissions, and about all elements of those that are arrays."""

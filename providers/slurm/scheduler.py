@@ -138,6 +138,37 @@ class SlurmScheduler(Scheduler):
             ),
         )
 
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        """As in the base class: accounting with all steps, for only these know of memory; and what runs is sampled."""
+        from . import usage
+
+        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86400)))
+        wholes = [self.whole(job_id) for job_id in ids]
+        alone = dict.fromkeys(
+            job_id if wholes.count(whole) == 1 else whole for job_id, whole in zip(ids, wholes, strict=True)
+        )
+        wanted = ",".join(map(self.spoken, alone))
+        given = ["-P", "-n", "--noconvert", "-j", wanted, "-o"]
+        seen: dict[str, usage.Seen] = {}
+        accounting = Query(
+            ["sacct", *self._of_cluster(), "-S", start, *given, ",".join(usage.ACCOUNTED)],
+            partial(usage.read_accounted, seen=seen),
+            usage.accounted_jobs,
+            name="accounting of steps",
+        )
+        sampled = Query(
+            ["sstat", "-a", *given, ",".join(usage.RUNNING)],
+            partial(usage.read_running, seen=seen),
+            usage.running_jobs,
+        )
+        return (accounting, sampled) if running else (accounting,)
+
+    def threads_query(self, nodes: Sequence[str]) -> Query:
+        """As in the base class. Accounting counts CPUs, which are threads where a node's definition has some."""
+        from .usage import read_threads
+
+        return Query(["sinfo", *self._of_cluster(), "-h", "-N", "-n", ",".join(nodes), "-o", "%N %Z"], read_threads)
+
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["scancel", *self._of_cluster(), "-v", *map(self.spoken, ids)]  # silent about unknown ids without -v
 

@@ -15,7 +15,10 @@ from html import unescape
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
 from psij_parsl.platforms.tools import without_host
+from psij_parsl.platforms.usage import Usage
 from psij_parsl.states import EndReason, JobState, JobStatus
+
+from .._pbs_family.usage import used
 
 Attributes = Mapping[str, str]  # the parts of a list have names such as Resource_List.walltime
 
@@ -45,6 +48,8 @@ _USED = re.compile(
     "<(Job_Id|Job_Owner|Variable_List|Output_Path|ctime|job_state|comment|depend|start_time|start_count|Hold_Types"
     "|exec_host|exit_status|comp_time)>([^<]*)<"
 )
+_IN_LISTS = re.compile(r"<(Resource_List|resources_used)>(.*?)</\1>", re.DOTALL)
+_RESOURCE = re.compile(r"<(\w+)>([^<]*)</\1>")
 _WALL_TIME = re.compile(r"<(Resource_List|resources_used)>(?:<(?!/\1).*?)?<walltime>([^<]*)<")
 
 
@@ -79,9 +84,38 @@ def long_form(text: str) -> Iterator[dict[str, str]]:
 # ---- a piece to a record ---------------------------------------------------------------------------------------
 
 
-def read_job(xml: str, owner: str = "") -> SchedulerRecord | None:
-    """A job's record; None for a job of another owner."""
-    return job_record(attributes(xml), owner)
+def read_job(xml: str, owner: str = "", *, used_so_far: bool = False) -> SchedulerRecord | None:
+    """A job's record; None for a job of another owner.
+
+    What the job has used is read if it has ended, or with `used_so_far`.
+    """
+    record = job_record(attributes(xml), owner)
+    if record is None or not (used_so_far or record.status.final):
+        return record
+    return record._replace(usage=_used(xml))
+
+
+def _used(xml: str) -> Usage:
+    lists = {name: dict(_RESOURCE.findall(content)) for name, content in _IN_LISTS.findall(xml)}
+    exec_host = attributes(xml).get("exec_host", "")
+    return used(
+        lists.get("resources_used", {}),
+        cores=_slots(exec_host),
+        memory_asked=lists.get("Resource_List", {}).get("mem", ""),
+        nodes=len(set(nodes(exec_host).split(","))),
+    )
+
+
+def _slots(exec_host: str) -> int | None:
+    """`n1/0-3+n2/0-3`, and `n1/0+n1/1+n2/0`, are 8 and 3."""
+    total = 0
+    for part in filter(None, exec_host.split("+")):
+        for span in part.partition("/")[2].split(","):
+            first, _, last = span.partition("-")
+            if not (first.isdecimal() and (last or first).isdecimal()):
+                return None
+            total += int(last or first) - int(first) + 1
+    return total or None
 
 
 def job_record(job: Attributes, owner: str = "") -> SchedulerRecord | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -80,6 +81,11 @@ class TorqueScheduler(Scheduler):
 
     def live(self) -> Query:
         return Query(["qstat", "-x", "-t"], partial(read_job, owner=user_name()), split=jobs)
+
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        """As in the base class; of ended jobs while qstat shows them."""
+        query = self.live()
+        return (replace(query, parse=partial(read_job, used_so_far=True)),)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["qdel", *ids]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..jobs.batch import BatchSchedulerExecutor
     from ..jobs.record_filter import RecordFilter
     from ..jobs.snapshot import View
+    from ..platforms.usage import Usage
     from ..sites import Site
 
 Selection = Sequence[tuple[JobRecord, str]]
@@ -151,6 +153,23 @@ class JobTable:
             for row in self._poll_group(group, urgent, before):
                 rows[row.place] = row
         return [rows[entry.id, key] for entry, key in jobs]
+
+    def usages(self, rows: Sequence[JobRow]) -> list[Usage]:
+        """What each job has used of what it holds: their managers are asked, once each."""
+        from ..jobs.usage import usages
+        from ..platforms.usage import Usage
+
+        groups: dict[tuple[str, str, str], list[tuple[JobRecord, str]]] = {}
+        for row in rows:
+            groups.setdefault((row.entry.platform, row.entry.site, row.entry.cluster), []).append(
+                (row.entry, row.key)
+            )
+        found: dict[tuple[str, str], Usage] = {}
+        for parts in groups.values():
+            with suppress(PluginError):
+                figures = usages(self.executor(parts[0][0]).channel, parts)
+                found |= {(entry.id, key): usage for (entry, key), usage in zip(parts, figures, strict=True)}
+        return [found.get((row.entry.id, row.key), Usage()) for row in rows]
 
     def chosen(self, wanted: RecordFilter, *, ended: bool, count: int = 0) -> Iterator[JobRow]:
         """The wanted jobs as they are now, oldest first, an array as a whole; of these the newest `count` (0: all).

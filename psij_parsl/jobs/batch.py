@@ -19,7 +19,8 @@ from ..platforms.registry import platform as find_platform
 from ..system.commands import RunningCommand
 from ..system.job_names import cluster_in
 from .alike import alike_jobs
-from .executor import Command, JobName, Submission, a_job
+from .described import a_job
+from .executor import Command, JobName, Submission
 from .executor_settings import ExecutorSettings, file_settings, open_channel
 from .job_places import spool_of
 from .journal import Journal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union, Unpack
 
 from ..errors import Error, InvalidRequest, JobFailed, LostJob, nearest
-from ..job import Job, check_names
+from ..job import Job
 from ..states import EndReason, JobState, JobStatus
 from ..system.files import end_of_log
 from ..system.id_ranges import format_ranges
 
 if TYPE_CHECKING:
     from ..job_texts import JobOptions
+    from ..platforms.usage import Usage
     from .future_watch import FutureWatch
 
 _MAX_RANGES = 20  # of failed elements that an error names
@@ -61,6 +62,13 @@ class JobExecutor(ABC):
     @abstractmethod
     def status(self, ids: Sequence[JobName]) -> list[JobStatus]:
         """The statuses of jobs, in order. Raises `UnknownJob` for an id of no job."""
+
+    @abstractmethod
+    def usage(self, job: JobName) -> Usage:
+        """What a job has used of the CPU time and memory that it holds, as far as that is known; its manager is asked.
+
+        Of an array these are the figures of the elements that have ended.
+        """
 
     @abstractmethod
     def cancel(self, ids: Sequence[JobName]) -> list[bool]:
@@ -196,6 +204,10 @@ class Submission(Future[Any]):
         """Handles of an array's elements, in the order of their indices; none of a job that is no array."""
         return self.executor.elements(self.id) if self.array else []
 
+    def usage(self) -> Usage:
+        """What the job has used of the CPU time and memory that it holds: see `JobExecutor.usage`."""
+        return self.executor.usage(self.id)
+
     # ---- waiting and acting --------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> JobStatus:
@@ -282,30 +294,6 @@ def named_one(job: Any) -> str:
     if not isinstance(job, str):
         raise InvalidRequest(f"{job!r} names no job", hint="pass an id, which is text, or a handle that submit gave")
     return job
-
-
-def a_job(job: Any, fields: Mapping[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]]) -> Job:
-    """The job to submit: a `Job`, with these fields changed, or the words of a command, with these fields.
-
-    `complete` fills up what is given for a command. Raises `InvalidRequest` for what is neither.
-    """
-    if isinstance(job, Job):
-        return job.with_(**fields) if fields else job
-    if isinstance(job, Sequence) and not isinstance(job, str | bytes):
-        check_names(fields)
-        return Job(**complete({**fields, "command": job}))
-    raise InvalidRequest(f"a {type(job).__name__} is no Job, and no list of a command's words", hint=_meant(job))
-
-
-def _meant(job: Any) -> str:
-    """A hint for what was passed in place of a job."""
-    if isinstance(job, str):
-        return f"pass its words, {job.split()!r}, or ['bash', '-c', text] for a line of shell"
-    if isinstance(job, Mapping):
-        return "make one of what it says: Job(command=['hostname'])"
-    if callable(job):
-        return "a job is a command, e.g. ['python3', 'script.py']; Parsl runs functions: see `parsl_config`"
-    return "pass the words of its command, ['hostname'], or Job(command=['hostname'])"
 
 
 def _printed(submission: Submission) -> str:

@@ -164,8 +164,24 @@ class Journal(JournalReader):
         else:  # its record may be in a segment, which is never changed: a new record replaces it
             self._log.append([{"e": "again", **plain(replace(entry, twins=(*entry.twins, *natives)))}])
 
-    def end(self, ends: Mapping[tuple[str, str], JobStatus]) -> None:
+    def used(self, entry: JobRecord, figures: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record what elements that have ended have used, by their keys, as data of `Usage`.
+
+        If that cannot be written there is a warning and no error, as in `end`.
+        """
+        if entry.open:
+            self._append_or_warn([{"e": "used", "id": entry.id, "u": figures}])
+        else:  # its record may be in a segment, as in `twins`
+            self._append_or_warn([{"e": "again", **plain(replace(entry, used={**entry.used, **figures}))}])
+
+    def end(
+        self,
+        ends: Mapping[tuple[str, str], JobStatus],
+        used: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    ) -> None:
         """Record final statuses by (id, element key). A status that is recorded already is not replaced.
+
+        `used` has what these have used, where the same answer told it, as data of `Usage`.
 
         If they cannot be written (a full disk, a lock that another process holds), there is a warning and no error:
         the next query learns them again.
@@ -173,6 +189,7 @@ class Journal(JournalReader):
         recorded = self.some({job_id for job_id, _ in ends})
         events = [
             {"e": "end", "id": job_id, "k": key, "s": plain_status(status)}
+            | ({"u": used[job_id, key]} if used and (job_id, key) in used else {})
             for (job_id, key), status in ends.items()
             if job_id in recorded and key not in recorded[job_id].ended
         ]

@@ -132,6 +132,7 @@ class _Reconciliation:
         missing: dict[str, float] = {}
         unproved: dict[str, float] = {}
         ends: dict[tuple[str, str], JobStatus] = {}
+        used: dict[tuple[str, str], Mapping[str, Any]] = {}
         replaced_ids: set[str] = set()
         packed: dict[int, list[Any]] = {}  # by id(status): all jobs that wait for one reason share one object
         records = self.evidence.records
@@ -167,7 +168,9 @@ class _Reconciliation:
                 rows[job_id] = self.old.rows.get(job_id) or pack(_SUBMITTED)
             elif status.final:
                 ends[element.entry.id, element.key] = status
-        self.journal.end(ends)
+                if record is not None and record.usage is not None and record.status.final:
+                    used[element.entry.id, element.key] = record.usage.to_plain()
+        self.journal.end(ends, used)
         self._send_cancels(ends)
         return View(asked=self.asked, rows=rows, missing=missing, unproved=unproved)
 

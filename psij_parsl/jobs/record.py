@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..states import JobStatus
 from ..system.processes import process_has_ended
@@ -24,7 +24,8 @@ class JobRecord:
     `cancelled` holds when each element was asked to be cancelled; `unsent` are the keys in it for which no cancel
     command was sent to the manager yet. `owner` is the process that submits, `run` that of the workflow. `queue`
     is what people call the job's queue, '' for the manager's own choice. `resubmitted_from` is our id of the submission
-    that this one repeats, '' for one that repeats none.
+    that this one repeats, '' for one that repeats none. `used` holds what elements that have ended have used, by array
+    index, as data of `Usage`.
     """
 
     id: str
@@ -52,6 +53,7 @@ class JobRecord:
     dropped: Mapping[str, JobStatus] = field(default_factory=dict)
     queue: str = ""
     resubmitted_from: str = ""
+    used: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

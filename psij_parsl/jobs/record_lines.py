@@ -94,7 +94,10 @@ def apply(entries: Records, event: dict[str, Any]) -> None:
     elif kind == "end":
         ended = dict(entry.ended)
         ended.setdefault(event["k"], JobStatus.from_dict(event["s"]))
-        entries[job_id] = replace(entry, ended=ended)
+        used = {**entry.used, event["k"]: event["u"]} if "u" in event else entry.used
+        entries[job_id] = replace(entry, ended=ended, used=used)
+    elif kind == "used":
+        entries[job_id] = replace(entry, used={**entry.used, **event["u"]})
     elif kind == "cancel":
         unsent = {*entry.unsent, event["k"]} if event.get("unsent") else set(entry.unsent) - {event["k"]}
         entries[job_id] = replace(
@@ -147,6 +150,8 @@ def plain(entry: JobRecord) -> dict[str, Any]:
             data[name] = list(value)
     if entry.cancelled:
         data["cancelled"] = dict(entry.cancelled)
+    if entry.used:
+        data["used"] = {key: dict(figures) for key, figures in entry.used.items()}
     for name in _STATUS_FIELDS:
         if value := getattr(entry, name):
             data[name] = {key: plain_status(status) for key, status in value.items()}
@@ -258,6 +263,11 @@ def _numbers(value: Mapping[Any, Any]) -> dict[str, float]:
     return {_text(key): _number(number) for key, number in value.items()}
 
 
+def _figures(value: Mapping[Any, Any]) -> dict[str, Mapping[str, Any]]:
+    """Data of `Usage`, by key. What is in it is checked where it is used."""
+    return {_text(key): data for key, data in value.items() if isinstance(data, dict)}
+
+
 def _statuses(value: Mapping[Any, Any]) -> dict[str, JobStatus]:
     """Final statuses, by key. Values that are no final status are left out."""
     statuses = {}
@@ -299,4 +309,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "ended": _statuses,
     "dropped": _statuses,
     "born": _number,
+    "used": _figures,
 }

@@ -24,6 +24,7 @@ from .verdict import manager_log
 from .watcher import EarlyPolls, StatusWatcher, wait_until
 
 if TYPE_CHECKING:
+    from ..platforms.usage import Usage
     from .future_watch import FutureWatch
 
 Statuses: TypeAlias = list[JobStatus]  # in the class below `list` is a method
@@ -73,6 +74,13 @@ class JobTracker(JobExecutor):
     def statuses(self, parts: Sequence[JobPart], *, urgent: bool = False) -> Statuses:
         """Like `status`, for records of the journal."""
         return self._statuses(parts, urgent=urgent)
+
+    def usage(self, job: JobName) -> Usage:
+        """As in the base class. What it has used at its end is kept in the journal: the manager is asked once."""
+        from .usage import usages
+
+        part = find_part(self.channel, named_one(job))
+        return usages(_by_cluster(self, [part])[0][0].channel, [part])[0]
 
     def poll(self, parts: Sequence[JobPart], before: Sequence[JobStatus], *, known_s: float = 0.0) -> Statuses:
         """Like `statuses`; the manager is asked early if a job's folder shows a start or an end that is new.

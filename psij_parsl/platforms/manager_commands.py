@@ -85,6 +85,10 @@ class ManagerTables:
     #: Lines of its log that show how it ended a job: a pattern, and the reason; None for a job that somebody deleted.
     #: A group `text` is the part of the line to show, a group `code` the exit code of a job that ended by itself.
     log_signs: ClassVar[Sequence[tuple[str, EndReason | None]]] = ()
+    #: Whether jobs hold whole nodes: then the cores that they ask for are not those that they hold.
+    gives_whole_nodes: ClassVar[bool] = False
+    #: Whether its records of ended jobs, or also of running ones, have `usage`.
+    tells_usage: ClassVar[bool] = False
     #: Whether history queries are expensive; then there is none about a job that left an exit file.
     history_is_dear: ClassVar[bool] = False
 
@@ -183,6 +187,22 @@ class ManagerCommands(ManagerTables, ABC):
         `since` is the time, in seconds since the epoch, before which none of them was submitted.
         """
         return ()
+
+    def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
+        """Queries about what jobs have used, running or ended ones; their records are `UsageRecord`s, or such with
+        the same fields.
+
+        The next is asked while figures are missing. A record may be one of another job that had the same id.
+        """
+        if not self.tells_usage:
+            return ()
+        return (self.live(),) if running else self.history(ids, since)
+
+    def threads_query(self, nodes: Sequence[str]) -> Query | None:
+        """A query whose records are pairs of a node and the hardware threads that its cores have, for a manager whose
+        figures of usage count these; None for one that counts cores.
+        """
+        return None
 
     def failure(self, output: Output) -> str:
         """The error in the output of a command that exits with 0 even if it has failed; '' if there is none."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..states import JobStatus, sound
+
+if TYPE_CHECKING:
+    from .usage import Usage
 
 UNSTARTED = "jobs that were cancelled before they started"
 UNSTARTED_ELEMENTS = "elements of arrays that were cancelled before they started"
@@ -27,6 +30,7 @@ class SchedulerRecord(NamedTuple):
     - `whole` and `place` are for an array's element whose id does not follow from the array's: the array's id, and
       the element's position among the elements, from 0.
     - `alias` is another id of the job, as `Scheduler.plain_id` gives it, which the manager's commands accept too.
+    - `usage` is what the job has used, where the same answer tells it.
     """
 
     id: str
@@ -41,6 +45,12 @@ class SchedulerRecord(NamedTuple):
     whole: str = ""
     place: int | None = None
     alias: str = ""
+    usage: Usage | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended."""
+        return self.status.final
 
 
 _sound_kinds: set[tuple[type, ...]] = (
@@ -84,6 +94,18 @@ class Wish(NamedTuple):
     variable: str
     name: str = ""
     value: str | None = None
+
+
+class UsageQuestion(NamedTuple):
+    """A job whose usage is asked for: the manager's id, and when it was submitted, by the manager's clock."""
+
+    id: str
+    earliest: float
+    latest: float
+
+    def is_about(self, submitted: float | None) -> bool:
+        """Whether a job that was submitted then can be the one that is meant."""
+        return submitted is None or self.earliest <= submitted <= self.latest
 
 
 class Queue(NamedTuple):

@@ -16,10 +16,11 @@ from pathlib import Path
 from ..errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
 from ..system.commands import CommandRunner, Output, RunningCommand, backoff
 from .queries import Accepted, chunks
-from .query_runner import QueryRunner, first_line
+from .query_runner import first_line
+from .usage_queries import UsageQueries
 
 
-class Scheduler(QueryRunner):
+class Scheduler(UsageQueries):
     """The scheduler of one manager: submits, queries, cancels and changes jobs.
 
     A subclass defines the tables and pure functions of `ManagerCommands`, from which the methods here are built.

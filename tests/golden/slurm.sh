@@ -45,6 +45,7 @@ psij_same_id() { [ "$1" = "$2" ] || [ "${1%%;*}" = "${2%%;*}" ]; }
 psij_nodes() {
   :
   scontrol show hostnames "$SLURM_JOB_NODELIST" >"$PSIJ_NODEFILE"
+  psij_cgroup=job_$SLURM_JOB_ID
   unset SLURM_OPEN_MODE  # it is for our log: with it, srun in the job would append to files, too
 }
 psij_after() { :; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...jobs.job_folder import claimed_by, outputs
 from ...jobs.verdict import manager_log
@@ -17,6 +17,10 @@ from ..job_row import JobRow
 from ..job_table import JobTable
 from ..output import Column, Renderer, length, moment
 from ..selectors import ANY_JOBS, required
+from ..usage_words import cpu_words, memory_words
+
+if TYPE_CHECKING:
+    from ...platforms.usage import Usage
 
 
 def _attempts_text(attempts: Sequence[dict[str, Any]]) -> str:
@@ -47,6 +51,8 @@ _LINES = (
     Column("ended", "ended", moment),
     Column("queue_s", "waited", length),
     Column("run_s", "ran", length),
+    Column("cpu_used", "cpu used"),
+    Column("memory_used", "memory used"),
     Column("nodes", "nodes"),
     Column("requeued", "requeued"),
     Column("cancel_asked", "cancel asked", moment),
@@ -87,7 +93,7 @@ def _info(out: Renderer, invocation: Invocation) -> int:
     rows = table.poll(table.find(required(invocation.arguments, "info")), urgent=True)
     for note in table.notes:
         out.note(note)
-    records = [_record(table, row) for row in rows]
+    records = [_record(table, row) | _used(row, usage) for row, usage in zip(rows, table.usages(rows), strict=True)]
     if out.json and len(records) != 1:
         out.table((), records)
         return 0
@@ -151,6 +157,14 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
     return record
 
 
+def _used(row: JobRow, usage: Usage) -> dict[str, Any]:
+    """What the job has used, as figures and in words; nothing of one that has not started."""
+    if not usage.known and row.status.started is None:
+        return {"usage": None, "cpu_used": "", "memory_used": ""}
+    figures = usage.to_dict() if usage.known else None
+    return {"usage": figures, "cpu_used": cpu_words(usage), "memory_used": memory_words(usage)}
+
+
 def _asked(job_data: dict[str, Any]) -> list[str]:
     """What the job asks for, as far as it is more than the least; nothing of what is left to the manager."""
     found = []
@@ -194,6 +208,6 @@ INFO = Command(
     _info,
     (JSON,),
     ANY_JOBS,
-    details="Its command, script, files, states and times, and why it ended.",
+    details="Its command, script, files, states and times, why it ended, and what it used of its cores and memory.",
     examples=("psij-run info last",),
 )

@@ -26,8 +26,27 @@
 #   psij_exit_lag_s              for how many seconds the exit file of another job may not be seen yet
 #   psij_on_term                 what to do at TERM and INT; psij_nodes sets it where only this script gets them
 #   psij_own_codes               exit codes that the manager would take for orders, with blanks around each
+#   psij_cgroup                  the name of the directory of the job's own control group; psij_nodes sets it
+
+# What was used on this node, for `psij-run info`: the CPU time of the command and all that it waited for; CPU time (in
+# microseconds) and most memory (in bytes) of the job's own control group, if there is one. Nothing here starts a process.
+psij_note_usage() {
+  local psij_line psij_cpu=- psij_peak=-
+  while IFS= read -r psij_line; do
+    case $psij_line/ in
+      0::*/"${psij_cgroup:-none}"/*)
+        psij_line=$psij_line/ psij_line=${psij_line#0::}
+        psij_line=/sys/fs/cgroup${psij_line%%/"$psij_cgroup"/*}/$psij_cgroup
+        read -r _ psij_cpu <"$psij_line/cpu.stat"
+        read -r psij_peak <"$psij_line/memory.peak" ;;
+    esac
+  done </proc/self/cgroup
+  printf '%s %s %s %s %s %s %s\n' "$psij_native" "$psij_attempt" "$SECONDS" "$psij_user" "$psij_system" \
+    "${psij_cpu:--}" "${psij_peak:--}" >"$psij_folder/usage"
+}
 
 psij_end() {  # code stage: leave the exit file, whole or not at all, and end with the same code
+  [ -z "$psij_user" ] || psij_note_usage 2>/dev/null
   printf '%s %s %s %s %s\n' "$psij_native" "$psij_attempt" "$1" "$2" "$(date +%s)" |
     dd of="$psij_folder/.exit" conv=fsync 2>/dev/null && mv -f -- "$psij_folder/.exit" "$psij_folder/exit"
   case $psij_own_codes in *" $1 "*) exit 1 ;; esac
@@ -191,7 +210,8 @@ psij_done() {  # number exit-code: of a text of the setup that has ended
   builtin exit "$2"
 }
 
-# word...: run the command, and print its process id and its exit code: bash loses it when a signal meets its `wait`.
+# word...: run the command, and print its process id, its CPU time (in two lines, of which the second has it), and its exit
+# code: bash loses it when a signal meets its `wait`.
 psij_run() {
   trap '' INT QUIT TERM USR1 USR2 HUP
   (
@@ -228,7 +248,9 @@ psij_run() {
     shift
     psij_launch "$@"
   ) <"$psij_stdin"
-  echo "code $?"
+  psij_code=$?
+  times
+  echo "code $psij_code"
 }
 
 psij_main() {
@@ -237,13 +259,13 @@ psij_main() {
   [ -z "$psij_index" ] || mkdir -p -- "$psij_folder"
   psij_claim "$psij_root" "$psij_whole"
   [ -z "$psij_index" ] || psij_claim "$psij_folder" "$psij_native"
-  rm -f -- "$psij_folder/exit"
+  rm -f -- "$psij_folder/exit" "$psij_folder/usage"
 
   export PSIJ_JOB_ID="$psij_id" PSIJ_NATIVE_ID="$psij_native" PSIJ_JOB_MODE="$psij_mode"
   export PSIJ_NODEFILE="$psij_folder/nodes" PSIJ_JOB_FOLDER="$psij_folder"
   [ -z "$psij_index" ] || export PSIJ_ARRAY_INDEX="$psij_index" PSIJ_ARRAY_ID="$psij_whole"
   unset PSIJ_JOB_TAG  # a job that the command submits with its whole environment (qsub -V) is not ours
-  psij_on_term=:
+  psij_on_term=: psij_user= psij_system= psij_cgroup=
   psij_nodes
   psij_after
   if [ -n "$psij_elements" ]; then . "$psij_elements"; else psij_name_files; fi
@@ -267,6 +289,7 @@ psij_main() {
   while read -r psij_word psij_number <&"$psij_heard" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
     case $psij_word in
       process) psij_pid=$psij_number psij_code=137 psij_stage=command ;;  # 137: should psij_run be killed
+      *m*s) psij_user=$psij_word psij_system=$psij_number ;;
       code) psij_code=$psij_number; break ;;
     esac
   done
