@@ -47,7 +47,7 @@ def programs(**more: Any) -> dict[str, Job]:
 
 def run(executor: BatchSchedulerExecutor, jobs: Mapping[str, Job]) -> dict[str, Submission]:
     submissions = {name: executor.submit(job) for name, job in jobs.items()}
-    assert executor.wait(list(submissions.values()), 2 * PATIENCE_S)
+    assert executor.wait(list(submissions.values()), PATIENCE_S)
     for name, job in submissions.items():
         assert job.status().state is JobState.COMPLETED, f"{name}: {job.exception()}"
     return submissions
@@ -111,7 +111,7 @@ def test_on_slurm(slurm: SlurmCluster, here: Path) -> None:
             assert is_right(job, 4 if name == "one of four" else None).memory_bytes is None
         assert done["one of four"].usage().at_least
         return
-    jobs["two nodes"] = Job(command=["srun", *program(cpu_s=1.0)], num_nodes=2, **each_second)
+    jobs["two nodes"] = Job(command=["srun", *program(cpu_s=1.0)], num_nodes=2, job_mode="script", **each_second)
     done = run(executor, jobs)
     used = of_all(done)
     assert not any(usage.at_least for usage in used.values())
@@ -124,7 +124,10 @@ def test_on_grid_engine(gridengine: Remote, here: Path) -> None:
     jobs["memory"] = jobs["memory"].with_(memory_per_node=1000)
     on_both = 'for node in $(sort -u "$PSIJ_NODEFILE"); do qrsh -inherit "$node" "$@" & done; wait'
     jobs["two nodes"] = Job(
-        command=["bash", "-c", on_both, "-", *program(cpu_s=1.0)], num_nodes=2, parameters={"pe": "two"}
+        command=["bash", "-c", on_both, "-", *program(cpu_s=1.0)],
+        num_nodes=2,
+        job_mode="script",
+        parameters={"pe": "two"},
     )
     done = run(executor, jobs)
     of_all(done)
