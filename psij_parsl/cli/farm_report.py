@@ -78,7 +78,7 @@ def report(out: Renderer, summary: Summary, state: str) -> None:
         return
     for failed in summary.first_failed:
         out.note(_failure(failed))
-    if (more := summary.failed - len(summary.first_failed)) > 0:
+    if (more := summary.failed - sum(failed.known for failed in summary.first_failed)) > 0:
         out.note(f"{more} more failed; {state} names them")
     out.note(f"{_counted(summary)}; {summary.seconds:.1f} s{_rate(summary)}")
     for line in _advice(summary, state):
@@ -95,6 +95,8 @@ def exit_code(summary: Summary) -> int:
 
 
 def _failure(failed: Failed) -> str:
+    if not failed.known:
+        return f"task {failed.index}: {failed.error}"
     code = failed.exit_code
     name = ""
     if code > 128:
@@ -132,7 +134,7 @@ def _advice(summary: Summary, state: str) -> Iterator[str]:
     if summary.unknown:
         plural = "s" if len(summary.unknown) > 1 else ""
         yield (
-            f"task{plural} {_listed(summary.unknown)} had begun when an earlier farm was killed, and nobody knows how"
+            f"task{plural} {_listed(summary.unknown)} had begun when the farm or a node was lost, and nobody knows how"
             f" {'they' if plural else 'it'} ended: --again unknown runs {'them' if plural else 'it'} again"
         )
     if summary.reason:

@@ -205,6 +205,7 @@ class Farm:
         summary = self.summary
         if not end.known:
             summary.unknown.append(item.index)
+            self._name(item, end)
         elif end.exit_code and self._ending:
             self._stopped(item)
         else:
@@ -220,8 +221,11 @@ class Farm:
         self.summary.stopped += 1
 
     def _failed(self, item: Item, end: TaskEnd) -> None:
-        summary = self.summary
-        summary.failed += 1
-        if len(summary.first_failed) < KEPT:
+        self.summary.failed += 1
+        self._name(item, end)
+
+    def _name(self, item: Item, end: TaskEnd) -> None:
+        named = self.summary.first_failed
+        if len(named) < KEPT:
             where = self.output.where(item)
-            summary.first_failed.append(Failed(item.index, end.exit_code, end.host, end.error, where))
+            named.append(Failed(item.index, end.exit_code, end.host, end.error, where, end.known))

@@ -16,15 +16,15 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import threading
 from array import array
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidRequest
-from ..system.files import translate_os_errors
+from ..errors import InvalidRequest, JournalError
 from ..system.processes import process_has_ended, process_identity
 
 FORMAT = 1
@@ -46,11 +46,15 @@ class StateFile:
         self.finished = True
         self.highest = -1  # number of a task that has begun
         self._states, self._sums = bytearray(), array("I")
-        with translate_os_errors(path):
+        with _writing(path):
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(self._handle).st_mode):
+                raise InvalidRequest(
+                    f"{path} is no file that could hold a farm's state", hint="name one with --state"
+                )
             self._lock()
-            with translate_os_errors(path):
+            with _writing(path):
                 self._read()
         except BaseException:
             os.close(self._handle)
@@ -78,7 +82,7 @@ class StateFile:
     def open(self, about: Mapping[str, Any], *, fresh: bool) -> None:
         """Begin: after what the file has or, `fresh`, in place of it."""
         if fresh:
-            with translate_os_errors(self.path):
+            with _writing(self.path):
                 os.ftruncate(self._handle, 0)
             self._states, self._sums, self.highest = bytearray(), array("I"), -1
         self._write(f"farm {json.dumps({'format': FORMAT, 'process': process_identity(), **about})}\n")
@@ -116,7 +120,7 @@ class StateFile:
 
     def _write(self, line: str) -> None:
         data = line.encode()
-        with translate_os_errors(self.path):
+        with _writing(self.path):
             while data:
                 data = data[os.write(self._handle, data) :]
         self._dirty.set()
@@ -194,6 +198,17 @@ class StateFile:
         if sum is not None:
             self._sums[number] = sum
             self.highest = max(self.highest, number)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(
+            f"the state of the farm cannot be kept in {path}: {error.strerror}",
+            hint="make room there, or name another file with --state",
+        ) from error
 
 
 def _shown(farm: Mapping[str, Any]) -> str:

@@ -9,13 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failed:
-    """A task that failed, and the file with what it printed; '' where that was collected."""
+    """A task that failed, and the file with what it printed; '' where that was collected.
+
+    Not `known`: its worker or node was lost, and how it ended with it.
+    """
 
     index: int
     exit_code: int
     host: str
     error: str
     output: str
+    known: bool = True
 
 
 @dataclass

@@ -16,6 +16,13 @@ from typing import Any
 
 import pytest
 
+from psij_parsl.farm.farm import Farm, Rules
+from psij_parsl.farm.host_engine import HostEngine
+from psij_parsl.farm.output import Output, Stream
+from psij_parsl.farm.slots import Slot
+from psij_parsl.farm.source import Indices
+from psij_parsl.farm.state_file import StateFile
+from psij_parsl.farm.task import Task
 from psij_parsl.resources import NodeResources
 from psij_parsl.runs.run_processes import processes
 from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij_here
@@ -231,7 +238,8 @@ def test_what_cannot_be_started_is_said() -> None:
         (["--array", "0-3", "--halt", "101%", "--", "true"], "--halt 101%"),
         (["--array", "0-3", "--again", "lost", "--", "true"], "--again lost"),
         (["--array", "0-3", "--state", "tasks", "--", "true"], "is no state of a farm"),
-        (["--array", "0-3", "--state", "no/such", "--", "true"], "cannot write"),
+        (["--array", "0-3", "--state", "no/such", "--", "true"], "cannot be kept in"),
+        (["--array", "0-3", "--state", "/dev/zero", "--", "true"], "/dev/zero is no file"),
         (["--each-line", "nowhere"], "cannot read nowhere"),
         (["--each-line", "."], "cannot read .: Is a directory"),
         (["--each-line", "empty"], "empty has no tasks"),
@@ -397,3 +405,23 @@ def test_a_farm_holds_no_more_of_a_million_tasks_than_those_that_run() -> None:
         assert code == 1
         sizes.append(size)
     assert sizes[1] < sizes[0] + 4000  # kB; a list of the lines would be 30 MB
+
+
+@pytest.mark.parametrize(("seconds", "lasts", "began"), [(6.5, 0, True), (30, 60, False)])
+def test_nothing_is_started_that_could_not_end_in_the_wall_time(seconds: float, lasts: float, began: bool) -> None:
+    """What runs near its end is asked to end, and --resume runs it."""
+    state, output = StateFile(Path("state").absolute()), Output(Stream("/dev/null", len), None)
+    place = Slot((), {})
+    engine = HostEngine([place], mark="farm-at-its-end", environment=dict(os.environ))
+    source = Indices(range(1000), ("sleep", "0.2"))
+    state.open({}, fresh=True)
+    rules = Rules(end=time.time() + seconds, lasts_s=lasts, grace_s=0.5)
+    with output:
+        summary = Farm(
+            engine, source, state, output, lambda item, out, err: Task(item.number, item.argv), rules
+        ).run()
+    state.release()
+    assert summary.reason == "wall time"
+    assert (summary.done + summary.stopped > 0) is began
+    assert summary.left == 1000 - summary.done
+    assert not summary.failed

@@ -79,6 +79,8 @@ class _ManyLaunches:
             if holding is None:
                 return self.launch.not_assigned()
             stack.callback(holding.assignment.free)
+            if "verbose" in self.values:
+                self.launch.print_assignment(holding.assignment)
             engine = self._engine(holding)
             stack.callback(engine.close, kill=True)
             output = stack.enter_context(self.files.output(self.out, None if holding.here else state.path.parent))

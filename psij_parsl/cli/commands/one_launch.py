@@ -180,14 +180,15 @@ class OneLaunch:
             grace_s=self.values.get("grace", 10),
         )
         if "verbose" in self.values:
-            self._print_assignment(assignment)
+            self.print_assignment(assignment)
         early_signals: list[int] = []  # that came during the start
         with _handling(lambda number, frame: early_signals.append(number), _OTHER_SIGNALS):
             run.start(guarded=lambda pid: resources.hold_for(assignment, pid))
             with run:
                 return _wait_for(run, early_signals)
 
-    def _print_assignment(self, assignment: Assignment) -> None:
+    def print_assignment(self, assignment: Assignment) -> None:
+        """Note which cores and GPUs were taken."""
         from ...system.id_ranges import format_ranges
 
         for node in assignment.nodes:
