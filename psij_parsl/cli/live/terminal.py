@@ -67,7 +67,7 @@ class Terminal:
             self._enter()
             yield
         finally:
-            self.leave()
+            self._leave()
             for number, handler in earlier.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
@@ -83,22 +83,32 @@ class Terminal:
         self._stream.write(_ENTER)
         self._stream.flush()
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Put the terminal back as it was; it may be gone."""
         if not self._entered:
             return
         self._entered = False
-        if self._keyboard is not None and self._saved is not None:
-            with suppress(OSError, termios.error):
-                _set(self._keyboard, self._saved)
-            self._saved = None
+        self._restore_mode()
         with suppress(OSError):
             self._stream.write(_LEAVE)
             self._stream.flush()
 
+    def leave_at_once(self) -> None:
+        """The same in a signal handler, which may have come in the middle of `draw`: the stream cannot be used."""
+        self._restore_mode()
+        with suppress(OSError):
+            if select.select([], [self._stream.fileno()], [], 0)[1]:
+                os.write(self._stream.fileno(), _LEAVE.encode())
+
+    def _restore_mode(self) -> None:
+        if self._keyboard is not None and self._saved is not None:
+            with suppress(OSError, termios.error):
+                _set(self._keyboard, self._saved)
+            self._saved = None
+
     def _suspend(self) -> None:
         """Stop as the shell wants it (Ctrl-Z), on a terminal as it was, and come back."""
-        self.leave()
+        self._leave()
         ours = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, ours)
@@ -116,7 +126,7 @@ class Terminal:
         self.wake()
 
     def _quit(self, number: int, _frame: FrameType | None) -> None:
-        self.leave()
+        self.leave_at_once()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

@@ -62,7 +62,7 @@ def watch(
     picture = Picture(_limits(table), Marks.of(out.out.encoding), keyboard=keyboard is not None)
     try:
         with (
-            registered(on_first=terminal.wake, on_second=terminal.leave),
+            registered(on_first=terminal.wake, on_second=terminal.leave_at_once),
             notes_from_log(notes, verbose=False),
             terminal.screen(),
         ):
