@@ -146,6 +146,21 @@ def test_a_pool_that_cannot_start_is_an_error_that_says_why() -> None:
         broken.close(kill=True)
 
 
+def test_when_the_last_pool_is_killed_its_tasks_are_named_and_no_more_is_started(tmp_path: Path) -> None:
+    engine = engine_here()
+    try:
+        kill_pool = "echo $$ >pid; kill -KILL $(ps -o ppid= -p $PPID); sleep 600"
+        end = engine.start(Task(5, ("sh", "-c", kill_pool), directory=str(tmp_path))).result(60)
+        assert not end.known
+        assert (end.number, end.exit_code) == (5, 125)
+        assert f"the worker pools on {host_name()} have ended" in end.error
+        with pytest.raises(LaunchError, match="the worker pools on .* have ended"):
+            engine.start(Task(6, ("true",))).result(60)
+        assert comes_true(lambda: not process_start(int((tmp_path / "pid").read_text())), 30)
+    finally:
+        engine.close(kill=True)
+
+
 FARM = """
 import sys
 from tests.farm.test_htex import Task, engine_here
