@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -184,6 +185,20 @@ def test_forty_mpi_tasks_share_two_nodes_each_on_its_own_cores(
     assert len({rank.cpus for rank in had}) == 8
     times = [(ranks[0]["began"], ranks[0]["ended"]) for ranks in found]
     assert any(one < two < end for one, end in times for two, _ in times)  # in parallel
+
+
+def test_runs_of_a_farm_share_two_nodes(job: InJob, tmp_path: Path) -> None:
+    """Tasks of four ranks, four at a time, each rank on a core of its own."""
+    (tmp_path / "had").mkdir()
+    words = ("--array", "1-8", "-n", "4", "--mode", "serial", "--json", "-o", "out.{index}", "--", *RECORD, "0.5")
+    done = job(*LAUNCH, *words, RECORD_IN=str(tmp_path / "had"))
+    assert json.loads(done.stdout)["done"] == 8, done.stderr
+    had = recorded(tmp_path / "had")
+    assert len(had) == 32
+    assert held_twice(had) == []
+    assert {rank.host for rank in had} == {"node01", "node02"}
+    at_once = [sum(other.began <= rank.began < other.ended for other in had) for rank in had]
+    assert max(at_once) > 4  # several runs
 
 
 # ---- who is killed ------------------------------------------------------------------------------------------------
