@@ -20,6 +20,7 @@ from ..sites import Site
 from .slots import slots
 
 _GRACE_S = 2.0
+_PRELOAD = ("dill", "psij_parsl.farm.command_task")
 
 
 class TaskLost(Error):
@@ -124,7 +125,9 @@ class PoolsOnNodes:
 
         self._packed = _packed(function)
         method = select_launch_method(site, launcher=launcher)
-        self._pools = NodePools(nodes, shape, method, site=site, guarded=guarded, hide_gpus=hide_gpus)
+        self._pools = NodePools(
+            nodes, shape, method, site=site, guarded=guarded, hide_gpus=hide_gpus, preload=_PRELOAD
+        )
         self.at_once = self._pools.workers
 
     def submit(self, item: Any) -> Future[Any]:

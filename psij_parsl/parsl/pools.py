@@ -82,7 +82,7 @@ class NodePools:
     """One pool of workers on each of the nodes, as many as `shape` has ranks there, each with a rank's cores and GPUs.
 
     `environment` is added to that of the workers. Without `bind` they may use all of their node. `hide_gpus` masks all
-    GPUs where they have none. The pools are being started when this returns. `guarded` is called with the process id of the run's guard: what
+    GPUs where they have none. `preload` are modules that the workers' functions need. The pools are being started when this returns. `guarded` is called with the process id of the run's guard: what
     holds the nodes should hold them while that lives. Raises `LaunchError` where nothing can be started.
     """
 
@@ -97,6 +97,7 @@ class NodePools:
         guarded: Callable[[int], None] | None = None,
         bind: bool = True,
         hide_gpus: bool = False,
+        preload: Sequence[str] = (),
         start_s: float = START_S,
     ) -> None:
         self.nodes = tuple(nodes)
@@ -117,7 +118,7 @@ class NodePools:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         try:
-            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape, bind=bind)))
+            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape, preload, bind=bind)))
             job = self._job(shape, environment or {})
             io = RankIO(stdout=self.folder / _LOG)
             self._run = prepare_run(method, job, self.nodes, io=io, bind=bind, hide_gpus=hide_gpus)
@@ -158,10 +159,11 @@ class NodePools:
             ) from error
         return executor
 
-    def _said(self, shape: Resources, *, bind: bool) -> dict[str, Any]:
+    def _said(self, shape: Resources, preload: Sequence[str], *, bind: bool) -> dict[str, Any]:
         workers = shape.ranks_per_node
         return {
             "workers": workers,
+            "preload": [*preload],
             "path": [path for path in sys.path if path],
             "places": {node.name: places(node, workers, shape.cpus_per_rank) if bind else [] for node in self.nodes},
         }
@@ -257,19 +259,16 @@ class NodePools:
             return PoolsEnded(
                 f"Parsl's interchange has ended (exit code {code})",
                 hint="was it killed, or is this node out of memory?",
-                began=self._began,
+                began=True,  # it can no longer be asked
             )
         with self._lock:
             try:
                 ended = self._run.poll()
             except LaunchError as error:
-                return PoolsEnded(error.message, hint=error.hint, began=self._began)
+                return PoolsEnded(error.message, hint=error.hint, began=self._has_begun())
         if ended is not None:
             return self._ended(ended)
-        if not self._began:
-            with suppress(Exception):  # it may be busy, and is asked again
-                self._began = bool(self._executor.connected_managers())
-        if not self._began and time.monotonic() > self._deadline:
+        if not self._has_begun() and time.monotonic() > self._deadline:
             return PoolsEnded(
                 f"no worker pool has come up within {self._start_s:.0f} s on {self._names()}{self._tail()}",
                 hint="can the nodes reach this one over the network? A site's [network] says by which interface",
@@ -277,8 +276,15 @@ class NodePools:
             )
         return None
 
+    def _has_begun(self) -> bool:
+        """Whether a pool has ever come up."""
+        if not self._began:
+            with suppress(Exception):  # it may be busy, and is asked again
+                self._began = bool(self._executor.connected_blocks())
+        return self._began
+
     def _ended(self, code: int) -> PoolsEnded:
-        if self._began:
+        if self._has_begun():
             return PoolsEnded(
                 f"the worker pools on {self._names()} have ended (exit code {code}){self._tail()}", began=True
             )

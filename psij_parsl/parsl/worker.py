@@ -110,13 +110,11 @@ def in_child() -> None:
 
 def _settle() -> None:
     import logging
-    from multiprocessing import parent_process
 
     logging.getLogger("parsl").setLevel(logging.WARNING)  # else some lines for each task
     _handle_end()
     end_with_parent(signal.SIGTERM)
-    pool = parent_process()
-    if pool is not None and os.getppid() != pool.pid:
+    if os.getppid() == 1:
         os._exit(1)  # it ended before
     known = [Place(*place) for place in json.loads(os.environ.get(PLACES, "[]"))]
     for name in [*filter(_OF_POOL.fullmatch, os.environ)]:

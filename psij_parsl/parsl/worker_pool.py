@@ -14,15 +14,18 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+import parsl.multiprocessing
+
 from ..resources.host import is_here
 from ..system.processes import STATE, process_status
 
+_PARSLS_POOL = "parsl.executors.high_throughput.process_worker_pool"
 _PARENT = 1  # a field of `process_status`
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HANDED_ON = frozenset((*_ENDING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTSTP))
@@ -67,6 +70,13 @@ def _own_node(said: dict[str, Any]) -> str:
     )
 
 
+def _fork_server(preload: Sequence[str]) -> Any:
+    """What starts the workers. Parsl would have each of them import Parsl by itself: a second, and 30 MB."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PARSLS_POOL, *preload])
+    return context
+
+
 def _main() -> None:
     said = json.loads(Path(sys.argv.pop(1), POOL_FILE).read_text())
     node = _own_node(said)
@@ -74,10 +84,11 @@ def _main() -> None:
     sys.path.extend(path for path in said["path"] if path not in sys.path)  # the workers are given ours
     os.environ[PLACES] = json.dumps(said["places"].get(node, []))
     os.environ["PARSL_CORES"] = str(said["workers"])
+    parsl.multiprocessing.SpawnContext = _fork_server(said["preload"])
     resource_tracker.ensure_running()  # some Pythons take signals back from who starts it
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)  # also in the workers, which are of our process group
     threading.Thread(target=_hand_on, name="hand-signals-on", daemon=True).start()
-    runpy.run_module("parsl.executors.high_throughput.process_worker_pool", run_name="__main__", alter_sys=True)
+    runpy.run_module(_PARSLS_POOL, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_a_pool_that_cannot_start_is_an_error_that_says_why() -> None:
 def test_when_the_last_pool_is_killed_its_tasks_are_named_and_no_more_is_started(tmp_path: Path) -> None:
     engine = engine_here()
     try:
-        kill_pool = "echo $$ >pid; kill -KILL $(ps -o ppid= -p $PPID); sleep 600"
+        kill_pool = "echo $$ >pid; kill -KILL $(ps -o ppid= -p $(ps -o ppid= -p $PPID)); sleep 600"
         end = engine.start(Task(5, ("sh", "-c", kill_pool), directory=str(tmp_path))).result(60)
         assert not end.known
         assert (end.number, end.exit_code) == (5, 125)
