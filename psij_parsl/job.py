@@ -80,6 +80,8 @@ class Job(Resources):
     after: Sequence[str] = ()
     #: Not to start before: YYYY-MM-DDTHH:MM:SS, local time. Given also as a datetime, "16:00" or "+2h".
     begin: str | None = None
+    #: [B:]SIGNAL@SECONDS: a warning so long before the wall time ends, to the programs; B: to the command alone.
+    signal_before_end: str | None = None
     #: Submitted, but not to start before it is released.
     hold: bool = False
     #: Shell texts run before the command, e.g. module loads; a single text is one of them.
@@ -166,12 +168,7 @@ class Job(Resources):
         for name, example in lists.items():
             if isinstance(value := getattr(self, name), str) or not isinstance(value, Sequence):
                 raise InvalidRequest(f"{name}={value!r} is no list", hint=f"pass {example}")
-        after = [getattr(dependency, "id", dependency) for dependency in self.after]  # the handle of a job will do
-        for dependency in after:
-            if not isinstance(dependency, str) or not dependency:
-                raise InvalidRequest(
-                    f"{dependency!r} in after is no id of a job", hint=f"ids are text, e.g. {str(dependency)!r}"
-                )
+        put("after", _ids(self.after))
         if not self.array and self.array != ():
             raise InvalidRequest(
                 f"array={self.array!r} has no element", hint="leave it out for one plain job, or give it an index"
@@ -189,7 +186,6 @@ class Job(Resources):
         put("array", tuple(self.array))
         put("implied", tuple(self.implied))
         put("option_lines", tuple(self.option_lines))
-        put("after", tuple(after))
         put("parameters", dict(self.parameters))
 
     def _texts(self) -> list[tuple[str, str]]:
@@ -259,6 +255,17 @@ def field_value(name: str, value: Any) -> Any:
     return read_field(name, value)
 
 
+def _ids(after: Sequence[Any]) -> tuple[str, ...]:
+    """The ids in `after`; the handle of a job will do. Raises `InvalidRequest`."""
+    ids = [getattr(dependency, "id", dependency) for dependency in after]
+    for dependency in ids:
+        if not isinstance(dependency, str) or not dependency:
+            raise InvalidRequest(
+                f"{dependency!r} in after is no id of a job", hint=f"ids are text, e.g. {str(dependency)!r}"
+            )
+    return tuple(ids)
+
+
 def _environment(given: Mapping[str, Any]) -> dict[str, str]:
     """The variables as text. Raises `InvalidRequest` for one that cannot be set."""
     for name, value in given.items():
@@ -288,7 +295,7 @@ _OWN_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys((*_COUNTS, "wall_time_min", "array_limit"), (int, type(None))),
     **dict.fromkeys(("hold", "append", "inherit_environment", "setup_may_fail"), (bool,)),
     **dict.fromkeys(_PATHS, (type(Path()), type(None))),
-    "begin": (type(None),),
+    **dict.fromkeys(("begin", "signal_before_end"), (type(None),)),
     "array": (tuple, range),
     "after": (tuple, list),
 }

@@ -31,6 +31,7 @@ FLAGS: Mapping[str, str] = {
     "array_limit": "--array",
     "after": "-d/--dependency",
     "begin": "--begin",
+    "signal_before_end": "--signal",
     "hold": "--hold",
     "launcher": "--launcher",
     "setup": "--setup",

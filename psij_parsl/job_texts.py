@@ -14,6 +14,7 @@ from .dependency import ONE_OF, read_dependencies
 from .errors import InvalidRequest
 from .validators import (
     Validator,
+    end_signal,
     memory,
     memory_or_all,
     moment,
@@ -70,6 +71,7 @@ class JobOptions(TypedDict, total=False):
     array_limit: _Count | None
     begin: datetime | str | None
     after: Iterable[str | Handle] | str | Handle
+    signal_before_end: str | None
     hold: bool
     setup: str | Sequence[str]
     setup_may_fail: bool
@@ -198,6 +200,7 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "array": (_array, "pass its indices, e.g. range(10) or '0-9'; leave it out for one plain job"),
     "array_limit": _COUNT,
     "begin": (moment, "pass a datetime, or a text such as '16:00', '2026-12-01T08:00' or '+2h'"),
+    "signal_before_end": (end_signal, "pass a text such as 'USR1@90', or 'B:USR1@90' for the command alone"),
     "after": (_after, "pass a list of ids or handles, e.g. after=[submission]"),
     "directory": (_path, _PATH_EXAMPLE),
     "stdin": (_path, _PATH_EXAMPLE),

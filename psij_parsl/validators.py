@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, time, timedelta
+from signal import Signals
 from typing import Any, TypeVar
 
 Validator = Callable[[Any], Any]
@@ -253,6 +254,22 @@ def matching(pattern: str, what: str) -> Validator:
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FROM_NOW = re.compile(r"(?:now)?\+([0-9]{1,9})\s*([a-z]*)", re.IGNORECASE)
+
+
+@_described("a signal and seconds such as USR1@90 or B:TERM@120")
+def end_signal(value: Any) -> str:
+    """`USR1@90`, `B:TERM`, `SIGINT@120`: a signal so many seconds (60) before the end; B: to the command alone.
+
+    The answer is [B:]SIGNAL@SECONDS. Raises `ValueError` with the rule.
+    """
+    match = re.fullmatch(r"(B:)?(?:SIG)?([A-Z]+[12]?)(?:@([0-9]{1,5}))?", str(value).strip().upper())
+    seconds = int(match[3] or 60) if match else 0
+    known = match is not None and f"SIG{match[2]}" in Signals.__members__
+    if match is None or not known or match[2] in ("KILL", "STOP", "CHLD") or not 0 < seconds < 65536:
+        raise ValueError(
+            "must be [B:]SIGNAL[@SECONDS] with a signal that a program can catch, such as USR1@90 or B:TERM"
+        )
+    return f"{match[1] or ''}{match[2]}@{seconds}"
 
 
 @_described("a time such as 16:00, 2026-12-01T08:00 or +2h")

@@ -123,14 +123,6 @@ def _signal(text: str) -> Mapping[str, Any]:
     return {word: f"{name}@{match[3] or 60}"}
 
 
-def _own_signal(text: str) -> str:
-    """As the parameter has it, which signals the script alone."""
-    words = _signal(text)
-    if "signal_script_before_end" not in words:
-        raise ValueError("must begin with B:")
-    return str(words["signal_script_before_end"])
-
-
 def _export(text: str) -> Mapping[str, Any]:
     found = variables(text)
     if {name.upper() for name in found} <= {"NONE", "NIL"}:
@@ -257,13 +249,7 @@ TABLE = DirectiveTable(
         means("-d --dependency", "after", _after),
         switch("-H --hold", "hold"),
         means("-b --begin", "begin", _begin),
-        means(
-            "--signal",
-            "signal_before_end signal_script_before_end",
-            _signal,
-            parameter="signal_before_end",
-            for_parameter=_own_signal,
-        ),
+        means("--signal", "signal_before_end signal_script_before_end", _signal, instead="say --signal"),
         # ---- what a job can do without elsewhere
         dropped("--mail-type", parameter="mail_type", adds=True),
         dropped("--mail-user", parameter="mail_user"),

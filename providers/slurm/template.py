@@ -75,12 +75,6 @@ class SlurmTemplate(JobTemplate):
         Parameter("mail_user", None, [word], "whom to send it to"),
         Parameter("nodelist", None, [matching(r"[\w.,\[\]-]+", "a host list")], "run on these nodes"),
         Parameter("exclude", None, [matching(r"[\w.,\[\]-]+", "a host list")], "run on none of these nodes"),
-        Parameter(
-            "signal_before_end",
-            None,
-            [matching(r"(USR1|USR2|HUP)@\d+", "SIGNAL@SECONDS with USR1, USR2 or HUP")],
-            "signal to the command so long before the wall time ends, e.g. USR1@90",
-        ),
         Parameter("nice", None, [non_negative_int], "lower priority by so much"),
         Parameter("requeue", None, [str2bool], "run again after a node failure (default: as the site has it)"),
         Parameter("directives", (), [list_of(directive)], "further options of sbatch, e.g. --switches=2"),

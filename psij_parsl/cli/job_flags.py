@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from ..job import JOB_MODES
-from ..validators import memory, memory_or_all, moment, non_negative_int, one_of, positive_int, unambiguous, wall_time
+from ..validators import (
+    end_signal,
+    memory,
+    memory_or_all,
+    moment,
+    non_negative_int,
+    one_of,
+    positive_int,
+    unambiguous,
+    wall_time,
+)
 from .flag_types import dependencies, environment_files, gpus, job_file, job_input, limited_indices, pairs, variables
 from .flags import JSON, Argument, Flag
 
@@ -175,6 +185,14 @@ JOB_FLAGS: tuple[Flag, ...] = (
         "",
         "Start the command even if a --setup command has failed.",
         switch=True,
+    ),
+    Flag(
+        "signal",
+        ("--signal",),
+        "[B:]SIGNAL[@SECONDS]",
+        "Warn the programs of the job so long before its wall time ends (60): USR1@120. A shell gets it if it has a trap"
+        " for it; else what it runs does. B: the command alone.",
+        end_signal,
     ),
     Flag("begin", ("--begin",), "TIME", "Start not before that time: 16:00, 2026-12-01T08:00 or +2h.", moment),
     Flag("hold", ("--hold",), "", "Keep the job waiting until you run `psij-run release`.", switch=True),

@@ -226,6 +226,7 @@ _FIELDS = {
     "launcher": "launcher",
     "append": "append",
     "begin": "begin",
+    "signal": "signal_before_end",
     "hold": "hold",
     "dependency": "after",
     "setup_may_fail": "setup_may_fail",

@@ -29,7 +29,7 @@ _IMPLIED = frozenset(
     (
         *_SIZE,
         *("gpus_per_rank", "gpus_per_node", "gpu_kind", "memory_per_node", "memory_per_core", "memory_per_gpu"),
-        *("wall_time_min", "queue", "project", "begin"),
+        *("wall_time_min", "queue", "project", "begin", "signal_before_end"),
     )
 )
 

@@ -33,6 +33,7 @@ WORDS_OF_FLAG: Mapping[str, Collection[str]] = {
     "array": ("array", "array_limit"),
     "dependency": ("after",),
     "begin": ("begin",),
+    "signal": ("signal_before_end", "signal_script_before_end"),
     "hold": ("hold",),
 }
 #: The parameter that says a word, on the platforms that have one of that name.
@@ -44,7 +45,6 @@ PARAMETERS: Mapping[str, str] = {
     "hosts": "nodelist",
     "exclude_hosts": "exclude",
     "licenses": "licenses",
-    "signal_script_before_end": "signal_before_end",
 }
 _PLAIN = {
     "name": "job_name",
@@ -87,6 +87,9 @@ def flag_values(
         values["array"] = Indices(indices(words["array"], name=f"{path}: the array"), words.get("array_limit"))
     if words.get("after"):
         values["dependency"] = tuple(words["after"])
+    for word, whom in (("signal_before_end", ""), ("signal_script_before_end", "B:")):
+        if word in words:
+            values["signal"] = f"{whom}{words[word]}"
     if words.get("inherit_environment") is False:
         values["no_env"] = True
     if environment := _environment(words.get("environment", {})):

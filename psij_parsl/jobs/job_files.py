@@ -28,7 +28,7 @@ from .stand_ins import files as stand_in_files
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _SHAPE = tuple(item.name for item in fields(Resources) if item.name != "num_nodes")
-_MANAGED = ("queue", "after", "array", "array_limit", "begin", "hold")
+_MANAGED = ("queue", "after", "array", "array_limit", "begin", "hold", "signal_before_end")
 _SCRIPT = "script.sh"
 
 
@@ -138,6 +138,8 @@ def _refuse(settings: FileSettings, job: Job) -> None:
             hint=f"say {FLAGS['num_nodes']}, or num_nodes in Python",
             about=("num_nodes", "ranks"),
         )
+    if job.signal_before_end and "signal_before_end" not in job.implied:
+        _refuse_warning(job, settings)
     shape = {name: getattr(job, name) for name in (*_SHAPE, *_MANAGED, "gpus_on_node", "num_ranks")}
     if "memory_per_core" not in template.uses:
         shape["memory_per_node"] = job.memory_on_node
@@ -148,6 +150,25 @@ def _refuse(settings: FileSettings, job: Job) -> None:
     }
     template.refuse({**shape, **parameters, **left}, settings.platform)
     template.refuse_unexpressed(requests(job), settings.platform)
+
+
+def _refuse_warning(job: Job, settings: FileSettings) -> None:
+    """Raise `InvalidRequest` for a warning whose time is not known, or that would come at once."""
+    warning = _warning(job)
+    said = f"signal_before_end={job.signal_before_end!r}"
+    if job.wall_time_min is None and "warn_after_s" in settings.template.uses:
+        raise InvalidRequest(
+            f"{said}: when the job's wall time ends is not known, so the {settings.platform} platform cannot warn it",
+            hint=f"say {FLAGS['wall_time_min']}",
+            about=("signal_before_end",),
+        )
+    if job.wall_time_min is not None and warning["warn_after_s"] <= 0:
+        least = -(-(warning["warn_before_s"] + 1) // 60)
+        raise InvalidRequest(
+            f"{said}: of a wall time of {job.wall_time_min} minutes this warns the job before it starts",
+            hint=f"warn it later, or say -t {least} at least",
+            about=("signal_before_end",),
+        )
 
 
 def slug(name: str, limit: int = 200) -> str:
@@ -241,6 +262,7 @@ def _template_values(
         "append": job.append,
         "begin": job.begin,
         "hold": job.hold,
+        **_warning(job),
         "option_lines": [Raw(line, "option_lines") for line in job.option_lines],
         "directory": str(job.directory),
         "stdin": str(job.stdin or "/dev/null"),
@@ -257,6 +279,19 @@ def _template_values(
         "command": Raw(shlex.join(job.command), "command"),
         "launch": Raw(launch.start, "launch"),
         "launcher_file": str(place.node_folder / LAUNCHER) if launch.before else "",
+    }
+
+
+def _warning(job: Job) -> dict[str, Any]:
+    """The signal before the end, and whom it is for; what the manager itself is told of it stands in `_told`."""
+    whom, _, warning = (job.signal_before_end or "").rpartition(":")
+    signal, _, seconds = warning.partition("@")
+    return {
+        "signal_before_end": warning if "signal_before_end" not in job.implied else None,
+        "warning": signal,
+        "warns_command": bool(whom),
+        "warn_before_s": int(seconds or 0),
+        "warn_after_s": 60 * (job.wall_time_min or 0) - int(seconds or 0),
     }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DoesNotFit, Error, InvalidRequest, PluginError, Unsupported, nearest
@@ -105,4 +108,9 @@ def extend(allocation: Allocation, minutes: int) -> None:
         raise InvalidRequest(
             f"{minutes} minutes is no wall time", hint="at least one; it counts from the job's start"
         )
-    scheduler_of(allocation).extend(allocation.id, minutes)
+    scheduler = scheduler_of(allocation)
+    scheduler.extend(allocation.id, minutes)
+    folder = os.environ.get("PSIJ_JOB_FOLDER")
+    if folder and scheduler.same_id(os.environ.get("PSIJ_NATIVE_ID", ""), allocation.id):
+        with suppress(OSError):  # its script may be about to warn it of the end
+            (Path(folder) / "wall_time").write_text(f"{minutes}\n", encoding="ascii")

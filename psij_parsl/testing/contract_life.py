@@ -111,6 +111,25 @@ class Life:
         assert (status.state, status.reason) == (JobState.CANCELED, None)
         witness.cancel()
 
+    def test_the_program_is_warned_before_the_wall_time_ends_and_no_shell_without_a_trap(
+        self, executor: BatchSchedulerExecutor
+    ) -> None:
+        needs(executor, "signal_before_end")
+        warned = "bash -c 'trap \"echo warned; exit 5\" USR1; sleep 50 & wait'"
+        below = {"wall_time_min": 1, "signal_before_end": "USR1@57"}
+        jobs = (
+            executor.submit(shell(f"trap 'echo leaves' EXIT; {warned}; echo $?", **below)),
+            executor.submit(shell("trap 'echo warned; exit 6' USR1; sleep 50 & wait", **below)),
+            executor.submit(shell(f"{warned} & sleep 40", wall_time_min=1, signal_before_end="B:USR1@57")),
+        )
+        assert jobs[0].wait(PATIENCE_S).state is JobState.COMPLETED
+        assert jobs[0].result() == "warned\n5\nleaves\n"
+        assert jobs[1].wait(PATIENCE_S).exit_code == 6
+        assert jobs[2].cancel()
+        assert jobs[2].wait(PATIENCE_S).state is JobState.CANCELED
+        assert jobs[2].stdout is not None
+        assert jobs[2].stdout.read_text() == ""
+
     def test_a_strangers_job_with_our_id_is_left_alone(
         self, executor: BatchSchedulerExecutor, tmp_path: Path
     ) -> None:

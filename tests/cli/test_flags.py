@@ -322,6 +322,7 @@ SAMPLES = {
     "time": "90",
     "array": "0-3",
     "begin": "16:00",
+    "signal": "USR1",
     "dependency": ["1"],
     "mode": "mpi",
     "env": ["A=1"],

@@ -121,7 +121,7 @@ def test_what_is_told_to_be_said_here_is_taken(tmp_path: Path) -> None:
     told = json.loads(psij_here("platform", "options", "slurm", "--script", str(script), "--json").stdout)
     said = {row["option"]: row["say"] for row in told["options"]}
     assert said == {
-        "--signal=B:USR1@300": "-X signal_before_end=USR1@300",
+        "--signal=B:USR1@300": "--signal",
         "--mem-per-cpu=200M": "--mem-per-cpu",
         "--mem=0": "--mem",
         "--array=0-9%3": "--array",

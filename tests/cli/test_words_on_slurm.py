@@ -152,3 +152,32 @@ def test_what_slurm_knows_of_dependencies_can_be_typed_and_stand_in_a_script(tmp
     mixed = psij("submit", "-d", f"afterok:{array}", "-d", f"after:{array}?singleton", "--", "true")
     assert (mixed.returncode, "waits for all jobs of a list or for one of them" in mixed.stderr) == (2, True)
     psij("cancel", "all")
+
+
+_WARNED = """#!/bin/bash
+trap 'echo leaves' EXIT
+srun bash -c 'trap "echo warned; exit 5" USR1; sleep 50 & wait'
+echo "srun gave $?"
+"""
+
+
+def test_a_warning_reaches_the_program_below_a_scripts_srun_as_in_a_job_of_sbatch(tmp_path: Path) -> None:
+    (tmp_path / "job.sh").write_text(_WARNED)
+    (tmp_path / "own.sh").write_text(_WARNED.replace("\n", "\n#SBATCH -t 1 --signal=USR1@55 -o own.txt\n", 1))
+    (tmp_path / "alone.sh").write_text(
+        "#!/bin/bash\n#SBATCH -t 1 --signal=B:INT@55 -o alone.txt\ntrap 'echo alone; exit 6' INT\nsleep 50 & wait\n"
+    )
+    typed = _submitted("-t", "1", "--signal", "USR1@55", "-o", "typed.txt", "job.sh")
+    own, alone = _submitted("own.sh"), _submitted("alone.sh")
+    ranks = _submitted(
+        *("-t", "1", "--signal", "USR1@55", "-n", "2", "-o", "ranks.txt"),
+        *("--", "bash", "-c", "trap 'echo warned; exit 0' USR1; sleep 50 & wait"),
+    )
+    codes = [psij("wait", job).returncode for job in (typed, own, alone, ranks)]
+    assert codes == [0, 0, 6, 0]
+    for name in ("typed", "own"):
+        assert (tmp_path / f"{name}.txt").read_text().split("\n")[0] == "warned"
+        assert (tmp_path / f"{name}.txt").read_text().endswith("srun gave 5\nleaves\n")
+    assert (tmp_path / "alone.txt").read_text() == "alone\n"
+    assert (tmp_path / "ranks.txt").read_text().count("warned\n") == 2
+    assert "warned by USR1@55" in psij("info", own).stdout

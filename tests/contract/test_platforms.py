@@ -24,7 +24,7 @@ class TestLocal(PlatformContract):
 @pytest.mark.slow
 class TestSlurm(PlatformContract):
     tried, version = "real", staticmethod(installed_release)
-    samples = {"signal_before_end": "USR1@77", "directives": ["--switches=7"]}
+    samples = {"directives": ["--switches=7"]}
     must_have = ("nodes", "memory", "gpus")
 
     @pytest.fixture

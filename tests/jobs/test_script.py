@@ -58,8 +58,8 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
                 "requeue": "no",
                 "mail_type": "END,FAIL",
                 "directives": ["--switches=2"],
-                "signal_before_end": "USR1@90",
             },
+            "signal_before_end": "USR1@90",
         },
         """#!/bin/bash
 #SBATCH --job-name=a_run_n_1
@@ -344,3 +344,34 @@ def test_elements_that_print_to_dev_null_have_no_file_of_their_own(tmp_path: Pat
     assert "psij_stdout=/dev/null\n" in text
     assert f"psij_stderr={tmp_path}/errors  # .INDEX is added\n" in text
     assert outputs(tmp_path, "1", job) == (Path("/dev/null"), tmp_path / "errors.1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "platform", "says"),
+    [
+        ({"wall_time_min": None}, "local", "when the job's wall time ends is not known"),
+        ({"wall_time_min": 1}, "local", "warns the job before it starts"),
+        ({"wall_time_min": 1}, "slurm", "warns the job before it starts"),
+        ({"signal_before_end": "KILL@10"}, "slurm", "must be [B:]SIGNAL[@SECONDS]"),
+    ],
+)
+def test_a_warning_that_cannot_come_is_refused(fields: dict[str, Any], platform: str, says: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        BatchSchedulerExecutor(platform).render(
+            Job(**{"command": ["true"], "signal_before_end": "USR1@60", **fields})
+        )
+    assert says in caught.value.message
+    assert caught.value.hint
+
+
+def test_slurm_tells_the_time_of_a_warning_and_elsewhere_the_script_looks_at_it() -> None:
+    job = Job(command=["true"], wall_time_min=10, signal_before_end="b:sigterm@90")
+    assert job.signal_before_end == "B:TERM@90"
+    slurm, local = (BatchSchedulerExecutor(name).render(job) for name in ("slurm", "local"))
+    assert "#SBATCH --signal=B:TERM@90\n" in slurm
+    assert "psij_warn_after_s" not in slurm
+    assert "psij_warn_before_s=90 psij_warn_after_s=510\n" in local
+    for text in (slurm, local):
+        assert "psij_warning=TERM psij_warns_command=yes\n" in text
+    left = Job(command=["true"], wall_time_min=None, signal_before_end="USR1")
+    assert "#SBATCH --signal=B:USR1@60\n" in BatchSchedulerExecutor("slurm").render(left)

@@ -84,6 +84,7 @@ _SHAPE = {
     "launcher": "launcher",
     "array_limit": "elements at a time",
     "begin": "begin",
+    "signal_before_end": "warned by",
 }
 _ALWAYS = ("num_nodes", "ranks_per_node", "wall_time_min", "job_mode")
 

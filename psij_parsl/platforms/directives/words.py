@@ -44,7 +44,7 @@ WORDS: Mapping[str, str] = {
     "after": "tuple: of texts KIND:ID, the ids that manager's; kinds as `--dependency` has them",
     "hold": "bool",
     "begin": "text: not before; YYYY-MM-DDTHH:MM:SS, HH:MM:SS (the next such time) or +SECONDS",
-    "signal_before_end": "text: SIGNAL@SECONDS, sent to the program",
+    "signal_before_end": "text: SIGNAL@SECONDS, sent to the programs",
     "signal_script_before_end": "text: SIGNAL@SECONDS, sent to the script alone",
 }
 """Our words for what a script can ask, of any manager: their types, units and meaning."""
@@ -59,6 +59,7 @@ FIELDS: Mapping[str, str] = {
     "gpus": "gpus_per_node",
     "memory": "memory_per_node",
     "memory_per_rank": "memory_per_core",
+    "signal_script_before_end": "signal_before_end",
 }
 """The fields of a job that hold what these words say; others have the word's name."""
 

@@ -27,6 +27,10 @@
 #   psij_on_term                 what to do at TERM and INT; psij_nodes sets it where only this script gets them
 #   psij_own_codes               exit codes that the manager would take for orders, with blanks around each
 #   psij_cgroup                  the name of the directory of the job's own control group; psij_nodes sets it
+#   psij_warning                 a signal that is handed on before the wall time ends, or nothing
+#   psij_warns_command           yes: to the command alone, and to nothing that it runs
+#   psij_warn_after_s            for how many seconds from the start, where the manager does not tell the time; and
+#   psij_warn_before_s           how long before the end that is, should the wall time be another one by then
 
 # What was used on this node, for `psij-run info`: the CPU time of the command and all that it waited for; CPU time (in
 # microseconds) and most memory (in bytes) of the job's own control group, if there is one. Nothing here starts a process.
@@ -254,6 +258,7 @@ psij_run() {
 }
 
 psij_main() {
+  SECONDS=0
   umask 077
   psij_folder=$psij_root${psij_index:+/$psij_index}
   [ -z "$psij_index" ] || mkdir -p -- "$psij_folder"
@@ -274,10 +279,10 @@ psij_main() {
   # A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
   # the job by the manager itself, or by $psij_on_term; this one stays to record how the command took them.
   psij_pid=
-  for psij_signal in USR1 USR2 HUP; do
-    trap '[ -z "$psij_pid" ] || kill -s '"$psij_signal"' "$psij_pid" 2>/dev/null' "$psij_signal"
-  done
   trap "$psij_on_term" TERM INT
+  for psij_signal in USR1 USR2 HUP $psij_warning; do
+    trap "psij_hand_on $psij_signal &" "$psij_signal"  # by another process: this one is in a read, which has no second
+  done
 
   [ -z "$psij_functions" ] || : >"$psij_folder/setup"
   psij_of_node=()
@@ -286,7 +291,10 @@ psij_main() {
   exec {psij_two}<&- {psij_three}<&- {psij_four}<&-
   exec {psij_heard}< <(psij_run "${psij_command[@]}")
   psij_code=125 psij_stage=start  # until it has begun; without processes or open files it does not
-  while read -r psij_word psij_number <&"$psij_heard" || [ "$?" -gt 128 ]; do  # 128 and more: a signal came
+  while  # 128 and more: a signal came, or the time
+    psij_look_at_time
+    read -r "${psij_timeout[@]}" psij_word psij_number <&"$psij_heard" || [ "$?" -gt 128 ]
+  do
     case $psij_word in
       process) psij_pid=$psij_number psij_code=137 psij_stage=command ;;  # 137: should psij_run be killed
       *m*s) psij_user=$psij_word psij_system=$psij_number ;;

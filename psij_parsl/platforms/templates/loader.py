@@ -19,7 +19,7 @@ _CORE = Path(__file__).parent
 @cache
 def functions_text() -> str:
     """The text of the file that the scripts of the core's skeleton read where they run."""
-    return (_CORE / FUNCTIONS).read_text(encoding="utf-8")
+    return "\n".join((_CORE / name).read_text(encoding="utf-8") for name in (FUNCTIONS, "signals.sh"))
 
 
 def label(cls: type) -> str:

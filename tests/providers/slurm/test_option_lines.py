@@ -27,7 +27,6 @@ class TestOptionLines(OptionLines):
         "mail_type": "END,FAIL",
         "mail_user": "me@lab.org",
         "nice": (5, "5"),
-        "signal_before_end": "USR1@90",
         "requeue": (True, True),
     }
     bits = ("gpu:a100:", "now+", "afterok:", "B:USR1@", "ALL,", "NONE", "UNLIMITED", "1-12", "4G", "hetjob")

@@ -1,0 +1,70 @@
+# Who gets a signal that is handed on, and a warning before the end. This is a part of functions.sh in a job's folder.
+
+# signal: hand it to the command, or to the first programs below it that catch it; never to a shell without a trap for it.
+psij_hand_on() {
+  local psij_bit=$((1 << ($(kill -l "$1") - 1))) psij_status psij_one psij_got= psij_now=("$psij_pid") psij_below
+  local -A psij_children=() psij_caught=() psij_blocked=() psij_all=()
+  [ -n "$psij_pid" ] || return 0
+  for psij_one in /proc/[0-9]*; do
+    { IFS= read -r -d '' psij_status <"$psij_one/status"; } 2>/dev/null
+    [[ $psij_status =~ PPid:[[:space:]]*([0-9]+).*SigBlk:[[:space:]]*([0-9a-f]+).*SigCgt:[[:space:]]*([0-9a-f]+) ]] || continue
+    psij_one=${psij_one#/proc/}
+    psij_children[${BASH_REMATCH[1]}]+=" $psij_one"
+    psij_blocked[$psij_one]=$((16#${BASH_REMATCH[2]} & psij_bit))
+    psij_caught[$psij_one]=$((16#${BASH_REMATCH[3]} & psij_bit))
+    psij_all[$psij_one]=$((16#${BASH_REMATCH[3]} & 1 << 25))  # VTALRM, for which nobody has a handler
+  done
+  while [ "${#psij_now[@]}" -gt 0 ]; do
+    psij_below=()
+    for psij_one in "${psij_now[@]}"; do
+      # A program may block a signal to wait for it, as srun does.
+      if { [ "${psij_caught[$psij_one]:-0}" != 0 ] && psij_means_it "$psij_one" "$1"; } ||
+        { [ "${psij_blocked[$psij_one]:-0}" != 0 ] && ! psij_is_shell "$psij_one"; }; then
+        kill -s "$1" "$psij_one" 2>/dev/null && psij_got=yes
+      elif [ "$psij_warns_command" != yes ]; then
+        psij_below+=(${psij_children[$psij_one]})
+      fi
+    done
+    psij_now=("${psij_below[@]}")
+  done
+  [ -z "$psij_got" ] || return 0
+  if psij_is_shell "$psij_pid"; then
+    echo "psij: nobody was given the signal $1: neither the command nor what it runs has a handler for it" >&2
+  else
+    kill -s "$1" "$psij_pid" 2>/dev/null
+  fi
+}
+
+psij_is_shell() {  # pid
+  local psij_program
+  psij_program=$(readlink -- "/proc/$1/exe")
+  case ${psij_program##*/} in sh | *bash | dash | ash | mksh | ksh* | zsh* | csh | tcsh | fish | busybox) return 0 ;; *) return 1 ;; esac
+}
+
+# pid signal: whether a process that catches it has a handler of its own: with a trap for EXIT, bash catches all signals
+# that end it, and then only the text of the script tells.
+psij_means_it() {
+  local psij_word psij_text psij_trap=$'(^|[\n;&|({]|then|else|do)[ \t]*trap[ \t]+(--[ \t]+)?'
+  psij_trap+=$'(\'[^\']*\'|"[^"]*"|[^ \t\n;\'"]+)([ \t]+[A-Za-z0-9]+)*[ \t]+'"(SIG)?($2|$(kill -l "$2"))"$'([ \t\n;]|$)'
+  [ "${psij_all[$1]}" != 0 ] && psij_is_shell "$1" || return 0
+  while IFS= read -r -d '' psij_word; do
+    psij_text=$psij_word
+    case $psij_word in /*) ;; *) psij_word=/proc/$1/cwd/$psij_word ;; esac
+    [ ! -f "$psij_word" ] || psij_text=$(<"$psij_word")
+    [[ $psij_text =~ $psij_trap ]] && return 0
+  done 2>/dev/null <"/proc/$1/cmdline"
+  return 1
+}
+
+psij_look_at_time() {  # hand the warning on if it is time; psij_timeout: how long to read until then
+  psij_timeout=()
+  if [ -n "$psij_warn_after_s" ] && [ "$SECONDS" -ge "$psij_warn_after_s" ]; then
+    { read -r psij_word <"$psij_folder/wall_time"; } 2>/dev/null && [ "$((psij_word))" -gt 0 ] &&
+      psij_warn_after_s=$((60 * psij_word - psij_warn_before_s))
+    if [ "$SECONDS" -ge "$psij_warn_after_s" ]; then
+      psij_warn_after_s=
+      psij_hand_on "$psij_warning"
+    fi
+  fi
+  [ -z "$psij_warn_after_s" ] || psij_timeout=(-t "$((psij_warn_after_s > SECONDS ? psij_warn_after_s - SECONDS : 1))")
+}
