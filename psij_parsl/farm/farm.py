@@ -72,7 +72,6 @@ class Farm:
         self.engine, self.source, self.state, self.output, self.rules = engine, source, state, output, rules
         self.summary = Summary()
         self._task, self._watch = task, watch
-        self._at_once = min(engine.at_once, rules.at_once or engine.at_once)
         self._running: dict[int, Item] = {}
         self._ends: SimpleQueue[tuple[Item, Future[TaskEnd]] | None] = SimpleQueue()
         self._broken: Error | None = None
@@ -111,6 +110,10 @@ class Farm:
             summary.running, summary.seconds = 0, time.monotonic() - began
         return summary
 
+    @property
+    def _room(self) -> int:
+        return min(self.engine.at_once, self.rules.at_once or self.engine.at_once)
+
     # ---- the loop --------------------------------------------------------------------------------------------
 
     def _go(self) -> None:
@@ -119,7 +122,7 @@ class Farm:
         summary = self.summary
         while True:
             self._look()
-            while not (feed.ended or summary.reason) and len(self._running) < self._at_once:
+            while not (feed.ended or summary.reason) and len(self._running) < self._room:
                 if (item := feed.take()) is None:
                     break
                 self._start(item)

@@ -41,7 +41,11 @@ class NodesEngine:
         self._pools = NodePools(
             nodes, shape, method, site=site, environment=environment, guarded=guarded, bind=bind, hide_gpus=hide_gpus
         )
-        self.at_once = self._pools.workers
+
+    @property
+    def at_once(self) -> int:
+        """As many as there are workers now: a task that has none yet would look as if it had begun."""
+        return self._pools.workers if self._pools.failure is not None else self._pools.workers_up
 
     def start(self, task: Task) -> Future[TaskEnd]:
         """See `Engine`. The future has a `LaunchError` where no worker could be started, or none is left."""

@@ -56,13 +56,15 @@ class EngineEnded(LaunchError):
 class Engine(Protocol):
     """Runs tasks on the cores and GPUs that it was made with: each one on its own, as many at once as there is room.
 
-    `start` returns at once; a farm never has more than `at_once` tasks with an engine. Its future has a `TaskEnd` and
+    `start` returns at once; a farm never has more than `at_once` tasks with an engine, which may change: 0 while it
+    starts. Its future has a `TaskEnd` and
     no exception, save for what the engine cannot go on after: an error of ours, an `EngineEnded` where that is known.
     `signal` reaches all that run.
     `close` waits for what runs, or with `kill` ends it (KILL) and waits; afterwards none of it is left on any node.
     """
 
-    at_once: int
+    @property
+    def at_once(self) -> int: ...
 
     def start(self, task: Task) -> Future[TaskEnd]: ...
 

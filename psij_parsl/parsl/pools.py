@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 START_S = 120.0  # for the first pool to come up: Python's start from a busy shared file system
 _HEARTBEAT_S, _LOST_S = 5, 30
-_WATCH_S = 0.5
+_WATCH_S, _WATCH_START_S = 0.5, 0.1
 _POLL_MS = 100
 _OWNER = "owner"
 _LOG = "pools.out"
@@ -102,6 +102,7 @@ class NodePools:
     ) -> None:
         self.nodes = tuple(nodes)
         self.workers = len(self.nodes) * shape.ranks_per_node
+        self.workers_up = 0  # how many have come up, and are not lost
         self.failure: PoolsEnded | None = None
         self._began = False
         self._deadline = time.monotonic() + start_s
@@ -238,7 +239,7 @@ class NodePools:
     # ---- watch -----------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while not self._closing.wait(_WATCH_S):
+        while not self._closing.wait(_WATCH_S if self._began else _WATCH_START_S):
             self.failure = self._end()
             if self.failure is not None:
                 self._fail_all(self.failure)
@@ -268,6 +269,8 @@ class NodePools:
                 return PoolsEnded(error.message, hint=error.hint, began=self._has_begun())
         if ended is not None:
             return self._ended(ended)
+        with suppress(Exception):  # the interchange may be busy, and is asked again
+            self.workers_up = sum(pool["worker_count"] for pool in self._executor.connected_managers())
         if not self._has_begun() and time.monotonic() > self._deadline:
             return PoolsEnded(
                 f"no worker pool has come up within {self._start_s:.0f} s on {self._names()}{self._tail()}",

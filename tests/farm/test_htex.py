@@ -79,7 +79,7 @@ def test_a_task_has_its_own_environment_files_and_end(engine: NodesEngine, tmp_p
 
 
 def test_two_at_a_time_each_with_its_own_gpu(engine: NodesEngine, tmp_path: Path) -> None:
-    assert engine.at_once == 2
+    assert comes_true(lambda: engine.at_once == 2, 60)
     wait_for_both = "echo $CUDA_VISIBLE_DEVICES >gpu$0; while [ ! -e gpu0 ] || [ ! -e gpu1 ]; do sleep 0.05; done"
     ends = [engine.start(Task(at, ("sh", "-c", wait_for_both, str(at)), directory=str(tmp_path))) for at in range(2)]
     assert [end.result(60).exit_code for end in ends] == [0, 0]
