@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from psij_parsl.farm.task import Task
 from psij_parsl.resources import NodeResources
 from psij_parsl.runs.run_processes import processes
 from tests.cli.helpers import COMMAND, one_sentence_and_a_hint, psij_here
+from tests.cli.terminals import Terminal
 
 Until = Callable[..., Any]
 LAUNCH = [*COMMAND, "launch"]
@@ -425,3 +427,21 @@ def test_nothing_is_started_that_could_not_end_in_the_wall_time(seconds: float, 
     assert (summary.done + summary.stopped > 0) is began
     assert summary.left == 1000 - summary.done
     assert not summary.failed
+
+
+def test_a_terminal_shows_how_far_it_is_and_keeps_whole_lines_of_output() -> None:
+    script = "echo out-{index}; while [ {index} = 2 ] && [ ! -e seen ]; do sleep 0.05; done; exit $(({index} == 1))"
+    terminal = Terminal("launch", "--array", "0-2", "-P", "1", "--", "sh", "-c", script, columns=100, NO_COLOR="1")
+    terminal.see("2/3")
+    terminal.see("1 running, 1 failed")
+    Path("seen").touch()
+    terminal.see("psij-run: 3 tasks: 2 done, 1 failed; ")
+    assert terminal.close() == 1
+    for index in range(3):
+        assert re.search(rf"(\n|\x1b\[2K)out-{index}\r\n", terminal.text)
+
+
+def test_without_a_terminal_rich_is_not_imported() -> None:
+    program = "import sys, psij_parsl.cli as c; sys.argv[1:] = ['launch', '--array', '0', '--', 'true']; c.main(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"rich", "typer", "pydantic", "parsl", "multiprocessing"} & set(done.stdout.split())
