@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import shlex
 import shutil
@@ -35,10 +36,13 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from ..errors import LaunchError
 from ..job import Job
 from ..job_size import Resources
+from ..platforms.registry import managers
 from ..resources.host import is_here
 from ..runs.mpirun import MPIRun
 from ..runs.planning import prepare_run
 from ..runs.rank_io import RankIO
+from ..runs.variables import OUTER_RUN
+from ..system.commands import matcher
 from ..system.files import home, private_folder, write_whole
 from ..system.processes import process_has_ended, process_identity
 from .addresses import LOOPBACK, addresses_of_node
@@ -55,6 +59,7 @@ _HEARTBEAT_S, _LOST_S = 5, 30
 _WATCH_S, _WATCH_START_S = 0.5, 0.1
 _POLL_MS = 100
 _OWNER = "owner"
+_MPI_VARIABLES = ("OMPI_*", "PMIX_*", "PMI_*", "PRTE_*", "HYDI_*", "HYDRA_*", "MPIR_*")
 _LOG = "pools.out"
 _QUIET = logging.getLogger("parsl")
 
@@ -119,7 +124,7 @@ class NodePools:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         try:
-            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape, preload, bind=bind)))
+            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape, method, preload, bind=bind)))
             job = self._job(shape, environment or {})
             io = RankIO(stdout=self.folder / _LOG)
             self._run = prepare_run(method, job, self.nodes, io=io, bind=bind, hide_gpus=hide_gpus)
@@ -160,9 +165,18 @@ class NodePools:
             ) from error
         return executor
 
-    def _said(self, shape: Resources, preload: Sequence[str], *, bind: bool) -> dict[str, Any]:
+    def _said(self, shape: Resources, method: MPIRun, preload: Sequence[str], *, bind: bool) -> dict[str, Any]:
         workers = shape.ranks_per_node
+        patterns = [*OUTER_RUN, *method.scrub_environment, *_MPI_VARIABLES]
+        patterns += [pattern for manager in managers() for pattern in manager.variables]
+        of_launch, of_outer_run = matcher(tuple(patterns)), matcher(OUTER_RUN)
         return {
+            "launch_variables": patterns,
+            "own_variables": {
+                name: value
+                for name, value in os.environ.items()
+                if of_launch.fullmatch(name) and not of_outer_run.fullmatch(name)
+            },
             "workers": workers,
             "preload": [*preload],
             "path": [path for path in sys.path if path],

@@ -17,16 +17,12 @@ from typing import Any, NamedTuple
 
 from ..resources.node import Node
 from ..runs.binding import OUR_THREADS, THREADS
-from ..runs.run_processes import MARK
-from ..runs.variables import OUTER_RUN
 from ..system.commands import matcher
 from ..system.gpu_variables import GPU_VARIABLES
 from ..system.id_ranges import format_ranges
 from .worker_pool import PLACES
 
-#: What the pool is known by to the run that started it; of these a worker's commands have their own, or the run's mark.
-_OF_POOL = matcher((*({*OUTER_RUN} - {MARK, "PSIJ_CPUS", "PSIJ_GPUS"}), PLACES))
-_OF_WORKER = matcher(("PARSL_*",))
+_OF_WORKER = matcher(("PARSL_*", PLACES))
 _PR_SET_PDEATHSIG = 1
 _WATCH_S = 1.0
 _command = 0  # the process id of the command that runs, which leads a group
@@ -117,8 +113,6 @@ def _settle() -> None:
     if os.getppid() == 1:
         os._exit(1)  # it ended before
     known = [Place(*place) for place in json.loads(os.environ.get(PLACES, "[]"))]
-    for name in [*filter(_OF_POOL.fullmatch, os.environ)]:
-        del os.environ[name]
     rank = int(os.environ.get("PARSL_WORKER_RANK", "0"))
     if rank < len(known):
         _take(known[rank])

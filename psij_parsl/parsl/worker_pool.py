@@ -14,7 +14,7 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -23,9 +23,12 @@ from typing import Any
 import parsl.multiprocessing
 
 from ..resources.host import is_here
+from ..runs.run_processes import MARK
+from ..system.commands import matcher
 from ..system.processes import STATE, process_status
 
 _PARSLS_POOL = "parsl.executors.high_throughput.process_worker_pool"
+_KEPT = (MARK, "PSIJ_CPUS", "PSIJ_GPUS")
 _PARENT = 1  # a field of `process_status`
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HANDED_ON = frozenset((*_ENDING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTSTP))
@@ -77,11 +80,21 @@ def _fork_server(preload: Sequence[str]) -> Any:
     return context
 
 
+def _take_back_environment(patterns: Sequence[str], own: Mapping[str, str]) -> None:
+    """Of the variables of such names only those are left that the farm itself has: the others are of its launcher."""
+    of_launch = matcher(tuple(patterns))
+    for name in [*filter(of_launch.fullmatch, os.environ)]:
+        if name not in _KEPT:
+            del os.environ[name]
+    os.environ.update(own)
+
+
 def _main() -> None:
     said = json.loads(Path(sys.argv.pop(1), POOL_FILE).read_text())
     node = _own_node(said)
     sys.argv[1:] = [f"--block_id={node}" if word.startswith("--block_id=") else word for word in sys.argv[1:]]
     sys.path.extend(path for path in said["path"] if path not in sys.path)  # the workers are given ours
+    _take_back_environment(said["launch_variables"], said["own_variables"])
     os.environ[PLACES] = json.dumps(said["places"].get(node, []))
     os.environ["PARSL_CORES"] = str(said["workers"])
     parsl.multiprocessing.SpawnContext = _fork_server(said["preload"])

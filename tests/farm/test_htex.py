@@ -44,7 +44,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodesEngine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PSIJ_PARSL_HOME", str(tmp_path_factory.mktemp("with blank {and} brace")))
         patch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-5d")
-        started = engine_here(GREETING="hello")
+        patch.setenv("SLURM_NNODES", "2")
+        patch.setenv("OMPI_MCA_btl", "self")
+        started = engine_here(GREETING="hello", SLURM_PROCID="3", OMPI_COMM_WORLD_RANK="3")  # as launchers have them
         yield started
         folder = started._pools.folder
         started.close(kill=True)
@@ -76,6 +78,16 @@ def test_a_task_has_its_own_environment_files_and_end(engine: NodesEngine, tmp_p
     text, variables, directory, bad = (tmp_path / "out").read_text().splitlines()
     assert (text, directory, bad) == ("text", str(tmp_path), "bad")
     assert variables in ("hello mine 0 1 none none", "hello mine GPU-5d 1 none none")
+
+
+def test_what_the_launch_of_the_pool_has_set_is_not_a_tasks(engine: NodesEngine, tmp_path: Path) -> None:
+    engine.start(Task(1, ("env",), directory=str(tmp_path), stdout="out")).result(60)
+    found = [
+        line
+        for line in (tmp_path / "out").read_text().splitlines()
+        if line.startswith(("SLURM_", "OMPI_", "PARSL_", "PSIJ_RANK", "PSIJ_WORKER"))
+    ]
+    assert sorted(found) == ["OMPI_MCA_btl=self", "SLURM_NNODES=2"]
 
 
 def test_two_at_a_time_each_with_its_own_gpu(engine: NodesEngine, tmp_path: Path) -> None:
