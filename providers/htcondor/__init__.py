@@ -12,6 +12,8 @@ platform = Platform(
     allocation="allocation:allocation",
     provider="provider:HTCondorProvider",
     directives="directives:TABLE",
+    option_lines="#HTCONDOR(?= )",
+    describes=r"(?i:[ \t]*(?:(?:executable|arguments|universe|request_\w+)[ \t]*=|queue\b))",
     site_facts="site_facts:site_facts",
     command="condor_submit",
     signs=Signs(variables=("CONDOR_CONFIG", "_CONDOR_JOB_AD"), files=("/etc/condor/condor_config",)),

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 
-from psij_parsl.platforms.directives import Lines, NoEquivalent, OptionLines, WrongLine, count
+from psij_parsl.platforms.directives import Lines, OptionLines, WrongLine
 
-PREFIX = "#HTCONDOR "
-_QUEUE = re.compile(
-    r"(?P<number>\d+)?\s*(?:\b(?P<names>\w+(?:\s*,\s*\w+)*)?\s*\b(?P<how>in|from|matching)\b(?P<items>.*))?",
-    re.IGNORECASE,
-)
-_STATEMENT = re.compile(r"(queue|if|elif|else|endif|include|use)\b(?!\s*=)\s*:?\s*(.*)", re.IGNORECASE)
+from .macros import AUTOMATIC, OF_EACH_JOB, expanded, names_in
+from .queueing import names_of
+
+WRITTEN = "#HTCONDOR"
+PREFIX = rf"{WRITTEN}(?= )"
+_STATEMENT = re.compile(r"(queue|if|elif|else|endif|include|use)\b(?!\s*=)\s*:?\s*(.*)", re.IGNORECASE | re.DOTALL)
 _OPEN_LIST = re.compile(r"\s*queue\b[^(]*\([^)]*", re.IGNORECASE)
 _COMMAND = re.compile(r"\s*(\w+)\s*=(.*)")
-_USE = re.compile(r"\$\((\w+)\)")
-#: Macros whose values HTCondor itself gives.
-_AUTOMATIC = frozenset(("cluster", "clusterid", "process", "procid", "node", "step", "row", "item", "itemindex"))
-#: What macros are to us: those of all jobs of an array, of its elements by their place, and of a job alone.
-_OF_ARRAY = {"cluster": "{array}", "clusterid": "{array}"}
-_PLACE = {"process": "{index}", "procid": "{index}"}
-ONE_JOB = ("", {"cluster": "{id}", "clusterid": "{id}", "process": "0", "procid": "0"})
-HAS_MACRO = "has a macro, of which only HTCondor knows the value"
+#: Commands that say what is to run.
+_RUNS = re.compile(r"\s*(executable|shell|arguments2?)\s*=", re.IGNORECASE)
 
 
 def in_script(lines: Lines) -> OptionLines:
     """Those up to the first empty one, where the scheduler looks for a script's description."""
     block = [*takewhile(lambda numbered: numbered[1], lines)]
-    commands = [(number, line.removeprefix(PREFIX)) for number, line in block if line.startswith(PREFIX)]
+    commands = [(number, line.removeprefix(WRITTEN)) for number, line in block if line.startswith(f"{WRITTEN} ")]
     counts = dict(_to_the_last_queue(commands))
     for number, line in block:
         command = counts.get(number)
+        if isinstance(command, str) and _RUNS.match(command):
+            command = WrongLine(command.strip(), "says what is to run, and that is this script")
         yield number, command if isinstance(command, WrongLine) else line
 
 
-def in_file(lines: Lines, known: Callable[[str], bool]) -> OptionLines:
-    """Those of a description without prefix, with the values of its macros; none of a script, which begins with `#!`.
+def in_file(lines: Lines, known: Callable[[str], bool], of_jobs: Callable[[str], bool]) -> OptionLines:
+    """Those of a description without prefix, with the values of its macros.
 
     A macro is any name whose value is used as `$(name)`; the line of one that is no command, as `known` says, is none.
+    Only a command `of_jobs` may have macros whose values are others for each job.
     """
-    numbered = [*lines]
-    if not numbered[0][1].startswith("#!"):
-        yield from _to_the_last_queue(_with_macros([*_whole_lines(numbered)], known))
+    yield from _to_the_last_queue(_with_macros([*_whole_lines(lines)], known, of_jobs))
 
 
 def split(line: str) -> list[str]:
@@ -70,7 +65,7 @@ def _whole_lines(lines: Lines) -> Iterator[tuple[int, str]]:
         if begun.endswith("\\"):
             begun = begun[:-1]
         elif _OPEN_LIST.fullmatch(begun):
-            begun += " "
+            begun += "\n"  # an item may be a line
         else:
             yield first, begun
             first, begun = 0, ""
@@ -84,65 +79,41 @@ def _after_queue(line: str) -> str | None:
     return match[2] if match and match[1].lower() == "queue" else None
 
 
-def _to_the_last_queue(lines: Lines) -> OptionLines:
+def _to_the_last_queue(lines: OptionLines) -> OptionLines:
     numbered = [*lines]
-    last = max((number for number, line in numbered if _after_queue(line) is not None), default=None)
+    texts = [(number, line) for number, line in numbered if isinstance(line, str)]
+    last = max((number for number, line in texts if _after_queue(line) is not None), default=None)
     for number, line in numbered:
-        text = line.strip()
+        text = line.strip() if isinstance(line, str) else line.said
         if last is not None and number > last and text and not text.startswith("#"):
             yield number, WrongLine(text, "stands below the last queue, where it counts for no job")
         else:
             yield number, line
 
 
-def _with_macros(lines: list[tuple[int, str]], known: Callable[[str], bool]) -> Iterator[tuple[int, str]]:
-    """With the last value of each macro, where that is plain: HTCondor works them out when it comes to `queue`."""
+def _with_macros(
+    lines: list[tuple[int, str]], known: Callable[[str], bool], of_jobs: Callable[[str], bool]
+) -> Iterator[tuple[int, str | WrongLine]]:
+    """With the last value of each macro: HTCondor works them out when it comes to `queue`."""
     values: dict[str, str] = {}
-    given = {*_AUTOMATIC}
+    own = {*OF_EACH_JOB}  # those of each job, or of no line
     for _, line in lines:
         if (queue := _after_queue(line)) is not None:
-            match = _QUEUE.fullmatch(queue.strip())
-            given |= {name.strip().lower() for name in ((match and match["names"]) or "").split(",")}
+            own |= names_of(queue)
         elif command := _COMMAND.fullmatch(line):
-            values[command[1].lower()] = command[2].strip()
-    values = {name: value for name, value in values.items() if "$" not in value and name not in given}
-    used = {name.lower() for _, line in lines for name in _USE.findall(line)}
+            name = command[1].lower()
+            values[name] = expanded(command[2].strip(), {name: values.get(name, "")})
+    values = {name: value for name, value in values.items() if name not in own | AUTOMATIC}
+    values = {name: expanded(value, values) for name, value in values.items()}
+    used = {name for _, line in lines for name in names_in(line)}
     for number, line in lines:
         command = _COMMAND.fullmatch(line)
-        name = command[1].lower() if command and _after_queue(line) is None else ""
-        if name not in values or name not in used or known(name):
-            yield number, _USE.sub(lambda macro: values.get(macro[1].lower(), macro[0]), line)
-
-
-# ---- the jobs that it makes ----------------------------------------------------------------------------------------
-
-
-def indices(text: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
-    """The indices of the jobs that a `queue` statement makes, '' for one job, and our placeholders for its macros."""
-    match = _QUEUE.fullmatch(text.strip())
-    if match is None:
-        raise NoEquivalent("counts its jobs by an expression")
-    if not match["how"]:
-        number = count(match["number"] or "1")
-        return (ONE_JOB if number == 1 else (f"0-{number - 1}", {**_OF_ARRAY, **_PLACE}),)
-    if match["how"].lower() != "in":
-        raise NoEquivalent("makes a job of each file, or of each line of a file")
-    items = [item for item in re.split(r"[,\s]+", match["items"].strip(" ()\t")) if item]
-    if match["number"] not in (None, "1") or "," in (match["names"] or "") or not all(map(str.isdecimal, items)):
-        raise NoEquivalent("makes a job of each item, and these are no indices")
-    counted = items == [str(place) for place in range(len(items))]
-    macros = {**_OF_ARRAY, (match["names"] or "item").lower(): "{index}"}
-    return ((",".join(items), {**macros, **_PLACE} if counted else macros),)
-
-
-def file_name(text: str, word: str, macros: Mapping[str, str]) -> str:
-    """A file's name with our placeholders."""
-
-    def ours(match: re.Match[str]) -> str:
-        if match[0] in "{}":
-            return match[0] * 2
-        if (match[1] or "").lower() not in macros:
-            raise NoEquivalent(HAS_MACRO, word)
-        return macros[match[1].lower()]
-
-    return re.sub(r"\$\((\w+)\)|[${}]", ours, text)
+        is_queue = _after_queue(line) is not None
+        name = command[1].lower() if command and not is_queue else ""
+        if name in used and name in {*values, *own} and not known(name):
+            continue
+        whole = expanded(line, values)
+        if not is_queue and names_in(whole) & own and not of_jobs(line.partition("=")[0].strip()):
+            yield number, WrongLine(" ".join(line.split()), "has a macro, whose value is another for each job")
+        else:
+            yield number, f" {whole}"

@@ -18,6 +18,7 @@ from typing import Any
 from psij_parsl.platforms.directives import (
     NO_TERMINAL,
     DirectiveTable,
+    Elsewhere,
     Lines,
     NoEquivalent,
     Option,
@@ -31,11 +32,15 @@ from psij_parsl.platforms.directives import (
     refused,
 )
 
-from .description import HAS_MACRO, ONE_JOB, PREFIX, file_name, in_file, in_script, indices, split
+from .described import HAS_MACRO, words_of_jobs
+from .description import PREFIX, WRITTEN, in_file, in_script, split
+from .queueing import queue
 
 _COMMAND = "say what is to run, after psij-run's own options"
 _TAG = "psij-run knows the job by it"
 _SHARED = "a job starts in its directory, which its hosts share"
+_NOT_COPIED = "nothing is copied: a job starts in its directory, and writes to where its program says"
+_VANILLA = "a job of ours is in the vanilla universe"
 _AS_IT_GOES = "output files are written as the job goes on"
 
 
@@ -100,25 +105,31 @@ def _in_quotes(text: str) -> str:
 
 def _universe(text: str) -> str:
     if text.lower() not in ("vanilla", "5"):
-        raise NoEquivalent(f"asks for the universe {text}, which other managers do not have")
+        raise NoEquivalent(f"asks for the universe {text}, and a job of ours is in the vanilla one")
     return text
 
 
+def _text(word: str, own: str) -> Callable[[str], Mapping[str, Any]]:
+    """A reader of what may have macros, for a word of ours: `own` is the table's own one, for `words_of_jobs`."""
+    return lambda text: {word: text, own: text}
+
+
+def _queue(text: str) -> Mapping[str, Any]:
+    statement = queue(text)
+    return {"_queue": (statement,), **({"array": text} if len(statement) > 1 else {})}
+
+
+def _cores(text: str) -> Mapping[str, Any]:
+    """The cores of a job's one process. With other ranks they are asked for anew."""
+    return {"cpus_per_rank": _number(text), "num_nodes": 1, "ranks_per_node": 1}
+
+
 def _environment(text: str) -> Mapping[str, Any]:
-    """`"A=1 B='x y'"`, or `A=1;B=2` without quotes. A quote in quotes is doubled."""
-    inner = re.fullmatch(r'"(.*)"', _plain(text))
-    if text.count("'") % 2 and inner:
-        raise ValueError("must close its quotes")
-    if inner:
-        quoted = re.compile(r"'((?:[^']|'')*)'")
-        words = re.findall(r"(?:'(?:[^']|'')*'|[^\s'])+", inner[1].replace('""', '"'))
-        pairs = [quoted.sub(lambda match: match[1].replace("''", "'"), word) for word in words]
-    else:
-        pairs = [pair.strip() for pair in text.split(";") if pair.strip()]
-    if not all(re.match(r"[^\s=]+=", pair) for pair in pairs):
-        raise ValueError(f"must be variables with values, not {text!r}")
-    found = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
-    return {"environment": found, "_variables": [*found.items()]}
+    return {"environment": {}, "_environment": text}
+
+
+def _name(own: str) -> Callable[[str], Mapping[str, Any]]:
+    return lambda text: {"name": _plain(text), own: text}
 
 
 def _getenv(text: str) -> Mapping[str, Any]:
@@ -128,14 +139,6 @@ def _getenv(text: str) -> Mapping[str, Any]:
     if not all(re.fullmatch(r"\w+", name) for name in names):
         raise NoEquivalent("names variables by a pattern")
     return {"environment": dict.fromkeys(names), "_getenv": names}
-
-
-def _names(text: str) -> str:
-    """Names of files that are in the same place if nothing is copied."""
-    for name in re.split(r"[,\s]+", _plain(text.strip('"'))):
-        if "/" in name or name in (".", ".."):
-            raise NoEquivalent("has files copied to where others stand, and elsewhere nothing is copied")
-    return text
 
 
 def _attribute(text: str) -> str:
@@ -156,46 +159,49 @@ def _moment(text: str) -> str:
 # ---- all of them together ----------------------------------------------------------------------------------------
 
 
-def _with_environment(
-    words: Mapping[str, Any], taken: bool | list[str] | None, said: list[tuple[str, str]]
-) -> dict[str, Any]:
-    """The last `getenv`, which takes all variables or some, and the last `environment`: each replaces those above it."""
-    found = {name: value for name, value in words.items() if name not in ("environment", "inherit_environment")}
-    if isinstance(taken, bool):
-        found["inherit_environment"] = taken
-    variables = {**dict.fromkeys(taken if isinstance(taken, list) else ()), **dict(said)}
-    return {**found, "environment": variables} if variables else found
-
-
 def _settle(words: dict[str, Any]) -> Mapping[str, Any]:
     """A job is one process on one host. How many cores are for each of its ranks, a description does not say."""
-    settled = dict(words)
+    raw = ("command", "environment", "directory", "stdin", "stdout", "stderr", "array", "inherit_environment")
+    settled = {name: value for name, value in words.items() if name not in raw}
+    settled |= words_of_jobs(words)
     if not settled.get("gpus_per_node"):
         settled.pop("gpus_per_node", None)
-    settled = _with_environment(settled, words.get("_getenv"), words.get("_variables", []))
-    if settled.keys() & {"cpus_per_rank", "memory_per_node", "gpus_per_node"}:
+    taken = words.get("_getenv")
+    if isinstance(taken, bool):
+        settled["inherit_environment"] = taken
+    elif taken:
+        settled["environment"] = {**dict.fromkeys(taken), **settled.get("environment", {})}
+    if settled.keys() & {"cpus_per_rank", "memory_per_node", "gpus_per_node", "command", "elements"}:
         settled |= {"num_nodes": 1, "ranks_per_node": 1}
-    if "_batch_name" in words:
-        settled.setdefault("name", words["_batch_name"])
+    if name := words.get("_description", words.get("_batch_name")):
+        settled["name"] = name
     if "_execute_min" in words:
         settled["wall_time_min"] = min(words["_execute_min"], settled.get("wall_time_min", words["_execute_min"]))
-    statements = words.get("_queue", (ONE_JOB,))
-    if len(statements) > 1:
-        raise NoEquivalent("is one of several, and each makes jobs of its own", "_queue")
-    array, macros = statements[0]
-    if array:
-        settled["array"] = array
-    for word in ("stdin", "stdout", "stderr"):
-        if f"_{word}" in words:
-            settled[word] = file_name(words[f"_{word}"], f"_{word}", macros)
     return settled
 
 
 # ---- lines, and attributes ----------------------------------------------------------------------------------------
 
 
+def _row(name: str) -> Option | None:
+    return TABLE.reading([(0, f"{name} = 1")]).directives[0].option
+
+
+def _is_of_jobs(name: str) -> bool:
+    """Whether a command may be another for each job of a description: those that no job of ours passes on."""
+    row = _row(name)
+    return row is not None and (
+        row.elsewhere is Elsewhere.NEEDLESS or (len(row.sets) > 1 and "num_nodes" not in row.sets)
+    )
+
+
 def _without_prefix(lines: Lines) -> OptionLines:
-    return in_file(lines, lambda name: TABLE.reading([(0, f"{name} = 1")]).directives[0].option is not None)
+    return in_file(lines, lambda name: _row(name) is not None, _is_of_jobs)
+
+
+def _for_nothing(names: str, instead: str, **settings: Any) -> Option:
+    """The row of a command with a value that a job of ours has no use for."""
+    return needless(names, instead, arguments=1, **settings)
 
 
 def _in_ad(row: Callable[..., Option], names: str, *values: Any, **settings: Any) -> Option:
@@ -203,14 +209,24 @@ def _in_ad(row: Callable[..., Option], names: str, *values: Any, **settings: Any
     return row(" ".join(f"+{name} my.{name}" for name in names.split()), *values, **settings)
 
 
+def _as_attribute(name: str) -> Mapping[str, Any]:
+    """The settings of an attribute that pools' own rules look at, and that no command of HTCondor's sets."""
+    return {"parameter": "attributes", "for_parameter": lambda text: _attribute(f"{name}={text}")}
+
+
 # ---- the table -----------------------------------------------------------------------------------------------------
 
+_TRANSFER = """
+    when_to_transfer_output transfer_executable transfer_input transfer_output transfer_error preserve_relative_paths
+"""
+_COPIES = """
+    transfer_output_remaps output_destination output_directory public_input_files common_input_files manifest_dir
+"""
 _ONLY_HERE = """
-    if elif include use
     require_* request_* retry_request_* gpus_minimum_* gpus_maximum_* cuda_version machine_count node_count vm_* xen_*
     accounting_group_user nodecount primary_unix_group run_as_owner load_profile use_* x509userproxy scitokens_file
-    transfer_* public_input_files encrypt_* dont_encrypt_* output_destination output_directory preserve_relative_paths
-    common_input_files container_is_common copy_to_spool remote_* skip_if_dataflow manifest manifest_dir
+    transfer_* encrypt_* dont_encrypt_*
+    container_is_common copy_to_spool remote_* skip_if_dataflow manifest
     periodic_* on_exit_* on_evict_checks max_retries retry_until success_exit_code exit_requirements noop_job*
     kill_sig remove_kill_sig hold_kill_sig kill_sig_timeout want_* checkpoint_* suspend_job_at_exec
     cron_* deferral_window dag* tool_daemon_* parallel_script_* jar_files java_vm_* docker_* container_* mount_under_scratch
@@ -220,13 +236,14 @@ _ONLY_HERE = """
 """
 _DROPPED = """
     rank preferences nice_user notification notify_user email_attributes leave_in_queue keep_claim_idle
-    max_job_retirement_time job_lease_duration next_job_start_delay match_list_length max_idle materialize_max_idle
+    max_job_retirement_time job_lease_duration next_job_start_delay match_list_length
     submit_event_notes submit_event_user_notes jobset batch_id image_size memory_usage disk_usage deferral_prep_time
     job_machine_attrs job_machine_attrs_history_length job_ad_information_attrs ulog_execute_attrs starter_debug
     starter_log erase_output_and_error_on_restart buffer_files buffer_size buffer_block_size max_transfer_input_mb
     max_transfer_output_mb
 """
 
+_CORES = ("cpus_per_rank num_nodes ranks_per_node", _cores)
 _ATTRIBUTES = (
     _in_ad(means, "requestcpus", "cpus_per_rank", _number, instead="say -n and -c"),
     _in_ad(means, "requestmemory", "memory_per_node", _size("M")),
@@ -242,6 +259,8 @@ _ATTRIBUTES = (
     _in_ad(means, "jobdescription", "name", _in_quotes),
     _in_ad(dropped, "jobprio", parameter="priority"),
     _in_ad(dropped, "jobmaxvacatetime", parameter="vacate_s"),
+    _in_ad(means, "projectname", "project", _in_quotes, **_as_attribute("ProjectName")),
+    _in_ad(means, "maxruntime", "wall_time_min", _minutes, **_as_attribute("MaxRuntime")),
     _in_ad(refused, "jobbatchname", _TAG),
     _in_ad(refused, "jobuniverse", "a job of ours is in the vanilla universe"),
     _in_ad(refused, "jobstatus", "say --hold"),
@@ -258,7 +277,7 @@ _ATTRIBUTES = (
 TABLE = DirectiveTable(
     command="condor_submit",
     prefix=PREFIX,
-    written=PREFIX.strip(),
+    written=WRITTEN,
     which=in_script,
     without_prefix=_without_prefix,
     split=split,
@@ -266,7 +285,7 @@ TABLE = DirectiveTable(
     any_case=True,
     options=(
         # ---- size
-        means("requestcpus request_cpus", "cpus_per_rank", _number, instead="say -n and -c"),
+        means("requestcpus request_cpus", *_CORES, instead="say -n and -c"),
         means("requestmemory request_memory", "memory_per_node", _size("M")),
         means("requestgpus request_gpus", "gpus_per_node", _gpus, instead="say -g"),
         dropped("requestdisk request_disk", parameter="request_disk", for_parameter=_disk),
@@ -277,44 +296,48 @@ TABLE = DirectiveTable(
         means("requirements", "constraint", parameter="requirements"),
         means("concurrency_limits", "licenses", parameter="concurrency_limits"),
         only_here("concurrency_limits_expr"),
-        means("universe", "_universe", _universe, instead="a job of ours is in the vanilla universe"),
         *_ATTRIBUTES,
         only_here("+* my.*", parameter="attributes", for_parameter=_attribute),
         # ---- files, environment, order
-        means("description", "name", _plain),
-        means("jobbatchname batch_name", "_batch_name", _plain, instead=_TAG),
-        means("initial_dir job_iwd initialdir", "directory", _plain),
-        means("stdin input", "_stdin", instead="say -i"),
-        means("stdout output", "_stdout", instead="say -o"),
-        means("stderr error", "_stderr", instead="say -e"),
-        means("env environment2 environment", "environment _variables", _environment),
+        means("executable", "command _program", _text("command", "_program"), instead=_COMMAND),
+        means("shell", "command _shell", _text("command", "_shell"), instead=_COMMAND),
+        means("arguments2 arguments", "command _arguments", _text("command", "_arguments"), instead=_COMMAND),
+        means("description", "name _description", _name("_description")),
+        means("jobbatchname batch_name", "name _batch_name", _name("_batch_name"), instead=_TAG),
+        means("initial_dir job_iwd initialdir", "directory _directory", _text("directory", "_directory")),
+        means("stdin input", "stdin _stdin", _text("stdin", "_stdin")),
+        means("stdout output", "stdout _stdout", _text("stdout", "_stdout")),
+        means("stderr error", "stderr _stderr", _text("stderr", "_stderr")),
+        means("env environment2 environment", "environment _environment", _environment, instead="say --env"),
         means("get_env getenv", "inherit_environment environment _getenv", _getenv, instead="say --env or --no-env"),
-        means("queue", "_queue", indices, instead="say --array"),
+        means("queue", "array _queue", _queue, instead="say --array"),
         means("max_materialize", "array_limit", _number),
         means("hold", "hold", _yes),
         means("deferral_time", "begin", _moment),
-        means("transferinputfiles transfer_input_files", "_files", _names),
-        means("transferoutputfiles transfer_output_files", "_files", _names),
-        needless("should_transfer_files", _SHARED, arguments=1, parameter="should_transfer_files"),
-        needless("when_to_transfer_output", _SHARED, arguments=1),
-        needless("transfer_executable", _SHARED, arguments=1),
-        needless("transfer_input transfer_output transfer_error", _SHARED, arguments=1),
-        needless("stream_input stream_output stream_error", _AS_IT_GOES, arguments=1),
-        needless("log_xml dagman_log log", "psij-run asks for a job's state itself", arguments=1),
-        needless("skip_filechecks", "psij-run looks at a job's files itself", arguments=1),
-        refused("executable shell", _COMMAND),
-        refused("arguments arguments2", _COMMAND),
+        _for_nothing("universe", _VANILLA, sets=("_universe",), read=_universe),
+        _for_nothing("transferinputfiles transfer_input_files", _SHARED, sets=("_copied",)),
+        _for_nothing("transferoutputfiles transfer_output_files", _SHARED, sets=("_brought_back",)),
+        _for_nothing("should_transfer_files", _SHARED, parameter="should_transfer_files", for_parameter=str.upper),
+        *(_for_nothing(name, _SHARED) for name in _TRANSFER.split()),
+        _for_nothing("stream_input stream_output stream_error", _AS_IT_GOES),
+        _for_nothing("log_xml dagman_log log", "psij-run asks for a job's state itself"),
+        _for_nothing("skip_filechecks", "psij-run looks at a job's files itself"),
+        _for_nothing("max_idle materialize_max_idle", "all elements of an array are in the queue at once"),
         refused("interactive_executable interactive_args", NO_TERMINAL),
         refused("container_image docker_image", "the command itself can start a container"),
         refused("core_size coresize", "a line in --setup can set limits, with ulimit"),
+        *(refused(name, _NOT_COPIED) for name in _COPIES.split()),
+        *(
+            refused(name, "psij-run reads neither conditions nor other files in it")
+            for name in ("if", "elif", "include", "use")
+        ),
+        refused("else endif", "psij-run reads no conditions in it", arguments=0),
         # ---- what a job can do without elsewhere
         dropped("prio priority", parameter="priority"),
         dropped("want_graceful_removal"),
         dropped("job_max_vacate_time", parameter="vacate_s"),
         *(dropped(name) for name in _DROPPED.split()),
         # ---- HTCondor's alone
-        only_here("else", arguments=0),
-        only_here("endif", arguments=0),
         *(only_here(name) for name in _ONLY_HERE.split()),
     ),
 )

@@ -26,7 +26,7 @@ def attribute(value: object) -> str:
         raise ValueError("must be name=value in plain characters, such as JobFlavour=longlunch")
     from .directives import TABLE
 
-    if (row := TABLE.option(f"+{match[1]}")) and row.way:
+    if (row := TABLE.option(f"+{match[1]}")) and row.way and row.parameter != "attributes":
         raise ValueError(f"must not be {match[1]}: {row.way}")
     is_word = re.fullmatch(r"(?i)true|false|[+-]?\d+(\.\d+)?", match[2]) is None
     return f'MY.{match[1]} = "{match[2]}"' if is_word else f"MY.{match[1]} = {match[2]}"

@@ -21,6 +21,7 @@ from ..sites.queues import AUTO, Queue
 from .command import Invocation
 from .file_patterns import pattern
 from .flags import FlagValues
+from .job_description import array_of
 from .job_from_flags import (
     FlagLayer,
     NodeSize,
@@ -49,12 +50,15 @@ from .output import Renderer
 from .script_options import ScriptOptions, script_options
 from .script_remarks import no_interpreter
 
+_RUN = ("command",)
+
 
 @dataclass(frozen=True)
 class JobRequest:
     """A job, where it goes, its job script with the path of the copy, if it has one, and what its option lines say.
 
-    `input` is set if the job's is the stdin of this command.
+    `input` is set if the job's is the stdin of this command. `elements` are the jobs of an array whose elements have
+    commands and files of their own.
     """
 
     job: Job
@@ -62,6 +66,11 @@ class JobRequest:
     script: tuple[JobScript, Path] | None = None
     options: ScriptOptions = field(default_factory=ScriptOptions)
     input: JobInput | None = None
+    elements: tuple[Job, ...] = ()
+
+    def element(self, key: str) -> Job:
+        """The job of an array's element, or the job itself."""
+        return self.elements[sorted(self.job.array).index(int(key))] if key and self.elements else self.job
 
     def take_input(self, out: Renderer) -> None:
         """Read stdin, if it is the job's: to be done before it is submitted."""
@@ -71,7 +80,7 @@ class JobRequest:
     def render(self) -> str:
         """The script that would be submitted."""
         with self.options.named():
-            return self.target.executor.render(self.job)
+            return self.target.executor.render(self.job, elements=bool(self.elements))
 
     def submit(self) -> Submission:
         """Submit the job. If the queue is refused, the error tells which queues there are."""
@@ -91,7 +100,7 @@ class JobRequest:
 
     def _send(self) -> Submission:
         with self.options.named():
-            return self.target.executor.submit(self.job)
+            return self.target.executor.submit(self.job, elements=self.elements)
 
     def _unknown_dependency(self) -> str:
         """A hint on the first dependency of which there is no record; '' if there is none."""
@@ -164,7 +173,16 @@ def _request(
         check_parameters(job_fields["parameters"], platform.name, platform.template_class)
         job_fields["parameters"] = as_lists(job_fields["parameters"], platform.template_class)
     script_copy = None
-    if script is not None:
+    jobs = options.described
+    if jobs is not None and script is not None:
+        if argv[1:]:
+            raise InvalidRequest(
+                f"{script.path} says the arguments of its program itself, and {argv[1]!r} is another one",
+                hint=f"leave it out, or say the program: psij-run {invocation.command.name} -- ./program {argv[1]}",
+            )
+        script, argv = None, [*jobs.command]
+        job_fields.setdefault("job_mode", "script")  # one process, whatever it is given
+    elif script is not None:
         path, on_nodes = (copy_of(script, folder) for folder in _folders(target, job_fields))
         script_copy = script, path
         interpreter = options.interpreter(script)
@@ -192,13 +210,21 @@ def _request(
     if completion and completion.queues and (job_fields.get("queue") or defaults.get("queue")) == AUTO:
         out.note(f"the best queue for this job is {completion.queues[0].name}")
     job = Job(**options.complete(job_fields, completion.fields if completion else job_fields))
-    checked = job if own_input is None else job.with_(stdin=None)
-    _check(out, checked, script, invocation, submitted_here=submitted_here)
+    elements = jobs.jobs(job, values) if jobs is not None else ()
+    job = array_of(job, elements)
+    for one in _with_other_programs(elements) or (job,):
+        checked = one if own_input is None else one.with_(stdin=None)
+        _check(out, checked, script, argv[0], submitted_here=submitted_here)
     if target.site and completion:
         found = [*completion.findings, *target.site.check(job), *beyond_cap(target, completion.queues, job)]
         for finding in settle(found):
             out.note(str(finding))
-    return JobRequest(job, target, script_copy, options, own_input)
+    return JobRequest(job, target, script_copy, options, own_input, elements)
+
+
+def _with_other_programs(elements: Sequence[Job]) -> Sequence[Job]:
+    """The first of those elements that run the same program in the same directory."""
+    return [*{(one.command[0], one.directory): one for one in reversed(elements)}.values()][::-1]
 
 
 def _folders(target: Target, job_fields: Mapping[str, Any]) -> tuple[Path, Path]:
@@ -277,9 +303,7 @@ def _target(table: JobTable, layers: Sequence[FlagLayer], *, submitted_here: boo
     return target, merge([*layers, *weaker]), note
 
 
-def _check(
-    out: Renderer, job: Job, script: JobScript | None, invocation: Invocation, *, submitted_here: bool
-) -> None:
+def _check(out: Renderer, job: Job, script: JobScript | None, program: str, *, submitted_here: bool) -> None:
     if script is None:
         try:
             check_program(job, out)
@@ -288,8 +312,7 @@ def _check(
                 raise
             out.note(error.message)
     if submitted_here:
-        program = invocation.arguments[0] if script is None else script.path
-        for warning in warnings(job, program):
+        for warning in warnings(job, program if script is None else script.path):
             out.note(warning)
 
 
@@ -305,18 +328,22 @@ def check_program(job: Job, out: Renderer) -> None:
     path = os.path.normpath(os.path.join(job.directory or "", program))
     if not os.path.exists(path):
         raise InvalidRequest(
-            f"there is no program {path}", hint=f"if only the compute nodes have it, use: env {program} ..."
+            f"there is no program {path}",
+            hint=f"if only the compute nodes have it, use: env {program} ...",
+            about=_RUN,
         )
     if os.path.isdir(path):
-        raise InvalidRequest(f"{path} is a directory, not a program", hint="name the program in it")
+        raise InvalidRequest(f"{path} is a directory, not a program", hint="name the program in it", about=_RUN)
     if not os.access(path, os.X_OK):
         _refuse_description(path)
-        raise InvalidRequest(f"{path} is not executable", hint=f"chmod +x {program}, or use: bash {program}")
+        raise InvalidRequest(
+            f"{path} is not executable", hint=f"chmod +x {program}, or use: bash {program}", about=_RUN
+        )
 
 
 def _refuse_description(path: str) -> None:
     if command := described_for(path):
         raise InvalidRequest(
-            f"{path} is a description for {command}, which psij-run does not read",
-            hint="say its program and arguments, and what they need: psij-run submit --array 0-9 -- ./program",
+            f"{path} is a description for {command}, and no program",
+            hint="leave out --ignore-directives, or say its program: psij-run submit --array 0-9 -- ./program",
         )

@@ -43,7 +43,8 @@ def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
     """The job script at that path; None for an ordinary command.
 
     A script is a text file with `#PSIJ` lines before its first command or, unless `managers_lines` are not looked for,
-    with option lines of a resource manager; or one that starts with `#!` and could not be run as it is.
+    with option lines of a resource manager, such as a description of a job; or one that starts with `#!` and could not
+    be run as it is.
     """
     try:
         text = read_script(path)
@@ -53,7 +54,7 @@ def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
     script = script_of(path, text)
     if script.flags or (text.startswith("#!") and not runnable):
         return script
-    if not managers_lines or not text.lstrip("\ufeff\r\n\t ").startswith("#"):
+    if not managers_lines:
         return None
     from ..platforms.directives.script import families
 

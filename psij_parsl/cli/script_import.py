@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import InvalidRequest
@@ -13,6 +13,7 @@ from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import ScriptLines, as_parameter
 from ..platforms.templates.parameters import Parameter
 from ..system.id_ranges import format_ranges
+from .description_import import body, said_by_body
 from .flag_types import Gpus, Indices
 from .job_flags import JOB_FLAGS
 from .script_words import flag_values
@@ -23,31 +24,42 @@ _NEEDS_MORE = frozenset(("memory", "memory_per_rank"))
 
 
 def imported(path: str, lines: ScriptLines) -> tuple[str, list[str]]:
-    """The script with `#PSIJ` lines, and what was lost: a text for each option. Raises `InvalidRequest`."""
+    """The script with `#PSIJ` lines, and what was lost: a text for each option. Raises `InvalidRequest`.
+
+    Of a description of a job it is a script that runs what that says.
+    """
     text = lines.text.replace("\r\n", "\n")
     own = ScriptLines(lines.platform, text)
     new: dict[int, list[str]] = {number: [] for number in own.numbers}
     lost: list[str] = []
     declared = own.platform.template_class.params
     shared: set[str] = set()
+    in_body = said_by_body(own.reading.words) if own.describe else frozenset[str]()
     for one in own.reading.directives:
         if one.superseded:
             continue
-        said = [*_said(path, own, one, declared, shared)]
-        told_elsewhere = bool(one.words) and not one.fault and own.reading.words.keys().isdisjoint(one.words)
+        said = [*_said(path, own, one, declared, shared, in_body)]
+        told_elsewhere = not one.fault and not (in_body | shared).isdisjoint(one.words)
+        told_elsewhere |= bool(one.words) and not one.fault and own.reading.words.keys().isdisjoint(one.words)
         if not said and not _is_needless(one) and not told_elsewhere:
             option = " ".join(one.said.split())
             lost.append(f"line {one.line}: {option}")
-            said = [f"{_LOST}{own.table.written} {option}{f' ({one.fault})' if one.fault else ''}"]
+            written = "" if own.describe else f"{own.table.written} "
+            said = [f"{_LOST}{written}{option}{f' ({one.fault})' if one.fault else ''}"]
         new.setdefault(one.line, []).extend(said)
-    return _written(text, own, new), lost
+    return _described(path, own, new) if own.describe else _written(text, own, new), lost
 
 
 def _said(
-    path: str, lines: ScriptLines, one: Directive, declared: Mapping[str, Parameter], shared: set[str]
+    path: str,
+    lines: ScriptLines,
+    one: Directive,
+    declared: Mapping[str, Parameter],
+    shared: set[str],
+    in_body: Collection[str],
 ) -> Iterator[str]:
     """The `#PSIJ` lines for one option; none where there is no way to say it."""
-    words = _words(lines.reading, one, shared)
+    words = {name: value for name, value in _words(lines.reading, one, shared).items() if name not in in_body}
     try:
         values = flag_values(words, lines.table, path, usual_files=False) if not one.fault else {}
     except InvalidRequest:
@@ -60,7 +72,12 @@ def _said(
 
 def _words(reading: Reading, one: Directive, shared: set[str]) -> dict[str, Any]:
     """The words of an option; those that several say together come with the first of them."""
-    words = {name: reading.words[name] for name in one.words if name in reading.words}
+    words = {name: reading.words[name] for name in one.words if name in reading.words and name not in shared}
+    if "environment" in words:
+        shared |= {"environment"}
+        if reading.words.get("inherit_environment", True):  # then variables without a value need not be said
+            named = words["environment"].items()
+            words["environment"] = {name: value for name, value in named if value is not None}
     if any(name.startswith("_") for name in one.words):
         words |= {name: value for name, value in reading.derived.items() if name not in shared}
         shared |= {*reading.derived}
@@ -92,6 +109,17 @@ def _flag_text(name: str, value: Any) -> str:
 
 def _is_needless(one: Directive) -> bool:
     return one.option is not None and one.option.elsewhere is Elsewhere.NEEDLESS
+
+
+def _described(path: str, lines: ScriptLines, new: Mapping[int, list[str]]) -> str:
+    """A script that runs what a description says."""
+    words = lines.reading.words
+    if "command" not in words and not words.get("elements"):
+        raise InvalidRequest(
+            f"{path} is a description for {lines.table.command} that names no program",
+            hint="a line says it: executable = ./program",
+        )
+    return "\n".join(["#!/bin/sh", *(line for number in sorted(new) for line in new[number]), "", body(words)])
 
 
 def _written(text: str, lines: ScriptLines, new: Mapping[int, list[str]]) -> str:

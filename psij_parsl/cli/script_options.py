@@ -17,6 +17,7 @@ from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families, said_by
 from ..platforms.directives.words import FIELDS, SHAPE, SIZE
 from .flags import FlagValues
+from .job_description import Described, described
 from .job_table import Target
 from .jobscript import JobScript
 from .script_remarks import calls, line_numbers, named_options, refusal, starts_here
@@ -40,7 +41,8 @@ class ScriptOptions:
 
     `values` are those of flags, weaker than what is typed and what `#PSIJ` lines say. `passed_on` are the lines that go
     to their own manager; None on another one, where `lines` says whose they are. `said` are the options that count, with
-    the fields of the job that each says. `notes` are remarks for people.
+    the fields of the job that each says. `notes` are remarks for people. `described` is what is to run, where the file is a
+    description of a job, not a script.
     """
 
     lines: ScriptLines | None = None
@@ -50,6 +52,7 @@ class ScriptOptions:
     shell: str = ""
     path: str = ""
     said: tuple[tuple[Directive, frozenset[str]], ...] = ()
+    described: Described | None = None
 
     @property
     def script_of(self) -> str:
@@ -160,7 +163,9 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
     if not own:
         notes += calls(path, lines, typed.get("compat", ""))
     said = [(one, _fields(reading, one) - unknown - taken) for one in reading.directives if not one.superseded]
-    return ScriptOptions(lines, values, passed_on, tuple(notes), reading.words.get("shell", ""), path, tuple(said))
+    shell = reading.words.get("shell", "")
+    jobs = described(path, lines, words, taken) if lines.describe else None
+    return ScriptOptions(lines, values, passed_on, tuple(notes), shell, path, tuple(said), jobs)
 
 
 def _prefix(target: Target) -> str:

@@ -124,14 +124,15 @@ class BatchSchedulerExecutor(JobTracker):
 
     # ---- submitting ----------------------------------------------------------------------------------------
 
-    def submit(self, job: Job | Command, **fields: Unpack[JobOptions]) -> Submission:
+    def submit(self, job: Job | Command, *, elements: Sequence[Job] = (), **fields: Unpack[JobOptions]) -> Submission:
         """Submit a job, or a job array: a `Job`, or the words of a command. The fields are those of `Job`.
 
         A job that is given as a command has the defaults of the site of this executor, if it is one's; a `Job` is
-        submitted as it is, with the fields changed. Raises `InvalidRequest` or `Rejected`, and then nothing is left
-        behind.
+        submitted as it is, with the fields changed. `elements` are the jobs of an array's elements, where these have
+        commands, directories, files and variables of their own. Raises `InvalidRequest` or `Rejected`, and then nothing
+        is left behind.
         """
-        return self._submit(self._job(job, fields))
+        return self._submit(self._job(job, fields), elements)
 
     def submit_many(self, jobs: Sequence[Job | Command], **fields: Unpack[JobOptions]) -> Submissions:
         """Submit jobs; those that differ only in command, files, environment and name go as one job array."""
@@ -172,7 +173,7 @@ class BatchSchedulerExecutor(JobTracker):
         """Submit one more attempt at a job of this site and cluster."""
         return self._submit(attempt.job, attempt.elements, attempt)
 
-    def render(self, job: Job | Command, **fields: Unpack[JobOptions]) -> str:
+    def render(self, job: Job | Command, *, elements: bool = False, **fields: Unpack[JobOptions]) -> str:
         """The script that `submit` would send, with an id and a folder that stand for the real ones."""
         from .file_settings import JobPlace
         from .job_files import render
@@ -180,7 +181,7 @@ class BatchSchedulerExecutor(JobTracker):
         executor, job = _split_cluster(self, self._job(job, fields))
         folder = (spool_of(self.spool, job.project_name or job.project) or self.journal.home / "jobs") / "JOB"
         place = JobPlace("JOB", executor.scheduler.tag("JOB"), folder, _on_nodes(executor, job, "JOB"))
-        return render(executor._file_settings, job, place, _dependencies(executor, job))
+        return render(executor._file_settings, job, place, _dependencies(executor, job), elements=elements)
 
     def _submit(self, job: Job, elements: Sequence[Job] = (), attempt: Attempt | None = None) -> Submission:
         """Submit a job; `elements` are the jobs of an array whose elements have different commands.

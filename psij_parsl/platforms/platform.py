@@ -40,6 +40,8 @@ class Platform:
     - `command` is the name of its submit command, '' for a manager that has none.
     - `directives` is the table of that command's options, for the option lines of scripts, and `option_lines` a pattern
       of what these begin with, as the table has it.
+    - `describes` is a pattern of what a line begins with in a file that describes a job instead of a script, where its
+      users have such.
     - `stand_ins` are commands of it that `--compat` puts on the PATH of jobs of other managers. Each has a file of its
       name, whose `stand_in` does it by `psij-run launch`: see `StandIn`.
     - `places`: whether jobs can be sent to queues, charged to projects and so on; else what a script says of them is
@@ -63,6 +65,7 @@ class Platform:
     provider: str = ""
     directives: str = ""
     option_lines: str = ""
+    describes: str = ""
     stand_ins: Sequence[str] = ()
     places: bool = True
     one_host: bool = False

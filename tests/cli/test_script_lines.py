@@ -193,7 +193,8 @@ def test_import_keeps_what_it_cannot_say_as_comments_and_tells_of_it(script: Pat
     assert "#PSIJ -t 1\n" in done.stdout
     assert "# not carried over: #PBS -l select=1:ncpus=4+2:ncpus=8 (asks for chunks that differ)" in done.stdout
     assert "line 2: -l select=1:ncpus=4+2:ncpus=8 is not carried over" in done.stderr
-    done = psij_here("import", str(SCRIPTS / "htcondor" / "relax.csh"))
+    script.write_text("#!/bin/sh\nhostname\n")
+    done = psij_here("import", str(script))
     assert done.returncode == 2
     assert "no option lines" in one_sentence_and_a_hint(done)[0]
 
@@ -226,15 +227,6 @@ def test_what_a_site_refuses_names_the_lines_that_say_it(
     assert done.returncode == 2
     assert f"{script}, {refused}: " in done.stderr
     assert "line 2" not in psij_here("render", "--site", str(site), "-q", "short", "-N", "1", str(script)).stderr
-
-
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("htcondor/*.sub")), ids=lambda path: path.name)
-def test_a_description_of_a_job_is_no_script_and_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(path.parent)
-    for said in (str(path), path.name):
-        done = psij_here("submit", "--platform", "local", said)
-        assert done.returncode == 2
-        assert "is a description for condor_submit" in one_sentence_and_a_hint(done)[0]
 
 
 @pytest.mark.parametrize(

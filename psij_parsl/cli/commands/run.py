@@ -89,7 +89,7 @@ class _Foreground:
     def _pairs(self, existing: dict[os.PathLike[str], Tail]) -> list[tuple[Tail, Sink]]:
         pairs = []
         for entry, key in self.jobs:
-            stdout, stderr = outputs(entry.element_folder(key), key, self.request.job)
+            stdout, stderr = outputs(entry.element_folder(key), key, self.request.element(key))
             label = f"[{key}] " if key else ""
             pairs.append((existing.get(stdout) or Tail(stdout), Sink(sys.stdout, label)))
             if stderr != stdout:

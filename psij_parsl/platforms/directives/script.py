@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 OURS = frozenset(
     (
         *("name", "directory", "stdin", "stdout", "stderr", "join", "append", "environment", "inherit_environment"),
-        *("shell", "array", "array_limit", "after", "hold"),
+        *("shell", "array", "array_limit", "elements", "after", "hold", "command"),
     )
 )
+#: Known options in a file that make it a description.
+_DESCRIBES = 2
 #: Words of ours that the manager may be told in ways that we do not know.
 _MAY_BE_UNKNOWN = frozenset(("after",))
 
@@ -60,10 +62,21 @@ class ScriptLines:
         """The numbers of the lines that count."""
         return [number for number, _ in self.table.lines(self.text)]
 
+    @cached_property
+    def describe(self) -> bool:
+        """Whether the text is no script but a description of a job, whose lines have no prefix."""
+        return self.table.describes(self.text)
+
     def are_some(self, *, anywhere: bool) -> bool:
-        """Whether there are option lines: before the first command, with a known option; or `anywhere`, with any."""
+        """Whether there are option lines: before the first command, with a known option; or `anywhere`, with any.
+
+        Of a description most must be known, and several.
+        """
         if not self.numbers:
             return False
+        if self.describe:
+            known = sum(one.option is not None for one in self.reading.directives)
+            return known >= _DESCRIBES and 2 * known > len(self.reading.directives)
         if anywhere:
             return any(one.option or one.said.startswith("-") for one in self.reading.directives)
         head = {number for number, _ in before_first_command(enumerate(self.text.splitlines(), 1))}
@@ -89,7 +102,11 @@ class ScriptLines:
                     found.append((one, option.instead))
             elif one.fault and option.elsewhere is Elsewhere.NEEDLESS:
                 found.append((one, one.fault))  # with this value it is not needless: the command does something else
-            elif one.fault and OURS.issuperset(option.sets) and not _MAY_BE_UNKNOWN.issuperset(option.sets):
+            elif (
+                one.fault
+                and OURS.issuperset(ours := _public(option.sets) or option.sets)
+                and not (_MAY_BE_UNKNOWN.issuperset(ours))
+            ):
                 found.append((one, one.fault))
         return found
 
@@ -135,8 +152,11 @@ class ScriptLines:
                 return removed
             removed += more
             for one in more:
+                if one.option is not None and one.option.elsewhere is Elsewhere.NEEDLESS:
+                    continue
                 taken |= {word for word in one.words if not word.startswith("_")} - OURS
-                if any(word.startswith("_") for word in one.words) and OURS.isdisjoint(one.words):
+                sets = one.option.sets if one.option else ()
+                if any(word.startswith("_") for word in one.words) and OURS.isdisjoint({*one.words, *sets}):
                     taken |= {*self._together, *(word for word in one.words if word.startswith("_"))}
 
     @cached_property
@@ -149,10 +169,13 @@ class ScriptLines:
         option = one.option
         if option is None:
             return False
-        if not option.sets and not option.parameter and option.instead and not option.instead.startswith("say "):
-            return option.elsewhere is not Elsewhere.REFUSED
+        if option.instead and not option.instead.startswith("say "):
+            if option.elsewhere is Elsewhere.NEEDLESS:
+                return True
+            if not option.sets and not option.parameter:
+                return option.elsewhere is not Elsewhere.REFUSED
         words = {*(one.words or option.sets)}
-        if any(word.startswith("_") for word in words) and not OURS.isdisjoint(words):
+        if any(word.startswith("_") for word in words) and not OURS.isdisjoint({*words, *option.sets}):
             return True  # such as where stdout and stderr are joined
         if any(word.startswith("_") for word in words):
             words |= said_by(option) if one.fault else self._together
@@ -176,8 +199,11 @@ def _quoted(one: Directive) -> str:
 
 def said_by(option: Option) -> frozenset[str]:
     """The words that an option says, whatever its value is."""
-    whole = frozenset(word for word in (*option.sets, *option.about) if not word.startswith("_"))
-    return whole or SIZE
+    return _public((*option.sets, *option.about)) or SIZE
+
+
+def _public(words: Collection[str]) -> frozenset[str]:
+    return frozenset(word for word in words if not word.startswith("_"))
 
 
 def as_parameter(one: Directive, declared: Mapping[str, Parameter]) -> str:
@@ -215,7 +241,8 @@ def _with_lines(text: str) -> Iterator[Platform]:
     for _, platform in platforms(plugins=False):
         if isinstance(platform, PluginError) or not platform.option_lines:
             continue
-        if re.search(rf"^(?:{platform.option_lines})", text, re.MULTILINE):
+        begins = "|".join(filter(None, (platform.option_lines, platform.describes)))
+        if re.search(rf"^(?:{begins})", text, re.MULTILINE):
             yield platform
 
 

@@ -95,7 +95,7 @@ class DirectiveTable:
     def lines(self, text: str) -> list[tuple[int, str | WrongLine]]:
         """The option lines of a script, by number, without their prefix."""
         begins, numbered = re.compile(self.prefix), _numbered(text)
-        if self.without_prefix and not any(begins.match(line) for _, line in numbered):
+        if self.without_prefix and self.describes(text):
             return [*self.without_prefix(numbered)]
         found: list[tuple[int, str | WrongLine]] = []
         for number, line in self.which(numbered):
@@ -104,6 +104,12 @@ class DirectiveTable:
             elif match := begins.match(line):
                 found.append((number, line[match.end() :]))
         return found
+
+    def describes(self, text: str) -> bool:
+        """Whether a file may be a description without prefix: a script begins with `#!`, or has lines with one."""
+        if self.without_prefix is None or text.startswith("#!"):
+            return False
+        return re.search(f"^(?:{self.prefix})", text, re.MULTILINE) is None
 
     def bare(self, line: str) -> str:
         """An option line without its prefix, which may be missing."""

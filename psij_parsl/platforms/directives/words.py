@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 WORDS: Mapping[str, str] = {
+    "command": "tuple: the program and its arguments, where no script of the user's says what is to run",
     "name": "text: the job's name",
     "directory": "text: where it starts",
     "stdin": "text: a file",
@@ -41,6 +42,7 @@ WORDS: Mapping[str, str] = {
     "licenses": "text",
     "array": "text: indices, as `--array` takes them: 0-9,12,20-30:5",
     "array_limit": "int: elements that may run at a time",
+    "elements": "dict: for each index of an array the words of that element alone, such as its own command",
     "after": "tuple: of texts KIND:ID, the ids that manager's; kinds as `--dependency` has them",
     "hold": "bool",
     "begin": "text: not before; YYYY-MM-DDTHH:MM:SS, HH:MM:SS (the next such time) or +SECONDS",

@@ -112,8 +112,9 @@ psij_fill_in() {
 
 psij_name_file() {  # variable name: the path in it, filled in; each element of an array has its own
   psij_filled=${!1}
-  case $psij_filled in '' | /dev/null) return ;; esac
-  case $psij_patterns,$psij_filled in
+  case $psij_filled in '' | /dev/null | "$psij_folder"/*) return ;; esac
+  case $psij_patterns,${psij_elements:+no-}$psij_filled in
+    *,no-*) psij_fill_in "$psij_filled" "$2" ;;  # it is this element's alone
     yes,*'{index'*) psij_fill_in "$psij_filled" "$2" ;;
     yes,*) psij_fill_in "$psij_filled${psij_index:+.$psij_index}" "$2" ;;
     *) psij_filled+=${psij_index:+.$psij_index} ;;
@@ -273,7 +274,8 @@ psij_main() {
   psij_on_term=: psij_user= psij_system= psij_cgroup=
   psij_nodes
   psij_after
-  if [ -n "$psij_elements" ]; then . "$psij_elements"; else psij_name_files; fi
+  if [ -n "$psij_elements" ]; then . "$psij_elements"; fi
+  if [ -z "$psij_elements" ] || [ "$psij_patterns" = yes ]; then psij_name_files; fi
   psij_open_files
 
   # A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of

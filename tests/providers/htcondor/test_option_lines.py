@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from psij_parsl.providers.htcondor.directives import TABLE
 from psij_parsl.providers.htcondor.provider import HTCondorProvider
 from psij_parsl.providers.htcondor.template import attribute
 from tests.providers.option_lines import Asked, OptionLines
+
+
+_ONE = {"num_nodes": 1, "ranks_per_node": 1}
 
 
 class TestOptionLines(OptionLines):
@@ -95,18 +99,21 @@ class TestOptionLines(OptionLines):
                 "constraint": '(OpSysAndVer == "AlmaLinux9") && (Memory > 1000)',
                 "project": "bio.train",
                 "environment": {"HOME": None, "WANDB_KEY": None, "MODEL": "v2", "TEXT": 'it\'s "so"'},
-                "stdout": "out/{id}.0.txt",
-                "stderr": "err.{{{id}}}",
+                "command": ("train.sh", "--epochs", "10", "--name", "run 1"),
+                "stdout": "out/{array}.0.txt",
+                "stderr": "err.{{{array}}}",
                 "wall_time_min": 240,
             },
             dropped=(8,),
-            untranslatable=(3, 4, 10, 13, 14),
+            untranslatable=(10, 13, 14),
         ),
         "sweep.sub": Asked(
             {
                 "directory": "/home/u/sweep",
                 "stdin": "in.{index}",
+                "command": ("sweep.sh",),
                 "stdout": "out/out.{array}.{index}",
+                "stderr": "out.{array}.err",
                 "array": "0-49",
                 "array_limit": 10,
                 "num_nodes": 1,
@@ -114,12 +121,21 @@ class TestOptionLines(OptionLines):
                 "cpus_per_rank": 1,
                 "hold": True,
             },
-            dropped=(8, 9, 10, 12),
-            untranslatable=(2, 7, 13, 14, 15, 16),
+            dropped=(8, 9, 10),
+            untranslatable=(13, 14, 15, 16),
         ),
         "items.sub": Asked(
-            {"array": "3,5,9", "licenses": "matlab:2", "wall_time_min": 61, "stdout": "{index}/out.{index}"},
-            untranslatable=(2, 4, 6, 8),
+            {
+                "command": ("/home/u/fold",),
+                "num_nodes": 1,
+                "ranks_per_node": 1,
+                "array": "3,5,9",
+                "licenses": "matlab:2",
+                "wall_time_min": 61,
+                "stdout": "{index}/out.{index}",
+                "elements": {index: {"stderr": f"err.{place}"} for place, index in enumerate((3, 5, 9))},
+            },
+            untranslatable=(6, 8),
         ),
         "relax.csh": Asked(
             {
@@ -157,7 +173,9 @@ class TestOptionLines(OptionLines):
         ("request_memory = 2*1024", {"num_nodes": 1, "ranks_per_node": 1, "memory_per_node": 2048}),
         ("request_memory = 2097152 KB", {"num_nodes": 1, "ranks_per_node": 1, "memory_per_node": 2048}),
         ("allowed_job_duration = 60*60*4", {"wall_time_min": 240}),
-        ("output = a{$(PROCID)}$(Cluster)", {"stdout": "a{{0}}{id}"}),
+        ("output = a{$(PROCID)}$(Cluster)", {"stdout": "a{{0}}{array}"}),
+        ("output = $(Step).txt", {"stdout": "0.txt"}),
+        ("initialdir = run_$(Process)", {"directory": "run_0"}),
         ("Universe = Vanilla", {}),
         ("description = my job, the 2nd", {"name": "my job, the 2nd"}),
         ("getenv = True", {"inherit_environment": True}),
@@ -209,9 +227,10 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ('+AccountingGroup = strcat("a", "b")', "expression"),
         ("universe = grid", "the universe grid"),
         ("container_image = x.sif", "start a container"),
-        ("initialdir = run_$(Process)", "macro"),
-        ("output = $(Step).txt", "macro"),
-        ("output = $ENV(HOME)/x", "macro"),
+        ("initialdir = run_$(Cluster)", "known when the job runs"),
+        ("output = $(Stp).txt", "no value is known"),
+        ("output = $ENV(PSIJ_NOT_THERE)/x", "macro"),
+        ("output = $INT(Process)", "macro"),
         ('environment = "A=1 B"', "variables"),
         ('environment = "A=\'x"', "quotes"),
         ("environment = A=1;B = 2", "variables"),
@@ -221,15 +240,17 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("deferral_time = (time() + 60)", "expression"),
         ("queue 0", "above 0"),
         ("queue $(N)", "expression"),
-        ("queue 2 x in 3, 4", "no indices"),
-        ("queue x in a, b", "no indices"),
-        ("queue x, y in 3, 4", "no indices"),
-        ("queue x from list.txt", "each line of a file"),
-        ("queue matching *.dat", "each file"),
+        ("queue x from not_there.txt", "cannot be read"),
+        ("queue x from ls |", "a program prints"),
+        ("queue x in ()", "no items"),
+        ("queue 100001", "at most"),
+        ("queue matching *.not_there", "no items"),
+        ('transfer_output_remaps = "a=b"', "nothing is copied"),
         ("transfer_input_files = osdf:///x/y", "nothing is copied"),
         ("executable = a.sh", "what is to run"),
-        ("if $(x)", "no equivalent"),
-        ("Else", "no equivalent"),
+        ("if $(x)", "conditions"),
+        ("Else", "conditions"),
+        ("include : x", "other files"),
         ("cron_hour = 3", "no equivalent"),
         ("N = 4", "no option of condor_submit"),
         ("word", "must be name = value"),
@@ -278,9 +299,12 @@ def test_the_last_of_each_command_for_the_environment_counts(lines: str, words: 
         ("N = 12\nqueue $(N)", {"array": "0-11"}, []),
         ("n=2\nallowed_job_duration = $(N) * 60\nN = 5\nqueue", {"wall_time_min": 5}, []),
         ("Where = /x\ninitialdir = $(where)/$(where)", {"directory": "/x//x"}, []),
-        ("executable = a\noutput = $(Executable).txt", {"stdout": "a.txt"}, [1]),
-        ("A = $(B)\nB = x\ndescription = $(A)", {}, [1, 3]),
-        ("x = 3\noutput = $(x)\nqueue x in 4, 5", {"stdout": "{index}", "array": "4,5"}, [1]),
+        ("log = a\noutput = $(Log).txt", {"stdout": "a.txt"}, []),
+        ("A = $(B)\nB = x\nA = $(A)y\ndescription = $(A)", {"name": "xy"}, []),
+        ("output = $(undef:other)", {"stdout": "other"}, []),
+        ("F = /x/y/z.tar.gz\noutput = $Fn(F)$Fx(F) $Fd(F)", {"stdout": "z.tar.gz y/"}, []),
+        ("A = $(A)b\nA = $(A)c\noutput = $(A)", {"stdout": "bc"}, []),
+        ("x = 3\noutput = $(x)\nqueue x in 4, 5", {"stdout": "{index}", "array": "4,5"}, []),
         ("requst_cpus = 8\nqueue", {}, [1]),
     ],
 )
@@ -326,7 +350,56 @@ def test_an_attribute_that_a_command_sets_is_refused_with_the_way_to_say_it(name
 
 def test_the_place_of_an_item_is_no_index() -> None:
     reading = TABLE.read("output = $(Process)\nqueue in 3,4\n")
-    assert [(one.line, "macro" in why) for one, why in reading.untranslatable()] == [(1, True)]
+    assert reading.words == {"array": "3,4", "elements": {3: {"stdout": "0"}, 4: {"stdout": "1"}}, **_ONE}
+
+
+@pytest.mark.parametrize(
+    ("lines", "jobs"),
+    [
+        (
+            "arguments = $(a) -$(b)-\nqueue a, b from (\n x 1\n # no item\n y,2 3\n)",
+            [("x", "-1-"), ("y", "-2", "3-")],
+        ),
+        ("arguments = $(f)\nqueue f matching files *.dat", [("a.dat",), ("b.dat",)]),
+        ("arguments = $(f)\nqueue f matching *.dat", [("a.dat",), ("b.dat",), ("c.dat/",)]),
+        ("arguments = $(Item)\nqueue from list.txt", [("#", "x"), ("y",)]),
+        ("arguments = $(x)\nqueue x in [1:] (a, b c)", [("b",), ("c",)]),
+        ("arguments = $(x)$(Step)$(Row)$(ItemIndex)\nqueue 2 x in a b", [("a000",), ("a100",), ("b011",), ("b111",)]),
+        (
+            "arguments = \"'$(x) 1' 'it''s' \"\"q\"\"\"\nqueue x in a b",
+            [("a 1", "it's", '"q"'), ("b 1", "it's", '"q"')],
+        ),
+        ('arguments = $(x) \\"b c\\" \nqueue x in a b', [("a", '"b', 'c"'), ("b", '"b', 'c"')]),
+        ("arguments = $Fn(x)$(x:3)\nqueue x in d/a.txt b", [("ad/a.txt",), ("bb",)]),
+    ],
+)
+def test_each_job_has_its_own_values(
+    lines: str, jobs: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.dat", "a.dat"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.dat").mkdir()
+    (tmp_path / "list.txt").write_text("# x\ny\n")
+    reading = TABLE.read(f"executable = run\n{lines}\n")
+    assert [own["command"] for own in reading.words["elements"].values()] == [("run", *words) for words in jobs]
+    assert reading.words["array"] == f"0-{len(jobs) - 1}"
+    assert reading.untranslatable() == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "said", "why"),
+    [
+        ('executable = x\n+Kind = "$(Process)"\nqueue 2', '+Kind = "$(Process)"', "another for each job"),
+        ('executable = x\narguments = a"b\nqueue', 'arguments=a"b', "backslash before"),
+        ("executable = x\narguments = $(Cluster)\nqueue", "arguments=$(Cluster)", "known when the job runs"),
+        ("executable = x\ntransfer_input_files = $(f)\nqueue f in (a, d/b)", "transfer_input_files=$(f)", "copied"),
+        ("arguments = x\noutput = y\nqueue", "arguments=x", "no program"),
+    ],
+)
+def test_what_a_description_cannot_have_is_named(lines: str, said: str, why: str) -> None:
+    found = {one.said: reason for one, reason in TABLE.read(lines).untranslatable()}
+    assert why in found[said]
 
 
 def test_an_attribute_is_the_parameter_of_a_word_as_it_has_it() -> None:
