@@ -18,7 +18,6 @@ from psij_parsl.providers.htcondor.provider import HTCondorProvider
 from psij_parsl.providers.htcondor.template import attribute
 from tests.providers.option_lines import Asked, OptionLines
 
-
 _ONE = {"num_nodes": 1, "ranks_per_node": 1}
 
 
