@@ -128,9 +128,8 @@ class BatchSchedulerExecutor(JobTracker):
         """Submit a job, or a job array: a `Job`, or the words of a command. The fields are those of `Job`.
 
         A job that is given as a command has the defaults of the site of this executor, if it is one's; a `Job` is
-        submitted as it is, with the fields changed. `elements` are the jobs of an array's elements, where these have
-        commands, directories, files and variables of their own. Raises `InvalidRequest` or `Rejected`, and then nothing
-        is left behind.
+        submitted as it is, with the fields changed. `elements` are those of an array that have commands and files of
+        their own. Raises `InvalidRequest` or `Rejected`, and then nothing is left behind.
         """
         return self._submit(self._job(job, fields), elements)
 

@@ -72,12 +72,14 @@ def jobs(text: str) -> list[dict[str, Any]]:
     command = ["condor_submit", "-dry-run", "-", "-"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr + done.stdout
-    first, last, *more = re.split(r"^ProcId ?=", done.stdout, flags=re.MULTILINE)
     common: dict[str, str] = {}
     found: list[dict[str, Any]] = []
-    for ad in (first + last, *more):  # what is not another value than in the first one is not said again
+    for ad in re.split(r"^\.$|^\s*$", done.stdout, flags=re.MULTILINE):
         said = dict(re.findall(r'^(\w+) ?= ?"?(.*?)"?$', ad, re.MULTILINE))
-        common = common or said
+        if "ProcId" not in said:
+            assert "Cmd" not in said, done.stdout
+            continue
+        common = common or said  # the others say what is another value in them
         values = {name: re.sub(r'\\(["\\])', r"\1", value) for name, value in {**common, **said}.items()}
         words = values["Args"].split() if "Args" in values else quoted_words(values.get("Arguments", ""))
         pairs = [pair.partition("=") for pair in quoted_words(values.get("Environment", ""))]
