@@ -124,15 +124,10 @@ def past_jobs(text: str) -> list[Fields]:
     The answer about all jobs ends with a table of sums; one about a single job has none. Of a job with several tables,
     the last is the one that counts, so without it there would be another end.
     """
-    check_whole(text)
-    return ended_jobs(text)
-
-
-def check_whole(text: str) -> None:
-    """Raise `Unavailable` for an answer of qacct that is cut short."""
     single = text.count("\njobnumber ") == 1 and re.search(r"(?m)^category ", text)
     if not text.endswith("\n") or not (single or re.search(r"(?m)^OWNER ", text)):
         raise Unavailable("qacct's answer is cut short", output=text[-500:], hint="it is asked again later")
+    return ended_jobs(text)
 
 
 def ended_jobs(text: str) -> list[Fields]:

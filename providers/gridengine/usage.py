@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from psij_parsl.platforms.usage import MemoryOf, UsageRecord, held, size_bytes
+from psij_parsl.errors import Unavailable
+from psij_parsl.platforms.usage import MemoryOf, UsageRecord, held
 
-from .records import RESCHEDULED, Fields, check_whole, read_ended, tables
+from .records import RESCHEDULED, Fields, read_ended, tables
 
 _RESERVED = 0.01  # by which a CPU time may differ from slots times seconds, and still be computed from them
 
 
 def tables_by_job(text: str) -> list[list[Fields]]:
-    """The tables of each job or task, of its last attempt; that of its script is the last one."""
+    """The tables of each job or task, of its last attempt; that of its script is the last one.
+
+    Raises `Unavailable` for an answer that ends within a table.
+    """
     by_job: dict[tuple[str, ...], list[Fields]] = {}
-    check_whole(text)
+    last = re.split(r"(?m)^=+$", text)[-1]  # where all jobs were asked about, a table of sums follows
+    if not text.endswith("\n") or (not re.search(r"(?m)^category ", last) and not re.search(r"(?m)^OWNER ", text)):
+        raise Unavailable("qacct's answer is cut short", output=text[-500:], hint="it is asked again later")
     for key, fields in tables(text):
         earlier = by_job.setdefault(key, [])
         if earlier and _failed(earlier[-1]) in RESCHEDULED:
@@ -34,7 +41,7 @@ def read_usage(job: Sequence[Fields]) -> UsageRecord | None:
     usage = replace(
         held(float(job[-1].get("slots", "0")), elapsed),
         cpu_s=sum(map(_cpu_seconds, job)) or None,
-        memory_bytes=max(size_bytes(fields.get("ru_maxrss", "")) or 0 for fields in job) or None,
+        memory_bytes=max(_size(fields.get("ru_maxrss", "")) for fields in job) or None,
         memory_of=MemoryOf.PROCESS,
     )
     return UsageRecord(record.id, usage, submitted=record.submitted)
@@ -46,6 +53,12 @@ def _cpu_seconds(fields: Fields) -> float:
     used = _number(fields, "ru_utime") + _number(fields, "ru_stime")
     reserved = slots * elapsed
     return used if reserved and abs(charged - reserved) <= _RESERVED * reserved else charged
+
+
+def _size(text: str) -> int:
+    """Bytes of `4.797KB`, or `4797`. The figure counts KiB, and qacct shortens it as if it counted bytes."""
+    match = re.fullmatch(r"([\d.]+)([KMG]?)B?", text)
+    return round(float(match[1]) * 1000 ** " KMG".index(match[2] or " ") * 1024) if match else 0
 
 
 def _failed(fields: Fields) -> int:

@@ -172,11 +172,11 @@ class ScriptUsage(NamedTuple):
             native, attempt, _, user, system, group_us, peak = fields
             seconds = _seconds(user) + _seconds(system)
             memory = int(peak) if peak.isdecimal() else None
-            whole = group_us.isdecimal() and int(group_us) >= seconds * 1e6 * 0.9
+            whole = group_us.isdecimal() and int(group_us) >= seconds * 1e6 * 0.9  # else of another group
+            stale = scheduler.counts_attempts and int(attempt) < element.status.attempt
         except (OSError, ValueError):
             return None
-        stale = scheduler.counts_attempts and int(attempt) < element.status.attempt
-        if stale or not scheduler.same_id(native, element.native):
+        if stale or not 0 <= seconds < 1e12 or not scheduler.same_id(native, element.native):
             return None
         return cls(int(group_us) / 1e6 if whole else seconds, memory, whole)
 

@@ -62,10 +62,13 @@ def own_account(job: Submission) -> dict[str, float]:
     }
 
 
-def is_right(job: Submission, cores: float | None) -> Usage:
+def is_right(executor: BatchSchedulerExecutor, job: Submission, cores: float | None) -> Usage:
     """Hold the CPU time of a job against its own account; by the command, the same comes."""
     comes_true(lambda: job.usage().cpu_s is not None and job.usage().core_s is not None)
     usage, own = job.usage(), own_account(job)
+    queries = executor.scheduler.queries
+    assert job.usage() == usage
+    assert executor.scheduler.queries == queries or not usage.complete, "it is asked once"
     assert usage.cpu_s == pytest.approx(own["cpu_s"], rel=0.1, abs=NOT_THE_PROGRAMS_S)
     assert usage.cores == cores
     shown = json.loads(psij_here("info", "--json", job.id).stdout)
@@ -83,9 +86,9 @@ def memory_is_right(job: Submission, memory_of: MemoryOf) -> None:
     assert f" of 1000 MiB ({usage.memory_percent:.0f} %" in text
 
 
-def of_all(jobs: Mapping[str, Submission]) -> dict[str, Usage]:
+def of_all(executor: BatchSchedulerExecutor, jobs: Mapping[str, Submission]) -> dict[str, Usage]:
     cores = {"one of four": 4, "all busy": 2, "sleeping": 1, "memory": 1, "array": None, "two nodes": 2}
-    found = {name: is_right(job, cores[name]) for name, job in jobs.items()}
+    found = {name: is_right(executor, job, cores[name]) for name, job in jobs.items()}
     assert found["array"].elements == 2
     assert found["one of four"].cpu_percent < 30
     assert found["sleeping"].cpu_percent < 20
@@ -108,12 +111,12 @@ def test_on_slurm(slurm: SlurmCluster, here: Path) -> None:
     if not slurm.settings.accounting:  # what a job's script sees is all that is known
         done = run(executor, {name: jobs[name] for name in ("one of four", "array")})
         for name, job in done.items():
-            assert is_right(job, 4 if name == "one of four" else None).memory_bytes is None
+            assert is_right(executor, job, 4 if name == "one of four" else None).memory_bytes is None
         assert done["one of four"].usage().at_least
         return
     jobs["two nodes"] = Job(command=["srun", *program(cpu_s=1.0)], num_nodes=2, job_mode="script", **each_second)
     done = run(executor, jobs)
-    used = of_all(done)
+    used = of_all(executor, done)
     assert not any(usage.at_least for usage in used.values())
     memory_is_right(done["memory"], MemoryOf.NODE)
 
@@ -121,16 +124,18 @@ def test_on_slurm(slurm: SlurmCluster, here: Path) -> None:
 def test_on_grid_engine(gridengine: Remote, here: Path) -> None:
     executor = BatchSchedulerExecutor("gridengine", poll_s=0.5)
     jobs = programs()
+    for name in ("one of four", "all busy"):
+        jobs[name] = jobs[name].with_(parameters={"pe": "smp"})
     jobs["memory"] = jobs["memory"].with_(memory_per_node=1000)
     on_both = 'for node in $(sort -u "$PSIJ_NODEFILE"); do qrsh -inherit "$node" "$@" & done; wait'
     jobs["two nodes"] = Job(
         command=["bash", "-c", on_both, "-", *program(cpu_s=1.0)],
         num_nodes=2,
         job_mode="script",
-        parameters={"pe": "two"},
+        parameters={"pe": "one"},
     )
     done = run(executor, jobs)
-    of_all(done)
+    of_all(executor, done)
     memory_is_right(done["memory"], MemoryOf.PROCESS)
 
 
@@ -140,6 +145,6 @@ def test_on_this_host(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = programs()
     jobs["memory"] = jobs["memory"].with_(memory_per_node=1000)
     done = run(executor, jobs)
-    used = of_all(done)
+    used = of_all(executor, done)
     assert not any(usage.at_least for usage in used.values())
     memory_is_right(done["memory"], MemoryOf.JOB)
