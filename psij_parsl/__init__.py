@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .platforms.scheduler import Scheduler as Scheduler
     from .platforms.templates.parameters import Parameter as Parameter
     from .platforms.templates.template import JobTemplate as JobTemplate
+    from .platforms.usage import Usage as Usage
     from .resources import Node as Node
     from .resources import NodeResources as NodeResources
     from .runs.mpirun import MPIRun as MPIRun
@@ -53,6 +54,7 @@ _WHERE = {
     "Resources": "job_size",
     "Scheduler": "platforms.scheduler",
     "Submission": "jobs.executor",
+    "Usage": "platforms.usage",
     "as_completed": "jobs.waiting",
     "parsl_config": "api",
     "register_handlers": "signals",
@@ -78,6 +80,7 @@ __all__ = [  # written out for type checkers
     "Resources",
     "Scheduler",
     "Submission",
+    "Usage",
     "__version__",
     "as_completed",
     "parsl_config",
