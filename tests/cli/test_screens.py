@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,6 +58,17 @@ class Jobs(NamedTuple):
         return text
 
 
+#: Of a job of two nodes with four cores each, of which two were busy.
+_USED: Mapping[str, Any] = {
+    "cpu_s": 28000.0,
+    "core_s": 115200.0,
+    "cores": 8,
+    "memory_bytes": 812 << 20,
+    "memory_asked_bytes": 1 << 30,
+    "memory_of": "NODE",
+}
+
+
 @pytest.fixture
 def short_home() -> Iterator[Path]:
     """A state directory whose path has always the same length."""
@@ -89,7 +100,12 @@ def submitted(short_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     missing = "this directory is not there on the node: /lustre/project/p1/data/of/alice/run-17/input"
     lines = [
         line("6fr0000001", "prepare", ended=end(C, 4, exit_code=0), site="perlmutter"),
-        line("6fr0000002", "train-with-a-very-long-name-of-a-case", ended=end(F, 240, reason=EndReason.TIMEOUT)),
+        line(
+            "6fr0000002",
+            "train-with-a-very-long-name-of-a-case",
+            ended=end(F, 240, reason=EndReason.TIMEOUT),
+            used={"": dict(_USED)},
+        ),
         line("6fr0000003", "copy", ended=end(F, 0, reason=EndReason.LAUNCH_FAILED, message=missing)),
         line("6fr0000004", "sweep", ended=elements, array=(0, 1)),
         *(line(job_id, f"case-{job_id[-1]}", at) for job_id in OPEN if job_id != ARRAY),
@@ -125,7 +141,7 @@ def described(home: Path) -> None:
 COMMANDS = {
     "list": ["list", "--all"],
     "status": ["status"],
-    "info": ["info", "6fr0000005", "6fr0000003", "6fr0000008"],
+    "info": ["info", "6fr0000005", "6fr0000002", "6fr0000003", "6fr0000008"],
 }
 AT = pytest.mark.parametrize(("columns", "colour"), [(80, False), (80, True), (200, False), (200, True)])
 
