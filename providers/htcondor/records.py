@@ -10,12 +10,14 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import SchedulerRecord
-from psij_parsl.platforms.usage import Usage, held
 from psij_parsl.states import EndReason, JobState, JobStatus
+
+if TYPE_CHECKING:
+    from psij_parsl.platforms.usage import Usage
 
 Ad = Mapping[str, Any]
 
@@ -106,6 +108,8 @@ def read_job(piece: Ad | str, *, past: bool = False, used_so_far: bool = False) 
 
 def _used(ad: Ad, status: JobStatus) -> Usage:
     """What the last run of a job has used; sizes of processes are in KB, those of slots in MB."""
+    from psij_parsl.platforms.usage import held
+
     until = status.ended if status.final else time.time()
     ran = until - status.started if until is not None and status.started is not None else None
     seconds = [ad[name] for name in ("RemoteUserCpu", "RemoteSysCpu") if isinstance(ad.get(name), int | float)]

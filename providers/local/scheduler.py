@@ -13,7 +13,6 @@ from typing import Any
 from psij_parsl.dependency import BY_ELEMENT, DEPENDENCY_KINDS
 from psij_parsl.platforms.queries import ErrorPattern, Query, Queue, SchedulerRecord
 from psij_parsl.platforms.scheduler import Scheduler
-from psij_parsl.platforms.usage import Usage
 from psij_parsl.signals import should_exit
 from psij_parsl.states import EndReason, JobState, JobStatus
 from psij_parsl.system.commands import Output, Runner
@@ -62,6 +61,8 @@ def record(row: Mapping[str, Any]) -> SchedulerRecord:
     )
     usage = None
     if row["cpu"] is not None:
+        from psij_parsl.platforms.usage import Usage
+
         usage = Usage(cpu_s=row["cpu"], memory_bytes=row["memory"])
     return SchedulerRecord(row["id"], status, row["tag"], row["submitted"], usage=usage)
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
-from psij_parsl.platforms.usage import UsageRecord, held, size_bytes
 from psij_parsl.states import EndReason, JobState, JobStatus
+
+if TYPE_CHECKING:
+    from psij_parsl.platforms.usage import UsageRecord
 
 Row = Mapping[str, str]
 
@@ -179,6 +182,8 @@ def read_job(row: Row) -> SchedulerRecord:
 
 def read_usage(row: Row) -> UsageRecord:
     """What a job has used so far, or in all."""
+    from psij_parsl.platforms.usage import UsageRecord, held, size_bytes
+
     slots = row["SLOTS"]
     usage = replace(
         held(int(slots) if slots.isdecimal() else None, _amount(row["RUN_TIME"])),

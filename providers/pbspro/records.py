@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
 from psij_parsl.platforms.tools import without_host
-from psij_parsl.platforms.usage import Usage
 from psij_parsl.states import EndReason, JobState, JobStatus
 
-from .._pbs_family.usage import used
+if TYPE_CHECKING:
+    from psij_parsl.platforms.usage import Usage
 
 Attributes = Mapping[str, Any]
 
@@ -151,6 +151,8 @@ def read_job(
 
 
 def _used(job: Attributes) -> Usage | None:
+    from .._pbs_family.usage import used
+
     resources, asked = job.get("resources_used"), job.get("Resource_List")
     if not isinstance(resources, dict):
         return None

@@ -11,14 +11,15 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from html import unescape
+from typing import TYPE_CHECKING
 
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.queries import Queue, SchedulerRecord
 from psij_parsl.platforms.tools import without_host
-from psij_parsl.platforms.usage import Usage
 from psij_parsl.states import EndReason, JobState, JobStatus
 
-from .._pbs_family.usage import used
+if TYPE_CHECKING:
+    from psij_parsl.platforms.usage import Usage
 
 Attributes = Mapping[str, str]  # the parts of a list have names such as Resource_List.walltime
 
@@ -96,6 +97,8 @@ def read_job(xml: str, owner: str = "", *, used_so_far: bool = False) -> Schedul
 
 
 def _used(xml: str) -> Usage:
+    from .._pbs_family.usage import used
+
     lists = {name: dict(_RESOURCE.findall(content)) for name, content in _IN_LISTS.findall(xml)}
     exec_host = attributes(xml).get("exec_host", "")
     return used(
