@@ -232,6 +232,7 @@ def test_what_cannot_be_started_is_said() -> None:
         (["--array", "0-3", "-c", "9999", "--", "true"], "each node must have 9999 cores"),
         (["--array", "0-3", "-g", "99", "--", "true"], "each node must have 99 GPUs"),
         (["--array", "0-3", "--each-line", "tasks"], "--each-line and --array"),
+        (["--array", "0-3", "--fresh", "--again", "failed", "--", "true"], "--fresh runs all tasks anew"),
         (["--array", "0-3", "--share", "2", "--", "true"], "--share is for one run"),
         (["--array", "0-3", "-i", "-", "--", "true"], "cannot share one stdin"),
         (["--array", "0-3", "-o", "{id}", "--", "true"], "there is no {id} of a task of many"),

@@ -96,17 +96,24 @@ _OWN_FLAGS: tuple[Flag, ...] = (
         "input",
         ("-i", "--input"),
         "FILE",
-        "File for stdin of rank 0; - is the stdin of psij-run (default: no input).",
+        "File for stdin of rank 0; - is the stdin of psij-run (default: no input). {index} stands for that of a task.",
     ),
     Flag(
         "output",
         ("-o", "--output"),
         "FILE",
-        "File for stdout, and for stderr unless -e is given; with %r in its name, one file for each rank.",
+        "File for stdout, and for stderr unless -e is given; with %r in its name, one file for each rank, and with {index}"
+        " for each of many tasks.",
     ),
     Flag("error", ("-e", "--error"), "FILE", "File for stderr."),
     Flag("append", ("--append",), "", "Append to existing files.", switch=True),
-    Flag("label", ("-l", "--label"), "", "Begin each line of output with [rank].", switch=True),
+    Flag(
+        "label",
+        ("-l", "--label"),
+        "",
+        "Begin each line of output with [rank]; of many tasks, with [index].",
+        switch=True,
+    ),
 )
 LAUNCH = Command(
     "launch",

@@ -38,6 +38,10 @@ def launch_many(out: Renderer, values: FlagValues, command: Sequence[str]) -> in
     for name, hint in _NOT_FOR_MANY.items():
         if name in values:
             raise InvalidRequest(f"--{name} is for one run, and not for many tasks", hint=hint)
+    if "fresh" in values and {"resume", "again"} & values.keys():
+        raise InvalidRequest(
+            "--fresh runs all tasks anew, and --resume goes on where they stopped", hint="leave out one of them"
+        )
     if values.get("input") == "-":
         raise InvalidRequest("many tasks cannot share one stdin", hint="name a file: -i 'in.{index}'")
     if source.again and not source.total():
