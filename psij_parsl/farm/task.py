@@ -57,9 +57,8 @@ class Engine(Protocol):
     """Runs tasks on the cores and GPUs that it was made with: each one on its own, as many at once as there is room.
 
     `start` returns at once; a farm never has more than `at_once` tasks with an engine, which may change: 0 while it
-    starts. Its future has a `TaskEnd` and
-    no exception, save for what the engine cannot go on after: an error of ours, an `EngineEnded` where that is known.
-    `signal` reaches all that run.
+    starts. Its future has a `TaskEnd` and no exception, save for what the engine cannot go on after: an error of ours,
+    an `EngineEnded` where that is known. `signal` reaches all that run.
     `close` waits for what runs, or with `kill` ends it (KILL) and waits; afterwards none of it is left on any node.
     """
 
