@@ -1,0 +1,75 @@
+"""Who is warned before the wall time ends, on `local`, where the job's script looks at the clock."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from psij_parsl import BatchSchedulerExecutor, Job, Submission
+from psij_parsl.testing.tools import PATIENCE_S
+
+_CATCHES = """
+import signal, sys, time
+def caught(number, frame):
+    print(signal.Signals(number).name, flush=True)
+    sys.exit(4)
+for number in (signal.SIGUSR1, signal.SIGTERM):
+    signal.signal(number, caught)
+time.sleep(30)
+"""
+_EXTENDS = """
+from psij_parsl import NodeResources
+NodeResources.discover().extend_walltime(2)
+"""
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchSchedulerExecutor:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "catches.py").write_text(_CATCHES)
+    (tmp_path / "extends.py").write_text(_EXTENDS)
+    return BatchSchedulerExecutor("local", poll_s=0.3)
+
+
+def _shell(text: str) -> list[str]:
+    return ["bash", "-c", text.replace("PYTHON", sys.executable)]
+
+
+def test_who_gets_a_warning(local: BatchSchedulerExecutor) -> None:
+    def warned(command: list[str], said: str = "USR1@57", ranks: int = 1) -> Submission:
+        return local.submit(Job(command=command, wall_time_min=1, signal_before_end=said, ranks_per_node=ranks))
+
+    program = [sys.executable, "catches.py"]
+    jobs = {
+        "the command": (warned(program), 4, "SIGUSR1\n"),
+        "with another signal": (warned(program, "TERM@57"), 4, "SIGTERM\n"),
+        "each rank": (warned(program, ranks=2), 4, "SIGUSR1\nSIGUSR1\n"),
+        "a program that has no handler": (warned(["sleep", "30"]), 138, ""),
+        "what a shell without a trap runs": (warned(_shell("PYTHON catches.py; echo $?")), 0, "SIGUSR1\n4\n"),
+        "what stands below a program without a handler": (warned(["env", "nice", *program]), 4, "SIGUSR1\n"),
+        "a shell with traps for that and for its end": (
+            warned(_shell("trap 'echo out' EXIT; trap 'echo in; exit 5' SIGUSR1 HUP; sleep 30 & wait")),
+            5,
+            "in\nout\n",
+        ),
+        "nobody": (warned(_shell("sleep 6; echo slept")), 0, "slept\n"),
+        "the command alone, which has no trap": (warned(_shell("sleep 6; echo slept"), "B:USR1@57"), 0, "slept\n"),
+    }
+    for what, (job, code, printed) in jobs.items():
+        status = job.wait(PATIENCE_S)
+        assert job.stdout is not None
+        assert (status.exit_code, job.stdout.read_text()) == (code, printed), what
+    logs = {what: job.manager_log.read_text() for what, (job, _, _) in jobs.items()}
+    assert "nobody was given the signal USR1" in logs["nobody"]
+    assert not logs["the command"]
+
+
+def test_a_job_that_has_more_time_is_warned_later(local: BatchSchedulerExecutor) -> None:
+    text = "trap 'echo warned; exit 5' USR1; PYTHON extends.py; sleep 8 & wait; echo not yet"
+    job = local.submit(Job(command=_shell(text), wall_time_min=1, signal_before_end="USR1@55"))
+    assert job.wait(PATIENCE_S).exit_code == 0
+    assert job.stdout is not None
+    assert job.stdout.read_text() == "not yet\n"
+    assert (job.folder / "wall_time").read_text() == "2\n"
