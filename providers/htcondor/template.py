@@ -71,6 +71,12 @@ class HTCondorTemplate(JobTemplate):
             "has no queues, so none is called {queue!r}",
             "leave --queue out; -X requirements says which hosts, and -X attributes what the pool's rules look at",
         ),
+        Refuse(
+            lambda asked: asked.get("array_limit"),
+            "has no word for how many elements of an array run at a time (array_limit={array_limit})",
+            "leave out %LIMIT, and say -X concurrency_limits=NAME:AMOUNT, with AMOUNT = 2308032 / LIMIT: see the page on HTCondor",
+            ("array_limit",),
+        ),
     )
 
     @staticmethod

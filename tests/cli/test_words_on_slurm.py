@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -156,22 +157,32 @@ def test_what_slurm_knows_of_dependencies_can_be_typed_and_stand_in_a_script(tmp
 
 _WARNED = """#!/bin/bash
 trap 'echo leaves' EXIT
-srun bash -c 'trap "echo warned; exit 5" USR1; sleep 50 & wait'
+srun PYTHON catches.py 5
 echo "srun gave $?"
+"""
+#: Slurm signals all processes of a step: a shell there would see its `sleep` die, and might end before its trap runs.
+_CATCHES = """
+import signal, sys, time
+def caught(number, frame):
+    print("warned", flush=True)
+    sys.exit(int(sys.argv[1]))
+signal.signal(signal.SIGUSR1, caught)
+time.sleep(50)
 """
 
 
 def test_a_warning_reaches_the_program_below_a_scripts_srun_as_in_a_job_of_sbatch(tmp_path: Path) -> None:
-    (tmp_path / "job.sh").write_text(_WARNED)
-    (tmp_path / "own.sh").write_text(_WARNED.replace("\n", "\n#SBATCH -t 1 --signal=USR1@55 -o own.txt\n", 1))
+    (tmp_path / "catches.py").write_text(_CATCHES)
+    warned = _WARNED.replace("PYTHON", sys.executable)
+    (tmp_path / "job.sh").write_text(warned)
+    (tmp_path / "own.sh").write_text(warned.replace("\n", "\n#SBATCH -t 1 --signal=USR1@55 -o own.txt\n", 1))
     (tmp_path / "alone.sh").write_text(
         "#!/bin/bash\n#SBATCH -t 1 --signal=B:INT@55 -o alone.txt\ntrap 'echo alone; exit 6' INT\nsleep 50 & wait\n"
     )
     typed = _submitted("-t", "1", "--signal", "USR1@55", "-o", "typed.txt", "job.sh")
     own, alone = _submitted("own.sh"), _submitted("alone.sh")
     ranks = _submitted(
-        *("-t", "1", "--signal", "USR1@55", "-n", "2", "-o", "ranks.txt"),
-        *("--", "bash", "-c", "trap 'echo warned; exit 0' USR1; sleep 50 & wait"),
+        *("-t", "1", "--signal", "USR1@55", "-n", "2", "-o", "ranks.txt"), *("--", sys.executable, "catches.py", "0")
     )
     codes = [psij("wait", job).returncode for job in (typed, own, alone, ranks)]
     assert codes == [0, 0, 6, 0]

@@ -83,7 +83,7 @@ class TestOptionLines(OptionLines):
         "memory of a core": {"memory_per_node": 4096, "cpus_per_rank": 4},
         "memory of a thread's core": {"memory_per_node": 4096, "cpus_per_rank": 8},
         "memory of a GPU": {"memory_per_node": 2048, "gpus_per_node": 2},
-        "array limit": "cannot ask for a limit to how many elements of an array run at a time (array_limit=4)",
+        "array limit": "has no word for how many elements of an array run at a time (array_limit=4)",
         "begin": {"begin": "2027-01-02T03:04:05"},
     }
     scripts = {
