@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -48,11 +49,16 @@ class ProcessesHere:
     def __init__(self, node: Node, shape: Resources, function: Callable[[Any], Any], *, hide_gpus: bool) -> None:
         self.at_once = shape.ranks_per_node
         self._function = _picklable(function)
-        context = multiprocessing.get_context()
+        context = multiprocessing.get_context(
+            "fork"
+        )  # with others a program must not do its work when it is imported
         queue = context.SimpleQueue()
         for slot in slots(node, self.at_once, shape, os.environ, hide_gpus=hide_gpus):
             queue.put(slot)
         self._pool = ProcessPoolExecutor(self.at_once, context, _settle, (queue,))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)  # of forks beside other threads
+            self._pool.submit(_settled)  # they start all together, with the first task
 
     def submit(self, item: Any) -> Future[Any]:
         """Have a worker call the function. Where the workers have ended the future says so."""
@@ -100,6 +106,10 @@ def _packed(function: Callable[[Any], Any]) -> bytes:
         raise InvalidRequest(
             f"{function!r} cannot be sent to a worker: {error}", hint="let it hold no open file, lock or connection"
         ) from error
+
+
+def _settled() -> None:
+    """What starts the workers."""
 
 
 def _settle(places: Any) -> None:
