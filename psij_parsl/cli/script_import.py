@@ -78,7 +78,7 @@ def _words(reading: Reading, one: Directive, shared: set[str]) -> dict[str, Any]
         if reading.words.get("inherit_environment", True):  # then variables without a value need not be said
             named = words["environment"].items()
             words["environment"] = {name: value for name, value in named if value is not None}
-    if any(name.startswith("_") for name in one.words):
+    if one.is_part:
         words |= {name: value for name, value in reading.derived.items() if name not in shared}
         shared |= {*reading.derived}
     for name in _NEEDS_MORE & words.keys():

@@ -15,7 +15,7 @@ from ..errors import InvalidRequest, Rejected, nearest
 from ..platforms.directives.option import Elsewhere
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families, said_by
-from ..platforms.directives.words import FIELDS, SHAPE, SIZE
+from ..platforms.directives.words import FIELDS, SHAPE, SIZE, is_own
 from .flags import FlagValues
 from .job_description import Described, described
 from .job_table import Target
@@ -222,9 +222,9 @@ def _own_parameters(reading: Reading, target: Target, removed: Collection[Direct
     replaced = {
         one.option.parameter
         for one in removed
-        if one.option and one.option.sets and not any(word.startswith("_") for word in one.option.sets)
+        if one.option and one.option.sets and not any(map(is_own, one.option.sets))
     }
-    found = said_together_by(reading, (), target) if any(map(_is_whole, removed)) else {}
+    found = said_together_by(reading, (), target) if any(one.is_part for one in removed) else {}
     for one in removed:  # such as that hosts are the job's alone, which a placement says
         words = {word for word, value in one.words.items() if word in PARAMETERS and value is True}
         found |= {name: "yes" for word in words if (name := parameter_of(word, target.executor.platform))}
@@ -239,16 +239,12 @@ def _own_parameters(reading: Reading, target: Target, removed: Collection[Direct
 
 def _refuse_half_a_size(path: str, reading: Reading, passed_on: PassedOn, taken: Collection[str]) -> None:
     """Refuse to change a part of what an option says as a whole, where the rest has no word of ours."""
-    whole = [one for one in passed_on.removed if one.words and not (one.words.keys() & OURS) and _is_whole(one)]
+    whole = [one for one in passed_on.removed if one.words and not (one.words.keys() & OURS) and one.is_part]
     sized = SIZE & {*reading.derived}
     if whole and sized and SHAPE.isdisjoint(reading.words) and SHAPE.isdisjoint(taken):
         raise refusal(
             path, [(one, "says no number of nodes or ranks") for one in whole], "what is typed cannot change it"
         )
-
-
-def _is_whole(one: Directive) -> bool:
-    return any(word.startswith("_") for word in one.words)
 
 
 def _left_out(path: str, reading: Reading, target: Target) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import Error
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, ScriptLines
-from ..platforms.directives.words import PLACES, SHAPE, WORDS
+from ..platforms.directives.words import PLACES, SHAPE, WORDS, is_own
 from ..platforms.platform import Platform
 from .flags import FlagValues
 from .job_flags import shown
@@ -80,7 +80,7 @@ def parameter_of(word: str, platform: Platform) -> str:
 def meant_by(reading: Reading, one: Directive) -> set[str]:
     """The words that an option means, or would mean if its value were understood."""
     words = {*one.words} if one.words and not one.fault else {*(one.option.sets if one.option else ())}
-    whole = {word for word in words if not word.startswith("_")}
+    whole = {word for word in words if not is_own(word)}
     return whole if whole == words else whole | {*reading.derived}
 
 

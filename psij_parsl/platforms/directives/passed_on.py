@@ -17,7 +17,7 @@ def options_passed_on(table: DirectiveTable, parameters: Mapping[str, Any]) -> d
     """
     asked: dict[str, str] = {}
     for name, one in _passed(table, parameters):
-        words = {word for word in one.words if not word.startswith("_")}
+        words = one.plain
         if one.option and one.option.parameter != name:
             words |= {one.option.parameter} - {""}
         asked |= dict.fromkeys(words, one.said)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...dependency import SINGLETON
 from ...errors import InvalidRequest
 from .option import Elsewhere, Option
-from .words import WORDS
+from .words import WORDS, is_own
 
 if TYPE_CHECKING:
     from ..templates.parameters import Parameter
@@ -94,6 +94,16 @@ class Directive:
         return self.option.way
 
     @property
+    def plain(self) -> set[str]:
+        """The words that it says by itself."""
+        return {word for word in self.words if not is_own(word)}
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it says something only together with other options."""
+        return any(map(is_own, self.words))
+
+    @property
     def joined(self) -> str:
         """The option in one word, by its clearest name: `--nodes=2`."""
         known = self.option is not None and self.said.startswith(self.option.names)
@@ -149,8 +159,8 @@ class Reading:
                 way = "" if "say -" in one.fault else one.option.way_elsewhere
                 found.append((one, f"{one.fault}; {way}" if way else one.fault))
             elif one.option.elsewhere is Elsewhere.TRANSLATED:
-                meant = {word for word in one.words if not word.startswith("_")}
-                if meant != one.words.keys():
+                meant = one.plain
+                if one.is_part:
                     meant |= self.derived.keys()
                 if set(one.words.get("after", ())) - {SINGLETON}:
                     found.append((one, f"waits for jobs that {one.option.name} knows by their ids there"))

@@ -15,7 +15,7 @@ from ..registry import platforms
 from .option import Elsewhere, Option
 from .reading import Directive, Reading, WrongLine, before_first_command
 from .table import DirectiveTable
-from .words import SIZE
+from .words import SIZE, is_own
 
 if TYPE_CHECKING:
     from ..templates.parameters import Parameter
@@ -130,8 +130,8 @@ class ScriptLines:
                 lines.append(self._written(line))
             else:
                 lines += [self._written(f" {_quoted(one)}") for one in here if one in kept]
-        words = {word for one in kept for word in one.words if not word.startswith("_")}
-        if any(word.startswith("_") for one in kept for word in one.words):
+        words = {word for one in kept for word in one.plain}
+        if any(one.is_part for one in kept):
             words |= self.reading.derived.keys()
         said = {one.option.parameter for one in kept if one.option}
         return PassedOn(tuple(lines), frozenset(words), frozenset(said - {""}), tuple(removed))
@@ -139,7 +139,7 @@ class ScriptLines:
     def _of_parameters(self, parameters: Collection[str]) -> set[str]:
         """The words that parameters say only together with options: these are then said anew, too."""
         options = (option for option in self.table.options if option.parameter in parameters and option.parameter)
-        together = any(word.startswith("_") for option in options for word in option.sets)
+        together = any(is_own(word) for option in options for word in option.sets)
         return {*self._together} if together else set()
 
     def _removed(self, taken: set[str], parameters: Collection[str]) -> list[Directive]:
@@ -154,10 +154,10 @@ class ScriptLines:
             for one in more:
                 if one.option is not None and one.option.elsewhere is Elsewhere.NEEDLESS:
                     continue
-                taken |= {word for word in one.words if not word.startswith("_")} - OURS
+                taken |= one.plain - OURS
                 sets = one.option.sets if one.option else ()
-                if any(word.startswith("_") for word in one.words) and OURS.isdisjoint({*one.words, *sets}):
-                    taken |= {*self._together, *(word for word in one.words if word.startswith("_"))}
+                if one.is_part and OURS.isdisjoint({*one.words, *sets}):
+                    taken |= {*self._together, *filter(is_own, one.words)}
 
     @cached_property
     def _together(self) -> frozenset[str]:
@@ -175,9 +175,9 @@ class ScriptLines:
             if not option.sets and not option.parameter:
                 return option.elsewhere is not Elsewhere.REFUSED
         words = {*(one.words or option.sets)}
-        if any(word.startswith("_") for word in words) and not OURS.isdisjoint({*words, *option.sets}):
+        if any(map(is_own, words)) and not OURS.isdisjoint({*words, *option.sets}):
             return True  # such as where stdout and stderr are joined
-        if any(word.startswith("_") for word in words):
+        if any(map(is_own, words)):
             words |= said_by(option) if one.fault else self._together
         known = not one.fault or not _MAY_BE_UNKNOWN.issuperset(words)
         return (not words.isdisjoint(taken) and known) or (bool(option.parameter) and option.parameter in parameters)
@@ -203,7 +203,7 @@ def said_by(option: Option) -> frozenset[str]:
 
 
 def _public(words: Collection[str]) -> frozenset[str]:
-    return frozenset(word for word in words if not word.startswith("_"))
+    return frozenset(word for word in words if not is_own(word))
 
 
 def as_parameter(one: Directive, declared: Mapping[str, Parameter]) -> str:

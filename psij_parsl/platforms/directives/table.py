@@ -12,7 +12,7 @@ from typing import Any
 from .habits import Habits
 from .option import Option
 from .reading import Directive, Lines, OptionLines, Reading, WrongLine, before_first_command
-from .words import NoEquivalent
+from .words import NoEquivalent, is_own
 
 _NO_HABITS = Habits()
 _LONGEST = 65536  # characters of an option line
@@ -228,7 +228,7 @@ def _settled(found: list[Directive], table: DirectiveTable) -> Reading:
                     words[name] = _joined(words.get(name), value)
         try:
             settled = table.settle(words)
-            return Reading(tuple(found), {name: value for name, value in settled.items() if not name.startswith("_")})
+            return Reading(tuple(found), {name: value for name, value in settled.items() if not is_own(name)})
         except NoEquivalent as error:
             if not any(error.word in one.words for one in found if not one.fault):
                 raise

@@ -81,6 +81,11 @@ PLACEHOLDERS: Mapping[str, str] = {
 """What may stand in `stdout` and `stderr`. A brace of the name itself is doubled."""
 
 
+def is_own(word: str) -> bool:
+    """Whether a word is for its table's own use: what it means, only several options say together."""
+    return word.startswith("_")
+
+
 class NoEquivalent(ValueError):
     """What this option asks has no word of ours: it is understood by its own manager alone. The text says why.
 
