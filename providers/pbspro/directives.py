@@ -90,7 +90,7 @@ TABLE = table(
     only_here("-W sandbox"),
     only_here("-W run_count"),
     only_here("-W release_nodes_on_stageout"),
-    refused("-W block", WAITS),
+    needless("-W block", WAITS, arguments=1),
     needless("-R", "output files stay until `psij-run clean`", arguments=1),
     refused("-G", NO_TERMINAL, arguments=0),
     needless("-f", "psij-run waits for qsub's answer"),

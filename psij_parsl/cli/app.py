@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from errno import EPIPE
+from errno import EIO, EPIPE
 from typing import Any
 
 from ..errors import Ambiguous, Error, InvalidRequest, Unavailable, nearest
@@ -116,6 +117,8 @@ def stdout_failed(error: OSError, out: Renderer | None = None, command: Command 
     """Report that our stdout cannot be written; returns the exit code."""
     if error.errno == EPIPE:  # whoever read our output has left: so do we, as others do at SIGPIPE
         return READER_GONE
+    if error.errno == EIO and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        return 128 + signal.SIGHUP  # our terminal was closed: its SIGHUP was on the way
     from .stdio import unwritten
 
     return _report(unwritten(error), out or _renderer(()), command)

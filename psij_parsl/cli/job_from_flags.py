@@ -52,13 +52,14 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> FlagLayer:
 
 
 def from_manager(
-    wishes: Sequence[Wish], parameters: Container[str], stronger: FlagValues
+    wishes: Sequence[Wish], parameters: Container[str], stronger: FlagValues, lines: Mapping[str, str]
 ) -> tuple[list[FlagLayer], str]:
     """The flags that the manager's own variables give (SBATCH_ACCOUNT), and a note on those that count; '' for none.
 
-    `parameters` are those that the platform has, `stronger` the flags from other sources.
+    `parameters` are those that the platform has, `stronger` the flags from other sources, `lines` what option lines of
+    a script say of fields: there the manager itself would believe its variables.
     """
-    layers, used, ignored = [], [], []
+    layers, used, ignored, beaten = [], [], [], []
     flag_names = {field: name for name, field in _FIELDS.items()}
     for variable, name, value in wishes:
         flag = flag_names.get(name, "")
@@ -69,9 +70,11 @@ def from_manager(
         same = next((group for group in _GROUPS if flag in group), (flag,))
         if stronger.keys().isdisjoint(same) if flag else name not in stronger.get("parameters", {}):
             used.append(f"{shown(flag) if flag else f'-X {name}'} {value} from {variable}")
+        elif name in lines:
+            beaten.append(f"{variable} does not count, for {lines[name]}")
     notes = [f"the environment sets {', '.join(used)}"] if used else []
     notes += [f"{', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored"] if ignored else []
-    return layers, "; ".join(notes)
+    return layers, "; ".join([*notes, *beaten])
 
 
 def merge(layers: Sequence[FlagLayer]) -> FlagValues:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import Error
 from ..states import JobState, JobStatus
 from .job_row import JobRow
 
 _LOG_LINES = 10  # of the manager's log, in the error
+_LOG_BEGINS = "\n--- "
 
 
 def all_final(statuses: Sequence[JobStatus]) -> bool:
@@ -30,6 +31,18 @@ def exit_status(status: JobStatus) -> int:
     return status.exit_status or (5 if status.reason is EndReason.LOST else 1)
 
 
+def failure_errors(rows: Iterable[JobRow]) -> Iterator[Error]:
+    """The errors for those of the jobs that have ended, and not well; what the manager wrote of several once."""
+    told: set[str] = set()
+    for row in rows:
+        if not row.status.final or row.status.state is JobState.COMPLETED:
+            continue
+        error = failure_error(row)
+        said, _, log = error.message.partition(_LOG_BEGINS)
+        yield Error(said, hint=error.hint) if log in told else error
+        told.add(log)
+
+
 def failure_error(row: JobRow) -> Error:
     """The error for a job that did not end well, with the last lines of the manager's own log if there is one."""
     status = row.status
@@ -48,4 +61,4 @@ def _log_tail(row: JobRow) -> str:
     from ..system.files import end_of_log
 
     last = end_of_log(manager_log(row.entry, row.key if row.key != "*" else ""), _LOG_LINES)
-    return f"\n--- {row.entry.platform} wrote\n{last}" if last else ""
+    return f"{_LOG_BEGINS}{row.entry.platform} wrote\n{last}" if last else ""

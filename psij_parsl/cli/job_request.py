@@ -35,17 +35,7 @@ from .job_from_flags import (
 from .job_input import STDIN, JobInput
 from .job_table import JobTable, Target
 from .job_warnings import warnings
-from .jobscript import (
-    JobScript,
-    copy_of,
-    described_for,
-    flags,
-    read_stdin,
-    recognize,
-    runs_once,
-    script_of,
-    write_copy,
-)
+from .jobscript import JobScript, copy_of, described_for, flags, runs_once, script_named, write_copy
 from .output import Renderer
 from .script_options import ScriptOptions, script_options
 from .script_remarks import no_interpreter
@@ -130,7 +120,7 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
     else there is only a note if not.
     """
     texts = dict(invocation.texts)
-    script, argv = _script(out, invocation)
+    script, argv = script_named(out, invocation)
     layers = [FlagLayer(texts), *_script_layers(script, invocation), from_environment()]
     target, values, note = _target(table, layers, submitted_here=submitted_here)
     options = ScriptOptions()
@@ -140,7 +130,8 @@ def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submi
         for remark in options.notes:
             out.note(remark)
         lines = FlagLayer(dict.fromkeys(options.values, ""), script.path, values=options.values)
-        target, values, note = _target(table, [*layers[:-1], lines, layers[-1]], submitted_here=submitted_here)
+        said = {field: f"line {one.line} says {one.said}" for one, fields in options.said for field in fields}
+        target, values, note = _target(table, [*layers[:-1], lines, layers[-1]], said, submitted_here=submitted_here)
     if note:
         out.note(note)
     with options.named():
@@ -235,25 +226,6 @@ def _folders(target: Target, job_fields: Mapping[str, Any]) -> tuple[Path, Path]
     return folder, spool_of(executor.spool_on_nodes, project) or folder
 
 
-def _script(out: Renderer, invocation: Invocation) -> tuple[JobScript | None, list[str]]:
-    """The job script that a command line names or says, None if it names a command; and the words of its command."""
-    argv, texts = list(invocation.arguments), invocation.texts
-    if "wrap" in texts:
-        if argv:
-            raise InvalidRequest(
-                f"--wrap says the command, and {argv[0]!r} is another one", hint="leave out one of them"
-            )
-        return script_of("wrap", f"#!/bin/sh\n{texts['wrap']}\n"), ["wrap"]
-    if not argv:
-        raise InvalidRequest(
-            "there is no command to run",
-            hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname; `-` reads a script from stdin",
-        )
-    if argv[0] == "-" and not invocation.after_dashes:
-        return script_of("stdin", read_stdin(out)), argv
-    return recognize(argv[0], managers_lines=not texts.get("ignore_directives")), argv
-
-
 def _node_size(target: Target, values: FlagValues) -> NodeSize:
     """The size of the nodes that a job comes to, where it says its ranks alone and the site knows that size."""
     if target.site is None or "ntasks" not in values or {"nodes", "ntasks_per_node"} & values.keys():
@@ -291,15 +263,20 @@ def _script_layers(script: JobScript | None, invocation: Invocation) -> list[Fla
     return [FlagLayer(texts, where, script=script.path) for texts, where in lines]
 
 
-def _target(table: JobTable, layers: Sequence[FlagLayer], *, submitted_here: bool) -> tuple[Target, FlagValues, str]:
-    """Where the job goes, and the values of all flags, with a note on those from the manager's own variables."""
+def _target(
+    table: JobTable, layers: Sequence[FlagLayer], said: Mapping[str, str] | None = None, *, submitted_here: bool
+) -> tuple[Target, FlagValues, str]:
+    """Where the job goes, and the values of all flags, with a note on those from the manager's own variables.
+
+    `said` tells of fields which option line says them.
+    """
     values = merge(layers)
     target = table.target(values, submits=submitted_here)
     parameters = {**(target.site.parameters if target.site else {}), **values.get("parameters", {})}
     wishes = target.executor.scheduler.wished(os.environ, parameters)
     if not wishes:
         return target, values, ""
-    weaker, note = from_manager(wishes, target.executor.platform.template_class.params, values)
+    weaker, note = from_manager(wishes, target.executor.platform.template_class.params, values, said or {})
     return target, merge([*layers, *weaker]), note
 
 

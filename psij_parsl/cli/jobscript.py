@@ -39,6 +39,28 @@ class JobScript:
     flags: tuple[tuple[int, tuple[str, ...]], ...]
 
 
+def script_named(out: Renderer, invocation: Invocation) -> tuple[JobScript | None, list[str]]:
+    """The job script that a command line names or says, None if it names a command; and the words of its command."""
+    argv, texts = list(invocation.arguments), invocation.texts
+    if "wrap" in texts:
+        if argv:
+            raise InvalidRequest(
+                f"--wrap says the command, and {argv[0]!r} is another one", hint="leave out one of them"
+            )
+        return script_of("wrap", f"#!/bin/sh\n{texts['wrap']}\n"), ["wrap"]
+    if not argv:
+        raise InvalidRequest(
+            "there is no command to run",
+            hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname; `-` reads a script from stdin",
+        )
+    if argv[0] == "-" and not invocation.after_dashes:
+        return script_of("stdin", read_stdin(out)), argv
+    script = recognize(argv[0], managers_lines=not texts.get("ignore_directives"))
+    if script is None and not invocation.after_dashes and (why := no_text(argv[0])):
+        out.note(f"{argv[0]} {why}: it is taken for a program, and no option line in it is read")
+    return script, argv
+
+
 def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
     """The job script at that path; None for an ordinary command.
 
@@ -59,6 +81,20 @@ def recognize(path: str, *, managers_lines: bool = True) -> JobScript | None:
     from ..platforms.directives.script import families
 
     return script if families(text) else None
+
+
+def no_text(path: str) -> str:
+    """Why a file that begins as a script is not read as one; '' for all others."""
+    try:
+        if not os.path.isfile(path):
+            return ""
+        with open(path, "rb") as file:
+            if not (data := file.read(_HEAD)).startswith(b"#!"):
+                return ""
+            data += file.read(_LONGEST + 1 - _HEAD)
+    except OSError:
+        return ""
+    return "has a NUL byte" if b"\0" in data else "is longer than 4 MB" if len(data) > _LONGEST else ""
 
 
 def described_for(path: str) -> str:

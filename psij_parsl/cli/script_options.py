@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InvalidRequest, Rejected, nearest
-from ..platforms.directives.option import Elsewhere
+from ..platforms.directives.option import WAITS, Elsewhere
 from ..platforms.directives.reading import Directive, Reading
 from ..platforms.directives.script import OURS, PassedOn, ScriptLines, by_lines, families, said_by
 from ..platforms.directives.words import FIELDS, SHAPE, SIZE, is_own
@@ -41,8 +41,8 @@ class ScriptOptions:
 
     `values` are those of flags, weaker than what is typed and what `#PSIJ` lines say. `passed_on` are the lines that go
     to their own manager; None on another one, where `lines` says whose they are. `said` are the options that count, with
-    the fields of the job that each says. `notes` are remarks for people. `described` is what is to run, where the file is a
-    description of a job, not a script.
+    the fields of the job that each says, and `replaced` those that stronger sources say. `notes` are remarks for people.
+    `described` is what is to run, where the file is a description of a job, not a script.
     """
 
     lines: ScriptLines | None = None
@@ -52,6 +52,7 @@ class ScriptOptions:
     shell: str = ""
     path: str = ""
     said: tuple[tuple[Directive, frozenset[str]], ...] = ()
+    replaced: tuple[tuple[Directive, frozenset[str]], ...] = ()
     described: Described | None = None
 
     @property
@@ -73,6 +74,9 @@ class ScriptOptions:
             about = error.about if isinstance(error, InvalidRequest) else {error.limit}
             if found := [one for one, names in self.said if not names.isdisjoint(about)]:
                 error.message = f"{self.path}, {named_options(found)}: {error.message}"
+                error.args = (error.message,)
+            elif found := [one for one, names in self.replaced if not names.isdisjoint(about)]:
+                error.message += f"; what is typed takes the place of {self.path}, {named_options(found)}"
                 error.args = (error.message,)
             raise
 
@@ -130,7 +134,7 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
     taken |= {queue_word} if "queue" in typed else set()
     own = lines.table.prefix == _prefix(target)
     reading, passed_on, unknown = lines.reading, None, frozenset[str]()
-    notes += starts_here(path, lines)
+    notes += [*starts_here(path, lines), *_waiting(path, reading)]
     if own:
         passed_on = lines.passed_on(taken, typed.get("parameters", {}))
         if wrong := [
@@ -162,10 +166,19 @@ def script_options(path: str, text: str, target: Target, typed: FlagValues, chos
         values["parameters"] = parameters
     if not own:
         notes += calls(path, lines, typed.get("compat", ""))
-    said = [(one, _fields(reading, one) - unknown - taken) for one in reading.directives if not one.superseded]
-    shell = reading.words.get("shell", "")
     jobs = described(path, lines, words, taken) if lines.describe else None
-    return ScriptOptions(lines, values, passed_on, tuple(notes), shell, path, tuple(said), jobs)
+    words_of = [(one, _fields(reading, one) - unknown) for one in reading.directives if not one.superseded]
+    return ScriptOptions(
+        lines,
+        values,
+        passed_on,
+        tuple(notes),
+        reading.words.get("shell", ""),
+        path,
+        said=tuple((one, fields - taken) for one, fields in words_of),
+        replaced=tuple((one, fields & taken) for one, fields in words_of),
+        described=jobs,
+    )
 
 
 def _prefix(target: Target) -> str:
@@ -252,6 +265,12 @@ def _left_out(path: str, reading: Reading, target: Target) -> list[str]:
     if not dropped:
         return []
     return [f"{path}: left out on {target.executor.platform.name}: {named_options(dropped)}"]
+
+
+def _waiting(path: str, reading: Reading) -> list[str]:
+    """A remark on options that have the submit command wait: `submit` does not."""
+    said = [one for one in reading.directives if one.option and one.option.instead == WAITS and not one.superseded]
+    return [f"{path}: {named_options(said)}: `submit` waits with --wait only"] if said else []
 
 
 def _fields(reading: Reading, one: Directive) -> frozenset[str]:

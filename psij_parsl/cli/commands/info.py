@@ -82,6 +82,7 @@ _SHAPE = {
     "project": "project",
     "job_mode": "mode",
     "launcher": "launcher",
+    "compat": "stand-ins of",
     "array_limit": "elements at a time",
     "begin": "begin",
     "signal_before_end": "warned by",

@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 
 from ...signals import received_signal, registered, should_exit, until
-from ...states import JobState
 from ...validators import duration, unambiguous
 from ..command import TIMED_OUT, Command, Invocation
 from ..flags import JSON, Flag
-from ..job_outcome import all_final, exit_status, failure_error
+from ..job_outcome import all_final, exit_status, failure_errors
 from ..job_row import JobRow
 from ..job_table import JobTable
 from ..output import Renderer
@@ -46,9 +45,8 @@ def _report(out: Renderer, rows: Sequence[JobRow], *, timed_out: bool) -> int:
     now = time.time()
     if out.json:
         out.table((), [row.data(now) for row in rows])
-    for row in rows:
-        if row.status.final and row.status.state is not JobState.COMPLETED and not out.json:
-            out.error(failure_error(row))
+    for error in () if out.json else failure_errors(rows):
+        out.error(error)
     if timed_out:
         still_open = [row for row in rows if not row.status.final]
         out.note(f"timeout: {', '.join(f'{row.id} is {row.status.state.name}' for row in still_open[:5])}")

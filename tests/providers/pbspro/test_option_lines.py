@@ -124,7 +124,7 @@ class TestOptionLines(OptionLines):
             },
             dropped=(8,),
         ),
-        "parts.sh": Asked({}, untranslatable=(2, 4, 5, 6)),
+        "parts.sh": Asked({}, untranslatable=(2, 4, 5)),
         "windows.sh": Asked(
             {
                 "name": "train",
@@ -210,6 +210,7 @@ def shape(**words: int) -> dict[str, int]:
         ("-N run#7 -h # it's", {"name": "run#7", "hold": True}),
         ("-N 'a #b' #-h", {"name": "a #b"}),
         ("-zh -k oe", {"hold": True}),
+        ("-W block=true", {}),
     ],
 )
 def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
@@ -261,7 +262,6 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("-W depend=afterokarray:1[]", "afterokarray"),
         ("-W depend=afterok", "KIND:ID"),
         ("-W depend=afterok:1::2", "KIND:ID"),
-        ("-W block=true", "psij-run wait"),
         ("-W interactive=true", "no terminal"),
         ("-W umask=022", "umask 027"),
         ("-W other=1", "no equivalent"),
