@@ -35,7 +35,7 @@ SORT_KEYS: Mapping[str, str] = {  # what people type -> key of a row's data
     "site": "where",
 }
 
-_FEW = 10_000  # rows that are kept as they are until they are sorted
+_FEW = 40_000  # rows that are kept as they are until they are sorted
 
 Order = Sequence[tuple[str, bool]]
 """Keys of a row's data, the most important first, each with whether the greatest value comes first."""
@@ -95,11 +95,10 @@ def in_order(rows: Iterable[JobRow], wanted: Order, now: float) -> Iterator[JobR
     from ..jobs.record_lines import from_line, line_of
 
     kept: list[tuple[list[Any], JobRow | bytes]] = []
+    keys = [key for key, _ in wanted]
     for row in rows:
-        data = row.data(now)
-        kept.append(
-            ([data[key] for key, _ in wanted], row if row.entry.open or len(kept) < _FEW else line_of(row.entry))
-        )
+        whole = row.entry.open or len(kept) < _FEW or row.key not in ("", "*")
+        kept.append((row.values(keys, now), row if whole else line_of(row.entry)))
     for at, (_, reverse) in reversed(list(enumerate(wanted))):
         known = [item for item in kept if item[0][at] is not None]
         lacking = [item for item in kept if item[0][at] is None]

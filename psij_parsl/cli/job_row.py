@@ -66,11 +66,8 @@ class JobRow:
     def data(self, now: float) -> dict[str, Any]:
         """Plain data for a renderer. Times are seconds since the epoch, or seconds."""
         entry, status = self.entry, self.status
-        submitted = entry.committed or entry.intended
         expected = status.expected if status.state is JobState.QUEUED else None
         start = f"expected to start {_at(expected, now)}" if expected and expected > now else ""
-        started, ended = status.started, status.ended
-        queue_end = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
         return {
             "id": self.id,
             "native_id": self.native,
@@ -92,15 +89,30 @@ class JobRow:
             "nodes": status.nodes,
             "attempt": status.attempt,
             "held": status.held,
-            "submitted": submitted or None,
             "expected_start": expected,
+            **self.times(now),
+            "as_of": self.as_of,
+            "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
+        }
+
+    def times(self, now: float) -> dict[str, float | None]:
+        """Those of its data that are times. None is negative, whatever the clocks of hosts say."""
+        entry, status = self.entry, self.status
+        submitted, started, ended = entry.committed or entry.intended, status.started, status.ended
+        queue_end = started or ended or (None if status.final or status.state is JobState.ACTIVE else now)
+        return {
+            "submitted": submitted or None,
             "started": started,
             "ended": ended,
             "queue_s": max(0.0, queue_end - submitted) if queue_end and submitted else None,
             "run_s": max(0.0, (ended or now) - started) if started and (ended or not status.final) else None,
-            "as_of": self.as_of,
-            "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
         }
+
+    def values(self, keys: Sequence[str], now: float) -> list[Any]:
+        """These of its data. For times alone, the others are not made."""
+        times: dict[str, Any] = self.times(now)
+        data = times if all(key in times for key in keys) else self.data(now)
+        return [data[key] for key in keys]
 
 
 def _at(moment: float, now: float) -> str:
@@ -116,6 +128,8 @@ def recorded_row(entry: JobRecord) -> JobRow:
 
 def recorded(entry: JobRecord, key: str) -> JobStatus:
     """The status by the journal alone."""
+    if not entry.array and "" in entry.ended:
+        return entry.ended[""]
     not_ended = JobStatus(JobState.QUEUED if entry.native else JobState.NEW)
     keys = entry.keys_of(key)
     statuses = [entry.ended.get(index, not_ended) for index in keys]

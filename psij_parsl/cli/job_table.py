@@ -187,6 +187,12 @@ class JobTable:
         entries = self.journal.recent(count, wanted).values() if count else self.journal.wanted(wanted)
         return (rows.get(entry.id) or recorded_row(entry) for entry in entries)
 
+    def elements(self, row: JobRow) -> list[JobRow]:
+        """The rows of an array's elements; of a job that is no array, its own."""
+        if row.key != "*":
+            return [row]
+        return self.poll([(row.entry, key) for key in row.entry.keys])
+
     def _poll_group(self, group: Selection, urgent: bool, before: Mapping[JobKey, JobStatus] | None) -> list[JobRow]:
         first = group[0][0]
         ended = {(entry.id, key) for entry, key in group if not entry.open and key in ("", "*")}

@@ -29,6 +29,8 @@ _COLOURS = {
 
 def plain(value: Any) -> str:
     """A value as people read it; control characters, which could drive the terminal, are shown as such."""
+    if type(value) is str and value.isprintable():
+        return value
     if value is None or value == "":
         return ""
     if value is True or value is False:
@@ -102,9 +104,11 @@ class TextRenderer(Renderer):
 
     def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
         cells: list[list[str]] = [[] for _ in columns]
+        readers = [(texts.append, column.show, column.key) for column, texts in zip(columns, cells, strict=True)]
         for row in rows:
-            for column, texts in zip(columns, cells, strict=True):
-                texts.append(column.show(row.get(column.key)).replace("\n", " "))
+            for add, show, key in readers:
+                text = show(row.get(key))
+                add(text.replace("\n", " ") if "\n" in text else text)
         if not cells[0]:
             if empty:
                 self.note(empty)

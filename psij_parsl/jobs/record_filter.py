@@ -25,7 +25,8 @@ class RecordFilter:
     `after`, `before`: when the job was submitted, in seconds since the epoch. `names`: patterns as those of a shell, of
     which one must match. `sites`: names of sites, or of the platform for a job without a site. `states`: names of
     states and of reasons for an end; a job that has not ended has them only for the manager, so it is looked up in
-    `going`, the ids of open jobs that are wanted (None: all are).
+    `going`, the ids of open jobs that are wanted (None: all are). `elements`: an array is wanted if one of its elements
+    may be.
     """
 
     after: float = 0.0
@@ -34,6 +35,7 @@ class RecordFilter:
     sites: tuple[str, ...] = ()
     states: frozenset[str] = frozenset()
     going: Collection[str] | None = None
+    elements: bool = False
 
     def covers(self, oldest: float, newest: float) -> bool:
         """Whether a job that was submitted between these times may be wanted."""
@@ -69,6 +71,8 @@ class RecordFilter:
 
     def has_state(self, status: JobStatus, entry: JobRecord) -> bool:
         """Whether a job with that status is wanted; an array also has the reasons of its elements that have ended."""
+        if self.elements and entry.array:
+            return entry.open or any(map(self.has_this_state, entry.ended.values()))
         return self.has_this_state(status) or any(map(self._has_reason, entry.ended.values()))
 
     def has_this_state(self, status: JobStatus) -> bool:

@@ -64,7 +64,14 @@ def line_of(record: JobRecord | dict[str, Any] | bytes) -> bytes:
 
 def from_line(line: bytes) -> JobRecord:
     """The inverse of `line_of`, for a line that was checked before."""
-    return from_plain(json.loads(line))
+    text = line.decode()
+    try:
+        data, end = _scan(text, 0)  # `json.loads` first guesses the encoding, and looks for blanks around
+    except StopIteration:
+        raise ValueError("no JSON") from None
+    if end != len(text):
+        raise ValueError("more than one value")
+    return from_plain(data)
 
 
 def apply(entries: Records, event: dict[str, Any]) -> None:
@@ -162,6 +169,10 @@ def from_plain(data: Mapping[str, Any]) -> JobRecord:
     """The inverse of `plain`. Values of a wrong type, and fields that a later version added, are ignored."""
     fields = {}
     for name, value in data.items():
+        kind = type(value)  # most fields are of these two kinds: the rest of the check takes much longer
+        if (kind is str and name in _PLAIN_TEXTS) or (kind is float and name in _PLAIN_NUMBERS and 0 <= value < 1e11):
+            fields[name] = value
+            continue
         parse = _PARSERS.get(name)
         if parse is not None:
             try:
@@ -169,7 +180,7 @@ def from_plain(data: Mapping[str, Any]) -> JobRecord:
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
                 continue
     entry = JobRecord(**fields)
-    if entry.ended and not all(map(entry.has, entry.ended)):
+    if entry.ended and (entry.array or "" not in entry.ended) and not all(map(entry.has, entry.ended)):
         entry = replace(entry, ended={key: status for key, status in entry.ended.items() if entry.has(key)})
     return entry
 
@@ -272,6 +283,9 @@ def _statuses(value: Mapping[Any, Any]) -> dict[str, JobStatus]:
     """Final statuses, by key. Values that are no final status are left out."""
     statuses = {}
     for key, data in value.items():
+        if type(key) is str and _is_plain_end(data):
+            statuses[key] = JobStatus.from_dict(data)
+            continue
         try:
             status = data if isinstance(data, JobStatus) else JobStatus.from_dict(data)
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -292,6 +306,7 @@ def _parser_for(default: Any) -> Callable[[Any], Any]:
     return {str: _text, float: _number, tuple: _texts}.get(type(default), check)
 
 
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed has not got it
 _ENDS = frozenset(state.name for state in JobState if state.final)
 _TEXTS = frozenset(("state", "native", "reason", "message", "nodes"))
 _NUMBERS = frozenset(("exit_code", "signal", "attempt"))
@@ -311,3 +326,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "born": _number,
     "used": _figures,
 }
+_PLAIN_NUMBERS = frozenset(name for name, parse in _PARSERS.items() if parse is _number)
+_PLAIN_TEXTS = frozenset(name for name, parse in _PARSERS.items() if parse is _text)

@@ -224,3 +224,22 @@ def test_a_moment_in_a_table_is_short() -> None:
     assert short_moment(datetime(this_year, 3, 5, 14, 30).timestamp()) == "03-05 14:30"
     assert short_moment(datetime(this_year - 1, 3, 5, 14, 30).timestamp()) == f"{this_year - 1}-03-05"
     assert short_moment(None) == ""
+
+
+def test_elements_of_arrays_have_rows_of_their_own(jobs: Path) -> None:
+    rows = listed("-a", "--elements")
+    assert [row["id"] for row in rows[4:]] == [f"aaaaaaaaa5_{index}" for index in range(4)]
+    assert [row["state"] for row in rows[4:]] == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
+    assert [row["exit_code"] for row in rows[4:]] == [0, 0, None, 3]
+    assert [row["run_s"] for row in rows[4:]] == [60, 60, 900, 5]
+    assert {row["id"] for row in listed("--elements", "--state", "completed", "--name", "array")} == {
+        "aaaaaaaaa5_0",
+        "aaaaaaaaa5_1",
+    }
+    assert [row["id"] for row in listed("--elements", "--state", "timeout")] == ["aaaaaaaaa3", "aaaaaaaaa5_2"]
+    assert [row["id"] for row in listed("-a", "--elements", "--name", "array", "--sort", "-run", "--limit", "1")] == [
+        "aaaaaaaaa5_2",
+        "aaaaaaaaa5_0",
+        "aaaaaaaaa5_1",
+        "aaaaaaaaa5_3",
+    ]

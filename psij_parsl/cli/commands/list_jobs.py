@@ -11,7 +11,7 @@ from ...jobs.record_filter import RecordFilter
 from ...validators import positive_int
 from ..command import Command, Invocation
 from ..flags import JSON, Flag, FlagValues
-from ..job_choice import CHOICE, OPEN_STATES, SORT, in_order
+from ..job_choice import CHOICE, OPEN_STATES, SORT, in_order, wants
 from ..job_table import JobTable
 from ..moments import since, until
 from ..output import Renderer
@@ -26,6 +26,8 @@ def _list(out: Renderer, invocation: Invocation) -> int:
     with_ended = "all" in values or "since" in values or "until" in values or not wanted.states <= OPEN_STATES
     table = JobTable()
     rows = table.chosen(wanted, ended=with_ended, count=values.get("count", 0))
+    if "elements" in values:
+        rows = (element for row in rows for element in table.elements(row) if wants(wanted, element))
     if "sort" in values:
         rows = in_order(rows, values["sort"], time.time())
     first = next(rows, None)
@@ -51,6 +53,7 @@ def _filter(values: FlagValues) -> RecordFilter:
         names=values.get("name", ()),
         sites=values.get("site", ()),
         states=values.get("state", frozenset()),
+        elements="elements" in values,
     )
 
 
@@ -75,6 +78,7 @@ LIST = Command(
     _list,
     (
         Flag("all", ("-a", "--all"), "", "Show ended jobs too.", switch=True),
+        Flag("elements", ("--elements",), "", "Show each element of an array on its own line.", switch=True),
         *CHOICE,
         Flag(
             "since",
