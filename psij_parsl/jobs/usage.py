@@ -108,7 +108,9 @@ class _Answers:
         )
         if told is not None and usage.core_s and (threads := self._threads_of(element, job)) > 1:
             usage = replace(usage, core_s=usage.core_s / threads, cores=usage.cores and usage.cores / threads)
-        usage = usage.or_else(self._of_script(element, job)).or_else(self._asked(element, job))
+        usage = usage.or_else(self._asked(element, job))
+        if not usage.complete:
+            usage = usage.or_else(self._of_script(element, job))
         if not usage.known:
             return Usage()
         if usage.memory_asked_bytes is None and job is not None:
