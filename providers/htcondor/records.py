@@ -25,7 +25,7 @@ Ad = Mapping[str, Any]
 ATTRIBUTES = (
     "ClusterId,ProcId,TotalSubmitProcs,JobStatus,LastJobStatus,ExitCode,ExitBySignal,ExitSignal,HoldReason,HoldReasonCode"
     ",HoldReasonSubCode,LastHoldReason,LastHoldReasonCode,LastHoldReasonSubCode,RemoveReason,QDate,JobCurrentStartDate,CompletionDate,EnteredCurrentStatus"
-    ",RemoteUserCpu,RemoteSysCpu,CpusProvisioned,ResidentSetSize,MemoryProvisioned"
+    ",RemoteUserCpu,RemoteSysCpu,CpusProvisioned,ResidentSetSize,ResidentSetSize_RAW,MemoryProvisioned"
     ",NumJobStarts,RemoteHost,LastRemoteHost,JobBatchName,Out,AllowedJobDuration"
 )
 
@@ -113,7 +113,9 @@ def _used(ad: Ad, status: JobStatus) -> Usage:
     until = status.ended if status.final else time.time()
     ran = until - status.started if until is not None and status.started is not None else None
     seconds = [ad[name] for name in ("RemoteUserCpu", "RemoteSysCpu") if isinstance(ad.get(name), int | float)]
-    size, asked = _number(ad, "ResidentSetSize"), _number(ad, "MemoryProvisioned")
+    exact, rounded = _number(ad, "ResidentSetSize_RAW"), _number(ad, "ResidentSetSize")  # up, by up to a quarter
+    size = exact or rounded
+    asked = _number(ad, "MemoryProvisioned")
     return replace(
         held(_number(ad, "CpusProvisioned"), ran),
         cpu_s=sum(seconds) or None,

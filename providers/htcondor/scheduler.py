@@ -36,6 +36,7 @@ class HTCondorScheduler(Scheduler):
     """The scheduler of HTCondor."""
 
     commands = ("condor_submit", "condor_q", "condor_rm")
+    samples_cpu_time = True
     keep_env = (*_PLACES, "_CONDOR_SEC_*", "BEARER_TOKEN", "BEARER_TOKEN_FILE", "X509_USER_PROXY", "XDG_RUNTIME_DIR")
     drop_env = (
         "_CONDOR_*",

@@ -49,6 +49,7 @@ class PBSProScheduler(Scheduler):
     """The scheduler of PBS Pro."""
 
     commands = ("qsub", "qstat", "qdel")
+    samples_cpu_time = True
     keep_env = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT", "PBS_PRIMARY", "PBS_SECONDARY", "PBS_EXEC", "PBS_HOME")
     drop_env = (
         "PBS_JOB*",

@@ -36,6 +36,7 @@ class TorqueScheduler(Scheduler):
     """The scheduler of Torque."""
 
     commands = ("qsub", "qstat", "qdel")
+    samples_cpu_time = True
     keep_env = ("PBS_DEFAULT", "PBS_SERVER", "PBSAPITIMEOUT")
     drop_env = (
         *("PBS_JOB*", "PBS_O_*", "PBS_ARRAYID", "PBS_ENVIRONMENT", "PBS_QUEUE", "PBS_TASKNUM", "PBS_MOMPORT"),

@@ -109,8 +109,12 @@ class _Answers:
         if told is not None and usage.core_s and (threads := self._threads_of(element, job)) > 1:
             usage = replace(usage, core_s=usage.core_s / threads, cores=usage.cores and usage.cores / threads)
         usage = usage.or_else(self._asked(element, job))
-        if not usage.complete:
-            usage = usage.or_else(self._of_script(element, job))
+        sampled = self.channel.scheduler.samples_cpu_time
+        if not usage.complete or sampled:
+            seen = self._of_script(element, job)
+            usage = usage.or_else(seen)
+            if sampled and (seen.cpu_s or 0.0) > (usage.cpu_s or 0.0):
+                usage = replace(usage, cpu_s=seen.cpu_s, at_least=seen.at_least)
         if not usage.known:
             return Usage()
         if usage.memory_asked_bytes is None and job is not None:

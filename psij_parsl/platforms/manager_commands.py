@@ -85,6 +85,8 @@ class ManagerTables:
     #: Lines of its log that show how it ended a job: a pattern, and the reason; None for a job that somebody deleted.
     #: A group `text` is the part of the line to show, a group `code` the exit code of a job that ended by itself.
     log_signs: ClassVar[Sequence[tuple[str, EndReason | None]]] = ()
+    #: Whether its CPU times are those of its last look at the processes: what the script saw may be more.
+    samples_cpu_time: ClassVar[bool] = False
     #: Whether jobs hold whole nodes: then the cores that they ask for are not those that they hold.
     gives_whole_nodes: ClassVar[bool] = False
     #: Whether its records of ended jobs, or also of running ones, have `usage`.

@@ -111,3 +111,15 @@ def test_what_another_job_noted_or_what_is_damaged_is_not_believed(done: Submiss
 def test_seconds_with_a_comma_are_read(done: Submission) -> None:
     (done.folder / "usage").write_text(f"{done.native_id} 0 1 1m2,500s 0m0,250s - -\n")
     assert done.usage().cpu_s == 62.75
+
+
+def test_a_manager_that_looks_now_and_then_knows_less_than_the_script(local: BatchSchedulerExecutor) -> None:
+    job = local.submit(Job(command=BURN))
+    job.wait(PATIENCE_S)
+    told = job.usage().cpu_s
+    (job.folder / "usage").write_text(f"{job.native_id} 0 1 1m0s 0m0s - -\n")
+    assert job.usage().cpu_s == told, "who counts to the end knows best"
+    local.scheduler.samples_cpu_time = True  # type: ignore[misc]  # as the classes of some managers say
+    assert (job.usage().cpu_s, job.usage().at_least) == (60.0, OWN)
+    (job.folder / "usage").write_text(f"{job.native_id} 0 1 0m0s 0m0s - -\n")
+    assert (job.usage().cpu_s, job.usage().at_least) == (told, "")

@@ -132,7 +132,7 @@ def test_grid_engine_knows_nothing_of_running_jobs_and_is_not_asked() -> None:
 # ---- HTCondor ----------------------------------------------------------------------------------------------------
 
 _CONDOR = {
-    '"RequestMemory": 100': '"RemoteUserCpu": 5.5, "RemoteSysCpu": 0.5, "CpusProvisioned": 3, "ResidentSetSize": 2048,'
+    '"RequestMemory": 100': '"RemoteUserCpu": 5.5, "RemoteSysCpu": 0.5, "CpusProvisioned": 3, "ResidentSetSize": 2500, "ResidentSetSize_RAW": 2048,'
     ' "MemoryProvisioned": 128',
     '"JobCurrentStartDate": 1795664979': '"JobCurrentStartDate": 1795664960',
 }
