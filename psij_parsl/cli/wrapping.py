@@ -7,7 +7,7 @@ from typing import Protocol
 
 _GAP = 2  # characters between columns
 _ROOM = 24  # characters of a column that wraps, below which other columns are left out
-_LEAST = 16  # characters of a column that wraps, however narrow the terminal is
+_LEAST = 8  # characters of a column that wraps, however narrow the terminal is
 
 
 class Kind(Protocol):

@@ -47,16 +47,16 @@ _METHODS = {
 _LIST = (
     Column("name", "NAME"),
     Column("installed", "INSTALLED"),
-    Column("summary", "SUMMARY"),
-    Column("missing", "MISSING COMMANDS"),
-    Column("can", "CAN"),
+    Column("summary", "SUMMARY", wraps=True),
+    Column("missing", "MISSING COMMANDS", wraps=True),
+    Column("can", "CAN", wraps=True),
     Column("error", "ERROR", wraps=True),
 )
 _PARAMETERS = (
     Column("name", "PARAMETER"),
     Column("default", "DEFAULT"),
-    Column("takes", "TAKES"),
-    Column("help", "HELP"),
+    Column("takes", "TAKES", wraps=True),
+    Column("help", "HELP", wraps=True),
 )
 _QUEUES = (
     Column("name", "QUEUE"),
@@ -67,10 +67,10 @@ _QUEUES = (
     Column("minutes", "MAX MINUTES"),
 )
 _OPTIONS = (
-    Column("option", "OPTION"),
-    Column("means", "MEANS"),
-    Column("say", "HERE"),
-    Column("elsewhere", "ON ANOTHER MANAGER"),
+    Column("option", "OPTION", wraps=True),
+    Column("means", "MEANS", wraps=True),
+    Column("say", "HERE", wraps=True),
+    Column("elsewhere", "ON ANOTHER MANAGER", wraps=True),
 )
 
 

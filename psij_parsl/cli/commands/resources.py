@@ -28,17 +28,17 @@ _ABOUT = (
     Column("time_left_s", "time left", length),
 )
 _NODES = (
-    Column("hosts", "NODES"),
+    Column("hosts", "NODES", wraps=True),
     Column("count", "COUNT"),
-    Column("cpus", "CPUS BUSY"),
-    Column("gpus", "GPUS BUSY"),
+    Column("cpus", "CPUS BUSY", wraps=True),
+    Column("gpus", "GPUS BUSY", wraps=True),
     Column("memory", "MB BUSY"),
 )
 _DETECTED = (
-    Column("hosts", "NODES"),
+    Column("hosts", "NODES", wraps=True),
     Column("count", "COUNT"),
-    Column("cpus", "CPUS"),
-    Column("gpus", "GPUS"),
+    Column("cpus", "CPUS", wraps=True),
+    Column("gpus", "GPUS", wraps=True),
     Column("memory", "MB"),
 )
 _HOLDERS = (
@@ -46,9 +46,9 @@ _HOLDERS = (
     Column("pid", "PID"),
     Column("host", "ON"),
     Column("for_s", "FOR", length),
-    Column("hosts", "NODES"),
-    Column("cpus", "CPUS"),
-    Column("gpus", "GPUS"),
+    Column("hosts", "NODES", wraps=True),
+    Column("cpus", "CPUS", wraps=True),
+    Column("gpus", "GPUS", wraps=True),
 )
 
 

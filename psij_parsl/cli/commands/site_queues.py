@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _QUEUES = (
     Column("name", "QUEUE"),
     Column("nodes", "NODES"),
-    Column("time", "TIME"),
-    Column("node_types", "OF TYPE"),
-    Column("jobs", "JOBS"),
-    Column("charge", "CHARGE"),
+    Column("time", "TIME", wraps=True),
+    Column("node_types", "OF TYPE", wraps=True),
+    Column("jobs", "JOBS", wraps=True),
+    Column("charge", "CHARGE", wraps=True),
     Column("notes", "NOTES", wraps=True),
 )
 _TYPES = (
@@ -40,8 +40,8 @@ _TYPES = (
 _MATCHES = (
     Column("queue", "QUEUE"),
     Column("fits", "FITS"),
-    Column("time", "UP TO"),
-    Column("charge", "CHARGE"),
+    Column("time", "UP TO", wraps=True),
+    Column("charge", "CHARGE", wraps=True),
     Column("why", "NOTES", wraps=True),
 )
 

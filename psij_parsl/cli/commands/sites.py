@@ -23,7 +23,7 @@ _LIST = (
     Column("description", "DESCRIPTION", wraps=True),
     Column("error", "ERROR", wraps=True),
 )
-_PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY", wraps=True), Column("sites", "SITES"))
+_PATH = (Column("layer", "LAYER"), Column("directory", "DIRECTORY", wraps=True), Column("sites", "SITES", wraps=True))
 _FILES = (Column("layer", "LAYER"), Column("files", "FILES", wraps=True))
 _ROWS = (Column("key", "SETTING"), Column("value", "VALUE", wraps=True), Column("origin", "FROM", wraps=True))
 _ORIGINS = (*_ROWS, Column("source", "SOURCE", wraps=True))
