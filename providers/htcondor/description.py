@@ -38,7 +38,10 @@ def in_file(lines: Lines, known: Callable[[str], bool], of_jobs: Callable[[str],
     A macro is any name whose value is used as `$(name)`; the line of one that is no command, as `known` says, is none.
     Only a command `of_jobs` may have macros whose values are others for each job.
     """
-    yield from _to_the_last_queue(_with_macros([*_whole_lines(lines)], known, of_jobs))
+    whole = [*_whole_lines(lines)]
+    yield from ((number, line) for number, line in whole if isinstance(line, WrongLine))
+    texts = [(number, line) for number, line in whole if isinstance(line, str)]
+    yield from _to_the_last_queue(_with_macros(texts, known, of_jobs))
 
 
 def split(line: str) -> list[str]:
@@ -55,11 +58,16 @@ def split(line: str) -> list[str]:
     return [f"{name.strip()}={value.strip()}"]
 
 
-def _whole_lines(lines: Lines) -> Iterator[tuple[int, str]]:
+def _whole_lines(lines: Lines) -> Iterator[tuple[int, str | WrongLine]]:
     """A line may go on after a backslash, or in brackets."""
     first, begun = 0, ""
     for number, line in lines:
         if line.lstrip().startswith("#"):
+            if begun and "\n" not in begun:
+                yield (
+                    number,
+                    WrongLine(line.strip(), "stands in a line that goes on, and HTCondor takes it for a part of it"),
+                )
             continue
         first, begun = first or number, begun + line.lstrip()
         if begun.endswith("\\"):

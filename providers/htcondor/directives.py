@@ -19,6 +19,7 @@ from psij_parsl.platforms.directives import (
     NO_TERMINAL,
     DirectiveTable,
     Elsewhere,
+    Habits,
     Lines,
     NoEquivalent,
     Option,
@@ -282,6 +283,7 @@ TABLE = DirectiveTable(
     without_prefix=_without_prefix,
     split=split,
     settle=_settle,
+    habits=Habits(copied_by=frozenset(("should_transfer_files", "transfer_input_files", "transfer_output_files"))),
     any_case=True,
     options=(
         # ---- size

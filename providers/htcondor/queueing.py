@@ -79,7 +79,7 @@ def queue(statement: str) -> Queue:
         texts = texts[slice(*(int(text) if text.strip() else None for text in match["slice"][1:-1].split(":")))]
     if not texts:
         raise ValueError("has no items, so that it makes no job")
-    return _of_sane_length(Queue(each, names, tuple(_values(text, len(names)) for text in texts)))
+    return _of_sane_length(Queue(each, names, tuple(_values(text, names) for text in texts)))
 
 
 def _product(text: str) -> int:
@@ -130,7 +130,9 @@ def _matching(kind: str, patterns: Sequence[str]) -> list[str]:
     ]
 
 
-def _values(item: str, number: int) -> tuple[str, ...]:
-    """The values of so many names: words between commas or blanks, and the last has the rest."""
-    values = re.split(r"[,\s]\s*", item, maxsplit=number - 1) if number > 1 else [item]
-    return (*values, *([""] * (number - len(values))))
+def _values(item: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The values of the names: words between commas or blanks, and the last has the rest."""
+    values = re.split(r"[,\s]\s*", item, maxsplit=len(names) - 1) if len(names) > 1 else [item]
+    if len(values) < len(names):  # HTCondor has that of another item, or none
+        raise ValueError(f"has no value for {names[len(values)]} in the item {item!r}")
+    return tuple(values)

@@ -10,12 +10,19 @@ from ..errors import InvalidRequest
 from ..platforms.directives.reading import Directive
 from ..platforms.directives.script import ScriptLines
 
+_NOT_COPIED = ("NO", "IF_NEEDED", '""')
 _CD = re.compile(r"^\s*(?:cd|chdir|pushd)\b", re.MULTILINE)
 
 
 def starts_here(path: str, lines: ScriptLines) -> Iterator[str]:
-    """A remark on a script that its manager starts in the user's home, and we where it was submitted."""
+    """A remark on a script that its manager starts elsewhere, such as in the user's home, and we where it was submitted."""
     habits, reading = lines.table.habits, lines.reading
+    named = {one.option.name for one in reading.directives if one.option and one.value.upper() not in _NOT_COPIED}
+    if copied := sorted(named & habits.copied_by):
+        yield (
+            f"{path}: starts in its directory, where nothing is copied ({copied[0]}), not in a scratch directory of its"
+            f" own as by {lines.table.command}"
+        )
     if not habits.starts_at_home or "directory" in reading.words or _CD.search(lines.text):
         return
     if habits.stays_by.isdisjoint(name for one in reading.directives if one.option for name in one.option.names):

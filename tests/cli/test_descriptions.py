@@ -236,3 +236,20 @@ def test_other_files_are_no_descriptions(text: str, folder: Path) -> None:
     done = psij_here("submit", "--platform", "local", "./job.sub")
     assert done.returncode == 2
     assert "job.sub is not executable" in one_sentence_and_a_hint(done)[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("should_transfer_files = YES\n", "should_transfer_files"),
+        ("transfer_input_files = a, ./b\n", "transfer_input_files"),
+        ("should_transfer_files = NO\n", ""),
+        ("", ""),
+    ],
+)
+def test_one_that_has_files_copied_is_told_that_it_starts_where_they_are(
+    lines: str, named: str, folder: Path
+) -> None:
+    done = psij_here("render", "--platform", "local", described(f"executable = run.sh\n{lines}queue\n"))
+    assert done.returncode == 0
+    assert (f"where nothing is copied ({named}), not in a scratch directory" in done.stderr) == bool(named)

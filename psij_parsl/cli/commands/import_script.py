@@ -19,7 +19,7 @@ def _import(out: Renderer, invocation: Invocation) -> int:
     if not groups:
         raise InvalidRequest(
             f"{path} has no option lines{f' of {chosen}' if chosen else ' of a resource manager'}",
-            hint="they begin with #SBATCH, #PBS, #BSUB, #$, # flux:, #OAR or #COBALT",
+            hint="they begin with #SBATCH, #PBS, #BSUB, #$, # flux:, #OAR or #COBALT; HTCondor's are a description of a job",
         )
     if len(groups) > 1:
         names = " or ".join(f"--directives {group[0].platform.name}" for group in groups.values())

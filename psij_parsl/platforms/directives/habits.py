@@ -20,6 +20,7 @@ class Habits:
       use the variables of a job's command, or the name in braces of a number that `script_variables` knows.
       On its own manager, too, `index_variables` are set, for our indices may be others there, and `own_variables`: a job
       of ours is submitted from its folder, and may have another name there.
+    - `copied_by` are options by which files are copied to a scratch directory in which a job then starts.
     - `commands` are programs of the manager's that scripts call.
     """
 
@@ -33,4 +34,5 @@ class Habits:
     array_variables: Mapping[str, str] = field(default_factory=dict)
     index_variables: Mapping[str, str] = field(default_factory=dict)
     own_variables: Mapping[str, str] = field(default_factory=dict)
+    copied_by: frozenset[str] = frozenset()
     commands: tuple[str, ...] = ()

@@ -242,6 +242,7 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("queue x from not_there.txt", "cannot be read"),
         ("queue x from ls |", "a program prints"),
         ("queue x in ()", "no items"),
+        ("queue x, y in (a b)", "no value for y in the item 'a'"),
         ("queue 100001", "at most"),
         ("queue matching *.not_there", "no items"),
         ('transfer_output_remaps = "a=b"', "nothing is copied"),
@@ -394,6 +395,7 @@ def test_each_job_has_its_own_values(
         ("executable = x\narguments = $(Cluster)\nqueue", "arguments=$(Cluster)", "known when the job runs"),
         ("executable = x\ntransfer_input_files = $(f)\nqueue f in (a, d/b)", "transfer_input_files=$(f)", "copied"),
         ("arguments = x\noutput = y\nqueue", "arguments=x", "no program"),
+        ("executable = x\narguments = a \\\n# b\nqueue", "# b", "goes on"),
     ],
 )
 def test_what_a_description_cannot_have_is_named(lines: str, said: str, why: str) -> None:
