@@ -196,3 +196,27 @@ def test_both_screens_tell_all_of_the_reasons(submitted: Jobs) -> None:
         head, *lines = golden.read_text().splitlines()
         told.append("".join(line[head.index("REASON") :] for line in lines).replace(" ", ""))
     assert told[0] == told[1]
+
+
+@AT
+def test_what_the_doctor_says_is_the_golden_screen(
+    columns: int, colour: bool, submitted: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a host with nothing but a `squeue`, and a site file that is wrong. Rows that differ from host to host are left out."""
+    sites = submitted.home / "sites"
+    sites.mkdir()
+    (sites / "granite.toml").write_text('platform = "slurm"\n[queues.debug]\nmax_nodse = 4\n')
+    for name, value in {"PATH": str(tmp_path), "PSIJ_SITE": "slurm", "PSIJ_PARSL_SITE_PATH": str(sites)}.items():
+        monkeypatch.setenv(name, value)
+    lines = on_terminal(columns, "doctor", colour=colour)
+    rows: list[str] = []
+    for line, bare in zip(lines, plain(lines), strict=True):
+        if bare.startswith(" "):  # of the row before
+            rows[-1] += f"{line}\n"
+        else:
+            rows.append(f"{line}\n")
+    kept = [row for row in rows if not re.match(r"\S+ +(python|packages|disk|state directory) ", plain([row])[0])]
+    assert len(rows) - len(kept) == 4
+    text = re.sub(r"answers in \d\.\d\d s", "answers in 0.01 s", "".join(kept))
+    golden_is(screen_name("doctor", columns, colour), submitted.timeless(text))
+    assert all(len(line) <= columns or len(line.split()) == 1 for line in plain(lines))

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,12 +22,7 @@ from ..output import Column, Renderer
 if TYPE_CHECKING:
     from ...platforms.platform import Platform
 
-_COLUMNS = (
-    Column("state", "STATE"),
-    Column("what", "WHAT"),
-    Column("text", "RESULT", wraps=True),
-    Column("hint", "HINT", wraps=True),
-)
+_COLUMNS = (Column("state", "STATE"), Column("what", "WHAT"), Column("text", "RESULT", wraps=True))
 _MOST_IDS = 5  # named in one line
 _LOW_SPACE = 100 * 1024 * 1024  # bytes
 _PACKAGES = ("psij-parsl", "typer", "rich", "jinja2", "pydantic", "filelock", "parsl")
@@ -54,12 +49,20 @@ def _doctor(out: Renderer, invocation: Invocation) -> int:
         "launchers": _launchers,
     }
     results = [result for what, check in checks.items() for result in _guarded(what, check)]
-    out.table(_COLUMNS, [result._asdict() for result in results])
+    out.table(_COLUMNS, [*_rows(results, hints_below=not out.json)])
     if not out.json:
         for result in results:
             if result.details:
                 out.out.write(f"\n{result.what}:\n{result.details}")
     return 3 if any(result.state == "broken" for result in results) else 0
+
+
+def _rows(results: Sequence[Check], *, hints_below: bool) -> Iterator[dict[str, str]]:
+    """Those of the table. For people a hint stands below what it belongs to: beside it both are narrow."""
+    for result in results:
+        yield result._asdict()
+        if hints_below and result.hint:
+            yield {"state": "", "what": "", "text": f"hint: {result.hint}"}
 
 
 def _guarded(what: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
