@@ -6,11 +6,13 @@ import atexit
 import json
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests import unseen
 
@@ -21,17 +23,36 @@ if unseen.hide():  # the host's own resource managers and sites, which would tak
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleaved(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The median seconds of each contestant, timed in turns so that all meet the same weather."""
+class Took(NamedTuple):
+    """Median seconds by the clock, and of CPUs: of this process and of the children that it has waited for."""
+
+    wall: float
+    cpu: float
+
+
+def measured(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Took]:
+    """What each contestant takes, timed in turns so that all meet the same weather."""
     for call in contestants.values():
         call()  # once without counting: imports, caches
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    taken: dict[str, list[Took]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
-            began = time.perf_counter()
+            began, used = time.perf_counter(), _cpu()
             call()
-            seconds[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            taken[name].append(Took(time.perf_counter() - began, _cpu() - used))
+    return {
+        name: Took(*(statistics.median(values) for values in zip(*each, strict=True))) for name, each in taken.items()
+    }
+
+
+def interleaved(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The median seconds of each contestant by the clock, as `measured` has them."""
+    return {name: took.wall for name, took in measured(contestants, rounds).items()}
+
+
+def _cpu() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 @contextmanager

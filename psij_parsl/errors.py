@@ -25,7 +25,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +194,8 @@ class Unwritten(Error):
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """The hint "did you mean ...?" or, when nothing is near, the list of the names."""
     names = sorted(set(candidates))
+    import difflib
+
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

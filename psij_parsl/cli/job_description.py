@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..data_classes import dataclass
 from ..errors import InvalidRequest
 from ..job import Job
-from ..platforms.directives.script import ScriptLines
 from .file_patterns import has_patterns, pattern
 from .flags import FlagValues
 from .job_input import STDIN
-from .script_words import flag_values
+
+if TYPE_CHECKING:
+    from ..platforms.directives.script import ScriptLines
 
 _FILES = {"input": "stdin", "output": "stdout", "error": "stderr"}
 _SHOWN = 5
@@ -49,6 +50,8 @@ def described(path: str, lines: ScriptLines, words: Mapping[str, Any], taken: Co
 
     Raises `InvalidRequest` for one that names no program.
     """
+    from .script_words import flag_values
+
     command = _command(words.get("command", ()))
     elements = {}
     for index, all_own in words.get("elements", {}).items():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data_classes import dataclass
 from ..errors import InvalidRequest, nearest
 from .file_patterns import has_patterns, pattern
 from .flag_types import Several, together
@@ -145,11 +146,14 @@ class NodeSize:
         return min(most) or None if most else None
 
 
+_UNKNOWN_SIZE = NodeSize()
+
+
 def fields(
     values: FlagValues,
     *,
     site_ranks_per_node: int | None = None,
-    node: NodeSize = NodeSize(),
+    node: NodeSize = _UNKNOWN_SIZE,
     nodes_left: bool = False,
 ) -> dict[str, Any]:
     """The fields of a Job that the flags give; the others are left out, for the site's defaults.

@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from ..data_classes import dataclass
 from ..dependency import alternatives
 from ..errors import Ambiguous, Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job
@@ -36,9 +37,8 @@ from .job_input import STDIN, JobInput
 from .job_table import JobTable, Target
 from .job_warnings import warnings
 from .jobscript import JobScript, copy_of, described_for, flags, runs_once, script_named, write_copy
+from .options_said import ScriptOptions
 from .output import Renderer
-from .script_options import ScriptOptions, script_options
-from .script_remarks import no_interpreter
 
 _RUN = ("command",)
 
@@ -115,20 +115,19 @@ class JobRequest:
 def job_request(out: Renderer, table: JobTable, invocation: Invocation, *, submitted_here: bool = True) -> JobRequest:
     """The job that a command line describes. Notes on it are printed.
 
-    Flags count before `#PSIJ` lines, these before option lines of a manager, these before PSIJ_RUN_*, these before the
-    manager's own variables, these before the site's defaults. `submitted_here`: its program must exist on this host;
-    else there is only a note if not.
+    Flags count before `#PSIJ` lines, then option lines of a manager, PSIJ_RUN_*, the manager's own variables, and the
+    site's defaults. `submitted_here`: its program must exist on this host; else there is only a note if not.
     """
-    texts = dict(invocation.texts)
     script, argv = script_named(out, invocation)
-    layers = [FlagLayer(texts), *_script_layers(script, invocation), from_environment()]
+    layers = [FlagLayer(dict(invocation.texts)), *_script_layers(script, invocation), from_environment()]
     target, values, note = _target(table, layers, submitted_here=submitted_here)
     options = ScriptOptions()
-    if script is not None and not texts.get("ignore_directives"):
-        typed = merge(layers[:-1])
-        options = script_options(script.path, script.text, target, typed, texts.get("directives", ""))
-        for remark in options.notes:
-            out.note(remark)
+    if script is not None and not (texts := invocation.texts).get("ignore_directives"):
+        from .script_options import script_options
+
+        options = script_options(script.path, script.text, target, merge(layers[:-1]), texts.get("directives", ""))
+        for note in options.notes:
+            out.note(note)
         lines = FlagLayer(dict.fromkeys(options.values, ""), script.path, values=options.values)
         said = {field: f"line {one.line} says {one.said}" for one, fields in options.said for field in fields}
         target, values, note = _target(table, [*layers[:-1], lines, layers[-1]], said, submitted_here=submitted_here)
@@ -176,8 +175,9 @@ def _request(
     elif script is not None:
         path, on_nodes = (copy_of(script, folder) for folder in _folders(target, job_fields))
         script_copy = script, path
-        interpreter = options.interpreter(script)
-        for note in no_interpreter(script.path, interpreter):
+        from .script_remarks import no_interpreter
+
+        for note in no_interpreter(script.path, interpreter := options.interpreter(script)):
             out.note(note)
         argv = [*interpreter, str(on_nodes), *argv[1:]]
         job_fields.setdefault("name", os.path.basename(script.path))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data_classes import dataclass
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..jobs.journal import Journal
 from ..jobs.record import JobRecord, element_id

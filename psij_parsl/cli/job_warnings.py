@@ -13,12 +13,10 @@ from ..job import Job
 from .jobscript import DIRECTIVE, head
 
 #: Option lines of managers that there is no platform for.
-_FOREIGN = re.compile(r"#(MSUB|PJM|HQ|DSUB|@)\s")
+_FOREIGN = r"#(MSUB|PJM|HQ|DSUB|@)\s"
 #: What looks like a `#PSIJ` line and is none: in small letters, after blanks or before no blank, and then a flag.
 #: A comment that speaks of psij-run or psij-parsl does not look like one.
-_NEARLY = re.compile(
-    r"#\s*psij(\s*$|[:=]?\s+--?\w|[:=]?-(?!(?:run|parsl)\b)\S)|#(?-i:PSIJ)\w+\s+--?\w", re.IGNORECASE
-)
+_NEARLY = r"#\s*psij(\s*$|[:=]?\s+--?\w|[:=]?-(?!(?:run|parsl)\b)\S)|#(?-i:PSIJ)\w+\s+--?\w"
 _HEAD = 64 * 1024  # bytes of a script that are read
 _PATTERN = re.compile(r"%[A-Za-z]")
 
@@ -105,9 +103,10 @@ def _lines(program: str, text: str) -> Iterator[str]:
     if not text.startswith("#!"):
         return
     seen = set()
+    foreign, nearly = re.compile(_FOREIGN), re.compile(_NEARLY, re.IGNORECASE)
     for number, line in head(text):
-        if (match := _FOREIGN.match(line)) and match[1] not in seen:
+        if (match := foreign.match(line)) and match[1] not in seen:
             seen.add(match[1])
             yield f"{program}, line {number}: #{match[1]} lines are not read: use flags, or #PSIJ lines"
-        elif _NEARLY.match(line) and not DIRECTIVE.fullmatch(line.rstrip()):
+        elif nearly.match(line) and not DIRECTIVE.fullmatch(line.rstrip()):
             yield f"{program}, line {number}: not a #PSIJ line, which begins with #PSIJ and a blank"

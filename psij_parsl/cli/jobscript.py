@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..data_classes import dataclass
 from ..errors import InvalidRequest, PluginError
 from ..sites.search import is_path
 from ..system.files import private_folder, write_whole
@@ -233,6 +232,8 @@ def _parse_with_errors(command: Command, args: Sequence[str], where: str) -> Inv
 
 def copy_of(script: JobScript, folder: Path) -> Path:
     """The path of its copy: below `folder`, named after its content."""
+    import hashlib
+
     data = _copied(script).encode("utf-8", "surrogateescape")
     return folder / "scripts" / f"{hashlib.sha256(data).hexdigest()[:32]}.sh"
 

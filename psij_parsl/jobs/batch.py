@@ -17,6 +17,7 @@ from ..platforms.command_owners import refuse_foreign
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
 from ..system.commands import RunningCommand
+from ..system.files import LastWritten
 from ..system.job_names import cluster_in
 from .alike import alike_jobs
 from .described import a_job
@@ -98,7 +99,7 @@ class BatchSchedulerExecutor(JobTracker):
         )
         channel = open_channel(self.platform, self._settings, journal, cluster, lambda name: self.at(name).cluster)
         super().__init__(channel, site=site, spool=spool)
-        self.run, self.spool_on_nodes = run, spool_on_nodes
+        self.run, self.spool_on_nodes, self._last_written = run, spool_on_nodes, LastWritten()
         self.launcher = launcher or self.platform.launcher
         self._others: dict[str, BatchSchedulerExecutor] = {}  # for other clusters, by their names
 
@@ -121,8 +122,6 @@ class BatchSchedulerExecutor(JobTracker):
             self._others.setdefault(self.scheduler.cluster_name, self)
             self._others[cluster] = other
         return self._others[cluster]
-
-    # ---- submitting ----------------------------------------------------------------------------------------
 
     def submit(self, job: Job | Command, *, elements: Sequence[Job] = (), **fields: Unpack[JobOptions]) -> Submission:
         """Submit a job, or a job array: a `Job`, or the words of a command. The fields are those of `Job`.
@@ -219,7 +218,7 @@ class BatchSchedulerExecutor(JobTracker):
         from .submission import submit_once
 
         place = JobPlace(job_id, self.scheduler.tag(job_id), folder, _on_nodes(self, job, job_id))
-        client = self.scheduler.given(os.environ)
+        client = waiting.environment if waiting is not None else self.scheduler.given(os.environ)
         environ = os.environ if attempt is None else attempt.environ
         # This raises all errors of the request, before anything is written.
         request = SubmissionRequest.make(
@@ -228,13 +227,14 @@ class BatchSchedulerExecutor(JobTracker):
         if not self.journal.make_folder(folder):
             return None
         try:
-            script = request.write()
+            early = request.early(waiting)
+            script = request.write(self._last_written, script_too=early is None)
             entry = self.journal.intend(_record(self, request, attempt), job, elements)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._watcher.add(job_id)
-        return self._handle(submit_once(self.channel, entry, script, waiting), "", job)
+        return self._handle(submit_once(self.channel, entry, script, early), "", job)
 
     @cached_property
     def _file_settings(self) -> FileSettings:

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidRequest
+from ..data_classes import dataclass
+from ..errors import InvalidRequest, JournalError
 from ..job import Job
 from ..job_size import FLAGS, Resources
+from ..platforms.queries import EarlyCommand
 from ..platforms.templates.loader import FUNCTIONS, functions_text
 from ..platforms.templates.quoting import Raw
-from ..system.files import private_folder, write_new
+from ..system.commands import RunningCommand
+from ..system.files import LastWritten, private_folder, write_new
 from ..system.id_ranges import format_ranges
 from ..system.interpreters import first_line_words, program_of
+from .elements import element_text
 from .file_settings import FileSettings, JobPlace
 from .job_dependencies import Dependencies
-from .job_environment import environment_text, exports
+from .job_environment import environment_text
 from .launch_lines import LAUNCHER, WRAPPER, LaunchLines, is_wrapped, launch_lines
 from .stand_ins import files as stand_in_files
+
+log = logging.getLogger(__name__)
 
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _SHAPE = tuple(item.name for item in fields(Resources) if item.name != "num_nodes")
 _MANAGED = ("queue", "after", "array", "array_limit", "begin", "hold", "signal_before_end")
 _SCRIPT = "script.sh"
+_ENVIRONMENT = "environment"
+_OFTEN_ALIKE = (_ENVIRONMENT, FUNCTIONS)  # in jobs that are submitted one after the other
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class SubmissionRequest:
         `environ` is the submitting environment, and `client` what the manager's client gets of it.
         """
         script, launch = _script(settings, job, place, dependencies, elements=bool(elements))
-        files = {"environment": environment_text(settings, job, environ, client)}
+        files = {_ENVIRONMENT: environment_text(settings, job, environ, client)}
         if elements:
             files["elements"] = element_text(job.array, elements)
         if is_wrapped(job):
@@ -77,15 +86,43 @@ class SubmissionRequest:
         files[_SCRIPT] = script
         return cls(job, elements, place, files, settings.executable)
 
-    def write(self) -> Path:
-        """Write the files, readable by their owner only, into the folder; returns the script's path."""
+    def write(self, before: LastWritten | None = None, *, script_too: bool = True) -> Path:
+        """Write the files, readable by their owner only, into the folder; returns the script's path.
+
+        `before` knows those of earlier submissions.
+        """
+        before = before or LastWritten()
         for name, text in self.files.items():
             path = self.place.folder / name
-            is_stand_in = path.parent != self.place.folder
-            if is_stand_in:
+            if name in _OFTEN_ALIKE:
+                before.write(path, text)
+            elif "/" in name:  # a stand-in
                 private_folder(path.parent)
-            write_new(path, text, mode=0o700 if is_stand_in or (self.executable and name == _SCRIPT) else 0o600)
+                write_new(path, text, mode=0o700)
+            elif name != _SCRIPT:
+                write_new(path, text)
+        if script_too:
+            self._write_script()
         return self.place.folder / _SCRIPT
+
+    def _write_script(self) -> None:
+        write_new(self.place.folder / _SCRIPT, self.files[_SCRIPT], mode=0o700 if self.executable else 0o600)
+
+    def early(self, waiting: RunningCommand | None) -> EarlyCommand | None:
+        """The submit command that waits for the script on its input, if it can have that in one step.
+
+        Then the file is for people alone, and is written while the manager works on the script.
+        """
+        text = self.files[_SCRIPT].encode("utf-8", "surrogateescape")
+        if waiting is None or not waiting.fits_in_pipe(len(text)):
+            return None
+        return EarlyCommand(waiting, text, self._write_late)
+
+    def _write_late(self) -> None:
+        try:
+            self._write_script()
+        except JournalError as error:  # the job does not need it
+            log.warning("the script of job %s could not be kept: %s", self.place.id, error)
 
 
 def render(
@@ -269,7 +306,7 @@ def _template_values(
         "stdout": str(job.stdout or ""),
         "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
-        "environment_file": str(place.node_folder / "environment"),
+        "environment_file": str(place.node_folder / _ENVIRONMENT),
         "elements": str(place.node_folder / "elements") if elements else "",
         "setup": [text.rstrip("\n") for text in job.setup],
         "setup_may_fail": job.setup_may_fail,
@@ -305,23 +342,3 @@ def _functions(job: Job, *, elements: bool) -> str:
 def _guard_lines(guards: Sequence[tuple[str, Sequence[str]]], place: JobPlace) -> str:
     """Shell lines that end the job unless those that it comes after ended as it asks."""
     return "\n".join(f"psij_require {shlex.join([kind, *map(place.node_path, folders)])}" for kind, folders in guards)
-
-
-def element_text(indices: Sequence[int], jobs: Sequence[Job]) -> str:
-    """The shell text (a `case` over the index) with the command of each element of an array, if these differ."""
-    lines = ["case $psij_index in"]
-    for index, job in zip(indices, jobs, strict=True):
-        lines += [
-            f"{index})",
-            f"psij_directory={shlex.quote(str(job.directory))}",
-            f"psij_stdin={shlex.quote(str(job.stdin or '/dev/null'))}",
-            f"psij_stdout={shlex.quote(str(job.stdout)) if job.stdout else '$psij_folder/stdout'}",
-            f"psij_stderr={shlex.quote(str(job.stderr)) if job.stderr else _beside(job)}",
-            f"psij_element_environment() {{ :\n{exports(job.environment)}}}",
-            f"psij_command=({shlex.join(job.command)}) ;;",
-        ]
-    return "\n".join([*lines, "*) psij_end 125 element ;;", "esac", ""])
-
-
-def _beside(job: Job) -> str:
-    return "$psij_stdout" if job.stdout else "$psij_folder/stderr"

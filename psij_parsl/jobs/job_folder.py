@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from ..data_classes import dataclass
 from ..job import Job
 from ..system.files import private_folder, read_plain, translate_os_errors
 from .record import JobRecord

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from .fault_points import fault_point
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 EPOCH = 1_577_836_800  # 2020-01-01
 _PROJECT = "{project}"
+_IDENTITY = "identity"  # the link in the state directory whose target is its identity
 _OWNER = "owner"  # the link in a job's folder that names the identity of its state directory
 
 
@@ -55,12 +55,12 @@ class JobPlaces:
     def identity(self) -> str:
         """The identity of this state directory, which the folders of its jobs name. A copy of it has another one."""
         if not self._identity:
-            path = private_folder(self.home) / "identity"
+            path = private_folder(self.home) / _IDENTITY
             with translate_os_errors(path):
                 inode = f".{self.home.stat().st_ino}"
                 recorded = os.readlink(path) if os.path.islink(path) else ""
                 if not recorded.endswith(inode):
-                    new_identity = f"{random.SystemRandom().getrandbits(64):016x}"
+                    new_identity = os.urandom(8).hex()
                     if recorded:  # this directory is a copy, and that is the identity of the original
                         os.symlink(new_identity + inode, self.home / f".{new_identity}")
                         os.replace(self.home / f".{new_identity}", path)
@@ -87,13 +87,20 @@ class JobPlaces:
             with translate_os_errors(folder):
                 raise
         try:
-            os.symlink(identity, folder / _OWNER)  # in one step: it is there whole or not at all
+            self._link(identity, folder / _OWNER)
         except OSError:
             folder.rmdir()
             with translate_os_errors(folder):
                 raise
         fault_point("folder")
         return True
+
+    def _link(self, identity: str, owner: Path) -> None:
+        """Make the link that names the identity, in one step: it is there whole or not at all."""
+        try:  # the same inode once more: a tenth of the time that a new one takes
+            os.link(self.home / _IDENTITY, owner, follow_symlinks=False)
+        except OSError:  # on another file system, or too many already
+            os.symlink(identity, owner)
 
 
 def owner_of(folder: Path) -> str:
@@ -111,5 +118,5 @@ def new_id() -> str:
     for _ in range(6):
         number, digit = divmod(number, 32)
         time_part = ALPHABET[digit] + time_part
-    job_id = time_part + "".join(random.SystemRandom().choices(ALPHABET, k=4))
+    job_id = time_part + "".join(ALPHABET[byte % 32] for byte in os.urandom(4))
     return job_id if not job_id.isdigit() else new_id()

@@ -9,7 +9,8 @@ and renames the new log. The first line of a log names the valid segments, so th
 writer had prepared is not read, and a later writer removes it.
 
 A submission has these steps, so that `kill -9` at any instruction neither loses a job nor submits it twice: make the
-folder, write the script, `intend` (on disk before anything is sent), the manager's submit command, `commit`. A job
+folder, write the files that the job needs, `intend` (on disk before anything is sent), the manager's submit command,
+`commit`. A script that the command has on its input is written into the folder, for people, while it works. A job
 that has an intent and no commit is looked for by its tag in the manager's answers. If it is not there, it is given
 up: we take the claim without which its script cannot start.
 """

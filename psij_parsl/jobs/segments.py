@@ -10,14 +10,13 @@ valid segments. It is written in the same step that removes their records from t
 from __future__ import annotations
 
 import os
-import random
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from ..data_classes import dataclass
 from ..errors import JournalError
 from ..system.files import private_folder, sync_folder, translate_os_errors
 
@@ -128,7 +127,7 @@ def write(folder: Path, records: Mapping[str, bytes]) -> list[Segment]:
 def _write(folder: Path, ids: Sequence[str], records: Mapping[str, bytes]) -> Segment:
     times = [intended_at(records[job_id]) for job_id in ids]
     numbers = f"{int(min(times))}-{ceil(max(times))}-{len(ids)}"
-    path = folder / f"{ids[0]}-{ids[-1]}-{numbers}-{random.SystemRandom().getrandbits(40):010x}.jsonl"
+    path = folder / f"{ids[0]}-{ids[-1]}-{numbers}-{os.urandom(5).hex()}.jsonl"
     with translate_os_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -10,26 +10,26 @@ little later, until the budget is full again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 import os
-import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from ..data_classes import dataclass
 from ..errors import JournalError, NotWaitedFor, Unavailable
 from ..signals import time_left
 from ..states import EndReason, JobState, JobStatus, sound
 from ..system.files import private_folder, read_json, write_whole
+from ..system.fingerprint import fingerprint
 from ..system.locks import hold_lock, holder, holder_stopped, lock, try_lock
+from ..system.processes import host_name
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +138,9 @@ class QueueSnapshot:
     """Reads and refreshes the snapshot of one user, host, manager and cluster."""
 
     def __init__(self, home: Path, platform: str, cluster: str, interval_s: float) -> None:
-        key = hashlib.sha256(cluster.encode()).hexdigest()[:8] if cluster else "default"
-        self.path = home / "snapshots" / f"{platform}-{socket.gethostname()}-{key}.json"
+        self.path = (
+            home / "snapshots" / f"{platform}-{host_name()}-{fingerprint(cluster) if cluster else 'default'}.json"
+        )
         self.interval_s = interval_s
         self._file_stamp: tuple[int, int, int] = (0, 0, 0)
         self._view = View()
@@ -281,6 +282,8 @@ class QueueSnapshot:
         except NotWaitedFor:  # the manager did not fail, we did not wait: the next query comes at its usual time
             fresh = replace(paid, asked=min(view.asked, now), failing_until=time.time() + self.interval_s)
         except Unavailable as error:
+            import random
+
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
             fresh = replace(
                 paid,

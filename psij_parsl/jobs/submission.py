@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import Ambiguous, Error, Rejected, SchedulerError, Unavailable
-from ..platforms.queries import Accepted
+from ..platforms.queries import Accepted, EarlyCommand
 from ..signals import should_exit
-from ..system.commands import RunningCommand
 from ..system.job_names import cluster_in
 from .channel import Channel
 from .identity import bearers_of
@@ -24,15 +23,15 @@ from .recovery import Copies, fail_unsubmitted, settle_copies
 log = logging.getLogger(__name__)
 
 
-def submit_once(channel: Channel, entry: JobRecord, script: Path, waiting: RunningCommand | None) -> JobRecord:
+def submit_once(channel: Channel, entry: JobRecord, script: Path, early: EarlyCommand | None) -> JobRecord:
     """Send the script of a recorded submission to the manager, so that the job runs exactly once.
 
-    `waiting` is the manager's submit command if it was started already. Returns the record with the manager's id. If
+    `early` is the manager's submit command if it was started already. Returns the record with the manager's id. If
     the manager certainly refused, or was never reached, raises, and nothing of the submission is left.
     """
     deadline = time.monotonic() + channel.patience_s
     try:
-        answer = channel.scheduler.submit(script, waiting=waiting, array=len(entry.array))
+        answer = channel.scheduler.submit(script, early=early, array=len(entry.array))
     except Ambiguous as error:
         if error.unknown:
             return _search_once(channel, entry, script, error, deadline)

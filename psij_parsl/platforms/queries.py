@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..data_classes import dataclass
 from ..states import JobStatus, sound
 
 if TYPE_CHECKING:
+    from ..system.commands import RunningCommand
     from .usage import Usage
 
 UNSTARTED = "jobs that were cancelled before they started"
@@ -83,6 +85,14 @@ class Accepted(NamedTuple):
     ids: Sequence[str]
     alone: bool
     elements: Sequence[str] = ()
+
+
+class EarlyCommand(NamedTuple):
+    """A command that was started early, the whole input for which it waits, and what to do while it works on that."""
+
+    command: RunningCommand
+    text: bytes
+    meanwhile: Callable[[], None]
 
 
 class Wish(NamedTuple):

@@ -8,14 +8,13 @@ bad record, never taking a missing answer for "no jobs".
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import Ambiguous, Rejected, SchedulerError, Unavailable, Unsupported
 from ..system.commands import CommandRunner, Output, RunningCommand, backoff
-from .queries import Accepted, chunks
+from .queries import Accepted, EarlyCommand, chunks
 from .query_runner import first_line
 from .usage_queries import UsageQueries
 
@@ -32,8 +31,8 @@ class Scheduler(UsageQueries):
         """The submit command, started early and waiting for a script, so that its start-up takes no extra time.
 
         It must get the whole script or nothing: if this process is killed halfway, the command must not be left with
-        a part of one. Hence `submit` writes the script in one step, into a pipe that holds all of it. Without a
-        script the command does nothing.
+        a part of one. Hence `submit` writes the script in one step, and is given the command only where its pipe holds
+        all of that. Without a script the command does nothing.
         """
         argv = self.waiting_argv(tag)
         if not argv or not isinstance(self.run, CommandRunner):
@@ -48,10 +47,11 @@ class Scheduler(UsageQueries):
         return answer.ids[0]
 
     def submit(
-        self, script: Path, *, waiting: RunningCommand | None = None, array: int = 0, timeout_s: float = 60.0
+        self, script: Path, *, early: EarlyCommand | None = None, array: int = 0, timeout_s: float = 60.0
     ) -> Accepted:
         """Submit the script of an array of so many elements, or of a plain job (0), and return the answer.
 
+        `early` is the command of `waiting`, which is tried first.
         A submission that certainly has not arrived is tried again, with growing pauses. Raises `Rejected` if the
         manager refuses the job, `Unavailable` if it cannot be reached and certainly has not accepted the job, and
         `Ambiguous` if it may have accepted it: the caller must look for the job before it submits again.
@@ -59,13 +59,13 @@ class Scheduler(UsageQueries):
         argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
         while True:
-            if waiting is not None and waiting.fits_in_pipe(script.stat().st_size):
-                output = waiting.finish(script.read_bytes(), timeout_s=timeout_s)
+            if early is not None:
+                output = early.command.finish(early.text, timeout_s=timeout_s, meanwhile=early.meanwhile)
             elif self.script_on_stdin:
                 output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent), stdin=script)
             else:
                 output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
-            waiting = None
+            early = None
             ids = self.job_ids(output.stdout)
             if output.rc == 0 and ids:
                 elements = self.element_ids(output.stdout, array) if array else ()
@@ -145,6 +145,8 @@ class Scheduler(UsageQueries):
 
     def release_nodes(self, job_id: str, keep: Sequence[str]) -> None:
         """Give back all nodes of a running job but those. Raises `Unsupported` or `Rejected`, likewise."""
+        import tempfile
+
         with tempfile.TemporaryDirectory() as scratch:  # for scripts that some managers leave where they are called
             self._optional(self.release_nodes_argv(job_id, keep), "give back nodes of a running job", cwd=scratch)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ..data_classes import dataclass
 from . import gpus as gpu
 from . import host
 from .node import Hardware, Node
@@ -90,7 +91,11 @@ def counted(
     return tuple(nodes), host.siblings() if real_nodes else ()
 
 
+PLAIN_HOST = "host"
+"""What stands for a platform where no manager gave us an allocation."""
+
+
 def plain_host(environ: Mapping[str, str]) -> Allocation:
     """This host, where no manager gave us a part of it: the CPUs, GPUs and memory that we may use."""
     node = Node(host.name(), host.cpus(), gpu.visible(environ) or (), host.memory())
-    return Allocation("host", "", (node,), siblings=host.siblings())
+    return Allocation(PLAIN_HOST, "", (node,), siblings=host.siblings())

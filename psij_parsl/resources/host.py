@@ -8,11 +8,11 @@ affinity, cpusets and CPU quotas of control groups, version 1 and 2
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import AllocationError
+from ..system.processes import host_name
 from .hostlist import numbers
 
 _ROOT = Path("/")
@@ -20,7 +20,7 @@ _ROOT = Path("/")
 
 def name() -> str:
     """This host's name, as its managers know it."""
-    return socket.gethostname()
+    return host_name()
 
 
 def is_here(node: str) -> bool:

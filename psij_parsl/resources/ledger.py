@@ -13,20 +13,20 @@ import logging
 import os
 import re
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..data_classes import dataclass
 from ..errors import JournalError
 from ..system import files
+from ..system.fingerprint import fingerprint
 from ..system.locks import hold_lock, lock
-from ..system.processes import process_has_ended
+from ..system.processes import host_name, process_has_ended
 from .allocation import Allocation
 from .hostlist import numbers
 
@@ -148,7 +148,7 @@ class Ledger:
     def __init__(self, folder: Path, *, durable: bool) -> None:
         """`durable`: also safe against a power cut, as it must be where processes on other nodes outlive us."""
         self.path, self._before = folder / "ledger.json", folder / "ledger.before.json"
-        self._reaped = folder / f"reaped.{socket.gethostname()}"
+        self._reaped = folder / f"reaped.{host_name()}"
         self._durable = durable
         self._lock = lock(folder / "lock")
         for left in folder.glob(".ledger*"):  # by writers that were killed
@@ -240,9 +240,9 @@ def folder(allocation: Allocation, environ: Mapping[str, str] = os.environ) -> P
     """
     where = [allocation.platform, allocation.id, allocation.cluster, allocation.attempt, str(os.getuid())]
     if not allocation.id:
-        where.append(socket.gethostname())
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{allocation.platform}-{allocation.id or socket.gethostname()}")[:60]
-    name = f"{readable}-{sha256('|'.join(where).encode()).hexdigest()[:12]}"
+        where.append(host_name())
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{allocation.platform}-{allocation.id or host_name()}")[:60]
+    name = f"{readable}-{fingerprint('|'.join(where))}"
     if environ.get("PSIJ_PARSL_HOME") or len(allocation.nodes) > 1:
         base = files.home(environ) / "allocations"
     else:
@@ -290,4 +290,4 @@ def unpacked(text: str, _cache: dict[str, tuple[int, ...]] = {}) -> tuple[int, .
 
 def signature(*parts: Any) -> str:
     """A short name for what a process sees of its allocation: those with the same one can act for each other."""
-    return sha256(repr(parts).encode()).hexdigest()[:16]
+    return fingerprint(repr(parts))

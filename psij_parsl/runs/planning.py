@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ def prepare_run(
     assert job.directory is not None  # a Job makes it absolute
     io = (io or RankIO(stdin=job.stdin, stdout=job.stdout, stderr=job.stderr)).within(job.directory)
     mode = "serial" if job.job_mode == "serial" else "mpi"
-    mark = secrets.token_hex(8)
+    mark = os.urandom(8).hex()
     name = _NAME.format(mark)
     program = linked_mpi(shutil.which(job.command[0], path=path) or "") if mode == "mpi" else Linked("")
     if mode == "mpi":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from ..data_classes import dataclass
 from ..errors import InvalidRequest, LaunchError
 
 PER_RANK = "%r"

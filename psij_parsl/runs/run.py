@@ -6,17 +6,17 @@ Processes of a run are known by a mark in their environment and by the launcher'
 from __future__ import annotations
 
 import os
-import secrets
 import signal as signals
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..data_classes import dataclass
 from ..errors import InvalidRequest, LaunchError
 from ..signals import fresh
 from ..system.files import SHORT, last_lines
@@ -51,7 +51,7 @@ class RunCommand:
     ends_together: bool = True
     waits_for_lost_daemons: bool = False
     start_refusal: tuple[str, str] = ("", "")
-    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    mark: str = field(default_factory=lambda: os.urandom(8).hex())
 
     @property
     def launcher(self) -> str:

@@ -72,6 +72,10 @@ def fitting(site: Site, platform: str, environ: Mapping[str, str] = os.environ) 
 
 def _manager(platform: str) -> Platform | None:
     """The manager whose allocation that is; None for none, and for one that is embedded in this host."""
+    from ..resources.allocation import PLAIN_HOST
+
+    if platform == PLAIN_HOST:  # so nobody looks for a plug-in of that name
+        return None
     try:
         manager = find_manager(platform)
         return None if manager.scheduler and not manager.scheduler_class.commands else manager

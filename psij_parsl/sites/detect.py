@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..errors import SiteError
 from ..platforms import registry
+from ..system.processes import host_name
 from .catalogue import Catalogue
 from .host_name import HostName
 from .layers import PACKAGE, SYSTEM_LABEL, SiteFile, under_root
@@ -46,7 +46,7 @@ def look(catalogue: Catalogue, environ: Mapping[str, str], hostname: str | None 
     A file of a higher layer wins over one of a lower layer. Raises `SiteError` where rules of the same
     kind match for two sites of one layer, and where none match and the system's files cannot all be read.
     """
-    name = HostName(socket.gethostname() if hostname is None else hostname, catalogue.cache)
+    name = HostName(host_name() if hostname is None else hostname, catalogue.cache)
     here = _Host(environ, name)
     unknown = [*_places(catalogue)]
     rules = [(file, rule) for file in _candidates(catalogue, unknown) for rule in _rules(catalogue, file)]

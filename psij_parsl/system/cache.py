@@ -29,7 +29,7 @@ class Cache:
 
     def __init__(self, stamp: str) -> None:
         self._stamp = stamp
-        self._folder = self._found()
+        self._folder = self._found(make=False)
 
     def read(self, name: str) -> Any:
         """What was kept under that name; None if there is nothing that counts."""
@@ -50,10 +50,11 @@ class Cache:
         try:
             text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             content = text.encode()
-            if self._folder is None or len(content) >= _MOST_BYTES:
+            folder = self._found(make=True)
+            if folder is None or len(content) >= _MOST_BYTES:
                 return
-            write_whole(self._path(self._folder, name), f"{_sum(content)}\n{text}")
-            self._tidy(self._folder)
+            write_whole(self._path(folder, name), f"{_sum(content)}\n{text}")
+            self._tidy(folder)
         except (JournalError, OSError, TypeError, ValueError, RecursionError) as error:
             log.debug("%s is not kept: %s", name, error)
 
@@ -61,13 +62,13 @@ class Cache:
         return folder / f"{name}-{self._stamp}.json"
 
     @staticmethod
-    def _found() -> Path | None:
-        """The folder, made if need be; None where there can be none, or where it is not ours alone."""
+    def _found(*, make: bool) -> Path | None:
+        """The folder, with `make` made if need be; None where there can be none, or where it is not ours alone."""
         try:
             place = home()
             guard(place)
             folder = place / "cache"
-            if not folder.is_dir():
+            if make and not folder.is_dir():
                 private_folder(folder)
             status = os.lstat(folder)
             return folder if stat.S_ISDIR(status.st_mode) and _ours_alone(status) else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import random
 import re
 import select
 import selectors
@@ -85,8 +84,11 @@ def client_environment(
     keep: Sequence[str], environ: Mapping[str, str] = os.environ, own: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The environment for a manager's command: what every client needs, the patterns in `keep`, and `own`."""
-    kept_names = matcher((*KEPT, *keep))
-    environment = {name: value for name, value in environ.items() if kept_names.fullmatch(name)} | dict(own or {})
+    environment = {name: environ[name] for name in (*KEPT, *keep) if name in environ}
+    if patterns := tuple(name for name in keep if not name.isidentifier()):
+        kept_names = matcher(patterns)
+        environment |= {name: value for name, value in environ.items() if kept_names.fullmatch(name)}
+    environment |= own or {}
     environment.setdefault("PATH", os.defpath)
     environment["LC_ALL"] = "C.UTF-8"  # messages are matched in English, names stay UTF-8
     return environment
@@ -143,14 +145,16 @@ class CommandRunner:
             raise Unavailable(
                 f"the command {argv[0]!r} cannot be started: {error.strerror}", hint=f"it was found at {program}"
             ) from error
-        return RunningCommand(tuple(argv), process)
+        return RunningCommand(tuple(argv), process, environment)
 
 
 class RunningCommand:
     """A running command. Either `finish` it or `abandon` it."""
 
-    def __init__(self, argv: tuple[str, ...], process: subprocess.Popen[bytes]) -> None:
-        self.argv = argv
+    def __init__(
+        self, argv: tuple[str, ...], process: subprocess.Popen[bytes], environment: Mapping[str, str]
+    ) -> None:
+        self.argv, self.environment = argv, environment
         self._process = process
         self._began = time.monotonic()
         self._over = False
@@ -162,11 +166,18 @@ class RunningCommand:
         asks = getattr(fcntl, "F_GETPIPE_SZ", None)  # Linux; elsewhere only this much is promised
         return size <= (fcntl.fcntl(self._process.stdin, asks) if asks is not None else select.PIPE_BUF)
 
-    def finish(self, text: bytes | None = None, *, timeout_s: float, bounds: Bounds | None = None) -> Output:
+    def finish(
+        self,
+        text: bytes | None = None,
+        *,
+        timeout_s: float,
+        bounds: Bounds | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Output:
         """Give it its input, if it takes one, and wait for its end, or for its exceeding a bound.
 
         The text is written in one step, for in pieces we could be killed between two of them, and leave the command
-        with a part of it. See `fits_in_pipe`. What is bounded is not waited for, and ended, where a signal asks us to
+        with a part of it. See `fits_in_pipe`. `meanwhile` is called when it has its input. What is bounded is not waited for, and ended, where a signal asks us to
         leave: then it raises `NotWaitedFor`.
         """
         self._over = True
@@ -178,6 +189,8 @@ class RunningCommand:
                 with suppress(BrokenPipeError):  # it ended early: its output tells why
                     text = text[os.write(process.stdin.fileno(), text) :]
             streams = _Streams(process, text or b"", bounds)
+            if meanwhile is not None:
+                meanwhile()
             over = streams.read(deadline)
             rc = process.poll()  # a child of it may hold its output open, although it has ended in time
             if over:
@@ -227,12 +240,12 @@ class _Streams:
         self._memory_exceeded = f"it took more than {bounds.memory_mb} MB of memory" if bounds is not None else ""
         self._kept = {pipe.fileno(): bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None}
         self._open = set(self._kept)
+        if process.stdin is not None and not text:
+            _shut(process.stdin)
 
     def read(self, deadline: float) -> str:
         """Until it has ended and all is read; else the bound that was reached first, or `_TIME`."""
         stdin = self._process.stdin
-        if stdin is not None and not self._text:
-            _shut(stdin)
         with selectors.DefaultSelector() as ready:
             for number in self._open:
                 ready.register(number, selectors.EVENT_READ)
@@ -323,6 +336,8 @@ def end_group(pgid: int) -> None:
 
 def backoff(*, first_s: float = 0.5, most_s: float = 60.0, tries: int = 5) -> Iterator[float]:
     """Waiting times between tries, in seconds: doubling, with jitter so that many clients do not march in step."""
+    import random
+
     delay = first_s
     for _ in range(tries):
         yield delay * random.uniform(0.75, 1.25)

@@ -90,8 +90,38 @@ def write_new(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write a file into a folder that no other process writes to."""
     with translate_os_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        try:
+            data = memoryview(text.encode("utf-8", "surrogateescape"))
+            while data:
+                data = data[os.write(handle, data) :]
+        finally:
+            os.close(handle)
+
+
+class LastWritten:
+    """Writes new files, each as a link to the one of its name that was written last, where that has the same text.
+
+    A link takes a tenth of the time that a new file takes. For files that nobody changes.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[str, Path]] = {}
+
+    def write(self, path: Path, text: str) -> None:
+        """As `write_new`."""
+        last, earlier = self._last.get(path.name, ("", None))
+        if earlier is None or last != text or not _linked(earlier, path):
+            write_new(path, text)
+            self._last[path.name] = text, path
+
+
+def _linked(earlier: Path, path: Path) -> bool:
+    """Link a file under another name; False where it is gone, on another file system, or has too many links."""
+    try:
+        os.link(earlier, path)
+    except OSError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> Any:

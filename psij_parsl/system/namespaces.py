@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..data_classes import dataclass
 
 _ALL = 2**32 - 1  # user ids
 

@@ -11,11 +11,13 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ..data_classes import dataclass
 from ..errors import PluginError, TemplateError, nearest
+
+_GROUP = re.compile(rb"\[([^]\n]+)\]")
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,17 @@ def any_plugin(group: str) -> bool:
 
     `importlib.metadata` would answer too, but its import and its reading cost as much as starting typer does.
     """
-    for folder in sys.path:
-        if os.path.isfile(folder):  # a zip: leave it to importlib.metadata
-            return True
+    groups = _groups(tuple(sys.path))
+    return groups is None or group.encode() in groups
+
+
+@cache
+def _groups(path: Sequence[str]) -> frozenset[bytes] | None:
+    """The groups that packages in these folders name; None where that is to be left to `importlib.metadata`: in a zip."""
+    groups: set[bytes] = set()
+    for folder in path:
+        if os.path.isfile(folder):
+            return None
         try:
             names = os.listdir(folder or os.curdir)
         except OSError:
@@ -114,9 +124,9 @@ def any_plugin(group: str) -> bool:
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
                 try:
-                    with open(os.path.join(folder, name, "entry_points.txt"), "rb") as file:
-                        if f"[{group}]".encode() in file.read():
-                            return True
+                    handle = os.open(f"{folder or os.curdir}/{name}/entry_points.txt", os.O_RDONLY)
                 except OSError:
                     continue
-    return False
+                with open(handle, "rb", buffering=0) as file:
+                    groups.update(_GROUP.findall(file.read()))
+    return frozenset(groups)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,11 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def host_name() -> str:
+    """The name of this host, as it calls itself."""
+    return os.uname().nodename
 
 
 #: Fields of `process_status`, as numbers; memory is in pages.
@@ -54,8 +58,15 @@ def _exists(pid: int) -> bool:
 
 def process_identity(pid: int | None = None) -> str:
     """Who we are, or that process of this host is, for records that outlive us: host, boot, pid and its start."""
-    pid = os.getpid() if pid is None else pid
-    return f"{socket.gethostname()}/{boot_id()}/{pid}/{process_start(pid)}"
+    if pid is None:
+        return _own_identity(os.getpid())
+    return f"{host_name()}/{boot_id()}/{pid}/{process_start(pid)}"
+
+
+@cache
+def _own_identity(pid: int) -> str:
+    os.register_at_fork(after_in_child=_own_identity.cache_clear)
+    return process_identity(pid)
 
 
 def process_has_ended(owner: str) -> bool | None:
@@ -65,7 +76,7 @@ def process_has_ended(owner: str) -> bool | None:
         number = int(pid)
     except ValueError:
         return None
-    if host != socket.gethostname():
+    if host != host_name():
         return None
     return boot != boot_id() or process_start(number) != start
 

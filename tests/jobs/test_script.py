@@ -13,10 +13,11 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest, JournalError
+from psij_parsl.jobs.elements import element_text
 from psij_parsl.jobs.file_settings import FileSettings, JobPlace
 from psij_parsl.jobs.job_dependencies import Dependencies
 from psij_parsl.jobs.job_environment import exports, inherited
-from psij_parsl.jobs.job_files import SubmissionRequest, element_text, render, requests, values
+from psij_parsl.jobs.job_files import SubmissionRequest, render, requests, values
 from psij_parsl.jobs.job_folder import outputs
 from psij_parsl.platforms.registry import platform, platforms
 

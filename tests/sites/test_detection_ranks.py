@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +43,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(socket, "gethostname", lambda: "login1.example.org")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="login1.example.org"))
     return Host(tmp_path)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -246,12 +247,12 @@ def test_an_added_and_a_removed_file_count_at_once(folder: Path, tmp_path: Path,
 
 
 def test_a_new_detection_rule_counts_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "head7")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="head7"))
     path = write(folder / "mine.toml", "platform = 'slurm'\ndetect = [{ hostname = 'head\\d' }]")
     assert [sites.find().name for _ in range(2)] == ["mine", "mine"]
     write(path, "platform = 'slurm'\ndetect = [{ hostname = 'tail\\d' }]")
     assert [sites.find().name for _ in range(2)] == ["laptop", "laptop"]
-    monkeypatch.setattr("socket.gethostname", lambda: "tail7")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="tail7"))
     assert [sites.find().name for _ in range(2)] == ["mine", "mine"]
 
 
@@ -288,7 +289,7 @@ def test_permissions_are_looked_at_each_time(folder: Path) -> None:
 
 
 def test_a_file_that_others_can_replace_by_now_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "head7")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="head7"))
     write(folder / "mine.toml", "platform = 'slurm'\ndetect = [{ hostname = 'head\\d' }]")
     assert [sites.find().name for _ in range(2)] == ["mine", "mine"]
     folder.chmod(0o777)

@@ -6,12 +6,12 @@ import json
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -70,7 +70,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host(tmp_path)
-    monkeypatch.setattr(socket, "gethostname", lambda: "login1.example.org")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="login1.example.org"))
     return made
 
 
@@ -481,7 +481,7 @@ def test_from_the_host_of_a_file_that_cannot_be_used_no_job_goes_elsewhere(
         "this host is mine, for the host name login1.example.org matches login.*; --site with another name"
         in error.hint
     )
-    monkeypatch.setattr(socket, "gethostname", lambda: "other")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="other"))
     assert host.find().name == "laptop"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -228,7 +228,7 @@ def detected(folder: Path, rule: str, monkeypatch: pytest.MonkeyPatch, mode: int
     path = folder / "mine.toml"
     path.write_text(f"platform = 'slurm'\ndetect = [{{ {rule} }}]\n")
     path.chmod(mode)
-    monkeypatch.setattr(socket, "gethostname", lambda: "a" * 34)
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="a" * 34))
     monkeypatch.setenv("PSIJ_PARSL_SITE_PATH", str(folder))
     monkeypatch.setenv("ON_MINE", "1")
     try:

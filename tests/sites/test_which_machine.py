@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -250,7 +251,7 @@ def test_what_is_described_or_said_comes_before_any_manager(
     put(SLURM, "Slurm")
     touch(root / "etc/slurm/slurm.conf")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm/slurm.conf")
-    monkeypatch.setattr("socket.gethostname", lambda: "login05.frontier")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="login05.frontier"))
     assert here()[0] == "frontier"
     assert sites.find(environ={**os.environ, "PSIJ_SITE": "pbspro"}).name == "pbspro"
     for flags in (["--platform", "local"], ["--site", "laptop"]):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ...data_classes import dataclass
 from ...errors import Error, InvalidRequest
 from ...job import Job
 from ...jobs.job_places import spool_of

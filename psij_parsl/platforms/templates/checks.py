@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from jinja2 import nodes
 
-from ...errors import TemplateError, nearest
+from ...errors import TemplateError
 from .formatters import FORMATTERS
 from .shell_context import ShellScan
 from .syntax_tree import all_nodes
@@ -15,20 +15,6 @@ PLAIN = frozenset({"num_nodes", "wall_time_min", "queue", "project", "job_mode",
 """Always printed as they are: each is held to be a number or a plain `word`. So they may stand inside quotes
 too.
 """
-
-
-def check_uses(uses: frozenset[str], fixed: Iterable[str], declared: Iterable[str], given: Mapping[str, str]) -> None:
-    """Each fixed and each declared parameter is used, and nothing else but the values that the core gives."""
-    fixed, declared = tuple(fixed), tuple(declared)
-    for name in fixed:
-        if name not in uses:
-            raise TemplateError(f"the fixed parameter {name} is never rendered", hint="the job would not ask for it")
-    for name in declared:
-        if name not in uses:
-            raise TemplateError(f"the declared parameter {name} is never used", hint="use it, or do not declare it")
-    valid_names = {*fixed, *declared, *given}
-    for name in sorted(uses - valid_names):
-        raise TemplateError(f"{name!r} is used but not declared", hint=nearest(name, valid_names))
 
 
 def check_places(tree: nodes.Template) -> None:

@@ -15,13 +15,14 @@ A block sees the variables around it (jinja's `scoped`); an included file sees a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
+from ...data_classes import dataclass
 from ...errors import TemplateError, nearest
 from .quoting import SECTIONS
+from .source import Source
 from .syntax_tree import all_nodes, as_outputs, first_nonblank, is_blank, is_call_of, nodes_of_type
 
 _REFUSED: dict[type[nodes.Node], str] = {
@@ -33,18 +34,6 @@ _REFUSED: dict[type[nodes.Node], str] = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
-    """A template's source text. `key` identifies it; `name`: for messages; `find`: gives the source of a template that
-    it names.
-    """
-
-    key: str
-    name: str = field(compare=False)
-    text: str = field(compare=False, repr=False)
-    find: Callable[[str], Source] = field(compare=False, repr=False)
-
-
 @dataclass
 class _Level:
     """One template of an `extends` chain."""
@@ -54,8 +43,11 @@ class _Level:
     blocks: dict[str, nodes.Block]
 
 
-def flatten(environment: Environment, source: Source) -> nodes.Template:
-    """The syntax tree of `source` with its parents and includes. Raises TemplateError with template, line and fault."""
+def flatten(environment: Environment, source: Source) -> tuple[nodes.Template, list[Source]]:
+    """The syntax tree of `source` with its parents and includes, and all these sources, itself the first.
+
+    Raises TemplateError with template, line and fault.
+    """
     flat = _Flattener(environment)
     tree = nodes.Template(flat.chain(source, ()), lineno=1)
     for node in all_nodes(tree):
@@ -64,7 +56,7 @@ def flatten(environment: Environment, source: Source) -> nodes.Template:
     for macro, defined in flat.macros.items():
         if macro not in called:
             raise flat.fault(source, defined, f"macro {macro!r} is never rendered: nothing calls it")
-    return tree
+    return tree, list(flat.sources)
 
 
 class _Flattener:
@@ -72,9 +64,11 @@ class _Flattener:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        self.sources: dict[Source, None] = {}
         self.macros: dict[str, nodes.Node] = {}  # the first source's own, which must be called
 
     def parse(self, source: Source) -> nodes.Template:
+        self.sources[source] = None
         try:
             tree = self.environment.parse(source.text, source.name, source.name)
         except TemplateSyntaxError as error:

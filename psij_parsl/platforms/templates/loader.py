@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from ...errors import TemplateError
-from .inheritance import Source
+from .source import Source
 
 DEFAULT_FILE = "job.sh.j2"
 FUNCTIONS = "functions.sh"
@@ -88,7 +88,7 @@ def _read(file: Path, name: str, bases: Sequence[type]) -> Source:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"template {name!r} cannot be read: {error}") from error
-    return Source(str(file), name, text, _resolver(file.parent, bases))
+    return Source(str(file), name, text, _resolver(file.parent, bases), file)
 
 
 def _resolver(folder: Path | None, bases: Sequence[type]) -> Callable[[str], Source]:

@@ -1,30 +1,25 @@
-"""The jinja2 environment of job templates, and a flattened template compiled for it.
+"""The jinja2 environment of job templates, and the rendering of a flattened template in it.
 
 The flattener sends what expressions print through three attributes of the environment, which find the
 `Quoting` of this rendering in the context: `show`, `glue` (the template's `~`) and `switch` (its
-`section(...)`). The environment itself has no state of a rendering, so one serves all templates and threads.
+`section(...)`); see `printing`. The environment itself has no state of a rendering, so one serves all templates and threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
-from io import StringIO
+from functools import cache
+from types import CodeType
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template, TemplateError, nodes, pass_context
-from jinja2.compiler import CodeGenerator
-from jinja2.meta import TrackingCodeGenerator
+from jinja2 import Environment, StrictUndefined, Template, TemplateError, pass_context
 from jinja2.runtime import Context, Undefined
 
-from ...errors import InvalidRequest
 from ...errors import TemplateError as FaultyTemplate
-from . import quoting
+from . import printing, quoting
 from .formatters import FORMATTERS
-from .quoting import Quoting, Shell, UnprintableError
-
-_QUOTING = " quoting"  # no template can spell it
+from .plain_runtime import FAULTS
+from .quoting import Quoting, Shell
 
 
 class ScriptEnvironment(Environment):
@@ -49,36 +44,18 @@ class ScriptEnvironment(Environment):
     @staticmethod
     @pass_context
     def show(context: Context, where: str, names: str, value: Any) -> Shell:
-        """What `{{ ... }}` prints. `where`: file and line; `names`: those in the expression."""
-        current: Quoting = context.parent[_QUOTING]
         if isinstance(value, Undefined):
             str(value)  # raises, in jinja's words
-        try:
-            return current.show(value)
-        except UnprintableError as error:
-            if value is None and names:
-                raise InvalidRequest(
-                    f"{names} is not set, and the template prints it at {where}",
-                    hint="give it, or let the template ask first: {% if " + names.split(",")[0] + " %}",
-                ) from error
-            raise FaultyTemplate(f"{where}: {{{{ {names or '...'} }}}} {error}") from error
+        return printing.show(context, where, names, value)
 
     @staticmethod
     def glue(where: str, *parts: Any) -> str:
         for part in parts:
             if isinstance(part, Undefined):
                 str(part)
-        try:
-            return quoting.glue(parts)
-        except UnprintableError as error:
-            raise FaultyTemplate(f"{where}: an expression with ~ {error}") from error
+        return printing.glue(where, *parts)
 
-    @staticmethod
-    @pass_context
-    def switch(context: Context, where: str, section: str) -> Shell:
-        current: Quoting = context.parent[_QUOTING]
-        current.section = section
-        return Shell("")
+    switch = staticmethod(pass_context(printing.switch))
 
 
 @cache
@@ -87,41 +64,12 @@ def environment() -> ScriptEnvironment:
     return ScriptEnvironment()
 
 
-class _Generator(TrackingCodeGenerator):
-    """Jinja's code generator that notes undeclared names (`jinja2.meta`), but writes its code down, too."""
-
-    write = CodeGenerator.write
-    stream: StringIO
-
-
-@dataclass(frozen=True)
-class Code:
-    """A flattened template as Python code. `uses`: the names that it takes from outside."""
-
-    name: str
-    uses: frozenset[str]
-    python: str
-
-    @cached_property
-    def _template(self) -> Template:
-        env = environment()
-        return Template.from_code(env, compile(self.python, self.name, "exec"), {**env.globals})
-
-    def render(self, values: Mapping[str, Any], current: Quoting) -> str:
-        """The text. Raises our TemplateError for what the template does wrong, InvalidRequest for what a
-        value does.
-        """
-        template = self._template
-        context = template.new_context({**values, _QUOTING: current})
-        try:
-            return quoting.plain(quoting.joined(template.root_render_func(context)))
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise FaultyTemplate(f"{self.name}: cannot be rendered: {error}") from error
-
-
-def generated(tree: nodes.Template, name: str) -> Code:
-    """The code of a flattened template. It is compiled when it is first rendered."""
-    generator = _Generator(environment())
-    generator.optimizer = None  # it would cost more than it gains
-    generator.visit(tree)
-    return Code(name, frozenset(generator.undeclared_identifiers), generator.stream.getvalue())
+def render_by_jinja(name: str, python: CodeType, values: Mapping[str, Any], current: Quoting) -> str:
+    """The text of a template's code, as `Code.render`."""
+    env = environment()
+    template = Template.from_code(env, python, {**env.globals})
+    context = template.new_context({**values, printing.QUOTING: current})
+    try:
+        return quoting.plain(quoting.joined(template.root_render_func(context)))
+    except (TemplateError, *FAULTS) as error:
+        raise FaultyTemplate(f"{name}: cannot be rendered: {error}") from error

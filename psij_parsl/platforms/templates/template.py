@@ -23,12 +23,13 @@ from typing import Any, ClassVar, NamedTuple
 from ...errors import InvalidRequest, TemplateError, nearest
 from ...job import JOB_MODES
 from ...system.job_names import MANAGER_LOG
-from .checks import check_places, check_uses
-from .inheritance import flatten
-from .loader import label, source
+from . import kept_code
+from .code import Code
+from .loader import label
 from .parameters import Parameter, one_of, positive_int, word
-from .quoting import Quoting, wrap
-from .rendering import Code, environment, generated
+from .quoting import wrap
+from .source import Source
+from .uses import check_uses
 
 FIXED: Mapping[str, Parameter] = {
     parameter.name: parameter
@@ -186,6 +187,7 @@ class JobTemplate:
 
     _defaults: ClassVar[Mapping[str, Any]]
     _code: ClassVar[Code]
+    _made_of: ClassVar[Sequence[Source]]  # what the code was generated from, until it is kept
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -195,9 +197,7 @@ class JobTemplate:
                 return
             cls.abstract = False
             cls._defaults = {name: _default(parameter) for name, parameter in cls.params.items()}
-            tree = flatten(environment(), source(cls))
-            check_places(tree)
-            cls._code = generated(tree, label(cls))
+            cls._code, cls._made_of = kept_code.code_of(cls)
             cls.uses = cls._code.uses
             in_script = [name for name in cls.params if name not in cls.places]
             check_uses(cls.uses, FIXED, in_script, GIVEN)
@@ -247,7 +247,9 @@ class JobTemplate:
             if name not in GIVEN:
                 raise TemplateError(f"the core gives no {name!r} to templates", hint=nearest(name, GIVEN))
             values[name] = wrap(name, _ID.convert(value) if name == _ID.name else value)
-        return cls._code.render(values, Quoting(cls.directive_quote))
+        script = cls._code.render(values, cls.directive_quote)
+        cls._made_of = kept_code.keep(cls, cls._made_of, cls._code)
+        return script
 
     @classmethod
     def queue_word(cls, parameters: Mapping[str, Any]) -> str:

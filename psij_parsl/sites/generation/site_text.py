@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from ...data_classes import dataclass
 from ...resources.hostlist import compress
 from ..queues import AUTO
 from .facts import QueueFacts, SiteFacts, Suggestion, TierFacts

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from psij_parsl import Job
 from psij_parsl.errors import InvalidRequest
+from psij_parsl.jobs.elements import element_text
 from psij_parsl.jobs.file_settings import FileSettings, JobPlace
 from psij_parsl.jobs.job_environment import inherited as inherited_environment
-from psij_parsl.jobs.job_files import SubmissionRequest, element_text, slug
+from psij_parsl.jobs.job_files import SubmissionRequest, slug
 from psij_parsl.jobs.job_folder import ExitFile, claimed_by
 from psij_parsl.providers.local.template import LocalTemplate
 from psij_parsl.system.id_ranges import format_ranges
