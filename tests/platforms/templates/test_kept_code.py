@@ -133,7 +133,7 @@ def test_code_is_kept_when_it_is_first_rendered_and_then_neither_jinja2_nor_a_ch
 def test_a_change_counts_at_once(folder: Path, home: Path, changed: str) -> None:
     in_toy(folder, home, RENDER)
     text = (folder / changed).read_text()
-    new = {"toy.py": text.replace('"none"', '"some"'), "toy.j2": f"{text}#NEW\n", "more.j2": "#LESS\n"}[changed]
+    new = {"toy.py": text.replace('"none"', '"others"'), "toy.j2": f"{text}#NEW\n", "more.j2": "#LESS\n"}[changed]
     (folder / changed).write_text(new)
     script, _, generated = in_toy(folder, home, RENDER)
     assert generated
