@@ -14,10 +14,7 @@ interchange looks for us, the run has its guard, and the workers and their comma
 from __future__ import annotations
 
 import json
-import logging
-import os
 import secrets
-import shlex
 import shutil
 import sys
 import threading
@@ -28,26 +25,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsl.executors import HighThroughputExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from ..data_classes import dataclass
 from ..errors import LaunchError
-from ..job import Job
 from ..job_size import Resources
-from ..platforms.registry import managers
-from ..resources.host import is_here
 from ..runs.mpirun import MPIRun
 from ..runs.planning import prepare_run
 from ..runs.rank_io import RankIO
-from ..runs.variables import OUTER_RUN
-from ..system.commands import matcher
 from ..system.files import home, private_folder, write_whole
 from ..system.processes import process_has_ended, process_identity
-from .addresses import LOOPBACK, addresses_of_node
-from .interchange import command as interchange_command
-from .worker import places
+from .pool_start import pool_command, pool_job, started_executor, told_to_pools
 from .worker_pool import POOL_FILE
 
 if TYPE_CHECKING:
@@ -55,13 +44,9 @@ if TYPE_CHECKING:
     from ..sites import Site
 
 START_S = 120.0  # for the first pool to come up: Python's start from a busy shared file system
-_HEARTBEAT_S, _LOST_S = 5, 30
 _WATCH_S, _WATCH_START_S = 0.5, 0.1
-_POLL_MS = 100
 _OWNER = "owner"
-_MPI_VARIABLES = ("OMPI_*", "PMIX_*", "PMI_*", "PRTE_*", "HYDI_*", "HYDRA_*", "MPIR_*")
 _LOG = "pools.out"
-_QUIET = logging.getLogger("parsl")
 
 
 class PoolsEnded(LaunchError):
@@ -87,8 +72,9 @@ class NodePools:
     """One pool of workers on each of the nodes, as many as `shape` has ranks there, each with a rank's cores and GPUs.
 
     `environment` is added to that of the workers. Without `bind` they may use all of their node. `hide_gpus` masks all
-    GPUs where they have none. `preload` are modules that the workers' functions need. The pools are being started when this returns. `guarded` is called with the process id of the run's guard: what
-    holds the nodes should hold them while that lives. Raises `LaunchError` where nothing can be started.
+    GPUs where they have none. `preload` are modules that the workers' functions need. `guarded` is called with the
+    process id of the run's guard: what holds the nodes should hold them while that lives. The pools are being started
+    when this returns. Raises `LaunchError` where nothing can be started.
     """
 
     def __init__(
@@ -119,13 +105,15 @@ class NodePools:
         self.folder = private_folder(folders / f"{process_identity().replace('/', '+')}+{secrets.token_hex(4)}")
         try:
             write_whole(self.folder / _OWNER, process_identity())
-            self._executor = self._started(site)
+            self._executor = started_executor(self.folder, self.nodes, shape.ranks_per_node, site)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         try:
-            write_whole(self.folder / POOL_FILE, json.dumps(self._said(shape, method, preload, bind=bind)))
-            job = self._job(shape, environment or {})
+            told = told_to_pools(self.nodes, shape, method, preload, bind=bind)
+            write_whole(self.folder / POOL_FILE, json.dumps(told))
+            words = pool_command(self.folder, self._executor.launch_cmd)
+            job = pool_job(words, len(self.nodes), shape, environment or {})
             io = RankIO(stdout=self.folder / _LOG)
             self._run = prepare_run(method, job, self.nodes, io=io, bind=bind, hide_gpus=hide_gpus)
             self._run.start(guarded=guarded)
@@ -134,71 +122,6 @@ class NodePools:
             raise
         self._watcher = threading.Thread(target=self._watch, name="watch-pools", daemon=True)
         self._watcher.start()
-
-    # ---- start -----------------------------------------------------------------------------------------------
-
-    def _started(self, site: Site) -> Any:
-        _QUIET.addHandler(logging.NullHandler())
-        here = all(is_here(node.name) for node in self.nodes)
-        addresses = [LOOPBACK] if here else addresses_of_node(site)
-        executor: Any = HighThroughputExecutor(
-            label="htex",
-            address=addresses[0],
-            interchange_launch_cmd=interchange_command(),
-            max_workers_per_node=self.workers // len(self.nodes),
-            cores_per_worker=1,
-            heartbeat_period=_HEARTBEAT_S,
-            heartbeat_threshold=_LOST_S,
-            poll_period=_POLL_MS,
-            encrypted=True,
-        )
-        executor.run_dir = str(self.folder)
-        if len(addresses) > 1:  # the pools try which one they reach; the interchange takes calls on each
-            executor.address, executor.all_addresses = None, {*addresses}
-        try:
-            executor.start()
-        except Exception as error:
-            with suppress(Exception):
-                executor.shutdown()
-            raise LaunchError(
-                f"Parsl's interchange could not be started: {error}", hint=f"its log is in {executor.logdir}"
-            ) from error
-        return executor
-
-    def _said(self, shape: Resources, method: MPIRun, preload: Sequence[str], *, bind: bool) -> dict[str, Any]:
-        workers = shape.ranks_per_node
-        patterns = [*OUTER_RUN, *method.scrub_environment, *_MPI_VARIABLES]
-        patterns += [pattern for manager in managers() for pattern in manager.variables]
-        of_launch, of_outer_run = matcher(tuple(patterns)), matcher(OUTER_RUN)
-        return {
-            "launch_variables": patterns,
-            "own_variables": {
-                name: value
-                for name, value in os.environ.items()
-                if of_launch.fullmatch(name) and not of_outer_run.fullmatch(name)
-            },
-            "workers": workers,
-            "preload": [*preload],
-            "path": [path for path in sys.path if path],
-            "places": {node.name: places(node, workers, shape.cpus_per_rank) if bind else [] for node in self.nodes},
-        }
-
-    def _job(self, shape: Resources, environment: Mapping[str, str]) -> Job:
-        """The run of the pools: one on each node, which has all of the node's part."""
-        folder, stand_in = str(self.folder), "@FOLDER@"  # it may have blanks and braces
-        text = self._executor.launch_cmd.replace(folder, stand_in).format(block_id="")
-        words = [word.replace(stand_in, folder) for word in shlex.split(text)]
-        return Job(
-            command=[sys.executable, "-m", "psij_parsl.parsl.worker_pool", folder, *words[1:]],
-            num_nodes=len(self.nodes),
-            ranks_per_node=1,
-            cpus_per_rank=shape.ranks_per_node * shape.cpus_per_rank,
-            threads_per_core=shape.threads_per_core,
-            gpus_per_node=shape.gpus_on_node or None,
-            memory_per_node=shape.memory_on_node or None,
-            job_mode="serial",
-            environment=environment,
-        )
 
     # ---- tasks -----------------------------------------------------------------------------------------------
 
