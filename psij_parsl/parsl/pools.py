@@ -37,7 +37,7 @@ from ..runs.rank_io import RankIO
 from ..system.files import home, private_folder, write_whole
 from ..system.processes import process_has_ended, process_identity
 from .pool_start import pool_command, pool_job, started_executor, told_to_pools
-from .worker_pool import POOL_FILE
+from .worker import POOL_FILE
 
 if TYPE_CHECKING:
     from ..resources.node import Node

@@ -20,8 +20,10 @@ from ..runs.binding import OUR_THREADS, THREADS
 from ..system.commands import matcher
 from ..system.gpu_variables import GPU_VARIABLES
 from ..system.id_ranges import format_ranges
-from .worker_pool import PLACES
 
+POOL_FILE = "pool.json"
+#: The variable by which a worker is told the places of its node's workers, as JSON.
+PLACES = "PSIJ_WORKER_PLACES"
 _OF_WORKER = matcher(("PARSL_*", PLACES))
 _PR_SET_PDEATHSIG = 1
 _WATCH_S = 1.0

@@ -26,16 +26,13 @@ from ..resources.host import is_here
 from ..runs.run_processes import MARK
 from ..system.commands import matcher
 from ..system.processes import STATE, process_status
+from .worker import PLACES, POOL_FILE
 
 _PARSLS_POOL = "parsl.executors.high_throughput.process_worker_pool"
 _KEPT = (MARK, "PSIJ_CPUS", "PSIJ_GPUS")
 _PARENT = 1  # a field of `process_status`
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HANDED_ON = frozenset((*_ENDING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTSTP))
-
-POOL_FILE = "pool.json"
-#: The variable by which a worker is told the places of its node's workers, as JSON.
-PLACES = "PSIJ_WORKER_PLACES"
 
 
 def _commands() -> Iterator[int]:
