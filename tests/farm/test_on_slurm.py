@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.clusters.hosts import comes_true
 from tests.clusters.slurm import SlurmCluster
 
 TASKS = 12
 PYTHON = shlex.quote(sys.executable)
 JOB = f"""#!/bin/bash
 cd "$FOLDER"
+trap 'touch finished' EXIT
 launch() {{ exec {PYTHON} -m psij_parsl.cli launch --each-line tasks -o 'out/{{index}}.txt' --json "$@"; }}
 touch ran
 launch >first.json 2>first.err &
@@ -67,9 +69,10 @@ def test_a_farm_over_two_nodes_what_a_kill_leaves_and_map(
     (tmp_path / "tasks").write_text("".join(lines))
     (tmp_path / "program.py").write_text(MAP)
     (tmp_path / "job").write_text(JOB)
-    options = ["--wait", "--nodes=2", "--ntasks-per-node=1", f"--output={tmp_path}/log", "--time=5"]
+    options = ["--nodes=2", "--ntasks-per-node=1", f"--output={tmp_path}/log", "--time=5"]
     try:
-        slurm_plain.run("sbatch", *options, f"{tmp_path}/job", timeout=300)
+        slurm_plain.run("sbatch", *options, f"{tmp_path}/job")  # its --wait looks after 42 s, and after 74
+        assert comes_true((tmp_path / "finished").exists, 300)
     finally:
         for path in (tmp_path / "log", *tmp_path.glob("*.err")):
             print(path.read_text() if path.exists() else "")
