@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from .data_classes import dataclass
 from .errors import InvalidRequest
 
 FLAGS: Mapping[str, str] = {

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from psij_parsl.data_classes import dataclass
 from psij_parsl.dependency import DEPENDENCY_KINDS
 from psij_parsl.platforms.directives.option import (
     NO_TERMINAL,

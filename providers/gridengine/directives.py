@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from psij_parsl.data_classes import dataclass
 from psij_parsl.platforms.directives.option import (
     WAITS,
     Elsewhere,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from psij_parsl.data_classes import dataclass
 from psij_parsl.sites.generation.facts import least
 
 _FILTERS = ("users", "projects", "pes", "queues", "hosts")

@@ -6,8 +6,8 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from psij_parsl.data_classes import dataclass
 from psij_parsl.platforms.directives import NoEquivalent, count
 
 _QUEUE = re.compile(

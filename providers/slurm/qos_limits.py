@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from psij_parsl.data_classes import dataclass
 from psij_parsl.errors import Unavailable
 from psij_parsl.platforms.tools import user_name
 from psij_parsl.sites.generation.facts import Ask, QueueFacts, least

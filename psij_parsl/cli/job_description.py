@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest
 from ..job import Job
 from .file_patterns import has_patterns, pattern

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, nearest
 from .file_patterns import has_patterns, pattern
 from .flag_types import Several, together

@@ -7,10 +7,9 @@ import select
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest
 from ..system.files import private_folder, translate_os_errors
 from .output import Renderer

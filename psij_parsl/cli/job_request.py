@@ -6,11 +6,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data_classes import dataclass
 from ..dependency import alternatives
 from ..errors import Ambiguous, Error, InvalidRequest, Rejected, UnknownJob, nearest
 from ..job import Job

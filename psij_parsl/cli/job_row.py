@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..data_classes import dataclass
 from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
 from .output import short_moment

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..jobs.journal import Journal
 from ..jobs.record import JobRecord, element_id

@@ -8,9 +8,9 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, PluginError
 from ..sites.search import is_path
 from ..system.files import private_folder, write_whole

@@ -6,11 +6,10 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data_classes import dataclass
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..job import Job
 from ..jobs.attempt import Attempt, earlier

@@ -6,10 +6,10 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from ..data_classes import dataclass
 from ..errors import Error, LaunchError
 from ..signals import received_signal
 from .feed import Feed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest
 from ..platforms.platform import Platform
 from .channel import Channel

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from ..data_classes import dataclass
 
 if TYPE_CHECKING:
     from ..platforms.templates.template import JobTemplate

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
-from ..data_classes import dataclass
 from ..dependency import BY_ELEMENT, SINGLETON, Dependency, alternatives
 from ..errors import Error
 from ..states import JobState

@@ -8,11 +8,10 @@ import re
 import shlex
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, JournalError
 from ..job import Job
 from ..job_size import FLAGS, Resources

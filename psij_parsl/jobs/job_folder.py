@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data_classes import dataclass
 from ..job import Job
 from ..system.files import private_folder, read_plain, translate_os_errors
 from .record import JobRecord

@@ -6,10 +6,10 @@ import json
 import math
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from ..data_classes import dataclass
 from ..states import JobStatus
 from .record import JobRecord
 from .segments import intended_at

@@ -13,10 +13,10 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from ..data_classes import dataclass
 from ..errors import JournalError
 from ..system.files import private_folder, sync_folder, translate_os_errors
 

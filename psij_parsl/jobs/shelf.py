@@ -6,11 +6,11 @@ import heapq
 import json
 import re
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from ..data_classes import dataclass
 from .record import JobRecord
 from .record_filter import EVERY, RecordFilter
 from .record_lines import Records, from_line, line_of, record_of, repeats_marker

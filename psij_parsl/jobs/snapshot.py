@@ -18,11 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..data_classes import dataclass
 from ..errors import JournalError, NotWaitedFor, Unavailable
 from ..signals import time_left
 from ..states import EndReason, JobState, JobStatus, sound

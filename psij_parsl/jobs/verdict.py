@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..data_classes import dataclass
 from ..platforms.queries import UNSTARTED, UNSTARTED_ELEMENTS
 from ..states import EndReason, JobState, JobStatus
 from ..system.files import end_of_log

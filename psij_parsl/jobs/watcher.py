@@ -10,10 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..data_classes import dataclass
 from ..errors import Error
 from ..signals import should_exit
 from ..states import JobState, JobStatus

@@ -9,11 +9,10 @@ import ast
 import inspect
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, nearest
 from ..validators import str2bool
 from .options import ParslOptions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 
-from ..data_classes import dataclass
 from ..errors import Error, Unavailable
 from .error_handlers import NOT_NOW
 

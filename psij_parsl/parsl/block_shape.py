@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, nearest
 from ..job import JOB_MODES, Job
 from ..platforms.platform import Platform

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..data_classes import dataclass
 from ..errors import Error, InvalidRequest
 from ..sites.job_shape import gpu_count, usable_cores
 from ..validators import non_negative_int, positive_int

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
-
-from ..data_classes import dataclass
 
 STRATEGY_PERIOD_S = 1
 WATCHDOG_S = 300.0

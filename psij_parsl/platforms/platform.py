@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..errors import Error, PluginError
 
 if TYPE_CHECKING:

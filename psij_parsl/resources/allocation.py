@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ..data_classes import dataclass
 from . import gpus as gpu
 from . import host
 from .node import Hardware, Node

@@ -17,11 +17,10 @@ import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..data_classes import dataclass
 from ..errors import JournalError
 from ..system import files
 from ..system.fingerprint import fingerprint

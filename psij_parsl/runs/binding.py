@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest
 from ..job_size import Resources
 from ..resources.gpus import gpu_variable

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-from ..data_classes import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ templates, each of which becomes one element, or none where it is empty; a metho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, TemplateError, nearest
 from ..job_size import Resources
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, LaunchError
 
 PER_RANK = "%r"

@@ -11,12 +11,11 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, LaunchError
 from ..signals import fresh
 from ..system.files import SHORT, last_lines

@@ -9,8 +9,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
-from ..data_classes import dataclass
 from ..system.processes import SESSION, STARTED, STATE, STATUS, process_status
 
 #: The variable by which the processes of a run are known: its value is the run's mark.

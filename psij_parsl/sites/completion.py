@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..errors import InvalidRequest, nearest
 from ..job import Job
 from ..job_size import FLAGS, without_rivals

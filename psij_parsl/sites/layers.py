@@ -6,12 +6,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..data_classes import dataclass
 from ..errors import SiteError
 from ..system.files import user_home
 from ..system.plugins import any_plugin

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..data_classes import dataclass
 from ..resources.node import Hardware
 
 #: The name that stands for the best queue for a job, and so can be no queue's.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..data_classes import dataclass
 from ..job import Job, field_value
 from .findings import Finding, settle
 from .queues import AUTO

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 
-from ..data_classes import dataclass
 from .processes import GROUP, RESIDENT, process_status
 
 OUTPUT_MB = 256

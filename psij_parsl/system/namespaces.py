@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..data_classes import dataclass
+from dataclasses import dataclass
 
 _ALL = 2**32 - 1  # user ids
 

@@ -11,10 +11,10 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..data_classes import dataclass
 from ..errors import PluginError, TemplateError, nearest
 
 _GROUP = re.compile(rb"\[([^]\n]+)\]")

@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The wings, from the ground up; those of one line stand side by side and import nothing of each other. A module
 #: belongs to the longest name that it begins with.
 WINGS: Sequence[Sequence[str]] = (
-    ("psij_parsl.data_classes",),
     ("psij_parsl.states",),
     ("psij_parsl.errors", "psij_parsl.validators"),
     ("psij_parsl.dependency",),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...data_classes import dataclass
 from ...errors import Error
 from ...sites.generation.generating import asked_facts
 from ...sites.job_shape import usable_cores

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...data_classes import dataclass
 from ...errors import Error, InvalidRequest
 from ...job import Job
 from ...jobs.job_places import spool_of

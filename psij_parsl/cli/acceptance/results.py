@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-from ...data_classes import dataclass
 
 PASSED, FAILED, SKIPPED = "PASSED", "FAILED", "SKIPPED"
 

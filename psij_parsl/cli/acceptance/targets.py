@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...data_classes import dataclass
 from ...errors import InvalidRequest
 from ...job import Job
 from ...platforms.registry import platform

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...data_classes import dataclass
 from ...errors import nearest
 from ...states import JobState
 from ..job_choice import SORT_KEYS, Order, in_order

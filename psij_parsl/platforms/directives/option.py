@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ...data_classes import dataclass
 from ...job_size import FLAGS
 
 # What `instead` says in several tables.

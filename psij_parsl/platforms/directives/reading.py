@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...data_classes import dataclass
 from ...dependency import SINGLETON
 from ...errors import InvalidRequest
 from .option import Elsewhere, Option

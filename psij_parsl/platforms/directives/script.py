@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...data_classes import dataclass
 from ...errors import InvalidRequest, PluginError
 from ..platform import Platform
 from ..registry import platforms

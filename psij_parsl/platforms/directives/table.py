@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ...data_classes import dataclass
 from .habits import Habits
 from .option import Option
 from .reading import Directive, Lines, OptionLines, Reading, WrongLine, before_first_command

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from ...data_classes import dataclass
-from ...errors import Error
-from . import quoting
-from .plain_runtime import FAULTS, NotPlainError, render_plainly
 from .quoting import Quoting
 
 
@@ -26,9 +23,6 @@ class Code:
 
         Raises our TemplateError for what the template does wrong, InvalidRequest for what a value does.
         """
-        try:
-            return quoting.plain(render_plainly(self.python, values, Quoting(quote)))
-        except (NotPlainError, Error, *FAULTS):  # whatever it is, jinja2 does it, or says it in its own words
-            from .rendering import render_by_jinja
+        from .rendering import rendered
 
-            return render_by_jinja(self.name, self.python, values, Quoting(quote))
+        return rendered(self.name, self.python, values, Quoting(quote))

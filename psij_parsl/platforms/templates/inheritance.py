@@ -16,10 +16,10 @@ A block sees the variables around it (jinja's `scoped`); an included file sees a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from ...data_classes import dataclass
 from ...errors import TemplateError, nearest
 from .quoting import SECTIONS
 from .source import Source

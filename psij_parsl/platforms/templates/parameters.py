@@ -6,10 +6,9 @@ The validators and the formatters are named here too, so that a platform's templ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-from ...data_classes import dataclass
 from ...errors import InvalidRequest, TemplateError, nearest
 from ...validators import (
     PLAIN_PUNCTUATION,

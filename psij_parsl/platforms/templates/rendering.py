@@ -18,7 +18,6 @@ from jinja2.runtime import Context, Undefined
 from ...errors import TemplateError as FaultyTemplate
 from . import printing, quoting
 from .formatters import FORMATTERS
-from .plain_runtime import FAULTS
 from .quoting import Quoting, Shell
 
 
@@ -64,12 +63,12 @@ def environment() -> ScriptEnvironment:
     return ScriptEnvironment()
 
 
-def render_by_jinja(name: str, python: CodeType, values: Mapping[str, Any], current: Quoting) -> str:
+def rendered(name: str, python: CodeType, values: Mapping[str, Any], current: Quoting) -> str:
     """The text of a template's code, as `Code.render`."""
     env = environment()
     template = Template.from_code(env, python, {**env.globals})
     context = template.new_context({**values, printing.QUOTING: current})
     try:
         return quoting.plain(quoting.joined(template.root_render_func(context)))
-    except (TemplateError, *FAULTS) as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise FaultyTemplate(f"{name}: cannot be rendered: {error}") from error

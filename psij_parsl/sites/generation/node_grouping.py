@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from ...data_classes import dataclass
 from .facts import NodeFacts
 
 _ALIKE = 0.05  # nodes whose memory differs by this part at most are of one type

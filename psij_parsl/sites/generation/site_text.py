@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ...data_classes import dataclass
 from ...resources.hostlist import compress
 from ..queues import AUTO
 from .facts import QueueFacts, SiteFacts, Suggestion, TierFacts

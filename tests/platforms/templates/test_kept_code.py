@@ -1,4 +1,4 @@
-"""The code of templates: kept from one start to the next, and rendered without jinja2 where that is the same."""
+"""The code of templates, kept from one start to the next."""
 
 from __future__ import annotations
 
@@ -7,23 +7,10 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from psij_parsl.errors import InvalidRequest
-from psij_parsl.platforms.registry import platform
-from psij_parsl.platforms.templates.code import Code
-from psij_parsl.platforms.templates.plain_runtime import render_plainly
-from psij_parsl.platforms.templates.quoting import Quoting
-from psij_parsl.platforms.templates.rendering import render_by_jinja
-from psij_parsl.testing.templates import _SAMPLES
-from tests.house.test_imports import PLATFORMS
 
 TOY = """
 from pathlib import Path
@@ -37,50 +24,8 @@ TEXT = """{{ section("directives") }}
 {% include "more.j2" %}
 """
 RENDER = """
-print(json.dumps([Toy.render(), "jinja2" in sys.modules, "psij_parsl.platforms.templates.generation" in sys.modules]))
+print(json.dumps([Toy.render(), "psij_parsl.platforms.templates.generation" in sys.modules]))
 """
-
-
-@dataclass(frozen=True)
-class Both:
-    """Renders by both, and compares."""
-
-    code: Code
-
-    def render(self, values: Mapping[str, Any], quote: Callable[[str], str]) -> str:
-        try:
-            by_jinja = render_by_jinja(self.code.name, self.code.python, values, Quoting(quote))
-        except InvalidRequest as error:
-            with pytest.raises(InvalidRequest, match="^"):
-                render_plainly(self.code.python, values, Quoting(quote))
-            raise error
-        assert str(render_plainly(self.code.python, values, Quoting(quote))) == by_jinja
-        return by_jinja
-
-
-@pytest.mark.parametrize("name", PLATFORMS)
-def test_what_is_rendered_without_jinja2_is_what_jinja2_renders(name: str) -> None:
-    class Watched(platform(name).template_class):  # type: ignore[misc]  # a class of its own, to be changed here
-        pass
-
-    Watched._code, Watched._made_of = Both(Watched._code), ()
-    samples = {key: value for key, value in _SAMPLES.items() if key in Watched.uses}
-    changes: dict[str, tuple[Any, ...]] = {
-        "num_nodes": (None, 1, 3),
-        "after": ([], ["afterok:1", "afterany:2"]),
-        "hold": (True, False),
-        "memory_per_node": (None, 4096),
-        "gpus_on_node": (None, 2),
-        "setup_may_fail": (False, True),
-    }
-    rendered = 0
-    for values in product(*changes.values()):
-        change = dict(zip(changes, values, strict=True))
-        nodes = change.pop("num_nodes")
-        given = samples | {key: value for key, value in change.items() if key in Watched.uses}
-        with suppress(InvalidRequest):
-            rendered += bool(Watched.render(num_nodes=nodes, queue="q", project=None, given=given))
-    assert rendered
 
 
 def in_toy(folder: Path, home: Path, code: str) -> Any:
@@ -120,13 +65,11 @@ def home(tmp_path: Path) -> Path:
 SCRIPT = "#TOY 1 10 q p script none\n#MORE\n"
 
 
-def test_code_is_kept_when_it_is_first_rendered_and_then_neither_jinja2_nor_a_check_is_loaded(
-    folder: Path, home: Path
-) -> None:
+def test_code_is_kept_when_it_is_first_rendered_and_then_not_checked_again(folder: Path, home: Path) -> None:
     assert in_toy(folder, home, "print(1)") == 1
     assert not list(home.rglob("*"))  # an import writes nothing
-    assert in_toy(folder, home, RENDER) == [SCRIPT, True, True]
-    assert in_toy(folder, home, RENDER) == [SCRIPT, False, False]
+    assert in_toy(folder, home, RENDER) == [SCRIPT, True]
+    assert in_toy(folder, home, RENDER) == [SCRIPT, False]
 
 
 @pytest.mark.parametrize("changed", ["toy.py", "toy.j2", "more.j2"])
@@ -135,10 +78,10 @@ def test_a_change_counts_at_once(folder: Path, home: Path, changed: str) -> None
     text = (folder / changed).read_text()
     new = {"toy.py": text.replace('"none"', '"others"'), "toy.j2": f"{text}#NEW\n", "more.j2": "#LESS\n"}[changed]
     (folder / changed).write_text(new)
-    script, _, generated = in_toy(folder, home, RENDER)
+    script, generated = in_toy(folder, home, RENDER)
     assert generated
     assert script != SCRIPT
-    assert in_toy(folder, home, RENDER) == [script, False, False]
+    assert in_toy(folder, home, RENDER) == [script, False]
 
 
 def test_a_fault_is_found_again_and_never_kept(folder: Path, home: Path) -> None:
@@ -165,14 +108,6 @@ def test_what_was_damaged_or_is_not_ours_alone_does_not_count(folder: Path, home
         kept.write_bytes(f"{zlib.crc32(content):08x}\n".encode() + content)
         assert head
     assert in_toy(folder, home, RENDER)[0] == SCRIPT
-
-
-def test_a_template_that_needs_more_of_jinja2_has_it(folder: Path, home: Path) -> None:
-    (folder / "more.j2").write_text(
-        "{% for name in ['a', 'b'] %}#MORE {{ loop.index }}{{ name | upper }}\n{% endfor %}"
-    )
-    for _ in range(2):
-        assert in_toy(folder, home, RENDER)[0] == SCRIPT.replace("#MORE\n", "#MORE 1A\n#MORE 2B\n")
 
 
 def test_an_error_is_told_in_the_same_words_by_code_that_was_kept(folder: Path, home: Path) -> None:
