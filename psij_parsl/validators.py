@@ -258,18 +258,29 @@ _FROM_NOW = re.compile(r"(?:now)?\+([0-9]{1,9})\s*([a-z]*)", re.IGNORECASE)
 
 @_described("a signal and seconds such as USR1@90 or B:TERM@120")
 def end_signal(value: Any) -> str:
-    """`USR1@90`, `B:TERM`, `SIGINT@120`: a signal so many seconds (60) before the end; B: to the command alone.
+    """`USR1@90`, `B:TERM`, `SIGINT@120`, `10@90`: a signal so many seconds (60) before the end; B: to the command alone.
 
     The answer is [B:]SIGNAL@SECONDS. Raises `ValueError` with the rule.
     """
-    match = re.fullmatch(r"(B:)?(?:SIG)?([A-Z]+[12]?)(?:@([0-9]{1,5}))?", str(value).strip().upper())
+    match = re.fullmatch(r"(B:)?(?:SIG)?([A-Z]+[12]?|[0-9]{1,2})(?:@([0-9]{1,5}))?", str(value).strip().upper())
     seconds = int(match[3] or 60) if match else 0
-    known = match is not None and f"SIG{match[2]}" in Signals.__members__
-    if match is None or not known or match[2] in ("KILL", "STOP", "CHLD") or not 0 < seconds < 65536:
+    signal = _signal(match[2]) if match else None
+    if (
+        match is None
+        or signal in (None, Signals.SIGKILL, Signals.SIGSTOP, Signals.SIGCHLD)
+        or not 0 < seconds < 65536
+    ):
         raise ValueError(
             "must be [B:]SIGNAL[@SECONDS] with a signal that a program can catch, such as USR1@90 or B:TERM"
         )
-    return f"{match[1] or ''}{match[2]}@{seconds}"
+    return f"{match[1] or ''}{signal.name.removeprefix('SIG')}@{seconds}"
+
+
+def _signal(text: str) -> Signals | None:
+    """A signal by its number, or by its name; of one that has several names, such as ABRT and IOT, shells know one."""
+    with suppress(KeyError, ValueError):
+        return Signals(int(text)) if text.isdecimal() else Signals[f"SIG{text}"]
+    return None
 
 
 @_described("a time such as 16:00, 2026-12-01T08:00 or +2h")

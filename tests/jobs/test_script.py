@@ -354,6 +354,8 @@ def test_elements_that_print_to_dev_null_have_no_file_of_their_own(tmp_path: Pat
         ({"wall_time_min": 1}, "local", "warns the job before it starts"),
         ({"wall_time_min": 1}, "slurm", "warns the job before it starts"),
         ({"signal_before_end": "KILL@10"}, "slurm", "must be [B:]SIGNAL[@SECONDS]"),
+        ({"signal_before_end": "17@10"}, "slurm", "must be [B:]SIGNAL[@SECONDS]"),
+        ({"signal_before_end": "CLD"}, "local", "must be [B:]SIGNAL[@SECONDS]"),
     ],
 )
 def test_a_warning_that_cannot_come_is_refused(fields: dict[str, Any], platform: str, says: str) -> None:
@@ -363,6 +365,13 @@ def test_a_warning_that_cannot_come_is_refused(fields: dict[str, Any], platform:
         )
     assert says in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("10@90", "USR1@90"), ("B:12", "B:USR2@60"), ("IOT@5", "ABRT@5"), ("sigpoll@5", "IO@5")]
+)
+def test_a_signal_is_called_as_shells_do(said: str, meant: str) -> None:
+    assert Job(command=["true"], signal_before_end=said).signal_before_end == meant
 
 
 def test_slurm_tells_the_time_of_a_warning_and_elsewhere_the_script_looks_at_it() -> None:

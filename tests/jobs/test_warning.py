@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, Submission
-from psij_parsl.testing.tools import PATIENCE_S
+from psij_parsl.testing.tools import PATIENCE_S, comes_true
 
 _CATCHES = """
 import signal, sys, time
@@ -18,6 +18,19 @@ def caught(number, frame):
 for number in (signal.SIGUSR1, signal.SIGTERM):
     signal.signal(number, caught)
 time.sleep(30)
+"""
+_ODD_TRAPS = """
+for trap in 'for one in USR1 HUP; do trap "echo in" $one; done' "trap 'echo in' usr1" 'trap "echo \\"in\\"" \\
+ TERM USR1'; do bash -c "trap : EXIT; $trap
+sleep 30 & wait" & done; wait; echo out
+"""
+_COUNTS = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("TERM", flush=True))
+print("ready", flush=True)
+for _ in range(20):
+    time.sleep(0.1)
+time.sleep(1)
 """
 _EXTENDS = """
 from psij_parsl import NodeResources
@@ -54,6 +67,7 @@ def test_who_gets_a_warning(local: BatchSchedulerExecutor) -> None:
             5,
             "in\nout\n",
         ),
+        "a shell whose traps only a reader of shell finds": (warned(_shell(_ODD_TRAPS)), 0, "in\nin\nin\nout\n"),
         "nobody": (warned(_shell("sleep 6; echo slept")), 0, "slept\n"),
         "the command alone, which has no trap": (warned(_shell("sleep 6; echo slept"), "B:USR1@57"), 0, "slept\n"),
     }
@@ -73,3 +87,13 @@ def test_a_job_that_has_more_time_is_warned_later(local: BatchSchedulerExecutor)
     assert job.stdout is not None
     assert job.stdout.read_text() == "not yet\n"
     assert (job.folder / "wall_time").read_text() == "2\n"
+
+
+def test_a_cancel_is_told_once_where_the_warning_is_the_same_signal(local: BatchSchedulerExecutor) -> None:
+    job = local.submit(Job(command=[sys.executable, "-c", _COUNTS], wall_time_min=1, signal_before_end="TERM@30"))
+    assert job.stdout is not None
+    printed = job.stdout
+    comes_true(lambda: printed.exists() and printed.read_text() == "ready\n")
+    job.cancel()
+    job.wait(PATIENCE_S)
+    assert printed.read_text() == "ready\nTERM\n"

@@ -282,7 +282,9 @@ psij_main() {
   # the job by the manager itself, or by $psij_on_term; this one stays to record how the command took them.
   psij_pid=
   trap "$psij_on_term" TERM INT
-  for psij_signal in USR1 USR2 HUP $psij_warning; do
+  psij_signal=$psij_warning  # which the manager sends, unless it is this script that looks at the time
+  [ -z "$psij_warn_after_s" ] || psij_signal=
+  for psij_signal in USR1 USR2 HUP $psij_signal; do
     trap "psij_hand_on $psij_signal &" "$psij_signal"  # by another process: this one is in a read, which has no second
   done
 

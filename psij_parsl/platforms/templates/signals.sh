@@ -42,17 +42,25 @@ psij_is_shell() {  # pid
 }
 
 # pid signal: whether a process that catches it has a handler of its own: with a trap for EXIT, bash catches all signals
-# that end it, and then only the text of the script tells.
+# that end it, and then only the text of the script tells. A signal that is named by a variable may be any.
 psij_means_it() {
-  local psij_word psij_text psij_trap=$'(^|[\n;&|({]|then|else|do)[ \t]*trap[ \t]+(--[ \t]+)?'
-  psij_trap+=$'(\'[^\']*\'|"[^"]*"|[^ \t\n;\'"]+)([ \t]+[A-Za-z0-9]+)*[ \t]+'"(SIG)?($2|$(kill -l "$2"))"$'([ \t\n;]|$)'
+  local psij_word psij_text psij_path psij_trap psij_quoted psij_plain
   [ "${psij_all[$1]}" != 0 ] && psij_is_shell "$1" || return 0
-  while IFS= read -r -d '' psij_word; do
-    psij_text=$psij_word
-    case $psij_word in /*) ;; *) psij_word=/proc/$1/cwd/$psij_word ;; esac
-    [ ! -f "$psij_word" ] || psij_text=$(<"$psij_word")
-    [[ $psij_text =~ $psij_trap ]] && return 0
-  done 2>/dev/null <"/proc/$1/cmdline"
+  psij_quoted=$'\'[^\']*\'|"([^"\\\\]|\\\\.)*"|\\\\.' psij_plain=$'^ \t\n;\'"\\\\'
+  psij_trap=$'(^|[\n;&|({]|THEN|ELSE|DO)[ \t]*TRAP[ \t]+(--[ \t]+)?'
+  psij_trap+="($psij_quoted|[$psij_plain-])($psij_quoted|[$psij_plain])*"
+  psij_trap+=$'([ \t]+[^ \t\n;]+)*[ \t]+"?'"((SIG)?($2|$(kill -l "$2"))|\\\$[^ ;\"]+)"$'"?([ \t\n;]|$)'
+  {
+    read -r -d '' psij_word  # the shell itself
+    while IFS= read -r -d '' psij_word; do
+      psij_text=$psij_word psij_path=$psij_word
+      case $psij_word in /*) ;; *) psij_path=/proc/$1/cwd/$psij_word ;; esac
+      [ ! -f "$psij_path" ] || IFS= read -r -N 262144 psij_text <"$psij_path"
+      psij_text=${psij_text//$'\\\n'/ }
+      [[ ${psij_text^^} =~ $psij_trap ]] && return 0
+      [ ! -f "$psij_path" ] || return 1  # the others are for the script, and may be of any size
+    done
+  } 2>/dev/null <"/proc/$1/cmdline"
   return 1
 }
 
