@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, LaunchError
 from ..farm.output import Output, Stream, filled, others
 from .file_patterns import pattern
 from .flags import FlagValues
@@ -35,7 +35,7 @@ class FarmFiles:
         """Where the tasks write; a spool, where one is needed, is made in the folder. Raises `InvalidRequest`."""
         with ExitStack() as stack:
             stdout = self._stream(stack, "output", out.out)
-            together = "output" in self._values and "error" not in self._values
+            together = "output" in self._values and self._pattern("error") in ("", self._pattern("output"))
             stderr = None if together else self._stream(stack, "error", out.err)
             return Output(stdout, stderr, folder, closed=stack.pop_all())
 
@@ -44,8 +44,8 @@ class FarmFiles:
         if name not in self._values:
             return ""
         typed = self._values[name]
-        path = pattern(os.path.join(self._directory, os.path.expanduser(typed)))
-        if word := others(path):
+        path = pattern(os.path.normpath(os.path.join(self._directory, os.path.expanduser(typed))))
+        if word := "{}" if "{}" in typed.replace("{{}}", "") else others(path):
             raise InvalidRequest(
                 f"{typed}: there is no {word} of a task of many, it has an {{index}}",
                 hint="for example 'out/{index}.txt'",
@@ -66,13 +66,23 @@ class FarmFiles:
             return Stream("", self._write_to(own), label=label)
         file_name = filled(path, 0)
         try:
-            file = Path(file_name).open(self._mode)  # noqa: SIM115 - the stack closes it
+            file = Path(file_name).open(self._mode, buffering=0)  # noqa: SIM115 - the stack closes it
         except OSError as error:
             raise InvalidRequest(
                 f"{file_name} cannot be written: {error.strerror}", hint="choose another file"
             ) from error
         stack.callback(file.close)
-        return Stream("", file.write, label=label)
+
+        def write(data: bytes) -> None:
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError as error:
+                raise LaunchError(
+                    f"{file_name} cannot be written: {error.strerror}", hint="make room there, or choose another file"
+                ) from error
+
+        return Stream("", write, label=label)
 
     def _write_to(self, own: Any) -> Any:
         def write(data: bytes) -> None:

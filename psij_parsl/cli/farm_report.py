@@ -104,7 +104,7 @@ def _failure(failed: Failed) -> str:
             name = f" ({signal.Signals(code - 128).name})"
     where = f" on {failed.host}" if failed.host else ""
     why = f": {failed.error}" if failed.error else ""
-    output = f"; its output is in {failed.output}" if failed.output else ""
+    output = f"; its output is in {failed.output}" if failed.output and not failed.error else ""
     return f"task {failed.index} failed with exit code {code}{name}{where}{why}{output}"
 
 
@@ -119,7 +119,7 @@ def _counted(summary: Summary) -> str:
         parts.append(f"{len(summary.unknown)} with an unknown end")
     if left := (summary.left or 0) - summary.stopped:
         parts.append(f"{left} not begun")
-    total = f"{summary.total} tasks: " if summary.total is not None else "tasks: "
+    total = "tasks: " if summary.total is None else f"{summary.total} task{'s' * (summary.total != 1)}: "
     return total + ", ".join(parts)
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -104,8 +105,7 @@ class Farm:
             raise
         finally:
             self.engine.close(kill=True)
-            while self._running and self._take_end(0):
-                pass
+            self._take_last_ends()
             summary.unknown += sorted(item.index for item in self._running.values())
             summary.running, summary.seconds = 0, time.monotonic() - began
         return summary
@@ -193,7 +193,6 @@ class Farm:
             return True
         item, future = news
         if (error := future.exception()) is None:
-            del self._running[item.number]
             self._ended(item, future.result())
         elif not isinstance(error, Error):
             raise error
@@ -204,7 +203,16 @@ class Farm:
                 self._stopped(item)
         return True
 
+    def _take_last_ends(self) -> None:
+        """When all has ended. Of a task whose end cannot be taken in, none is known."""
+        more = True
+        while self._running and more:
+            with suppress(Error, OSError):  # as before, and that was raised
+                more = self._take_end(0)
+
     def _ended(self, item: Item, end: TaskEnd) -> None:
+        """What it printed is handed on first: what the state calls done has its output."""
+        self.output.show(item)
         summary = self.summary
         if not end.known:
             summary.unknown.append(item.index)
@@ -217,7 +225,7 @@ class Farm:
                 self._failed(item, end)
             else:
                 summary.done += 1
-        self.output.show(item)
+        del self._running[item.number]
 
     def _stopped(self, item: Item) -> None:
         self.state.stopped(item.number)

@@ -16,7 +16,7 @@ STDIN = "-"
 _INDEX = re.compile(r"\{index(?::([0-9]{1,2}))?\}")
 _LINE = "{}"
 _BLOCK = 1 << 16
-_MOST = 1 << 17  # bytes of a line: the kernel takes no longer argument
+_MOST = 1 << 17  # bytes of a line: the kernel takes no such argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Item:
 
 
 class Lines:
-    """A task for each line of a file; `-` is stdin. Blank lines are none.
+    """A task for each line of a file; `-` is stdin. Blank lines are none, and blanks within others stay.
 
     Without a command each line is shell code, and one that begins with # is a comment. With one, the line stands where
     the command has {}, or after it. Raises `InvalidRequest` for a file that cannot be read.
@@ -62,26 +62,26 @@ class Lines:
 
     def __iter__(self) -> Iterator[Item]:
         """The tasks; from the start each time where the input is a file (`again`)."""
-        number = 0
+        for number, (index, text) in enumerate(self._texts()):
+            yield Item(number, index, self._argv(index, os.fsdecode(text)))
+
+    def total(self) -> int | None:
+        """How many there are; None where that is not known beforehand. Each is looked at: see `__iter__`."""
+        return sum(1 for _ in self._texts()) if self.again else None
+
+    def _texts(self) -> Iterator[tuple[int, bytes]]:
+        """The lines that are tasks, without their ends. Raises `InvalidRequest` for what no command can have."""
+        comments = not self.command
         for index, line in enumerate(self._lines(), 1):
             text = line.strip()
-            if not self._is_task(text):
+            long = len(line) >= _MOST
+            if not long and (not text or (comments and text.startswith(b"#"))):
                 continue
-            if b"\0" in text or len(text) > _MOST:
+            if long or b"\0" in text:
                 raise InvalidRequest(
                     f"line {index} of {self.name} is no text that a command could have", hint="is it the right file?"
                 )
-            yield Item(number, index, self._argv(index, os.fsdecode(text)))
-            number += 1
-
-    def total(self) -> int | None:
-        """How many there are; None where that is not known beforehand."""
-        if not self.again:
-            return None
-        return sum(1 for line in self._lines() if self._is_task(line.strip()))
-
-    def _is_task(self, text: bytes) -> bool:
-        return bool(text) and (bool(self.command) or not text.startswith(b"#"))
+            yield index, line.removesuffix(b"\r")
 
     def _lines(self) -> Iterator[bytes]:
         """Read by ourselves: a thread that waits in a file object's read would keep the program from ending."""
@@ -94,7 +94,7 @@ class Lines:
             for part in others:
                 yield rest
                 rest = part
-            if len(rest) > _MOST:
+            if len(rest) >= _MOST:
                 break
         if rest:
             yield rest

@@ -119,10 +119,15 @@ class StateFile:
         os.close(self._handle)
 
     def _write(self, line: str) -> None:
-        data = line.encode()
+        data, size = line.encode(), os.fstat(self._handle).st_size
         with _writing(self.path):
-            while data:
-                data = data[os.write(self._handle, data) :]
+            try:
+                while data:
+                    data = data[os.write(self._handle, data) :]
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(self._handle, size)  # no part of a line, to which others would be added
+                raise
         self._dirty.set()
 
     def _sync(self) -> None:

@@ -119,6 +119,8 @@ def test_each_task_has_files_of_its_own_or_all_have_one() -> None:
     done = farm("--array", "2,3", "-P", "1", "-o", "all", "-l", "--", "sh", "-c", "echo out; echo err >&2")
     assert Path("all").read_text() == "".join(f"[{index}] {word}\n" for index in (2, 3) for word in ("out", "err"))
     assert done.stdout == ""
+    farm("--array", "2,3", "-P", "1", "-o", "all", "-e", "./all", "--", "sh", "-c", "echo out; echo err >&2")
+    assert Path("all").read_text() == "out\nerr\n" * 2
 
 
 def test_what_came_through_a_pipe_is_started_as_it_comes(comes_true: Until) -> None:
@@ -236,6 +238,7 @@ def test_what_cannot_be_started_is_said() -> None:
         (["--array", "0-3", "--share", "2", "--", "true"], "--share is for one run"),
         (["--array", "0-3", "-i", "-", "--", "true"], "cannot share one stdin"),
         (["--array", "0-3", "-o", "{id}", "--", "true"], "there is no {id} of a task of many"),
+        (["--array", "0-3", "-o", "out/{}", "--", "true"], "there is no {} of a task of many"),
         (["--array", "0-3", "-o", "{index}", "-l", "--", "true"], "--label is for output that is collected"),
         (["--array", "0-3", "--halt", "0", "--", "true"], "--halt 0"),
         (["--array", "0-3", "--halt", "101%", "--", "true"], "--halt 101%"),
@@ -246,6 +249,7 @@ def test_what_cannot_be_started_is_said() -> None:
         (["--each-line", "nowhere"], "cannot read nowhere"),
         (["--each-line", "."], "cannot read .: Is a directory"),
         (["--each-line", "empty"], "empty has no tasks"),
+        (["--each-line", "binary"], "line 2 of binary is no text that a command could have"),
         (["-P", "2", "--", "true"], "-P is for many tasks"),
         (["--resume", "--", "true"], "--resume is for many tasks"),
     ],
@@ -253,10 +257,11 @@ def test_what_cannot_be_started_is_said() -> None:
 def test_a_mistake_costs_one_sentence_and_a_hint(words: list[str], said: str) -> None:
     tasks("exit 1")
     Path("empty").write_text("\n# nothing\n")
+    Path("binary").write_text("true\ntr\0ue\n")
     done = farm(*words)
     assert said in one_sentence_and_a_hint(done)[0]
     assert done.returncode == 125
-    assert {path.name for path in Path().iterdir()} == {"tasks", "empty"}
+    assert {path.name for path in Path().iterdir()} == {"tasks", "empty", "binary"}
     assert idle()
 
 
@@ -316,6 +321,24 @@ def test_the_process_that_starts_tasks_is_killed_and_nothing_of_them_is_left(com
     assert b"the process that starts the tasks was killed" in err
     assert not marked()
     assert idle()
+
+
+def test_what_the_state_calls_done_has_its_output(comes_true: Until) -> None:
+    """Also when the farm is killed, and when the output has no room."""
+    script = "echo {index}; case {index} in 1) echo >second; sleep 600;; esac"
+    process = started("--array", "0,1", "-P", "1", "-o", "all", "--", "sh", "-c", script)
+    comes_true(lambda: Path("second").exists(), 30, "it")
+    process.kill()
+    process.communicate()
+    assert "ended 0 0" in Path("sh.farm").read_text()
+    assert Path("all").read_text() == "0\n"
+    words = ("--array", "0,1", "-P", "1", "-o", "/dev/full", "--", "echo")
+    done = farm(*words)
+    assert done.returncode == 125
+    assert "2 tasks: 0 done, 1 with an unknown end, 1 not begun" in done.stderr
+    assert "psij-run: /dev/full cannot be written: No space left on device\nhint: " in done.stderr
+    assert "ended" not in Path("echo.farm").read_text()
+    assert told(*words[:4], "--again", "unknown", "--", "echo")["done"] == 2
 
 
 # ---- killed, and resumed -------------------------------------------------------------------------------------------

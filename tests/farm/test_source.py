@@ -26,17 +26,18 @@ def of(text: str, tmp_path: Path, *command: str) -> list[tuple[int, int, tuple[s
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n  \n"])
 def test_a_line_is_shell_code_and_blank_lines_and_comments_are_none(end: str, tmp_path: Path) -> None:
     assert of(f"# first\n\n  echo 'a  b' # x\n\t\nlast{end}", tmp_path) == [
-        (0, 3, ("/bin/sh", "-c", "echo 'a  b' # x")),
+        (0, 3, ("/bin/sh", "-c", "  echo 'a  b' # x")),
         (1, 5, ("/bin/sh", "-c", "last")),
     ]
 
 
 def test_with_a_command_a_line_is_an_argument(tmp_path: Path) -> None:
-    text = "a b\n\n#c\nd{}\udcff\n"
+    text = "a b\n\n#c\r\nd{}\udcff\n \n\r\n blanks stay \t\r\n"
     assert [argv for _, _, argv in of(text, tmp_path, "run", "-x")] == [
         ("run", "-x", "a b"),
         ("run", "-x", "#c"),
         ("run", "-x", "d{}\udcff"),
+        ("run", "-x", " blanks stay \t"),
     ]
     assert of(text, tmp_path, "run", "{}.in", "{}-{}", "{index:3}")[0] == (0, 1, ("run", "a b.in", "a b-a b", "001"))
 
@@ -69,11 +70,12 @@ def test_lines_of_a_pipe_are_taken_as_they_come(tmp_path: Path) -> None:
     assert not lines.again
 
 
-@pytest.mark.parametrize("text", ["a\0b", "x" * (1 << 17) + "y"])
+@pytest.mark.parametrize("text", ["a\0b", "x" * (1 << 17), "#" * (1 << 18), " " * (1 << 18) + "x"])
 def test_what_no_command_can_have_is_refused_by_its_line(text: str, tmp_path: Path) -> None:
-    (tmp_path / "tasks").write_text(f"fine\n{text}\n")
-    with pytest.raises(InvalidRequest, match="line 2 of .*tasks"):
-        list(Lines(str(tmp_path / "tasks")))
+    (tmp_path / "tasks").write_text(f"fine\n{text}\nfine\n")
+    for look in (list, Lines.total):
+        with pytest.raises(InvalidRequest, match="line 2 of .*tasks"):
+            look(Lines(str(tmp_path / "tasks")))
 
 
 def test_an_index_stands_in_the_words_of_a_command() -> None:
