@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -134,6 +135,7 @@ def map(
     """
     from ..resources import NodeResources
     from ..runs.selection import fitting
+    from ..runs.variables import FARM
     from ..sites import find
     from .slots import sized, take
 
@@ -143,11 +145,20 @@ def map(
     )
     most = None if at_once is None else _checked("at_once", at_once, positive_int)
     deadline = None if timeout is None else time.monotonic() + timeout
+    each = iter(items)
     machine = find(site, placing=False) if site is None or isinstance(site, str) else site
     resources = NodeResources.discover(hardware=machine.hardware_of)
     if site is None:
         machine = fitting(machine, resources.allocation.platform)
-    holding = take(resources, task, most, timeout_s=timeout)
+    allocation = resources.allocation
+    name = f"{allocation.platform}:{allocation.id}"
+    inner = os.environ.get(FARM) == name  # what it is called in holds the nodes until it has ended
+    holding = take(resources, task, most, wait=not inner, timeout_s=timeout)
+    if holding is None and inner:
+        raise LaunchError(
+            "there is no room for this map: the farm whose task it is called in holds the nodes",
+            hint="call it outside, or leave it room with at_once, or -P",
+        )
     if holding is None:
         raise LaunchError(
             "there was no room for map in time", hint="`psij-run resources show` shows which runs hold the nodes"
@@ -158,14 +169,15 @@ def map(
         settings = {
             "launcher": launcher,
             "guarded": partial(resources.hold_for, assignment),
-            "hide_gpus": any(node.gpus for node in resources.allocation.nodes),
+            "hide_gpus": any(node.gpus for node in allocation.nodes),
+            "environment": {FARM: name},
         }
         workers = _workers(function, assignment.nodes, shape, machine, settings)
     except BaseException:
         assignment.free()
         raise
     ended = None if callable(work) else _command_result
-    return Results(iter(items), workers, assignment.free, ended, return_exceptions, in_order, deadline)
+    return Results(each, workers, assignment.free, ended, return_exceptions, in_order, deadline)
 
 
 class Results(Iterator[_Value], Generic[_Value]):
@@ -328,5 +340,6 @@ def _workers(
     from .workers import PoolsOnNodes, ProcessesHere
 
     if len(nodes) == 1 and is_here(nodes[0].name):
-        return ProcessesHere(nodes[0], shape, function, hide_gpus=settings["hide_gpus"])
+        told = settings["environment"]
+        return ProcessesHere(nodes[0], shape, function, environment=told, hide_gpus=settings["hide_gpus"])
     return PoolsOnNodes(nodes, shape, machine, function, **settings)

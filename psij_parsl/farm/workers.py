@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -46,7 +48,15 @@ class Workers(Protocol):
 class ProcessesHere:
     """Processes of this host that call one function."""
 
-    def __init__(self, node: Node, shape: Resources, function: Callable[[Any], Any], *, hide_gpus: bool) -> None:
+    def __init__(
+        self,
+        node: Node,
+        shape: Resources,
+        function: Callable[[Any], Any],
+        *,
+        environment: Mapping[str, str],
+        hide_gpus: bool,
+    ) -> None:
         self.at_once = shape.ranks_per_node
         self._function = _picklable(function)
         context = multiprocessing.get_context(
@@ -54,7 +64,7 @@ class ProcessesHere:
         )  # with others a program must not do its work when it is imported
         queue = context.SimpleQueue()
         for slot in slots(node, self.at_once, shape, os.environ, hide_gpus=hide_gpus):
-            queue.put(slot)
+            queue.put(slot._replace(environment={**slot.environment, **environment}))
         self._pool = ProcessPoolExecutor(self.at_once, context, _settle, (queue,))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)  # of forks beside other threads
@@ -63,7 +73,7 @@ class ProcessesHere:
     def submit(self, item: Any) -> Future[Any]:
         """Have a worker call the function. Where the workers have ended the future says so."""
         try:
-            return self._pool.submit(self._function, item)
+            return self._pool.submit(_called, self._function, item)
         except RuntimeError as error:  # BrokenProcessPool
             future: Future[Any] = Future()
             future.set_exception(error)
@@ -87,6 +97,9 @@ class ProcessesHere:
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
             process.kill()
+            if process.pid is not None:
+                with suppress(OSError):  # what it had started
+                    os.killpg(process.pid, signal.SIGKILL)
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -106,6 +119,18 @@ def _packed(function: Callable[[Any], Any]) -> bytes:
         raise InvalidRequest(
             f"{function!r} cannot be sent to a worker: {error}", hint="let it hold no open file, lock or connection"
         ) from error
+
+
+def _called(function: Callable[[Any], Any], item: Any) -> Any:
+    """Call it. An exception that cannot be made anew from its pickle would end the pool: another one stands for it."""
+    try:
+        return function(item)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # noqa: BLE001 - whatever its class raises
+            raise RuntimeError(f"{type(error).__qualname__}: {error}") from error
+        raise
 
 
 def _settled() -> None:
@@ -129,6 +154,7 @@ class PoolsOnNodes:
         launcher: str | None,
         guarded: Callable[[int], None],
         hide_gpus: bool,
+        environment: Mapping[str, str],
     ) -> None:
         from ..parsl.pools import NodePools
         from ..runs.selection import select_launch_method
@@ -136,7 +162,14 @@ class PoolsOnNodes:
         self._packed = _packed(function)
         method = select_launch_method(site, launcher=launcher)
         self._pools = NodePools(
-            nodes, shape, method, site=site, guarded=guarded, hide_gpus=hide_gpus, preload=_PRELOAD
+            nodes,
+            shape,
+            method,
+            site=site,
+            environment=environment,
+            guarded=guarded,
+            hide_gpus=hide_gpus,
+            preload=_PRELOAD,
         )
         self.at_once = self._pools.workers
 

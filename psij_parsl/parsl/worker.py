@@ -131,12 +131,17 @@ def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH_S)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_WATCH_S)
+    _end(signal.SIGTERM, None)  # our main thread calls something that takes no signals
 
 
 def _end(number: int, frame: object) -> None:
+    """End, with the command that runs, or with what the function that runs has started."""
     if _command:
         with suppress(OSError):
             os.killpg(_command, signal.SIGKILL)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(128 + number)
 
 

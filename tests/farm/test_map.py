@@ -97,6 +97,37 @@ def test_exceptions_are_results_where_that_is_asked() -> None:
     assert isinstance(results[1], ValueError)
 
 
+class Odd(Exception):
+    """Cannot be made anew from its pickle, as many that have arguments of their own."""
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(f"{name} {number}")
+
+
+def raise_odd(number: int) -> None:
+    raise Odd("odd", number)
+
+
+def test_an_exception_that_cannot_travel_ends_no_worker() -> None:
+    results = [*farm.map(raise_odd, range(3), return_exceptions=True)]
+    assert [str(each) for each in results] == [f"Odd: odd {number}" for number in range(3)]
+
+
+def test_what_is_no_items_holds_nothing() -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        farm.map(square, 5)  # type: ignore[call-overload]
+
+
+def inner(_: int) -> list[int]:
+    return [*farm.map(square, range(3))]
+
+
+def test_a_map_within_a_task_of_one_does_not_wait_for_ever() -> None:
+    with pytest.raises(LaunchError, match="the farm whose task it is called in holds the nodes"):
+        list(farm.map(inner, range(1)))
+    assert [*farm.map(inner, range(1), at_once=1)] == [[0, 1, 4]]
+
+
 def test_a_command_for_each_item() -> None:
     command = ["sh", "-c", "echo got $0; echo bad >&2; exit $1", "<{}>", "{}"]
     failed = farm.map(command, range(3), return_exceptions=True)
@@ -115,6 +146,18 @@ def test_the_time_may_be_limited_and_what_runs_then_ends(tmp_path: Path) -> None
         list(farm.map(["sh", "-c", "echo $$ >$0; sleep 600 & sleep 600", f"{tmp_path}/{{}}"], range(9), timeout=1.0))
     pids = [int(path.read_text()) for path in tmp_path.iterdir()]
     assert 0 < len(pids) <= 4
+    assert comes_true(lambda: not any(map(_group_lives, pids)), 10)
+
+
+def test_what_a_function_has_started_ends_with_it(tmp_path: Path) -> None:
+    def starts(name: int) -> None:
+        (tmp_path / str(name)).write_text(str(os.getpid()))
+        subprocess.run(["sleep", "600"], check=True)
+
+    with pytest.raises(TimeoutError):
+        list(farm.map(starts, range(4), timeout=1.0))
+    pids = [int(path.read_text()) for path in tmp_path.iterdir()]
+    assert pids
     assert comes_true(lambda: not any(map(_group_lives, pids)), 10)
 
 
