@@ -95,7 +95,7 @@ def environment(text: str) -> dict[str, str]:
     """`"A=1 B='x y'"`, or `A=1;B=2` without quotes."""
     text = plain(text.strip())
     pairs = (
-        _quoted_words(text) if text.startswith('"') else [pair.strip() for pair in text.split(";") if pair.strip()]
+        _quoted_words(text) if text.startswith('"') else [pair.lstrip() for pair in text.split(";") if pair.strip()]
     )
     if not all(re.match(r"[^\s=]+=", pair) for pair in pairs):
         raise ValueError(f"must be variables with values, not {text!r}")

@@ -102,7 +102,11 @@ def _to_the_last_queue(lines: OptionLines) -> OptionLines:
 def _with_macros(
     lines: list[tuple[int, str]], known: Callable[[str], bool], of_jobs: Callable[[str], bool]
 ) -> Iterator[tuple[int, str | WrongLine]]:
-    """With the last value of each macro: HTCondor works them out when it comes to `queue`."""
+    """With the last value of each macro: HTCondor works them out when it comes to `queue`.
+
+    A command to which `queue` gives values has these alone, whatever its line says.
+    """
+    lines = _with_commands_of_queue(lines, known)
     values: dict[str, str] = {}
     own = {*OF_EACH_JOB}  # those of each job, or of no line
     for _, line in lines:
@@ -125,3 +129,18 @@ def _with_macros(
             yield number, WrongLine(" ".join(line.split()), "has a macro, whose value is another for each job")
         else:
             yield number, f" {whole}"
+
+
+def _with_commands_of_queue(lines: list[tuple[int, str]], known: Callable[[str], bool]) -> list[tuple[int, str]]:
+    """With a line for each command that `queue arguments from FILE` gives each job a value of its own."""
+    queues = [(number, names_of(queue)) for number, line in lines if (queue := _after_queue(line)) is not None]
+    given = {name: number for number, names in queues for name in names if known(name)}
+    if not given:
+        return lines
+    kept = [(number, line) for number, line in lines if _command_name(line) not in given]
+    return [*((number, f"{name} = $({name})") for name, number in sorted(given.items())), *kept]
+
+
+def _command_name(line: str) -> str:
+    command = _COMMAND.fullmatch(line) if _after_queue(line) is None else None
+    return command[1].lower() if command else ""

@@ -22,11 +22,15 @@ _LARGEST = 1 << 24  # bytes of a file with items
 
 @dataclass(frozen=True)
 class Queue:
-    """A statement: `each` so many jobs for each item. An item has a value for each name; without items there are none."""
+    """A statement: `each` so many jobs for each item. An item has a value for each name; without items there are none.
+
+    `rows` are the places of the items in the whole list, of which a slice may have been taken.
+    """
 
     each: int
     names: tuple[str, ...] = ()
     items: tuple[tuple[str, ...], ...] = ((),)
+    rows: Sequence[int] = (0,)
 
     def __len__(self) -> int:
         return self.each * len(self.items)
@@ -51,8 +55,8 @@ class Queue:
         for row, item in enumerate(self.items):
             for step in range(self.each):
                 number = str(row * self.each + step)
-                values = {"process": number, "procid": number, "step": str(step), "row": str(row)}
-                values["itemindex"] = str(row)
+                values = {"process": number, "procid": number, "step": str(step)}
+                values |= dict.fromkeys(("row", "itemindex"), str(self.rows[row]))
                 found.append({**values, **dict(zip(self.names, item, strict=True))})
         return found
 
@@ -75,11 +79,12 @@ def queue(statement: str) -> Queue:
     names = tuple(re.split(r"[\s,]+", (match["names"] or "item").lower()))
     how, _, kind = " ".join(match["how"].lower().split()).partition(" ")
     texts = _items(how, kind, match["items"].strip())
+    rows: Sequence[int] = range(len(texts))
     if match["slice"]:
-        texts = texts[slice(*(int(text) if text.strip() else None for text in match["slice"][1:-1].split(":")))]
-    if not texts:
+        rows = rows[slice(*(int(text) if text.strip() else None for text in match["slice"][1:-1].split(":")))]
+    if not rows:
         raise ValueError("has no items, so that it makes no job")
-    return _of_sane_length(Queue(each, names, tuple(_values(text, names) for text in texts)))
+    return _of_sane_length(Queue(each, names, tuple(_values(texts[row], names) for row in rows), rows))
 
 
 def _product(text: str) -> int:
@@ -99,8 +104,10 @@ def _items(how: str, kind: str, rest: str) -> list[str]:
     """The texts of the items, one for each."""
     inner = re.fullmatch(r"\((.*?)\)?", rest, re.DOTALL)
     if how == "from" and inner:
-        texts = (line.strip() for line in inner[1].split("\n"))
-        return [line for line in texts if line and not line.startswith("#")]
+        lines = [line.strip() for line in inner[1].strip().split("\n")]
+        if "" in lines and inner[1].strip():
+            raise ValueError("has an item without a value, for a line within its brackets is empty")
+        return [line for line in lines if line and not line.startswith("#")]
     if how != "from":
         words = [word for word in re.split(r"[,\s]+", inner[1] if inner else rest) if word]
         return words if how == "in" else _matching(kind, words)
@@ -132,6 +139,8 @@ def _matching(kind: str, patterns: Sequence[str]) -> list[str]:
 
 def _values(item: str, names: Sequence[str]) -> tuple[str, ...]:
     """The values of the names: words between commas or blanks, and the last has the rest."""
+    if item.startswith('"'):  # HTCondor takes the item before it once more, or refuses it, by its version
+        raise NoEquivalent(f"has an item in double quotes, {item}")
     values = re.split(r"[,\s]\s*", item, maxsplit=len(names) - 1) if len(names) > 1 else [item]
     if len(values) < len(names):  # HTCondor has that of another item, or none
         raise ValueError(f"has no value for {names[len(values)]} in the item {item!r}")

@@ -56,12 +56,14 @@ def read_accounted(rows: list[Row], seen: dict[str, Seen]) -> UsageRecord | None
     """What a job has used. It is added to `seen` by its number, which an element of an array has, too.
 
     The CPU time in the row of the job holds that of all steps. Of processes that were killed together with those that
-    started them it has none; what was sampled of them stands in the rows of the steps.
+    started them it has none; what was sampled of them stands in the rows of the steps. Of a job that was requeued or
+    resized there may be several, of which the last counts.
     """
-    job = rows[0]
-    if "." in job["JobID"]:
+    last = max((place for place, row in enumerate(rows) if "." not in row["JobID"]), default=None)
+    if last is None:
         return None
-    steps = [row for row in rows[1:] if not row["JobID"].endswith(".extern")]
+    job = rows[last]
+    steps = [row for row in rows[last + 1 :] if not row["JobID"].endswith(".extern")]
     nodes = _number(job["NNodes"]) or 1
     seen[job["JobIDRaw"]] = Seen(job["JobID"], nodes)
     seconds = clock_seconds(job["TotalCPU"]) or 0.0

@@ -26,9 +26,11 @@ DESCRIPTIONS = (
     "arguments = [$(x)]$(Step)$(ItemIndex) $(Row)\nX = 3\nqueue 2 x in (a, b c)",
     "arguments = $(f) $Fn(f) $Fnx(f)\ninput = $(f)\nqueue f matching files *.dat",
     "arguments = $(f)\nqueue f matching *.dat",
-    "arguments = $(x)\nqueue x in [1:] (a,b,c)",
+    "arguments = $(x) $(Row)$(ItemIndex)$(Process)\nqueue x in [1:] (a,b,c)",
     "A=$(B) 1\nB=z\nA=$(A)2\narguments = $(A) $(undef:dd) $Fd(F)$Fp(F)$Fx(F)\nF=/x/y/z.tar.gz\nqueue",
     "arguments = a \\\n   b\n# c \\\nN = 2\nqueue $(N) * 2",
+    "arguments = other\nqueue arguments, output from (\n a o1\n 'b' o2\n)",
+    "arguments = $(initialdir)\nqueue initialdir in (run_0, run_1)",
     "arguments = [$(y)] $(x)\nqueue x, y from (\n  a b, c \n # nobody\n d,\te\n)",
 )
 

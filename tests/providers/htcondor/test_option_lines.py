@@ -242,6 +242,7 @@ def test_what_an_option_means(said: str, words: dict[str, Any]) -> None:
         ("queue x from not_there.txt", "cannot be read"),
         ("queue x from ls |", "a program prints"),
         ("queue x in ()", "no items"),
+        ('queue x in ("a b", c)', "in double quotes"),
         ("queue x, y in (a b)", "no value for y in the item 'a'"),
         ("queue 100001", "at most"),
         ("queue matching *.not_there", "no items"),
@@ -362,8 +363,10 @@ def test_the_place_of_an_item_is_no_index() -> None:
         ),
         ("arguments = $(f)\nqueue f matching files *.dat", [("a.dat",), ("b.dat",)]),
         ("arguments = $(f)\nqueue f matching *.dat", [("a.dat",), ("b.dat",), ("c.dat/",)]),
+        ("Arguments = other\nqueue arguments from list.txt", [("#", "x"), ("y",)]),
+        ("arguments = $(input)\nqueue input matching files *.dat", [("a.dat",), ("b.dat",)]),
         ("arguments = $(Item)\nqueue from list.txt", [("#", "x"), ("y",)]),
-        ("arguments = $(x)\nqueue x in [1:] (a, b c)", [("b",), ("c",)]),
+        ("arguments = $(x)$(Row)\nqueue x in [1:] (a, b c)", [("b1",), ("c2",)]),
         ("arguments = $(x)$(Step)$(Row)$(ItemIndex)\nqueue 2 x in a b", [("a000",), ("a100",), ("b011",), ("b111",)]),
         (
             "arguments = \"'$(x) 1' 'it''s' \"\"q\"\"\"\nqueue x in a b",
@@ -390,12 +393,18 @@ def test_each_job_has_its_own_values(
 @pytest.mark.parametrize(
     ("lines", "said", "why"),
     [
+        (
+            "executable = x\nqueue request_memory in (1 2)",
+            "request_memory = $(request_memory)",
+            "another for each job",
+        ),
         ('executable = x\n+Kind = "$(Process)"\nqueue 2', '+Kind = "$(Process)"', "another for each job"),
         ('executable = x\narguments = a"b\nqueue', 'arguments=a"b', "backslash before"),
         ("executable = x\narguments = $(Cluster)\nqueue", "arguments=$(Cluster)", "known when the job runs"),
         ("executable = x\ntransfer_input_files = $(f)\nqueue f in (a, d/b)", "transfer_input_files=$(f)", "copied"),
         ("arguments = x\noutput = y\nqueue", "arguments=x", "no program"),
         ("executable = x\narguments = a \\\n# b\nqueue", "# b", "goes on"),
+        ("executable = x\nqueue x from (\na\n\nb\n)", "queue x from (\na\n\nb\n)", "without a value"),
     ],
 )
 def test_what_a_description_cannot_have_is_named(lines: str, said: str, why: str) -> None:

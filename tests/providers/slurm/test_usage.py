@@ -157,6 +157,15 @@ def test_of_several_steps_that_which_used_most_on_a_node_counts_and_the_one_for_
     assert (record.usage.memory_bytes, record.usage.cpu_s) == (300000, 86420.0)
 
 
+def test_of_a_job_that_was_requeued_the_last_attempt_counts() -> None:
+    first = "9|9|REQUEUED|2026-11-01T10:00:00|1|4|50|00:01:00|1G||\n9.batch|9.batch|FAILED|||4|50|00:01:00||mem=900M|"
+    again = "9|9|COMPLETED|2026-11-01T10:01:00|1|2|100|00:03:20|1G||\n9.batch|9.batch|COMPLETED||1|2|100|00:03:20||mem=5M|"
+    (job,) = accounted_jobs(f"{first}\n{again}\n")
+    record = read_accounted(job, {})
+    assert record is not None
+    assert (record.final, record.usage.cpu_percent, record.usage.memory_bytes) == (True, 100, 5 * MIB)
+
+
 def test_where_only_the_largest_task_is_known_it_is_called_that() -> None:
     (job,) = accounted_jobs(row() + row(id="7.batch", max_rss="52428800"))
     record = read_accounted(job, {})
