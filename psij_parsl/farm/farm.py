@@ -24,6 +24,7 @@ from .task import Engine, EngineEnded, Task, TaskEnd
 KEPT = 10  # failed tasks that are named
 _LOOK_S = 0.5
 _SHOW_S = 0.1
+_NO_MORE = _HALT, _WALL_TIME = "halt", "wall time"
 _LAST_S = 5.0  # before the end of the wall time nothing is left running
 
 
@@ -107,6 +108,8 @@ class Farm:
             self.engine.close(kill=True)
             self._take_last_ends()
             summary.unknown += sorted(item.index for item in self._running.values())
+            if summary.reason in _NO_MORE and summary.left == 0:
+                summary.reason = ""  # there was no more to start
             summary.running, summary.seconds = 0, time.monotonic() - began
         return summary
 
@@ -144,11 +147,11 @@ class Farm:
             self._end_running()
         if rules.end is not None and not self._ending:
             if now + max(rules.lasts_s, rules.grace_s + _LAST_S) >= rules.end:
-                summary.reason = summary.reason or "wall time"
+                summary.reason = summary.reason or _WALL_TIME
             if now + rules.grace_s + _LAST_S >= rules.end:
                 self._end_running()
         if rules.halt is not None and rules.halt.reached(summary.failed, summary.ended, summary.total):
-            summary.reason = summary.reason or "halt"
+            summary.reason = summary.reason or _HALT
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill_at = None
             self.engine.close(kill=True)

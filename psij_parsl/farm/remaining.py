@@ -61,7 +61,7 @@ class Remaining:
 
     def _check_number(self, number: int) -> None:
         if number < self._state.highest:
-            raise self._others(f"it has {number + 1} tasks, and task {self._state.highest + 1} had begun")
+            raise self._others(f"it has {number + 1} tasks, and had at least {self._state.highest + 1}")
 
     def _others(self, why: str) -> InvalidRequest:
         return InvalidRequest(

@@ -89,7 +89,7 @@ class Spawner:
                 self.directory = directory
             handles = opened(*names)
             program = self._program(argv[0], environment.get(b"PATH", os.fsencode(os.defpath)))
-            pid = self._fork(began)
+            pid = self._fork()
             if not pid:
                 self._become(program, argv, environment, cpus, handles)
             self.running[pid] = Running(number, began)
@@ -102,12 +102,13 @@ class Spawner:
             for handle in handles:
                 os.close(handle)
 
-    def _fork(self, began: float) -> int:
+    def _fork(self) -> int:
+        until = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 return os.fork()
             except BlockingIOError:  # so many processes are allowed: some of ours may end
-                if time.time() > began + _PATIENCE_S:
+                if time.monotonic() > until:
                     raise
                 time.sleep(LOOK_S)
 
@@ -170,7 +171,8 @@ class Spawner:
             if task is None:  # an orphan of a task, which we have adopted
                 continue
             code, ended = os.waitstatus_to_exitcode(status), time.time()
-            self.left[pid] = Left(task, 128 - code if code < 0 else code, ended, ended + LEFT_S)
+            until = time.monotonic() + LEFT_S
+            self.left[pid] = Left(task, 128 - code if code < 0 else code, ended, until)
             self._look(pid, signal.SIGTERM)
 
     def _look(self, group: int, number: int) -> None:
@@ -185,7 +187,7 @@ class Spawner:
     def look_at_left(self) -> None:
         """Kill what stays too long."""
         for group, left in list(self.left.items()):
-            self._look(group, signal.SIGKILL if time.time() > left.until else 0)
+            self._look(group, signal.SIGKILL if time.monotonic() > left.until else 0)
 
     def signal(self, number: int) -> None:
         """To all processes of all tasks."""

@@ -210,6 +210,7 @@ def test_failures_are_counted_and_named_and_end_nothing() -> None:
 def test_halt_says_how_many_failures_end_it(halt: str, began: int) -> None:
     summary = told("--array", "0-19", "-P", "1", "--halt", halt, "--", "false")
     assert (summary["failed"], summary["left"]) == (began, 20 - began)
+    assert summary["reason"] == ("halt" if began < 20 else "")  # else there was nothing to stop
 
 
 def test_what_cannot_be_started_is_said() -> None:
