@@ -256,13 +256,17 @@ def field_value(name: str, value: Any) -> Any:
 
 
 def _ids(after: Sequence[Any]) -> tuple[str, ...]:
-    """The ids in `after`; the handle of a job will do. Raises `InvalidRequest`."""
+    """The ids in `after`; the handle of a job will do, and `kind:ID:ID` is several. Raises `InvalidRequest`."""
     ids = [getattr(dependency, "id", dependency) for dependency in after]
     for dependency in ids:
         if not isinstance(dependency, str) or not dependency:
             raise InvalidRequest(
                 f"{dependency!r} in after is no id of a job", hint=f"ids are text, e.g. {str(dependency)!r}"
             )
+    if any("," in text or text.count(":") > 1 for text in ids):
+        from .dependency import read_dependencies
+
+        return tuple(one for text in ids for one in read_dependencies(text, "after"))
     return tuple(ids)
 
 

@@ -160,6 +160,7 @@ class SlurmScheduler(Scheduler):
             ["sstat", "-a", *given, ",".join(usage.RUNNING)],
             partial(usage.read_running, seen=seen),
             usage.running_jobs,
+            unknown=r"^sstat: error: No steps running for job ",  # it waits to be started again
         )
         return (accounting, sampled) if running else (accounting,)
 

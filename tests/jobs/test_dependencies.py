@@ -47,6 +47,16 @@ def test_what_cannot_be_is_refused_before_anything_is_submitted(
     assert [*local.journal.entries()] == [first.id]
 
 
+def test_several_jobs_in_one_text_of_a_list_are_all_waited_for() -> None:
+    assert Job(command=["true"], after=["afterok:3:4", "after:5", "6"]).after == (
+        *("afterok:3", "afterok:4"),
+        *("after:5", "afterok:6"),
+    )
+    assert Job(command=["true"], after=["3,afterany:4"]).after == ("afterok:3", "afterany:4")
+    lines = BatchSchedulerExecutor("slurm").render(Job(command=["true"], after=["afterok:3:4"]))
+    assert "#SBATCH --dependency=afterok:3,afterok:4\n" in lines
+
+
 def test_elements_of_which_each_came_before_are_not_waited_for(local: BatchSchedulerExecutor) -> None:
     first = local.submit(_array(2, fails_at=2))
     ended(first)

@@ -105,6 +105,17 @@ def test_a_slurm_without_accounting_tells_what_a_running_job_has_used() -> None:
     assert slurm.usages(questions(["2"]), running=False) == {}
 
 
+def test_a_job_that_was_requeued_and_has_no_steps_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    def answer(argv: Sequence[str]) -> Output:
+        if argv[0] == "sstat":
+            return Output(tuple(argv), 1, "", "sstat: error: No steps running for job 1\n", 0.0)
+        return Output(tuple(argv), 0, "1|1|PENDING|2026-11-27T10:00:00|1|0|0|00:00:00|1G||\n", "", 0.0)
+
+    slurm = SlurmScheduler(run=Replay(answer))
+    assert slurm.usages(questions(["1"]), running=True)["1"].usage.cpu_s is None
+    assert not caplog.records
+
+
 def test_a_record_from_before_the_job_is_of_another_job() -> None:
     slurm, _ = scheduler("slurm-24.11", "usage")
     assert slurm.usages([UsageQuestion("2", 4e9, float("inf"))], running=False) == {}
