@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,8 +69,10 @@ class FarmFiles:
         try:
             file = Path(file_name).open(self._mode, buffering=0)  # noqa: SIM115 - the stack closes it
         except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
             raise InvalidRequest(
-                f"{file_name} cannot be written: {error.strerror}", hint="choose another file"
+                f"{file_name} cannot be written: {error.strerror}",
+                hint=f"mkdir -p {shlex.quote(os.path.dirname(file_name))}" if missing else "choose another file",
             ) from error
         stack.callback(file.close)
 

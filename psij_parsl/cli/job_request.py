@@ -185,6 +185,8 @@ def _request(
         if "job_mode" not in job_fields and (job_fields.get("ranks") or job_fields.get("ranks_per_node", 1) > 1):
             out.note(f"{argv[0]} is a shell script, and runs once: --mode serial or mpi starts a copy for each rank")
         job_fields.setdefault("job_mode", "script")
+    elif argv[0].rpartition("/")[2] == "psij-run":  # a copy for each rank would be as many farms
+        job_fields.setdefault("job_mode", "script")
     job_fields["command"] = argv
     own_input = None
     if values.get("input") == STDIN:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .journal import Journal
 
 #: A job script's copy, see `cli/jobscript.py`: its name is made of its content.
+_OF_ONE_JOB = re.compile(r"(?<!\{)(?:\{\{)*\{(?:id|array)\}")  # in the name of a file: each job has another one
 _COPY = re.compile(r"/.*/scripts/[0-9a-f]{32}\.[a-z]+")
 #: Fields in which the elements of one array may differ.
 _OF_ELEMENTS = frozenset({"command", "name", "directory", "environment", "stdin", "stdout", "stderr"})
@@ -118,8 +119,10 @@ class Attempt:
     def rewritten(self) -> Iterator[Path]:
         """The named output files that exist, and that the job writes anew."""
         for key, job in self._parts():
-            for path in () if job.append else dict.fromkeys(outputs(self.entry.folder, key, job)):
-                if path.parent != self.entry.folder and path.is_file():
+            patterns = (job.stdout, job.stderr or job.stdout)
+            for path, pattern in dict(zip(outputs(self.entry.folder, key, job), patterns, strict=True)).items():
+                other_name = job.name_patterns and _OF_ONE_JOB.search(str(pattern))
+                if not job.append and not other_name and path.parent != self.entry.folder and path.is_file():
                     yield path
 
     def _parts(self) -> Iterator[tuple[str, Job]]:

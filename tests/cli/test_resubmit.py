@@ -140,6 +140,8 @@ def test_a_file_that_is_written_anew_is_told(here: Path) -> None:
     assert "written anew" not in psij("resubmit", first, "--append", "--wait").stderr
     assert (here / "out").read_text() == "one\none\n"
     assert (here / "new").read_text() == "one\n"
+    of_each = submit("-o", "out.%j", "--", "echo", "two", code=0)
+    assert "written anew" not in psij("resubmit", of_each, "--wait").stderr
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------

@@ -321,6 +321,14 @@ def test_a_shell_script_that_runs_once_with_several_ranks_is_remarked_on(script:
     assert "runs once" not in done.stderr
 
 
+def test_a_command_of_ours_runs_once_in_a_job_of_several_ranks() -> None:
+    words = ("-N", "2", "--ntasks-per-node", "4", "--", "psij-run", "launch", "--array", "0-9", "--", "true")
+    once = psij_here("render", "--platform", "slurm", *words)
+    assert once.returncode == 0, once.stderr
+    assert "psij_mode=script" in once.stdout
+    assert "psij_mode=mpi" in psij_here("render", "--platform", "slurm", "--mode", "mpi", *words).stdout
+
+
 @pytest.mark.parametrize(
     ("site", "said", "typed", "asked"),
     [
