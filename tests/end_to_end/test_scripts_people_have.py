@@ -240,7 +240,8 @@ def _qacct(job: str, elements: int) -> dict[str, str]:
 def _scontrol(job: str) -> dict[str, str]:
     argv = ["scontrol", "-o", "show", "job", job]
     lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    told = min(lines).replace("=gres:gpu", "=gres/gpu")  # as 22.05 has it
+    first = min(lines, key=lambda line: int((re.search(r" ArrayTaskId=(\d+) ", line) or (0, 0))[1]))
+    told = first.replace("=gres:gpu", "=gres/gpu")  # as 22.05 has it
     return dict(re.findall(r"(\S+?)=(.*?) *(?= \S+?=|$)", told))
 
 

@@ -167,7 +167,7 @@ def test_b1_a_held_block_is_submitted_once_in_a_minute_and_a_wall_times_end_is_n
         (job_id,) = short.blocks.records
         status = ended(short, job_id, 300)
         assert status.state.name == "TIMEOUT"
-        assert "ran out of wall time" in status.message
+        assert "its wall time was 1 min" in status.message
         assert time.monotonic() - started > 60
         (only,) = held.status(list(held.blocks.records))
         assert only.state.name == "PENDING"
