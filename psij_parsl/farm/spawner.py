@@ -15,6 +15,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 SLOTS, SIGNAL = -1, -2  # in place of a task's number
@@ -43,14 +44,9 @@ class Left(NamedTuple):
     until: float
 
 
-def _prctl(option: int, value: int) -> None:
-    try:
-        _LIBC.prctl(option, value, 0, 0, 0)
-    except AttributeError:  # another system
-        return
-
-
+@cache
 def _libc() -> Any:
+    """The C library; None where it cannot be had. Made when it is needed: it takes an open file."""
     try:
         import ctypes
 
@@ -59,7 +55,11 @@ def _libc() -> Any:
         return None
 
 
-_LIBC = _libc()
+def _prctl(option: int, value: int) -> None:
+    try:
+        _libc().prctl(option, value, 0, 0, 0)
+    except AttributeError:  # another system
+        return
 
 
 class Spawner:

@@ -33,8 +33,9 @@ def local(here: Path) -> BatchSchedulerExecutor:
 
 @pytest.fixture
 def done(here: Path, oddly: Callable[..., BatchSchedulerExecutor]) -> Submission:
-    """An ended job of a manager that tells nothing of what jobs have used."""
-    submission = oddly().submit(Job(command=BURN, cpus_per_rank=2, memory_per_node=200, name="burn"))
+    """An ended job of a manager that tells nothing of what jobs have used, and times in whole seconds."""
+    lasting = [*BURN[:-1], f"{BURN[-1]}\ntime.sleep(1.1)"]
+    submission = oddly().submit(Job(command=lasting, cpus_per_rank=2, memory_per_node=200, name="burn"))
     assert submission.wait(PATIENCE_S).state is JobState.COMPLETED
     return submission
 

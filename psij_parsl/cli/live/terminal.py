@@ -20,6 +20,7 @@ from rich.text import Text
 from .keys import Keys
 from .picture import Size
 
+_LAST_WORD_S = 0.5  # how long a terminal may be busy until it is left as it is
 _ESCAPE_S = 0.05  # after which the beginning of a key was the key Esc
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # the alternate screen, without a cursor, and without wrapping
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
@@ -97,7 +98,7 @@ class Terminal:
         """The same in a signal handler, which may have come in the middle of `draw`: the stream cannot be used."""
         self._restore_mode()
         with suppress(OSError):
-            if select.select([], [self._stream.fileno()], [], 0)[1]:
+            if select.select([], [self._stream.fileno()], [], _LAST_WORD_S)[1]:
                 os.write(self._stream.fileno(), _LEAVE.encode())
 
     def _restore_mode(self) -> None:
