@@ -5,7 +5,8 @@
     Error                     .hint: what to do next; .exit_status: what `psij-run` exits with
     ├── TemplateError         a template or its parameters are wrong (its author's fault; raised when it is defined)
     ├── InvalidRequest    2   the job, as described, cannot be asked for
-    │   └── DoesNotFit        it can never run in this allocation, however long one waits
+    │   ├── DoesNotFit        it can never run in this allocation, however long one waits
+    │   └── NeverSatisfied    it comes after a job that has ended, but not as was asked
     ├── SiteError         3   a site or configuration file
     ├── PluginError       3   a platform or launcher that cannot be loaded
     ├── JournalError      3   our own records: no room, no permission, damaged
@@ -68,6 +69,10 @@ class InvalidRequest(Error):
 
 class DoesNotFit(InvalidRequest):
     """A request that this allocation can never fulfil, even when all of it is idle."""
+
+
+class NeverSatisfied(InvalidRequest):
+    """A job that comes after another one, which has ended, but not as was asked: it could never start."""
 
 
 class SiteError(Error):

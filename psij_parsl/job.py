@@ -133,9 +133,7 @@ class Job(Resources):
         put("command", tuple(os.fspath(argument) for argument in self.command))
         if not self.command or not self.command[0]:
             raise InvalidRequest("there is no command to run", hint="say it after `--`, e.g. -- hostname")
-        for name in ("environment", "parameters"):
-            if not isinstance(value := getattr(self, name), Mapping):
-                raise InvalidRequest(f"{name}={value!r} is no mapping", hint=f"pass {name}={{'NAME': 'value'}}")
+        check_mappings(vars(self))
         super().__post_init__()
         for name in ("wall_time_min", "array_limit"):
             whole(self, name, least=1)
@@ -244,6 +242,13 @@ def check_names(given: Mapping[str, Any]) -> None:
     for key in given:
         if key not in names:
             raise InvalidRequest(f"a job has no field {key!r}", hint=nearest(key, names))
+
+
+def check_mappings(given: Mapping[str, Any]) -> None:
+    """Raises `InvalidRequest` for variables or parameters that are not given by name."""
+    for name in ("environment", "parameters"):
+        if not isinstance(value := given.get(name, {}), Mapping):
+            raise InvalidRequest(f"{name}={value!r} is no mapping", hint=f"pass {name}={{'NAME': 'value'}}")
 
 
 def field_value(name: str, value: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from .errors import InvalidRequest
+from .errors import InvalidRequest, nearest
 
 FLAGS: Mapping[str, str] = {
     "num_nodes": "-N/--nodes",
@@ -79,6 +79,20 @@ class Resources:
     memory_per_core: int | None = None
     #: MB for each GPU.
     memory_per_gpu: int | None = None
+
+    if not TYPE_CHECKING:  # who checks types reads what `__init__` takes
+
+        def __new__(cls, *words: Any, **given: Any) -> Self:
+            if words:
+                raise InvalidRequest(
+                    f"{cls.__name__} takes its fields by their names, and {words[0]!r} has none",
+                    hint=f"say {cls.__name__}(command=['hostname'])" if "command" in cls.__dataclass_fields__ else "",
+                )
+            for name in given.keys() - cls.__dataclass_fields__.keys():
+                raise InvalidRequest(
+                    f"{cls.__name__} has no field {name!r}", hint=nearest(name, cls.__dataclass_fields__)
+                )
+            return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name in ("num_nodes", "ranks", "ranks_per_node", "cpus_per_rank", "threads_per_core"):

@@ -91,10 +91,7 @@ def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = 
                 active[job.spec.id] = active.get(job.spec.id, 0) + 1
     met_by_submission: dict[str, bool | None] = {}
     for job in waiting:
-        key = job.id if any(after.startswith("aftercorr:") for after in job.spec.after) else job.spec.id
-        if key not in met_by_submission:
-            met_by_submission[key] = _dependencies_met(state, job)
-        ready = met_by_submission[key]
+        ready = _is_ready(state, job, met_by_submission)
         if ready is False:
             state.change(job, state=CANCELLED, reason=NEVER_SATISFIED, ended=now)
         elif ready and now >= job.spec.begin and not 0 < job.spec.at_once <= active.get(job.spec.id, 0):
@@ -108,9 +105,46 @@ def reconcile(store: Store, state: State, machine: MachineIdentity, act: bool = 
             state.starting.append(job)
 
 
+def waiting_reasons(state: State, total: int) -> dict[str, str]:
+    """Why jobs wait, by their ids, after a scheduling cycle. `total`: this machine's cores."""
+    queued = [job for job in state.jobs.values() if job.state == QUEUED]
+    if not queued:
+        return {}
+    machine, now, reasons = MachineIdentity(), time.time(), {}
+    busy, active = 0, dict.fromkeys((job.spec.id for job in queued), 0)
+    for job in state.jobs.values():
+        if job.state in (STARTING, RUNNING) and is_here(job.spec, machine):
+            busy += job.spec.cores
+            active[job.spec.id] = active.get(job.spec.id, 0) + 1
+    met_by_submission: dict[str, bool | None] = {}
+    is_first = True
+    for job in queued:
+        if job.spec.begin > now:
+            reasons[job.id] = "waits for its begin"
+        elif not is_here(job.spec, machine):
+            reasons[job.id] = f"waits for {job.spec.host}"
+        elif not _is_ready(state, job, met_by_submission):
+            reasons[job.id] = "waits for other jobs to end"
+        elif 0 < job.spec.at_once <= active[job.spec.id]:
+            reasons[job.id] = "waits for other elements to end"
+        elif busy and busy + job.spec.cores > total:
+            reasons[job.id], is_first = f"waits for cores: {busy} of {total} are in use", False
+        elif not is_first:
+            reasons[job.id] = "waits for the jobs before it"
+    return reasons
+
+
 def is_here(spec: Spec, machine: MachineIdentity) -> bool:
     """Whether a job is this machine's; several machines may share the state directory."""
     return machine.host == spec.host or machine.boot == spec.boot
+
+
+def _is_ready(state: State, job: LocalJob, known: dict[str, bool | None]) -> bool | None:
+    """As `_dependencies_met`, which is found out once for the elements of an array that wait for the same."""
+    key = job.id if any(after.startswith("aftercorr:") for after in job.spec.after) else job.spec.id
+    if key not in known:
+        known[key] = _dependencies_met(state, job)
+    return known[key]
 
 
 def _dependencies_met(state: State, job: LocalJob) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from .dispatch import cycle_is_due, is_here, scheduling_cycle
+from .dispatch import cycle_is_due, is_here, scheduling_cycle, waiting_reasons
 from .options import UsageError, parse
 from .processes import MachineIdentity
 from .records import HELD, QUEUED, RUNNING, STARTING, LocalError, parse_row
@@ -45,15 +45,18 @@ class QueryCommand:
         state, history = self.current_state()
         since = time.time() - self.settings.retention
         rows = [row for row in history.splitlines() if ended_at(row) >= since]
-        rows += [job.row() for job in state.jobs.values() if job.ended is None or job.ended >= since]
+        why = waiting_reasons(state, self.settings.total)
+        rows += [
+            job.row(why.get(job.id, "")) for job in state.jobs.values() if job.ended is None or job.ended >= since
+        ]
         self._set_output(rows, "json" in options)
 
     def show(self, args: Sequence[str]) -> None:
         options, ids = parse(args, ("json",))
         state, _ = self.current_state()
-        rows = []
+        rows, why = [], waiting_reasons(state, self.settings.total)
         for job_id in ids:
-            job_rows = [job.row() for job in state.find(job_id)] or self.ended_rows(state, job_id)
+            job_rows = [job.row(why.get(job.id, "")) for job in state.find(job_id)] or self.ended_rows(state, job_id)
             if not job_rows:
                 self.add_error(f"no such job: {job_id}")
             rows += job_rows

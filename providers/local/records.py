@@ -8,7 +8,6 @@ top to bottom gives the state; nothing else is needed and nothing is ever change
 from __future__ import annotations
 
 import json
-from time import time as now
 
 TYPE_CHECKING = False  # see processes.py
 if TYPE_CHECKING:
@@ -201,15 +200,14 @@ class LocalJob:
             if getattr(self, field) != getattr(initial, field)
         }
 
-    def row(self) -> str:
+    def row(self, why_it_waits: str = "") -> str:
         """The line that ``list`` prints. The name is last, because it may hold anything but a line break."""
         state = QUEUED if self.state == STARTING else self.state
         submitted, started, ended, cpu = map(_time, (self.spec.submitted, self.started, self.ended, self.cpu))
         code = "" if self.exit is None else self.exit
         number = "" if self.signal is None else self.signal
-        reason = self.reason or ("waits for its begin" if self.state == QUEUED and self.spec.begin > now() else "")
         return (
-            f"{self.id}|{state}|{code}|{number}|{reason}|{submitted}|{started}|{ended}"
+            f"{self.id}|{state}|{code}|{number}|{self.reason or why_it_waits}|{submitted}|{started}|{ended}"
             f"|{cpu}|{self.memory or ''}|{self.spec.host}|{self.spec.tag}|{self.spec.name}"
         )
 

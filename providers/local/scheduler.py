@@ -98,6 +98,7 @@ class LocalScheduler(Scheduler):
     error_patterns = (
         ErrorPattern(r"asks for \d+ cores", limit="cpus_per_rank", hint="ask for fewer ranks or cores"),
         ErrorPattern(r"asks for \d+ MB of memory", limit="memory_per_node", hint="ask for less with --mem"),
+        ErrorPattern(r"^no such job", limit="after", hint="see that the job which it is to follow exists"),
         ErrorPattern(r""),  # it runs within this process: after any error it has not accepted the job
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 from weakref import WeakValueDictionary
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, Rejected
 from ..job import Job
 from ..platforms.command_owners import refuse_foreign
 from ..platforms.platform import Platform
@@ -30,6 +30,7 @@ from .tracker import JobTracker
 
 if TYPE_CHECKING:
     from ..job_texts import JobOptions
+    from ..platforms.queries import EarlyCommand
     from ..sites.launch_options import LaunchOptions
     from .attempt import Attempt
     from .file_settings import FileSettings
@@ -215,7 +216,6 @@ class BatchSchedulerExecutor(JobTracker):
         """Submit with that id of ours; None if another process has just taken the id."""
         from .file_settings import JobPlace
         from .job_files import SubmissionRequest
-        from .submission import submit_once
 
         place = JobPlace(job_id, self.scheduler.tag(job_id), folder, _on_nodes(self, job, job_id))
         client = waiting.environment if waiting is not None else self.scheduler.given(os.environ)
@@ -234,7 +234,7 @@ class BatchSchedulerExecutor(JobTracker):
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._watcher.add(job_id)
-        return self._handle(submit_once(self.channel, entry, script, early), "", job)
+        return self._handle(_sent(self, entry, script, early, job), "", job)
 
     @cached_property
     def _file_settings(self) -> FileSettings:
@@ -275,6 +275,22 @@ def _dependencies(executor: BatchSchedulerExecutor, job: Job) -> Dependencies | 
     from .dependency_resolution import resolve_dependencies
 
     return resolve_dependencies(executor.channel, job)
+
+
+def _sent(
+    executor: BatchSchedulerExecutor, entry: JobRecord, script: Path, early: EarlyCommand | None, job: Job
+) -> JobRecord:
+    """Send the script to the manager. Raises `UnknownJob` if it is refused for a job that is to come before it."""
+    from .submission import submit_once
+
+    try:
+        return submit_once(executor.channel, entry, script, early)
+    except Rejected as error:
+        if error.limit == "after":
+            from .dependency_resolution import check_known
+
+            check_known(executor.channel, job, error.output)
+        raise
 
 
 def _record(executor: BatchSchedulerExecutor, request: SubmissionRequest, attempt: Attempt | None) -> JobRecord:

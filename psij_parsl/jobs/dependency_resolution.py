@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
 from ..dependency import BY_ELEMENT, DEPENDENCY_KINDS, ONE_OF, SINGLETON, WITH_DELAY, Dependency, alternatives
-from ..errors import InvalidRequest, UnknownJob
+from ..errors import InvalidRequest, NeverSatisfied, UnknownJob
 from ..job import Job
 from ..system.job_names import cluster_in
 from .asking import statuses
@@ -18,10 +19,6 @@ from .record import JobPart, JobRecord
 
 _ANY_END = "afterany"
 _ANY_END_BY_ELEMENT = "afteranycorr"
-
-
-class _Never(InvalidRequest):
-    """The dependency can never be met."""
 
 
 def resolve_dependencies(channel: Channel, job: Job) -> Dependencies:
@@ -45,6 +42,13 @@ def resolve_dependencies(channel: Channel, job: Job) -> Dependencies:
             hint="wait for the others with `psij-run wait`, and submit this job then",
         )
     return Dependencies(ids, guards)
+
+
+def check_known(channel: Channel, job: Job, refusal: str) -> None:
+    """Raise `UnknownJob` if a job that the manager's refusal names is none of ours either."""
+    for one in (one for text in job.after for one in alternatives(text) if one.job):
+        if re.search(rf"(?<!\w){re.escape(one.job)}(?!\w)", refusal):
+            channel.journal.find([one.job], elements=False)
 
 
 def _resolve(channel: Channel, job: Job, one: Dependency) -> Dependencies:
@@ -81,13 +85,13 @@ def _one_of(channel: Channel, job: Job, each: Sequence[Dependency]) -> list[str]
     for one in each:
         try:
             found = _resolve(channel, job, one)
-        except _Never:
+        except NeverSatisfied:
             continue
         if not found.ids:
             return []
         ids += found.ids
     if not ids:
-        raise _Never(
+        raise NeverSatisfied(
             f"none of the jobs {names} ended as asked, so this job could never start",
             hint=f"`psij-run info {each[0].job}` tells how it ended",
         )
@@ -101,7 +105,7 @@ def _of_part(channel: Channel, one: Dependency, entry: JobRecord, key: str) -> D
         raise _unknown_end(channel, kind, name)
     met = outcome(kind, entry, key)
     if met is Outcome.NEVER:
-        raise _Never(
+        raise NeverSatisfied(
             f"job {name} has ended, but not as {kind} asks, so this job could never start",
             hint=f"`psij-run info {name}` tells how it ended",
         )
@@ -175,7 +179,7 @@ def _by_element(channel: Channel, job: Job, one: Dependency) -> Dependencies:
         )
     ends = {index: outcome(one.kind, entry, str(index)) for index in job.array}
     if bad := [index for index, end in ends.items() if end is Outcome.NEVER]:
-        raise _Never(
+        raise NeverSatisfied(
             f"element {bad[0]} of job {name} has ended, but not well, so this job's element {bad[0]} could never start",
             hint=f"leave its index out, or `psij-run resubmit {name} --failed` first",
         )

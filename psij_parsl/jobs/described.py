@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidRequest
-from ..job import Job, check_names
+from ..job import Job, check_mappings, check_names
 
 
 def a_job(job: Any, fields: Mapping[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]]) -> Job:
@@ -18,6 +18,7 @@ def a_job(job: Any, fields: Mapping[str, Any], complete: Callable[[dict[str, Any
         return job.with_(**fields) if fields else job
     if isinstance(job, Sequence) and not isinstance(job, str | bytes):
         check_names(fields)
+        check_mappings(fields)
         return Job(**complete({**fields, "command": job}))
     raise InvalidRequest(f"a {type(job).__name__} is no Job, and no list of a command's words", hint=_meant(job))
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union, Unpack
 
@@ -212,6 +213,7 @@ class Submission(Future[Any]):
 
     def wait(self, timeout: float | None = None) -> JobStatus:
         """Wait for the end of the job, for at most `timeout` seconds, and return its status."""
+        check_timeout(timeout)
         if self._end is None:
             self.executor.wait([self.id], timeout)
         return self.status()
@@ -269,6 +271,12 @@ def _restored(values: tuple[Any, ...], end: JobStatus | None) -> Submission:
     submission = Submission(*values)
     submission._end = end
     return submission
+
+
+def check_timeout(timeout: Any) -> None:
+    """Raises `InvalidRequest` for what is no number of seconds."""
+    if timeout is not None and not isinstance(timeout, Real):
+        raise InvalidRequest(f"timeout={timeout!r} is no number", hint="pass seconds, e.g. timeout=60")
 
 
 def named(jobs: Any) -> list[str]:

@@ -38,6 +38,7 @@ class FutureWatch:
 
     def __init__(self, look: Look) -> None:
         self._look = look
+        self.seen: dict[str, JobStatus] = {}  # how those are that have not ended, by their ids
         self._new: list[Followed] = []
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
@@ -82,6 +83,7 @@ class FutureWatch:
                 if status.final:
                     job.tell(status)
             going = [(job, status) for job, status in seen if not status.final]
+            self.seen = {job.id: status for job, status in going}
             jobs, last = [job for job, _ in going], [status for _, status in going]
             self._added.wait(pause if jobs else 0.0)
             pause = min(most, pause * 1.5)

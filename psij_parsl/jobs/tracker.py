@@ -14,7 +14,7 @@ from ..system.job_names import cluster_in
 from ..system.locks import hold_lock, lock
 from .asking import find_part, refuse_far, statuses
 from .channel import Channel
-from .executor import Callback, JobExecutor, JobName, Submission, is_one, named, named_one
+from .executor import Callback, JobExecutor, JobName, Submission, check_timeout, is_one, named, named_one
 from .job_folder import outputs
 from .job_places import spool_without_project
 from .native_ids import native_id
@@ -176,6 +176,7 @@ class JobTracker(JobExecutor):
 
     def wait(self, ids: JobNames, timeout: float | None = None) -> bool:
         """Wait until all jobs have ended. An end is noticed early by the exit file in the job's folder."""
+        check_timeout(timeout)
         return self.wait_until(
             self._find(ids), lambda statuses: all(status.final for status in statuses), timeout=timeout
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from concurrent import futures
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import InvalidRequest, nearest
 from ..signals import should_exit
+from .executor import Submission, check_timeout
 
 F = TypeVar("F", bound="futures.Future[Any]")
 
@@ -31,6 +33,7 @@ def as_completed(jobs: Iterable[F], timeout: float | None = None) -> Iterator[F]
     them. Raises `TimeoutError` if `timeout` seconds pass first, or a signal asks this process to end.
     """
     waited_for = _futures(jobs)
+    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     return _as_completed(waited_for, deadline)
 
@@ -39,20 +42,31 @@ def _as_completed(waited_for: list[F], deadline: float | None) -> Iterator[F]:
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for job in waited_for:
         job.add_done_callback(ended.put)
-    for left in range(len(waited_for), 0, -1):
-        yield _next(ended, deadline, f"{left} of {len(waited_for)} jobs have not ended")
+    going = {*waited_for}
+    while going:
+        job = _next(ended, deadline, going, len(waited_for))
+        going.discard(job)
+        yield job
 
 
-def _next(ended: queue.SimpleQueue[Any], deadline: float | None, complaint: str) -> Any:
+def _next(ended: queue.SimpleQueue[Any], deadline: float | None, going: Collection[Any], all_: int) -> Any:
     while True:
         left = _LOOK_S if deadline is None else max(0.0, min(_LOOK_S, deadline - time.monotonic()))
         try:
             return ended.get(timeout=left)
         except queue.Empty:
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(complaint) from None
+                raise TimeoutError(_complaint(going, all_)) from None
             if should_exit():
-                raise TimeoutError(f"{complaint}, and a signal asks this process to end") from None
+                raise TimeoutError(f"{_complaint(going, all_)}, and a signal asks this process to end") from None
+
+
+def _complaint(going: Collection[Any], all_: int) -> str:
+    """How many have not ended, and how many of these wait and run, as they were last seen."""
+    seen = (job.executor.futures.seen.get(job.id) for job in going if isinstance(job, Submission))
+    states = Counter(status.state for status in seen if status is not None)
+    how = ", ".join(f"{number} {state.name}" for state, number in sorted(states.items()))
+    return f"{len(going)} of {all_} jobs have not ended" + (f" ({how})" if how else "")
 
 
 def wait(jobs: Iterable[F], timeout: float | None = None, return_when: str = futures.ALL_COMPLETED) -> Waited[F]:
@@ -66,6 +80,7 @@ def wait(jobs: Iterable[F], timeout: float | None = None, return_when: str = fut
             f"return_when={return_when!r} is none of its values", hint=nearest(str(return_when), _WHEN)
         )
     waited_for = _futures(jobs)
+    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         left = _LOOK_S if deadline is None else max(0.0, min(_LOOK_S, deadline - time.monotonic()))

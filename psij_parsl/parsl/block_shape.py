@@ -97,7 +97,7 @@ class BlockShape:
             if parameter in self.platform.template_class.params and "gpus_per_rank" not in implied:
                 parameters[parameter] = self.gpus_per_node
             else:
-                ranks["gpus_per_rank"] = math.ceil(int(self.gpus_per_node) / ranks["ranks_per_node"])
+                ranks["gpus_per_node"] = gpu_count(self.gpus_per_node)
         if self.mem_per_node is not None:
             ranks["memory_per_node"] = math.ceil(self.mem_per_node * 1024)
         return Job(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,7 @@ from .vocabulary import minutes
 if TYPE_CHECKING:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor
+    from parsl.executors.base import ParslExecutor
 
     from ..resources.node import Hardware
     from ..sites import NodeType, Site
@@ -74,7 +76,28 @@ def parsl_config(site: str | Site | None = None, *, sites: Sites | None = None, 
     config = dict(plans[0].config)
     executors += config.pop("executors", ())
     _differ([executor.label for executor in executors])
+    _warn_of_cores(executors)
     return accepted(Config, executors=executors, **config)
+
+
+def _warn_of_cores(executors: Sequence[ParslExecutor]) -> None:
+    """Warn if the blocks of several executors are on this host, which has too few cores for one of each."""
+    here = {each.label: provider for each in executors if (provider := _provider_here(each)) is not None}
+    if len(here) < 2:
+        return
+    asked = [provider.cores_per_node or 1 for provider in here.values()]
+    total = next(iter(here.values())).whole_node().get("cores_per_node")
+    if total is not None and sum(asked) > total:
+        warnings.warn(
+            f"the blocks of {' and '.join(here)} ask for {' and '.join(map(str, asked))} cores of this host, which gives"
+            f" out {total}: one will wait until another has ended; say cores_per_node for each, and the workers follow",
+            stacklevel=4,
+        )
+
+
+def _provider_here(executor: ParslExecutor) -> BlockProvider | None:
+    provider = getattr(executor, "provider", None)
+    return provider if isinstance(provider, BlockProvider) and provider.is_here else None
 
 
 _T = TypeVar("_T")

@@ -145,14 +145,14 @@ def test_wait_gives_up_after_its_timeout_and_cancel_ends_the_job() -> None:
         ("list -n x", "--limit x: it must be a whole number above 0"),
         ("list -n 0", "--limit 0: it must be a whole number above 0"),
         ("info last_", "the array last has no element without an index"),
-        ("submit -d nosuch true", "no such job: nosuch"),
+        ("submit -d nosuch true", "there is no job 'nosuch'"),
     ],
 )
 def test_a_wrong_number_or_name_is_told_in_our_own_words(words: str, said: str) -> None:
     assert psij_here("submit", "--hold", "--array", "0-1", "--", "true").returncode == 0
     sentence, hint = one_sentence_and_a_hint(psij_here(*words.split()))
     assert said in sentence
-    assert "nosuch" not in words or "no job nosuch was submitted from here: `psij-run list --all`" in hint
+    assert "nosuch" not in words or "`psij-run list --all`" in hint
 
 
 def test_logs_show_the_last_lines() -> None:

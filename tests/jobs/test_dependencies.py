@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from psij_parsl import BatchSchedulerExecutor, Job, JobState
-from psij_parsl.errors import InvalidRequest
+from psij_parsl.errors import InvalidRequest, NeverSatisfied, UnknownJob
 from psij_parsl.testing.tools import ended
 from tests.cli.helpers import one_sentence_and_a_hint, psij
 
@@ -45,6 +45,19 @@ def test_what_cannot_be_is_refused_before_anything_is_submitted(
     assert says.format(first.id) in caught.value.message
     assert caught.value.hint
     assert [*local.journal.entries()] == [first.id]
+
+
+def test_a_job_that_nobody_knows_and_one_that_ended_otherwise_have_errors_of_their_own(
+    local: BatchSchedulerExecutor,
+) -> None:
+    for name, says in {"nope": "there is no job 'nope'", "last": "there is no last job"}.items():
+        with pytest.raises(UnknownJob, match=says):
+            local.submit(["true"], after=[name])
+    assert not local.journal.entries()
+    failed = local.submit(["false"])
+    ended(failed)
+    with pytest.raises(NeverSatisfied, match="job last has ended, but not as afterok asks"):
+        local.submit(["true"], after="last")
 
 
 def test_several_jobs_in_one_text_of_a_list_are_all_waited_for() -> None:

@@ -93,7 +93,7 @@ def test_what_takes_too_long_is_a_timeout_that_counts(gates: list[tuple[Submissi
     gates[1][1].touch()
     ended = as_completed([job for job, _ in gates], 3.0)
     assert next(ended) == gates[1][0]
-    with pytest.raises(TimeoutError, match="2 of 3 jobs have not ended"):
+    with pytest.raises(TimeoutError, match=r"2 of 3 jobs have not ended \((1 QUEUED, )?[12] ACTIVE\)"):
         next(ended)
     with pytest.raises(TimeoutError, match=f"job {gates[0][0].id} is still .* after 0.1 s"):
         gates[0][0].exception(0.1)
@@ -121,6 +121,10 @@ def test_what_is_no_future_is_refused_with_the_way_to_one(
     with pytest.raises(InvalidRequest, match="did you mean 'ALL_COMPLETED'"):
         wait([job], return_when="ALL_COMPLETE")
     assert job.wait(PATIENCE_S).final
+    waits = (several, executor.wait, lambda _, timeout: job.result(timeout), lambda _, timeout: job.wait(timeout))
+    for waiting in waits:
+        with pytest.raises(InvalidRequest, match="timeout='5' is no number .pass seconds"):
+            waiting([job], timeout="5")
 
 
 def test_a_signal_that_asks_to_end_ends_the_waiting(home: Path) -> None:
@@ -147,7 +151,7 @@ def test_a_signal_that_asks_to_end_ends_the_waiting(home: Path) -> None:
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=PATIENCE_S)[0]
-    assert "1 of 1 jobs have not ended, and a signal asks this process to end 1\n" in said
+    assert "1 of 1 jobs have not ended (1 ACTIVE), and a signal asks this process to end 1\n" in said
     assert f"job {job_id} is still ACTIVE while a signal asks this process to end\n" in said
     assert BatchSchedulerExecutor("local").wait(job_id, PATIENCE_S)
 
@@ -367,6 +371,12 @@ def test_a_command_and_fields_make_a_job(executor: BatchSchedulerExecutor) -> No
         executor.submit(["true"], num_node=2)  # type: ignore[call-arg]
     with pytest.raises(InvalidRequest, match="did you mean 'num_nodes'"):
         executor.submit(Job(command=["true"]), num_node=2)  # type: ignore[call-arg]
+
+
+def test_variables_that_are_no_mapping_are_refused_before_the_site_looks_at_them(home: Path) -> None:
+    for name in ("environment", "parameters"):
+        with pytest.raises(InvalidRequest, match=rf"{name}=\['A=1'\] is no mapping .pass {name}="):
+            site("laptop").executor().submit(["true"], **{name: ["A=1"]})
 
 
 def test_one_job_is_one_answer(executor: BatchSchedulerExecutor) -> None:

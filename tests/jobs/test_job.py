@@ -34,7 +34,7 @@ JOB = st.builds(
     stdin=st.none() | st.just(Path("in")),
     stdout=st.none() | st.just(Path("/o ut")),
     array=st.lists(st.integers(0, 50), unique=True).map(tuple),
-    after=st.lists(TEXT.filter(bool)).map(tuple),
+    after=st.lists(st.text(st.characters(exclude_characters="\0,:?"), min_size=1, max_size=10)).map(tuple),
     hold=st.booleans(),
     setup=TEXT,
     parameters=st.dictionaries(TEXT, TEXT | st.integers() | st.booleans() | st.lists(TEXT), max_size=3),
@@ -99,6 +99,8 @@ def test_the_shape_is_counted() -> None:
         ({"directory": ""}, "directory='': it is empty"),
         ({"command": None}, "must be a list of words, not None"),
         ({"job_mode": 7}, "unknown job mode 7"),
+        ({"environment": ["A=1"]}, r"environment=\['A=1'\] is no mapping"),
+        ({"nme": "x"}, "Job has no field 'nme' .did you mean 'name'"),
         ({"environment": {"A": None}}, "the environment variable 'A' is None"),
         ({"environment": {1: "x"}}, "the environment variable 1 is 'x'"),
         ({"gpus_per_rank": -1}, "gpus_per_rank must be a whole number of at least 0"),
@@ -187,6 +189,11 @@ def test_a_mode_is_refused_with_the_nearest() -> None:
 def test_a_field_that_no_job_has_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidRequest, match="no field 'num_node'.*did you mean 'num_nodes'"):
         Job.from_dict({"command": ["true"], "num_node": 3})
+
+
+def test_words_without_a_field_are_refused_with_the_field() -> None:
+    with pytest.raises(InvalidRequest, match=r"\['true'\] has none .say Job\(command="):
+        Job(["true"], name="x")  # type: ignore[call-arg]
 
 
 def test_a_secret_value_is_not_shown_and_is_kept() -> None:

@@ -217,6 +217,27 @@ def test_a_block_has_what_its_queue_adds_and_is_not_asked_for_gpus_that_come_wit
     assert (job.gpus_on_node, "gpus_per_rank" in job.implied, "gpus_per_node" in job.parameters) == (4, True, False)
 
 
+def test_gpus_that_cannot_be_had_are_refused_in_the_word_that_was_said() -> None:
+    from psij_parsl.parsl.config import plan
+
+    with pytest.raises(InvalidRequest, match=r"local platform cannot ask for GPUs \(gpus_per_node=2\)"):
+        plan("laptop", gpus_per_node=2)
+
+
+def test_blocks_of_two_executors_that_this_host_has_no_room_for_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    from psij_parsl import parsl_config
+
+    monkeypatch.setenv("PSIJ_LOCAL_CORES_TOTAL", "4")
+    parsl_config(
+        sites={"one": {"site": "laptop", "cores_per_node": 1}, "two": {"site": "laptop", "cores_per_node": 3}}
+    )
+    assert not [warning for warning in recwarn if "will wait" in str(warning.message)]
+    with pytest.warns(UserWarning, match="one and two ask for 1 and 4 cores .* gives out 4: .* say cores_per_node"):
+        parsl_config(sites={"one": {"site": "laptop", "cores_per_node": 1}, "two": "laptop"})
+
+
 @pytest.mark.usefixtures("queues")
 def test_there_are_no_more_blocks_than_the_queue_takes(caplog: pytest.LogCaptureFixture) -> None:
     from psij_parsl.parsl.config import plan

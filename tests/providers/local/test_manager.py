@@ -301,6 +301,10 @@ def test_jobs_start_first_in_first_out_as_cores_allow(local: Manager) -> None:
     local.running(small)
     # A core is free, but it is the large job's turn.
     assert {local.state(job) for job in [large, *rest]} == {"QUEUED"}
+    reasons = {job: row["reason"] for job, row in local.jobs().items()}
+    assert (reasons[small], reasons[large]) == ("", "waits for cores: 1 of 2 are in use")
+    assert {reasons[job] for job in rest} == {"waits for the jobs before it"}
+    assert f"reason: {reasons[large]}\n" in local.ok("show", large)
     assert "cores_busy=1\n" in local.ok("info")
     (local.folder / "go").touch()
     for job in [small, large, *rest]:
@@ -350,7 +354,7 @@ def test_a_job_waits_for_others_to_end_well(local: Manager) -> None:
     third = local.submit("false", "--after", f"{first},{second}")
     never = local.submit("true", "--after", third)
     beyond = local.submit("true", "--after", never)
-    assert local.state(second) == "QUEUED"
+    assert (local.state(second), local.jobs()[second]["reason"]) == ("QUEUED", "waits for other jobs to end")
     assert local.ended(local.submit("true"))["state"] == "DONE"
     (local.folder / "go").touch()
     assert local.ended(second)["state"] == "DONE"
