@@ -11,9 +11,9 @@ from psij_parsl import BatchSchedulerExecutor, Job, Submission
 from psij_parsl.testing.tools import PATIENCE_S, comes_true
 
 _CATCHES = """
-import signal, sys, time
+import os, signal, sys, time
 def caught(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, f"{signal.Signals(number).name}\\n".encode())  # in one piece, beside other ranks
     sys.exit(4)
 for number in (signal.SIGUSR1, signal.SIGTERM):
     signal.signal(number, caught)
