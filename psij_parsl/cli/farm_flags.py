@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, nearest
 from ..validators import positive_int
 from .flags import Flag
 from .job_flags import job_flags
 
+if TYPE_CHECKING:
+    from ..farm.farm import Halt
+
 AGAIN = ("failed", "unknown")
 
 
-class Limit(NamedTuple):
-    """A number of failures, or per cent of all tasks."""
-
-    number: int
-    per_cent: bool
-
-
-def halt(text: str) -> Limit:
+def halt(text: str) -> Halt:
     """`3` failures, or `10%` of all tasks."""
+    from ..farm.farm import Halt
+
     match = re.fullmatch(r"([1-9][0-9]{0,8})(%?)", text)
     if match is None or (match[2] and int(match[1]) > 100):
         raise ValueError("must be a number of failed tasks, or per cent of all: 1, 10%")
-    return Limit(int(match[1]), bool(match[2]))
+    return Halt(int(match[1]), bool(match[2]))
 
 
 def again(texts: Sequence[str]) -> frozenset[str]:

@@ -6,7 +6,6 @@ import marshal
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 from ..errors import LaunchError
 from ..runs.run_processes import MARK, ProcessSweep
+from ..system.processes import host_name
 from . import spawner
 from .output import SPOOL
 from .slots import Slot
@@ -39,7 +39,7 @@ class HostEngine:
         self.at_once = len(slots)
         self.mark = mark
         self._closed_at = 0.0
-        self._host = socket.gethostname()
+        self._host = host_name()
         self._free = deque(range(len(slots)))
         self._tasks: dict[int, tuple[Future[TaskEnd], int]] = {}
         self._mutex = threading.Lock()
@@ -128,7 +128,7 @@ def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
 
 def end_what_is_left(farm: Mapping[str, Any]) -> None:
     """What a farm that was killed has left, as its line in the state file tells: tasks on this host, and their output."""
-    here = str(farm.get("process", "")).split("/")[0] == socket.gethostname()
+    here = str(farm.get("process", "")).split("/")[0] == host_name()
     if here and farm.get("mark"):
         ProcessSweep(str(farm["mark"]), -1, 0).end(signal.SIGKILL, _KILLED_S)
     spool = str(farm.get("spool", ""))

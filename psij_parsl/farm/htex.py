@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..parsl.pools import Lost, NodePools, PoolsEnded
 from .node_task import run
 from .task import EngineEnded, Task, TaskEnd
 
-if TYPE_CHECKING:
-    from ..job_size import Resources
-    from ..resources.node import Node
-    from ..runs.mpirun import MPIRun
-    from ..sites import Site
-
 
 class NodesEngine:
-    """Runs tasks on nodes that are held: on each of them as many at once as `shape` has ranks there.
+    """Runs tasks in pools of workers on nodes that are held: each has the cores and GPUs of its worker. See `Engine`.
 
-    A task gets the cores and GPUs of one rank. See `Engine`, and `NodePools` for the arguments. A task whose node is
-    lost has an end that says so, and is never started again.
+    A task whose node is lost has an end that says so, and is never started again.
     """
 
-    def __init__(
-        self,
-        nodes: Sequence[Node],
-        shape: Resources,
-        method: MPIRun,
-        *,
-        site: Site,
-        environment: Mapping[str, str] | None = None,
-        guarded: Callable[[int], None] | None = None,
-        bind: bool = True,
-        hide_gpus: bool = False,
-    ) -> None:
-        self._pools = NodePools(
-            nodes, shape, method, site=site, environment=environment, guarded=guarded, bind=bind, hide_gpus=hide_gpus
-        )
+    def __init__(self, pools: NodePools) -> None:
+        self._pools = pools
 
     @property
     def at_once(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from ..errors import Error, InvalidRequest, LaunchError
 from ..job_size import Resources
@@ -18,6 +18,7 @@ from .command_task import CommandEnd, run_command
 
 if TYPE_CHECKING:
     from ..sites import Site
+    from .slots import Holding
     from .workers import Workers
 
 _Item = TypeVar("_Item")
@@ -43,19 +44,25 @@ class TaskFailed(Error):
         self.exit_code, self.stdout, self.stderr, self.host = end.exit_code, end.stdout, end.stderr, end.host
 
 
+class MapOptions(TypedDict, total=False):
+    """The options of `map` that have no say in the type of its results."""
+
+    in_order: bool
+    at_once: int | None
+    cores: int
+    gpus: int
+    timeout: float | None
+    site: Site | str | None
+    launcher: str | None
+
+
 @overload
 def map(
     work: Callable[[_Item], _Result],
     items: Iterable[_Item],
     *,
     return_exceptions: Literal[False] = False,
-    in_order: bool = True,
-    at_once: int | None = None,
-    cores: int = 1,
-    gpus: int = 0,
-    timeout: float | None = None,
-    site: Site | str | None = None,
-    launcher: str | None = None,
+    **options: Unpack[MapOptions],
 ) -> Results[_Result]: ...
 
 
@@ -65,13 +72,7 @@ def map(
     items: Iterable[_Item],
     *,
     return_exceptions: bool,
-    in_order: bool = True,
-    at_once: int | None = None,
-    cores: int = 1,
-    gpus: int = 0,
-    timeout: float | None = None,
-    site: Site | str | None = None,
-    launcher: str | None = None,
+    **options: Unpack[MapOptions],
 ) -> Results[_Result | Exception]: ...
 
 
@@ -81,29 +82,13 @@ def map(
     items: Iterable[object],
     *,
     return_exceptions: Literal[False] = False,
-    in_order: bool = True,
-    at_once: int | None = None,
-    cores: int = 1,
-    gpus: int = 0,
-    timeout: float | None = None,
-    site: Site | str | None = None,
-    launcher: str | None = None,
+    **options: Unpack[MapOptions],
 ) -> Results[str]: ...
 
 
 @overload
 def map(
-    work: Sequence[str],
-    items: Iterable[object],
-    *,
-    return_exceptions: bool,
-    in_order: bool = True,
-    at_once: int | None = None,
-    cores: int = 1,
-    gpus: int = 0,
-    timeout: float | None = None,
-    site: Site | str | None = None,
-    launcher: str | None = None,
+    work: Sequence[str], items: Iterable[object], *, return_exceptions: bool, **options: Unpack[MapOptions]
 ) -> Results[str | Exception]: ...
 
 
@@ -151,8 +136,7 @@ def map(
     if site is None:
         machine = fitting(machine, resources.allocation.platform)
     allocation = resources.allocation
-    name = f"{allocation.platform}:{allocation.id}"
-    inner = os.environ.get(FARM) == name  # what it is called in holds the nodes until it has ended
+    inner = os.environ.get(FARM) == allocation.full_id  # what it is called in holds the nodes until it has ended
     holding = take(resources, task, most, wait=not inner, timeout_s=timeout)
     if holding is None and inner:
         raise LaunchError(
@@ -170,9 +154,9 @@ def map(
             "launcher": launcher,
             "guarded": partial(resources.hold_for, assignment),
             "hide_gpus": any(node.gpus for node in allocation.nodes),
-            "environment": {FARM: name},
+            "environment": {FARM: allocation.full_id},
         }
-        workers = _workers(function, assignment.nodes, shape, machine, settings)
+        workers = _workers(function, holding, shape, machine, settings)
     except BaseException:
         assignment.free()
         raise
@@ -334,12 +318,12 @@ def _checked(name: str, value: Any, validator: Callable[[Any], int]) -> int:
 
 
 def _workers(
-    function: Callable[[Any], Any], nodes: Sequence[Any], shape: Resources, machine: Site, settings: Mapping[str, Any]
+    function: Callable[[Any], Any], holding: Holding, shape: Resources, machine: Site, settings: Mapping[str, Any]
 ) -> Workers:
-    from ..resources.host import is_here
     from .workers import PoolsOnNodes, ProcessesHere
 
-    if len(nodes) == 1 and is_here(nodes[0].name):
+    nodes = holding.assignment.nodes
+    if holding.here:
         told = settings["environment"]
         return ProcessesHere(nodes[0], shape, function, environment=told, hide_gpus=settings["hide_gpus"])
     return PoolsOnNodes(nodes, shape, machine, function, **settings)

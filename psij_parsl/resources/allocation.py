@@ -34,6 +34,11 @@ class Allocation:
     queue: str = ""
 
     @property
+    def full_id(self) -> str:
+        """What tells it from those of other platforms, too."""
+        return f"{self.platform}:{self.id}"
+
+    @property
     def num_cpus(self) -> int:
         return sum(len(node.cpus) for node in self.nodes)
 

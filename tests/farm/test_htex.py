@@ -16,6 +16,7 @@ from psij_parsl.errors import LaunchError
 from psij_parsl.farm.htex import NodesEngine
 from psij_parsl.farm.task import Task
 from psij_parsl.job_size import Resources
+from psij_parsl.parsl.pools import NodePools
 from psij_parsl.resources import Node
 from psij_parsl.resources.host import name as host_name
 from psij_parsl.runs.registry import launcher
@@ -35,7 +36,7 @@ BARE = Path(__file__).with_name("bare_script")  # it has no line that says which
 
 def engine_here(**environment: str) -> NodesEngine:
     node = Node(host_name(), LAST, ("0", "GPU-5d"))
-    return NodesEngine([node], SHAPE, launcher("fork")(), site=LAPTOP, environment=environment)
+    return NodesEngine(NodePools([node], SHAPE, launcher("fork")(), site=LAPTOP, environment=environment))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import InvalidRequest
 from ...farm import slots
-from ...farm.farm import Farm, Halt, Rules
+from ...farm.farm import Farm, Rules
 from ...farm.host_engine import HostEngine, end_what_is_left
 from ...farm.output import Output
 from ...farm.source import Indices, Item, Lines, Source
@@ -179,6 +179,7 @@ class _ManyLaunches:
             hold(engine.pid)
             return engine
         from ...farm.htex import NodesEngine
+        from ...parsl.pools import NodePools
         from ...runs.selection import select_launch_method
 
         shape = slots.sized(job, len(nodes), holding.per_node)
@@ -188,7 +189,7 @@ class _ManyLaunches:
             platform=resources.allocation.platform,
             job=job.with_(num_nodes=len(nodes)),
         )
-        return NodesEngine(
+        pools = NodePools(
             nodes,
             shape,
             method,
@@ -198,15 +199,15 @@ class _ManyLaunches:
             bind=bind,
             hide_gpus=hide_gpus,
         )
+        return NodesEngine(pools)
 
     def _rules(self) -> Rules:
         values = self.values
         left = self.resources.time_left() if self.resources.allocation.id else None
-        limit = values.get("halt")
         return Rules(
             at_once=self.limit,
             again=values.get("again", ()),
-            halt=None if limit is None else Halt(*limit),
+            halt=values.get("halt"),
             end=None if left is None else time.time() + left,
             lasts_s=values.get("time", 0),
             grace_s=values.get("grace", _GRACE_S),
@@ -215,6 +216,6 @@ class _ManyLaunches:
     # ---- a task, and what it prints ------------------------------------------------------------------------------
 
     def _task(self, item: Item, stdout: str, stderr: str) -> Task:
-        environment: Mapping[str, str] = {ARRAY_INDEX: str(item.index), FARM: self.launch.allocation_name}
+        environment: Mapping[str, str] = {ARRAY_INDEX: str(item.index), FARM: self.resources.allocation.full_id}
         stdin = self.files.stdin(item.index)
         return Task(item.number, item.argv, environment, str(self.job.directory), stdin, stdout, stderr)

@@ -117,15 +117,9 @@ class OneLaunch:
                 assignment.free()
 
     @property
-    def allocation_name(self) -> str:
-        """What tells this allocation from others."""
-        allocation = self.resources.allocation
-        return f"{allocation.platform}:{allocation.id}"
-
-    @property
     def in_farm(self) -> bool:
         """Whether this is in a task of a farm: it holds the nodes until the task has ended, so one waits in vain."""
-        return os.environ.get(FARM) == self.allocation_name
+        return os.environ.get(FARM) == self.resources.allocation.full_id
 
     @property
     def may_wait(self) -> bool:

@@ -2,7 +2,7 @@
 
 The flattener sends what expressions print through three attributes of the environment, which find the
 `Quoting` of this rendering in the context: `show`, `glue` (the template's `~`) and `switch` (its
-`section(...)`); see `printing`. The environment itself has no state of a rendering, so one serves all templates and threads.
+`section(...)`). The environment itself has no state of a rendering, so one serves all templates and threads.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, pass_context
 from jinja2.runtime import Context, Undefined
 
+from ...errors import InvalidRequest
 from ...errors import TemplateError as FaultyTemplate
-from . import printing, quoting
+from . import quoting
 from .formatters import FORMATTERS
-from .quoting import Quoting, Shell
+from .quoting import Quoting, Shell, UnprintableError
+
+_QUOTING = " quoting"  # the name of it in the context; no template can spell it
 
 
 class ScriptEnvironment(Environment):
@@ -43,18 +46,38 @@ class ScriptEnvironment(Environment):
     @staticmethod
     @pass_context
     def show(context: Context, where: str, names: str, value: Any) -> Shell:
+        """What `{{ ... }}` prints. `where`: file and line; `names`: those in the expression."""
+        current: Quoting = context.parent[_QUOTING]
         if isinstance(value, Undefined):
             str(value)  # raises, in jinja's words
-        return printing.show(context, where, names, value)
+        try:
+            return current.show(value)
+        except UnprintableError as error:
+            if value is None and names:
+                raise InvalidRequest(
+                    f"{names} is not set, and the template prints it at {where}",
+                    hint="give it, or let the template ask first: {% if " + names.split(",")[0] + " %}",
+                ) from error
+            raise FaultyTemplate(f"{where}: {{{{ {names or '...'} }}}} {error}") from error
 
     @staticmethod
     def glue(where: str, *parts: Any) -> str:
+        """What `~` joins."""
         for part in parts:
             if isinstance(part, Undefined):
                 str(part)
-        return printing.glue(where, *parts)
+        try:
+            return quoting.glue(parts)
+        except UnprintableError as error:
+            raise FaultyTemplate(f"{where}: an expression with ~ {error}") from error
 
-    switch = staticmethod(pass_context(printing.switch))
+    @staticmethod
+    @pass_context
+    def switch(context: Context, where: str, section: str) -> Shell:
+        """What `{{ section(...) }}` does."""
+        current: Quoting = context.parent[_QUOTING]
+        current.section = section
+        return Shell("")
 
 
 @cache
@@ -67,7 +90,7 @@ def rendered(name: str, python: CodeType, values: Mapping[str, Any], current: Qu
     """The text of a template's code, as `Code.render`."""
     env = environment()
     template = Template.from_code(env, python, {**env.globals})
-    context = template.new_context({**values, printing.QUOTING: current})
+    context = template.new_context({**values, _QUOTING: current})
     try:
         return quoting.plain(quoting.joined(template.root_render_func(context)))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
