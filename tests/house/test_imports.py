@@ -101,7 +101,7 @@ STARTS: Mapping[str, str] = {  # commands, and the libraries that they cannot do
     "submit --platform local -- true": "filelock, jinja2",
     "list": "filelock",
     "status last": "filelock",
-    "launch -n 2 -- true": "filelock",
+    "launch -n 2 -- true": "filelock, hashlib",  # a ledger's name is short, whatever it stands for
 }
 
 
@@ -292,7 +292,10 @@ def test_the_links_point_to_the_folders() -> None:
 
 
 def test_importing_has_no_side_effects(tmp_path: Path) -> None:
-    """Every module of ours is imported: no thread, no handler, no file, no process, no change of the environment."""
+    """Every module of ours is imported: no thread, no handler, no file, no process, no change of the environment.
+
+    Those that stand on Parsl are left out, for its own import does more.
+    """
     code = """
 import os, pkgutil, signal, sys, threading, importlib, json
 def state():
@@ -302,7 +305,7 @@ def state():
 before = state()
 import psij_parsl
 names = [m.name for m in pkgutil.walk_packages(psij_parsl.__path__, "psij_parsl.")
-         if not m.name.endswith("__main__") and ".parsl" not in m.name and not m.name.endswith(".provider")]
+         if not m.name.endswith("__main__") and ".parsl" not in m.name and not m.name.endswith((".provider", ".htex"))]
 for name in names: importlib.import_module(name)
 after = state()
 assert before == after, [pair for pair in zip(before, after) if pair[0] != pair[1]]
