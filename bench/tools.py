@@ -81,9 +81,6 @@ def report(
         print(f"{label}: {fact}")
     if promise:
         print(f"promised: {promise}")
-    if not os.access(RESULTS, os.W_OK):
-        print(f"not written: {RESULTS} belongs to another user")
-        return
     host = {"python": platform.python_version(), "cores": os.cpu_count()}
     data = {
         "figures": dict(rows),
@@ -93,4 +90,8 @@ def report(
         "host": host,
         "at": time.time(),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")
+    try:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")
+    except OSError as error:
+        print(f"not written: {error}")
