@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+_GC_THRESHOLD = 50_000  # most commands make fewer objects than this until they end, so nothing is collected in vain
+
 
 def program() -> int:
     """`psij-run` as a process of its own: `main`, made safe against inherited streams and signals."""
@@ -36,6 +38,9 @@ def main() -> int:
 
             return stdout_failed(error)
         return 0
+    import gc
+
+    gc.set_threshold(_GC_THRESHOLD)
     from .app import run
 
     return run(args)

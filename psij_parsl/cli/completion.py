@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..job import JOB_MODES
-from ..sites.queues import AUTO
+from ..sites.settings import AUTO
 
 Offer = tuple[str, str]  # the text that completes the line, and its meaning
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..dependency import alternatives
 from ..errors import Ambiguous, Error, InvalidRequest, Rejected, UnknownJob, nearest
@@ -17,7 +17,7 @@ from ..jobs.executor import Submission
 from ..jobs.job_places import spool_of
 from ..sites.findings import Finding, settle
 from ..sites.job_shape import usable_cores
-from ..sites.queues import AUTO, Queue
+from ..sites.settings import AUTO
 from .command import Invocation
 from .file_patterns import pattern
 from .flags import FlagValues
@@ -38,6 +38,9 @@ from .job_warnings import warnings
 from .jobscript import JobScript, copy_of, described_for, flags, runs_once, script_named, write_copy
 from .options_said import ScriptOptions
 from .output import Renderer
+
+if TYPE_CHECKING:
+    from ..sites.queues import Queue
 
 _RUN = ("command",)
 

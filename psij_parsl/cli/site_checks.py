@@ -16,7 +16,8 @@ from ..sites.completion import completed
 from ..sites.content import Fault, key_text
 from ..sites.joining import not_among, plain
 from ..sites.matching import limits
-from ..sites.queues import AUTO, RENDERED_NAMES, NodeType, Queue, Settings
+from ..sites.queues import RENDERED_NAMES, NodeType, Queue
+from ..sites.settings import AUTO, Settings
 from ..sites.site import Site
 from ..sites.toml_positions import Key
 from .bash_syntax import BashError, bash_errors

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SiteError
+from ..system.lazy_names import lazy_names
 from .catalogue import Catalogue
 from .content import Fault
 from .detect import Detected, Look
@@ -21,11 +22,13 @@ from .detect import look as _look
 from .findings import Finding
 from .generic import plain_site
 from .layers import Outdated
-from .queues import NodeType, Queue
 from .search import Search, is_path
 from .site import LAPTOP, Site
 from .site_cache import open_cache
 from .site_data import SettingRow
+
+if TYPE_CHECKING:
+    from .queues import NodeType, Queue
 
 __all__ = [
     "LAPTOP",
@@ -44,6 +47,7 @@ __all__ = [
     "known",
     "look",
 ]
+__getattr__ = lazy_names(__name__, {"NodeType": ".queues", "Queue": ".queues"})
 
 
 def find(

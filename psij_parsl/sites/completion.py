@@ -16,10 +16,11 @@ from .findings import Finding
 from .job_shape import GPU_PARAMETERS
 from .joining import is_unset, joined, not_among
 from .node_choice import choose_node_type
-from .queues import NodeType, Queue, Settings
 
 if TYPE_CHECKING:
     from ..platforms.templates.parameters import Parameter
+    from .queues import NodeType, Queue
+    from .settings import Settings
     from .site_data import SiteData
     from .toml_positions import Key
 
@@ -193,6 +194,8 @@ def _plain(site: SiteData, rendered: str) -> Queue | None:
 def _by_parameters(site: SiteData, base: Queue | None, typed: Mapping[str, Any]) -> Queue | None:
     """The queue for a job in `base` that gives these parameters: another one, if they are that one's own."""
     if base is not None and any(name in typed and is_unset(typed[name]) for name in base.own_parameters):
+        from .queues import Queue
+
         base = _plain(site, base.rendered) or Queue(name=base.rendered, node_types=base.node_types)
     told = {name: str(value) for name, value in typed.items() if not is_unset(value)}
 

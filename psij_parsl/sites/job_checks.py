@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..job import Job
 from ..job_size import Resources
-from ..resources.node import Hardware
 from .job_shape import Shape, usable_cores
-from .queues import NodeType, Queue, Tier
+
+if TYPE_CHECKING:
+    from ..resources.node import Hardware
+    from .queues import NodeType, Queue, Tier
 
 
 class Problem(NamedTuple):

@@ -13,9 +13,10 @@ from .findings import Finding
 from .job_checks import Problem, node_problems, queue_problems, tier_of, too_few_nodes
 from .job_shape import Shape, shape_of, usable_cores
 from .node_choice import most_nodes
-from .queues import AUTO, NodeType, Queue
+from .settings import AUTO
 
 if TYPE_CHECKING:
+    from .queues import NodeType, Queue
     from .site_data import SiteData
 
 _JOB = frozenset(item.name for item in fields(Job))

@@ -11,9 +11,9 @@ from ..platforms.registry import platform
 from .job_checks import node_problems
 from .job_shape import Shape, shape_of
 from .joining import is_unset, parts
-from .queues import NodeType, Queue
 
 if TYPE_CHECKING:
+    from .queues import NodeType, Queue
     from .site_data import SiteData
 
 _SHAPE = tuple(item.name for item in fields(Resources))

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..resources.node import Hardware
+from .settings import Settings
 
-#: The name that stands for the best queue for a job, and so can be no queue's.
-AUTO = "auto"
 #: Parameters of a queue by which it says what its name is to the manager, if that is another.
 RENDERED_NAMES = ("queue", "partition")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a site, a node type or a queue adds to a job, and what it asks of one.
-
-    `parameters` are the platform's own; `setup` are shell texts, loads of modules first; `choices` are the values that
-    a field or parameter may have.
-    """
-
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    setup: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # values may be secret
-    required: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

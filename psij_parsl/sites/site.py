@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..job import Job, field_value
 from .findings import Finding, settle
-from .queues import AUTO
+from .settings import AUTO
 from .site_data import BUILT_IN, SettingRow, SiteData
 
 if TYPE_CHECKING:
     from .completion import Completion
 
 
-@dataclass(frozen=True, kw_only=True)
 class Site(SiteData):
     """One machine: which platform and launcher, and what jobs there need. See `docs/how-to/sites.md` for the values."""
 

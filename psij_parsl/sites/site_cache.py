@@ -12,15 +12,16 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SiteError
 from ..system.cache import Cache
 from .catalogue import Catalogue
 from .layers import PACKAGE, SiteFile
 from .plugin_names import unknown_plugins
-from .site import Site
-from .site_records import from_record, to_record
+
+if TYPE_CHECKING:
+    from .site import Site
 
 _PACKAGE = PACKAGE.parent
 
@@ -40,6 +41,8 @@ class SiteCache:
         """The site of a file as it was validated; None if that has to be done."""
         if not (texts := self._texts(file)):
             return None
+        from .site_records import from_record
+
         kept = self._kept.read(_name(file, texts))
         try:
             if kept["name"] != file.name or kept["files"] != texts:
@@ -53,6 +56,8 @@ class SiteCache:
         """Keep the site of a file, which was validated."""
         if not (texts := self._texts(file)):
             return
+        from .site_records import to_record
+
         try:
             record = to_record(site)
         except TypeError:

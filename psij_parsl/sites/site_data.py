@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ..errors import SiteError
-from .queues import NodeType, Queue, Settings
+from .settings import Settings
 from .spool import expanded
 
 if TYPE_CHECKING:
     from ..resources.allocation import Allocation
     from ..resources.node import Hardware
     from .launch_options import LaunchOptions
+    from .queues import NodeType, Queue
 
 BUILT_IN = "built in"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...resources.hostlist import compress
-from ..queues import AUTO
+from ..settings import AUTO
 from .facts import QueueFacts, SiteFacts, Suggestion, TierFacts
 from .node_grouping import TypeFacts
 

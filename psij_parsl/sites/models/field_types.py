@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, WithJson
 from ...errors import AllocationError
 from ...platforms.templates.parameters import duration, memory, wall_time, word
 from ...resources.hostlist import numbers
-from ..queues import AUTO
+from ..settings import AUTO
 
 MEMORY_TEXT = r"^\s*(\d+(\.\d+)?|\.\d+)\s*([KMGTkmgt]([Ii]?[Bb])?)?\s*$"
 TIME_TEXT = (

@@ -21,7 +21,8 @@ from ...platforms.templates.parameters import (
     wall_time,
     word,
 )
-from ..queues import AUTO, RENDERED_NAMES
+from ..queues import RENDERED_NAMES
+from ..settings import AUTO
 from .field_types import MEMORY_TEXT, TIME_TEXT, WORD_TEXT
 from .site_model import SiteModel
 
