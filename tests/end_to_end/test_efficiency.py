@@ -25,7 +25,8 @@ from tests.clusters.slurm import SlurmCluster
 pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "known_usage.py"
-HELD_S = 4  # for which memory is held: managers look at it from time to time, and here each second
+HELD_S = 30  # for which memory is held: managers look at it from time to time, and here each second
+ASLEEP_S = 4
 NOT_THE_PROGRAMS_S = 0.4  # CPU time of the job's script, and of the manager's own processes in it
 MIB = 1024**2
 
@@ -39,7 +40,7 @@ def programs(**more: Any) -> dict[str, Job]:
     return {
         "one of four": Job(command=program(cpu_s=2.0), cpus_per_rank=4, **more),
         "all busy": Job(command=program(2, cpu_s=1.5), cpus_per_rank=2, **more),
-        "sleeping": Job(command=program(sleep_s=HELD_S), **more),
+        "sleeping": Job(command=program(sleep_s=ASLEEP_S), **more),
         "memory": Job(command=program(sleep_s=HELD_S, mib=800), **more),
         "array": Job(command=program(cpu_s=1.0), array=range(2), **more),
     }
