@@ -6,7 +6,8 @@ Used by waits, `psij-run run`, `launch` and watchdogs. Importing this module ins
         while not should_exit(wait_s=5):   # an interruptible sleep
             ...
 
-The first signal sets a flag; a second SIGINT ends the process at once, as its default action would. A SIGHUP that
+The first signal sets a flag; a second SIGINT ends the process at once, as its default action would, unless `on_second`
+sees to a quick end itself: then the third does. A SIGHUP that
 our parent had us ignore (nohup) stays ignored; an ignored SIGINT does not, for a shell has its background commands
 ignore it, and what runs long is to hand it on all the same.
 
@@ -46,7 +47,7 @@ class _Flag:
         self.earlier: dict[int, Any] = {}
         self.earlier_alarm = -1
         self.on_first: Callable[[], None] | None = None
-        self.on_second: Callable[[], None] | None = None
+        self.on_second: Callable[[], object] | None = None
         self.asked, self.ask = _pipe()
         self.alarm, self.raise_alarm = _pipe()
 
@@ -89,11 +90,13 @@ def _handle(number: int, _frame: FrameType | None) -> None:
             flag.on_first()
     elif number == signal.SIGINT:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        ends_itself = False
         try:
             if flag.on_second is not None:
-                flag.on_second()
+                ends_itself = flag.on_second() is True
         finally:
-            os.kill(os.getpid(), signal.SIGINT)
+            if not ends_itself:
+                os.kill(os.getpid(), signal.SIGINT)
 
 
 def kept(number: int) -> bool:
@@ -124,12 +127,12 @@ def fresh() -> Callable[[], None] | None:
 
 
 def register_handlers(
-    *, on_first: Callable[[], None] | None = None, on_second: Callable[[], None] | None = None
+    *, on_first: Callable[[], None] | None = None, on_second: Callable[[], object] | None = None
 ) -> Callable[[], None]:
     """Handle SIGINT, SIGTERM and SIGHUP from now on; returns a call that puts the earlier handlers back.
 
     `on_first` runs when the first signal comes, `on_second` just before a second SIGINT ends the process, and must be
-    short. Must be called in the main thread (Python's rule; ValueError elsewhere). Registering again while
+    short. If `on_second` returns True the process lives on, and the next SIGINT ends it. Must be called in the main thread (Python's rule; ValueError elsewhere). Registering again while
     registered is one registration more: undo them in reverse order.
     """
     global _flag
@@ -162,7 +165,7 @@ def register_handlers(
 
 @contextmanager
 def registered(
-    *, on_first: Callable[[], None] | None = None, on_second: Callable[[], None] | None = None
+    *, on_first: Callable[[], None] | None = None, on_second: Callable[[], object] | None = None
 ) -> Iterator[None]:
     """`register_handlers` for the length of a block."""
     restore = register_handlers(on_first=on_first, on_second=on_second)

@@ -77,7 +77,7 @@ class Farm:
         self._running: dict[int, Item] = {}
         self._ends: SimpleQueue[tuple[Item, Future[TaskEnd]] | None] = SimpleQueue()
         self._broken: Error | None = None
-        self._ending = False
+        self._ending = self._in_hurry = False
         self._kill_at: float | None = None
         self._shown = 0.0
 
@@ -91,6 +91,12 @@ class Farm:
     def wake(self) -> None:
         """Have it look at once what has happened: a signal."""
         self._ends.put(None)
+
+    def hurry(self) -> bool:
+        """Have it kill at once what it has asked to end; for a signal handler."""
+        self._in_hurry = True
+        self.wake()
+        return True
 
     def run(self) -> Summary:
         """Run the tasks, as far as they can be. Raises `Error` for what it cannot go on after; all has ended then."""
@@ -152,7 +158,7 @@ class Farm:
                 self._end_running()
         if rules.halt is not None and rules.halt.reached(summary.failed, summary.ended, summary.total):
             summary.reason = summary.reason or _HALT
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+        if self._kill_at is not None and (self._in_hurry or time.monotonic() >= self._kill_at):
             self._kill_at = None
             self.engine.close(kill=True)
 

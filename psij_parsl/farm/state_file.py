@@ -1,7 +1,8 @@
 """The state of a farm: which tasks have begun, and how they ended, so that another one can go on where it stopped.
 
 A file of lines that only grows. A task's first line is written before it is started, so what has no line has not run.
-What was written survives us, however we end; that it survives the host too is seen to once in a second.
+What was written survives us, however we end; that it survives the host too is seen to once in a second. Lines of
+the last second may then be zero bytes, which count as not written.
 
     farm {"format":1,...}      a farm began to use it: who, where, its mark
     begun 17 3fa2c1d0          task 17, with a sum of its command
@@ -37,13 +38,15 @@ _SYNC_S = 1.0
 class StateFile:
     """The state of one farm, which has it alone. Raises `InvalidRequest` where another one is using it.
 
-    `farms` are those that have used it before, the last one last; `finished`: it left no task undone.
+    `farms` are those that have used it before, the last one last; `finished`: it left no task undone. `damaged`: so many
+    bytes of it are lines that cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.farms: list[Mapping[str, Any]] = []
         self.finished = True
+        self.damaged = 0
         self.highest = -1  # number of a task that has begun
         self._states, self._sums = bytearray(), array("I")
         with _writing(path):
@@ -74,7 +77,7 @@ class StateFile:
         return self._states[number] if number < len(self._states) else NEW
 
     def sum(self, number: int) -> int:
-        """The sum of the command that has begun as that task."""
+        """The sum of the command that has begun as that task; 0 where that line is damaged."""
         return self._sums[number]
 
     # ---- writing ---------------------------------------------------------------------------------------------
@@ -154,14 +157,26 @@ class StateFile:
             ) from error
 
     def _read(self) -> None:
-        whole = 0
+        whole, lost_after = 0, None
         with open(os.dup(self._handle), "rb") as file:
             file.seek(0)
             for line in file:
-                if not line.endswith(b"\n") and (whole or line.startswith(_FIRST) or _FIRST.startswith(line)):
+                known = whole or line.startswith(_FIRST)
+                damaged = known and b"\0" in line
+                if damaged:
+                    self.damaged += len(line)
+                    self.finished = False
+                    lost_after = self.highest if lost_after is None else lost_after
+                if not line.endswith(b"\n") and (known or _FIRST.startswith(line)):
                     break  # its writer was killed: as if it had not been written
                 whole += len(line)
-                self._take(line)
+                if not damaged:
+                    self._take(line)
+        if lost_after is not None:
+            for number in range(
+                lost_after + 1, self.highest
+            ):  # they begin in order: where one has no line it is lost
+                self._states[number] = self._states[number] or BEGUN
         if whole < os.fstat(self._handle).st_size:
             with suppress(OSError):
                 os.ftruncate(self._handle, whole)
@@ -200,9 +215,9 @@ class StateFile:
             self._states += bytes(more)
             self._sums.extend([0] * more)
         self._states[number] = state
+        self.highest = max(self.highest, number)
         if sum is not None:
             self._sums[number] = sum
-            self.highest = max(self.highest, number)
 
 
 @contextmanager

@@ -288,6 +288,19 @@ def test_a_signal_ends_the_tasks_and_the_summary_is_printed(number: int, comes_t
     assert "has not finished" in one_sentence_and_a_hint(done)[0]
 
 
+def test_a_second_interrupt_kills_the_tasks_and_the_summary_is_printed(comes_true: Until) -> None:
+    script = "trap 'echo >asked' TERM; echo >began; while true; do sleep 0.05; done"
+    process = started("--array", "0-1", "-P", "1", "--grace", "600", "--", "sh", "-c", script)
+    for name in ("began", "asked"):
+        comes_true(lambda name=name: Path(name).exists(), 30, name)
+        process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGINT
+    assert b"2 tasks: 0 done, 1 stopped, 1 not begun" in err
+    assert not marked()
+    assert idle()
+
+
 def marked() -> list[int]:
     """The processes of farms in the state files of this directory."""
     found: list[int] = []
@@ -385,6 +398,22 @@ def test_resuming_runs_what_failed_only_if_asked() -> None:
     assert sorted(Path("ran").read_text().split()) == ["1", "2", "3"]
     assert told(*words, "--resume")["done_before"] == 3
     assert told(*words)["done"] == 3  # the earlier one had finished: anew
+
+
+def test_a_state_that_a_failed_host_has_damaged_counts_as_far_as_it_can_be_read() -> None:
+    words = ("--array", "0-6", "--", "sh", "-c", "echo {index} >>ran")
+    assert told(*words)["done"] == 7
+    lines = Path("sh.farm").read_bytes().splitlines(keepends=True)
+    begun = [next(line for line in lines if line.startswith(b"begun %d " % number)) for number in range(5)]
+    Path("sh.farm").write_bytes(
+        b"".join([lines[0], *begun[:2], b"ended 0 0 0.1 n\n", b"\0" * 60, b"\n", begun[4], b"\0" * 99])
+    )
+    done = farm("--resume", *words)
+    assert "bytes that cannot be read" in done.stderr.splitlines()[0]
+    assert "7 tasks: 3 done (1 of them before), 4 with an unknown end" in done.stderr
+    assert "tasks 1, 2, 3, 4 had begun" in done.stderr
+    assert sorted(Path("ran").read_text().split()) == sorted([*"0123456", *"56"])
+    assert told("--again", "unknown", *words)["done"] == 4
 
 
 @pytest.mark.parametrize("changed", [("echo 2", "echo 1", "echo 3"), ("echo 1",), ("echo 0", "echo 1", "echo 2")])

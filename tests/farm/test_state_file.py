@@ -74,7 +74,33 @@ def test_a_file_that_was_cut_at_any_byte_tells_what_its_whole_lines_tell(tmp_pat
         assert states(path, 4) == expected
 
 
-@pytest.mark.parametrize("text", ["hello", "hello\n", "begun x\n", 'farm {"format":2}\n', "farm 3\n", "\n"])
+@pytest.mark.parametrize("line_end", ["", "\n"])
+def test_zero_bytes_at_its_end_spoil_nothing_before_them(line_end: str, tmp_path: Path) -> None:
+    """As a file system leaves them where the host failed."""
+    path = tmp_path / "state"
+    written(path)
+    whole = path.read_text()
+    path.write_text(f"{whole}begun 4{chr(0) * 5000}{line_end}")
+    for damaged in (True, bool(line_end)):
+        state = StateFile(path)
+        assert [state.state(number) for number in range(6)] == [BEGUN, DONE, FAILED, STOPPED, NEW, NEW]
+        assert (state.damaged > 5000, state.finished) == (damaged, False)
+        state.open({}, fresh=False)
+        state.release()
+
+
+def test_a_task_whose_line_is_lost_between_others_may_have_run(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_text(
+        f'farm {{"format":1}}\nbegun 1 8\nbegun 2{chr(0) * 90}\nended 4 0 1.5 n\nbegun 6 9\nended 6 1 1.0 n\n'
+    )
+    state = StateFile(path)
+    assert [state.state(number) for number in range(8)] == [NEW, BEGUN, BEGUN, BEGUN, DONE, BEGUN, FAILED, NEW]
+    assert [state.sum(number) for number in (1, 2, 4, 6)] == [8, 0, 0, 9]
+    state.release()
+
+
+@pytest.mark.parametrize("text", ["\0\0\n", "hello", "hello\n", "begun x\n", 'farm {"format":2}\n', "farm 3\n", "\n"])
 def test_another_file_is_refused_and_left_as_it_is(text: str, tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text(text)

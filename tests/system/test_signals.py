@@ -89,6 +89,19 @@ def test_a_last_word_that_fails_does_not_keep_the_process() -> None:
     assert child.process.returncode == -signal.SIGINT
 
 
+def test_a_last_word_may_keep_the_process_until_the_third() -> None:
+    child = Child(
+        "with registered(on_second=lambda: os.write(1, b'soon\\n') > 0):\n ready()\n"
+        " should_exit(60); print('asked', flush=True)\n"
+        " while True: time.sleep(0.05)"
+    )
+    for said in ("asked\n", "soon\n"):
+        child.send(signal.SIGINT)
+        assert child.line() == said
+    child.send(signal.SIGINT)
+    assert child.end() == (-signal.SIGINT, "")
+
+
 def test_a_second_termination_request_is_only_a_request() -> None:
     child = Child(
         "with registered():\n ready()\n should_exit(60); print('asked', flush=True)\n time.sleep(1); print('done')"

@@ -76,7 +76,7 @@ class _ManyLaunches:
     def run(self) -> int:
         if not self.are_runs:
             self.resources.check(self.job)
-        with registered(on_first=self._wake), ExitStack() as stack:
+        with registered(on_first=self._wake, on_second=self._hurry), ExitStack() as stack:
             state = self._state()
             stack.callback(state.release)
             holding = self._hold()
@@ -113,6 +113,9 @@ class _ManyLaunches:
         if self.farm is not None:
             self.farm.wake()
 
+    def _hurry(self) -> bool:
+        return self.farm is not None and self.farm.hurry()
+
     # ---- the state -------------------------------------------------------------------------------------------
 
     def _state(self) -> StateFile:
@@ -125,6 +128,11 @@ class _ManyLaunches:
                 raise InvalidRequest(
                     f"an earlier farm of these tasks has not finished ({path})",
                     hint="--resume goes on where it stopped, --fresh runs all tasks anew",
+                )
+            if state.damaged and self._goes_on:
+                self.out.note(
+                    f"{path} has {state.damaged} bytes that cannot be read, as a host that failed leaves them: tasks that"
+                    " began just before that may run again"
                 )
             if not state.finished:
                 end_what_is_left(state.farms[-1])
