@@ -53,7 +53,8 @@ class Job(Resources):
     `stdout`. Each array element appends its index to them: `out.txt.7`.
     """
 
-    command: Sequence[str]
+    #: Needed: its words.
+    command: Sequence[str] = ()
     #: Minutes; None: the manager decides.
     wall_time_min: int | None = 10
     queue: str | None = None
@@ -132,7 +133,10 @@ class Job(Resources):
                 )
         put("command", tuple(os.fspath(argument) for argument in self.command))
         if not self.command or not self.command[0]:
-            raise InvalidRequest("there is no command to run", hint="say it after `--`, e.g. -- hostname")
+            raise InvalidRequest(
+                "there is no command to run",
+                hint="say it after `--`, e.g. -- hostname; in Python command=['hostname']",
+            )
         check_mappings(vars(self))
         super().__post_init__()
         for name in ("wall_time_min", "array_limit"):

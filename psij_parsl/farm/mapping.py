@@ -110,7 +110,8 @@ def map(
     `work` is a function of one argument that can be pickled, or the words of a command, in which `{}` stands for
     the item. A result is what the function returns, or the command's stdout. Results come in the order of the items, or
     with `in_order=False` as they are there. The first exception is raised where its result would have come, a command's as
-    `TaskFailed`, and ends the rest; with `return_exceptions` exceptions are results.
+    `TaskFailed`, and ends the rest; with `return_exceptions` exceptions are results. `sys.exit()` in the function is a
+    `RuntimeError`.
 
     As many run at once as there is room for, or `at_once`: each in a worker of its own with so many `cores` and
     `gpus`. On one host workers are processes of `concurrent.futures`, on several nodes those of Parsl's
@@ -128,6 +129,10 @@ def map(
     task = Resources(
         cpus_per_rank=_checked("cores", cores, positive_int), gpus_per_rank=_checked("gpus", gpus, non_negative_int)
     )
+    if timeout is not None:
+        from ..jobs.executor import check_timeout
+
+        check_timeout(timeout)
     most = None if at_once is None else _checked("at_once", at_once, positive_int)
     deadline = None if timeout is None else time.monotonic() + timeout
     each = iter(items)

@@ -66,6 +66,7 @@ def end_group(group: int) -> None:
     until = time.monotonic() + spawner.LEFT_S
     number = int(signal.SIGTERM)
     while True:
+        worker.reap()  # those whose parents have ended are ours
         try:
             os.killpg(group, number)
         except (ProcessLookupError, PermissionError):  # nothing, or no longer ours

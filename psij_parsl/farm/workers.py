@@ -124,7 +124,7 @@ def _packed(function: Callable[[Any], Any]) -> bytes:
 def _called(function: Callable[[Any], Any], item: Any) -> Any:
     """Call it. An exception that cannot be made anew from its pickle would end the pool: another one stands for it."""
     try:
-        return function(item)
+        return worker.result_of(function, item)
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))

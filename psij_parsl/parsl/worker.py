@@ -25,8 +25,8 @@ POOL_FILE = "pool.json"
 #: The variable by which a worker is told the places of its node's workers, as JSON.
 PLACES = "PSIJ_WORKER_PLACES"
 _OF_WORKER = matcher(("PARSL_*", PLACES))
-_PR_SET_PDEATHSIG = 1
-_WATCH_S = 1.0
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_WATCH_S = _END_S = 1.0
 _command = 0  # the process id of the command that runs, which leads a group
 
 
@@ -94,10 +94,14 @@ def settle_here(cpus: Collection[int], told: Mapping[str, str]) -> None:
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
     """Let the kernel send that signal to this process when its parent ends (Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def _prctl(option: int, value: int) -> None:
     import ctypes
 
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def in_child() -> None:
@@ -122,6 +126,7 @@ def _settle() -> None:
 
 def _handle_end() -> None:
     os.setpgid(0, 0)  # what reaches the pool's group is not for us
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what its parents leave, in a session of its own, is then a child of ours
     signal.signal(signal.SIGTERM, _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
@@ -136,13 +141,36 @@ def _watch_parent(parent: int) -> None:
 
 
 def _end(number: int, frame: object) -> None:
-    """End, with the command that runs, or with what the function that runs has started."""
+    """End, with the command that runs, or with what the function that runs has started, in any session (Linux)."""
     if _command:
         with suppress(OSError):
             os.killpg(_command, signal.SIGKILL)
+    until = time.monotonic() + _END_S
+    while (children := _children()) and time.monotonic() < until:
+        for child in children:
+            with suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+        reap()
+        time.sleep(0.002)
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(128 + number)
+
+
+def reap() -> None:
+    """Ask how children have ended, for a process that waits for none of them."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _children() -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(OSError), open(f"/proc/self/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    return found
 
 
 def _take(place: Place) -> None:
@@ -180,7 +208,17 @@ def packed(function: Callable[..., Any]) -> bytes:
 def called(function: bytes, *args: Any) -> Any:
     """Call a function, which is packed, in a worker that has settled."""
     environment()
-    return _loaded(function)(*args)
+    return result_of(_loaded(function), *args)
+
+
+def result_of(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function. What would end the worker, such as `sys.exit()`, is an exception like others."""
+    try:
+        return function(*args)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__qualname__}: {error}") from error
 
 
 @cache

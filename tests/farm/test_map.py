@@ -115,6 +115,26 @@ def test_an_exception_that_cannot_travel_ends_no_worker(monkeypatch: pytest.Monk
     assert [str(each) for each in results] == [f"Odd: odd {number}" for number in range(3)]
 
 
+def leaves(number: int) -> int:
+    if number == 1:
+        sys.exit(3)
+    if number == 2:
+        raise KeyboardInterrupt
+    return number
+
+
+def test_what_would_end_a_program_is_the_exception_of_its_item() -> None:
+    results = [*farm.map(leaves, range(4), return_exceptions=True)]
+    assert [repr(each) for each in results] == [
+        "0",
+        "RuntimeError('SystemExit: 3')",
+        "RuntimeError('KeyboardInterrupt: ')",
+        "3",
+    ]
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
+        list(farm.map(leaves, [1]))
+
+
 def test_what_is_no_items_holds_nothing() -> None:
     with pytest.raises(TypeError, match="not iterable"):
         farm.map(square, 5)  # type: ignore[call-overload]
@@ -163,6 +183,21 @@ def test_what_a_function_has_started_ends_with_it(tmp_path: Path) -> None:
     assert comes_true(lambda: not any(map(_group_lives, pids)), 10)
 
 
+SESSION = "setsid sh -c 'echo $$ >$0; exec sleep 600' $0 & "
+
+
+@pytest.mark.parametrize("runs_on", [True, False])
+def test_what_has_a_session_of_its_own_ends_too(runs_on: bool, tmp_path: Path) -> None:
+    """Of a command that is stopped, and of one that has ended."""
+    waits = "sleep 600" if runs_on else "while [ ! -s $0 ]; do sleep 0.01; done"
+    results = farm.map(["sh", "-c", SESSION + waits, f"{tmp_path}/{{}}"], range(2))
+    assert comes_true(lambda: len([path for path in tmp_path.iterdir() if path.read_text()]) == 2, 60)
+    if not runs_on:
+        assert [*results] == ["", ""]
+    results.close()
+    assert not any(_group_lives(int(path.read_text())) for path in tmp_path.iterdir())
+
+
 def _group_lives(group: int) -> bool:
     lines = subprocess.run(["ps", "-eo", "pgid,stat"], capture_output=True, text=True, check=True).stdout.splitlines()
     return any(line.split()[0] == str(group) and "Z" not in line for line in lines)
@@ -176,13 +211,13 @@ def test_a_worker_that_is_killed_is_an_error() -> None:
 PROGRAM = """
 import sys
 from psij_parsl import farm
-next(farm.map(["sh", "-c", "echo $$ >$0; sleep 600 & sleep 600", f"{sys.argv[1]}/{{}}"], range(4)))
+next(farm.map(["sh", "-c", "echo $$ >$0; setsid sh -c 'echo $$ >$0.own; exec sleep 600' $0 & sleep 600", f"{sys.argv[1]}/{{}}"], range(4)))
 """
 
 
 def test_nothing_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
     program = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)])
-    assert comes_true(lambda: len([path for path in tmp_path.iterdir() if path.read_text()]) == 4, 60)
+    assert comes_true(lambda: len([path for path in tmp_path.iterdir() if path.read_text()]) == 8, 60)
     pids = [int(path.read_text()) for path in tmp_path.iterdir()]
     program.kill()
     program.wait()
@@ -201,6 +236,8 @@ def test_what_cannot_work_is_refused_before_anything_runs() -> None:
     for name, value in (("cores", 0), ("gpus", -1), ("at_once", 0), ("cores", "many")):
         with pytest.raises(InvalidRequest, match=f"^{name}="):
             farm.map(square, [1], **{name: value})  # type: ignore[call-overload]
+    with pytest.raises(InvalidRequest, match="timeout='5' is no number"):
+        farm.map(square, [1], timeout="5")  # type: ignore[call-overload]
     with pytest.raises(DoesNotFit):
         farm.map(square, [1], cores=5)
     generator = (each for each in ())

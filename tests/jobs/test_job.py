@@ -134,6 +134,12 @@ def test_what_makes_no_sense_is_refused_by_name(fields: dict[str, Any], rule: st
     assert caught.value.hint
 
 
+def test_a_job_without_a_command_is_refused() -> None:
+    for make in (lambda: Job(name="x"), lambda: Job.from_dict({"name": "x"})):  # type: ignore[call-arg]
+        with pytest.raises(InvalidRequest, match=r"no command to run .*in Python command=\['hostname'\]"):
+            make()
+
+
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
