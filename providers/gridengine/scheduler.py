@@ -15,7 +15,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -138,7 +137,7 @@ class GridEngineScheduler(Scheduler):
         """As in the base class, with the tables of processes on other nodes. Of running jobs qacct knows nothing."""
         from .usage import read_usage, tables_by_job
 
-        return () if running else (replace(self.history(ids, since)[-1], parse=read_usage, split=tables_by_job),)
+        return () if running else (self.history(ids, since)[-1]._replace(parse=read_usage, split=tables_by_job),)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["qdel", *ids]

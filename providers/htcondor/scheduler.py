@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,7 +112,7 @@ class HTCondorScheduler(Scheduler):
 
     def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
         if running:
-            return (replace(self.live(), parse=partial(read_job, used_so_far=True)),)
+            return (self.live()._replace(parse=partial(read_job, used_so_far=True)),)
         return self.history(ids, since)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -142,7 +141,7 @@ class PBSProScheduler(Scheduler):
 
     def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
         query = self._submissions_query(ids, *([] if running else ["-x"]))
-        return (replace(query, parse=partial(read_job, used_so_far=True)),)
+        return (query._replace(parse=partial(read_job, used_so_far=True)),)
 
     def _submissions_query(self, ids: Sequence[str], *options: str) -> Query:
         """A query about some submissions, and about all elements of those that are arrays."""

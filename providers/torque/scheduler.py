@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,7 +85,7 @@ class TorqueScheduler(Scheduler):
     def usage_queries(self, ids: Sequence[str], since: float, *, running: bool) -> Sequence[Query]:
         """As in the base class; of ended jobs while qstat shows them."""
         query = self.live()
-        return (replace(query, parse=partial(read_job, used_so_far=True)),)
+        return (query._replace(parse=partial(read_job, used_so_far=True)),)
 
     def cancel_argv(self, ids: Sequence[str]) -> Sequence[str]:
         return ["qdel", *ids]

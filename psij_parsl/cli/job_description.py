@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidRequest
 from ..job import Job
@@ -21,8 +20,7 @@ _FILES = {"input": "stdin", "output": "stdout", "error": "stderr"}
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class Described:
+class Described(NamedTuple):
     """What the description `path` has run: the `command`, and for each index of an array the flags and the command of its own."""
 
     path: str

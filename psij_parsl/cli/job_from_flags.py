@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidRequest, nearest
 from .file_patterns import has_patterns, pattern
@@ -21,8 +21,7 @@ ENVIRONMENT = "the environment"
 _TARGET_FLAGS = ("site", "config", "platform")
 
 
-@dataclass(frozen=True)
-class FlagLayer:
+class FlagLayer(NamedTuple):
     """The flags of one source; `origin` names it in errors, '' for the command line.
 
     `script`: the job script of which it is a line. `values` are those of flags that are converted already.
@@ -31,7 +30,7 @@ class FlagLayer:
     texts: FlagTexts
     origin: str = ""
     script: str = ""
-    values: FlagValues = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
 
     def value(self, flag: Flag) -> Any:
         """The value of a flag that this source gives. Raises `InvalidRequest`, which names the source."""
@@ -129,8 +128,7 @@ def _check_same(flag: Flag, first: FlagLayer, second: FlagLayer) -> None:
         raise InvalidRequest(f"{second.origin}: {error.message}", hint=error.hint)
 
 
-@dataclass(frozen=True)
-class NodeSize:
+class NodeSize(NamedTuple):
     """What a node has, as far as that says how many ranks it holds: cores, and GPUs."""
 
     cores: int | None = None

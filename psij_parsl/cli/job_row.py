@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..jobs.record import JobRecord, element_id
 from ..states import JobState, JobStatus
@@ -14,8 +13,7 @@ JobKey = tuple[str, str]
 """Our id of a submission, and the index of an array element as in a selection."""
 
 
-@dataclass(frozen=True)
-class JobRow:
+class JobRow(NamedTuple):
     """One job, or array element ('*': the whole array), as it is now."""
 
     entry: JobRecord

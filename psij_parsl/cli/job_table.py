@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Error, InvalidRequest, PluginError, SiteError
 from ..jobs.journal import Journal
@@ -26,8 +26,7 @@ Selection = Sequence[tuple[JobRecord, str]]
 """Jobs, each with the index of an array element: '' for a job that is no array, '*' for a whole array."""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Where a job goes: the executor, and the site if there is one."""
 
     executor: BatchSchedulerExecutor

@@ -8,8 +8,8 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InvalidRequest, PluginError
 from ..sites.search import is_path
@@ -28,8 +28,7 @@ _SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "
 DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
 
-@dataclass(frozen=True)
-class JobScript:
+class JobScript(NamedTuple):
     """A script that is copied into its job. `flags` are its `#PSIJ` lines: line number and arguments."""
 
     path: str

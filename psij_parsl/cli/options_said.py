@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidRequest, Rejected
-from .flags import FlagValues
 
 if TYPE_CHECKING:
     from ..platforms.directives.reading import Directive
@@ -30,8 +29,7 @@ _IMPLIED = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class ScriptOptions:
+class ScriptOptions(NamedTuple):
     """The option lines of a script as its job has them.
 
     `values` are those of flags, weaker than what is typed and what `#PSIJ` lines say. `passed_on` are the lines that go
@@ -41,7 +39,7 @@ class ScriptOptions:
     """
 
     lines: ScriptLines | None = None
-    values: FlagValues = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
     passed_on: PassedOn | None = None
     notes: tuple[str, ...] = ()
     shell: str = ""

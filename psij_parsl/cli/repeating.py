@@ -161,7 +161,7 @@ class Repeater:
             self._targets[key] = self._make_target(entry, file)
         target = self._targets[key]
         if named := cluster_in(entry.cluster):
-            target = replace(target, executor=target.executor.at(named))
+            target = target._replace(executor=target.executor.at(named))
         if target.executor.cluster != entry.cluster:
             raise InvalidRequest(
                 f"job {entry.id} was on another cluster of {entry.platform} ({entry.cluster or 'the default one'})",

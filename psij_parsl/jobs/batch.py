@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -108,7 +108,7 @@ class BatchSchedulerExecutor(JobTracker):
         return f"BatchSchedulerExecutor({self.platform.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = {item.name: getattr(self._settings, item.name) for item in fields(self._settings)}
+        settings = self._settings._asdict()
         return restored, (self.platform, self.journal.home, self.scheduler.cluster_name, settings)
 
     def at(self, cluster: str) -> BatchSchedulerExecutor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..platforms.scheduler import Scheduler
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from .snapshot import QueueSnapshot
 
 
-@dataclass(frozen=True)
-class Channel:
+class Channel(NamedTuple):
     """The connection to one cluster of a platform's manager: scheduler, journal, snapshot and time limits.
 
     An executor makes it once. `cluster` is the key of this cluster in records; `cluster_key` gives the key of a

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InvalidRequest
 from ..platforms.platform import Platform
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from .site_defaults import SiteDefaults
 
 
-@dataclass(frozen=True)
-class ExecutorSettings:
+class ExecutorSettings(NamedTuple):
     """The arguments of `BatchSchedulerExecutor` that are the same for all clusters of its manager."""
 
     spool: Path | None

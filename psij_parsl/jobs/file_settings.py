@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..platforms.templates.template import JobTemplate
     from ..sites.launch_options import LaunchOptions
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileSettings:
+class FileSettings(NamedTuple):
     """The settings that are the same for all jobs of an executor. Those of the manager are explained in `Scheduler`.
 
     `platform` is the platform's name, for messages, `launcher` the launch method of a job that names none, and
@@ -37,8 +35,7 @@ class FileSettings:
     executable: bool = False
 
 
-@dataclass(frozen=True)
-class JobPlace:
+class JobPlace(NamedTuple):
     """The id of a new job, the tag that identifies it at the manager, and its folder.
 
     `on_nodes` is the folder's path on compute nodes, None for the same.

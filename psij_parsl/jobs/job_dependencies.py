@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from ..dependency import BY_ELEMENT, SINGLETON, Dependency, alternatives
 from ..errors import Error
@@ -13,8 +13,7 @@ from .journal import Journal
 from .record import JobRecord
 
 
-@dataclass(frozen=True)
-class Dependencies:
+class Dependencies(NamedTuple):
     """The dependencies of a job, for the manager and for the job's own script.
 
     `ids` are `kind:id` with the manager's ids. `guards` are pairs of a kind and the folders of a job: the script

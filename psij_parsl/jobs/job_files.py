@@ -8,9 +8,9 @@ import re
 import shlex
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InvalidRequest, JournalError
 from ..job import Job
@@ -40,8 +40,7 @@ _ENVIRONMENT = "environment"
 _OFTEN_ALIKE = (_ENVIRONMENT, FUNCTIONS)  # in jobs that are submitted one after the other
 
 
-@dataclass(frozen=True)
-class SubmissionRequest:
+class SubmissionRequest(NamedTuple):
     """The files of one submission. Their texts are made before anything is written to disk.
 
     `files` are the texts of the files in its folder by their names, the script last; `elements` the jobs of an array

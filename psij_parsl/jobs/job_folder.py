@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ..job import Job
 from ..system.files import private_folder, read_plain, translate_os_errors
@@ -50,8 +50,7 @@ def claimed_by(folder: Path) -> str:
         return ""
 
 
-@dataclass(frozen=True)
-class ExitFile:
+class ExitFile(NamedTuple):
     """What a job's script wrote at its end: the manager's id, the attempt, the exit code and the stage of the script.
 
     `ended` is the time, in seconds since the epoch; `detail` describes a setup that failed.
@@ -78,7 +77,7 @@ class ExitFile:
         valid = 0 <= exit_file.attempt < 2**31 and 0 <= exit_file.code < 256 and 0 <= exit_file.ended < 1e11
         if not valid or not same_id(exit_file.native, native):
             return None
-        return replace(exit_file, detail=_failed_setup(folder)) if exit_file.stage == "setup" else exit_file
+        return exit_file._replace(detail=_failed_setup(folder)) if exit_file.stage == "setup" else exit_file
 
 
 def _failed_setup(folder: Path) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..job import Job
-from ..runs.registry import launcher as find_launcher
 from .script_variables import script_variables
 from .stand_ins import FOLDER as STAND_INS
 from .stand_ins import path_lines
@@ -43,18 +42,21 @@ def launch_lines(
     stand_ins = path_lines(job, platform, folder)
     if job.job_mode == "script":
         if job.launcher:  # not needed, but an unknown name is a mistake
-            find_launcher(job.launcher)
+            from ..runs.registry import launcher
+
+            launcher(job.launcher)
         lines = "\n".join(filter(None, (script_variables(job, platform), stand_ins)))
         note = f"  # {job.compat}'s commands are there: {STAND_INS} in the job's folder\n" if stand_ins else ""
         return LaunchLines(lines, f'{note}  exec -- "$@"')
     from ..runs.binding import THREADS, Wrapper
     from ..runs.rank_io import RankIO
+    from ..runs.registry import launcher
 
     name, mode = job.launcher or default, job.job_mode or "mpi"
     if launch is not None and name == default:
-        method = find_launcher(name)(options=launch.options, lines=launch.lines)
+        method = launcher(name)(options=launch.options, lines=launch.lines)
     else:
-        method = find_launcher(name)()
+        method = launcher(name)()
     with_threads = job.with_(environment={**dict.fromkeys(THREADS, ""), **job.environment})
     before = [f"psij_threads {job.cpus_per_rank} {' '.join(THREADS)}", method.lines(with_threads, mode=mode)]
     parts = [method.text(with_threads, mode=mode)]

@@ -93,8 +93,7 @@ class _Reconciliation:
         for before, after in _until_journal_error(recovery.recover()):  # if the old id has ended, the job has not
             evidence.replace(before, after, self.answer)
         self.journal.born(evidence.new_submission_times(self.entries))
-        return replace(
-            self._decide(),
+        return self._decide()._replace(
             failure=failure,
             queries=max(1, self.answer.queries),
             clock=evidence.clock,

@@ -18,9 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import JournalError, NotWaitedFor, Unavailable
 from ..signals import time_left
@@ -38,8 +37,11 @@ _STRETCH = 1.25  # factor of the interval between regular refreshes while the bu
 _LONGEST_PAUSE_S = 300.0
 
 
-@dataclass(frozen=True)
-class View:
+#: Of a view that has none.
+_NONE: Mapping[str, Any] = {}
+
+
+class View(NamedTuple):
     """The content of the snapshot at one time. Times are seconds since the epoch.
 
     * `asked`: when the query began; it is taken before the query is sent.
@@ -57,9 +59,9 @@ class View:
     """
 
     asked: float = 0.0
-    rows: Mapping[str, Any] = field(default_factory=dict)
-    missing: Mapping[str, float] = field(default_factory=dict)
-    unproved: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, Any] = _NONE
+    missing: Mapping[str, float] = _NONE
+    unproved: Mapping[str, float] = _NONE
     strangers: Sequence[str] = ()
     queries: int = 1
     clock: float = 0.0
@@ -226,20 +228,20 @@ class QueueSnapshot:
                 log.warning(_ANSWERS_AGAIN)
             self._last_failure = fresh.failure
             spent = self._tokens(view, now) - max(1, fresh.queries)
-            return self._write(replace(fresh, tokens=spent, tokens_at=now))
+            return self._write(fresh._replace(tokens=spent, tokens_at=now))
 
     def put(self, job_id: str, status: JobStatus) -> None:
         """Set the status of one job, which the manager has just shown."""
         with self._locked():
             view = self.view()
             unproved = {name: at for name, at in view.unproved.items() if name != job_id}
-            self._write(replace(view, rows={**view.rows, job_id: pack(status)}, unproved=unproved))
+            self._write(view._replace(rows={**view.rows, job_id: pack(status)}, unproved=unproved))
 
     def answered(self) -> None:
         """End the pause after failed queries: the manager has just answered another command."""
         if self.view().failing_until > time.time():
             with self._locked():
-                self._write(replace(self.view(), failing_until=0.0))
+                self._write(self.view()._replace(failing_until=0.0))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -272,20 +274,19 @@ class QueueSnapshot:
 
     def _refresh(self, view: View, refresh: Callable[[View], View]) -> View:
         now = time.time()
-        paid = replace(view, tokens=self._tokens(view, now) - 1, tokens_at=now)
+        paid = view._replace(tokens=self._tokens(view, now) - 1, tokens_at=now)
         try:
             fresh = refresh(view)
-            fresh = replace(fresh, tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
+            fresh = fresh._replace(tokens=paid.tokens - max(0, fresh.queries - 1), tokens_at=now)
             if view.failures:
                 log.warning(_ANSWERS_AGAIN)
         except NotWaitedFor:  # the manager did not fail, we did not wait: the next query comes at its usual time
-            fresh = replace(paid, asked=min(view.asked, now), failing_until=time.time() + self.interval_s)
+            fresh = paid._replace(asked=min(view.asked, now), failing_until=time.time() + self.interval_s)
         except Unavailable as error:
             import random
 
             pause = min(_LONGEST_PAUSE_S, self.interval_s * 2 ** min(view.failures, 10)) * random.uniform(0.75, 1.25)
-            fresh = replace(
-                paid,
+            fresh = paid._replace(
                 asked=min(view.asked, now),
                 failures=view.failures + 1,
                 failing_until=time.time() + pause,
@@ -342,4 +343,4 @@ def _view(data: Any) -> View:
 
 
 _KINDS: Mapping[str, Any] = {"rows": dict, "missing": dict, "unproved": dict, "strangers": list, "failure": str}
-_FIELDS = frozenset(View.__dataclass_fields__)
+_FIELDS = frozenset(View._fields)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,8 +52,7 @@ def manager_log(entry: JobRecord, key: str = "") -> Path:
     return next((path for path in of_element if path.exists()), whole) if key else whole
 
 
-@dataclass(frozen=True)
-class Inquiry:
+class Inquiry(NamedTuple):
     """What is known about one job when its status is decided.
 
     `record` is the manager's record, proved to be ours; None if its answer had none. `before` is the last status.

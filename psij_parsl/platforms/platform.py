@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Error, PluginError
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from .templates.template import JobTemplate
 
 
-@dataclass(frozen=True)
-class Signs:
+class Signs(NamedTuple):
     """How a host of this manager is recognized without running anything.
 
     `variables` are set there in the environment, `files` are absolute paths that exist, `command_files` paths that
@@ -31,8 +29,7 @@ class Signs:
     cluster: str = ""
 
 
-@dataclass(frozen=True)
-class Platform:
+class Platform(NamedTuple):
     """One resource manager. The parts are named as "module:attribute" and imported when first used.
 
     - `package` is the folder's import name (`__name__` of its `__init__.py`).

@@ -128,8 +128,7 @@ class Queue(NamedTuple):
     min_nodes: int | None = None
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(NamedTuple):
     """A command that asks the manager, and the parsers of its answer.
 
     `split` cuts the output into pieces, and `parse` makes a record of each. It returns None for a piece without
@@ -161,8 +160,7 @@ class Query:
         return re.fullmatch(self.whole, text.splitlines()[-1]) is None
 
 
-@dataclass(frozen=True)
-class ErrorPattern:
+class ErrorPattern(NamedTuple):
     """A pattern of an error text of the manager, and what the error means.
 
     - `transient`: another try may succeed, and the request has certainly not been carried out.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidRequest, nearest
 from ..job import Job
@@ -36,8 +36,7 @@ _NO = ("no", "false", "off", "0")  # of a switch
 _ABOUT_GPUS = re.compile(r"--[^\s=]*gpu|-gpu|-*[^\s=]*[gt]res[^\s=]*[\s=].*gpu", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(NamedTuple):
     """The fields of a `Job`, and what the site finds wrong with them. `queues` are those of the job, if known."""
 
     fields: dict[str, Any]

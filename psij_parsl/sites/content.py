@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .toml_positions import Key
@@ -36,12 +35,11 @@ class Fault(NamedTuple):
         return (path, int(line)) if line.isdigit() else (self.origin, 0)
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """Merged tables and the origin of each of their values; `faults` are the errors met while merging."""
 
-    data: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Key, str] = field(default_factory=dict)
+    data: dict[str, Any]
+    origins: dict[Key, str]
     faults: tuple[Fault, ...] = ()
 
 

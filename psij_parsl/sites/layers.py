@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import SiteError
 from ..system.files import user_home
@@ -37,8 +37,7 @@ _BARE = re.compile(r"=[ \t]*[A-Za-z]")
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """One directory of site files. `label` says to people which it is."""
 
     label: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..job import Job
 from ..job_size import Resources
@@ -25,8 +25,7 @@ _ANY_COMMAND = ("true",)
 _ASKED = (*(item.name for item in fields(Resources)), "wall_time_min", "array")
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """A queue, and all that it finds wrong with a job: nothing, if it fits.
 
     `longest_min` is the longest wall time that it gives a job of that many nodes, in minutes; None for no limit.
@@ -67,7 +66,7 @@ def everywhere(found: Sequence[Match]) -> list[Finding]:
 def apart_from(findings: Collection[Finding], found: Iterable[Match]) -> list[Match]:
     """The same matches, as if these findings were none."""
     return _ordered(
-        [replace(match, findings=tuple(one for one in match.findings if one not in findings)) for match in found]
+        [match._replace(findings=tuple(one for one in match.findings if one not in findings)) for match in found]
     )
 
 

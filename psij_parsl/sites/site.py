@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..job import Job, field_value
@@ -32,7 +31,7 @@ class Site(SiteData):
         completion = completed(self, chosen)
         if findings:
             fields = {**completion.fields, "queue_name": AUTO}
-            completion = replace(completion, fields=fields, findings=(*findings, *completion.findings), queues=())
+            completion = completion._replace(fields=fields, findings=(*findings, *completion.findings), queues=())
         return completion
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .processes import GROUP, RESIDENT, process_status
 
@@ -22,8 +22,7 @@ _SHARE = 20  # of the time, one part in so many goes into looking
 _PAGES_A_MB = 2**20 // os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """The most MB of output, on both streams together, and of memory, in all processes of the group."""
 
     memory_mb: int = MEMORY_MB

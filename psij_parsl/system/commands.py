@@ -12,22 +12,23 @@ import logging
 import os
 import re
 import select
-import selectors
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ..errors import NotWaitedFor, Unavailable
 from ..signals import in_a_hurry
 from .bounds import Bounds, Watch
+
+if TYPE_CHECKING:
+    import selectors
+    import subprocess
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,7 @@ _LEAST_S = 3.0  # for a question whose asker has no more time
 _LAST_WORDS_S = 2.0  # for reading what a killed command had printed
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """The result of a command. `rc` is None if it was cut short: by the time limit, or `over` a bound, which it names."""
 
     argv: tuple[str, ...]
@@ -77,7 +77,7 @@ Runner = Callable[..., Output]
 @cache
 def matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """One expression for several patterns such as SLURM_*, for names of environment variables."""
-    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
+    return re.compile("|".join(one if one.isidentifier() else translate(one) for one in patterns) or r"(?!)")
 
 
 def client_environment(
@@ -122,8 +122,10 @@ class CommandRunner:
             started = self.start(argv, cwd=cwd, stdin=file.fileno())
         return started.finish(timeout_s=timeout_s or self.timeout_s, bounds=bounds)
 
-    def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int = subprocess.PIPE) -> RunningCommand:
-        """Start a command that waits for its input, so that its own start-up overlaps with our work."""
+    def start(self, argv: Sequence[str], *, cwd: str | None = None, stdin: int | None = None) -> RunningCommand:
+        """Start a command that waits for its input, or reads `stdin`, so that its start-up overlaps with our work."""
+        import subprocess
+
         environment = client_environment(self.keep_env, own=self.set_env)
         program = shutil.which(argv[0], path=environment["PATH"])
         if program is None:
@@ -134,7 +136,7 @@ class CommandRunner:
         try:
             process = subprocess.Popen(
                 [os.path.abspath(program), *argv[1:]],
-                stdin=stdin,
+                stdin=subprocess.PIPE if stdin is None else stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
@@ -245,6 +247,9 @@ class _Streams:
 
     def read(self, deadline: float) -> str:
         """Until it has ended and all is read; else the bound that was reached first, or `_TIME`."""
+        import selectors
+        from subprocess import TimeoutExpired
+
         stdin = self._process.stdin
         with selectors.DefaultSelector() as ready:
             for number in self._open:
@@ -267,7 +272,7 @@ class _Streams:
             wait, over = self._pause(deadline)
             if over and self._process.poll() is None:
                 return over
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutExpired):
                 self._process.wait(timeout=wait)
                 return ""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _ALL = 2**32 - 1  # user ids
 
 
-@dataclass(frozen=True)
-class UserNamespace:
+class UserNamespace(NamedTuple):
     """The one of this process. `stranger` is the id that stands for all users that it, or a file server, does not know,
     None if there is no such id."""
 

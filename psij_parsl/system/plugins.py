@@ -11,17 +11,15 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import PluginError, TemplateError, nearest
 
 _GROUP = re.compile(rb"\[([^]\n]+)\]")
 
 
-@dataclass(frozen=True)
-class PluginGroup:
+class PluginGroup(NamedTuple):
     """One kind of plug-in, as messages call it: the package of the built-in ones, and the group of the others.
 
     Each built-in module names its plug-in by the attribute `kind`. A `group` that is '' has no others. `expected` is the type that a plug-in has to be of.

@@ -7,7 +7,6 @@ import random
 import string
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def row(number: int, status: JobStatus | JobState = Q, name: str = "", key: str 
         f"6fr{number:07}", "slurm", f"/jobs/{number}", name=name or f"case-{number}", intended=NOW - 5000, array=array
     )
     as_of = None if status.final else NOW - 12
-    return replace(JobRow(entry, key, status, str(100 + number), as_of=as_of), **fields)  # type: ignore[arg-type]
+    return JobRow(entry, key, status, str(100 + number), as_of=as_of)._replace(**fields)  # type: ignore[arg-type]
 
 
 def board(*rows: JobRow) -> Board:
@@ -267,7 +266,7 @@ def test_control_characters_of_names_and_messages_do_not_reach_the_terminal() ->
 
 
 def test_no_age_is_negative_and_old_ones_change_seldom() -> None:
-    ages = [age(replace(row(1), as_of=NOW - seconds), NOW) for seconds in (-50, 0, 7, 12, 14.9, 59, 61, 119, 4000)]
+    ages = [age(row(1)._replace(as_of=NOW - seconds), NOW) for seconds in (-50, 0, 7, 12, 14.9, 59, 61, 119, 4000)]
     assert ages == [f"{text} ago" for text in ("0s", "0s", "7s", "10s", "10s", "55s", "1m00s", "1m00s", "1h06m")]
     assert age(row(1, C), NOW) == ""
 
@@ -310,8 +309,8 @@ def test_the_pane_keeps_up_with_a_file_that_grows_by_megabytes(job: JobRow) -> N
 
 def test_the_pane_says_why_there_is_no_output(job: JobRow) -> None:
     follower = Follower(JobTable())
-    assert "--elements" in follower.pane(replace(job, key="*"), stderr=False).title
-    waits = replace(job, status=JobStatus(Q))
+    assert "--elements" in follower.pane(job._replace(key="*"), stderr=False).title
+    waits = job._replace(status=JobStatus(Q))
     assert follower.pane(waits, stderr=True).lines == ["it has not started"]
     (job.entry.folder / "job.json").unlink()
     assert "was not submitted from here" in follower.pane(job, stderr=False).title

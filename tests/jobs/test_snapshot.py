@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -382,4 +381,4 @@ def test_a_file_is_whole_at_every_moment(home: Path, manager: Manager) -> None:
 
 
 def test_a_view_knows_no_more_than_its_rows() -> None:
-    assert replace(View(), rows={}).status("1") is None
+    assert View()._replace(rows={}).status("1") is None

@@ -258,7 +258,7 @@ def test_a_platform_without_a_provider_of_its_own_has_one() -> None:
     from psij_parsl.parsl import provider_class
     from psij_parsl.platforms.registry import platform
 
-    theirs = replace(platform("local"), name="their-own", provider="")
+    theirs = platform("local")._replace(name="their-own", provider="")
     assert provider_class(theirs).__name__ == "TheirOwnProvider"
     assert provider_class(theirs)(worker_init="x").label == "their-own"
 
@@ -491,7 +491,7 @@ def test_b5_a_submit_that_was_cut_short_is_followed_and_never_runs_unseen(
 ) -> None:
     local.submit("true", 1)
     executor = local.blocks.executor
-    monkeypatch.setattr(executor, "channel", replace(executor.channel, patience_s=0.1))
+    monkeypatch.setattr(executor, "channel", executor.channel._replace(patience_s=0.1))
 
     def silent(script: Path, **settings: Any) -> str:
         raise Ambiguous("psij-local did not answer within 60 s")

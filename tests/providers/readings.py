@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def readings(name: str) -> list[Reading]:
 def _of_anybody(query: Query) -> Query:
     """The query with the jobs of all owners: the recorded ones are not ours."""
     if isinstance(query.parse, partial) and "owner" in query.parse.keywords:
-        return replace(query, parse=partial(query.parse.func, owner=""))
+        return query._replace(parse=partial(query.parse.func, owner=""))
     return query
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .quoting import Quoting
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """A flattened template as Python code. `uses`: the names that it takes from outside."""
 
     name: str

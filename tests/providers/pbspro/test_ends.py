@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,7 +99,7 @@ def test_a_real_log_of_a_job_that_left_no_exit_file_tells_why(
     executor: BatchSchedulerExecutor, pbs: Simulated
 ) -> None:
     pbs.control(history=False)
-    executor.channel = replace(executor.channel, grace_s=600.0)
+    executor.channel = executor.channel._replace(grace_s=600.0)
     job = executor.submit(Job(command=["true"], hold=True))
     (job.folder / "claim").symlink_to(job.native_id)  # it began
     shutil.copy(RECORDED / "walltime.manager.log", job.folder / "manager.log")
@@ -115,7 +114,7 @@ def test_a_job_whose_predecessor_failed_is_cancelled_for_that_reason(
     executor: BatchSchedulerExecutor, pbs: Simulated, history: bool
 ) -> None:
     pbs.control(history=history)
-    executor.channel = replace(executor.channel, grace_s=600.0)  # our own record of the other says it at once
+    executor.channel = executor.channel._replace(grace_s=600.0)  # our own record of the other says it at once
     first = executor.submit(shell("sleep 1; exit 4"))
     second = executor.submit(Job(command=["true"], after=[first.id]))
     status = second.wait(PATIENCE_S)

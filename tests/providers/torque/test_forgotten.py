@@ -6,7 +6,6 @@ Then the exit file in the job's folder tells its end, and Torque's log there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +124,7 @@ def test_a_queued_job_that_somebody_deleted_needs_a_witness(
 
 
 def test_a_job_whose_predecessor_failed_is_cancelled_for_that_reason(executor: BatchSchedulerExecutor) -> None:
-    executor.channel = replace(executor.channel, grace_s=600.0)  # our own record of the other says it at once
+    executor.channel = executor.channel._replace(grace_s=600.0)  # our own record of the other says it at once
     first = executor.submit(shell("sleep 1; exit 4"))
     second = executor.submit(Job(command=["true"], after=[first.id]))
     status = second.wait(PATIENCE_S)
