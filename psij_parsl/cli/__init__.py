@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-_GC_THRESHOLD = 50_000  # most commands make fewer objects than this until they end, so nothing is collected in vain
+_GC_THRESHOLD = 100_000  # most commands make fewer objects than this until they end, so nothing is collected in vain
 
 
 def program() -> int:

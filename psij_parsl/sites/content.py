@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .toml_positions import Key
+if TYPE_CHECKING:
+    from .toml_positions import Key
 
 
 def key_text(key: Key) -> str:

@@ -6,13 +6,15 @@ Made without pydantic, whose loading takes longer than all the rest of finding a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .content import key_text
 from .layers import PACKAGE, SiteFile
 from .site import LAPTOP, Site
 from .site_data import SettingRow
-from .toml_positions import Key
+
+if TYPE_CHECKING:
+    from .toml_positions import Key
 
 #: The keys that such a file may have.
 KEYS = ("name", "description", "url", "platform", "launcher", "environment", "detect")

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import SiteError
 from ..system.files import user_home
 from ..system.plugins import any_plugin
 from .host_name import is_quick
-from .toml_positions import Key, lines
 from .trust import Trust, trusted_text, untrusted_text
+
+if TYPE_CHECKING:
+    from .toml_positions import Key
 
 GROUP = "psij_parsl.sites"
 SYSTEM = Path("/etc/psij_parsl/sites")
@@ -118,6 +120,8 @@ class SiteFile:
 
     @cached_property
     def lines(self) -> dict[Key, int]:
+        from .toml_positions import lines
+
         return lines(self.text)
 
 
