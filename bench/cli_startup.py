@@ -46,6 +46,7 @@ def main() -> None:
 
     def call(*argv: str, home: str = "") -> str:
         environ = {**os.environ, "PSIJ_PARSL_HOME": home}
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has been compiled
         return subprocess.run(argv, env=environ, capture_output=True, text=True, check=True).stdout.strip()
 
     with (
