@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..job import Job
+if TYPE_CHECKING:
+    from ..job import Job
 
 
 def alike_jobs(jobs: Sequence[Job], most: int) -> Iterator[Sequence[int]]:

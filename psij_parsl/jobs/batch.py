@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 from weakref import WeakValueDictionary
 
 from ..errors import InvalidRequest, Rejected
-from ..job import Job
 from ..platforms.command_owners import refuse_foreign
 from ..platforms.platform import Platform
 from ..platforms.registry import platform as find_platform
@@ -20,7 +19,6 @@ from ..system.commands import RunningCommand
 from ..system.files import LastWritten
 from ..system.job_names import cluster_in
 from .alike import alike_jobs
-from .described import a_job
 from .executor import Command, JobName, Submission
 from .executor_settings import ExecutorSettings, file_settings, open_channel
 from .job_places import spool_of
@@ -29,6 +27,7 @@ from .record import JobRecord
 from .tracker import JobTracker
 
 if TYPE_CHECKING:
+    from ..job import Job
     from ..job_texts import JobOptions
     from ..platforms.queries import EarlyCommand
     from ..sites.launch_options import LaunchOptions
@@ -135,13 +134,15 @@ class BatchSchedulerExecutor(JobTracker):
 
     def submit_many(self, jobs: Sequence[Job | Command], **fields: Unpack[JobOptions]) -> Submissions:
         """Submit jobs; those that differ only in command, files, environment and name go as one job array."""
-        if isinstance(jobs, Job | str) or not isinstance(jobs, Sequence):
+        if isinstance(jobs, str) or not isinstance(jobs, Sequence):
             raise InvalidRequest(
                 f"a {type(jobs).__name__} is no list of jobs", hint="pass a list: submit_many([job])"
             )
         return self._submit_many([self._job(job, fields) for job in jobs])
 
     def _job(self, job: Any, fields: Mapping[str, Any]) -> Job:
+        from .described import a_job
+
         defaults = self._settings.defaults
         return a_job(job, fields, defaults.complete if defaults is not None else dict)
 

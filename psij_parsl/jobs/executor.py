@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union, Unpack
 
 from ..errors import Error, InvalidRequest, JobFailed, LostJob, nearest
-from ..job import Job
 from ..states import EndReason, JobState, JobStatus
 from ..system.files import end_of_log
 from ..system.id_ranges import format_ranges
 
 if TYPE_CHECKING:
+    from ..job import Job
     from ..job_texts import JobOptions
     from ..platforms.usage import Usage
     from .future_watch import FutureWatch

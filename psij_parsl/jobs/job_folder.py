@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..job import Job
 from ..system.files import private_folder, read_plain, translate_os_errors
 from .record import JobRecord
+
+if TYPE_CHECKING:
+    from ..job import Job
 
 _SETUP_BYTES = 4096  # of a setup's text that are read
 _SHOWN_CHARACTERS = 160

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JournalError
-from ..job import Job
 from ..states import JobStatus
 from ..system.files import write_new
 from ..system.processes import process_identity
@@ -38,6 +37,7 @@ from .record import JobRecord
 from .record_lines import plain, plain_status
 
 if TYPE_CHECKING:
+    from ..job import Job
     from .job_places import JobPlaces
 
 log = logging.getLogger(__name__)

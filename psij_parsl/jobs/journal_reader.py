@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, UnknownJob
-from ..job import Job
 from ..system.files import home as default_home
 from ..system.files import read_json
 from .log import Log
@@ -17,6 +17,9 @@ from .record import JobPart, JobRecord
 from .record_filter import EVERY, RecordFilter
 from .record_lines import is_open, record_of, repeats
 from .shelf import AllRecords, Shelf
+
+if TYPE_CHECKING:
+    from ..job import Job
 
 
 class JournalReader:
@@ -128,6 +131,8 @@ class JournalReader:
         data = read_json(entry.folder / "job.json")
         if not isinstance(data, dict):
             return None
+        from ..job import Job
+
         try:
             elements = data.get("elements")
             if key and elements:
@@ -142,6 +147,8 @@ class JournalReader:
         data = read_json(entry.folder / "job.json") if job is not None and job.array else None
         if job is None or data is None or not data.get("elements"):
             return None if job is None else (job, ())
+        from ..job import Job
+
         try:
             elements = tuple(map(Job.from_dict, data["elements"]))
         except (*DAMAGE, InvalidRequest):  # damaged

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, overload
 
-from ..job import Job
 from ..states import JobStatus
 from ..system.job_names import cluster_in
 from ..system.locks import hold_lock, lock
@@ -24,6 +23,7 @@ from .verdict import manager_log
 from .watcher import EarlyPolls, StatusWatcher, wait_until
 
 if TYPE_CHECKING:
+    from ..job import Job
     from ..platforms.usage import Usage
     from .future_watch import FutureWatch
 

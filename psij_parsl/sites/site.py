@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..job import Job, field_value
 from .findings import Finding, settle
 from .settings import AUTO
 from .site_data import BUILT_IN, SettingRow, SiteData
 
 if TYPE_CHECKING:
+    from ..job import Job
     from .completion import Completion
 
 
@@ -23,6 +23,7 @@ class Site(SiteData):
         None in `values` stands for "not set", and an empty text or list in its parameters takes the site's away. A queue
         `auto` becomes the best one for the job.
         """
+        from ..job import field_value
         from .completion import completed
         from .matching import with_best_queue
 
