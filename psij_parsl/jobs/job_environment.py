@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 from ..job import BASH_OWN, Job
 from ..system.commands import matcher
@@ -98,12 +99,10 @@ def environment_text(
     if job.inherit_environment:
         elsewhere = ("PSIJ_RUN_SITE", "PSIJ_RUN_CONFIG", *(("PSIJ_RUN_PLATFORM",) if settings.site else ()))
         if settings.node_settings:
-            lines.append(_node_patterns(settings))
-            lines.append(f"psij_keep_from_node {shlex.join(f'{name}={value}' for name, value in client.items())}\n")
-        set_later = {*own, *job.environment}
+            lines.append(_kept_from_node(tuple(settings.node_settings), tuple(settings.stopgaps), (*client.items(),)))
         dropped = (*settings.drop_environment, *elsewhere)
-        from_outside = inherited(dropped, environ, settings.keep_environment)
-        lines.append(exports({name: value for name, value in from_outside.items() if name not in set_later}))
+        set_later = frozenset((*own, *job.environment))
+        lines.append(_from_outside(dropped, (*environ.items(),), frozenset(settings.keep_environment), set_later))
         if settings.node_settings:
             lines.append('[ "${#psij_of_node[@]}" = 0 ] || export "${psij_of_node[@]}"\n')
     lines.append(f"unset {' '.join(unset)}\n" if unset else "")
@@ -112,6 +111,15 @@ def environment_text(
     lines.append(exports({name: value for name, value in own.items() if value}))
     lines.append(exports(job.environment))
     return "".join(lines)
+
+
+@lru_cache(maxsize=4)  # jobs that are submitted one after the other mostly have the same environment
+def _from_outside(
+    drop: Sequence[str], environ: Sequence[tuple[str, str]], keep: Collection[str], set_later: Collection[str]
+) -> str:
+    """Shell text that sets what is `inherited`, without the names that are set later."""
+    from_outside = inherited(drop, dict(environ), keep)
+    return exports({name: value for name, value in from_outside.items() if name not in set_later})
 
 
 def exports(environment: Mapping[str, str]) -> str:
@@ -125,15 +133,22 @@ def _set_by_client(client: Mapping[str, str], environ: Mapping[str, str]) -> str
     return "".join(f'[ "${{{name}-}}" != {shlex.quote(value)} ] || unset {name}\n' for name, value in own.items())
 
 
-def _node_patterns(settings: FileSettings) -> str:
+@lru_cache(maxsize=4)
+def _kept_from_node(node_settings: Sequence[str], stopgaps: Sequence[str], client: Sequence[tuple[str, str]]) -> str:
+    """Shell text that finds out what the node has set for the job, which the manager's client was not given."""
+    given = shlex.join(f"{name}={value}" for name, value in client)
+    return f"{_node_patterns(node_settings, stopgaps)}psij_keep_from_node {given}\n"
+
+
+def _node_patterns(node_settings: Sequence[str], stopgaps: Sequence[str]) -> str:
     """The shell function that tests whether a variable, as name=value, is one that the node sets for the job.
 
     Variables that are never the node's are listed only if a pattern could match them.
     """
     never = matcher(NEVER_THE_NODES)
-    patterns = [f"{name}=*" for name in settings.node_settings if not never.fullmatch(name)]
-    wide = any("*" in name or "?" in name for name in settings.node_settings)
-    others = [*(f"{name}=*" for name in NEVER_THE_NODES if wide), *settings.stopgaps]
+    patterns = [f"{name}=*" for name in node_settings if not never.fullmatch(name)]
+    wide = any("*" in name or "?" in name for name in node_settings)
+    others = [*(f"{name}=*" for name in NEVER_THE_NODES if wide), *stopgaps]
     branches = [
         *([f"{' | '.join(others)}) return 1 ;;"] if others else []),
         *([f"{' | '.join(patterns)}) return ;;"] if patterns else []),

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 #: Words that call a module system.
 _MODULE = re.compile(r"(?m)(^|[;&|(!{]|\bif|\bthen|\belse|\bdo)\s*(module|ml)\s")
 _SHAPE = tuple(item.name for item in fields(Resources) if item.name != "num_nodes")
+_PLAIN = Resources()
 _MANAGED = ("queue", "after", "array", "array_limit", "begin", "hold", "signal_before_end")
 _SCRIPT = "script.sh"
 _ENVIRONMENT = "environment"
@@ -238,8 +239,7 @@ def values(job: Job) -> dict[str, Any]:
 
 def requests(job: Job) -> dict[str, Any]:
     """The requests of a job that differ from the defaults, to check that the template can express them."""
-    plain = Resources()
-    asked = {name: getattr(job, name) for name in _SHAPE if getattr(job, name) != getattr(plain, name)}
+    asked = {name: value for name in _SHAPE if (value := getattr(job, name)) != getattr(_PLAIN, name)}
     if asked.get("gpus_per_node") == 0:
         del asked["gpus_per_node"]
     if asked.get("memory_per_node") == 0:

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 GROWN = 256 * 1024  # bytes of events before the log is worth rewriting
 OLD = 4 * GROWN  # bytes of ended jobs in a log that an earlier version wrote, and from which none was moved
 _CHUNK = 1 << 20  # bytes of the log that are read at once
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _LOCK_TIMEOUT_S = 60.0  # for the lock, of a process that submits, cancels or otherwise acts
 _BRIEF_LOCK_TIMEOUT_S = 2.0  # for the lock, of a process that only asks for statuses, and records what it learnt
 
@@ -105,7 +106,7 @@ class Log:
             return
         from .log_rewriting import write_all  # not needed by processes that only read
 
-        text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events).encode()
+        text = "".join(f"{_encode(event)}\n" for event in events).encode()
         self._guard()
         with self._locked(), translate_os_errors(self.path):
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from ..errors import NotWaitedFor, Unavailable
 from ..signals import in_a_hurry
 from .bounds import Bounds, Watch
+from .processes import has_ended
 
 if TYPE_CHECKING:
     import selectors
@@ -84,7 +85,7 @@ def client_environment(
     keep: Sequence[str], environ: Mapping[str, str] = os.environ, own: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The environment for a manager's command: what every client needs, the patterns in `keep`, and `own`."""
-    environment = {name: environ[name] for name in (*KEPT, *keep) if name in environ}
+    environment = {name: value for name in (*KEPT, *keep) if (value := environ.get(name)) is not None}
     if patterns := tuple(name for name in keep if not name.isidentifier()):
         kept_names = matcher(patterns)
         environment |= {name: value for name, value in environ.items() if kept_names.fullmatch(name)}
@@ -139,6 +140,7 @@ class CommandRunner:
                 stdin=subprocess.PIPE if stdin is None else stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                bufsize=0,
                 env=environment,
                 cwd=cwd,
                 start_new_session=True,
@@ -248,10 +250,9 @@ class _Streams:
     def read(self, deadline: float) -> str:
         """Until it has ended and all is read; else the bound that was reached first, or `_TIME`."""
         import selectors
-        from subprocess import TimeoutExpired
 
         stdin = self._process.stdin
-        with selectors.DefaultSelector() as ready:
+        with selectors.PollSelector() as ready:
             for number in self._open:
                 ready.register(number, selectors.EVENT_READ)
             if stdin is not None and not stdin.closed:
@@ -272,8 +273,7 @@ class _Streams:
             wait, over = self._pause(deadline)
             if over and self._process.poll() is None:
                 return over
-            with suppress(TimeoutExpired):
-                self._process.wait(timeout=wait)
+            if has_ended(self._process, wait):
                 return ""
 
     def _pause(self, deadline: float) -> tuple[float, str]:

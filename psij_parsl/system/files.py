@@ -289,7 +289,7 @@ def private_group(gid: int, uid: int) -> bool:
 
 
 @contextmanager
-def translate_os_errors(path: Path) -> Iterator[None]:
+def translate_os_errors(path: str | Path) -> Iterator[None]:
     """Turn an operating system error about our own files into one sentence with a hint."""
     try:
         yield

@@ -11,8 +11,8 @@ _LONGEST = 256  # bytes of a first line that are read
 def first_line_words(path: str) -> list[str]:
     """The words after `#!` in a file's first line; none if it has no such line, or cannot be read."""
     try:
-        with open(path, "rb") as file:
-            first = file.readline(_LONGEST).decode(errors="replace")
+        with open(path, "rb", buffering=0) as file:
+            first = file.read(_LONGEST).partition(b"\n")[0].decode(errors="replace")
     except OSError:
         return []
     return first[2:].split() if first.startswith("#!") else []

@@ -39,7 +39,7 @@ def _acquired(lock: Any, timeout_s: float) -> bool:
 
     deadline, pause = time.monotonic() + timeout_s, 0.002
     asked = should_exit()  # a signal that came before has led to what needs the lock: a cancel after Ctrl-C
-    with translate_os_errors(Path(lock.lock_file)):
+    with translate_os_errors(lock.lock_file):
         while True:
             try:
                 lock.acquire(timeout=0)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 @cache
@@ -20,6 +25,8 @@ def host_name() -> str:
     """The name of this host, as it calls itself."""
     return os.uname().nodename
 
+
+_LONG_S = 3600.0  # more than one waits at once
 
 #: Fields of `process_status`, as numbers; memory is in pages.
 STATE, GROUP, SESSION = 0, 2, 3
@@ -79,6 +86,28 @@ def process_has_ended(owner: str) -> bool | None:
     if host != host_name():
         return None
     return boot != boot_id() or process_start(number) != start
+
+
+def has_ended(child: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Whether a child of ours ends within that time. It is seen at once, where the system can tell, as Linux can."""
+    if child.poll() is not None:
+        return True
+    import select
+    import subprocess
+
+    try:
+        handle = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout_s)
+        return child.poll() is not None
+    try:
+        end = select.poll()
+        end.register(handle, select.POLLIN)
+        end.poll(min(timeout_s, _LONG_S) * 1000)
+    finally:
+        os.close(handle)
+    return child.poll() is not None
 
 
 def stopped(pid: int) -> bool:

@@ -103,6 +103,27 @@ def write(folder: Path, job: Job, environ: Mapping[str, str], elements: Sequence
     return SubmissionRequest.make(settings, job, place, environ=environ, elements=elements).write()
 
 
+def test_a_jobs_environment_is_of_the_moment_when_it_is_submitted(tmp_path: Path) -> None:
+    job, environ, texts = Job(command=["true"]), {"PATH": "/bin", "A": "1"}, {}
+    changes: Mapping[str, tuple[Job, dict[str, str]]] = {
+        "first": (job, {}),
+        "same": (job, {}),
+        "value": (job, {"A": "2"}),
+        "more": (job, {"B": "1"}),
+        "said": (job.with_(environment={"A": "3"}), {}),
+        "again": (job, {}),
+    }
+    for name, (asked, changed) in changes.items():
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, asked, environ | changed)
+        texts[name] = (tmp_path / name / "environment").read_text()
+    assert texts["first"] == texts["same"] == texts["again"]
+    assert [text.count("export A=1\n") for text in texts.values()] == [1, 1, 0, 1, 0, 1]
+    assert "export A=2\n" in texts["value"]
+    assert "export B=1\n" in texts["more"]
+    assert "export A=3\n" in texts["said"]
+
+
 @pytest.mark.parametrize("case", GOLDEN)
 def test_the_directives_of(case: str) -> None:
     fields, expected = GOLDEN[case]

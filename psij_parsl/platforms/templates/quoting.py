@@ -121,12 +121,12 @@ def wrap(name: str, value: Any, *, raw: bool = False) -> Any:
         return kind(plain(value), name)
     if value is None or isinstance(value, int | float):
         return value
+    if isinstance(value, list | tuple):
+        return [wrap(name, item, raw=raw) for item in value]
     if isinstance(value, PurePath):
         return Quoted(str(value), name)
     if isinstance(value, Mapping):
         return {wrap(name, key): wrap(name, item, raw=raw) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [wrap(name, item, raw=raw) for item in value]
     return value
 
 
