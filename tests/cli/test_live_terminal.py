@@ -171,6 +171,17 @@ def test_a_dumb_terminal_and_a_file_get_rows(job: str) -> None:
 # ---- Ctrl-Z ----------------------------------------------------------------------------------------------------
 
 
+def _seen(terminal: Terminal, *patterns: re.Pattern[str]) -> re.Pattern[str]:
+    """The first of the patterns of which one is in what is shown from now on."""
+    before = len(terminal.text)
+
+    def there() -> list[re.Pattern[str]]:
+        return [pattern for pattern in patterns if pattern.search(terminal.text, before)]
+
+    terminal.until(lambda: bool(there()))
+    return there()[0]
+
+
 def test_a_shell_suspends_it_and_brings_it_back(job: str) -> None:
     shell = Terminal(columns=80, program=["bash", "--norc", "--noprofile", "-i"], PS1="shell> ")
     shell.see("shell> ")
@@ -178,11 +189,12 @@ def test_a_shell_suspends_it_and_brings_it_back(job: str) -> None:
     shell.type(f"{command}\r")
     shell.until(lambda: "q quit" in shell.shown)
     for words in ("fg\r", "kill -CONT %1; bg; fg\r"):
-        seen = len(shell.text)
         shell.type("\x1a")
-        shell.until(lambda: bool(_STOPPED.search(shell.text, seen)))  # noqa: B023 - called at once
-        shell.type(words)
-        shell.until(lambda: bool(_LAST_LINE.search(shell.text, seen)))  # noqa: B023 - called at once
+        found = _seen(shell, _STOPPED)
+        while found is _STOPPED:
+            shell.type(words)
+            found = _seen(shell, _LAST_LINE, _STOPPED)
+            words = "fg\r"  # in the background it has stopped while bash took it to run, and did not wake it
     seen = len(shell.text)
     shell.type("q")
     shell.until(lambda: "shell> " in shell.text[seen:])

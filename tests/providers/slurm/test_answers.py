@@ -12,7 +12,9 @@ import pytest
 
 from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStatus, Submission
 from psij_parsl.errors import InvalidRequest, Unavailable
+from psij_parsl.jobs.job_folder import claimed_by
 from psij_parsl.testing.tools import PATIENCE_S, shell
+from tests.clusters.hosts import comes_true as comes_true_soon
 from tests.clusters.slurm import SlurmCluster
 from tests.providers.slurm.helpers import Shims, finish, impatient, program, ran
 
@@ -34,9 +36,13 @@ def executor(slurm: SlurmCluster, shims: Shims) -> BatchSchedulerExecutor:
 
 
 def running(executor: BatchSchedulerExecutor, job: Submission) -> Submission:
-    """The job, once it is seen to run."""
+    """The job, once it is seen to run, and its script does.
+
+    Slurm says RUNNING before it asks the node to start the script; where that cannot be heard the job fails.
+    """
     found = executor.journal.find([job.id])
     assert executor.wait_until(found, lambda all_: all_[0].state is JobState.ACTIVE, timeout=PATIENCE_S)
+    assert comes_true_soon(lambda: bool(claimed_by(job.folder)), PATIENCE_S)
     return job
 
 
