@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 STAGES = {
     "directory": "its directory cannot be entered",
     "stdin": "its input file cannot be read",
+    "folder": "the directory of its output file is not there",
     "stdout": "its output file cannot be written",
     "stderr": "its error file cannot be written",
     "element": "its array has no such element",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -94,6 +95,11 @@ def _opened(path: Path, mode: str) -> IO[bytes]:
     try:
         return path.open(mode)
     except OSError as error:
+        if mode != "rb" and not path.parent.is_dir():
+            raise LaunchError(
+                f"there is no directory {path.parent} for the run's output file {path.name}",
+                hint=f"mkdir -p {shlex.quote(str(path.parent))}",
+            ) from error
         what = "stdin" if mode == "rb" else "output"
         raise LaunchError(
             f"the run's {what} file {path} cannot be opened: {error.strerror}", hint="choose another file"

@@ -176,6 +176,11 @@ psij_set_threads() {
 }
 
 psij_file() { case $1 in *%r*) echo "${1%%%r*}$psij_rank${1#*%r}" ;; *) echo "$1" ;; esac; }
+psij_need_folder() {
+  [ ! -d "${1%/*}/" ] || return 0
+  [ "$psij_local_rank" != 0 ] || psij_say "there is no directory ${1%/*} for the output; mkdir -p makes it"
+  exit 125
+}
 psij_open_files() {
   if [ -n "$psij_directory" ] && ! cd -- "$psij_directory" 2>/dev/null; then
     [ "$psij_local_rank" != 0 ] || psij_say "the directory $psij_directory is not there"
@@ -184,6 +189,8 @@ psij_open_files() {
   if [ -n "$psij_stdout" ]; then
     if [ -n "$psij_unknown" ]; then psij_say "one file for each rank, and the launcher gives it no number"; exit 125; fi
     psij_o=$(psij_file "$psij_stdout") psij_e=$(psij_file "$psij_stderr")
+    psij_need_folder "$psij_o"
+    [ -z "$psij_stderr" ] || psij_need_folder "$psij_e"
     [ -n "$psij_append" ] || : >"$psij_o" || exit 125
     [ -n "$psij_append" ] || [ -z "$psij_stderr" ] || : >"$psij_e" || exit 125
     exec >>"$psij_o" || exit 125

@@ -48,6 +48,16 @@ def test_files_that_are_not_here_are_remarked_on(words: tuple[str, ...], said: s
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("flag", ["-o", "-e"])
+def test_a_job_whose_output_has_no_directory_says_so(here: Path, flag: str) -> None:
+    done = psij("run", flag, "out/x.txt", "--", "true")
+    assert done.returncode == 125
+    assert f"mkdir -p {here}/out\n" in done.stderr
+    assert "the directory of its output file is not there" in done.stderr
+    assert f"psij: there is no directory {here}/out on " in done.stderr
+    assert "functions.sh" not in done.stderr
+
+
 def test_lines_of_other_managers_and_misspelt_ones_are_remarked_on(here: Path) -> None:
     script = here / "job.sh"
     script.write_text("#!/bin/sh\n#MSUB -N 2\n#MSUB -t 5\n#PSIJ-t 5\n# PSIJ -t 6\n#PSIJ -t 7\ntrue\n#PBS -q x\n")

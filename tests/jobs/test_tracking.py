@@ -75,6 +75,15 @@ CASES = {
     "an output file that cannot be written": Case(
         RUNNING, failed(125), JobState.FAILED, 125, EndReason.LAUNCH_FAILED, "output", "7 0 125 stdout 1"
     ),
+    "an output file whose directory is not there": Case(
+        RUNNING,
+        failed(125),
+        JobState.FAILED,
+        125,
+        EndReason.LAUNCH_FAILED,
+        "directory of its output",
+        "7 0 125 folder 1",
+    ),
     "a command that itself ends with 125": Case(
         RUNNING, failed(125), JobState.FAILED, 125, exit_file="7 0 125 command 1"
     ),

@@ -202,7 +202,10 @@ def test_what_can_never_fit_is_said_at_once_with_the_reason() -> None:
         (("--share", "x", "true"), "--share x: it must be a whole number"),
         (("--launcher", "srum", "true"), "there is no launcher 'srum'"),
         (("--launcher", "aprun", "true"), "there is no program 'aprun' on PATH here"),
-        (("-o", "/no/such/file", "true"), "output file /no/such/file cannot be opened"),
+        (
+            ("-o", "/no/such/file", "true"),
+            "there is no directory /no/such for the run's output file file\nhint: mkdir -p /no/such",
+        ),
         (("-o", "x.%r", "-e", "y", "true"), "for one of stdout and stderr alone"),
         (("-D", "/no/such", "true"), "the run's directory /no/such is not there"),
         (("--mode", "script", "-n", "2", "true"), "script mode starts one rank"),
@@ -219,6 +222,14 @@ def test_an_error_of_ours_is_125_and_one_sentence(words: tuple[str, ...], why: s
     assert (done.returncode, done.stdout) == (125, "")
     assert why in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_for_the_files_of_ranks_that_is_not_there_is_named() -> None:
+    done = psij("launch", "--launcher", "fork", "-o", "/no/such/%r", "true")
+    assert done.returncode == 125
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("psij: rank 0 on ")
+    assert line.endswith(": there is no directory /no/such for the output; mkdir -p makes it")
 
 
 def test_a_program_that_is_not_there_is_127() -> None:

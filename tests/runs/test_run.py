@@ -340,7 +340,10 @@ def test_a_run_started_in_a_thread_outlives_the_thread(out: RankIO, comes_true: 
     [
         ({"directory": Path("/no/such/place")}, "the run's directory /no/such/place is not there"),
         ({"stdin": Path("/no/such/file")}, "the run's stdin file /no/such/file cannot be opened: No such file"),
-        ({"stdout": Path("/no/such/file")}, "the run's output file /no/such/file cannot be opened: No such file"),
+        (
+            {"stdout": Path("/no/such/file")},
+            "there is no directory /no/such for .* output file file .mkdir -p /no/such",
+        ),
         ({"stdout": Path("/")}, "cannot be opened: Is a directory"),
         ({"environment": {"LONG": "x" * 3_000_000}}, "cannot be started: Argument list too long"),
     ],

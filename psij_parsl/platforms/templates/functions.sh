@@ -146,11 +146,20 @@ psij_make() {
   esac
 }
 
+psij_need_folder() {  # file: end the job unless its directory is there
+  [ ! -d "${1%/*}/" ] || return 0
+  echo "psij: there is no directory ${1%/*} on $(hostname) for the output of the job; mkdir -p makes it" >&2
+  psij_end 125 folder
+}
+
 psij_open_files() {  # enter the directory and make the files, or say which of them cannot be
   cd -- "$psij_directory" || psij_end 125 directory
   : <"$psij_stdin" || psij_end 125 stdin
+  psij_need_folder "$psij_stdout"
   psij_make "$psij_stdout" || psij_end 125 stdout
-  [ "$psij_stderr" = "$psij_stdout" ] || psij_make "$psij_stderr" || psij_end 125 stderr
+  [ "$psij_stderr" != "$psij_stdout" ] || return 0
+  psij_need_folder "$psij_stderr"
+  psij_make "$psij_stderr" || psij_end 125 stderr
 }
 
 # name=value...: what the manager's client was given. What else is here, the node has set.
