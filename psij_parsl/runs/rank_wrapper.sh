@@ -2,35 +2,36 @@
 # psij-rank KEY=VALUE... -- COMMAND...     What each key means stands beside its `case` below. binding.py writes them,
 # and puts the text of mpi_watch.sh before this one's, as psij_mpi_watch.
 psij_say() { echo "psij: rank ${psij_rank:-?} on $psij_host: $1" >&2; }
-psij_first_set() {  # the value of the first of these variables that is set
-  for psij_v; do
-    eval "psij_value=\${$psij_v-}"
-    [ -z "$psij_value" ] || { echo "$psij_value"; return; }
+# These four say their answer in psij_value: for each $(...) the shell would start a process.
+psij_first_of() {  # the value of the first of these variables, named with commas, that is set
+  psij_value= psij_v=$1,
+  while [ -z "$psij_value" ] && [ -n "$psij_v" ]; do
+    eval "psij_value=\${${psij_v%%,*}-}"
+    psij_v=${psij_v#*,}
   done
 }
-psij_first_of() { IFS=,; set -- $1; IFS=' '; psij_first_set "$@"; }  # ... of those named with commas
-psij_nth() {  # the part of $2 between its semicolons that has this number
-  psij_k=$1 IFS=';'
-  set -f
-  set -- $2
-  [ "$psij_k" -lt "$#" ] && shift "$psij_k" && echo "$1"
+psij_nth() {  # the part of $2 between its $3 that has this number
+  psij_n=$1 psij_value=$2$3
+  while [ "$psij_n" -gt 0 ]; do psij_value=${psij_value#*"$3"} psij_n=$((psij_n - 1)); done
+  psij_value=${psij_value%%"$3"*}
 }
-psij_expand() {  # 0-2,5 is 0 1 2 5
-  for psij_v in $(echo "$1" | tr , ' '); do
-    psij_k=${psij_v%-*}
-    while [ "$psij_k" -le "${psij_v#*-}" ]; do echo "$psij_k" && psij_k=$((psij_k + 1)); done
+psij_expand() {  # 0-2,5 is 0 1 2 5; psij_count says how many these are
+  psij_value= psij_count=0 psij_v=${1:+$1,}
+  while [ -n "$psij_v" ]; do
+    psij_n=${psij_v%%,*} psij_v=${psij_v#*,}
+    psij_k=${psij_n%-*}
+    while [ "$psij_k" -le "${psij_n#*-}" ]; do
+      psij_value="$psij_value $psij_k" psij_k=$((psij_k + 1)) psij_count=$((psij_count + 1))
+    done
   done
 }
-psij_count() { echo $#; }
-psij_pick() {  # of the words after the first, those whose places the first one lists
-  psij_places=$1 psij_value=
+psij_pick() {  # of the words after the first, those whose places the first one lists; with commas
+  psij_places=$1 psij_value= psij_k=0
   shift
-  psij_k=0
   for psij_v; do
-    for psij_p in $psij_places; do [ "$psij_p" != "$psij_k" ] || psij_value=$psij_value,$psij_v; done
+    for psij_p in $psij_places; do [ "$psij_p" != "$psij_k" ] || psij_value=${psij_value:+$psij_value,}$psij_v; done
     psij_k=$((psij_k + 1))
   done
-  echo "${psij_value#,}"
 }
 
 psij_read_keys() {
@@ -42,9 +43,9 @@ psij_read_keys() {
     case $1 in
     mark=*) PSIJ_RUN=${1#*=}; export PSIJ_RUN ;;              # the mark by which the run's processes are found
     rank_variables=*)                                         # variables that may hold the rank's number
-      psij_rank=$(psij_first_of "${1#*=}") ;;
+      psij_first_of "${1#*=}"; psij_rank=$psij_value ;;
     local_rank_variables=*)                                   # ... and its number on this node
-      psij_local_rank=$(psij_first_of "${1#*=}") ;;
+      psij_first_of "${1#*=}"; psij_local_rank=$psij_value ;;
     num_ranks=*) psij_num_ranks=${1#*=} ;;                    # how many in all
     ranks_per_node=*) psij_ranks_per_node=${1#*=} ;;          # ... and on each node
     directory=*) psij_directory=${1#*=} ;;                    # where to run
@@ -104,8 +105,10 @@ psij_find_row() {  # that of this node, by its name; hosts that all say one name
     exit 125
   fi
   psij_row=${psij_row#*|}
-  psij_cpus=$(psij_nth "$psij_local_rank" "${psij_row%%|*}")
-  psij_gpus=$(psij_nth "$psij_local_rank" "${psij_row#*|}")
+  psij_nth "$psij_local_rank" "${psij_row%%|*}" ';'
+  psij_cpus=$psij_value
+  psij_nth "$psij_local_rank" "${psij_row#*|}" ';'
+  psij_gpus=$psij_value
 }
 
 psij_bind_cores() {
@@ -113,10 +116,13 @@ psij_bind_cores() {
   '~'*)  # known by their count only: the first, second, ... of those that are ours here, if these are just the job's
     psij_cpus=${psij_cpus#'~'}
     export PSIJ_CPUS="$psij_cpus"
-    psij_have=$(psij_expand "$(taskset -cp $$ 2>/dev/null | sed 's/.*: //')")
-    if [ "$(psij_count $psij_have)" = "${SLURM_CPUS_ON_NODE:-none}" ]; then
-      psij_want=$(psij_expand "$psij_cpus")
-      psij_cpus=$(psij_pick "$psij_want" $psij_have)
+    psij_have=$(taskset -cp $$ 2>/dev/null)
+    psij_expand "${psij_have##*: }"
+    psij_have=$psij_value
+    if [ "$psij_count" = "${SLURM_CPUS_ON_NODE:-none}" ]; then
+      psij_expand "$psij_cpus"
+      psij_pick "$psij_value" $psij_have
+      psij_cpus=$psij_value
     else
       psij_cpus=
     fi ;;
@@ -144,9 +150,9 @@ psij_share_gpus() {  # the part of this rank of those that the node shows
   esac
   psij_k=$((psij_local_rank * psij_gpus_per_rank)) psij_end=$(((psij_local_rank + 1) * psij_gpus_per_rank))
   while [ "$psij_k" -lt "$psij_end" ]; do
-    psij_gpu=$psij_k
-    [ -z "$psij_seen" ] || psij_gpu=$(psij_nth "$psij_k" "$(echo "$psij_seen" | tr , ';')")
-    psij_gpus=${psij_gpus:+$psij_gpus,}$psij_gpu psij_k=$((psij_k + 1))
+    psij_value=$psij_k
+    [ -z "$psij_seen" ] || psij_nth "$psij_k" "$psij_seen" ,
+    psij_gpus=${psij_gpus:+$psij_gpus,}$psij_value psij_k=$((psij_k + 1))
   done
 }
 
