@@ -12,6 +12,7 @@ _GC_THRESHOLD = 100_000  # most commands make fewer objects than this until they
 
 def program() -> int:
     """`psij-run` as a process of its own: `main`, made safe against inherited streams and signals."""
+    import gc
     import signal
 
     try:
@@ -22,6 +23,7 @@ def program() -> int:
         return 128 + signal.SIGINT
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to clean up: no traceback from now on
+        gc.freeze()  # nor is there any use in looking for garbage three times, as Python does when it ends
 
 
 def main() -> int:
