@@ -5,6 +5,7 @@ Nothing is imported here but what the answer to `--version` takes.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 _GC_THRESHOLD = 100_000  # most commands make fewer objects than this until they end, so nothing is collected in vain
@@ -12,7 +13,6 @@ _GC_THRESHOLD = 100_000  # most commands make fewer objects than this until they
 
 def program() -> int:
     """`psij-run` as a process of its own: `main`, made safe against inherited streams and signals."""
-    import gc
     import signal
 
     try:
@@ -40,8 +40,6 @@ def main() -> int:
 
             return stdout_failed(error)
         return 0
-    import gc
-
     gc.set_threshold(_GC_THRESHOLD)
     from .app import run
 
