@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import Error, LaunchError
@@ -123,4 +122,4 @@ class RunEngine:
 
 def own_resources(resources: NodeResources, nodes: tuple[Node, ...]) -> NodeResources:
     """The nodes that a farm holds, with books of its own."""
-    return NodeResources(replace(resources.allocation, nodes=nodes))
+    return NodeResources(resources.allocation._replace(nodes=nodes))

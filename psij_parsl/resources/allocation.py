@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from . import gpus as gpu
 from . import host
 from .node import Hardware, Node
 
 
-@dataclass(frozen=True)
-class Allocation:
+class Allocation(NamedTuple):
     """The nodes of the current job, before anything is assigned.
 
     `id` is the manager's for the job, '' on a plain host. `end` is when its wall time ends, in seconds since the
@@ -62,7 +61,7 @@ class Allocation:
             )
             for node in self.nodes
         )
-        return replace(self, nodes=nodes, siblings=hardware.siblings or self.siblings)
+        return self._replace(nodes=nodes, siblings=hardware.siblings or self.siblings)
 
 
 def ids(count: int, _made: dict[int, tuple[int, ...]] = {}) -> tuple[int, ...]:  # noqa: B006 - shared on purpose

@@ -89,8 +89,7 @@ class Assignment:
         return f"Assignment({self.id!r}, {self.nodes!r}, share={self.share!r})"
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """The processes that hold a part of the allocation, or wait for one: then there are no `nodes` yet.
 
     `processes` are host/boot/pid/start of each: see `system.processes.process_identity`. `since` is in seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import InvalidRequest
 from ..job_size import Resources
@@ -29,8 +29,7 @@ _HIDDEN = "none"
 _MOST_ROWS = 1 << 20  # bytes; the kernel takes about 2 MB of arguments and environment in all
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wrapper:
+class Wrapper(NamedTuple):
     """What `rank_wrapper.sh` is told.
 
     `rank_variables` and `local_rank_variables` hold a rank's number, and its number on its node: the first that is set.
@@ -52,7 +51,7 @@ class Wrapper:
     gpu_vendor: str = ""
     threads: int = 0
     directory: str = ""
-    io: RankIO = field(default_factory=RankIO)
+    io: RankIO = RankIO()
     mark: str = ""
     report_signals: str = ""
     exit_codes: str = ""

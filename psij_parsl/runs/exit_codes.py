@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class ExitCodesFile:
+class ExitCodesFile(NamedTuple):
     """That file, which the first failure makes."""
 
     path: Path

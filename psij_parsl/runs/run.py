@@ -11,10 +11,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import InvalidRequest, LaunchError
 from ..signals import fresh
@@ -30,11 +29,10 @@ _LEFT_S = 1.0  # what a run leaves behind is asked to end, and killed after this
 _POLL_S = 1.0  # how often one looks whether a rank has failed, where the launcher may leave the others running
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunCommand:
+class RunCommand(NamedTuple):
     """What is started: the whole argv, and the environment that the child gets in place of ours.
 
-    `kill_command` ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
+    `mark` is that of its processes. `kill_command` ends the ranks on other hosts when the launcher was killed; () if they end by themselves.
     `exit_codes` is where ranks that failed leave their exit codes, where the launcher would lose or mix them.
     `ends_together`: one failure ends them all, and if the launcher does not, we do, after the grace.
     `start_refusal`: why the launcher itself starts nothing here, should it fail with 1, and what to do.
@@ -44,13 +42,13 @@ class RunCommand:
     argv: Sequence[str]
     environment: Mapping[str, str]
     directory: Path
-    io: RankIO = field(default_factory=RankIO)
+    mark: str
+    io: RankIO = RankIO()
     kill_command: Sequence[str] = ()
     exit_codes: ExitCodesFile | None = None
     ends_together: bool = True
     waits_for_lost_daemons: bool = False
     start_refusal: tuple[str, str] = ("", "")
-    mark: str = field(default_factory=lambda: os.urandom(8).hex())
 
     @property
     def launcher(self) -> str:

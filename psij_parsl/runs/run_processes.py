@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..system.processes import SESSION, STARTED, STATE, STATUS, process_status
 
@@ -37,8 +37,7 @@ def processes(mark: str, session: int, since: int = 0) -> Iterator[int]:
             continue  # it has ended, or is somebody else's
 
 
-@dataclass(frozen=True)
-class ProcessSweep:
+class ProcessSweep(NamedTuple):
     """Ends the processes of one run on this host, whose launcher started at `since` with a session of its own."""
 
     mark: str

@@ -184,7 +184,7 @@ def test_a_launcher_that_dies_itself_hides_no_failure_that_led_to_it(
         argv=["bash", "-c", script],
         environment=os.environ,
         directory=tmp_path,
-        io=RankIO(),
+        mark=os.urandom(8).hex(),
         exit_codes=ExitCodesFile(codes),
     )
     with Run(command) as run:
