@@ -116,7 +116,7 @@ class BatchSchedulerExecutor(JobTracker):
             return self
         if cluster not in self._others:
             other = BatchSchedulerExecutor(
-                self.platform, cluster=cluster, journal=self.journal, **vars(self._settings)
+                self.platform, cluster=cluster, journal=self.journal, **self._settings._asdict()
             )
             other._others = self._others
             self._others.setdefault(self.scheduler.cluster_name, self)
