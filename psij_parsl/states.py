@@ -127,7 +127,8 @@ class JobStatus:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> JobStatus:
         """The inverse of `to_dict`; keys of a later version are passed over."""
-        values = {key: value for key, value in data.items() if key in _FIELDS}
+        known = data.keys() <= _FIELDS.keys()
+        values = dict(data) if known else {key: value for key, value in data.items() if key in _FIELDS}
         values["state"] = JobState[values.get("state", "UNKNOWN")]
         values["reason"] = EndReason[values["reason"]] if values.get("reason") else None
         return cls(**values)

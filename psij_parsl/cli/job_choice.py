@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest, nearest
 from ..jobs.record_filter import HELD, RecordFilter
 from ..states import EndReason, JobState
 from .flags import Flag, empty_value
-from .job_row import JobRow, recorded_row
+from .job_row import JobRow
+
+if TYPE_CHECKING:
+    from .ordering import Order
 
 OPEN_STATES = frozenset((HELD, *(state.name for state in JobState if not state.final)))
 STATES = (*(state.name for state in JobState), HELD, *EndReason.__members__)
@@ -34,11 +37,6 @@ SORT_KEYS: Mapping[str, str] = {  # what people type -> key of a row's data
     "state": "state",
     "site": "where",
 }
-
-_FEW = 40_000  # rows that are kept as they are until they are sorted
-
-Order = Sequence[tuple[str, bool]]
-"""Keys of a row's data, the most important first, each with whether the greatest value comes first."""
 
 
 def states(texts: Sequence[str]) -> frozenset[str]:
@@ -85,25 +83,6 @@ def _words(flag: str, texts: Sequence[str]) -> list[str]:
     if not all(words):
         raise InvalidRequest(f"{flag} {','.join(texts)}: a word is missing next to a comma", hint=f"{flag} A,B")
     return words
-
-
-def in_order(rows: Iterable[JobRow], wanted: Order, now: float) -> Iterator[JobRow]:
-    """The rows in that order; those without such a value are last.
-
-    If there are many, rows of ended jobs are meanwhile kept as the lines of their records, which are a tenth as large.
-    """
-    from ..jobs.record_lines import from_line, line_of
-
-    kept: list[tuple[list[Any], JobRow | bytes]] = []
-    keys = [key for key, _ in wanted]
-    for row in rows:
-        whole = row.entry.open or len(kept) < _FEW or row.key not in ("", "*")
-        kept.append((row.values(keys, now), row if whole else line_of(row.entry)))
-    for at, (_, reverse) in reversed(list(enumerate(wanted))):
-        known = [item for item in kept if item[0][at] is not None]
-        lacking = [item for item in kept if item[0][at] is None]
-        kept = [*sorted(known, key=lambda item: item[0][at], reverse=reverse), *lacking]
-    return (recorded_row(from_line(item)) if isinstance(item, bytes) else item for _, item in kept)
 
 
 def wants(wanted: RecordFilter, row: JobRow) -> bool:

@@ -64,8 +64,6 @@ class JobRow(NamedTuple):
     def data(self, now: float) -> dict[str, Any]:
         """Plain data for a renderer. Times are seconds since the epoch, or seconds."""
         entry, status = self.entry, self.status
-        expected = status.expected if status.state is JobState.QUEUED else None
-        start = f"expected to start {_at(expected, now)}" if expected and expected > now else ""
         return {
             "id": self.id,
             "native_id": self.native,
@@ -77,7 +75,7 @@ class JobRow(NamedTuple):
             "reason": status.reason.name if status.reason else None,
             "hint": status.reason.hint if status.reason else "",
             "message": status.message,
-            "why": "; ".join(filter(None, (self.why, start))),
+            "why": self._why_at(now),
             "pending_reason": self.pending,
             "platform": entry.platform,
             "site": entry.site,
@@ -87,7 +85,7 @@ class JobRow(NamedTuple):
             "nodes": status.nodes,
             "attempt": status.attempt,
             "held": status.held,
-            "expected_start": expected,
+            "expected_start": status.expected if status.state is JobState.QUEUED else None,
             **self.times(now),
             "as_of": self.as_of,
             "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
@@ -106,11 +104,24 @@ class JobRow(NamedTuple):
             "run_s": max(0.0, (ended or now) - started) if started and (ended or not status.final) else None,
         }
 
-    def values(self, keys: Sequence[str], now: float) -> list[Any]:
-        """These of its data. For times alone, the others are not made."""
-        times: dict[str, Any] = self.times(now)
-        data = times if all(key in times for key in keys) else self.data(now)
-        return [data[key] for key in keys]
+    def shown(self, now: float) -> dict[str, Any]:
+        """Those of its data that tables show or sort by: a third of the work."""
+        return {
+            "id": self.id,
+            "native_id": self.native,
+            "name": self.entry.name,
+            "state": self.status.state.name,
+            "why": self._why_at(now),
+            "where": self.entry.site or self.entry.platform,
+            **self.times(now),
+        }
+
+    def _why_at(self, now: float) -> str:
+        """Why it is in its state, and when it is expected to start."""
+        expected = self.status.expected
+        if not expected or expected <= now or self.status.state is not JobState.QUEUED:
+            return self.why
+        return "; ".join(filter(None, (self.why, f"expected to start {_at(expected, now)}")))
 
 
 def _at(moment: float, now: float) -> str:

@@ -7,10 +7,13 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from ..errors import Error
 from .wrapping import display_width, in_room, wrapped, yielding
+
+if TYPE_CHECKING:
+    from .ordering import Order
 
 Data = Mapping[str, Any]
 
@@ -67,8 +70,12 @@ class Renderer(ABC):
         self._noted: set[str] = set()
 
     @abstractmethod
-    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
-        """A list of things, each read once; `empty` is the note for people when there are none."""
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, order: Order = (), empty: str = "") -> None:
+        """A list of things, each read once; `empty` is the note for people when there are none.
+
+        With `order` they are printed in that order. Meanwhile only what is printed of them is kept, for there may be
+        many.
+        """
 
     @abstractmethod
     def record(self, data: Data, shown: Sequence[Column]) -> None:
@@ -102,10 +109,17 @@ class Renderer(ABC):
 class TextRenderer(Renderer):
     """Aligned text; colours on a terminal only, and not with NO_COLOR."""
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, order: Order = (), empty: str = "") -> None:
         cells: list[list[str]] = [[] for _ in columns]
         readers = [(texts.append, column.show, column.key) for column, texts in zip(columns, cells, strict=True)]
+        ranks = None
+        if order:
+            from .ordering import Ranks
+
+            ranks = Ranks(order)
         for row in rows:
+            if ranks:
+                ranks.add(row)
             for add, show, key in readers:
                 text = show(row.get(key))
                 add(text.replace("\n", " ") if "\n" in text else text)
@@ -113,6 +127,9 @@ class TextRenderer(Renderer):
             if empty:
                 self.note(empty)
             return
+        if ranks:
+            places = ranks.places()
+            cells = [[texts[at] for at in places] for texts in cells]
         width = self._columns()
         used = [  # an empty column takes no space
             (column, [column.title, *texts])
@@ -183,12 +200,17 @@ class JsonRenderer(Renderer):
 
     json = True
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, empty: str = "") -> None:
+    def table(self, columns: Sequence[Column], rows: Iterable[Data], *, order: Order = (), empty: str = "") -> None:
         import json
 
+        texts: Iterable[str] = (json.dumps(row, default=str) for row in rows)
+        if order:
+            from .ordering import texts_in_order
+
+            texts = texts_in_order(rows, order)
         before = "["
-        for row in rows:
-            self.out.write(before + json.dumps(row, default=str))
+        for text in texts:
+            self.out.write(before + text)
             before = ", "
         self.out.write("]\n" if before == ", " else "[]\n")
 

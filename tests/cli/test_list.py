@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from psij_parsl.cli.moments import age, since, until
+from psij_parsl.cli.ordering import texts_in_order
 from psij_parsl.cli.output import short_moment
 from psij_parsl.jobs.record import JobRecord
 from psij_parsl.jobs.record_lines import line_of
@@ -243,3 +244,22 @@ def test_elements_of_arrays_have_rows_of_their_own(jobs: Path) -> None:
         "aaaaaaaaa5_1",
         "aaaaaaaaa5_3",
     ]
+
+
+def test_many_rows_as_json_are_sorted_through_a_file() -> None:
+    """Their texts are more than is kept in memory."""
+    rows = [{"id": f"{number}", "text": letter * 10_000_000} for number, letter in enumerate("dbeac")]
+    texts = [json.loads(text) for text in texts_in_order(rows, [("text", False)])]
+    assert [(row["id"], row["text"][:1], len(row["text"])) for row in texts] == [
+        ("3", "a", 10_000_000),
+        ("1", "b", 10_000_000),
+        ("4", "c", 10_000_000),
+        ("0", "d", 10_000_000),
+        ("2", "e", 10_000_000),
+    ]
+
+
+def test_the_table_has_the_same_order_as_json(jobs: Path) -> None:
+    for order in ("name", "-run", "state,-name", "ended", "-wait", "site,id"):
+        table = psij_here("list", "-a", "--sort", order).stdout.splitlines()[1:]
+        assert [line.split()[0] for line in table] == [row["id"] for row in listed("-a", "--sort", order)]

@@ -11,7 +11,7 @@ from ...jobs.record_filter import RecordFilter
 from ...validators import positive_int
 from ..command import Command, Invocation
 from ..flags import JSON, Flag, FlagValues
-from ..job_choice import CHOICE, OPEN_STATES, SORT, in_order, wants
+from ..job_choice import CHOICE, OPEN_STATES, SORT, wants
 from ..job_table import JobTable
 from ..moments import since, until
 from ..output import Renderer
@@ -28,8 +28,6 @@ def _list(out: Renderer, invocation: Invocation) -> int:
     rows = table.chosen(wanted, ended=with_ended, count=values.get("count", 0))
     if "elements" in values:
         rows = (element for row in rows for element in table.elements(row) if wants(wanted, element))
-    if "sort" in values:
-        rows = in_order(rows, values["sort"], time.time())
     first = next(rows, None)
     empty = ""
     if first is not None:
@@ -37,7 +35,7 @@ def _list(out: Renderer, invocation: Invocation) -> int:
     elif any(name in values for name in _FILTERS) and not table.journal.new:
         _check_sites(wanted.sites)
         empty = "no job matches" if with_ended else "no open job matches; `-a` looks at those that have ended, too"
-    show_jobs(out, table, rows, empty=empty)
+    show_jobs(out, table, rows, order=values.get("sort", ()), empty=empty)
     return 0
 
 

@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import ne
 from signal import SIGINT
+from typing import TYPE_CHECKING
 
 from ...jobs.record_filter import EVERY, RecordFilter
 from ...signals import received_signal, registered, should_exit
 from ..command import Command, Invocation
 from ..flags import JSON, Flag
-from ..job_choice import CHOICE, SORT, Order, in_order, wants
+from ..job_choice import CHOICE, SORT, wants
 from ..job_row import JobRow
 from ..job_table import JobTable, Selection
 from ..output import Column, Renderer, length, short_moment
 from ..selectors import OPEN_JOBS
+
+if TYPE_CHECKING:
+    from ..ordering import Order
 
 COLUMNS = (
     Column("id", "ID"),
@@ -50,21 +54,21 @@ def _status(out: Renderer, invocation: Invocation) -> int:
         return _watch_screen(out, table, jobs, later, wanted, values.get("sort", ()))
     if "watch" in values:
         return _watch(table, out, jobs, wanted)
-    rows: Iterable[JobRow] = [row for row in table.poll(jobs, urgent=True) if wants(wanted, row)]
-    if "sort" in values:
-        rows = in_order(rows, values["sort"], time.time())
-    show_jobs(out, table, rows, empty="no open job matches" if wanted != EVERY else "")
+    rows = [row for row in table.poll(jobs, urgent=True) if wants(wanted, row)]
+    empty = "no open job matches" if wanted != EVERY else ""
+    show_jobs(out, table, rows, order=values.get("sort", ()), empty=empty)
     return 0
 
 
-def show_jobs(out: Renderer, table: JobTable, rows: Iterable[JobRow], *, empty: str = "") -> None:
+def show_jobs(out: Renderer, table: JobTable, rows: Iterable[JobRow], *, order: Order = (), empty: str = "") -> None:
     """Print these jobs as a table, and the notes on them; `empty` is for people if there are none."""
     now = time.time()
     for note in table.notes:
         out.note(note)
     new = table.journal.new
     empty = "no jobs yet; `psij-run submit -- hostname` submits one" if new else empty or "no open jobs"
-    out.table(COLUMNS, (row.data(now) for row in rows), empty=empty)
+    data = (row.data(now) if out.json else row.shown(now) for row in rows)
+    out.table(COLUMNS, data, order=order, empty=empty)
 
 
 def _is_screen(out: Renderer) -> bool:
@@ -87,8 +91,7 @@ def _watch_screen(
 
         code, rows, ended = watch(out, table, rows, find, partial(wants, wanted), order)
     if ended:
-        rows = [row for row in rows if wants(wanted, row)]
-        show_jobs(out, table, in_order(rows, order, time.time()) if order else rows)
+        show_jobs(out, table, [row for row in rows if wants(wanted, row)], order=order)
     return code
 
 

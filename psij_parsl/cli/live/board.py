@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...errors import nearest
 from ...states import JobState
-from ..job_choice import SORT_KEYS, Order, in_order
+from ..job_choice import SORT_KEYS
 from ..job_row import JobKey, JobRow
+from ..ordering import Order, Ranks
 from ..output import plain
 
 _FIELDS: Mapping[str, Callable[[JobRow], str]] = {  # what a word of the filter may be bound to: `state:failed`
@@ -176,13 +177,20 @@ class Board:
             rows = [row for row in rows if all(word in field(row).lower() for field, word in words)]
         if order := [(SORT_KEYS[self.sort], False)] if self.sort else self.order:
             order = [(key, reverse is not self.reverse) for key, reverse in order]
-            rows = list(in_order(rows, order, time.time()))
+            rows = _in_order(rows, order)
         elif self.reverse:
             rows.reverse()
         self.shown = rows
         if rows and self.row is None:
             self.chosen = rows[min(at, len(rows) - 1)].place
         self.resize(self.page)
+
+
+def _in_order(rows: Iterable[JobRow], order: Order) -> list[JobRow]:
+    rows, ranks, now = list(rows), Ranks(order), time.time()
+    for row in rows:
+        ranks.add(row.shown(now))
+    return [rows[at] for at in ranks.places()]
 
 
 _MOVES: Mapping[str, Callable[[Board], int]] = {

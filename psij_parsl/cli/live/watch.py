@@ -9,10 +9,10 @@ from signal import SIGINT
 from typing import NamedTuple
 
 from ...signals import received_signal, registered, should_exit
-from ..job_choice import Order
 from ..job_row import JobKey, JobRow
 from ..job_table import JobTable, Selection
 from ..log_notes import notes_from_log
+from ..ordering import Order
 from ..output import Renderer
 from .board import Board, Cancel, Quit
 from .pane import Follower
