@@ -190,7 +190,9 @@ def measure(place: Path, count: int, *, pinned: bool) -> dict[str, Cost]:
     fill(home, count)
     found = {"status, the first one, which moves an old log over": cost(home, ["status"], pinned=pinned)}
     for label, words in verbs(home, count).items():
-        several = [cost(home, words, pinned=pinned) for _ in range(1 if words[1:2] in (["--all"], ["--until"]) else ROUNDS)]
+        several = [
+            cost(home, words, pinned=pinned) for _ in range(1 if words[1:2] in (["--all"], ["--until"]) else ROUNDS)
+        ]
         found[label] = Cost(*(max(each[part] for each in several) for part in range(4)))
     return found
 

@@ -14,7 +14,7 @@ import pytest
 from psij_parsl import Job
 from psij_parsl.cli.job_row import JobRow
 from psij_parsl.cli.job_table import JobTable
-from psij_parsl.cli.live.board import Board, Cancel, Quit
+from psij_parsl.cli.live.board import Board, Cancel, Quit, Request, Unfold
 from psij_parsl.cli.live.keys import Keys
 from psij_parsl.cli.live.pane import Follower
 from psij_parsl.cli.live.picture import Marks, Pane, Picture, Size, age
@@ -42,7 +42,7 @@ def board(*rows: JobRow) -> Board:
     return found
 
 
-def press(shown: Board, *keys: str) -> list[Cancel | Quit]:
+def press(shown: Board, *keys: str) -> list[Request]:
     return [request for key in keys if (request := shown.press(key)) is not None]
 
 
@@ -309,8 +309,64 @@ def test_the_pane_keeps_up_with_a_file_that_grows_by_megabytes(job: JobRow) -> N
 
 def test_the_pane_says_why_there_is_no_output(job: JobRow) -> None:
     follower = Follower(JobTable())
-    assert "--elements" in follower.pane(job._replace(key="*"), stderr=False).title
+    assert "u shows its elements" in follower.pane(job._replace(key="*"), stderr=False).title
     waits = job._replace(status=JobStatus(Q))
     assert follower.pane(waits, stderr=True).lines == ["it has not started"]
     (job.entry.folder / "job.json").unlink()
     assert "was not submitted from here" in follower.pane(job, stderr=False).title
+
+
+# ---- arrays ----------------------------------------------------------------------------------------------------
+
+
+def array_of(states: Sequence[JobState]) -> tuple[JobRow, list[JobRow]]:
+    """An array as a whole, and its elements."""
+    entry = replace(row(5).entry, array=tuple(range(len(states))))
+    elements = [JobRow(entry, str(key), JobStatus(state), "105") for key, state in enumerate(states)]
+    return JobRow(entry, "*", JobStatus(A), "105"), elements
+
+
+def test_an_array_is_unfolded_into_its_elements_and_folded_again() -> None:
+    array, elements = array_of([C, A, F])
+    shown = board(row(1), array, row(2))
+    assert press(shown, "down", "u") == [Unfold(array.entry, shown=True)]
+    shown.take([row(1), array, row(2), *elements])  # as the poller finds them
+    assert [each.id for each in shown.shown] == [
+        "6fr0000001",
+        "6fr0000005",
+        "6fr0000005_0",
+        "6fr0000005_1",
+        "6fr0000005_2",
+        "6fr0000002",
+    ]
+    assert "3 jobs" in lines(shown, 80, 24)[0]
+    assert press(shown, "down", "down", "c", "y") == [Cancel(elements[1])]
+    assert press(shown, "u") == [Unfold(array.entry, shown=False)]
+    assert numbers(shown.shown) == "152"  # at once
+    assert shown.row == array
+    shown.take([row(1), array, row(2)])
+    assert shown.row == array
+
+
+def test_elements_stay_below_their_array_in_each_order_and_a_filter_finds_them() -> None:
+    array, elements = array_of([C, A, F])
+    shown = board(row(6), array, row(1))
+    press(shown, "down", "u")
+    shown.take([row(6), array, row(1), *elements])
+    press(shown, "s", "s", "s", "s", "s", "r")  # by id, the greatest first
+    assert shown.sort == "id"
+    assert [each.id[-2:] for each in shown.shown] == ["06", "05", "_2", "_1", "_0", "01"]
+    press(shown, "/", *"state:failed", "enter")
+    assert [each.id for each in shown.shown] == ["6fr0000005_2"]
+
+
+def test_only_an_array_can_be_unfolded_and_elements_that_were_asked_for_stay() -> None:
+    shown = board(row(1))
+    assert press(shown, "u") == []
+    assert shown.message == "only an array can be unfolded"
+    assert "unfold" not in lines(shown, 200, 24)[-1]
+    array, elements = array_of([A, A])
+    named = board(array, elements[1])  # `status --watch ID ID_1`
+    assert [each.id for each in named.shown] == ["6fr0000005", "6fr0000005_1"]
+    assert "u unfold" in lines(named, 80, 24)[-1]
+    assert press(board(*elements), "u") == []  # --elements: the array is no row

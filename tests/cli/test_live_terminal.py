@@ -77,6 +77,26 @@ def test_keys_choose_filter_show_output_and_cancel(job: str) -> None:
     assert state(job) == "ACTIVE"
 
 
+def test_an_array_is_unfolded_and_the_output_of_an_element_shown() -> None:
+    array = psij("submit", "--array", "3,5", "-t", "30", "--", "sh", "-c", SAYS)
+    job = array.stdout.strip()
+    try:
+        terminal = Terminal("status", "--watch", columns=80)
+        terminal.until(lambda: f"> {job}" in terminal.shown and "u unfold" in terminal.shown)
+        terminal.type("u")
+        terminal.until(lambda: terminal.shown.count("ACTIVE ") >= 3 and "1 job:" in terminal.shown)
+        terminal.type("jjt")
+        terminal.until(lambda: f"output of {job}_5" in terminal.shown and "\nstarted" in terminal.shown)
+        terminal.type("cy")
+        terminal.until(lambda: f"> {job}_5  " in terminal.shown and "CANCELED" in terminal.shown)
+        terminal.type("u")
+        terminal.until(lambda: f"{job}_3" not in terminal.shown and f"> {job} " in terminal.shown)
+        terminal.type("q")
+        assert terminal.close() == 0
+    finally:
+        psij("cancel", "all")
+
+
 def test_it_ends_when_all_jobs_have_ended_and_prints_how(job: str) -> None:
     terminal = Terminal("status", "--watch", job)
     terminal.see("ACTIVE")

@@ -189,6 +189,23 @@ def test_the_live_screen_is_the_golden_one(columns: int, colour: bool, submitted
     golden_is(screen_name("watch", columns, colour), re.sub(r"\b\ds ago", "1s ago", text))
 
 
+@AT
+def test_the_live_screen_with_an_unfolded_array_is_the_golden_one(
+    columns: int, colour: bool, submitted: Jobs
+) -> None:
+    terminal = Terminal("status", "--watch", columns=columns, NO_COLOR="" if colour else "1")
+    terminal.until(lambda: "q quit" in terminal.shown)
+    terminal.type("Gu")
+    terminal.until(lambda: f"{ARRAY}_2" in terminal.shown)
+    terminal.type("jj")
+    terminal.until(lambda: f"> {ARRAY}_1" in terminal.shown)
+    terminal.type("q")
+    assert terminal.close() == 0
+    lines = terminal.screen if colour else plain(terminal.screen)
+    text = submitted.timeless("".join(f"{line.rstrip()}\n" for line in lines))
+    golden_is(screen_name("watch-unfolded", columns, colour), re.sub(r"\b\d+s ago", "1s ago", text))
+
+
 def test_both_screens_tell_all_of_the_reasons(submitted: Jobs) -> None:
     wide, narrow = (GOLDEN / f"list-{columns}.txt" for columns in (200, 80))
     told = []

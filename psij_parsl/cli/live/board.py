@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...errors import nearest
+from ...jobs.record import JobRecord
 from ...states import JobState
 from ..job_choice import SORT_KEYS
 from ..job_row import JobKey, JobRow
@@ -34,7 +35,14 @@ class Quit(NamedTuple):
     """A request to leave."""
 
 
-Request = Cancel | Quit
+class Unfold(NamedTuple):
+    """A request for the elements of that array, or to let them go again."""
+
+    entry: JobRecord
+    shown: bool
+
+
+Request = Cancel | Quit | Unfold
 
 
 @dataclass
@@ -58,13 +66,23 @@ class Board:
     page: int = 10  # rows that the screen has room for
     top: int = 0  # the first row on the screen
     shown: Sequence[JobRow] = field(default=(), init=False)
+    unfolded: set[str] = field(default_factory=set, init=False)  # ids of arrays whose elements are shown below them
+    first: frozenset[JobKey] | None = field(default=None, init=False)  # the rows that were there at first
     asked_about: JobRow | None = field(default=None, init=False)  # whether it is to be cancelled
     wrong: str = field(default="", init=False)  # what is not understood in the filter
 
     def take(self, rows: Sequence[JobRow]) -> None:
         """New states of the jobs."""
         self.rows = rows
+        if self.first is None:
+            self.first = frozenset(row.place for row in rows)
         self._choose_rows()
+
+    def jobs(self, rows: Sequence[JobRow]) -> list[JobRow]:
+        """Those of the rows that are no elements of an array that is a row, too."""
+        arrays = {row.entry.id for row in self.rows if row.key == "*"}
+        first = self.first or frozenset()
+        return [row for row in rows if not (is_element(row) and row.entry.id in arrays and row.place not in first)]
 
     @property
     def row(self) -> JobRow | None:
@@ -97,6 +115,8 @@ class Board:
             return None
         if key in ("q", "Q"):
             return Quit()
+        if key == "u":
+            return self._unfold()
         if key in _MOVES:
             self._move(_MOVES[key](self))
         elif action := _ACTIONS.get(key):
@@ -131,6 +151,22 @@ class Board:
             self.message = f"job {row.id} has ended already"
         else:
             self.mode, self.asked_about = "cancel", row
+
+    def _unfold(self) -> Request | None:
+        """Show the elements of the chosen array, or hide them."""
+        row = self.row
+        if row is None or not row.entry.array or not any(each.place == (row.entry.id, "*") for each in self.rows):
+            self.message = "only an array can be unfolded"
+            return None
+        shown = row.entry.id not in self.unfolded
+        if shown:
+            self.unfolded.add(row.entry.id)
+            self.message = f"the elements of {row.entry.id}"
+        else:
+            self.unfolded.discard(row.entry.id)
+            self.chosen = (row.entry.id, "*")
+        self._choose_rows()
+        return Unfold(row.entry, shown)
 
     def _next_order(self) -> None:
         self.sort = _ORDERS[(_ORDERS.index(self.sort) + 1) % len(_ORDERS)]
@@ -172,7 +208,9 @@ class Board:
         """The rows that match the filter, in their order; the chosen job stays the same if it is among them."""
         at = self._at()
         words, self.wrong = _words(self.text)
-        rows = list(filter(self.wanted, self.rows))
+        jobs = {row.place for row in self.jobs(self.rows)}
+        rows = [row for row in self.rows if row.place in jobs or row.entry.id in self.unfolded]
+        rows = list(filter(self.wanted, rows))
         if words:
             rows = [row for row in rows if all(word in field(row).lower() for field, word in words)]
         if order := [(SORT_KEYS[self.sort], False)] if self.sort else self.order:
@@ -180,6 +218,8 @@ class Board:
             rows = _in_order(rows, order)
         elif self.reverse:
             rows.reverse()
+        if self.unfolded:
+            rows = _below_their_arrays(rows, jobs)
         self.shown = rows
         if rows and self.row is None:
             self.chosen = rows[min(at, len(rows) - 1)].place
@@ -191,6 +231,21 @@ def _in_order(rows: Iterable[JobRow], order: Order) -> list[JobRow]:
     for row in rows:
         ranks.add(row.shown(now))
     return [rows[at] for at in ranks.places()]
+
+
+def is_element(row: JobRow) -> bool:
+    """Whether that row is of one element of an array."""
+    return row.key not in ("", "*")
+
+
+def _below_their_arrays(rows: Sequence[JobRow], jobs: Collection[JobKey]) -> list[JobRow]:
+    """The rows, those that are no jobs of their own moved to below their array, if that is among them."""
+    elements: dict[str, list[JobRow]] = {row.entry.id: [] for row in rows if row.key == "*"}
+    others: list[JobRow] = []
+    for row in rows:
+        below = None if row.place in jobs else elements.get(row.entry.id)
+        (others if below is None else below).append(row)
+    return [each for row in others for each in (row, *(elements[row.entry.id] if row.key == "*" else ()))]
 
 
 _MOVES: Mapping[str, Callable[[Board], int]] = {

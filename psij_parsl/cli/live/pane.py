@@ -38,7 +38,7 @@ class Follower:
             self._of = (row.place, stderr, started)
             self._file, self._title = None, f"{'stderr' if stderr else 'output'} of {row.id}"
             if row.key == "*":
-                return self._none(f"an array has none as a whole: psij-run status --watch --elements {row.entry.id}")
+                return self._none("an array has none as a whole; u shows its elements")
             try:
                 path = output_file(self._table, row, stderr=stderr, manager=False)
             except Error as error:

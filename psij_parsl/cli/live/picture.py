@@ -26,6 +26,7 @@ _KEYS = (
     ("r", "reverse"),
     ("e", "stderr"),
 )
+_FIRST_KEYS = 4  # before which none is put
 _HELP = """\
 Any key goes back to the jobs.
 
@@ -33,6 +34,7 @@ Up Down PgUp PgDn Home End, or j k Space g G: choose a job
 /: show only rows that contain all words: `train failed`, `state:active name:x`; Esc shows all again
 s: sort by the next of started, ended, wait, run, id, name, state, site; r: the other way round
 t or Enter: the output of the chosen job as it grows; e: its stderr; Esc closes it
+u: the elements of the chosen array below it, each a row that can be chosen; u again hides them
 c: cancel the chosen job (you are asked)
 q: quit with exit code 0, as when all jobs have ended; Ctrl-C: quit with 130; Ctrl-Z: suspend
 AGE: how long ago the resource manager was asked. It is asked no more often for this view."""
@@ -83,7 +85,7 @@ class Picture:
             room = max(2, (height - len(below) - 2) // 2)
             below = [*details, *self._pane(pane, width, room), self._message(board)]
         if height >= 6:
-            below.append(self._keys(width))
+            below.append(self._keys(width, board))
         board.resize(height - 2 - len(below))
         table = self._table(board, now, width)
         table += [Text()] * (height - 1 - len(table) - len(below))
@@ -100,8 +102,9 @@ class Picture:
     # ---- the table -----------------------------------------------------------------------------------------
 
     def _title(self, board: Board, now: float) -> Text:
-        of = f" of {len(board.rows)}" if len(board.shown) != len(board.rows) else ""
-        parts = [f"{len(board.shown)}{of} {'job' if len(board.rows) == 1 else 'jobs'}: {counts(board.shown)}"]
+        shown, jobs = board.jobs(board.shown), board.jobs(board.rows)
+        of = f" of {len(jobs)}" if len(shown) != len(jobs) else ""
+        parts = [f"{len(shown)}{of} {'job' if len(jobs) == 1 else 'jobs'}: {counts(shown)}"]
         if board.text:
             parts.append(f"filter: {board.text}")
         if board.sort or board.reverse:
@@ -197,11 +200,13 @@ class Picture:
             return Text(f"cancel {name_of(board.asked_about)}? y/n", "bold")
         return Text(plain(board.message or board.trouble).replace("\n", " "), "bold")
 
-    def _keys(self, width: int) -> Text:
+    def _keys(self, width: int, board: Board) -> Text:
         if not self._keyboard:
             return Text("stdin is no terminal: Ctrl-C quits", "dim")
         line = Text()
-        for key, what in _KEYS:
+        row = board.row
+        unfold = [("u", "fold" if row.entry.id in board.unfolded else "unfold")] if row and row.entry.array else []
+        for key, what in (*_KEYS[:_FIRST_KEYS], *unfold, *_KEYS[_FIRST_KEYS:]):
             if line.cell_len + len(key) + len(what) + 1 > width:
                 break
             line.append(key, "bold").append(f" {what}", "dim").append(_GAP)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import Error
-from ..job_row import JobRow
+from ...jobs.record import JobRecord
+from ..job_row import JobKey, JobRow
 from ..job_table import JobTable, Selection
 
 _SHARE = 0.02  # of a core that it uses at most
@@ -30,11 +31,19 @@ class Poller(threading.Thread):
         self.error: Exception | None = None
         self._table, self._find, self._tell = table, find, tell
         self._to_cancel: queue.SimpleQueue[JobRow] = queue.SimpleQueue()
+        self._unfolded: Mapping[str, JobRecord] = {}  # arrays of which each element is a row, by id
+        self._elements: set[JobKey] = set()  # these rows
         self._called, self._leaving = threading.Event(), False
 
     def cancel(self, row: JobRow) -> None:
         """Cancel a job, soon; `message` then tells."""
         self._to_cancel.put(row)
+        self._called.set()
+
+    def unfold(self, entry: JobRecord, *, shown: bool) -> None:
+        """Have rows for the elements of an array, too; or no more."""
+        others = {job_id: other for job_id, other in self._unfolded.items() if job_id != entry.id}
+        self._unfolded = {**others, entry.id: entry} if shown else others
         self._called.set()
 
     def leave(self) -> None:
@@ -57,7 +66,15 @@ class Poller(threading.Thread):
             self._tell()
 
     def _look(self) -> None:
-        known = {row.place: (row.entry, row.key) for row in self.rows}
+        unfolded = self._unfolded
+        known = {
+            row.place: (row.entry, row.key)
+            for row in self.rows
+            if row.place not in self._elements or row.entry.id in unfolded
+        }
+        elements = {(entry.id, key): (entry, key) for entry in unfolded.values() for key in entry.keys}
+        self._elements = (self._elements & known.keys()) | (elements.keys() - known.keys())
+        known = {**elements, **known}
         known |= {(entry.id, key): (entry, key) for entry, key in self._find() if (entry.id, key) not in known}
         rows = self._table.poll([*known.values()], before={row.place: row.status for row in self.rows})
         trouble = "; ".join(dict.fromkeys(self._table.notes))

@@ -14,7 +14,7 @@ from ..job_table import JobTable, Selection
 from ..log_notes import notes_from_log
 from ..ordering import Order
 from ..output import Renderer
-from .board import Board, Cancel, Quit
+from .board import Board, Cancel, Quit, Unfold
 from .pane import Follower
 from .picture import Marks, Picture
 from .poller import Poller
@@ -100,6 +100,8 @@ def _run(board: Board, terminal: Terminal, poller: Poller, picture: Picture, fol
                 return Watched(0, board.rows)
             if isinstance(request, Cancel):
                 poller.cancel(request.row)
+            if isinstance(request, Unfold):
+                poller.unfold(request.entry, shown=request.shown)
 
 
 def _limits(table: JobTable) -> Callable[[JobRow], float | None]:
