@@ -89,9 +89,10 @@ class JobStatus:
         if self.final or new.state is JobState.UNKNOWN:
             return self
         if new.state < self.state:
-            return replace(
-                self, native=new.native, message=new.message, held=new.held, attempt=max(self.attempt, new.attempt)
-            )
+            attempt, message = max(self.attempt, new.attempt), new.message
+            if attempt and new.state is JobState.QUEUED:
+                message = f"in the queue again{f': {message}' if message not in ('', 'None') else ''}"
+            return replace(self, native=new.native, message=message, held=new.held, attempt=attempt)
         complete = (new.nodes or not self.nodes) and (new.started or not self.started)
         if complete and new.attempt >= self.attempt:
             return new

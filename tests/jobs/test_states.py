@@ -59,7 +59,8 @@ def test_what_was_known_of_nodes_and_start_is_not_forgotten(status: JobStatus, r
 def test_a_requeued_job_stays_active_and_says_so() -> None:
     running = JobStatus(JobState.ACTIVE, "RUNNING", nodes="n1")
     again = running.then(JobStatus(JobState.QUEUED, "REQUEUED", message="BeginTime", attempt=1))
-    assert (again.state, again.native, again.message, again.attempt) == (JobState.ACTIVE, "REQUEUED", "BeginTime", 1)
+    assert (again.state, again.native, again.attempt) == (JobState.ACTIVE, "REQUEUED", 1)
+    assert again.message == "in the queue again: BeginTime"
     assert again.then(JobStatus(JobState.COMPLETED, "COMPLETED", 0)).attempt == 1
 
 

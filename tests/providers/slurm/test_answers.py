@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from psij_parsl import BatchSchedulerExecutor, EndReason, Job, JobState, JobStat
 from psij_parsl.errors import InvalidRequest, Unavailable
 from psij_parsl.jobs.job_folder import claimed_by
 from psij_parsl.testing.tools import PATIENCE_S, shell
+from tests.cli.helpers import psij_here
 from tests.clusters.hosts import comes_true as comes_true_soon
 from tests.clusters.slurm import SlurmCluster
 from tests.providers.slurm.helpers import Shims, finish, impatient, program, ran
@@ -356,6 +358,8 @@ def test_the_exit_file_of_an_earlier_attempt_is_not_believed(
     assert " 0 0 command " in (job.folder / "exit").read_text()  # attempt 0 ended with code 0, it says
     assert {status.state for status in answers(executor, job, 3)} == {JobState.ACTIVE}  # a state never goes back
     assert job.status().held
+    row = json.loads(psij_here("list", "--json").stdout)[0]
+    assert row["why"].startswith("held; in the queue again"), row
     slurm.run("scancel", job.native_id)
     shims.forget(job.native_id)  # and nobody remembers
     status = job.wait(PATIENCE_S)
