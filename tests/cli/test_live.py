@@ -7,6 +7,7 @@ import random
 import string
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest

@@ -132,8 +132,8 @@ STATUS = Command(
     details=(
         "A job that has ended since you last asked is shown one more time.\n\nOn a terminal, --watch is a live view,"
         " which also shows jobs that are submitted meanwhile if no job is named: choose one with the arrow keys, filter"
-        " (/), sort (s), see its output grow (t), unfold an array (u), cancel (c), leave (q); ? tells all keys. Elsewhere it prints rows"
-        " as they change. It exits with 0 when all jobs have ended, however they ended, and after q; with 128 + the"
+        " (/), sort (s), see its output grow (t), unfold an array (u), cancel (c), leave (q); ? tells all keys. Elsewhere"
+        " it prints rows as they change. It exits with 0 when all jobs have ended, however they ended, and after q; with 128 + the"
         " signal after Ctrl-C or another signal. `psij-run wait` gives the jobs' own exit code."
     ),
     examples=(
