@@ -90,13 +90,13 @@ class SubmissionRequest(NamedTuple):
 
         `before` knows those of earlier submissions.
         """
-        before = before or LastWritten()
+        before, folder = before or LastWritten(), self.place.folder
         for name, text in self.files.items():
-            path = self.place.folder / name
+            path = f"{folder}/{name}"
             if name in _OFTEN_ALIKE:
                 before.write(path, text)
             elif "/" in name:  # a stand-in
-                private_folder(path.parent)
+                private_folder(Path(path).parent)
                 write_new(path, text, mode=0o700)
             elif name != _SCRIPT:
                 write_new(path, text)
@@ -105,7 +105,7 @@ class SubmissionRequest(NamedTuple):
         return self.place.folder / _SCRIPT
 
     def _write_script(self) -> None:
-        write_new(self.place.folder / _SCRIPT, self.files[_SCRIPT], mode=0o700 if self.executable else 0o600)
+        write_new(f"{self.place.folder}/{_SCRIPT}", self.files[_SCRIPT], mode=0o700 if self.executable else 0o600)
 
     def early(self, waiting: RunningCommand | None) -> EarlyCommand | None:
         """The submit command that waits for the script on its input, if it can have that in one step.
@@ -304,7 +304,7 @@ def _template_values(
         "stdout": str(job.stdout or ""),
         "stderr": str(job.stderr or ""),
         "inherit_environment": job.inherit_environment,
-        "environment_file": str(place.node_folder / _ENVIRONMENT),
+        "environment_file": f"{place.node_folder}/{_ENVIRONMENT}",
         "elements": str(place.node_folder / "elements") if elements else "",
         "setup": [text.rstrip("\n") for text in job.setup],
         "setup_may_fail": job.setup_may_fail,

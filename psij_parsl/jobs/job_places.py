@@ -87,7 +87,7 @@ class JobPlaces:
             with translate_os_errors(folder):
                 raise
         try:
-            self._link(identity, folder / _OWNER)
+            self._link(identity, f"{folder}/{_OWNER}")
         except OSError:
             folder.rmdir()
             with translate_os_errors(folder):
@@ -95,10 +95,10 @@ class JobPlaces:
         fault_point("folder")
         return True
 
-    def _link(self, identity: str, owner: Path) -> None:
+    def _link(self, identity: str, owner: str) -> None:
         """Make the link that names the identity, in one step: it is there whole or not at all."""
         try:  # the same inode once more: a tenth of the time that a new one takes
-            os.link(self.home / _IDENTITY, owner, follow_symlinks=False)
+            os.link(f"{self.home}/{_IDENTITY}", owner, follow_symlinks=False)
         except OSError:  # on another file system, or too many already
             os.symlink(identity, owner)
 

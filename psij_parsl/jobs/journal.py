@@ -94,7 +94,7 @@ class Journal(JournalReader):
                 "job": job.to_dict(),
                 **({"elements": [element.to_dict() for element in elements]} if elements else {}),
             }
-            write_new(entry.folder / "job.json", json.dumps(data))
+            write_new(f"{entry.place}/job.json", json.dumps(data))
         fault_point("written")
         entry = replace(entry, intended=time.time(), owner=process_identity())
         self._log.append([{"e": "job", **plain(entry)}], durable=True)

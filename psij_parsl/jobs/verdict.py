@@ -49,7 +49,7 @@ def manager_log(entry: JobRecord, key: str = "") -> Path:
     An element's ends with its index, after a dot where we name it, after a dash where the manager does.
     """
     of_element = (entry.folder / f"{MANAGER_LOG}{separator}{key}" for separator in ".-")
-    whole = entry.folder / MANAGER_LOG
+    whole = Path(entry.place, MANAGER_LOG)
     return next((path for path in of_element if path.exists()), whole) if key else whole
 
 

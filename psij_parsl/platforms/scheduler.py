@@ -56,15 +56,13 @@ class Scheduler(UsageQueries):
         manager refuses the job, `Unavailable` if it cannot be reached and certainly has not accepted the job, and
         `Ambiguous` if it may have accepted it: the caller must look for the job before it submits again.
         """
-        argv = self.submit_argv(script)
         pauses = backoff(first_s=0.5, most_s=8.0, tries=4)
         while True:
             if early is not None:
                 output = early.command.finish(early.text, timeout_s=timeout_s, meanwhile=early.meanwhile)
-            elif self.script_on_stdin:
-                output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent), stdin=script)
             else:
-                output = self.run(argv, timeout_s=timeout_s, cwd=str(script.parent))
+                stdin = {"stdin": script} if self.script_on_stdin else {}
+                output = self.run(self.submit_argv(script), timeout_s=timeout_s, cwd=str(script.parent), **stdin)
             early = None
             ids = self.job_ids(output.stdout)
             if output.rc == 0 and ids:

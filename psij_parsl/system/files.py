@@ -86,7 +86,7 @@ def write_whole(path: Path, text: str, *, durable: bool = False, mode: int = 0o6
             raise
 
 
-def write_new(path: Path, text: str, *, mode: int = 0o600) -> None:
+def write_new(path: str | Path, text: str, *, mode: int = 0o600) -> None:
     """Write a file into a folder that no other process writes to."""
     with translate_os_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -105,17 +105,18 @@ class LastWritten:
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[str, Path]] = {}
+        self._last: dict[str, tuple[str, str | Path]] = {}
 
-    def write(self, path: Path, text: str) -> None:
+    def write(self, path: str | Path, text: str) -> None:
         """As `write_new`."""
-        last, earlier = self._last.get(path.name, ("", None))
+        name = os.path.basename(path)
+        last, earlier = self._last.get(name, ("", None))
         if earlier is None or last != text or not _linked(earlier, path):
             write_new(path, text)
-            self._last[path.name] = text, path
+            self._last[name] = text, path
 
 
-def _linked(earlier: Path, path: Path) -> bool:
+def _linked(earlier: str | Path, path: str | Path) -> bool:
     """Link a file under another name; False where it is gone, on another file system, or has too many links."""
     try:
         os.link(earlier, path)

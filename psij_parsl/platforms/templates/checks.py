@@ -48,15 +48,14 @@ def _output_faults(node: nodes.Output, scan: ShellScan, plain: frozenset[str]) -
         if isinstance(child, nodes.TemplateData):
             scan.text(child.data)
             continue
-        assert isinstance(child, nodes.Call)  # made by flatten
-        assert isinstance(child.node, nodes.EnvironmentAttribute)
+        assert isinstance(child, nodes.Call | nodes.Filter)  # made by flatten: a switch of section, or what is shown
         location, argument = (arg.value for arg in child.args[:2] if isinstance(arg, nodes.Const))
-        if child.node.name == "switch":
+        if isinstance(child, nodes.Call):
             scan.switch(argument)
             continue
         after = node.nodes[index + 1] if index + 1 < len(node.nodes) else None
         following = after.data if isinstance(after, nodes.TemplateData) else ""
-        fault = scan.place(following, plain=_is_plain(child.args[2], plain))
+        fault = scan.place(following, plain=_is_plain(child.node, plain))
         if fault:
             yield location, fault
 

@@ -2,8 +2,8 @@
 
 `jinja2.meta` sees one file of several, and counts text that is never rendered. So a job template is put
 together here into one tree, which is checked and then compiled: what was checked is what runs. On the way
-out, everything that an expression prints is handed to the environment's `show` (see `rendering.py`), `~` to
-its `glue`, and `{{ section("body") }}` to its `switch`.
+out, everything that an expression prints is handed to the filter `SHOW` (see `rendering.py`), `~` to the
+environment's `glue`, and `{{ section("body") }}` to its `switch`.
 
 What jinja would lose without a word is an error: text outside the blocks of a template that extends another,
 a block that its parent lacks, a macro that is never called. What cannot be followed is refused: names that are
@@ -22,6 +22,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from ...errors import TemplateError, nearest
 from .quoting import SECTIONS
+from .rendering import SHOW
 from .source import Source
 from .syntax_tree import all_nodes, as_outputs, first_nonblank, is_blank, is_call_of, nodes_of_type
 
@@ -75,7 +76,7 @@ class _Flattener:
             raise TemplateError(f"{source.name}:{error.lineno}: {error.message}") from error
         for node in list(all_nodes(tree)):
             if isinstance(node, nodes.Filter) and node.name not in self.environment.filters:
-                raise self.unknown(source, node, "filter", self.environment.filters)
+                raise self.unknown(source, node, "filter", self.environment.filters.keys() - {SHOW})
             if isinstance(node, nodes.Test) and node.name not in self.environment.tests:
                 raise self.unknown(source, node, "test", self.environment.tests)
             if isinstance(node, nodes.Name) and node.name == "self":
@@ -106,6 +107,10 @@ class _Flattener:
         where = nodes.Const(f"{source.name}:{node.lineno}", lineno=node.lineno)
         function = nodes.EnvironmentAttribute(attribute, lineno=node.lineno)
         return nodes.Call(function, [where, *args], [], None, None, lineno=node.lineno)
+
+    def shown(self, source: Source, node: nodes.Expr, names: str) -> nodes.Filter:
+        args = [nodes.Const(text, lineno=node.lineno) for text in (f"{source.name}:{node.lineno}", names)]
+        return nodes.Filter(node, SHOW, args, [], None, None, lineno=node.lineno)
 
     def fault(self, source: Source, node: nodes.Node, message: str, *, hint: str = "") -> TemplateError:
         return TemplateError(f"{source.name}:{node.lineno}: {message}", hint=hint)
@@ -292,8 +297,7 @@ class _BodyFlattener:
                 for function in {"super", "section"}.intersection(variables):
                     message = f"{function}() stands by itself: {{{{ {function}(...) }}}}"
                     raise self.flat.fault(source, child, message)
-                names = nodes.Const(", ".join(variables), lineno=child.lineno)
-                parts.append(self.flat.call(source, child, "show", names, child))
+                parts.append(self.flat.shown(source, child, ", ".join(variables)))
         return as_outputs(parts)
 
     def section(self, node: nodes.Expr, source: Source) -> nodes.Node:

@@ -118,7 +118,7 @@ def wrap(name: str, value: Any, *, raw: bool = False) -> Any:
     """
     if isinstance(value, str):
         kind = Raw if raw or isinstance(value, Shell) else Quoted
-        return kind(plain(value), name)
+        return kind(value if type(value) is str else plain(value), name)
     if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, list | tuple):

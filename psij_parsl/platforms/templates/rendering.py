@@ -1,8 +1,8 @@
 """The jinja2 environment of job templates, and the rendering of a flattened template in it.
 
-The flattener sends what expressions print through three attributes of the environment, which find the
-`Quoting` of this rendering in the context: `show`, `glue` (the template's `~`) and `switch` (its
-`section(...)`). The environment itself has no state of a rendering, so one serves all templates and threads.
+The flattener sends what expressions print through three functions of the environment, which find the
+`Quoting` of this rendering in the context: `show`, a filter, for jinja calls these directly, `glue` (the
+template's `~`) and `switch` (its `section(...)`). The environment itself has no state of a rendering, so one serves all templates and threads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .formatters import FORMATTERS
 from .quoting import Quoting, Shell, UnprintableError
 
 _QUOTING = " quoting"  # the name of it in the context; no template can spell it
+SHOW = " show"  # the name of `show` among the filters, likewise
 
 
 class ScriptEnvironment(Environment):
@@ -40,12 +41,12 @@ class ScriptEnvironment(Environment):
             autoescape=False,
         )
         self.filters.update(FORMATTERS)
-        self.filters["join"] = quoting.join
+        self.filters |= {"join": quoting.join, SHOW: self.show}
         self.globals = {name: self.globals[name] for name in ("range", "namespace")}
 
     @staticmethod
     @pass_context
-    def show(context: Context, where: str, names: str, value: Any) -> Shell:
+    def show(context: Context, value: Any, where: str, names: str) -> Shell:
         """What `{{ ... }}` prints. `where`: file and line; `names`: those in the expression."""
         current: Quoting = context.parent[_QUOTING]
         if isinstance(value, Undefined):
