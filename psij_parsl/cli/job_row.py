@@ -87,6 +87,7 @@ class JobRow(NamedTuple):
             "held": status.held,
             "expected_start": status.expected if status.state is JobState.QUEUED else None,
             **self.times(now),
+            "usage": self._recorded_usage(),
             "as_of": self.as_of,
             "folder": f"{entry.place}/{self.key}" if self.key not in ("", "*") else entry.place,
         }
@@ -115,6 +116,19 @@ class JobRow(NamedTuple):
             "where": self.entry.site or self.entry.platform,
             **self.times(now),
         }
+
+    def _recorded_usage(self) -> dict[str, Any] | None:
+        """What it has used, as far as the journal has that; nobody is asked."""
+        if not self.entry.used:
+            return None
+        from ..platforms.usage import Usage, total
+
+        whole = self.key == "*"
+        recorded = [self.entry.used[key] for key in self.entry.keys_of(self.key) if key in self.entry.used]
+        figures = [usage for data in recorded if (usage := Usage.from_plain(data)) is not None and usage.known]
+        if not figures:
+            return None
+        return (total(figures) if whole else figures[0]).to_dict()
 
     def _why_at(self, now: float) -> str:
         """Why it is in its state, and when it is expected to start."""

@@ -52,6 +52,9 @@ def test_what_a_job_has_used_is_kept_with_its_end(local: BatchSchedulerExecutor,
     later = BatchSchedulerExecutor("local")
     assert later.usage(job.id) == usage
     assert later.scheduler.queries == 0, "the journal has it"
+    listed = json.loads(psij_here("list", "--all", "--json").stdout)[0]["usage"]
+    assert listed["cpu_s"] == pytest.approx(usage.cpu_s, abs=0.01)
+    assert listed.keys() == json.loads(psij_here("info", job.id, "--json").stdout)["usage"].keys()
 
 
 def test_a_job_that_waits_has_used_nothing_that_is_known(local: BatchSchedulerExecutor) -> None:
@@ -59,6 +62,7 @@ def test_a_job_that_waits_has_used_nothing_that_is_known(local: BatchSchedulerEx
     assert job.usage() == Usage()
     record = json.loads(psij_here("info", "--json", job.id).stdout)
     assert record["usage"] is None
+    assert json.loads(psij_here("list", "--json").stdout)[0]["usage"] is None
     assert "cpu used" not in psij_here("info", job.id).stdout
     job.cancel()
     job.wait(PATIENCE_S)
@@ -74,6 +78,11 @@ def test_an_array_has_used_what_its_ended_elements_have(local: BatchSchedulerExe
     assert usage.elements == 2
     assert usage.cpu_s == pytest.approx((first.usage().cpu_s or 0.0) + (second.usage().cpu_s or 0.0))
     assert "2 ended elements" in psij_here("info", job.id).stdout
+    rows = [json.loads(psij_here("list", "--json", *more).stdout) for more in ([], ["--elements"])]
+    assert [(row["usage"] or {}).get("elements") for row in rows[0]] == [2]
+    recorded = {row["id"]: row["usage"] and row["usage"]["cpu_s"] for row in rows[1]}
+    assert recorded[third.id] is None
+    assert recorded[first.id] == pytest.approx(first.usage().cpu_s, abs=0.01)
     third.cancel()
     third.wait(PATIENCE_S)
 
