@@ -105,6 +105,8 @@ class Job(Resources):
     script_of: str = ""
     #: The platform whose commands the job's script calls: on another one there are stand-ins for them on its PATH.
     compat: str = ""
+    #: The path of the user's script, of which the command runs a copy.
+    script: str = ""
 
     if TYPE_CHECKING:  # more may be passed than what the fields hold
 

@@ -84,6 +84,7 @@ class JobOptions(TypedDict, total=False):
     option_lines: Iterable[str]
     script_of: str
     compat: str
+    script: str
 
 
 class JobFields(JobOptions):

@@ -183,6 +183,8 @@ def _request(
             out.note(note)
         argv = [*interpreter, str(on_nodes), *argv[1:]]
         job_fields.setdefault("name", os.path.basename(script.path))
+        if script.from_file:
+            job_fields["script"] = os.path.abspath(script.path)
         job_fields.setdefault("job_mode", "script")  # the script starts its runs itself
     elif runs_once(os.path.join(str(job_fields.get("directory", "")), argv[0]) if "/" in argv[0] else argv[0]):
         if "job_mode" not in job_fields and (job_fields.get("ranks") or job_fields.get("ranks_per_node", 1) > 1):

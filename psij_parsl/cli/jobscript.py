@@ -25,16 +25,22 @@ _HEAD = 64 * 1024  # bytes that are read first: most programs show there that th
 _HINT = "a #PSIJ line has flags of `psij-run submit`, e.g. #PSIJ -N 2 -t 30"
 _DESCRIBES = 3  # options in a file that make it a description
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish"))
+_COPIES = "scripts"
+_COPY = re.compile(rf"/{_COPIES}/[0-9a-f]{{32}}\.sh$")
 DIRECTIVE = re.compile(r"#PSIJ(?:\s+(.*))?")
 
 
 class JobScript(NamedTuple):
-    """A script that is copied into its job. `flags` are its `#PSIJ` lines: line number and arguments."""
+    """A script that is copied into its job. `flags` are its `#PSIJ` lines: line number and arguments.
+
+    `from_file`: `path` is that of a file, and no word for a text that was typed.
+    """
 
     path: str
     text: str
     interpreter: tuple[str, ...]
     flags: tuple[tuple[int, tuple[str, ...]], ...]
+    from_file: bool = True
 
 
 def script_named(out: Renderer, invocation: Invocation) -> tuple[JobScript | None, list[str]]:
@@ -45,14 +51,14 @@ def script_named(out: Renderer, invocation: Invocation) -> tuple[JobScript | Non
             raise InvalidRequest(
                 f"--wrap says the command, and {argv[0]!r} is another one", hint="leave out one of them"
             )
-        return script_of("wrap", f"#!/bin/sh\n{texts['wrap']}\n"), ["wrap"]
+        return script_of("wrap", f"#!/bin/sh\n{texts['wrap']}\n")._replace(from_file=False), ["wrap"]
     if not argv:
         raise InvalidRequest(
             "there is no command to run",
             hint=f"put it after the flags: psij-run {invocation.command.name} -- hostname; `-` reads a script from stdin",
         )
     if argv[0] == "-" and not invocation.after_dashes:
-        return script_of("stdin", read_stdin(out)), argv
+        return script_of("stdin", read_stdin(out))._replace(from_file=False), argv
     script = recognize(argv[0], managers_lines=not texts.get("ignore_directives"))
     if script is None and not invocation.after_dashes and (why := no_text(argv[0])):
         out.note(f"{argv[0]} {why}: it is taken for a program, and no option line in it is read")
@@ -234,7 +240,12 @@ def copy_of(script: JobScript, folder: Path) -> Path:
     import hashlib
 
     data = _copied(script).encode("utf-8", "surrogateescape")
-    return folder / "scripts" / f"{hashlib.sha256(data).hexdigest()[:32]}.sh"
+    return folder / _COPIES / f"{hashlib.sha256(data).hexdigest()[:32]}.sh"
+
+
+def copy_in(command: Sequence[str]) -> str:
+    """The path of a script's copy in the words of a job's command; '' if there is none."""
+    return next((word for word in command if _COPY.search(word)), "")
 
 
 def write_copy(script: JobScript, path: Path) -> None:

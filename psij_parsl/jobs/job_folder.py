@@ -113,3 +113,16 @@ def outputs(folder: Path, key: str, job: Job) -> tuple[Path, Path]:
     stdout = of_element(job.stdout, "stdout") if job.stdout else folder / "stdout"
     stderr = of_element(job.stderr, "stderr") if job.stderr else (stdout if job.stdout else folder / "stderr")
     return stdout, stderr
+
+
+def outputs_of_each(folder: Path, job: Job) -> tuple[str, str]:
+    """The names of the files for the stdout and stderr of an array's elements, with what is filled in in braces."""
+
+    def of_each(path: Path) -> str:
+        filled_in = (job.name_patterns and "{" in str(path)) or str(path) == os.devnull
+        return str(path) if filled_in else f"{path}.{{index}}"
+
+    stdout = of_each(job.stdout) if job.stdout else f"{folder}/{{index}}/stdout"
+    if job.stderr:
+        return stdout, of_each(job.stderr)
+    return stdout, stdout if job.stdout else f"{folder}/{{index}}/stderr"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...jobs.job_folder import claimed_by, outputs
+from ...jobs.job_folder import claimed_by, outputs, outputs_of_each
 from ...jobs.verdict import manager_log
 from ...system.files import end_of_log
 from ...system.id_ranges import format_ranges
@@ -40,6 +40,7 @@ _LINES = (
     Column("site", "site"),
     Column("cluster", "cluster"),
     Column("command_line", "command"),
+    Column("script_copy", "script's copy"),
     Column("directory", "directory"),
     Column("asked", "asked for"),
     Column("array", "array"),
@@ -61,6 +62,8 @@ _LINES = (
     Column("script", "script"),
     Column("stdout", "stdout"),
     Column("stderr", "stderr"),
+    Column("stdout_of_each", "stdout of each"),
+    Column("stderr_of_each", "stderr of each"),
     Column("log", "manager's log"),
     Column("log_end", "its end"),
 )
@@ -131,6 +134,9 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         "elements": "",
         "stdout": None,
         "stderr": None,
+        "stdout_of_each": None,
+        "stderr_of_each": None,
+        "script_copy": None,
     }
     attempts = _attempts(table, row)
     record |= {
@@ -141,13 +147,19 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
         record["elements"] = row.status.message
     if job is None:
         return record
+    copy = ""
+    if job.script:
+        from ..jobscript import copy_in
+
+        copy = copy_in(job.command)
     job_data = job.to_dict()
     job_data["environment"] = sorted(job.environment)  # names only: the values may be secret
     asked = _asked(job_data)
     asked += [f"{name}={value}" for name, value in job.parameters.items()]
     record |= {
         "command": list(job.command),
-        "command_line": shlex.join(job.command),
+        "command_line": shlex.join(job.script if word == copy else word for word in job.command),
+        "script_copy": copy or None,
         "directory": str(job.directory),
         "asked": ", ".join(asked),
         "job": job_data,
@@ -156,6 +168,9 @@ def _record(table: JobTable, row: JobRow) -> dict[str, Any]:
     if key or not entry.array:
         stdout, stderr = outputs(entry.element_folder(key), key, job)
         record |= {"stdout": str(stdout), "stderr": str(stderr)}
+    else:
+        out_of_each, err_of_each = outputs_of_each(entry.folder, job)
+        record |= {"stdout_of_each": out_of_each, "stderr_of_each": err_of_each}
     return record
 
 
