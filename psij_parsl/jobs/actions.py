@@ -19,8 +19,11 @@ _MAX_NAMES = 5  # most ids that a message lists
 _WAITING_ONLY = "only a job that waits can be held or released"
 
 
-def cancel(channel: Channel, parts: Sequence[JobPart]) -> None:
-    """Cancel jobs with one command for all. A job that the manager does not show is cancelled when it shows it."""
+def cancel(channel: Channel, parts: Sequence[JobPart]) -> list[JobPart]:
+    """Cancel jobs with one command for all. A job that the manager does not show is cancelled when it shows it.
+
+    Returns them without those that have ended, as the manager has just told.
+    """
     proved, others = split_by_proof(channel, parts)
     sent = {_cancel_key(entry, key): command_ids(channel.scheduler, entry, key) for entry, key in proved}
     channel.journal.cancel_asked(sent)
@@ -42,6 +45,7 @@ def cancel(channel: Channel, parts: Sequence[JobPart]) -> None:
         except SchedulerError:
             channel.journal.cancel_failed(sent)
             raise
+    return [*proved, *others]
 
 
 def _cancel_key(entry: JobRecord, key: str) -> tuple[str, str]:

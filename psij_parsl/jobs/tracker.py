@@ -147,11 +147,13 @@ class JobTracker(JobExecutor):
         """Like `cancel`, for records of the journal."""
         from .actions import cancel
 
-        before = [not entry.over(key) for entry, key in parts]
-        going = [part for part, is_going in zip(parts, before, strict=True) if is_going]
-        for tracker, group in _by_cluster(self, going):
-            cancel(tracker.channel, group)
-        return before
+        going = [(entry, key) for entry, key in parts if not entry.over(key)]
+        cancelled = {
+            (entry.id, key)
+            for tracker, group in _by_cluster(self, going)
+            for entry, key in cancel(tracker.channel, group)
+        }
+        return [(entry.id, key) in cancelled for entry, key in parts]
 
     def hold(self, ids: JobNames) -> None:
         """Keep queued jobs from starting. Raises `Unsupported` where the manager cannot.

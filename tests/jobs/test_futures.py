@@ -388,3 +388,17 @@ def test_one_job_is_one_answer(executor: BatchSchedulerExecutor) -> None:
     assert executor.wait(job, PATIENCE_S)
     assert executor.cancel(job) is False
     assert executor.cancel([job]) == [False]
+
+
+def test_a_job_that_has_ended_unseen_is_not_cancelled(executor: BatchSchedulerExecutor) -> None:
+    job = executor.submit(["false"])
+    scheduler = executor.scheduler
+
+    def has_ended() -> bool:
+        record = scheduler.qstat(lambda _: [job.native_id]).of(job.native_id)
+        return record is not None and record.status.final
+
+    assert comes_true(has_ended, PATIENCE_S)
+    assert executor.journal.get(job.id).open
+    assert job.cancel() is False
+    assert job.status().state is JobState.FAILED
