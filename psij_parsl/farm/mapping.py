@@ -120,6 +120,8 @@ def map(
     Raises `InvalidRequest` for arguments that cannot work, `DoesNotFit` for a task that is larger than the nodes.
     """
     from ..resources import NodeResources
+    from ..resources.above import held_above
+    from ..runs.run_processes import MARK
     from ..runs.selection import fitting
     from ..runs.variables import FARM
     from ..sites import find
@@ -142,7 +144,13 @@ def map(
         machine = fitting(machine, resources.allocation.platform)
     allocation = resources.allocation
     inner = os.environ.get(FARM) == allocation.full_id  # what it is called in holds the nodes until it has ended
-    holding = take(resources, task, most, wait=not inner, timeout_s=timeout)
+    within = MARK in os.environ and bool(held_above(resources))
+    holding = take(resources, task, most, wait=not (inner or within), timeout_s=timeout)
+    if holding is None and within:
+        raise LaunchError(
+            "there is no room for this map beside the run that it is called in, which holds the nodes",
+            hint="start the program without psij-run launch",
+        )
     if holding is None and inner:
         raise LaunchError(
             "there is no room for this map: the farm whose task it is called in holds the nodes",

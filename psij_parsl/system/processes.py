@@ -29,7 +29,7 @@ def host_name() -> str:
 _LONG_S = 3600.0  # more than one waits at once
 
 #: Fields of `process_status`, as numbers; memory is in pages.
-STATE, GROUP, SESSION = 0, 2, 3
+STATE, PARENT, GROUP, SESSION = 0, 1, 2, 3
 STARTED, RESIDENT, STATUS = 19, 21, 49
 
 

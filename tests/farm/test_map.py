@@ -18,6 +18,7 @@ import pytest
 from psij_parsl import farm
 from psij_parsl.errors import DoesNotFit, InvalidRequest, LaunchError
 from psij_parsl.resources import NodeResources
+from tests.cli.helpers import COMMAND
 from tests.clusters.hosts import comes_true
 
 
@@ -148,6 +149,14 @@ def test_a_map_within_a_task_of_one_does_not_wait_for_ever() -> None:
     with pytest.raises(LaunchError, match="the farm whose task it is called in holds the nodes"):
         list(farm.map(inner, range(1)))
     assert [*farm.map(inner, range(1), at_once=1)] == [[0, 1, 4]]
+
+
+def test_a_map_within_a_run_that_holds_all_does_not_wait_for_ever() -> None:
+    program = "from psij_parsl import farm; print(*farm.map(str, [1]))"
+    for cores, said in (("4", "beside the run that it is called in"), ("3", "")):
+        words = [*COMMAND, "launch", "--launcher", "fork", "-c", cores, "--", sys.executable, "-c", program]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (done.stdout, said in done.stderr) == ("" if said else "1\n", True), done
 
 
 def test_a_command_for_each_item() -> None:

@@ -256,6 +256,15 @@ def test_one_that_does_not_fit_now_waits_and_then_runs(here: Path, comes_true: U
     assert (here / "order").read_text() == "first\nsecond\n"
 
 
+@pytest.mark.parametrize("inner", [["--launcher", "fork"], ["--array", "0"]])
+def test_one_within_a_run_does_not_wait_for_what_that_run_holds(inner: list[str]) -> None:
+    here = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": os.uname().nodename, "SLURM_JOB_CPUS_PER_NODE": "2"}
+    for cores, why in (("2", "beside the run that it is started in"), ("1", "")):
+        done = psij("launch", "--launcher", "fork", "-c", cores, "--", *LAUNCH, *inner, "--", "echo", "ran", **here)
+        assert (done.returncode, done.stdout) == ((125, "") if why else (0, "ran\n"))
+        assert why in done.stderr
+
+
 def test_one_that_waits_leaves_when_it_is_told_to(here: Path, comes_true: Until) -> None:
     with everything().assign(_whole()) as held:  # type: ignore[union-attr]  # there is room: nobody else is here
         assert held

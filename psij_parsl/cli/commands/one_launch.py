@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,20 @@ class OneLaunch:
     @property
     def may_wait(self) -> bool:
         """Whether to wait where there is no room now."""
-        return "no_wait" not in self.values and not self.in_farm
+        return "no_wait" not in self.values and not self.in_farm and not self.in_vain
+
+    @cached_property
+    def in_vain(self) -> bool:
+        """Whether there is room only when the run has ended in which this is started."""
+        from ...runs.run_processes import MARK
+
+        if MARK not in os.environ:
+            return False
+        from ...resources.above import held_above, in_vain
+
+        if "each_line" in self.values or "array" in self.values:  # many tasks wait for all of the nodes
+            return bool(held_above(self.resources))
+        return in_vain(self.resources, self.job, self.values.get("share"))
 
     def _assign(self, request: dict[str, Any]) -> Assignment | None:
         """Take nodes, cores and GPUs; wait for them if one may."""
@@ -144,7 +158,13 @@ class OneLaunch:
         if self.in_farm:
             raise LaunchError(
                 "there is no room for this run: the farm whose task it is in holds the nodes",
-                hint="have the farm start it: psij-run launch --each-line FILE -n RANKS; or leave it room with -P",
+                hint="have the farm start it: psij-run launch --each-line FILE -n RANKS"
+                + ("; or leave it room with -P" if self.resources.allocation.id else ""),
+            )
+        if "no_wait" not in self.values and self.in_vain:
+            raise LaunchError(
+                "there is no room for this run beside the run that it is started in, which holds the nodes",
+                hint="start the outer one without psij-run launch, or the inner one",
             )
         if "no_wait" in self.values:
             raise LaunchError(
