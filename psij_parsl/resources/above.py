@@ -6,7 +6,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 from ..errors import DoesNotFit
 from ..job_size import Resources
@@ -42,7 +41,7 @@ def in_vain(resources: NodeResources, request: Resources, share: int | None = No
     )
     nodes = tuple(node for node in left if node.cpus)
     try:
-        NodeResources(replace(resources.allocation, nodes=nodes)).check(request, share=share)
+        NodeResources(resources.allocation._replace(nodes=nodes)).check(request, share=share)
     except DoesNotFit:
         return True
     return not nodes
