@@ -173,9 +173,7 @@ class StateFile:
                 if not damaged:
                     self._take(line)
         if lost_after is not None:
-            for number in range(
-                lost_after + 1, self.highest
-            ):  # they begin in order: where one has no line it is lost
+            for number in range(lost_after + 1, self.highest):  # they begin in order: what has no line has lost it
                 self._states[number] = self._states[number] or BEGUN
         if whole < os.fstat(self._handle).st_size:
             with suppress(OSError):
