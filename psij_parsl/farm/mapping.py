@@ -289,7 +289,7 @@ class Results(Iterator[_Value], Generic[_Value]):
         try:
             if cause is not None:
                 raise cause
-            value = future.result()
+            value = self._workers.result(future)
             return value if self._result_of is None else self._result_of(item, value)
         except Exception as problem:
             if not self._return_exceptions:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from ..errors import Error, InvalidRequest, LaunchError
@@ -33,12 +34,15 @@ class TaskLost(Error):
 class Workers(Protocol):
     """So many of them, each with cores and GPUs of its own. `close` ends what runs.
 
-    `cause` is the exception of a future as the user is to see it. Raises `LaunchError` where no worker is left.
+    `result` is what the function has returned for a future that is done, without an exception, and `cause` the exception of
+    a future as the user is to see it, which raises `LaunchError` where no worker is left.
     """
 
     at_once: int
 
     def submit(self, item: Any) -> Future[Any]: ...
+
+    def result(self, future: Future[Any]) -> Any: ...
 
     def cause(self, error: BaseException) -> BaseException: ...
 
@@ -78,6 +82,13 @@ class ProcessesHere:
             future: Future[Any] = Future()
             future.set_exception(error)
             return future
+
+    def result(self, future: Future[Any]) -> Any:
+        """See `Workers`. Raises RuntimeError for one that cannot be made anew from its pickle."""
+        try:
+            return pickle.loads(future.result())
+        except Exception as error:
+            raise RuntimeError(f"the function's result cannot be made anew from its pickle: {error}") from error
 
     def cause(self, error: BaseException) -> BaseException:
         """See `Workers`."""
@@ -121,16 +132,24 @@ def _packed(function: Callable[[Any], Any]) -> bytes:
         ) from error
 
 
-def _called(function: Callable[[Any], Any], item: Any) -> Any:
-    """Call it. An exception that cannot be made anew from its pickle would end the pool: another one stands for it."""
+def _called(function: Callable[[Any], Any], item: Any) -> bytes:
+    """Call it; its result, pickled. What cannot be made anew from its pickle would end the pool if that tried to."""
     try:
-        return worker.result_of(function, item)
+        return bytes(ForkingPickler.dumps(worker.result_of(function, item)))
     except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # noqa: BLE001 - whatever its class raises
-            raise RuntimeError(f"{type(error).__qualname__}: {error}") from error
-        raise
+        stand_in = _stand_in(error)
+        if stand_in is None:
+            raise
+    raise stand_in  # not above: the exception would go with it, as its context
+
+
+def _stand_in(error: Exception) -> RuntimeError | None:
+    """For an exception that cannot be made anew from its pickle."""
+    try:
+        pickle.loads(ForkingPickler.dumps(error))
+    except Exception:  # noqa: BLE001 - whatever its class raises
+        return RuntimeError(f"{type(error).__qualname__}: {error}").with_traceback(error.__traceback__)
+    return None
 
 
 def _settled() -> None:
@@ -181,6 +200,10 @@ class PoolsOnNodes:
             future: Future[Any] = Future()
             future.set_exception(error)
             return future
+
+    def result(self, future: Future[Any]) -> Any:
+        """See `Workers`."""
+        return future.result()
 
     def cause(self, error: BaseException) -> BaseException:
         """See `Workers`."""

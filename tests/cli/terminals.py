@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -33,6 +34,8 @@ class Terminal:
         self.text = ""
         self.pid, self.end = pty.fork()
         if not self.pid:
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)  # as on a terminal, however the tests were started
             if columns:
                 resize(1, columns, lines)
             variables = {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environ}

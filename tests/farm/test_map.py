@@ -110,8 +110,18 @@ def raise_odd(number: int) -> None:
     raise Odd("odd", number)
 
 
-def test_an_exception_that_cannot_travel_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(copyreg.dispatch_table, Odd, raising=False)  # Parsl's import teaches those it finds to travel
+@pytest.fixture(params=[True, False], ids=["Parsl imported", "not"])
+def _ways_to_travel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsl's import gives all exceptions that there are a way through pickle, with their causes; not later ones."""
+    import parsl.app.python  # noqa: F401
+
+    for kind in [*copyreg.dispatch_table] if not request.param else [Odd]:
+        if issubclass(kind, BaseException):
+            monkeypatch.delitem(copyreg.dispatch_table, kind, raising=False)
+
+
+@pytest.mark.usefixtures("_ways_to_travel")
+def test_an_exception_that_cannot_travel_ends_no_worker() -> None:
     results = [*farm.map(raise_odd, range(3), return_exceptions=True)]
     assert [str(each) for each in results] == [f"Odd: odd {number}" for number in range(3)]
 
@@ -134,6 +144,19 @@ def test_what_would_end_a_program_is_the_exception_of_its_item() -> None:
     ]
     with pytest.raises(RuntimeError, match="SystemExit: 3"):
         list(farm.map(leaves, [1]))
+
+
+def return_odd(number: int) -> object:
+    return Odd("odd", number) if number else number
+
+
+@pytest.mark.usefixtures("_ways_to_travel")
+def test_a_result_that_cannot_travel_is_the_exception_of_its_item() -> None:
+    results = [*farm.map(return_odd, range(3), return_exceptions=True)]
+    assert results[0] == 0
+    for result in results[1:]:
+        assert isinstance(result, RuntimeError)
+        assert "cannot be made anew from its pickle: Odd.__init__() missing" in str(result)
 
 
 def test_what_is_no_items_holds_nothing() -> None:
