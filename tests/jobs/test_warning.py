@@ -51,14 +51,19 @@ def _shell(text: str) -> list[str]:
 
 
 def test_who_gets_a_warning(local: BatchSchedulerExecutor) -> None:
-    def warned(command: list[str], said: str = "USR1@57", ranks: int = 1) -> Submission:
+    def warned(command: list[str], said: str = "USR1@56", ranks: int = 1) -> Submission:
         return local.submit(Job(command=command, wall_time_min=1, signal_before_end=said, ranks_per_node=ranks))
 
     program = [sys.executable, "catches.py"]
     jobs = {
         "the command": (warned(program), 4, "SIGUSR1\n"),
-        "with another signal": (warned(program, "TERM@57"), 4, "SIGTERM\n"),
+        "with another signal": (warned(program, "TERM@56"), 4, "SIGTERM\n"),
         "each rank": (warned(program, ranks=2), 4, "SIGUSR1\nSIGUSR1\n"),
+        "a program that is started after the warning": (
+            warned(_shell("sleep 7; exec PYTHON catches.py")),
+            4,
+            "SIGUSR1\n",
+        ),
         "a program that has no handler": (warned(["sleep", "30"]), 138, ""),
         "what a shell without a trap runs": (warned(_shell("PYTHON catches.py; echo $?")), 0, "SIGUSR1\n4\n"),
         "what stands below a program without a handler": (warned(["env", "nice", *program]), 4, "SIGUSR1\n"),
@@ -68,8 +73,8 @@ def test_who_gets_a_warning(local: BatchSchedulerExecutor) -> None:
             "in\nout\n",
         ),
         "a shell whose traps only a reader of shell finds": (warned(_shell(_ODD_TRAPS)), 0, "in\nin\nin\nout\n"),
-        "nobody": (warned(_shell("sleep 6; echo slept")), 0, "slept\n"),
-        "the command alone, which has no trap": (warned(_shell("sleep 6; echo slept"), "B:USR1@57"), 0, "slept\n"),
+        "nobody": (warned(_shell("sleep 7; echo slept")), 0, "slept\n"),
+        "the command alone, which has no trap": (warned(_shell("sleep 7; echo slept"), "B:USR1@56"), 0, "slept\n"),
     }
     for what, (job, code, printed) in jobs.items():
         status = job.wait(PATIENCE_S)

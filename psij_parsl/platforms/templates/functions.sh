@@ -289,12 +289,12 @@ psij_main() {
 
   # A signal to this script alone (a warning before the end) is handed on. TERM and INT are sent to every process of
   # the job by the manager itself, or by $psij_on_term; this one stays to record how the command took them.
-  psij_pid=
+  psij_pid= psij_early= psij_warner=
   trap "$psij_on_term" TERM INT
   psij_signal=$psij_warning  # which the manager sends, unless it is this script that looks at the time
   [ -z "$psij_warn_after_s" ] || psij_signal=
   for psij_signal in USR1 USR2 HUP $psij_signal; do
-    trap "psij_hand_on $psij_signal &" "$psij_signal"  # by another process: this one is in a read, which has no second
+    trap "psij_caught $psij_signal" "$psij_signal"
   done
 
   [ -z "$psij_functions" ] || : >"$psij_folder/setup"
@@ -309,7 +309,9 @@ psij_main() {
     read -r "${psij_timeout[@]}" psij_word psij_number <&"$psij_heard" || [ "$?" -gt 128 ]
   do
     case $psij_word in
-      process) psij_pid=$psij_number psij_code=137 psij_stage=command ;;  # 137: should psij_run be killed
+      process)
+        psij_pid=$psij_number psij_code=137 psij_stage=command  # 137: should psij_run be killed
+        for psij_signal in $psij_early; do psij_caught "$psij_signal"; done ;;
       *m*s) psij_user=$psij_word psij_system=$psij_number ;;
       code) psij_code=$psij_number; break ;;
     esac

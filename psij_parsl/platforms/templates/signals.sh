@@ -1,10 +1,34 @@
 # Who gets a signal that is handed on, and a warning before the end. This is a part of functions.sh in a job's folder.
 
-# signal: hand it to the command, or to the first programs below it that catch it; never to a shell without a trap for it.
+# signal: the manager, somebody, or the time has it for this script, which hands it on.
+psij_caught() {
+  [ -n "$psij_pid" ] || { psij_early+=" $1"; return 0; }  # the command has not begun
+  if [ "$1" = "$psij_warning" ] && [ -n "$psij_warner" ] && kill -0 "$psij_warner" 2>/dev/null; then return 0; fi
+  psij_hand_on "$1" &  # by another process: this one is in a read, which has no second
+  [ "$1" != "$psij_warning" ] || psij_warner=$!
+}
+
+# signal: hand it on. A warning that nobody has a handler for is kept for the first who has one: a program may still be
+# at its beginning (Slurm warns up to a minute early), or be started later by a script that goes on for hours.
 psij_hand_on() {
+  local psij_pause=1 psij_waited
+  psij_give "$1" && return 0
+  echo "psij: nobody was given the signal $1 yet: neither the command nor what it runs has a handler for it" >&2
+  while [ "$1" = "$psij_warning" ]; do
+    for ((psij_waited = 0; psij_waited < psij_pause; psij_waited++)); do
+      sleep 1 </dev/null >/dev/null 2>&1
+      kill -0 "$psij_pid" 2>/dev/null && kill -0 "$$" 2>/dev/null || return 0
+    done
+    psij_give "$1" && return 0
+    psij_pause=$((psij_pause < 8 ? 2 * psij_pause : 15))  # each look reads the whole of /proc
+  done
+}
+
+# signal: give it to the command, or to the first programs below it that catch it; never to a shell without a trap for it.
+# Whether somebody was given it.
+psij_give() {
   local psij_bit=$((1 << ($(kill -l "$1") - 1))) psij_status psij_one psij_got= psij_now=("$psij_pid") psij_below
   local -A psij_children=() psij_caught=() psij_blocked=() psij_all=()
-  [ -n "$psij_pid" ] || return 0
   for psij_one in /proc/[0-9]*; do
     { IFS= read -r -d '' psij_status <"$psij_one/status"; } 2>/dev/null
     [[ $psij_status =~ PPid:[[:space:]]*([0-9]+).*SigBlk:[[:space:]]*([0-9a-f]+).*SigCgt:[[:space:]]*([0-9a-f]+) ]] || continue
@@ -28,11 +52,9 @@ psij_hand_on() {
     psij_now=("${psij_below[@]}")
   done
   [ -z "$psij_got" ] || return 0
-  if psij_is_shell "$psij_pid"; then
-    echo "psij: nobody was given the signal $1: neither the command nor what it runs has a handler for it" >&2
-  else
-    kill -s "$1" "$psij_pid" 2>/dev/null
-  fi
+  psij_is_shell "$psij_pid" && return 1
+  kill -s "$1" "$psij_pid" 2>/dev/null
+  return 0
 }
 
 psij_is_shell() {  # pid
@@ -71,7 +93,7 @@ psij_look_at_time() {  # hand the warning on if it is time; psij_timeout: how lo
       psij_warn_after_s=$((60 * psij_word - psij_warn_before_s))
     if [ "$SECONDS" -ge "$psij_warn_after_s" ]; then
       psij_warn_after_s=
-      psij_hand_on "$psij_warning"
+      psij_caught "$psij_warning"
     fi
   fi
   [ -z "$psij_warn_after_s" ] || psij_timeout=(-t "$((psij_warn_after_s > SECONDS ? psij_warn_after_s - SECONDS : 1))")
