@@ -8,10 +8,8 @@ files of their own, too, without a prefix.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -27,12 +25,12 @@ from psij_parsl.platforms.directives import (
     count,
     dropped,
     means,
-    megabytes,
     needless,
     only_here,
     refused,
 )
 
+from .amounts import disk, gpus, minutes, number, size
 from .described import HAS_MACRO, words_of_jobs
 from .description import PREFIX, WRITTEN, in_file, in_script, split
 from .queueing import queue
@@ -46,42 +44,6 @@ _AS_IT_GOES = "output files are written as the job goes on"
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
-
-
-def _number(text: str) -> int:
-    """A whole number, or a product of some, `4 * 3600`. Other expressions are HTCondor's to work out."""
-    if re.fullmatch(r"\d+(\s*\*\s*\d+)*", text):
-        return math.prod(count(figure.strip()) for figure in text.split("*"))
-    if re.fullmatch(r"[-+]?[\d.]+", text) or not text:
-        raise ValueError(f"must be a whole number above 0, not {text!r}")
-    raise NoEquivalent("is an expression, which only HTCondor can work out")
-
-
-def _gpus(text: str) -> int:
-    return 0 if re.fullmatch("0+", text) else _number(text)
-
-
-def _size(bare: str) -> Callable[[str], int]:
-    """A reader of amounts in MB: `4096`, `4 GB`, `4 * 1024`. `bare` is the unit of a number alone."""
-    amount = megabytes(bare=bare)
-
-    def read(text: str) -> int:
-        if re.fullmatch(r"[\d.]+\s*[KMGT]?B?", text, re.IGNORECASE):
-            return amount(text.replace(" ", ""))
-        return amount(str(_number(text)))
-
-    return read
-
-
-def _disk(text: str) -> str:
-    """For the parameter of that name, whose numbers alone are MB."""
-    with suppress(ValueError):
-        return f"{_size('K')(text)}M"
-    return text
-
-
-def _minutes(text: str) -> int:
-    return -(-_number(text) // 60)
 
 
 def _yes(text: str) -> bool:
@@ -104,6 +66,12 @@ def _in_quotes(text: str) -> str:
     return _plain(text if match[1] is None else match[1])
 
 
+def _limits(text: str) -> Mapping[str, Any]:
+    """Licenses; or the limit by which a script of ours says how many elements of its array run at a time."""
+    ours = re.fullmatch(r"psij_\w+_(\d+):[\d.]+", text)
+    return {"array_limit": count(ours[1])} if ours else {"licenses": text}
+
+
 def _universe(text: str) -> str:
     if text.lower() not in ("vanilla", "5"):
         raise NoEquivalent(f"asks for the universe {text}, and a job of ours is in the vanilla one")
@@ -122,7 +90,7 @@ def _queue(text: str) -> Mapping[str, Any]:
 
 def _cores(text: str) -> Mapping[str, Any]:
     """The cores of a job's one process. With other ranks they are asked for anew."""
-    return {"cpus_per_rank": _number(text), "num_nodes": 1, "ranks_per_node": 1}
+    return {"cpus_per_rank": number(text), "num_nodes": 1, "ranks_per_node": 1}
 
 
 def _environment(text: str) -> Mapping[str, Any]:
@@ -246,22 +214,27 @@ _DROPPED = """
 
 _CORES = ("cpus_per_rank num_nodes ranks_per_node", _cores)
 _ATTRIBUTES = (
-    _in_ad(means, "requestcpus", "cpus_per_rank", _number, instead="say -n and -c"),
-    _in_ad(means, "requestmemory", "memory_per_node", _size("M")),
-    _in_ad(means, "requestgpus", "gpus_per_node", _gpus, instead="say -g"),
-    _in_ad(dropped, "requestdisk", parameter="request_disk", for_parameter=_disk),
-    _in_ad(means, "allowedjobduration", "wall_time_min", _minutes),
-    _in_ad(means, "allowedexecuteduration", "_execute_min", _minutes, instead="say -t"),
+    _in_ad(means, "requestcpus", "cpus_per_rank", number, instead="say -n and -c"),
+    _in_ad(means, "requestmemory", "memory_per_node", size("M")),
+    _in_ad(means, "requestgpus", "gpus_per_node", gpus, instead="say -g"),
+    _in_ad(dropped, "requestdisk", parameter="request_disk", for_parameter=disk),
+    _in_ad(means, "allowedjobduration", "wall_time_min", minutes),
+    _in_ad(means, "allowedexecuteduration", "_execute_min", minutes, instead="say -t"),
     _in_ad(means, "accountinggroup acctgroup", "project", _in_quotes),
     _in_ad(means, "requirements", "constraint", parameter="requirements"),
     _in_ad(
-        means, "concurrencylimits", "licenses", _in_quotes, parameter="concurrency_limits", for_parameter=_in_quotes
+        means,
+        "concurrencylimits",
+        "licenses array_limit",
+        lambda text: _limits(_in_quotes(text)),
+        parameter="concurrency_limits",
+        for_parameter=_in_quotes,
     ),
     _in_ad(means, "jobdescription", "name", _in_quotes),
     _in_ad(dropped, "jobprio", parameter="priority"),
     _in_ad(dropped, "jobmaxvacatetime", parameter="vacate_s"),
     _in_ad(means, "projectname", "project", _in_quotes, **_as_attribute("ProjectName")),
-    _in_ad(means, "maxruntime", "wall_time_min", _minutes, **_as_attribute("MaxRuntime")),
+    _in_ad(means, "maxruntime", "wall_time_min", minutes, **_as_attribute("MaxRuntime")),
     _in_ad(refused, "jobbatchname", _TAG),
     _in_ad(refused, "jobuniverse", "a job of ours is in the vanilla universe"),
     _in_ad(refused, "jobstatus", "say --hold"),
@@ -288,15 +261,15 @@ TABLE = DirectiveTable(
     options=(
         # ---- size
         means("requestcpus request_cpus", *_CORES, instead="say -n and -c"),
-        means("requestmemory request_memory", "memory_per_node", _size("M")),
-        means("requestgpus request_gpus", "gpus_per_node", _gpus, instead="say -g"),
-        dropped("requestdisk request_disk", parameter="request_disk", for_parameter=_disk),
-        means("allowed_job_duration", "wall_time_min", _minutes),
-        means("allowed_execute_duration", "_execute_min", _minutes, instead="say -t"),
+        means("requestmemory request_memory", "memory_per_node", size("M")),
+        means("requestgpus request_gpus", "gpus_per_node", gpus, instead="say -g"),
+        dropped("requestdisk request_disk", parameter="request_disk", for_parameter=disk),
+        means("allowed_job_duration", "wall_time_min", minutes),
+        means("allowed_execute_duration", "_execute_min", minutes, instead="say -t"),
         # ---- place
         means("accounting_group", "project"),
         means("requirements", "constraint", parameter="requirements"),
-        means("concurrency_limits", "licenses", parameter="concurrency_limits"),
+        means("concurrency_limits", "licenses array_limit", _limits, parameter="concurrency_limits"),
         only_here("concurrency_limits_expr"),
         *_ATTRIBUTES,
         only_here("+* my.*", parameter="attributes", for_parameter=_attribute),
@@ -313,7 +286,7 @@ TABLE = DirectiveTable(
         means("env environment2 environment", "environment _environment", _environment, instead="say --env"),
         means("get_env getenv", "inherit_environment environment _getenv", _getenv, instead="say --env or --no-env"),
         means("queue", "array _queue", _queue, instead="say --array"),
-        means("max_materialize", "array_limit", _number),
+        means("max_materialize", "array_limit", number),
         means("hold", "hold", _yes),
         means("deferral_time", "begin", _moment),
         _for_nothing("universe", _VANILLA, sets=("_universe",), read=_universe),

@@ -13,6 +13,7 @@ _ATTRIBUTES = (
     *("Machine", "SlotType", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotGPUs", "TotalSlots", "OpSysAndVer"),
     *("GPUs_DeviceName", "CUDADeviceName", "Arch", "CondorVersion"),
 )
+_LIMIT_DEFAULT = 2308032  # HTCondor's own
 _NO_QUEUES = "HTCondor has no queues: a job says what it needs, and how long is for the pool's policy to say"
 _SLOTS = "a job gets one slot of a machine: what is said of nodes is what its largest slot has"
 
@@ -25,9 +26,12 @@ def site_facts(ask: Ask) -> SiteFacts:
         if ad.get("SlotType") != "Dynamic":  # a part of another
             by_machine.setdefault(ad["Machine"], []).append(ad)
     version: list[str] = next((ad.get("CondorVersion", "").split() for ads in by_machine.values() for ad in ads), [])
+    said = ask("condor_config_val", "-negotiator", "CONCURRENCY_LIMIT_DEFAULT", optional=True).strip()
+    other_default = said.isdecimal() and int(said) not in (0, _LIMIT_DEFAULT)
     return SiteFacts(
         version=version[1] if len(version) > 1 else "",
         nodes=[_node(name, ads) for name, ads in by_machine.items()],
+        parameters={"concurrency_limit_default": int(said)} if other_default else {},
         remarks=(_NO_QUEUES, _SLOTS),
     )
 

@@ -13,6 +13,7 @@ from psij_parsl.system.job_names import MANAGER_LOG
 from psij_parsl.validators import list_of, matching, memory, one_of, positive_int
 
 _LIMIT = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?(:\d+(\.\d+)?)?"
+_SAYS_LIMITS = re.compile(r"#HTCONDOR\s+(concurrency_limits(_expr)?|(\+|MY\.)ConcurrencyLimits)\s*=", re.IGNORECASE)
 _EXPRESSION = r"[\w.()&|!<>=+*/?:, \"-]+"
 
 
@@ -49,6 +50,12 @@ class HTCondorTemplate(JobTemplate):
         Parameter(
             "concurrency_limits", (), [list_of(matching(_LIMIT, "a limit, e.g. matlab:2"))], "e.g. licenses: matlab:2"
         ),
+        Parameter(
+            "concurrency_limit_default",
+            2308032,
+            [positive_int],
+            "what the pool has of a limit that it does not name, for --array 0-9%4: its CONCURRENCY_LIMIT_DEFAULT",
+        ),
         Parameter("attributes", (), [list_of(attribute)], "the job's own attributes, e.g. JobFlavour=longlunch"),
         Parameter(
             "vacate_s", None, [positive_int], "seconds between SIGTERM and SIGKILL (default: as the pool has it)"
@@ -72,9 +79,9 @@ class HTCondorTemplate(JobTemplate):
             "leave --queue out; -X requirements says which hosts, and -X attributes what the pool's rules look at",
         ),
         Refuse(
-            lambda asked: asked.get("array_limit"),
-            "has no word for how many elements of an array run at a time (array_limit={array_limit})",
-            "leave out %LIMIT, and say -X concurrency_limits=NAME:AMOUNT, with AMOUNT = 2308032 / LIMIT: see the page on HTCondor",
+            lambda asked: asked.get("array_limit") and any(map(_SAYS_LIMITS.match, asked.get("option_lines", ()))),
+            "says by concurrency_limits how many elements of an array run at a time, and the option lines say that, too",
+            "say -X concurrency_limits=LIMITS in the place of that line",
             ("array_limit",),
         ),
     )

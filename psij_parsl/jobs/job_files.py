@@ -176,7 +176,7 @@ def _refuse(settings: FileSettings, job: Job) -> None:
         )
     if job.signal_before_end and "signal_before_end" not in job.implied:
         _refuse_warning(job, settings)
-    shape = {name: getattr(job, name) for name in (*_SHAPE, *_MANAGED, "gpus_on_node", "num_ranks")}
+    shape = {name: getattr(job, name) for name in (*_SHAPE, *_MANAGED, "gpus_on_node", "num_ranks", "option_lines")}
     if "memory_per_core" not in template.uses:
         shape["memory_per_node"] = job.memory_on_node
     left = {

@@ -126,7 +126,7 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
     "array": ("job arrays", "submit jobs one by one, or choose another platform"),
     "array_limit": (
         "a limit to how many elements of an array run at a time (array_limit={0})",
-        "leave out %{0} in --array, or submit smaller arrays, each after the one before it",
+        "leave out %{0} in --array, or run the elements in one job: `psij-run launch --array INDICES -P {0}`",
     ),
     "begin": (
         "a time before which a job does not start (begin={0!r})",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -136,18 +135,6 @@ class TestLife(Here, Life):
         assert 'OpSys == "LINUX"' in condor("condor_q", job.native_id, "-af:r", "Requirements")
         job.cancel()
 
-    def test_of_an_array_no_more_run_at_a_time_than_a_limit_of_its_own_lets_through(
-        self, manager: Remote, executor: BatchSchedulerExecutor, log: Path
-    ) -> None:
-        text = f"echo +1 >>{log}; sleep 2; echo -1 >>{log}"
-        limit = {
-            "concurrency_limits": ["sweep:1154016"]
-        }  # a half of what a pool has of a limit that it does not name
-        array = executor.submit(self.job(text, array=range(5), parameters=limit))
-        assert array.wait(2 * PATIENCE_S).state is JobState.COMPLETED
-        changes = [int(line) for line in log.read_text().split()]
-        assert max(accumulate(changes)) == 2
-
     def test_what_it_does_not_have_is_refused(self, manager: Remote, executor: BatchSchedulerExecutor) -> None:
         first = executor.submit(self.job("true"))
         with pytest.raises(InvalidRequest, match="dependencies"):
@@ -198,7 +185,7 @@ class TestLife(Here, Life):
 
 
 class TestWords(Here, Words):
-    limits_arrays = False  # max_materialize would hide elements from our queries
+    """Of a limit that it does not name a pool has a fixed amount; an array's elements share one of their own."""
 
 
 class TestOutages(Here, Outages):

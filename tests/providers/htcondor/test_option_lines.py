@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from psij_parsl import BatchSchedulerExecutor, Job
 from psij_parsl.errors import InvalidRequest
 from psij_parsl.platforms.directives.passed_on import options_passed_on
 from psij_parsl.platforms.directives.reading import Reading
 from psij_parsl.providers.htcondor.directives import TABLE
 from psij_parsl.providers.htcondor.provider import HTCondorProvider
 from psij_parsl.providers.htcondor.template import attribute
+from tests.cli.helpers import psij
 from tests.providers.option_lines import Asked, OptionLines
 
 _ONE = {"num_nodes": 1, "ranks_per_node": 1}
@@ -56,6 +59,7 @@ class TestOptionLines(OptionLines):
         "vacate_s": (30, "30"),
         "should_transfer_files": "IF_NEEDED",
     }
+    no_option = frozenset(("concurrency_limit_default",))
     bits = (
         "=",
         " = ",
@@ -83,7 +87,7 @@ class TestOptionLines(OptionLines):
         "memory of a core": {"memory_per_node": 4096, "cpus_per_rank": 4},
         "memory of a thread's core": {"memory_per_node": 4096, "cpus_per_rank": 8},
         "memory of a GPU": {"memory_per_node": 2048, "gpus_per_node": 2},
-        "array limit": "has no word for how many elements of an array run at a time (array_limit=4)",
+        "array limit": {"array": "0-9", "array_limit": 4, "licenses": None},
         "begin": {"begin": "2027-01-02T03:04:05"},
     }
     scripts = {
@@ -191,6 +195,8 @@ class TestOptionLines(OptionLines):
         ('my.AcctGroup = "chem.x"', {"project": "chem.x"}),
         ("+AllowedJobDuration = 7200", {"wall_time_min": 120}),
         ('+ConcurrencyLimits = "matlab:2"', {"licenses": "matlab:2"}),
+        ("concurrency_limits = psij_6fx7xkw2f6_4:577008.0", {"array_limit": 4}),
+        ("concurrency_limits = a:2,psij_x_4:577008.0", {"licenses": "a:2,psij_x_4:577008.0"}),
         ("queue", {}),
         ("Queue 1", {}),
         ("queue 12", {"array": "0-11"}),
@@ -441,3 +447,31 @@ def test_parsl_s_scheduler_options_are_parameters() -> None:
     ):
         with pytest.raises(InvalidRequest):
             HTCondorProvider(scheduler_options=said)
+
+
+def test_max_materialize_becomes_a_limit_that_hides_no_element(tmp_path: Path) -> None:
+    path = tmp_path / "job.sub"
+    path.write_text("executable = /bin/true\nmax_materialize = 3\nqueue 9\n")
+    done = psij("render", "--platform", "htcondor", str(path))
+    assert "#HTCONDOR concurrency_limits = psij_JOB_3:769344.0\n" in done.stdout
+    assert "max_materialize" not in done.stdout
+    path.write_text("executable = /bin/true\nmax_materialize = 3\nconcurrency_limits = matlab:2\nqueue 9\n")
+    done = psij("render", "--platform", "htcondor", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "line 2 max_materialize=3: the htcondor platform says by concurrency_limits" in done.stderr
+    done = psij("render", "--platform", "htcondor", "-X", "concurrency_limits=matlab:2", str(path))
+    assert re.findall("#HTCONDOR concurrency_limits = .*", done.stdout) == [
+        "#HTCONDOR concurrency_limits = matlab:2,psij_JOB_3:769344.0"
+    ]
+
+
+def test_a_site_says_how_much_its_pool_has_of_a_limit_that_it_does_not_name() -> None:
+    def limits(number: int, default: int) -> str:
+        parameters = {"concurrency_limit_default": default}
+        job = Job(command=["true"], array="0-9", array_limit=number, parameters=parameters)
+        said = re.search("#HTCONDOR concurrency_limits = (.*)", BatchSchedulerExecutor("htcondor").render(job))
+        assert said
+        return said[1]
+
+    assert limits(4, 100) == "psij_JOB_4:25.0"
+    assert limits(7, 2308032) == "psij_JOB_7:329718.8571"  # a little less, so that seven of them have room

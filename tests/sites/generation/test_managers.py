@@ -227,6 +227,21 @@ def test_htcondor(answers: Answers, folder: Path) -> None:
     assert "23.9.6" in made["sources"]["manager"]
 
 
+@pytest.mark.parametrize(
+    ("told", "parameters"),
+    [
+        ("15\n", {"concurrency_limit_default": 15}),
+        ("2308032\n", None),
+        ("Not defined: CONCURRENCY_LIMIT_DEFAULT\n", None),
+    ],
+)
+def test_how_much_a_pool_of_htcondor_has_of_a_limit_that_it_does_not_name(
+    told: str, parameters: dict[str, int] | None, answers: Answers, folder: Path
+) -> None:
+    answers.say(["condor_config_val", "-negotiator", "CONCURRENCY_LIMIT_DEFAULT"], told)
+    assert document("htcondor", answers, folder).get("parameters") == parameters
+
+
 def test_this_host_is_the_local_platforms_only_node(folder: Path) -> None:
     _, made = generated("local", folder / "x.toml")
     (node,) = made["nodes"].values()
