@@ -167,23 +167,23 @@ def caught(number, frame):
     print("warned", flush=True)
     sys.exit(int(sys.argv[1]))
 signal.signal(signal.SIGUSR1, caught)
-time.sleep(50)
+time.sleep(100)
 """
 
 
 def test_a_warning_reaches_the_program_below_a_scripts_srun_as_in_a_job_of_sbatch(tmp_path: Path) -> None:
-    """Slurm looks at the time every 30 seconds, and warns as many too early: ten seconds after the start at the soonest."""
+    """Slurm looks at the time every 30 seconds, and warns as many too early: 35 seconds after the start at the soonest."""
     (tmp_path / "catches.py").write_text(_CATCHES)
     warned = _WARNED.replace("PYTHON", sys.executable)
     (tmp_path / "job.sh").write_text(warned)
-    (tmp_path / "own.sh").write_text(warned.replace("\n", "\n#SBATCH -t 2 --signal=USR1@80 -o own.txt\n", 1))
+    (tmp_path / "own.sh").write_text(warned.replace("\n", "\n#SBATCH -t 3 --signal=USR1@115 -o own.txt\n", 1))
     (tmp_path / "alone.sh").write_text(
-        "#!/bin/bash\n#SBATCH -t 2 --signal=B:INT@80 -o alone.txt\ntrap 'echo alone; exit 6' INT\nsleep 50 & wait\n"
+        "#!/bin/bash\n#SBATCH -t 3 --signal=B:INT@115 -o alone.txt\ntrap 'echo alone; exit 6' INT\nsleep 100 & wait\n"
     )
-    typed = _submitted("-t", "2", "--signal", "USR1@80", "-o", "typed.txt", "job.sh")
+    typed = _submitted("-t", "3", "--signal", "USR1@115", "-o", "typed.txt", "job.sh")
     own, alone = _submitted("own.sh"), _submitted("alone.sh")
     ranks = _submitted(
-        *("-t", "2", "--signal", "USR1@80", "-n", "2", "-o", "ranks.txt"), *("--", sys.executable, "catches.py", "0")
+        *("-t", "3", "--signal", "USR1@115", "-n", "2", "-o", "ranks.txt"), *("--", sys.executable, "catches.py", "0")
     )
     codes = [psij("wait", job).returncode for job in (typed, own, alone, ranks)]
     assert codes == [0, 0, 6, 0]
@@ -192,4 +192,4 @@ def test_a_warning_reaches_the_program_below_a_scripts_srun_as_in_a_job_of_sbatc
         assert (tmp_path / f"{name}.txt").read_text().endswith("srun gave 5\nleaves\n")
     assert (tmp_path / "alone.txt").read_text() == "alone\n"
     assert (tmp_path / "ranks.txt").read_text().count("warned\n") == 2
-    assert "warned by USR1@80" in psij("info", own).stdout
+    assert "warned by USR1@115" in psij("info", own).stdout

@@ -86,6 +86,7 @@ GOLDEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
 #SBATCH --comment=psij:j1
 #SBATCH --output=/spool/j1/manager.log.%a
 #SBATCH --open-mode=append
+trap psij_warned=yes USR1  # Slurm may do so at once
 """,
     ),
 }
@@ -404,5 +405,9 @@ def test_slurm_tells_the_time_of_a_warning_and_elsewhere_the_script_looks_at_it(
     assert "psij_warn_before_s=90 psij_warn_after_s=510\n" in local
     for text in (slurm, local):
         assert "psij_warning=TERM psij_warns_command=yes\n" in text
+    assert "\ntrap psij_warned=yes TERM" in slurm
+    early = BatchSchedulerExecutor("slurm").render(job.with_(wall_time_min=2))  # Slurm might warn it at once
+    assert "psij_warn_before_s=90 psij_warn_after_s=30\n" in early
+    assert "#SBATCH --signal" not in early
     left = Job(command=["true"], wall_time_min=None, signal_before_end="USR1")
     assert "#SBATCH --signal=B:USR1@60\n" in BatchSchedulerExecutor("slurm").render(left)

@@ -28,6 +28,7 @@
 #   psij_own_codes               exit codes that the manager would take for orders, with blanks around each
 #   psij_cgroup                  the name of the directory of the job's own control group; psij_nodes sets it
 #   psij_warning                 a signal that is handed on before the wall time ends, or nothing
+#   psij_warned                  yes: it has come already
 #   psij_warns_command           yes: to the command alone, and to nothing that it runs
 #   psij_warn_after_s            for how many seconds from the start, where the manager does not tell the time; and
 #   psij_warn_before_s           how long before the end that is, should the wall time be another one by then
@@ -296,6 +297,7 @@ psij_main() {
   for psij_signal in USR1 USR2 HUP $psij_signal; do
     trap "psij_caught $psij_signal" "$psij_signal"
   done
+  [ "$psij_warned" != yes ] || psij_caught "$psij_warning"
 
   [ -z "$psij_functions" ] || : >"$psij_folder/setup"
   psij_of_node=()
