@@ -65,6 +65,11 @@ class Bar:
             self._out.err.write("\r\x1b[2K")
             self._out.err.flush()
 
+    def show_cursor(self) -> None:
+        """Give the terminal its cursor back: the next signal may end this process at once. From a signal handler."""
+        if self.shown:
+            os.write(self._out.err.fileno(), b"\x1b[?25h")
+
     def end(self) -> None:
         """Take it away. Doing so twice is fine."""
         if self.shown:

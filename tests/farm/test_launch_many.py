@@ -495,6 +495,26 @@ def test_a_terminal_shows_how_far_it_is_and_keeps_whole_lines_of_output() -> Non
         assert re.search(rf"(\n|\x1b\[2K)out-{index}\r\n", terminal.text)
 
 
+def test_a_third_interrupt_ends_it_at_once_and_the_terminal_has_its_cursor() -> None:
+    terminal = Terminal("launch", "--array", "0-2", "-P", "1", "--", "sh", "-c", "sleep 600", columns=100)
+    terminal.see("1 running")
+    children = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGSTOP)  # so that the farm cannot end at the second
+    try:
+        terminal.type("\x03")
+        terminal.until(lambda: "\x1b[2K" in terminal.text.partition("^C")[2])  # the first has been seen
+        terminal.type("\x03")
+        terminal.see("\x1b[?25h")
+        terminal.type("\x03")
+        os.waitid(os.P_PID, terminal.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        for child in children:
+            os.kill(int(child), signal.SIGCONT)
+    assert terminal.close() == 128 + signal.SIGINT
+    assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")
+
+
 def test_without_a_terminal_rich_is_not_imported() -> None:
     program = "import sys, psij_parsl.cli as c; sys.argv[1:] = ['launch', '--array', '0', '--', 'true']; c.main(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

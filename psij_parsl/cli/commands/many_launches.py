@@ -114,6 +114,8 @@ class _ManyLaunches:
             self.farm.wake()
 
     def _hurry(self) -> bool:
+        if self.bar is not None:
+            self.bar.show_cursor()
         return self.farm is not None and self.farm.hurry()
 
     # ---- the state -------------------------------------------------------------------------------------------
