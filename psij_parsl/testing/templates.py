@@ -21,6 +21,7 @@ _SAMPLES: Mapping[str, Any] = {
     "gpus_per_rank": 1,
     "memory_per_node": 4096,
     "after": ["afterok:1"],
+    **dict.fromkeys(("warn_before_s", "warn_after_s"), 120),
     "array": "0-3",
     "indices": [0, 1, 2, 3],
     "inherit_environment": True,
@@ -40,7 +41,8 @@ def sentinel_check(
 ) -> None:
     """Render the template with a distinct value for each parameter, and check that each changes the script.
 
-    A parameter passes if it has an effect, either alone or together with the others. `given` replaces sample values
+    A parameter passes if it has an effect, either alone or together with the others, and where that is nothing, for an
+    array of which only some elements may run at a time. `given` replaces sample values
     of the job's fields; `values` gives a value for a parameter that accepts none of our sentinels. Raises
     AssertionError with every parameter that has no effect, or no value to try. Parameters that decide where the
     script is sent (`places`) are left out, because the script does not contain them.
@@ -53,7 +55,10 @@ def sentinel_check(
     for name in parameters:
         if sentinels[name] is None:
             without_effect.append(f"{name} (no value to try it with; give one in `values`)")
-        elif not _has_effect(cls, name, sentinels, fields):
+        elif not (
+            _has_effect(cls, name, sentinels, fields)
+            or ("array_limit" in cls.uses and _has_effect(cls, name, sentinels, {**fields, "array_limit": 2}))
+        ):
             without_effect.append(name)
     assert not without_effect, (
         f"{cls.__qualname__}: these parameters do not change the script: {', '.join(without_effect)}"

@@ -149,9 +149,10 @@ class TestItsOwnWays(Here, OnRealManager):
         script = tmp_path / "theirs.sh"
         script.write_text("#!/bin/bash\nsleep 300\n")
         assert hasty.scheduler.qsub(script) == job.native_id
+        assert job.native_id in in_qstat()  # the master answers again: without an answer ours would be cancelled
         hasty.cancel([job.id])
         status = job.wait(PATIENCE_S)
-        assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST)
+        assert (status.state, status.reason) == (JobState.FAILED, EndReason.LOST), status.message
         assert job.native_id in in_qstat()
 
 
