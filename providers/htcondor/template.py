@@ -80,7 +80,7 @@ class HTCondorTemplate(JobTemplate):
         ),
         Refuse(
             lambda asked: asked.get("array_limit") and any(map(_SAYS_LIMITS.match, asked.get("option_lines", ()))),
-            "says by concurrency_limits how many elements of an array run at a time, and the option lines say that, too",
+            "tells by concurrency_limits how many elements of an array run at a time, and an option line has some already",
             "say -X concurrency_limits=LIMITS in the place of that line",
             ("array_limit",),
         ),

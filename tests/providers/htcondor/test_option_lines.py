@@ -458,7 +458,7 @@ def test_max_materialize_becomes_a_limit_that_hides_no_element(tmp_path: Path) -
     path.write_text("executable = /bin/true\nmax_materialize = 3\nconcurrency_limits = matlab:2\nqueue 9\n")
     done = psij("render", "--platform", "htcondor", str(path))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "line 2 max_materialize=3: the htcondor platform says by concurrency_limits" in done.stderr
+    assert "line 2 max_materialize=3: the htcondor platform tells by concurrency_limits" in done.stderr
     done = psij("render", "--platform", "htcondor", "-X", "concurrency_limits=matlab:2", str(path))
     assert re.findall("#HTCONDOR concurrency_limits = .*", done.stdout) == [
         "#HTCONDOR concurrency_limits = matlab:2,psij_JOB_3:769344.0"
