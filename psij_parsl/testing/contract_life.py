@@ -71,7 +71,8 @@ class Life:
         if not {BY_ELEMENT, "afteranycorr"} & set(executor.scheduler.dependencies):
             pytest.skip(f"the {executor.platform.name} platform has no elements that follow others")
         text = f"echo {{}}$PSIJ_ARRAY_INDEX >>{tmp_path}/log; [ $PSIJ_ARRAY_INDEX != 3 ]"
-        first = executor.submit(shell(text.format("first "), array=(2, 3)))
+        slow = f"[ $PSIJ_ARRAY_INDEX = 2 ] || sleep 2; {text}"  # so that one element is free long before the other
+        first = executor.submit(shell(slow.format("first "), array=(2, 3)))
         second = executor.submit(shell(text.format("second "), array=(2, 3), after=[f"{BY_ELEMENT}:{first.id}"]))
         assert ended(second) is not JobState.COMPLETED
         good, bad = (executor.status([f"{second.id}_{index}"])[0] for index in (2, 3))

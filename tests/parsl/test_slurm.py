@@ -268,6 +268,7 @@ def test_readmes_example_with_another_machine_runs_on_two_nodes(slurm: SlurmClus
         if "parsl.load" in block
     )
     text = text.replace('site("laptop")', 'site("slurm")').replace("num_nodes=1", "num_nodes=2, workers_per_node=1")
+    text = text.replace("import socket\n", "import socket, time; time.sleep(0.3)\n")  # the second node may be slow
     (tmp_path / "example.py").write_text(text)
     answer = subprocess.run(
         [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False

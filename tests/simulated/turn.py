@@ -22,8 +22,8 @@ def turn(manager: Manager, state: dict[str, Any]) -> None:
     for job in list(state["jobs"].values()):
         if job.get("cancelled_later") and not set(job["hosts"]) & set(settings["down_nodes"]):
             job["cancelled_by"] = job.pop("cancelled_later")
-        if "s" in job["hold"] and job["depend"] and job["index"] is None and manager.waits(job):
-            manager.depend(state, job)
+        if "s" in job["hold"] and job["depend"] and job["index"] is None and job["state"] not in manager.over:
+            manager.depend(state, job)  # of an array, one element may run while others wait
     for job in list(state["jobs"].values()):
         if job["state"] == manager.QUEUED and not job["hold"] and not job["array"]:
             start(manager, state, job, settings)
