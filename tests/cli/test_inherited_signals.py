@@ -206,8 +206,19 @@ def _handles(pid: int, number: int) -> bool:
 # ---- Ctrl-C at any time ------------------------------------------------------------------------------------------
 
 
-#: psij-run that says when Python itself has begun, which cannot be interrupted without a traceback.
-BEGUN = "import sys; from psij_parsl.cli import program; print('begun', flush=True); sys.exit(program())"
+#: psij-run that says when Python itself has begun, which cannot be interrupted without a traceback; nor can these lines.
+BEGUN = """
+import signal, sys
+from psij_parsl.cli import program
+try:
+    print("begun", flush=True)
+    sys.exit(program())
+except KeyboardInterrupt as interrupt:
+    if interrupt.__traceback__.tb_next is not None:
+        raise
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(130)
+"""
 
 
 @pytest.mark.parametrize("turn", range(8))
