@@ -125,7 +125,9 @@ class HostGroup:
         return [process for process in sharing_mounts([holder]) if process != holder]
 
     def kill_all_on(self, host: str) -> None:
-        """Everything on a host is gone at once; the host stays."""
+        """Everything on a host is gone at once, so that nothing there tells of another's end; the host stays."""
+        for process in self.processes_on(host):
+            process.signal(signal.SIGSTOP)
         self.wait(lambda: not _killed(self.processes_on(host)), 10.0, f"the processes on {host} to end")
 
     def _spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
