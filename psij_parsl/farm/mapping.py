@@ -219,7 +219,8 @@ class Results(Iterator[_Value], Generic[_Value]):
         if not self._open:
             raise StopIteration
         try:
-            while not self._done.empty() and self._in_order:
+            # No more than are there now: short tasks could end as fast as others are started in their place.
+            for _ in range(self._done.qsize() if self._in_order else 0):
                 self._one_done()
             if not self._waiting:
                 raise StopIteration

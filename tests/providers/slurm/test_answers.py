@@ -173,12 +173,13 @@ def test_a_command_that_hangs_is_no_answer(
 
 @both
 def test_one_bad_record_harms_one_job(
-    executor: BatchSchedulerExecutor, shims: Shims, caplog: pytest.LogCaptureFixture
+    executor: BatchSchedulerExecutor, shims: Shims, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     bad = running(executor, executor.submit(shell("sleep 300")))
-    good = running(executor, executor.submit(shell("sleep 1; exit 3")))
+    good = running(executor, executor.submit(shell(f"until [ -e {tmp_path}/go ]; do sleep 0.1; done; exit 3")))
     for name in ("squeue", "scontrol"):
         shims.put(name, f'"$real" "$@" | sed -E "s/^(JobId=)?{bad.native_id}([/| ]).*/{bad.native_id}\\2%%%/"')
+    (tmp_path / "go").touch()
     assert good.wait(PATIENCE_S).exit_code == 3
     states = {status.state for status in answers(executor, bad, BEYOND_GRACE)}
     assert states == {JobState.ACTIVE}
@@ -280,12 +281,13 @@ def test_a_vanished_job_is_not_lost_while_accounting_is_down(
 
 @with_accounting
 def test_accounting_knows_the_end_of_a_job_that_the_queue_has_forgotten(
-    executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue
+    executor: BatchSchedulerExecutor, shims: Shims, comes_true: ComesTrue, tmp_path: Path
 ) -> None:
-    job = running(executor, executor.submit(shell("sleep 1; exit 5")))
+    job = running(executor, executor.submit(shell(f"until [ -e {tmp_path}/go ]; do sleep 0.1; done; exit 5")))
     shims.forget(job.native_id)
     shims.take_away("sacct")
     (job.folder / "exit").mkdir()  # the script cannot leave its exit file
+    (tmp_path / "go").touch()
     status = job.wait(PATIENCE_S)
     assert (status.state, status.exit_code) == (JobState.FAILED, 5)
 
