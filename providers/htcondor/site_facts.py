@@ -8,12 +8,13 @@ from typing import Any
 
 from psij_parsl.sites.generation.facts import Ask, NodeFacts, SiteFacts
 
+from .template import CONCURRENCY_LIMIT_DEFAULT
+
 Ad = Mapping[str, Any]
 _ATTRIBUTES = (
     *("Machine", "SlotType", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotGPUs", "TotalSlots", "OpSysAndVer"),
     *("GPUs_DeviceName", "CUDADeviceName", "Arch", "CondorVersion"),
 )
-_LIMIT_DEFAULT = 2308032  # HTCondor's own
 _NO_QUEUES = "HTCondor has no queues: a job says what it needs, and how long is for the pool's policy to say"
 _SLOTS = "a job gets one slot of a machine: what is said of nodes is what its largest slot has"
 
@@ -27,7 +28,7 @@ def site_facts(ask: Ask) -> SiteFacts:
             by_machine.setdefault(ad["Machine"], []).append(ad)
     version: list[str] = next((ad.get("CondorVersion", "").split() for ads in by_machine.values() for ad in ads), [])
     said = ask("condor_config_val", "-negotiator", "CONCURRENCY_LIMIT_DEFAULT", optional=True).strip()
-    other_default = said.isdecimal() and int(said) not in (0, _LIMIT_DEFAULT)
+    other_default = said.isdecimal() and int(said) not in (0, CONCURRENCY_LIMIT_DEFAULT)
     return SiteFacts(
         version=version[1] if len(version) > 1 else "",
         nodes=[_node(name, ads) for name, ads in by_machine.items()],

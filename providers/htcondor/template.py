@@ -12,6 +12,8 @@ from psij_parsl.platforms.templates.template import JobTemplate, Refuse
 from psij_parsl.system.job_names import MANAGER_LOG
 from psij_parsl.validators import list_of, matching, memory, one_of, positive_int
 
+CONCURRENCY_LIMIT_DEFAULT = 2308032
+"""HTCondor's own, where a pool has set none."""
 _LIMIT = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?(:\d+(\.\d+)?)?"
 _SAYS_LIMITS = re.compile(r"#HTCONDOR\s+(concurrency_limits(_expr)?|(\+|MY\.)ConcurrencyLimits)\s*=", re.IGNORECASE)
 _EXPRESSION = r"[\w.()&|!<>=+*/?:, \"-]+"
@@ -52,7 +54,7 @@ class HTCondorTemplate(JobTemplate):
         ),
         Parameter(
             "concurrency_limit_default",
-            2308032,
+            CONCURRENCY_LIMIT_DEFAULT,
             [positive_int],
             "what the pool has of a limit that it does not name, for --array 0-9%4: its CONCURRENCY_LIMIT_DEFAULT",
         ),

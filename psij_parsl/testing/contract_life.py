@@ -116,15 +116,12 @@ class Life:
         self, executor: BatchSchedulerExecutor
     ) -> None:
         needs(executor, "signal_before_end")
-        warned = "bash -c 'trap \"echo warned; exit 5\" USR1; sleep TIME & wait'"
-        catches = warned.replace("TIME", "50")
+        warned = "bash -c 'trap \"echo warned; exit 5\" USR1; sleep {} & wait'"
         below = {"wall_time_min": 1, "signal_before_end": "USR1@57"}
         jobs = (
-            executor.submit(shell(f"trap 'echo leaves' EXIT; {catches}; echo $?", **below)),
+            executor.submit(shell(f"trap 'echo leaves' EXIT; {warned.format(50)}; echo $?", **below)),
             executor.submit(shell("trap 'echo warned; exit 6' USR1; sleep 50 & wait", **below)),
-            executor.submit(
-                shell(f"{warned.replace('TIME', '8')}; echo $?", wall_time_min=1, signal_before_end="B:USR1@57")
-            ),
+            executor.submit(shell(f"{warned.format(8)}; echo $?", wall_time_min=1, signal_before_end="B:USR1@57")),
         )
         assert jobs[0].wait(PATIENCE_S).state is JobState.COMPLETED
         assert jobs[0].result() == "warned\n5\nleaves\n"
