@@ -42,6 +42,7 @@ NodeResources.discover().extend_walltime(2)
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchSchedulerExecutor:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "catches.py").write_text(_CATCHES)
+    (tmp_path / "late.py").write_text("import time\ntime.sleep(3)\n" + _CATCHES)
     (tmp_path / "extends.py").write_text(_EXTENDS)
     return BatchSchedulerExecutor("local", poll_s=0.3)
 
@@ -51,19 +52,20 @@ def _shell(text: str) -> list[str]:
 
 
 def test_who_gets_a_warning(local: BatchSchedulerExecutor) -> None:
-    def warned(command: list[str], said: str = "USR1@56", ranks: int = 1) -> Submission:
+    def warned(command: list[str], said: str = "USR1@52", ranks: int = 1) -> Submission:
         return local.submit(Job(command=command, wall_time_min=1, signal_before_end=said, ranks_per_node=ranks))
 
     program = [sys.executable, "catches.py"]
     jobs = {
         "the command": (warned(program), 4, "SIGUSR1\n"),
-        "with another signal": (warned(program, "TERM@56"), 4, "SIGTERM\n"),
+        "with another signal": (warned(program, "TERM@52"), 4, "SIGTERM\n"),
         "each rank": (warned(program, ranks=2), 4, "SIGUSR1\nSIGUSR1\n"),
         "a program that is started after the warning": (
-            warned(_shell("sleep 7; exec PYTHON catches.py")),
+            warned(_shell("sleep 10; exec PYTHON late.py")),
             4,
             "SIGUSR1\n",
         ),
+        "a program that comes to its handler late": (warned([sys.executable, "late.py"], "USR1@59"), 4, "SIGUSR1\n"),
         "a program that has no handler": (warned(["sleep", "30"]), 138, ""),
         "what a shell without a trap runs": (warned(_shell("PYTHON catches.py; echo $?")), 0, "SIGUSR1\n4\n"),
         "what stands below a program without a handler": (warned(["env", "nice", *program]), 4, "SIGUSR1\n"),
@@ -73,8 +75,8 @@ def test_who_gets_a_warning(local: BatchSchedulerExecutor) -> None:
             "in\nout\n",
         ),
         "a shell whose traps only a reader of shell finds": (warned(_shell(_ODD_TRAPS)), 0, "in\nin\nin\nout\n"),
-        "nobody": (warned(_shell("sleep 7; echo slept")), 0, "slept\n"),
-        "the command alone, which has no trap": (warned(_shell("sleep 7; echo slept"), "B:USR1@56"), 0, "slept\n"),
+        "nobody": (warned(_shell("sleep 11; echo slept")), 0, "slept\n"),
+        "the command alone, which has no trap": (warned(_shell("sleep 11; echo slept"), "B:USR1@52"), 0, "slept\n"),
     }
     for what, (job, code, printed) in jobs.items():
         status = job.wait(PATIENCE_S)

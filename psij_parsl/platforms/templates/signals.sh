@@ -11,7 +11,7 @@ psij_caught() {
 # signal: hand it on. A warning that nobody has a handler for is kept for the first who has one: a program may still be
 # at its beginning (Slurm warns up to a minute early), or be started later by a script that goes on for hours.
 psij_hand_on() {
-  local psij_pause=1 psij_waited
+  local psij_pause=1 psij_waited psij_program= psij_program_s=$SECONDS
   psij_give "$1" && return 0
   echo "psij: nobody was given the signal $1 yet: neither the command nor what it runs has a handler for it" >&2
   while [ "$1" = "$psij_warning" ]; do
@@ -53,8 +53,18 @@ psij_give() {
   done
   [ -z "$psij_got" ] || return 0
   psij_is_shell "$psij_pid" && return 1
+  if [ "$1" = "$psij_warning" ] && psij_is_new "$psij_pid"; then return 1; fi
   kill -s "$1" "$psij_pid" 2>/dev/null
   return 0
+}
+
+# pid: whether psij_hand_on has seen it as the program that it is for less than seven seconds: most signals end one that
+# has yet to set its handler. The exec of a shell makes it another program.
+psij_is_new() {
+  local psij_now_program
+  psij_now_program=$(readlink -- "/proc/$1/exe")
+  [ "$psij_now_program" = "$psij_program" ] || psij_program=$psij_now_program psij_program_s=$SECONDS psij_pause=1
+  [ "$((SECONDS - psij_program_s))" -lt 7 ]
 }
 
 psij_is_shell() {  # pid
