@@ -126,8 +126,11 @@ class HostGroup:
 
     def kill_all_on(self, host: str) -> None:
         """Everything on a host is gone at once, so that nothing there tells of another's end; the host stays."""
-        for process in self.processes_on(host):
-            process.signal(signal.SIGSTOP)
+        stopped: set[Process] = set()
+        while new := set(self.processes_on(host)) - stopped:  # also what was started while we looked
+            for process in new:
+                process.signal(signal.SIGSTOP)
+            stopped |= new
         self.wait(lambda: not _killed(self.processes_on(host)), 10.0, f"the processes on {host} to end")
 
     def _spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:

@@ -198,9 +198,11 @@ def test_a_command_for_each_item() -> None:
 
 
 def test_the_time_may_be_limited_and_what_runs_then_ends(tmp_path: Path) -> None:
+    results = farm.map(["sh", "-c", "echo $$ >$0; sleep 600 & sleep 600", f"{tmp_path}/{{}}"], range(9), timeout=1.0)
+    assert comes_true(lambda: bool(_written(tmp_path)), 60)
     with pytest.raises(TimeoutError):
-        list(farm.map(["sh", "-c", "echo $$ >$0; sleep 600 & sleep 600", f"{tmp_path}/{{}}"], range(9), timeout=1.0))
-    pids = [int(path.read_text()) for path in tmp_path.iterdir()]
+        list(results)
+    pids = _written(tmp_path)
     assert 0 < len(pids) <= 4
     assert comes_true(lambda: not any(map(_group_lives, pids)), 10)
 
@@ -210,10 +212,11 @@ def test_what_a_function_has_started_ends_with_it(tmp_path: Path) -> None:
         (tmp_path / str(name)).write_text(str(os.getpid()))
         subprocess.run(["sleep", "600"], check=True)
 
+    results = farm.map(starts, range(4), timeout=1.0)
+    assert comes_true(lambda: bool(_written(tmp_path)), 60)
     with pytest.raises(TimeoutError):
-        list(farm.map(starts, range(4), timeout=1.0))
-    pids = [int(path.read_text()) for path in tmp_path.iterdir()]
-    assert pids
+        list(results)
+    pids = _written(tmp_path)
     assert comes_true(lambda: not any(map(_group_lives, pids)), 10)
 
 
@@ -230,6 +233,11 @@ def test_what_has_a_session_of_its_own_ends_too(runs_on: bool, tmp_path: Path) -
         assert [*results] == ["", ""]
     results.close()
     assert not any(_group_lives(int(path.read_text())) for path in tmp_path.iterdir())
+
+
+def _written(folder: Path) -> list[int]:
+    """The process ids that tasks have written so far."""
+    return [int(text) for path in folder.iterdir() if (text := path.read_text())]
 
 
 def _group_lives(group: int) -> bool:
