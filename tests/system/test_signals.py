@@ -49,7 +49,7 @@ def test_a_signal_wakes_a_sleeper_and_tells_its_number(number: int) -> None:
     began = time.monotonic()
     child.send(number)
     assert child.end() == (0, f"True {int(number)} True\n")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50  # of 60
 
 
 def test_a_signal_wakes_sleepers_in_all_threads() -> None:
@@ -74,7 +74,7 @@ def test_a_second_interrupt_ends_the_process_at_once_after_its_last_word() -> No
     began = time.monotonic()
     child.send(signal.SIGINT)
     assert child.end() == (-signal.SIGINT, "bye\n")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50  # of 60
 
 
 def test_a_last_word_that_fails_does_not_keep_the_process() -> None:
@@ -224,7 +224,7 @@ def test_asking_costs_nothing_and_waits_no_longer_than_said() -> None:
         began = time.monotonic()
         assert not any(should_exit() for _ in range(1000))
         assert not should_exit(0.1)
-        assert time.monotonic() - began < 5
+        assert 0.09 <= time.monotonic() - began < 60
 
 
 def test_a_long_call_that_a_signal_interrupts_goes_on() -> None:

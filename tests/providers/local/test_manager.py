@@ -214,7 +214,7 @@ def test_the_wall_time_ends_a_job(local: Manager) -> None:
     begin = time.monotonic()
     record = local.ended(local.submit("sleep 60", "--time", "0.3"))
     assert record["state"] == "TIMEOUT"
-    assert 0.3 <= time.monotonic() - begin < 5
+    assert 0.3 <= time.monotonic() - begin < 50  # of the 60 that it would run
 
 
 def test_the_wall_time_can_be_changed_while_the_job_runs(local: Manager) -> None:

@@ -82,13 +82,13 @@ def test_while_the_controller_is_down_states_stay_and_slurm_is_asked_ever_less(
     shims.count("squeue", "sacct")
     slurm.stop_controller()
     began = time.monotonic()
-    assert not executor.wait([job.id], 6.0)
+    assert not executor.wait([job.id], 10.0)
     seconds = time.monotonic() - began
     assert job.status().state is JobState.ACTIVE
     calls = shims.calls("squeue")
     pauses = [after - before for before, after in pairwise(calls)]
     print(f"controller down for {seconds:.0f} s: squeue was called {len(calls)} times, pauses {pauses}")
-    assert 2 <= len(calls) <= 6  # of the 15 that there were without a pause
+    assert 3 <= len(calls) <= 7  # of the 25 that there were without a pause
     assert pauses[-1] > pauses[0]
     assert not shims.calls("sacct")
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]

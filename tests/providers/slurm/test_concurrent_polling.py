@@ -121,7 +121,7 @@ def test_the_end_of_one_job_is_seen_soon_and_not_at_the_next_poll(slurm: SlurmCl
     assert job.stdout is not None
     delay = time.time() - float(job.stdout.read_text())
     print(f"with a query every 30 s an end was seen after {delay:.2f} s, with {len(shims.calls('squeue'))} queries")
-    assert delay < 8.0
+    assert delay < 20.0
     assert len(shims.calls("squeue")) <= 1 + CAPACITY
 
 
