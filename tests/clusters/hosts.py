@@ -124,13 +124,17 @@ class HostGroup:
         holder = self.required(_host(host))
         return [process for process in sharing_mounts([holder]) if process != holder]
 
-    def kill_all_on(self, host: str) -> None:
-        """Everything on a host is gone at once, so that nothing there tells of another's end; the host stays."""
+    def stop_all_on(self, host: str) -> None:
+        """Everything on a host says nothing more, and its connections stay, as those of a host without power do."""
         stopped: set[Process] = set()
         while new := set(self.processes_on(host)) - stopped:  # also what was started while we looked
             for process in new:
                 process.signal(signal.SIGSTOP)
             stopped |= new
+
+    def kill_all_on(self, host: str) -> None:
+        """Everything on a host is gone at once, so that nothing there tells of another's end; the host stays."""
+        self.stop_all_on(host)
         self.wait(lambda: not _killed(self.processes_on(host)), 10.0, f"the processes on {host} to end")
 
     def _spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -280,8 +284,12 @@ def comes_true(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _killed(processes: Sequence[Process]) -> Sequence[Process]:
-    """Send SIGKILL to each; return them, for they have ended only when one looks again and sees none."""
-    for process in processes:
+    """Send SIGKILL to each; return them, for they have ended only when one looks again and sees none.
+
+    The youngest first: the end of a parent may leave a process group an orphan, and the kernel has the stopped ones of
+    such a group go on.
+    """
+    for process in sorted(processes, key=lambda each: (each.started, each.pid), reverse=True):
         process.signal(signal.SIGKILL)
     return processes
 

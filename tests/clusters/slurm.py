@@ -209,9 +209,13 @@ class SlurmCluster:
     # --- faults, and what undoes them -----------------------------------------------------------------------
 
     def kill_node(self, name: str) -> None:
-        """The node loses power: everything on it is gone at once, and the controller is told so."""
-        self._hosts.kill_all_on(name)
+        """The node loses power: it says nothing more, the controller is told so, and everything on it is gone.
+
+        In this order: an srun on another node, whose connection to this one closes, may end its job before it is told.
+        """
+        self._hosts.stop_all_on(name)
         self.run("scontrol", "update", f"nodename={name}", "state=down", "reason=killed")
+        self._hosts.kill_all_on(name)
 
     def kill_slurmd_only(self, name: str) -> None:
         """The node's slurmd dies, its jobs run on; the controller sees it after `slurmd_timeout` seconds."""
