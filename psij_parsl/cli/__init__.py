@@ -21,6 +21,10 @@ def program() -> int:
         return adopt() or main()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except RuntimeError as error:  # Python up to 3.11 makes one of whatever comes in a __set_name__
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return 128 + signal.SIGINT
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to clean up: no traceback from now on
         gc.freeze()  # nor is there any use in looking for garbage three times, as Python does when it ends

@@ -41,7 +41,7 @@ def run(args: Sequence[str]) -> int:
     except (BrokenPipeError, LostStream) as error:
         return stdout_failed(error, out, command)
     except Exception as error:
-        if os.environ.get("PSIJ_PARSL_DEBUG"):
+        if os.environ.get("PSIJ_PARSL_DEBUG") or isinstance(error.__cause__, KeyboardInterrupt):
             raise
         from .crash_report import describe
 

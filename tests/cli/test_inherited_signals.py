@@ -241,10 +241,28 @@ def test_two_interrupts_at_any_moment_give_no_traceback_and_lose_no_job(turn: in
             sleep(chance.random() * 0.3)
             running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=300)
-    assert running.returncode in (130, -signal.SIGINT)
+    assert running.returncode in (130, -signal.SIGINT), errors
     assert "Traceback" not in errors, errors
     for job in jobs():
         assert job["state"] in ("CANCELED", "FAILED") or errors, job  # left at once: and it was said
+
+
+def test_an_interrupt_while_a_class_is_made_is_one() -> None:
+    """Python up to 3.11 makes an error of its own of it."""
+    text = """
+import dataclasses, os, signal, sys
+dataclasses.Field.__set_name__ = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+from psij_parsl.cli import program
+sys.exit(program())
+"""
+    done = subprocess.run(
+        [COMMAND[0], "-c", text, "submit", "--", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize("times", [1, 2])
