@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 _GC_THRESHOLD = 100_000  # most commands make fewer objects than this until they end, so nothing is collected in vain
 
@@ -15,6 +19,7 @@ def program() -> int:
     """`psij-run` as a process of its own: `main`, made safe against inherited streams and signals."""
     import signal
 
+    sys.unraisablehook = _unraisable
     try:
         from .stdio import adopt
 
@@ -28,6 +33,25 @@ def program() -> int:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to clean up: no traceback from now on
         gc.freeze()  # nor is there any use in looking for garbage three times, as Python does when it ends
+
+
+def _unraisable(told: UnraisableHookArgs) -> None:
+    """An interrupt that came where nothing can be raised, as in the callback of a weak reference, comes again."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+        return
+    import _thread
+
+    _thread.start_new_thread(_interrupt_soon, ())
+
+
+def _interrupt_soon() -> None:
+    import os
+    import signal
+    import time
+
+    time.sleep(0.01)  # until that callback has ended
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def main() -> int:

@@ -265,6 +265,33 @@ sys.exit(program())
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.usefixtures("after")
+def test_an_interrupt_where_nothing_can_be_raised_comes_again() -> None:
+    """As in the callback of a weak reference, of which Python has one for each module that it imports."""
+    text = """
+import dataclasses, os, signal, sys, weakref
+def interrupted(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+referred = [type("Referred", (), {})()]
+reference = weakref.ref(referred[0], interrupted)
+dataclasses.Field.__set_name__ = lambda *_: referred.clear()
+from psij_parsl.cli import program
+sys.exit(program())
+"""
+    done = subprocess.run(
+        [COMMAND[0], "-c", text, "run", "--", "sleep", "300"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode in (130, -signal.SIGINT), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupt_during_a_slow_submission_is_answered_at_once(
     times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_true: Until, pbs: Simulated
