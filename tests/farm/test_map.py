@@ -79,9 +79,8 @@ def test_each_runs_in_one_of_as_many_workers_as_there_is_room_for() -> None:
 def test_items_are_taken_as_there_is_room_and_the_rest_ends_with_the_results() -> None:
     taken = []
     items = (taken.append(number) or number for number in itertools.count())
-    with farm.map(
-        square, items, at_once=1
-    ) as results:  # they end in order: none runs on while an earlier one is slow
+    # One at a time, for they then end in order: none runs on while an earlier one is slow.
+    with farm.map(square, items, at_once=1) as results:
         assert [*itertools.islice(results, 10)] == [number * number for number in range(10)]
     assert len(taken) < 40
     assert [*results] == []
